@@ -1,0 +1,2 @@
+//! Side-by-side benches.
+fn main() {}

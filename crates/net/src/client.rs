@@ -1,0 +1,1 @@
+//! Pooled clients to upstreams.

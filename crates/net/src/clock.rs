@@ -1,0 +1,137 @@
+//! Time as a parameter: nothing else in Headwater reads the wall clock.
+//!
+//! A [`Clock`] is handed to whatever needs the time; tests hand in one they drive by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A source of the current time: the system's, or one driven by hand.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug, Default)]
+enum Source {
+    #[default]
+    System,
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The operating system's wall clock.
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands at `start` until [`Clock::advance`] moves it. Clones share the hand.
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Source::Manual(Arc::new(AtomicU64::new(start.0))))
+    }
+
+    /// The time now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => Timestamp::from(SystemTime::now()),
+            Source::Manual(hand) => Timestamp(hand.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Moves a manual clock on; a system clock is left as it is.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(hand) = &self.0 {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            hand.fetch_add(by, Ordering::AcqRel);
+        }
+    }
+}
+
+/// An instant of wall-clock time: whole milliseconds since 1970-01-01T00:00:00Z, never negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `millis` milliseconds after the Unix epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// The instant `secs` seconds after the Unix epoch (saturating).
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down: the resolution of HTTP dates.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// How long after `earlier` this is; zero when it is not after.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This instant moved on by `by` (saturating).
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// This instant moved back by `by`, no further than the epoch.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Reads an HTTP date in any of its three forms (RFC 9110 §5.6.7); `None` if it is not one.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        httpdate::parse_http_date(text.trim()).ok().map(Self::from)
+    }
+
+    /// Writes the preferred form of an HTTP date (RFC 9110 §5.6.7, IMF-fixdate).
+    pub fn to_http_date(self) -> String {
+        // Years past 9999 have no HTTP date; the last second that has one stands for them.
+        const LAST: u64 = 253_402_300_799;
+        httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.as_secs().min(LAST)))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_clock_moves_only_by_hand_and_clones_share_it() {
+        let clock = Clock::manual(Timestamp::from_secs(10));
+        let twin = clock.clone();
+        clock.advance(Duration::from_millis(1500));
+        assert_eq!(twin.now().as_millis(), 11_500);
+    }
+
+    #[test]
+    fn http_dates_round_trip_and_the_three_forms_agree() {
+        let t = Timestamp::from_secs(784_111_777);
+        assert_eq!(t.to_http_date(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        for form in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(Timestamp::from_http_date(form), Some(t), "{form}");
+        }
+        assert_eq!(Timestamp::from_http_date("0"), None);
+        let _ = Timestamp::from_millis(u64::MAX).to_http_date();
+    }
+}

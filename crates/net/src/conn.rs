@@ -1,0 +1,62 @@
+//! What is known of the connection a request came by.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Facts about the connection that carried a request; an extension of every request that a
+/// listener of this crate hands to its service.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnInfo {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The HTTP version spoken.
+    pub protocol: Protocol,
+    /// Whether the bytes were encrypted (always so for [`Protocol::H3`]).
+    pub tls: bool,
+    /// The server name the client asked for in its TLS hello, if any (RFC 6066 §3).
+    pub sni: Option<Arc<str>>,
+    /// Whether the request arrived as TLS 1.3 early data and may be a replay (RFC 8470).
+    pub early_data: bool,
+}
+
+impl ConnInfo {
+    /// The facts of a plain connection: no TLS, no server name, no early data.
+    pub fn new(peer: SocketAddr, local: SocketAddr, protocol: Protocol) -> Self {
+        Self { peer, local, protocol, tls: false, sni: None, early_data: false }
+    }
+}
+
+/// The HTTP version of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1 (RFC 9112).
+    H1,
+    /// HTTP/2 (RFC 9113).
+    H2,
+    /// HTTP/3 (RFC 9114).
+    H3,
+}
+
+impl Protocol {
+    /// Every protocol, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::H1, Self::H2, Self::H3];
+
+    /// The short name used in metrics and logs: `h1`, `h2`, `h3`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::H1 => "h1",
+            Self::H2 => "h2",
+            Self::H3 => "h3",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,1 @@
+//! The origin shield of Headwater: it knows what a segment is

@@ -1,0 +1,2 @@
+//! The reference stack.
+fn main() {}
