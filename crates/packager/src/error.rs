@@ -1,0 +1,81 @@
+//! What can be wrong with a source, by what the caller can do about it.
+//!
+//! Messages name boxes and tracks, never paths: they may be shown to strangers.
+
+use std::fmt;
+
+use crate::isobmff::FourCc;
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a source cannot be packaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are no ISO base media file, or hold no movie.
+    #[error("the source is not an MP4 file: {0}")]
+    NotMp4(&'static str),
+    /// The source ends before what it declares.
+    #[error("the source is truncated: {what}{}", InTrack(*.track))]
+    Truncated {
+        /// What is cut off.
+        what: &'static str,
+        /// The source's track number (track_ID), where the fault is in one track.
+        track: Option<u32>,
+    },
+    /// A box that is needed is absent.
+    #[error("box {kind} is missing{}", InTrack(*.track))]
+    MissingBox {
+        /// The box.
+        kind: FourCc,
+        /// The source's track number, where the fault is in one track.
+        track: Option<u32>,
+    },
+    /// A box that is needed contradicts itself, another box or the file.
+    #[error("box {kind} is malformed{}: {why}", InTrack(*.track))]
+    BadBox {
+        /// The box.
+        kind: FourCc,
+        /// The source's track number, where the fault is in one track.
+        track: Option<u32>,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The source exceeds a configured limit.
+    #[error("the source exceeds the limit of {limit} {what}")]
+    Limit {
+        /// What there is too much of, with its unit.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// All samples are in movie fragments.
+    #[error("the source is a fragmented MP4, which is not read yet")]
+    Fragmented,
+    /// The samples are encrypted.
+    #[error("track {track} is encrypted ({entry}), which is not read yet")]
+    Encrypted {
+        /// The source's track number.
+        track: u32,
+        /// The sample entry's name.
+        entry: FourCc,
+    },
+    /// No track of the source can be carried; the text says why for each.
+    #[error("no track of the source can be carried: {0}")]
+    NoUsableTrack(String),
+    /// The caller fed bytes that were not asked for; a fault of the program, not of the source.
+    #[error("bytes were fed that had not been asked for")]
+    UnexpectedBytes,
+}
+
+struct InTrack(Option<u32>);
+
+impl fmt::Display for InTrack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(track) => write!(f, " in track {track}"),
+            None => Ok(()),
+        }
+    }
+}

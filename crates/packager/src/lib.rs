@@ -1,0 +1,45 @@
+//! Just-in-time packaging of mezzanine MP4 to CMAF, HLS and DASH, for Headwater.
+//!
+//! Bytes flow through the modules in this order:
+//!
+//! ```text
+//! source bytes → isobmff → index → media (timeline, segments) → plan → bytes to send
+//! ```
+//!
+//! The core reads nothing itself: it says which byte ranges it needs, and answers with plans
+//! whose length is known before any sample is read.
+//!
+//! ```
+//! use headwater_packager::{IndexBuilder, Limits, SourceId, Step};
+//!
+//! let mut builder = IndexBuilder::new(SourceId::new("empty.mp4", 0, "v1"), Limits::default());
+//! match builder.step() {
+//!     Ok(Step::Need(ranges)) => println!("read {ranges:?}, feed them, step again"),
+//!     Ok(Step::Done(index)) => println!("{} bytes of index", index.weight_bytes()),
+//!     Err(error) => println!("{error}"), // an empty file is no MP4 file
+//! }
+//! ```
+
+mod error;
+mod identity;
+mod limits;
+mod report;
+pub mod units;
+
+pub mod index;
+pub mod isobmff;
+
+mod media;
+mod plan;
+mod segments;
+mod track;
+
+pub use error::{Error, Result};
+pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
+pub use index::{IndexBuilder, MediaIndex, Step};
+pub use limits::Limits;
+pub use media::{Media, Options};
+pub use plan::{Part, Plan, SourceRange};
+pub use report::{Note, NoteKind, Report};
+pub use segments::{SegmentSpan, SegmentTable};
+pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};

@@ -1,0 +1,36 @@
+//! Every bound on what a source may make us do, in one place.
+
+/// What a source may cost. A source beyond a limit is refused with
+/// [`Error::Limit`](crate::Error::Limit).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest `moov` in bytes that is read; default 256 MiB. While an index is built this
+    /// much memory may be in use, and about as much again for its tables.
+    pub max_moov_bytes: u64,
+    /// The most tracks in one file; default 128.
+    pub max_tracks: u32,
+    /// The most samples in one track; default 32 Mi (over 6 days at 60 frames a second).
+    pub max_samples: u32,
+    /// The most boxes looked at in one file, the top level included; default 65,536.
+    pub max_boxes: u32,
+    /// The most byte-range reads for one index; default 64. Ordinary files need 2 or 3; more are
+    /// needed only where many boxes lie between the start and the `moov`.
+    pub max_reads: u32,
+    /// The longest presentation in seconds; default 3,600,000 (1,000 hours). It keeps all
+    /// arithmetic on times within 64 bits.
+    pub max_duration_seconds: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_moov_bytes: 256 << 20,
+            max_tracks: 128,
+            max_samples: 32 << 20,
+            max_boxes: 65_536,
+            max_reads: 64,
+            max_duration_seconds: 3_600_000,
+        }
+    }
+}
