@@ -1,2 +1,76 @@
-//! Side-by-side benches.
-fn main() {}
+//! Side-by-side benches of Headwater and its peers: `cargo xtask bench` runs this.
+//!
+//! This process is the load client and the origin; each server is a process of its own, so that
+//! its CPU time can be read from outside.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its results")]
+
+mod cpu;
+mod edge;
+mod load;
+mod origin;
+mod peer;
+mod stats;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::{Parser, Subcommand};
+
+/// Measures Headwater beside its peers.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the peers into the cache folder
+    Setup {
+        /// Where they are built and kept
+        #[arg(long, value_name = "DIR")]
+        cache: PathBuf,
+    },
+    /// Cache hits over HTTP/1.1, TLS, HTTP/2 and HTTP/3, beside nginx
+    Edge(edge::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> load::Result<()> {
+    match &cli.command {
+        Task::Setup { cache } => {
+            let binary = peer::nginx_binary(cache)?;
+            println!("nginx with HTTP/3: {}", binary.display());
+            Ok(())
+        }
+        Task::Edge(args) => {
+            keep_to_the_last_core();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            tokio::task::LocalSet::new().block_on(&runtime, edge::run(args))
+        }
+    }
+}
+
+/// Leaves the first core to the servers. Where that fails the bench still runs, with more noise.
+fn keep_to_the_last_core() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores > 1 {
+        let _ = Command::new("taskset")
+            .args(["-p", "-c", &(cores - 1).to_string(), &std::process::id().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}

@@ -1,0 +1,54 @@
+//! HTTP/1.1, with and without TLS: one request at a time on each connection.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{Load, Protocol, Result, Tally, tls};
+
+/// One connection.
+pub(super) struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    path: String,
+}
+
+impl Connection {
+    pub(super) async fn open(load: &Load) -> Result<Self> {
+        let sender = if load.protocol == Protocol::H1Tls {
+            let stream = tls::connect(load, b"http/1.1").await?;
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            tokio::task::spawn_local(connection);
+            sender
+        } else {
+            let stream = TcpStream::connect(load.addr).await?;
+            stream.set_nodelay(true)?;
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            tokio::task::spawn_local(connection);
+            sender
+        };
+        Ok(Self { sender, path: load.path.clone() })
+    }
+
+    pub(super) async fn drive(mut self, tally: Rc<Tally>) -> Result<()> {
+        tally.started().await;
+        while let Some(asked) = tally.next() {
+            self.sender.ready().await?;
+            let request =
+                Request::get(&self.path).header(header::HOST, "localhost").body(Empty::new())?;
+            let response = self.sender.send_request(request).await?;
+            let status = response.status().as_u16();
+            let mut body = response.into_body();
+            let mut length = 0;
+            while let Some(frame) = body.frame().await {
+                length += frame?.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            tally.done(asked, status, length)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! HTTP/2 over TLS: many requests under way on one connection.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::{Load, Result, Tally, tls};
+
+/// Flow-control windows wide enough that the client never holds the server back.
+const WINDOW: u32 = 16 << 20;
+
+/// One connection, shared by its streams.
+#[derive(Clone)]
+pub(super) struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    url: String,
+}
+
+impl Connection {
+    pub(super) async fn open(load: &Load) -> Result<Self> {
+        let stream = tls::connect(load, b"h2").await?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        tokio::task::spawn_local(connection);
+        let url = format!("https://localhost:{}{}", load.addr.port(), load.path);
+        Ok(Self { sender, url })
+    }
+
+    pub(super) async fn drive(mut self, tally: Rc<Tally>) -> Result<()> {
+        tally.started().await;
+        while let Some(asked) = tally.next() {
+            self.sender.ready().await?;
+            let response =
+                self.sender.send_request(Request::get(&self.url).body(Empty::new())?).await?;
+            let status = response.status().as_u16();
+            let mut body = response.into_body();
+            let mut length = 0;
+            while let Some(frame) = body.frame().await {
+                length += frame?.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            tally.done(asked, status, length)?;
+        }
+        Ok(())
+    }
+}

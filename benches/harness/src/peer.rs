@@ -1,0 +1,120 @@
+//! The servers that are measured: ours and nginx, each with one worker, the same certificate, the
+//! same cipher, the same origin behind it.
+
+mod build;
+mod headwater;
+mod nginx;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::load::{Protocol, Result};
+
+pub use build::nginx_binary;
+pub use headwater::headwater;
+pub use nginx::nginx;
+
+/// How long a server may take to answer for the first time.
+const START: Duration = Duration::from_secs(20);
+
+/// What every server of one run is given.
+pub struct Setting {
+    /// A folder of the run's own.
+    pub dir: PathBuf,
+    /// The certificate both serve with, in PEM.
+    pub certificate: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+    /// The origin behind them.
+    pub origin: SocketAddr,
+    /// Whether each request is logged to a file.
+    pub log: bool,
+}
+
+/// A running server. Dropping it ends the process.
+pub struct Server {
+    name: &'static str,
+    process: Child,
+    /// The process whose CPU time counts: the one that answers.
+    worker: u32,
+    plain: SocketAddr,
+    secure: SocketAddr,
+}
+
+impl Server {
+    /// Its name in tables.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where it answers a protocol.
+    pub fn addr(&self, protocol: Protocol) -> SocketAddr {
+        match protocol {
+            Protocol::H1 => self.plain,
+            _ => self.secure,
+        }
+    }
+
+    /// The CPU time that its worker has spent so far.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        crate::cpu::cpu_time(self.worker)
+            .map_err(|error| format!("{} has ended: {error}", self.name).into())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A command that runs on the first core, where there is more than one: the load client keeps to
+/// the last.
+fn on_the_servers_core(program: &Path) -> Command {
+    let several = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+    if !several {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(program);
+    command
+}
+
+/// Starts a server with its output in a file of the run's folder.
+fn spawn(mut command: Command, setting: &Setting, name: &str) -> Result<Child> {
+    let output = std::fs::File::create(setting.dir.join(format!("{name}.out")))?;
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    command.spawn().map_err(|error| format!("{name} could not be started: {error}").into())
+}
+
+/// Calls `ready` until it gives something, the process ends, or [`START`] has passed.
+fn wait_for<T>(
+    process: &mut Child,
+    setting: &Setting,
+    name: &str,
+    mut ready: impl FnMut() -> Option<T>,
+) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = ready() {
+            return Ok(found);
+        }
+        let ended = process.try_wait()?;
+        if ended.is_some() || begun.elapsed() > START {
+            let _ = process.kill();
+            let _ = process.wait();
+            let output = std::fs::read_to_string(setting.dir.join(format!("{name}.out")))
+                .unwrap_or_default();
+            let last: Vec<&str> = output.lines().rev().take(5).collect();
+            let why = if ended.is_some() { "ended at once" } else { "does not answer" };
+            return Err(format!("{name} {why}: {}", last.join(" / ")).into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

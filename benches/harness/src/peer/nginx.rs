@@ -1,0 +1,106 @@
+//! nginx, tuned as its manual says for a cache of hot objects.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+
+use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
+use crate::load::Result;
+
+/// Starts nginx with one worker.
+///
+/// # Errors
+/// When it does not start; the message holds its last words.
+pub fn nginx(binary: &Path, setting: &Setting) -> Result<Server> {
+    let (plain, secure) = (free_port()?, free_port()?);
+    let home = setting.dir.join("nginx");
+    std::fs::create_dir_all(home.join("cache"))?;
+    std::fs::create_dir_all(home.join("logs"))?;
+    let config = home.join("nginx.conf");
+    std::fs::write(&config, configuration(setting, &home, plain, secure))?;
+    let mut command = on_the_servers_core(binary);
+    command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&config);
+    let mut process = spawn(command, setting, "nginx")?;
+    let master = process.id();
+    let worker = wait_for(&mut process, setting, "nginx", || {
+        TcpStream::connect(secure).ok()?;
+        let children = crate::cpu::children(master).ok()?;
+        children.into_iter().find(|pid| {
+            std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.starts_with("nginx: worker process"))
+        })
+    })?;
+    Ok(Server { name: "nginx", process, worker, plain, secure })
+}
+
+/// A port of the loopback that neither TCP nor UDP uses; nginx cannot pick one itself.
+fn free_port() -> Result<SocketAddr> {
+    for _ in 0..50 {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let addr = tcp.local_addr()?;
+        if UdpSocket::bind(addr).is_ok() {
+            return Ok(addr);
+        }
+    }
+    Err("no port is free for both TCP and UDP".into())
+}
+
+fn configuration(setting: &Setting, home: &Path, plain: SocketAddr, secure: SocketAddr) -> String {
+    let log = if setting.log {
+        format!("access_log {}/access.log combined buffer=64k flush=1s;", home.display())
+    } else {
+        "access_log off;".to_owned()
+    };
+    format!(
+        r#"user root root;
+worker_processes 1;
+daemon off;
+pid {home}/nginx.pid;
+error_log {home}/error.log error;
+events {{ worker_connections 4096; }}
+http {{
+    {log}
+    default_type video/mp4;
+    sendfile on;
+    tcp_nopush on;
+    tcp_nodelay on;
+    keepalive_timeout 300s;
+    keepalive_requests 1000000000;
+    keepalive_time 24h;
+    open_file_cache max=10000 inactive=300s;
+    open_file_cache_valid 300s;
+    output_buffers 2 512k;
+    proxy_cache_path {home}/cache levels=1:2 keys_zone=objects:16m max_size=2g inactive=1d use_temp_path=off;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    ssl_buffer_size 16k;
+    ssl_session_cache shared:tls:10m;
+    http2_max_concurrent_streams 256;
+    http3_stream_buffer_size 256k;
+    quic_gso on;
+    server {{
+        listen {plain};
+        listen {secure} ssl;
+        listen {secure} quic reuseport;
+        http2 on;
+        location / {{
+            proxy_pass http://{origin};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_cache objects;
+            proxy_cache_lock on;
+            proxy_cache_valid 200 1d;
+            add_header Alt-Svc 'h3=":{port}"; ma=86400';
+            add_header Cache-Status $upstream_cache_status;
+        }}
+    }}
+}}
+"#,
+        home = home.display(),
+        certificate = setting.certificate.display(),
+        key = setting.key.display(),
+        origin = setting.origin,
+        port = secure.port(),
+    )
+}
