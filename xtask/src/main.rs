@@ -1,2 +1,101 @@
-//! xtask.
-fn main() {}
+//! `cargo xtask`: the one entrance for people.
+//!
+//! One file a subcommand, and this one to choose between them. It promises to build in seconds
+//! before anything else is installed, to say in one sentence what went wrong, and to exit 1 then.
+
+mod bench;
+mod cli;
+mod demo;
+mod hash;
+mod places;
+mod process;
+mod python;
+mod setup;
+mod stack;
+mod test;
+mod tidy;
+mod ui;
+mod web;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use cli::{Failure, Outcome, Parsed, Spec};
+use places::Places;
+
+/// A subcommand: what its help says, and what it does.
+struct Command {
+    spec: &'static Spec,
+    run: fn(&Places, &cli::Given) -> Outcome,
+}
+
+const COMMANDS: [Command; 5] = [
+    Command { spec: &setup::SPEC, run: setup::main },
+    Command { spec: &demo::SPEC, run: demo::main },
+    Command { spec: &test::SPEC, run: test::main },
+    Command { spec: &bench::SPEC, run: bench::main },
+    Command { spec: &tidy::SPEC, run: tidy::main },
+];
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args_os().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui::complain(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut args: Vec<OsString>) -> Outcome {
+    if args.is_empty() {
+        ui::line(&help());
+        return Ok(());
+    }
+    let name = args.remove(0).to_string_lossy().into_owned();
+    if matches!(name.as_str(), "--help" | "-h" | "help") {
+        ui::line(&help());
+        return Ok(());
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.spec.name == name) else {
+        let names = COMMANDS.iter().map(|command| command.spec.name);
+        return Err(Failure::new(cli::unknown("command", &name, names)));
+    };
+    match cli::parse(command.spec, args)? {
+        Parsed::Help => ui::line(&command.spec.help()),
+        Parsed::Run(given) => (command.run)(&Places::find()?, &given)?,
+    }
+    Ok(())
+}
+
+fn help() -> String {
+    let mut text = String::from(
+        "What people type to work on Headwater.\n\nUsage: cargo xtask COMMAND [OPTIONS]\n\nCommands:\n",
+    );
+    for command in &COMMANDS {
+        text.push_str(&cli::entry(command.spec.name, command.spec.summary));
+    }
+    text.push_str("\n`cargo xtask COMMAND --help` explains each.");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+    use super::*;
+
+    #[test]
+    fn a_mistyped_command_is_answered_with_the_near_one() {
+        let failure = dispatch(vec!["tets".into()]).unwrap_err().to_string();
+        assert_eq!(failure, "there is no command `tets`; did you mean `test`?");
+    }
+
+    #[test]
+    fn every_command_is_in_the_help() {
+        for command in &COMMANDS {
+            assert!(help().contains(command.spec.summary.split(' ').next().unwrap()));
+            assert!(command.spec.help().contains("--help"));
+        }
+    }
+}

@@ -32,7 +32,6 @@ pub async fn serve() -> io::Result<SocketAddr> {
     Ok(addr)
 }
 
-#[expect(clippy::unused_async, reason = "it is the shape of a service function")]
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let size = request.uri().path().rsplit_once("object-").and_then(|(_, size)| size.parse().ok());
     let response = match size {

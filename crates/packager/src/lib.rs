@@ -34,12 +34,20 @@ mod plan;
 mod segments;
 mod track;
 
+pub mod dash;
+pub mod hls;
+mod presentation;
+mod rates;
+mod resource;
+
 pub use error::{Error, Result};
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
 pub use index::{IndexBuilder, MediaIndex, Step};
 pub use limits::Limits;
 pub use media::{Media, Options};
 pub use plan::{Part, Plan, SourceRange};
+pub use presentation::{Absent, Presentation};
 pub use report::{Note, NoteKind, Report};
+pub use resource::Resource;
 pub use segments::{SegmentSpan, SegmentTable};
 pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};

@@ -1,4 +1,11 @@
 //! Where the samples of one track are, when they are decoded, and how to find them.
+//!
+//! There are two levels on purpose: a track's samples are a table now, and will also be a list of
+//! fragments that are expanded one at a time. Whoever uses them sees only [`TrackSamples`].
+
+use std::ops::Range;
+
+use super::table::{SampleTable, TableSamples};
 
 /// One sample: an access unit of picture, a frame of sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +24,129 @@ pub struct Sample {
     pub sync: bool,
 }
 
-/// The samples of one track.
+impl Sample {
+    /// Its composition time in ticks, on the timeline of the media (before edits).
+    pub fn cts(&self) -> i64 {
+        self.dts + i64::from(self.composition_offset)
+    }
+}
+
+/// The samples of one track, numbered from 0 in decode order.
 #[derive(Debug)]
-pub struct TrackSamples {}
+pub struct TrackSamples {
+    level: Level,
+}
+
+#[derive(Debug)]
+enum Level {
+    Table(SampleTable),
+}
+
+impl TrackSamples {
+    pub(super) fn from_table(table: SampleTable) -> Self {
+        Self {
+            level: Level::Table(table),
+        }
+    }
+
+    /// How many there are; at least one.
+    pub fn count(&self) -> u32 {
+        match &self.level {
+            Level::Table(table) => table.count(),
+        }
+    }
+
+    /// The sum of their durations in ticks.
+    pub fn duration(&self) -> u64 {
+        match &self.level {
+            Level::Table(table) => table.duration(),
+        }
+    }
+
+    /// All of them in decode order.
+    pub fn iter(&self) -> Samples<'_> {
+        self.range(0..self.count())
+    }
+
+    /// Those with numbers in `range` (cut to what there is), found in O(log n).
+    pub fn range(&self, range: Range<u32>) -> Samples<'_> {
+        match &self.level {
+            Level::Table(table) => Samples {
+                level: SamplesLevel::Table(table.range(range)),
+            },
+        }
+    }
+
+    /// The first sample that is decoded at `dts` or later; [`count`](Self::count) where none is.
+    pub fn at_or_after(&self, dts: i64) -> u32 {
+        match &self.level {
+            Level::Table(table) => table.at_or_after(dts),
+        }
+    }
+
+    /// Numbers of the sync samples; `None` where every sample is one.
+    pub(crate) fn sync_numbers(&self) -> Option<&[u32]> {
+        match &self.level {
+            Level::Table(table) => table.sync_numbers(),
+        }
+    }
+
+    /// The one duration that all samples but perhaps the last have.
+    pub(crate) fn constant_duration(&self) -> Option<u32> {
+        match &self.level {
+            Level::Table(table) => table.constant_duration(),
+        }
+    }
+
+    /// The shortest and longest duration among all samples but the last.
+    pub(crate) fn duration_bounds(&self) -> Option<(u32, u32)> {
+        match &self.level {
+            Level::Table(table) => table.duration_bounds(),
+        }
+    }
+
+    /// Memory held, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        match &self.level {
+            Level::Table(table) => table.weight_bytes(),
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a TrackSamples {
+    type Item = Sample;
+    type IntoIter = Samples<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Samples in decode order.
+#[derive(Debug, Clone)]
+pub struct Samples<'a> {
+    level: SamplesLevel<'a>,
+}
+
+#[derive(Debug, Clone)]
+enum SamplesLevel<'a> {
+    Table(TableSamples<'a>),
+}
+
+impl Iterator for Samples<'_> {
+    type Item = Sample;
+
+    fn next(&mut self) -> Option<Sample> {
+        match &mut self.level {
+            SamplesLevel::Table(samples) => samples.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.level {
+            SamplesLevel::Table(samples) => samples.size_hint(),
+        }
+    }
+}
+
+impl ExactSizeIterator for Samples<'_> {}
