@@ -1,0 +1,193 @@
+//! An asset as it answers: path → [`Resource`] → [`Plan`], total and stateless.
+//!
+//! Every replica, every restart and an export give identical bytes for one version of an asset.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::identity::Version;
+use crate::media::Media;
+use crate::plan::Plan;
+use crate::rates::{self, Rates};
+use crate::resource::Resource;
+use crate::track::{Track, TrackKind};
+use crate::{dash, hls};
+
+/// Raised whenever playlists, MPD or report of the same version would come out differently, so
+/// that their entity tags change with them.
+const MANIFEST_REVISION: u32 = 1;
+
+/// A named asset and all that can be asked of it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Presentation {
+    name: Arc<str>,
+    media: Arc<Media>,
+}
+
+/// Why a path has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Absent {
+    /// The asset has no such resource, in this version or any other.
+    #[error("the asset has no such resource")]
+    NotFound,
+    /// The path names another version of the asset than the present one.
+    #[error("this version of the asset was replaced")]
+    Gone,
+}
+
+impl Presentation {
+    /// Presents an asset under a name.
+    pub fn new(name: impl Into<Arc<str>>, media: Arc<Media>) -> Self {
+        Self { name: name.into(), media }
+    }
+
+    /// The asset's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is presented.
+    pub fn media(&self) -> &Media {
+        &self.media
+    }
+
+    /// The version that segment URLs hold.
+    pub fn version(&self) -> Version {
+        self.media.version()
+    }
+
+    /// The resource at a path relative to the asset's folder.
+    ///
+    /// # Errors
+    /// [`Absent::Gone`] for another version of this asset, otherwise [`Absent::NotFound`].
+    pub fn resource(&self, path: &str) -> Result<Resource, Absent> {
+        let (resource, version) = Resource::parse(path).ok_or(Absent::NotFound)?;
+        // What another version held is not known here: gone, not absent.
+        if version.is_some_and(|version| version != self.version()) {
+            return Err(Absent::Gone);
+        }
+        let exists = match resource {
+            Resource::Multivariant | Resource::Mpd | Resource::Report => true,
+            Resource::MediaPlaylist(track) | Resource::Init(track) => {
+                self.media.track(track).is_some()
+            }
+            Resource::Segment(track, number) => number.get() <= self.media.segment_count(track),
+        };
+        if exists { Ok(resource) } else { Err(Absent::NotFound) }
+    }
+
+    /// All resources, manifests first, then track by track: what an export writes.
+    pub fn resources(&self) -> impl Iterator<Item = Resource> {
+        let tracks = self.media.tracks();
+        let manifests = [Resource::Multivariant, Resource::Mpd, Resource::Report].into_iter();
+        manifests.chain(tracks.iter().map(|track| Resource::MediaPlaylist(track.id))).chain(
+            tracks.iter().flat_map(|track| {
+                let count = self.media.segment_count(track.id);
+                let numbers = (1..=count).filter_map(NonZeroU32::new);
+                let segments = numbers.map(|number| Resource::Segment(track.id, number));
+                std::iter::once(Resource::Init(track.id)).chain(segments)
+            }),
+        )
+    }
+
+    /// The path of a resource, relative to the asset's folder.
+    pub fn path(&self, resource: Resource) -> String {
+        resource.path(self.version())
+    }
+
+    /// The strong entity tag of a resource without content coding, with its quotes: two equal tags
+    /// of one URL promise equal bytes (RFC 9110 §8.8.3). Known without making the bytes.
+    pub fn etag(&self, resource: Resource) -> String {
+        let version = self.version();
+        match resource {
+            Resource::Multivariant => format!("\"{version}-m{MANIFEST_REVISION}-main\""),
+            Resource::Mpd => format!("\"{version}-m{MANIFEST_REVISION}-mpd\""),
+            Resource::Report => format!("\"{version}-m{MANIFEST_REVISION}-report\""),
+            Resource::MediaPlaylist(track) => format!("\"{version}-m{MANIFEST_REVISION}-{track}\""),
+            Resource::Init(track) => format!("\"{version}-{track}-init\""),
+            Resource::Segment(track, number) => format!("\"{version}-{track}-{number}\""),
+        }
+    }
+
+    /// What to send for a resource; `None` where the asset does not have it.
+    pub fn plan(&self, resource: Resource) -> Option<Plan> {
+        let media = &*self.media;
+        match resource {
+            Resource::Multivariant => {
+                Some(whole(hls::CONTENT_TYPE, hls::multivariant_playlist(media)))
+            }
+            Resource::Mpd => Some(whole(dash::CONTENT_TYPE, dash::manifest(media))),
+            Resource::Report => Some(whole("application/json", self.report())),
+            Resource::MediaPlaylist(track) => {
+                Some(whole(hls::CONTENT_TYPE, hls::media_playlist(media, track)?))
+            }
+            Resource::Init(track) => media.init(track),
+            Resource::Segment(track, number) => media.segment(track, number.get()),
+        }
+    }
+
+    /// What the asset holds and what was left out, as JSON.
+    fn report(&self) -> String {
+        let media = &*self.media;
+        let target = rates::target_duration(media);
+        let tracks: Vec<Value> =
+            media.tracks().iter().map(|track| describe(media, track, target)).collect();
+        let document = json!({
+            "asset": &*self.name,
+            "version": media.version().to_string(),
+            "duration_ms": media.duration().as_millis(),
+            "start_offset_s": media.start_offset_seconds(),
+            "target_duration_s": target,
+            "segments": media.segments().len(),
+            "sources": media.sources().len(),
+            "tracks": tracks,
+            "notes": media.report(),
+        });
+        format!("{document:#}\n")
+    }
+}
+
+fn describe(media: &Media, track: &Track, target: u64) -> Value {
+    let rates = Rates::of(media, track.id, target);
+    let mut description = json!({
+        "id": track.id.to_string(),
+        "codec": track.codec,
+        "language": track.language,
+        "name": track.name,
+        "default": track.default,
+        "timescale": track.timescale.get(),
+        "source": track.source,
+        "source_track": track.source_track,
+        "segments": media.segment_count(track.id),
+        "peak_bits_per_s": rates.peak,
+        "average_bits_per_s": rates.average,
+    });
+    match &track.kind {
+        TrackKind::Video(video) => {
+            description["kind"] = "video".into();
+            description["width"] = video.width.into();
+            description["height"] = video.height.into();
+            description["display_width"] = video.display_width.into();
+            description["display_height"] = video.display_height.into();
+            description["rotation"] = video.rotation.into();
+            description["frame_rate"] =
+                video.frame_rate.map(|(frames, seconds)| format!("{frames}/{seconds}")).into();
+        }
+        TrackKind::Audio(audio) => {
+            description["kind"] = "audio".into();
+            description["channels"] = audio.channels.into();
+            description["sample_rate"] = audio.sample_rate.into();
+        }
+    }
+    description
+}
+
+fn whole(content_type: &'static str, text: String) -> Plan {
+    let mut plan = Plan::new(content_type);
+    plan.push_bytes(Bytes::from(text));
+    plan
+}
