@@ -1,0 +1,136 @@
+//! Primary cache keys (RFC 9111 §2): host, path and query, as bytes on the stack.
+//!
+//! A key is written into a buffer that lives on the stack for all but very long URLs, looked up by
+//! its bytes, and compared byte for byte with the stored key: two requests never share an object
+//! because their hashes collide.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Uri, header};
+use smallvec::SmallVec;
+
+/// A key as stored: compared and hashed by its bytes.
+pub(crate) type Key = Arc<[u8]>;
+
+/// The buffer a [`Policy`](crate::Policy) writes a request's key into.
+#[derive(Debug, Default)]
+pub struct KeyBuf(SmallVec<[u8; 256]>);
+
+impl KeyBuf {
+    /// An empty key.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends bytes as they are.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Appends bytes with ASCII letters in lower case.
+    pub fn push_lowercase(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes.iter().map(u8::to_ascii_lowercase));
+    }
+
+    /// The key's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn to_key(&self) -> Key {
+        Arc::from(&self.0[..])
+    }
+}
+
+/// The host a request is for: the authority of an absolute or HTTP/2 request target, else the
+/// `Host` field (RFC 9110 §7.2); empty when there is neither.
+pub fn host(request: &Parts) -> &[u8] {
+    match request.uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => request.headers.get(header::HOST).map_or(b"", |host| host.as_bytes()),
+    }
+}
+
+/// Whether a query parameter (`name` or `name=value`) is CMCD (CTA-5004), which tells of the
+/// player and never of the resource.
+pub fn is_cmcd(parameter: &str) -> bool {
+    parameter.strip_prefix("CMCD").is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}
+
+/// Writes `host/path?query` without CMCD. A host holds no `/` and a path begins with one, so that
+/// no two different requests write the same bytes. The scheme is not part of the key: an origin
+/// whose answers depend on it is to be told so by a policy of one's own.
+pub(crate) fn write_default(request: &Parts, key: &mut KeyBuf) {
+    key.push_lowercase(host(request));
+    let path = request.uri.path();
+    if !path.starts_with('/') {
+        key.push(b"/");
+    }
+    key.push(path.as_bytes());
+    let Some(query) = request.uri.query() else { return };
+    if !query.contains("CMCD") {
+        key.push(b"?");
+        key.push(query.as_bytes());
+        return;
+    }
+    let mut separator: &[u8] = b"?";
+    for parameter in query.split('&').filter(|parameter| !is_cmcd(parameter)) {
+        key.push(separator);
+        key.push(parameter.as_bytes());
+        separator = b"&";
+    }
+}
+
+/// The URI without its CMCD parameter; `None` where it has none.
+pub(crate) fn without_cmcd(uri: &Uri) -> Option<Uri> {
+    let query = uri.query()?;
+    if !query.split('&').any(is_cmcd) {
+        return None;
+    }
+    let mut target = String::with_capacity(uri.path().len() + query.len() + 1);
+    target.push_str(uri.path());
+    for (index, parameter) in query.split('&').filter(|one| !is_cmcd(one)).enumerate() {
+        target.push(if index == 0 { '?' } else { '&' });
+        target.push_str(parameter);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+    use http::Request;
+
+    fn key(uri: &str, host: Option<&str>) -> String {
+        let mut request = Request::get(uri);
+        if let Some(host) = host {
+            request = request.header("host", host);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut key = KeyBuf::new();
+        write_default(&parts, &mut key);
+        String::from_utf8(key.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn host_path_and_query_make_the_key() {
+        assert_eq!(key("http://EXAMPLE.com/A?b=C", None), "example.com/A?b=C");
+        assert_eq!(key("/A?b=C", Some("Example.com")), "example.com/A?b=C");
+        assert_ne!(key("/a?", Some("h")), key("/a", Some("h")));
+        assert_ne!(key("/a", Some("h")), key("/a", Some("h2")));
+    }
+
+    #[test]
+    fn cmcd_never_enters_the_key_or_the_upstream_url() {
+        assert_eq!(key("/s?CMCD=br%3D1", Some("h")), "h/s");
+        assert_eq!(key("/s?a=1&CMCD=x&b=2", Some("h")), "h/s?a=1&b=2");
+        assert_eq!(key("/s?CMCDx=1", Some("h")), "h/s?CMCDx=1");
+        let clean = without_cmcd(&"http://h/s?a=1&CMCD=x&b=2".parse().unwrap()).unwrap();
+        assert_eq!(clean, "http://h/s?a=1&b=2");
+        assert_eq!(without_cmcd(&"/s?a=1".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! What a cache counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The counters of one cache; clones share them.
+///
+/// Register each cache under a label of its own where one process holds several:
+/// `metrics.register(registry.sub_registry_with_label(("cache".into(), "edge".into())))`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Requests answered from a stored response without asking upstream.
+    pub hits: Counter,
+    /// Those of [`hits`](Self::hits) that were answered by a stale response.
+    pub stale: Counter,
+    /// Requests that had to wait for upstream, their own fetch or one in flight.
+    pub misses: Counter,
+    /// Those of [`misses`](Self::misses) that joined a fill started by another request.
+    pub collapsed: Counter,
+    /// Stored responses that upstream confirmed by a 304.
+    pub revalidated: Counter,
+    /// Requests that went past the cache: other methods, bypasses, answers nobody may share.
+    pub passed: Counter,
+    /// Fills started.
+    pub fills: Counter,
+    /// Fills that failed: no answer, or a body cut short.
+    pub fills_failed: Counter,
+    /// Fills given up because nobody waited for them any more.
+    pub fills_abandoned: Counter,
+    /// Followers reset because they lagged past the window of a fill that is not kept.
+    pub followers_reset: Counter,
+    /// Keys that left the RAM tier for want of room.
+    pub evictions: Counter,
+    /// Bytes in the RAM tier.
+    pub stored_bytes: Gauge,
+    /// Keys in the RAM tier.
+    pub stored_objects: Gauge,
+    /// Bytes held by fills in flight.
+    pub fill_bytes: Gauge,
+}
+
+impl Metrics {
+    /// Adds the counters to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let counters = [
+            ("hits", "Requests answered from store", &self.hits),
+            ("stale", "Hits answered by a stale response", &self.stale),
+            ("misses", "Requests that waited for upstream", &self.misses),
+            ("collapsed", "Misses that joined a fill in flight", &self.collapsed),
+            ("revalidated", "Stored responses confirmed by a 304", &self.revalidated),
+            ("passed", "Requests that went past the cache", &self.passed),
+            ("fills", "Fills started", &self.fills),
+            ("fills_failed", "Fills that failed", &self.fills_failed),
+            ("fills_abandoned", "Fills given up because nobody waited", &self.fills_abandoned),
+            ("followers_reset", "Followers that lagged past the window", &self.followers_reset),
+            ("evictions", "Keys that left the RAM tier for want of room", &self.evictions),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(format!("headwater_cache_{name}"), help, counter.clone());
+        }
+        let gauges = [
+            ("stored_bytes", "Bytes in the RAM tier", &self.stored_bytes),
+            ("stored_objects", "Keys in the RAM tier", &self.stored_objects),
+            ("fill_bytes", "Bytes held by fills in flight", &self.fill_bytes),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(format!("headwater_cache_{name}"), help, gauge.clone());
+        }
+    }
+}
