@@ -3,19 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { load } from "./browser/load.mjs";
 
 const src = join(dirname(fileURLToPath(import.meta.url)), "..", "src");
 
-/** The module as JavaScript: node 18 does not read TypeScript. */
-async function load(name) {
-  const { outputFiles } = await build({ entryPoints: [join(src, name)], bundle: true, format: "esm", write: false });
-  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
-}
-
-const { cacheState, parseCacheStatus } = await load("cache_status.ts");
-const { bitrate, plural, protocolName, size } = await load("text.ts");
-const { tally } = await load("segments.ts");
+const { cacheState, parseCacheStatus } = await load(join(src, "cache_status.ts"));
+const { bitrate, plural, protocolName, size } = await load(join(src, "text.ts"));
+const { tally } = await load(join(src, "segments.ts"));
 
 test("Cache-Status lists caches from the origin to the viewer (RFC 9211 section 2)", () => {
   const members = parseCacheStatus('shield; fwd=uri-miss; fwd-status=200; stored, "edge, 1"; hit; ttl=30; detail="a;b\\"c"');

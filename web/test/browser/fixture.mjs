@@ -1,0 +1,34 @@
+// Mezzanines made by the ffmpeg command: one file, and a folder of two renditions.
+import { execFile } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+export const DURATION = 24;
+
+/** Paths for `--input`: an asset of one rendition and a ladder. Sync samples come every 2 s in all of them. */
+export async function makeFixture(folder) {
+  const single = join(folder, "moving bars.mp4");
+  const ladder = join(folder, "ladder");
+  await mkdir(ladder, { recursive: true });
+  await encode(single, 360, 440, "600k");
+  await encode(join(ladder, "360p.mp4"), 360, 660, "600k");
+  await encode(join(ladder, "180p.mp4"), 180, 660, "150k");
+  return { single: { name: "moving bars", input: single }, ladder: { name: "ladder", input: ladder } };
+}
+
+async function encode(output, height, tone, bitrate) {
+  const width = (height * 16) / 9;
+  // prettier-ignore
+  await run("ffmpeg", [
+    "-v", "error", "-nostdin", "-y",
+    "-f", "lavfi", "-i", `testsrc2=size=${width}x${height}:rate=25`,
+    "-f", "lavfi", "-i", `sine=frequency=${tone}:sample_rate=48000`,
+    "-t", String(DURATION),
+    "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-b:v", bitrate,
+    "-bf", "2", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0",
+    "-c:a", "aac", "-b:a", "96k", "-ac", "2",
+    output,
+  ], { timeout: 120_000 });
+}
