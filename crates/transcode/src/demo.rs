@@ -58,6 +58,20 @@ impl DemoSpec {
         Duration::from_secs(self.seconds.into())
     }
 
+    /// The same scene at another height, without sound: the next rung of a ladder. Cheaper than
+    /// [`rendition`](crate::encode::rendition) of the file, and the picture names its own size.
+    #[must_use]
+    pub fn rung(&self, height: u32, video_bitrate: u32) -> Self {
+        let wide = u64::from(self.width) * u64::from(height) / u64::from(self.height.max(1));
+        Self {
+            width: u32::try_from(wide.next_multiple_of(2)).unwrap_or(u32::MAX),
+            height,
+            video_bitrate,
+            audio: false,
+            ..self.clone()
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let wrong = |message| Err(Error::Spec(message));
         if !(1..=43_200).contains(&self.seconds) {

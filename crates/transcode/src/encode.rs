@@ -57,13 +57,14 @@ impl RenditionSpec {
     }
 }
 
-/// Encodes `input` to the MP4 `output`. Blocking, and busy on two cores: call it off the async
-/// runtime. `output` may not be `input`'s only name: it is replaced when the work is complete.
+/// Encodes `input` to the MP4 `output`, which is replaced when the work is complete. Blocking, and
+/// busy on two cores: call it off the async runtime.
 ///
 /// # Errors
 /// As [`probe`](crate::probe()) for the input; [`Error::NoVideo`]; [`Error::NotMedia`] also when
 /// damage makes all of it undecodable; as [`make`](crate::demo::make) for the output. A damaged
-/// stretch within a good file is skipped. After any error there is no new file at `output`.
+/// stretch within a good file is skipped, and of a file cut short there is what is left. After any
+/// error there is no new file at `output`.
 pub fn rendition(
     input: impl AsRef<Path>,
     output: impl AsRef<Path>,

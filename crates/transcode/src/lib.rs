@@ -3,7 +3,8 @@
 //! ```text
 //! probe(file) ──▶ Probe            what is in there
 //! demo::make ──▶ 1080p.mp4         a mezzanine with timecode and tones, key frame every 2 s
-//! encode::rendition ──▶ 720p.mp4   the same frames and key frames, smaller
+//! demo::make(rung) ──▶ 720p.mp4    the same scene, frames and key frames, smaller
+//! encode::rendition ──▶ 720p.mp4   that for any file
 //! ```
 //!
 //! ```no_run

@@ -19,6 +19,7 @@ impl Progress {
     }
 }
 
-/// What is called several times per second of media. `ControlFlow::Break(())` stops the work with
-/// [`Error::Stopped`](crate::Error::Stopped) and leaves no file behind.
+/// What is called at least once in ten pictures, and when the file is complete.
+/// `ControlFlow::Break(())` stops the work with [`Error::Stopped`](crate::Error::Stopped) and
+/// leaves no file behind; after the last call it is too late.
 pub type OnProgress<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;

@@ -122,3 +122,16 @@ fn all_shapes_can_be_drawn() {
         assert_eq!(picture_times(&path).len(), fps as usize);
     }
 }
+
+#[test]
+fn rungs_share_every_frame_and_key_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let top = make_small(folder.path());
+    let rung = tools::small().rung(90, 200_000);
+    assert_eq!((rung.width, rung.height, rung.audio), (160, 90, false));
+    assert_eq!(demo::DemoSpec::default().rung(480, 1).width, 854);
+    let path = folder.path().join("90p.mp4");
+    demo::make(&path, &rung, &mut go_on).unwrap();
+    assert_eq!(key_times(&path), key_times(&top));
+    assert_eq!(picture_times(&path), picture_times(&top));
+}
