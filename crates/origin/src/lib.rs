@@ -1,1 +1,2 @@
 //! The origin shield of Headwater: it knows what a segment is
+pub mod map;

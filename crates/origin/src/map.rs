@@ -1,0 +1,569 @@
+//! The segment map: which presentation, rendition and segment a URL is, and what comes after it.
+//!
+//! Learnt from the HLS and DASH manifests that pass through, whoever made them; never guessed from
+//! file names. The map is pure: bytes and URLs in, positions and URLs out. It promises that
+//!
+//! - no manifest makes it panic, loop for long or hold more than [`Limits`] allow;
+//! - what it holds of a presentation goes when the presentation goes, the longest unused first;
+//! - it never invents a URL: all it names was named by a manifest.
+
+mod dash;
+mod hls;
+mod template;
+mod track;
+mod url;
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+
+use track::Track;
+
+pub use track::Target;
+pub use url::{MAX_URL, Url};
+
+/// Bounds of a [`SegmentMap`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one manifest, 2 MiB by default; a larger one is not read.
+    pub manifest_bytes: usize,
+    /// Presentations held, 4,096 by default.
+    pub presentations: usize,
+    /// Renditions of one presentation, 256 by default; further ones are left out.
+    pub renditions: usize,
+    /// Segments that one media playlist or timeline lists, 20,000 by default (22 hours of four
+    /// seconds each); further ones are left out.
+    pub segments: usize,
+    /// Memory of one presentation in bytes, 4 MiB by default; segments beyond it are left out.
+    pub presentation_bytes: usize,
+    /// Memory of the whole map in bytes, 64 MiB by default; beyond it presentations are evicted.
+    pub bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest_bytes: 2 << 20,
+            presentations: 4096,
+            renditions: 256,
+            segments: 20_000,
+            presentation_bytes: 4 << 20,
+            bytes: 64 << 20,
+        }
+    }
+}
+
+/// Why a manifest taught nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MapError {
+    /// It is not what its type says.
+    #[error("the manifest is malformed")]
+    Malformed,
+    /// It is larger than [`Limits::manifest_bytes`].
+    #[error("the manifest is larger than allowed")]
+    TooLarge,
+}
+
+/// The kinds of manifest that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestKind {
+    /// An HLS playlist, multivariant or media (RFC 8216).
+    Hls,
+    /// A DASH MPD (ISO/IEC 23009-1).
+    Dash,
+}
+
+impl ManifestKind {
+    /// Tells a manifest by its media type; by the extension of its path only where the type is
+    /// missing or says nothing.
+    pub fn of(content_type: Option<&str>, path: &str) -> Option<Self> {
+        let essence = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+        let is = |name: &str| essence.eq_ignore_ascii_case(name);
+        if [
+            "application/vnd.apple.mpegurl",
+            "application/x-mpegurl",
+            "audio/mpegurl",
+            "audio/x-mpegurl",
+        ]
+        .into_iter()
+        .any(is)
+        {
+            return Some(Self::Hls);
+        }
+        if is("application/dash+xml") {
+            return Some(Self::Dash);
+        }
+        let vague = [
+            "",
+            "application/octet-stream",
+            "binary/octet-stream",
+            "text/plain",
+            "text/xml",
+            "application/xml",
+        ];
+        if !vague.into_iter().any(is) {
+            return None;
+        }
+        let (_, extension) = path.rsplit_once('.')?;
+        if extension.eq_ignore_ascii_case("m3u8") || extension.eq_ignore_ascii_case("m3u") {
+            Some(Self::Hls)
+        } else if extension.eq_ignore_ascii_case("mpd") {
+            Some(Self::Dash)
+        } else {
+            None
+        }
+    }
+}
+
+/// Names a presentation for as long as the map holds it; a number is never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PresentationId(u64);
+
+/// One segment: of which presentation and rendition, and the how-manieth.
+///
+/// Positions are of the moment: a newer manifest may number segments anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Position {
+    /// The presentation.
+    pub presentation: PresentationId,
+    /// The rendition within the presentation.
+    pub rendition: u32,
+    /// The segment within the rendition, from 0.
+    pub index: u32,
+}
+
+/// What a manifest taught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Learnt {
+    /// The presentation it belongs to.
+    pub presentation: PresentationId,
+    /// How many renditions of it are known now.
+    pub renditions: usize,
+    /// How many segments this manifest listed.
+    pub segments: u64,
+}
+
+/// Presentations, their renditions and their segments, as manifests told them.
+#[derive(Debug, Default)]
+pub struct SegmentMap {
+    limits: Limits,
+    presentations: HashMap<PresentationId, Presentation>,
+    /// Presentations by last use.
+    used: BTreeMap<u64, PresentationId>,
+    by_manifest: HashMap<Url, PresentationId>,
+    by_playlist: HashMap<Url, (PresentationId, u32)>,
+    /// Segments without a pattern by the hash of their URL: what is found is verified.
+    listed: HashMap<u64, Position>,
+    /// Renditions by the hash of their pattern's frame.
+    framed: HashMap<u64, Vec<(PresentationId, u32)>>,
+    weight: usize,
+    clock: u64,
+    next_id: u64,
+}
+
+/// Renditions that may share one frame (`/a/v*.ts` is that of `v1001.ts` and of `v2001.ts`).
+const MAX_FRAME_SHARERS: usize = 16;
+
+#[derive(Debug)]
+struct Presentation {
+    manifest: Url,
+    digest: u64,
+    used: u64,
+    renditions: Vec<Rendition>,
+    weight: usize,
+}
+
+#[derive(Debug)]
+struct Rendition {
+    name: Name,
+    bandwidth: Option<u64>,
+    /// Of the playlist `track` was read from.
+    digest: u64,
+    track: Track,
+}
+
+/// What tells one rendition from the others of its presentation.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    /// Its media playlist.
+    Playlist(Url),
+    /// `Representation@id`.
+    Id(Box<str>),
+}
+
+impl SegmentMap {
+    /// An empty map.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Learns from the manifest `bytes` found at `manifest`. What is no manifest by its type
+    /// teaches nothing: `Ok(None)`.
+    ///
+    /// # Errors
+    /// [`MapError`] where it says it is a manifest and cannot be read as one; the map is unchanged.
+    pub fn learn(
+        &mut self,
+        manifest: &Url,
+        content_type: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<Option<Learnt>, MapError> {
+        let Some(kind) = ManifestKind::of(content_type, manifest.path()) else { return Ok(None) };
+        if bytes.len() > self.limits.manifest_bytes {
+            return Err(MapError::TooLarge);
+        }
+        let digest = hash(bytes);
+        if let Some(known) = self.known(manifest, digest) {
+            self.touch(known.presentation);
+            return Ok(Some(known));
+        }
+        let learnt = match kind {
+            ManifestKind::Dash => {
+                let found = dash::read(manifest, bytes, &self.limits)?;
+                let renditions = found.into_iter().map(|found| Rendition {
+                    name: Name::Id(found.id.into()),
+                    bandwidth: found.bandwidth,
+                    digest,
+                    track: found.track,
+                });
+                self.replace(manifest, digest, renditions.collect())
+            }
+            ManifestKind::Hls => match hls::read(manifest, bytes, &self.limits)? {
+                hls::Hls::Multivariant(list) => self.learn_multivariant(manifest, digest, list),
+                hls::Hls::Media(track) => self.learn_media(manifest, digest, track),
+            },
+        };
+        self.evict(learnt.presentation);
+        Ok(Some(learnt))
+    }
+
+    /// Which segment `url` is; where several segments lie in one file, the one that holds byte
+    /// `at`. A presentation that is looked at stays longest.
+    pub fn lookup(&mut self, url: &Url, at: Option<u64>) -> Option<Position> {
+        let found = self.find(url, at)?;
+        self.touch(found.presentation);
+        Some(found)
+    }
+
+    fn find(&self, url: &Url, at: Option<u64>) -> Option<Position> {
+        let text = url.as_str();
+        if let Some(hint) = self.listed.get(&hash(text.as_bytes()))
+            && let Some(track) = self.track(hint.presentation, hint.rendition)
+            && let Some(index) = track.find(text, at, Some(hint.index))
+        {
+            return Some(Position { index, ..*hint });
+        }
+        for (before, after) in track::spots(text) {
+            for &(presentation, rendition) in
+                self.framed.get(&hash_frame(before, after)).into_iter().flatten().rev()
+            {
+                if let Some(track) = self.track(presentation, rendition)
+                    && let Some(index) = track.find(text, at, None)
+                {
+                    return Some(Position { presentation, rendition, index });
+                }
+            }
+        }
+        None
+    }
+
+    /// The `k` segments after `position` in its rendition; fewer at the end.
+    pub fn next(&self, position: Position, k: usize) -> Vec<Target> {
+        let Some(track) = self.track(position.presentation, position.rendition) else {
+            return Vec::new();
+        };
+        let after = position.index.saturating_add(1)..track.len();
+        after.take(k).filter_map(|index| track.get(index)).collect()
+    }
+
+    /// The init segment that the segment at `position` needs, where the manifest named one.
+    pub fn init(&self, position: Position) -> Option<Target> {
+        self.track(position.presentation, position.rendition)?.init(position.index)
+    }
+
+    /// The init segment and the first segment of every rendition of a presentation: what a player
+    /// asks for first.
+    pub fn heads(&self, presentation: PresentationId) -> Vec<Target> {
+        let renditions = self.presentations.get(&presentation).map(|p| p.renditions.as_slice());
+        let tracks = renditions.unwrap_or_default().iter().map(|rendition| &rendition.track);
+        tracks.flat_map(|track| [track.init(0), track.get(0)]).flatten().collect()
+    }
+
+    /// The bit rate the manifest gave a rendition, in bits per second.
+    pub fn bandwidth(&self, presentation: PresentationId, rendition: u32) -> Option<u64> {
+        self.presentations.get(&presentation)?.renditions.get(rendition as usize)?.bandwidth
+    }
+
+    /// The number of presentations held.
+    pub fn len(&self) -> usize {
+        self.presentations.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.presentations.is_empty()
+    }
+
+    /// Bytes of memory held, roughly: what [`Limits::bytes`] bounds.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn track(&self, presentation: PresentationId, rendition: u32) -> Option<&Track> {
+        let presentation = self.presentations.get(&presentation)?;
+        presentation.renditions.get(rendition as usize).map(|rendition| &rendition.track)
+    }
+
+    /// What an earlier, identical copy of this manifest taught.
+    fn known(&self, manifest: &Url, digest: u64) -> Option<Learnt> {
+        if let Some((id, rendition)) = self.by_playlist.get(manifest) {
+            let presentation = self.presentations.get(id)?;
+            let rendition = presentation.renditions.get(*rendition as usize)?;
+            return (rendition.digest == digest).then(|| Learnt {
+                presentation: *id,
+                renditions: presentation.renditions.len(),
+                segments: u64::from(rendition.track.len()),
+            });
+        }
+        let id = *self.by_manifest.get(manifest)?;
+        let presentation = self.presentations.get(&id)?;
+        (presentation.digest == digest).then(|| presentation.learnt(id))
+    }
+
+    /// A multivariant playlist: renditions that were known keep their segments.
+    fn learn_multivariant(
+        &mut self,
+        manifest: &Url,
+        digest: u64,
+        list: Vec<(Url, Option<u64>)>,
+    ) -> Learnt {
+        let mut renditions: Vec<Rendition> = list
+            .into_iter()
+            .map(|(playlist, bandwidth)| Rendition {
+                name: Name::Playlist(playlist),
+                bandwidth,
+                digest: 0,
+                track: Track::default(),
+            })
+            .collect();
+        let before = self.by_manifest.get(manifest).copied();
+        let mut known =
+            before.and_then(|id| self.remove(id)).map_or_else(Vec::new, |p| p.renditions);
+        for rendition in &renditions {
+            // A media playlist that came before the playlist that names it stood alone.
+            if let Name::Playlist(playlist) = &rendition.name
+                && let Some(id) = self.by_manifest.get(playlist).copied()
+                && let Some(alone) = self.remove(id)
+            {
+                known.extend(alone.renditions);
+            }
+        }
+        for rendition in &mut renditions {
+            if let Some(at) = known.iter().position(|k| k.name == rendition.name) {
+                let known = known.swap_remove(at);
+                rendition.track = known.track;
+                rendition.digest = known.digest;
+            }
+        }
+        self.insert(before, manifest.clone(), digest, renditions)
+    }
+
+    fn learn_media(&mut self, manifest: &Url, digest: u64, track: Track) -> Learnt {
+        let segments = u64::from(track.len());
+        let Some(&(id, at)) = self.by_playlist.get(manifest) else {
+            let name = Name::Playlist(manifest.clone());
+            return self.replace(
+                manifest,
+                digest,
+                vec![Rendition { name, bandwidth: None, digest, track }],
+            );
+        };
+        self.unindex(id, at);
+        if let Some(presentation) = self.presentations.get_mut(&id)
+            && let Some(rendition) = presentation.renditions.get_mut(at as usize)
+        {
+            let (old, new) = (rendition.track.weight(), track.weight());
+            rendition.track = track;
+            rendition.digest = digest;
+            presentation.weight = (presentation.weight + new).saturating_sub(old);
+            self.weight = (self.weight + new).saturating_sub(old);
+        }
+        self.index(id, at);
+        self.touch(id);
+        let renditions = self.presentations.get(&id).map_or(0, |p| p.renditions.len());
+        Learnt { presentation: id, renditions, segments }
+    }
+
+    fn replace(&mut self, manifest: &Url, digest: u64, renditions: Vec<Rendition>) -> Learnt {
+        let before = self.by_manifest.get(manifest).copied();
+        if let Some(id) = before {
+            self.remove(id);
+        }
+        self.insert(before, manifest.clone(), digest, renditions)
+    }
+
+    fn insert(
+        &mut self,
+        id: Option<PresentationId>,
+        manifest: Url,
+        digest: u64,
+        renditions: Vec<Rendition>,
+    ) -> Learnt {
+        let id = id.unwrap_or_else(|| {
+            self.next_id += 1;
+            PresentationId(self.next_id)
+        });
+        self.clock += 1;
+        let names: usize = renditions.iter().map(|r| r.name.weight() + r.track.weight()).sum();
+        let weight = size_of::<Presentation>() + 2 * manifest.as_str().len() + names;
+        let presentation = Presentation {
+            manifest: manifest.clone(),
+            digest,
+            used: self.clock,
+            renditions,
+            weight,
+        };
+        let learnt = presentation.learnt(id);
+        for (at, rendition) in presentation.renditions.iter().enumerate() {
+            if let Name::Playlist(playlist) = &rendition.name
+                && *playlist != manifest
+            {
+                self.by_playlist.insert(playlist.clone(), (id, at as u32));
+            }
+        }
+        self.used.insert(self.clock, id);
+        self.by_manifest.insert(manifest, id);
+        self.weight += weight;
+        self.presentations.insert(id, presentation);
+        for at in 0..learnt.renditions {
+            self.index(id, at as u32);
+        }
+        learnt
+    }
+
+    fn remove(&mut self, id: PresentationId) -> Option<Presentation> {
+        let renditions = self.presentations.get(&id)?.renditions.len();
+        for at in 0..renditions {
+            self.unindex(id, at as u32);
+        }
+        let presentation = self.presentations.remove(&id)?;
+        for rendition in &presentation.renditions {
+            if let Name::Playlist(playlist) = &rendition.name
+                && self.by_playlist.get(playlist).is_some_and(|(owner, _)| *owner == id)
+            {
+                self.by_playlist.remove(playlist);
+            }
+        }
+        self.used.remove(&presentation.used);
+        self.by_manifest.remove(&presentation.manifest);
+        self.weight = self.weight.saturating_sub(presentation.weight);
+        Some(presentation)
+    }
+
+    fn index(&mut self, id: PresentationId, at: u32) {
+        let Some(presentation) = self.presentations.get(&id) else { return };
+        let Some(rendition) = presentation.renditions.get(at as usize) else { return };
+        for pattern in rendition.track.patterns() {
+            let (before, after) = pattern.frame();
+            let sharers = self.framed.entry(hash_frame(before, after)).or_default();
+            if !sharers.contains(&(id, at)) {
+                if sharers.len() >= MAX_FRAME_SHARERS {
+                    sharers.remove(0);
+                }
+                sharers.push((id, at));
+            }
+        }
+        for (index, url) in rendition.track.listed() {
+            let position = Position { presentation: id, rendition: at, index };
+            // A file that is met twice is found where it first stands.
+            let slot = self.listed.entry(hash(url.as_str().as_bytes())).or_insert(position);
+            if (slot.presentation, slot.rendition) != (id, at) {
+                *slot = position;
+            }
+        }
+    }
+
+    fn unindex(&mut self, id: PresentationId, at: u32) {
+        let Some(presentation) = self.presentations.get(&id) else { return };
+        let Some(rendition) = presentation.renditions.get(at as usize) else { return };
+        for pattern in rendition.track.patterns() {
+            let (before, after) = pattern.frame();
+            let key = hash_frame(before, after);
+            if let Some(sharers) = self.framed.get_mut(&key) {
+                sharers.retain(|sharer| *sharer != (id, at));
+                if sharers.is_empty() {
+                    self.framed.remove(&key);
+                }
+            }
+        }
+        for (_, url) in rendition.track.listed() {
+            let key = hash(url.as_str().as_bytes());
+            let owner = self.listed.get(&key).map(|p| (p.presentation, p.rendition));
+            if owner == Some((id, at)) {
+                self.listed.remove(&key);
+            }
+        }
+    }
+
+    fn touch(&mut self, id: PresentationId) {
+        if let Some(presentation) = self.presentations.get_mut(&id) {
+            self.clock += 1;
+            self.used.remove(&presentation.used);
+            presentation.used = self.clock;
+            self.used.insert(self.clock, id);
+        }
+    }
+
+    /// Evicts until the limits hold, `keep` last of all.
+    fn evict(&mut self, keep: PresentationId) {
+        while self.presentations.len() > self.limits.presentations.max(1)
+            || (self.weight > self.limits.bytes && self.presentations.len() > 1)
+        {
+            let Some(id) = self.used.values().copied().find(|id| *id != keep) else { return };
+            self.remove(id);
+        }
+    }
+}
+
+impl Presentation {
+    fn learnt(&self, id: PresentationId) -> Learnt {
+        Learnt {
+            presentation: id,
+            renditions: self.renditions.len(),
+            segments: self.renditions.iter().map(|r| u64::from(r.track.len())).sum(),
+        }
+    }
+}
+
+impl Name {
+    /// Bytes of memory, with its entry in the index.
+    fn weight(&self) -> usize {
+        size_of::<Rendition>()
+            + match self {
+                Self::Playlist(url) => 2 * url.as_str().len() + 64,
+                Self::Id(id) => id.len(),
+            }
+    }
+}
+
+/// For indexes whose finds are verified, and to tell a changed manifest: a collision costs a
+/// prefetch, no more.
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn hash_frame(before: &str, after: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    before.hash(&mut hasher);
+    after.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,581 @@
+//! What a DASH manifest says about where segments are (ISO/IEC 23009-1 §5.3.9), by quick-xml.
+//!
+//! Read: `BaseURL`, `SegmentTemplate` with `SegmentTimeline` or `duration`, `SegmentList`,
+//! `SegmentBase`, at the levels Period, AdaptationSet and Representation with their inheritance.
+//! Remote elements (xlink) are left where they are. Segments of a live presentation that are
+//! addressed by wall-clock arithmetic alone (`duration` without a timeline) are not listed by the
+//! manifest and are not learnt from it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
+
+use super::template::Template;
+use super::track::{Target, Track};
+use super::url::Url;
+use super::{Limits, MapError};
+
+/// The deepest element that is followed, and the most periods.
+const MAX_DEPTH: usize = 64;
+const MAX_PERIODS: usize = 1024;
+/// Entries of timelines and lists that are walked for one manifest, over all representations.
+const MAX_WORK: usize = 2_000_000;
+
+/// One representation with its segments over all periods.
+pub(super) struct Representation {
+    pub(super) id: String,
+    pub(super) bandwidth: Option<u64>,
+    pub(super) track: Track,
+}
+
+/// Reads an MPD that was found at `at`.
+pub(super) fn read(
+    at: &Url,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<Vec<Representation>, MapError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| MapError::Malformed)?;
+    let periods = period_lengths(text)?;
+    let mut mpd = Mpd {
+        limits,
+        periods,
+        next_period: 0,
+        period: None,
+        levels: Vec::new(),
+        found: Vec::new(),
+        work: 0,
+    };
+    mpd.levels.push(Level::new(at.clone()));
+    let mut depth = 0usize;
+    let mut base_url: Option<String> = None;
+    walk(text, |event| {
+        match event {
+            Event::Start(element) => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(MapError::Malformed);
+                }
+                match element.local_name().as_ref() {
+                    "BaseURL" => base_url = Some(String::new()),
+                    name => mpd.open(name, &element)?,
+                }
+            }
+            Event::Text(text) => {
+                if let Some(url) = &mut base_url {
+                    url.push_str(&text.xml_content(XmlVersion::Implicit1_0));
+                }
+            }
+            Event::GeneralRef(reference) => {
+                // In a URL only `&amp;` is to be met.
+                if let Some(url) = &mut base_url
+                    && reference.as_ref() == "amp"
+                {
+                    url.push('&');
+                }
+            }
+            Event::CData(text) => {
+                if let Some(url) = &mut base_url {
+                    url.push_str(&text);
+                }
+            }
+            Event::End(element) => {
+                depth = depth.saturating_sub(1);
+                match element.local_name().as_ref() {
+                    "BaseURL" => mpd.base_url(base_url.take().unwrap_or_default().trim()),
+                    name => mpd.close(name),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(mpd.found)
+}
+
+/// Feeds every event of `text` to `each`; a document type declaration is refused.
+fn walk<'a>(
+    text: &'a str,
+    mut each: impl FnMut(Event<'a>) -> Result<(), MapError>,
+) -> Result<(), MapError> {
+    let mut reader = Reader::from_str(text);
+    reader.config_mut().expand_empty_elements = true;
+    let mut root = None;
+    loop {
+        match reader.read_event().map_err(|_| MapError::Malformed)? {
+            Event::Eof => {
+                return if root == Some(true) { Ok(()) } else { Err(MapError::Malformed) };
+            }
+            Event::DocType(_) => return Err(MapError::Malformed),
+            event => {
+                if let Event::Start(element) = &event {
+                    let is_mpd = element.local_name().as_ref() == "MPD";
+                    if !*root.get_or_insert(is_mpd) {
+                        return Err(MapError::Malformed);
+                    }
+                }
+                each(event)?;
+            }
+        }
+    }
+}
+
+/// One element that can hold base URLs and segment information.
+#[derive(Clone)]
+struct Level {
+    base: Url,
+    /// Whether this level had a `BaseURL` of its own: later ones are alternatives.
+    based: bool,
+    addressing: Addressing,
+    id: Option<String>,
+    bandwidth: Option<u64>,
+}
+
+impl Level {
+    fn new(base: Url) -> Self {
+        Self { base, based: false, addressing: Addressing::default(), id: None, bandwidth: None }
+    }
+}
+
+/// What `SegmentTemplate`, `SegmentList` and `SegmentBase` say, inherited attribute by attribute.
+#[derive(Clone, Default)]
+struct Addressing {
+    kind: Option<Kind>,
+    media: Option<Arc<str>>,
+    initialization: Option<Arc<str>>,
+    /// `Initialization@sourceURL` and `@range`.
+    init: Option<InitUrl>,
+    timescale: Option<u64>,
+    duration: Option<u64>,
+    start_number: Option<u64>,
+    time_offset: Option<u64>,
+    end_number: Option<u64>,
+    timeline: Option<Arc<Vec<Span>>>,
+    list: Option<Arc<Vec<ListedUrl>>>,
+}
+
+type InitUrl = (Option<Arc<str>>, Option<Range<u64>>);
+type ListedUrl = (Option<Box<str>>, Option<Range<u64>>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Template,
+    List,
+    Base,
+}
+
+/// An `S` element.
+#[derive(Clone, Copy)]
+struct Span {
+    t: Option<u64>,
+    d: u64,
+    r: i64,
+}
+
+struct Mpd<'l> {
+    limits: &'l Limits,
+    /// The length of each period in microseconds, where it is known.
+    periods: Vec<Option<u64>>,
+    next_period: usize,
+    period: Option<u64>,
+    levels: Vec<Level>,
+    found: Vec<Representation>,
+    /// Timeline and list entries walked so far.
+    work: usize,
+}
+
+impl Mpd<'_> {
+    fn open(&mut self, name: &str, element: &BytesStart<'_>) -> Result<(), MapError> {
+        match name {
+            "Period" | "AdaptationSet" | "Representation" => {
+                if name == "Period" {
+                    self.period = self.periods.get(self.next_period).copied().flatten();
+                    self.next_period += 1;
+                }
+                let mut level = self.levels.last().cloned().ok_or(MapError::Malformed)?;
+                level.based = false;
+                level.id = attribute(element, "id")?;
+                level.bandwidth = number(element, "bandwidth")?;
+                self.levels.push(level);
+            }
+            "SegmentTemplate" | "SegmentList" | "SegmentBase" => {
+                let Some(level) = self.levels.last_mut() else { return Ok(()) };
+                let a = &mut level.addressing;
+                a.kind = Some(match name {
+                    "SegmentTemplate" => Kind::Template,
+                    "SegmentList" => Kind::List,
+                    _ => Kind::Base,
+                });
+                a.timescale = number(element, "timescale")?.or(a.timescale);
+                a.duration = number(element, "duration")?.or(a.duration);
+                a.start_number = number(element, "startNumber")?.or(a.start_number);
+                a.end_number = number(element, "endNumber")?.or(a.end_number);
+                a.time_offset = number(element, "presentationTimeOffset")?.or(a.time_offset);
+                a.media = attribute(element, "media")?.map(Into::into).or(a.media.take());
+                a.initialization = attribute(element, "initialization")?
+                    .map(Into::into)
+                    .or(a.initialization.take());
+            }
+            "Initialization" => {
+                let source = attribute(element, "sourceURL")?.map(Into::into);
+                let range = attribute(element, "range")?.as_deref().and_then(byte_range);
+                if let Some(level) = self.levels.last_mut() {
+                    level.addressing.init = Some((source, range));
+                }
+            }
+            "SegmentTimeline" => {
+                if let Some(level) = self.levels.last_mut() {
+                    level.addressing.timeline = Some(Arc::default());
+                }
+            }
+            "S" => {
+                let span = Span {
+                    t: number(element, "t")?,
+                    d: number(element, "d")?.ok_or(MapError::Malformed)?,
+                    r: attribute(element, "r")?
+                        .map_or(Some(0), |r| r.trim().parse().ok())
+                        .ok_or(MapError::Malformed)?,
+                };
+                if let Some(level) = self.levels.last_mut()
+                    && let Some(timeline) = &mut level.addressing.timeline
+                    && timeline.len() < self.limits.segments
+                {
+                    Arc::make_mut(timeline).push(span);
+                }
+            }
+            "SegmentURL" => {
+                let url = attribute(element, "media")?.map(Into::into);
+                let range = attribute(element, "mediaRange")?.as_deref().and_then(byte_range);
+                if let Some(level) = self.levels.last_mut() {
+                    // The first SegmentURL of an own SegmentList starts a new list; a list that is
+                    // shared with an outer level is that level's.
+                    let list = level.addressing.list.get_or_insert_default();
+                    if Arc::get_mut(list).is_none() {
+                        *list = Arc::default();
+                    }
+                    if let Some(list) = Arc::get_mut(list)
+                        && list.len() < self.limits.segments
+                    {
+                        list.push((url, range));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, name: &str) {
+        if !matches!(name, "Period" | "AdaptationSet" | "Representation") {
+            return;
+        }
+        let Some(level) = self.levels.pop() else { return };
+        if name != "Representation" {
+            return;
+        }
+        let Some(id) = level.id.clone() else { return };
+        let size = |n: Option<usize>| n.unwrap_or(0);
+        self.work += 1
+            + size(level.addressing.timeline.as_ref().map(|t| t.len()))
+            + size(level.addressing.list.as_ref().map(|l| l.len()));
+        if self.work > MAX_WORK {
+            return;
+        }
+        let at = match self.found.iter().position(|known| known.id == id) {
+            Some(at) => at,
+            None if self.found.len() < self.limits.renditions => {
+                self.found.push(Representation {
+                    id,
+                    bandwidth: level.bandwidth,
+                    track: Track::default(),
+                });
+                self.found.len() - 1
+            }
+            None => return,
+        };
+        let others: usize = self.found.iter().map(|known| known.track.weight()).sum();
+        if let Some(known) = self.found.get_mut(at)
+            && let Some(left) = self.limits.presentation_bytes.checked_sub(others)
+        {
+            level.list_segments(&mut known.track, self.period, left, self.limits);
+        }
+    }
+
+    /// §5.6: a base URL is relative to that of the level above.
+    fn base_url(&mut self, text: &str) {
+        if let Some(level) = self.levels.last_mut()
+            && !level.based
+            && let Some(url) = level.base.resolve(text)
+        {
+            level.base = url;
+            level.based = true;
+        }
+    }
+}
+
+impl Level {
+    /// Appends the segments of one period; at most `left` bytes of memory are added.
+    fn list_segments(&self, track: &mut Track, period: Option<u64>, left: usize, limits: &Limits) {
+        let budget = track.weight().saturating_add(left);
+        let a = &self.addressing;
+        let id = self.id.as_deref().unwrap_or("");
+        let template = |text: &str| Template::parse(text, &self.base, id, self.bandwidth);
+        let init = match (&a.init, &a.initialization) {
+            (_, Some(text)) if a.kind == Some(Kind::Template) => {
+                template(text).and_then(|t| t.url(0, 0)).map(|url| Target { url, range: None })
+            }
+            (Some((source, range)), _) => source
+                .as_deref()
+                .map_or(Some(self.base.clone()), |source| self.base.resolve(source))
+                .map(|url| Target { url, range: range.clone() }),
+            _ => None,
+        };
+        if let Some(init) = init {
+            track.push_init(init);
+        }
+        match a.kind {
+            Some(Kind::Template) => {
+                if let Some(media) = a.media.as_deref().and_then(template) {
+                    a.fill(&media, track, period, budget, limits);
+                }
+            }
+            Some(Kind::List) => {
+                for (url, range) in a.list.as_deref().into_iter().flatten() {
+                    if track.weight() > budget {
+                        return;
+                    }
+                    let url = match url {
+                        Some(url) => self.base.resolve(url),
+                        None => Some(self.base.clone()),
+                    };
+                    if let Some(url) = url {
+                        track.push(Target { url, range: range.clone() });
+                    }
+                }
+            }
+            // One file: its segments are in its own index, which the manifest does not show.
+            Some(Kind::Base) | None => {}
+        }
+    }
+}
+
+impl Addressing {
+    /// §5.3.9.5, §5.3.9.6: the segments of a template within one period.
+    fn fill(
+        &self,
+        media: &Template,
+        track: &mut Track,
+        period: Option<u64>,
+        budget: usize,
+        limits: &Limits,
+    ) {
+        let timescale = self.timescale.unwrap_or(1).max(1);
+        let offset = self.time_offset.unwrap_or(0);
+        let end = period.map(|micros| {
+            let ticks = u128::from(micros) * u128::from(timescale) / 1_000_000;
+            u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(offset)
+        });
+        let first = self.start_number.unwrap_or(1);
+        let Some(timeline) = &self.timeline else {
+            let Some(duration) = self.duration.filter(|d| *d > 0) else { return };
+            let count = match (self.end_number, end) {
+                (Some(last), _) => (last.saturating_add(1)).saturating_sub(first),
+                (None, Some(end)) => (end - offset).div_ceil(duration),
+                (None, None) => return,
+            };
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            media.push(track, (first, offset), duration, count, budget);
+            return;
+        };
+        let (mut number, mut time) = (first, offset);
+        let mut left = limits.segments as u64;
+        for (i, span) in timeline.iter().enumerate() {
+            time = span.t.unwrap_or(time);
+            let repeats = if span.r >= 0 {
+                span.r as u64
+            } else {
+                // A negative count repeats up to the next element or the end of the period.
+                let until = timeline.get(i + 1).and_then(|next| next.t).or(end);
+                until
+                    .and_then(|until| until.checked_sub(time))
+                    .filter(|_| span.d > 0)
+                    .map_or(0, |ticks| ticks.div_ceil(span.d).saturating_sub(1))
+            };
+            let count = repeats.saturating_add(1).min(left);
+            media.push(track, (number, time), span.d, count as u32, budget);
+            left -= count;
+            if left == 0 || track.weight() > budget {
+                return;
+            }
+            number = number.saturating_add(count);
+            time = time.saturating_add(span.d.saturating_mul(count));
+        }
+    }
+}
+
+/// The length of each period in microseconds: its own, up to the next one's start, or up to the
+/// end of the presentation (§5.3.2.1).
+fn period_lengths(text: &str) -> Result<Vec<Option<u64>>, MapError> {
+    let mut total = None;
+    let mut periods: Vec<(Option<u64>, Option<u64>)> = Vec::new();
+    walk(text, |event| {
+        if let Event::Start(element) = event {
+            let micros =
+                |name| Ok::<_, MapError>(attribute(&element, name)?.as_deref().and_then(duration));
+            match element.local_name().as_ref() {
+                "MPD" => total = micros("mediaPresentationDuration")?,
+                "Period" if periods.len() < MAX_PERIODS => {
+                    periods.push((micros("start")?, micros("duration")?));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    })?;
+    let mut lengths = Vec::with_capacity(periods.len());
+    let mut at = Some(0u64);
+    for (i, (start, length)) in periods.iter().enumerate() {
+        at = start.or(at);
+        let next = periods.get(i + 1).map_or(total, |(start, _)| *start);
+        let length = length.or_else(|| next?.checked_sub(at?));
+        lengths.push(length);
+        at = at.and_then(|at| at.checked_add(length?));
+    }
+    Ok(lengths)
+}
+
+fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, MapError> {
+    let found = element.try_get_attribute(name).map_err(|_| MapError::Malformed)?;
+    let Some(found) = found else { return Ok(None) };
+    let value = found.normalized_value(XmlVersion::Implicit1_0).map_err(|_| MapError::Malformed)?;
+    Ok(Some(value.into_owned()))
+}
+
+fn number(element: &BytesStart<'_>, name: &str) -> Result<Option<u64>, MapError> {
+    attribute(element, name)?
+        .map(|text| text.trim().parse().map_err(|_| MapError::Malformed))
+        .transpose()
+}
+
+/// `first-last`, both inclusive (RFC 9110 §14.1.2 without its unit).
+fn byte_range(text: &str) -> Option<Range<u64>> {
+    let (first, last) = text.trim().split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    Some(first..last.checked_add(1)?).filter(|range| range.start < range.end)
+}
+
+/// An `xs:duration` in microseconds; what is finer is cut off. Years and months, whose length
+/// varies, are not taken.
+fn duration(text: &str) -> Option<u64> {
+    const DATE: &[(char, u64)] = &[('D', 86_400_000_000)];
+    const TIME: &[(char, u64)] = &[('H', 3_600_000_000), ('M', 60_000_000), ('S', 1_000_000)];
+    let text = text.trim().strip_prefix('P')?;
+    let (date, time) = text.split_once('T').unwrap_or((text, ""));
+    let mut total = 0u64;
+    for (mut rest, units) in [(date, DATE), (time, TIME)] {
+        for &(letter, mut unit) in units {
+            let Some((value, after)) = rest.split_once(letter) else { continue };
+            rest = after;
+            let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+            let whole: u64 = whole.parse().ok()?;
+            total = total.checked_add(whole.checked_mul(unit)?)?;
+            for digit in fraction.chars() {
+                unit /= 10;
+                total = total.checked_add(u64::from(digit.to_digit(10)?).checked_mul(unit)?)?;
+            }
+        }
+        if !rest.is_empty() {
+            return None;
+        }
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    fn mpd(text: &str) -> Vec<Representation> {
+        let at = Url::new("h", "/d/a.mpd").unwrap();
+        read(&at, text.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    fn urls(representation: &Representation) -> Vec<String> {
+        let track = &representation.track;
+        (0..track.len()).map(|i| track.get(i).unwrap().url.path_and_query().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_template_by_duration_lists_what_the_period_holds() {
+        let found = mpd(
+            r#"<?xml version="1.0"?><MPD mediaPresentationDuration="PT0H0M10.5S"><Period>
+            <BaseURL>media/</BaseURL><AdaptationSet>
+            <SegmentTemplate timescale="1000" duration="4000" startNumber="5"
+              initialization="$RepresentationID$/init.mp4" media="$RepresentationID$/$Number$.m4s?a=1&amp;b=2"/>
+            <Representation id="v1" bandwidth="100"/><Representation id="v2" bandwidth="200">
+            <BaseURL>../other/</BaseURL></Representation></AdaptationSet></Period></MPD>"#,
+        );
+        assert_eq!(
+            urls(&found[0]),
+            ["/d/media/v1/5.m4s?a=1&b=2", "/d/media/v1/6.m4s?a=1&b=2", "/d/media/v1/7.m4s?a=1&b=2"],
+        );
+        assert_eq!(found[0].track.init(2).unwrap().url.path(), "/d/media/v1/init.mp4");
+        assert_eq!(urls(&found[1])[0], "/d/other/v2/5.m4s?a=1&b=2");
+        assert_eq!(found[1].bandwidth, Some(200));
+    }
+
+    /// §5.3.9.6: `t` sets the time, `r` repeats, a negative `r` runs to the next `t` or the end.
+    #[test]
+    fn a_timeline_gives_times_over_periods() {
+        let found =
+            mpd(r#"<MPD mediaPresentationDuration="PT30S"><Period duration="PT20S"><AdaptationSet>
+            <SegmentTemplate timescale="10" media="a/$Time$"><SegmentTimeline>
+            <S t="7" d="20" r="1"/><S d="30"/><S t="100" d="40" r="-1"/></SegmentTimeline>
+            </SegmentTemplate><Representation id="a"/></AdaptationSet></Period>
+            <Period><AdaptationSet><SegmentTemplate timescale="10" media="b/$Number$">
+            <SegmentTimeline><S d="50" r="-1"/></SegmentTimeline></SegmentTemplate>
+            <Representation id="a"/></AdaptationSet></Period></MPD>"#);
+        let times: Vec<_> = ["a/7", "a/27", "a/47", "a/100", "a/140", "a/180", "b/1", "b/2"]
+            .iter()
+            .map(|name| format!("/d/{name}"))
+            .collect();
+        assert_eq!(urls(&found[0]), times);
+    }
+
+    #[test]
+    fn a_list_names_each_segment() {
+        let found = mpd(
+            r#"<MPD><Period><AdaptationSet><Representation id="a"><BaseURL>x.mp4</BaseURL>
+            <SegmentList duration="4"><Initialization range="0-99"/><SegmentURL mediaRange="100-199"/>
+            <SegmentURL media="y-q.mp4"/></SegmentList></Representation></AdaptationSet></Period></MPD>"#,
+        );
+        assert_eq!(urls(&found[0]), ["/d/x.mp4", "/d/y-q.mp4"]);
+        assert_eq!(found[0].track.get(0).unwrap().range, Some(100..200));
+        assert_eq!(found[0].track.init(0).unwrap().range, Some(0..100));
+    }
+
+    #[test]
+    fn what_is_no_mpd_is_malformed() {
+        let at = Url::new("h", "/a.mpd").unwrap();
+        for bad in [
+            "",
+            "<html></html>",
+            "<!DOCTYPE MPD [<!ENTITY a \"b\">]><MPD/>",
+            "<MPD><S d=\"x\"/></MPD>",
+            "<MPD></S>",
+        ] {
+            assert!(read(&at, bad.as_bytes(), &Limits::default()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_exact_to_the_microsecond() {
+        assert_eq!(duration("P1DT1H1M1.000001S"), Some(90_061_000_001));
+        assert_eq!(duration("PT12.0004S"), Some(12_000_400));
+        assert_eq!(duration("P1Y"), None);
+        assert_eq!(duration("PT99999999999999999H"), None);
+    }
+}

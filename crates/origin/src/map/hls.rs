@@ -1,0 +1,167 @@
+//! What an HLS playlist says about where segments are (RFC 8216 §4), read by m3u8-rs.
+//!
+//! The text is cut down first to the tags that matter here, one clean line each. That bounds what
+//! the parser keeps (it holds most of a kilobyte for every segment) and what it scans (an
+//! attribute list without `=` makes it search to the end of the file), and keeps away what it
+//! stumbles over: a title with two commas becomes a segment of its own.
+
+use m3u8_rs::{ByteRange, Playlist};
+
+use super::track::{Target, Track};
+use super::url::{MAX_URL, Url};
+use super::{Limits, MapError};
+
+/// Attribute lists that are looked at in one playlist.
+const MAX_ATTRIBUTE_LINES: usize = 1024;
+
+/// What one playlist taught.
+pub(super) enum Hls {
+    /// A multivariant playlist: its media playlists with their bit rates where it gave them.
+    Multivariant(Vec<(Url, Option<u64>)>),
+    /// A media playlist.
+    Media(Track),
+}
+
+/// Reads a playlist that was found at `at`.
+pub(super) fn read(at: &Url, bytes: &[u8], limits: &Limits) -> Result<Hls, MapError> {
+    let text = essence(bytes, limits)?;
+    match m3u8_rs::parse_playlist(text.as_bytes()) {
+        Ok((_, Playlist::MasterPlaylist(list))) => {
+            let mut found: Vec<(Url, Option<u64>)> = Vec::new();
+            let variants = list.variants.iter().map(|v| (v.uri.as_str(), Some(v.bandwidth)));
+            let media = list.alternatives.iter().filter_map(|m| Some((m.uri.as_deref()?, None)));
+            for (uri, bandwidth) in variants.chain(media) {
+                if let Some(url) = at.resolve(uri)
+                    && found.len() < limits.renditions
+                    && !found.iter().any(|(known, _)| *known == url)
+                {
+                    found.push((url, bandwidth));
+                }
+            }
+            Ok(Hls::Multivariant(found))
+        }
+        Ok((_, Playlist::MediaPlaylist(list))) => {
+            let mut track = Track::default();
+            // Where the next sub-range starts when it does not say (§4.3.2.2).
+            let mut next: Option<(Url, u64)> = None;
+            for segment in &list.segments {
+                if track.weight() > limits.presentation_bytes {
+                    break;
+                }
+                if let Some(map) = &segment.map
+                    && let Some(url) = at.resolve(&map.uri)
+                {
+                    let range = map.byte_range.as_ref().and_then(|r| range(r, 0));
+                    track.push_init(Target { url, range });
+                }
+                let Some(url) = at.resolve(&segment.uri) else { continue };
+                let range = segment.byte_range.as_ref().and_then(|r| {
+                    let follows = next.as_ref().filter(|(last, _)| *last == url).map(|(_, at)| *at);
+                    range(r, follows.unwrap_or(0))
+                });
+                next = range.as_ref().map(|range| (url.clone(), range.end));
+                track.push(Target { url, range });
+            }
+            Ok(Hls::Media(track))
+        }
+        Err(_) => Err(MapError::Malformed),
+    }
+}
+
+fn range(range: &ByteRange, follows: u64) -> Option<std::ops::Range<u64>> {
+    let start = range.offset.unwrap_or(follows);
+    Some(start..start.checked_add(range.length)?)
+}
+
+/// The lines that say where things are, in their order.
+fn essence(bytes: &[u8], limits: &Limits) -> Result<String, MapError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| MapError::Malformed)?;
+    let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim_end);
+    if lines.next() != Some("#EXTM3U") {
+        return Err(MapError::Malformed);
+    }
+    let mut kept = String::from("#EXTM3U\n");
+    let (mut uris, mut attribute_lines) = (0usize, 0usize);
+    for line in lines {
+        if line.len() > MAX_URL + 1024 {
+            continue;
+        }
+        let line = if let Some(rest) = line.strip_prefix("#EXTINF:") {
+            let duration = rest.split(',').next().unwrap_or("");
+            kept.push_str("#EXTINF:");
+            kept.push_str(duration);
+            ","
+        } else if line.starts_with("#EXT-X-STREAM-INF:")
+            || line.starts_with("#EXT-X-I-FRAME-STREAM-INF:")
+            || line.starts_with("#EXT-X-MEDIA:")
+            || line.starts_with("#EXT-X-MAP:")
+        {
+            attribute_lines += 1;
+            if attribute_lines > MAX_ATTRIBUTE_LINES || !line.contains('=') {
+                continue;
+            }
+            line
+        } else if line.starts_with("#EXT-X-BYTERANGE:")
+            || line.starts_with("#EXT-X-TARGETDURATION:")
+            || line.starts_with("#EXT-X-MEDIA-SEQUENCE:")
+            || line == "#EXT-X-ENDLIST"
+        {
+            line
+        } else if line.starts_with('#') || line.is_empty() {
+            continue;
+        } else {
+            uris += 1;
+            if uris > limits.segments {
+                break;
+            }
+            line
+        };
+        kept.push_str(line);
+        kept.push('\n');
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+    use super::*;
+
+    fn media(text: &str) -> Track {
+        let at = Url::new("h", "/a/v1.m3u8").unwrap();
+        match read(&at, text.as_bytes(), &Limits::default()).unwrap() {
+            Hls::Media(track) => track,
+            Hls::Multivariant(_) => panic!("a media playlist was taken for a multivariant one"),
+        }
+    }
+
+    #[test]
+    fn a_title_with_commas_is_not_a_segment() {
+        let track = media(
+            "#EXTM3U\r\n#EXT-X-TARGETDURATION:4\r\n#EXTINF:4.0,one, two, three\r\na.ts\r\n\
+             #EXTINF:4,\r\nb.ts\r\n",
+        );
+        assert_eq!(track.len(), 2);
+        assert_eq!(track.get(1).unwrap().url.as_str(), "//h/a/b.ts");
+    }
+
+    /// RFC 8216 §4.3.2.2: without an offset a sub-range follows the one before it. §4.3.2.5: a map
+    /// holds for all segments after it.
+    #[test]
+    fn byte_ranges_follow_each_other_and_maps_last() {
+        let track = media(
+            "#EXTM3U\n#EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"100@0\"\n#EXTINF:4,\n\
+             #EXT-X-BYTERANGE:50@100\nall.mp4\n#EXTINF:4,\n#EXT-X-BYTERANGE:70\nall.mp4\n\
+             #EXT-X-MAP:URI=\"other.mp4\"\n#EXTINF:4,\n3.m4s\n#EXT-X-ENDLIST\n",
+        );
+        assert_eq!(track.get(1).unwrap().range, Some(150..220));
+        assert_eq!(track.init(1).unwrap().range, Some(0..100));
+        assert_eq!(track.init(2).unwrap().url.as_str(), "//h/a/other.mp4");
+    }
+
+    #[test]
+    fn an_endless_attribute_list_costs_no_endless_scan() {
+        let text = format!("#EXTM3U\n{}", "#EXT-X-MAP:URI\n".repeat(140_000));
+        assert_eq!(media(&text).len(), 0);
+    }
+}
