@@ -1,0 +1,199 @@
+//! `cargo xtask bench`: measurements, as a table and as JSON, and whether they clear their bars.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use crate::cli::{Failure, Flag, Given, Outcome, Spec};
+use crate::places::Places;
+use crate::setup::{self, Group};
+use crate::stack::{self, Profile};
+use crate::{process, ui};
+
+pub(crate) static SPEC: Spec = Spec {
+    name: "bench",
+    summary: "Measure: the edge beside nginx, or the criterion benches",
+    usage: "bench NAME [OPTIONS]",
+    about: "Runs a bench, shows its progress and prints a table.",
+    names: &BENCH_NAMES,
+    flags: &[
+        Flag { name: "--json", value: Some("FILE"), help: "Write the figures here too, as JSON" },
+        Flag {
+            name: "--check",
+            value: None,
+            help: "Run only the cases that have bars, print one line a bar (case, measured, bar, \
+                   ok or missed), and exit 1 if one is missed. Without a NAME: of every bench",
+        },
+    ],
+};
+
+const BENCH_NAMES: [(&str, &str); 2] = [
+    (
+        "edge",
+        "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
+         alternating rounds with an nginx with QUIC",
+    ),
+    ("criterion", "the benches of `cargo bench`: index, plans, playlists, cache hit and miss"),
+];
+
+/// `cargo xtask bench`.
+pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
+    if given.has("--check") {
+        check(given);
+        return Ok(());
+    }
+    let json = given.last("--json").map(absolute).transpose()?;
+    match given.names.as_slice() {
+        ["edge"] => edge(places, json.as_deref()),
+        ["criterion"] => criterion(places, json.as_deref()),
+        names => {
+            let known: Vec<&str> = BENCH_NAMES.iter().map(|(name, _)| *name).collect();
+            let count = if names.is_empty() { "a" } else { "one" };
+            Err(Failure::new(format!("bench takes {count} NAME: {}", known.join(" or "))))
+        }
+    }
+}
+
+/// No case has a bar yet: the first figures are where bars will start.
+fn check(given: &Given) {
+    for (name, _) in BENCH_NAMES {
+        if given.names.is_empty() || given.names.contains(&name) {
+            ui::line(&format!("{name}: no case has a bar yet"));
+        }
+    }
+}
+
+fn edge(places: &Places, json: Option<&Path>) -> Outcome {
+    setup::ensure(places, &[Group::Build, Group::Bench])?;
+    let stack = stack::build(places, Profile::Release)?;
+    let mut harness = process::cargo(places);
+    harness.args(["run", "--release", "--locked", "--quiet", "-p", "headwater-bench"]);
+    harness.args(["--", "edge"]).env("HEADWATER_STACK", stack);
+    if let Some(json) = json {
+        harness.arg("--json").arg(json);
+    }
+    process::run(&mut harness)
+}
+
+fn criterion(places: &Places, json: Option<&Path>) -> Outcome {
+    setup::ensure(places, &[Group::Build])?;
+    #[expect(clippy::disallowed_methods, reason = "compared with the times of files, nothing else")]
+    let started = SystemTime::now();
+    process::run(process::cargo(places).args([
+        "bench",
+        "--locked",
+        "-p",
+        "headwater",
+        "--benches",
+    ]))?;
+    let mut cases = Vec::new();
+    collect(&places.target.join("criterion"), started, &mut cases);
+    if cases.is_empty() {
+        return Err(Failure::new("criterion left no figures"));
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    ui::line(&table(&cases));
+    if let Some(json) = json {
+        let figures = json!({ "bench": "criterion", "unit": "ns", "cases": cases.iter().map(Case::json).collect::<Vec<_>>() });
+        fs::write(json, format!("{figures:#}\n"))
+            .map_err(|error| Failure::file("write", json, &error))?;
+    }
+    Ok(())
+}
+
+/// One criterion case: its mean with the 95 % interval, in nanoseconds an iteration.
+#[derive(Debug, PartialEq)]
+struct Case {
+    name: String,
+    mean: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Case {
+    /// From criterion's `benchmark.json` and `estimates.json`.
+    fn read(benchmark: &Value, estimates: &Value) -> Option<Self> {
+        let mean = &estimates["mean"];
+        let interval = &mean["confidence_interval"];
+        Some(Self {
+            name: benchmark["full_id"].as_str()?.to_owned(),
+            mean: mean["point_estimate"].as_f64()?,
+            low: interval["lower_bound"].as_f64()?,
+            high: interval["upper_bound"].as_f64()?,
+        })
+    }
+
+    fn json(&self) -> Value {
+        json!({ "case": self.name, "mean": self.mean, "low": self.low, "high": self.high })
+    }
+}
+
+/// Finds what this run has measured below criterion's folder: figures of benches that are gone
+/// stay there, older than the run.
+fn collect(folder: &Path, since: SystemTime, cases: &mut Vec<Case>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !path.is_dir() {
+            continue;
+        }
+        if path.file_name() != Some(OsStr::new("new")) {
+            collect(&path, since, cases);
+            continue;
+        }
+        let estimates = path.join("estimates.json");
+        let fresh =
+            estimates.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at >= since);
+        let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
+        if fresh
+            && let (Some(benchmark), Some(estimates)) =
+                (read(path.join("benchmark.json")), read(estimates))
+        {
+            cases.extend(Case::read(&benchmark, &estimates));
+        }
+    }
+}
+
+fn table(cases: &[Case]) -> String {
+    let width = cases.iter().map(|case| case.name.len()).max().unwrap_or(0).max(4);
+    let mut text = format!("\n{:width$}  {:>10}  {:>10}  {:>10}", "case", "mean", "low", "high");
+    for Case { name, mean, low, high } in cases {
+        let (mean, low, high) = (nanoseconds(*mean), nanoseconds(*low), nanoseconds(*high));
+        let _ = write!(text, "\n{name:width$}  {mean:>10}  {low:>10}  {high:>10}");
+    }
+    text
+}
+
+fn nanoseconds(time: f64) -> String {
+    match time {
+        t if t < 1e3 => format!("{t:.1} ns"),
+        t if t < 1e6 => format!("{:.2} us", t / 1e3),
+        t if t < 1e9 => format!("{:.2} ms", t / 1e6),
+        t => format!("{:.2} s", t / 1e9),
+    }
+}
+
+/// Children run in the checkout; what was typed is meant from where it was typed.
+fn absolute(path: &OsStr) -> Outcome<PathBuf> {
+    std::path::absolute(path).map_err(|error| Failure::file("find", Path::new(path), &error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+    use super::*;
+
+    #[test]
+    fn criterions_files_become_a_table() {
+        let estimates = json!({ "mean": { "point_estimate": 1500.0,
+            "confidence_interval": { "lower_bound": 999.0, "upper_bound": 2.5e6 } } });
+        let case = Case::read(&json!({ "full_id": "cache/hit" }), &estimates).unwrap();
+        let text = table(&[case]);
+        assert!(text.contains("cache/hit     1.50 us    999.0 ns     2.50 ms"), "{text}");
+        assert_eq!(Case::read(&json!({}), &estimates), None);
+    }
+}

@@ -1,0 +1,233 @@
+//! `cargo xtask test`: everything that must hold before a change goes in, in the order that finds a
+//! mistake soonest and compiles the least.
+//!
+//! Clippy and the tests build the whole workspace with one set of features, so the dependencies are
+//! checked once and compiled once; the browser plays from the stack that the tests have built.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use crate::cli::{Flag, Given, Outcome, Spec};
+use crate::places::Places;
+use crate::setup::{self, Group};
+use crate::stack::{self, Profile};
+use crate::{process, python, tidy, ui, web};
+
+pub(crate) static SPEC: Spec = Spec {
+    name: "test",
+    summary: "Set up, then run every check and every test",
+    usage: "test [STEP …] [OPTIONS]",
+    about: "Runs these steps in this order and stops at the first that fails. Tests that need the \
+            media of HEADWATER_MEDIA say that they are skipped when it is unset.",
+    names: &STEP_NAMES,
+    flags: &[Flag {
+        name: "--fast",
+        value: None,
+        help: "Leave out what takes longest: browser, doc and package, and clippy with any \
+               features but the default ones",
+    }],
+};
+
+const STEP_NAMES: [(&str, &str); 9] = [
+    ("setup", "install what this machine lacks"),
+    ("format", "rustfmt, in check mode"),
+    ("tidy", "what `cargo xtask tidy` looks at"),
+    ("clippy", "clippy with warnings denied: default features, all, and the packager with none"),
+    ("test", "unit, integration and documentation tests of every crate"),
+    ("pages", "build the pages, check their types, run their unit tests"),
+    ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3"),
+    ("doc", "build the documentation with warnings denied"),
+    ("package", "pack every crate as for publishing"),
+];
+
+/// What a step leaves out under `--fast`.
+const SLOW: [&str; 3] = ["browser", "doc", "package"];
+
+/// What the tests counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+/// `cargo xtask test`.
+pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
+    let fast = given.has("--fast");
+    let chosen: Vec<&str> = STEP_NAMES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| given.names.is_empty() || given.names.contains(name))
+        .filter(|name| !(fast && SLOW.contains(name)))
+        .collect();
+    if env::var_os("HEADWATER_MEDIA").is_none() {
+        ui::line("HEADWATER_MEDIA is unset: tests of real media are skipped");
+    }
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    let mut done: Vec<(&str, Duration)> = Vec::new();
+    for name in chosen {
+        ui::heading(name);
+        let step = Instant::now();
+        let outcome = run(name, places, fast, &mut tally);
+        ui::line(&format!(
+            "--- {name}: {} in {}",
+            if outcome.is_ok() { "ok" } else { "FAILED" },
+            ui::elapsed(step.elapsed())
+        ));
+        done.push((name, step.elapsed()));
+        if let Err(failure) = outcome {
+            ui::line(&closing(&done, &tally, started.elapsed(), Some(name)));
+            return Err(failure);
+        }
+    }
+    ui::line(&closing(&done, &tally, started.elapsed(), None));
+    Ok(())
+}
+
+fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
+    match name {
+        "setup" => setup::ensure(places, &[Group::Build, Group::Web, Group::Test]),
+        "format" => process::run(process::cargo(places).args(["fmt", "--all", "--", "--check"])),
+        "tidy" => tidy::main(places, &Given::default()),
+        "clippy" => clippy(places, fast),
+        "test" => rust_tests(places, tally),
+        "pages" => {
+            web::build(places)?;
+            process::run(web::npm(places).arg("test"))
+        }
+        "browser" => browser(places),
+        "doc" => documentation(places),
+        _ => package(places),
+    }
+}
+
+fn clippy(places: &Places, fast: bool) -> Outcome {
+    let all: [&[&str]; 3] = [
+        &["--workspace"],
+        &["--workspace", "--all-features"],
+        &["-p", "headwater-packager", "--no-default-features"],
+    ];
+    for which in if fast { &all[..1] } else { &all[..] } {
+        let mut cargo = process::cargo(places);
+        cargo.args(["clippy", "--locked", "--all-targets"]).args(*which);
+        ui::line(&format!("$ {} -- -D warnings", process::words(&cargo)));
+        process::run(cargo.args(["--", "-D", "warnings"]))?;
+    }
+    Ok(())
+}
+
+fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
+    let mut cargo = process::cargo(places);
+    cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    cargo.env("HEADWATER_PYTHON", python::interpreter(places));
+    process::follow(&mut cargo, |line| {
+        ui::line(line);
+        tally.add(line);
+    })
+}
+
+fn browser(places: &Places) -> Outcome {
+    web::build(places)?;
+    let stack = stack::build(places, Profile::Tests)?;
+    let mut npm = web::npm(places);
+    npm.env("HEADWATER_STACK", stack)
+        .env("HEADWATER_WEB", places.pages())
+        .env("HEADWATER_PYTHON", python::interpreter(places))
+        .env("CHROMIUM", chromium());
+    process::run(npm.args(["run", "test:browser"]))
+}
+
+/// `CHROMIUM` when it is set, else the first browser of that kind on PATH.
+fn chromium() -> OsString {
+    env::var_os("CHROMIUM").unwrap_or_else(|| {
+        ["chromium", "chromium-browser", "google-chrome"]
+            .iter()
+            .find_map(|name| process::on_path(name))
+            .map_or_else(|| "chromium".into(), Into::into)
+    })
+}
+
+fn documentation(places: &Places) -> Outcome {
+    let mut cargo = process::cargo(places);
+    cargo.args(["doc", "--locked", "--workspace", "--no-deps"]);
+    process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Compiling each package again from its own archive would take longer than all the rest, and the
+/// workspace has compiled already: `cargo package --workspace` does it before a release.
+fn package(places: &Places) -> Outcome {
+    let mut cargo = process::cargo(places);
+    cargo.args(["package", "--locked", "--workspace", "--no-verify", "--allow-dirty", "--quiet"]);
+    process::run(&mut cargo)
+}
+
+impl Tally {
+    /// Reads a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; …`.
+    fn add(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        for count in counts.split(['.', ';']) {
+            let mut words = count.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The last lines: how long each step took, and the totals.
+fn closing(
+    done: &[(&str, Duration)],
+    tally: &Tally,
+    elapsed: Duration,
+    failed: Option<&str>,
+) -> String {
+    let mut text = String::from("\n");
+    for (name, time) in done {
+        let _ = writeln!(text, "  {name:<9} {}", ui::elapsed(*time));
+    }
+    let Tally { passed, failed: wrong, ignored } = tally;
+    let counts = format!("{passed} Rust tests passed, {wrong} failed, {ignored} ignored");
+    let verdict = match failed {
+        Some(step) => format!("FAILED at {step}"),
+        None => format!("{} steps ok", done.len()),
+    };
+    let _ = write!(text, "test: {verdict}; {counts}; {}", ui::elapsed(elapsed));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_several_test_programs_add_up() {
+        let mut tally = Tally::default();
+        tally.add("running 3 tests");
+        tally.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.02s");
+        tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s");
+        assert_eq!(tally, Tally { passed: 15, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn the_closing_line_names_the_step_that_failed() {
+        let done = [("format", Duration::from_millis(900)), ("clippy", Duration::from_secs(61))];
+        let text = closing(&done, &Tally::default(), Duration::from_secs(62), Some("clippy"));
+        assert!(text.ends_with(
+            "test: FAILED at clippy; 0 Rust tests passed, 0 failed, 0 ignored; 1 min 02 s"
+        ));
+        assert!(text.contains("  clippy    1 min 01 s\n"));
+    }
+
+    #[test]
+    fn slow_steps_are_steps() {
+        assert!(SLOW.iter().all(|slow| STEP_NAMES.iter().any(|(name, _)| name == slow)));
+    }
+}

@@ -1,0 +1,62 @@
+//! The pages: node's modules and `web/dist`, built when what they are made of has changed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::cli::{Failure, Outcome};
+use crate::hash::Stamp;
+use crate::places::Places;
+use crate::{process, ui};
+
+/// The folders of `web/` that are made, not written.
+const MADE: [&str; 2] = ["node_modules", "dist"];
+
+/// npm in the pages' folder, with its cache beside everything else that is built.
+pub(crate) fn npm(places: &Places) -> Command {
+    let mut command = Command::new("npm");
+    command
+        .env("npm_config_cache", places.cache.join("npm"))
+        .env("npm_config_update_notifier", "false")
+        .env("npm_config_fund", "false")
+        .env("npm_config_audit", "false")
+        .arg("--prefix")
+        .arg(places.web())
+        .current_dir(places.web());
+    command
+}
+
+/// Builds the pages into `web/dist`, unless they are built from exactly these sources already.
+pub(crate) fn build(places: &Places) -> Outcome {
+    let web = places.web();
+    let lock = web.join("package-lock.json");
+    let locked = fs::read(&lock).map_err(|error| Failure::file("read", &lock, &error))?;
+    let mut modules = Stamp::new();
+    modules.field(&locked);
+    let mut pages = Stamp::new();
+    pages.folder(&web, &MADE)?;
+
+    // Both stamps lie among the modules: installing those afresh empties the folder and them.
+    let (modules, pages) = (modules.finish(), pages.finish());
+    let modules_stamp = web.join("node_modules/.headwater-modules");
+    let pages_stamp = web.join("node_modules/.headwater-pages");
+    if !says(&modules_stamp, &modules) {
+        ui::line("Installing the pages' node modules");
+        process::run(npm(places).args(["ci", "--prefer-offline"]))?;
+        write(&modules_stamp, &modules)?;
+    }
+    if !(says(&pages_stamp, &pages) && places.pages().join("index.html").exists()) {
+        ui::line("Building the pages");
+        process::run(npm(places).args(["run", "build"]))?;
+        write(&pages_stamp, &pages)?;
+    }
+    Ok(())
+}
+
+fn says(stamp: &Path, value: &str) -> bool {
+    fs::read_to_string(stamp).is_ok_and(|text| text == value)
+}
+
+fn write(stamp: &Path, value: &str) -> Outcome {
+    fs::write(stamp, value).map_err(|error| Failure::file("write", stamp, &error))
+}
