@@ -42,39 +42,39 @@ const BENCH_NAMES: [(&str, &str); 2] = [
 
 /// `cargo xtask bench`.
 pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
-    if given.has("--check") {
-        check(given);
-        return Ok(());
-    }
+    let check = given.has("--check");
     let json = given.last("--json").map(absolute).transpose()?;
-    match given.names.as_slice() {
-        ["edge"] => edge(places, json.as_deref()),
-        ["criterion"] => criterion(places, json.as_deref()),
-        names => {
+    let names = match (given.names.as_slice(), check) {
+        ([], true) => BENCH_NAMES.map(|(name, _)| name).to_vec(),
+        ([name], _) => vec![*name],
+        (names, _) => {
             let known: Vec<&str> = BENCH_NAMES.iter().map(|(name, _)| *name).collect();
             let count = if names.is_empty() { "a" } else { "one" };
-            Err(Failure::new(format!("bench takes {count} NAME: {}", known.join(" or "))))
+            return Err(Failure::new(format!("bench takes {count} NAME: {}", known.join(" or "))));
+        }
+    };
+    for name in names {
+        match name {
+            "edge" => edge(places, json.as_deref(), check)?,
+            // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
+            _ if check => ui::line("criterion: no case has a bar"),
+            _ => criterion(places, json.as_deref())?,
         }
     }
+    Ok(())
 }
 
-/// No case has a bar yet: the first figures are where bars will start.
-fn check(given: &Given) {
-    for (name, _) in BENCH_NAMES {
-        if given.names.is_empty() || given.names.contains(&name) {
-            ui::line(&format!("{name}: no case has a bar yet"));
-        }
-    }
-}
-
-fn edge(places: &Places, json: Option<&Path>) -> Outcome {
+/// The bars of its cases are kept beside the cases, in the harness.
+fn edge(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Bench])?;
     let stack = stack::build(places, Profile::Release)?;
-    let mut harness = process::cargo(places);
-    harness.args(["run", "--release", "--locked", "--quiet", "-p", "headwater-bench"]);
-    harness.args(["--", "edge"]).env("HEADWATER_STACK", stack);
+    let mut harness = setup::harness(places);
+    harness.arg("edge").arg("--stack").arg(stack).arg("--cache").arg(&places.cache);
     if let Some(json) = json {
         harness.arg("--json").arg(json);
+    }
+    if check {
+        harness.arg("--check");
     }
     process::run(&mut harness)
 }

@@ -185,11 +185,17 @@ pub(crate) fn ensure(places: &Places, groups: &[Group]) -> Outcome {
         python::ensure(places)?;
     }
     if groups.contains(&Group::Bench) {
-        let mut build = process::cargo(places);
-        build.args(["run", "--release", "--locked", "--quiet", "-p", "headwater-bench"]);
-        process::run(build.args(["--", "setup"]))?;
+        let mut harness = harness(places);
+        process::run(harness.arg("setup").arg("--cache").arg(&places.cache))?;
     }
     Ok(())
+}
+
+/// The program that benches, which also builds the peers: its arguments follow.
+pub(crate) fn harness(places: &Places) -> Command {
+    let mut harness = process::cargo(places);
+    harness.args(["run", "--release", "--locked", "-p", "headwater-bench", "--"]);
+    harness
 }
 
 fn install(missing: &[&Need]) -> Outcome {
