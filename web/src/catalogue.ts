@@ -39,8 +39,8 @@ function card(asset: Asset): HTMLElement {
       { className: "ways" },
       way("HLS", watchUrl(asset.name, "hls"), `Watch ${asset.name} by HLS`),
       way("DASH", watchUrl(asset.name, "dash"), `Watch ${asset.name} by DASH`),
-      manifest("main.m3u8", asset.hls),
-      manifest("manifest.mpd", asset.dash),
+      manifest(".m3u8", asset.hls, `HLS playlist of ${asset.name}`),
+      manifest(".mpd", asset.dash, `DASH manifest of ${asset.name}`),
     ),
   );
   made.dataset.asset = asset.name;
@@ -53,8 +53,10 @@ function way(text: string, href: string, label: string): HTMLElement {
   return link;
 }
 
-function manifest(text: string, href: string): HTMLElement {
-  return element("a", { className: "manifest", href, textContent: text });
+function manifest(text: string, href: string, label: string): HTMLElement {
+  const link = element("a", { className: "manifest", href, textContent: text });
+  link.setAttribute("aria-label", label);
+  return link;
 }
 
 function hue(name: string): number {

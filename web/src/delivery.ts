@@ -50,14 +50,18 @@ function tell(protocol: string, stack: Stack): HTMLElement[] {
     element("p", {
       textContent:
         "Started with the command below, Chromium trusts this one key and speaks HTTP/3 to this one server. " +
-        "Nothing else about the browser changes, and it uses a profile of its own when the command names one.",
+        (stack.h3_command.includes("--user-data-dir")
+          ? "It runs beside your other windows, with a profile of its own."
+          : "Close Chromium first: one that runs already takes no notice of the command's options."),
     }),
     command(stack.h3_command),
   ];
 }
 
 function command(line: string): HTMLElement {
-  const code = element("code", { textContent: line });
+  // A span for each word, so that lines break between options and not inside them.
+  const words = line.split(" ").flatMap((word) => [element("span", { textContent: word }), " "]);
+  const code = element("code", {}, ...words.slice(0, -1));
   const copy = element("button", { type: "button", className: "copy", textContent: "Copy" });
   copy.addEventListener("click", async () => {
     try {

@@ -38,6 +38,7 @@ const kind = kinds.find((each) => each === query.get("player")) ?? (hasMediaSour
 
 async function play(startAt: number): Promise<void> {
   hideNotice();
+  video.controls = true;
   await state.player?.destroy();
   state.player = undefined;
   try {
@@ -49,6 +50,7 @@ async function play(startAt: number): Promise<void> {
     video.play().catch(() => {});
   } catch (error) {
     const known = error instanceof Failure;
+    video.controls = false;
     fail(known ? error.message : "This browser cannot play the video.", String(error), startAt);
   }
 }

@@ -108,13 +108,17 @@ export class Viewer {
     }, "the whole video is buffered");
   }
 
-  /** The audio and video ranges around the playhead, once they agree or time is up. */
-  async agreement() {
-    const agrees = (allowed) => {
+  /**
+   * The audio and video ranges around the playhead, once they agree or time is up. With `endsOnly` they may
+   * start apart: a player that changes quality throws away what lies behind the playhead.
+   */
+  async agreement(endsOnly = false) {
+    const agrees = ([allowed, endsAlone]) => {
       const [video, audio] = window.__ranges();
-      return !!video && !!audio && Math.abs(video[0] - audio[0]) <= allowed && Math.abs(video[1] - audio[1]) <= allowed;
+      if (!video || !audio) return false;
+      return (endsAlone || Math.abs(video[0] - audio[0]) <= allowed) && Math.abs(video[1] - audio[1]) <= allowed;
     };
-    const agreed = await this.until(agrees, "audio and video agree", AGREE, 15_000).then(
+    const agreed = await this.until(agrees, "audio and video agree", [AGREE, endsOnly], 15_000).then(
       () => true,
       () => false,
     );
