@@ -1,0 +1,311 @@
+//! Names for mezzanines: which files make which asset, and whether they are still the same files.
+//!
+//! A file is one asset, called by its stem; a folder inside the given one is one asset whose files
+//! are its renditions. Files that appear later are found within a second of being asked for; files
+//! that are replaced are noticed within a second.
+
+mod name;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use headwater_net::Timestamp;
+use tokio::sync::Mutex;
+
+use crate::identity::{Fnv, SourceId};
+use crate::source::{AnySource, BufferPool, FileSource, Source, SourceError};
+
+pub use name::{decode_name, encode_name};
+pub use scan::{EXTENSIONS, MAX_ASSETS, MAX_RENDITIONS};
+
+use scan::{Located, Place, Root};
+
+/// The assets that a packager serves. Clones share one state.
+#[derive(Clone)]
+pub struct Assets {
+    inner: Arc<Inner>,
+}
+
+/// Why assets cannot be served at all. For the operator: the messages hold paths.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssetsError {
+    /// A path cannot be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A path has no name that can stand in a URL.
+    #[error("{} has no usable name: it must be visible, valid UTF-8 and at most 255 bytes", .0.display())]
+    BadName(PathBuf),
+    /// Two files or folders would have the same name.
+    #[error("{} and {} would both be called {name:?}: rename one", .first.display(), .second.display())]
+    Duplicate {
+        /// The name.
+        name: String,
+        /// The one.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// There are more than [`MAX_ASSETS`].
+    #[error("more than {MAX_ASSETS} assets")]
+    TooMany,
+}
+
+impl Assets {
+    /// All mezzanines in a folder: `X.mp4` (or another of [`EXTENSIONS`]) is the asset `X`, and a
+    /// folder `Y` in it is the asset `Y` with its files as renditions. Blocks on the file system.
+    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, AssetsError> {
+        Self::from_roots(vec![Root::Folder(dir.as_ref().to_owned())])
+    }
+
+    /// The named files, each one asset, whatever its extension; a folder among them stands for
+    /// what [`from_dir`](Self::from_dir) finds in it. Blocks on the file system.
+    pub fn from_files<P: Into<PathBuf>>(
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Self, AssetsError> {
+        let roots = paths.into_iter().map(|path| Root::of(path.into()));
+        Self::from_roots(roots.collect::<Result<_, _>>()?)
+    }
+
+    /// Sources of any kind under given names, each with its renditions.
+    pub fn from_sources(
+        assets: impl IntoIterator<Item = (String, Vec<AnySource>)>,
+    ) -> Result<Self, AssetsError> {
+        let mut entries = BTreeMap::new();
+        for (name, sources) in assets {
+            if !name::is_usable(&name) {
+                return Err(AssetsError::BadName(name.into()));
+            }
+            let key: Arc<str> = name.clone().into();
+            if entries.insert(key, Entry::fixed(&name, sources)).is_some() {
+                let path = PathBuf::from(&name);
+                return Err(AssetsError::Duplicate { name, first: path.clone(), second: path });
+            }
+        }
+        Ok(Self::with(Vec::new(), entries))
+    }
+
+    /// The names of all assets in order, looked up again when the last look is a second old.
+    pub async fn names(&self, now: Timestamp) -> Vec<Arc<str>> {
+        self.rescan(now).await;
+        self.entries().keys().cloned().collect()
+    }
+
+    /// What an asset consists of at present; `None` where there is none of that name.
+    pub(crate) async fn find(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Found>>, SourceError> {
+        if self.entry(name).is_none() {
+            self.rescan(now).await;
+        }
+        let Some(entry) = self.entry(name) else { return Ok(None) };
+        let place = match &entry.kind {
+            Kind::Fixed(found) => return Ok(Some(Arc::clone(found))),
+            Kind::Place(place) => place,
+        };
+        // One request looks; those that come meanwhile wait for what it sees.
+        let mut looked = entry.looked.lock().await;
+        if let Some((at, found)) = &*looked
+            && now.since(*at) < LOOK_AGAIN
+        {
+            return Ok(Some(Arc::clone(found)));
+        }
+        let (place, owned_name) = (place.clone(), name.to_owned());
+        let located = blocking(move || place.locate(&owned_name)).await?;
+        match located {
+            Ok(files) => {
+                let found = Arc::new(Found::files(name, files));
+                *looked = Some((now, Arc::clone(&found)));
+                Ok(Some(found))
+            }
+            Err(SourceError::NotFound) => {
+                *looked = None;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the next [`find`](Self::find) of a name look again at once.
+    pub(crate) async fn doubt(&self, name: &str) {
+        if let Some(entry) = self.entry(name) {
+            *entry.looked.lock().await = None;
+        }
+    }
+
+    /// Opens the sources of an asset as they were found.
+    pub(crate) async fn open(&self, found: &Found) -> Result<Vec<AnySource>, SourceError> {
+        let files = match &found.parts {
+            Parts::Sources(sources) => return Ok(sources.clone()),
+            Parts::Files(files) => files.clone(),
+        };
+        let pool = Arc::clone(&self.inner.pool);
+        blocking(move || {
+            files
+                .into_iter()
+                .map(|file| {
+                    let source = FileSource::open_pooled(
+                        &file.path,
+                        file.id.name.clone(),
+                        Arc::clone(&pool),
+                    )?;
+                    // Replaced between looking and opening: what was found is no more.
+                    if *source.id() == file.id {
+                        Ok(AnySource::new(source))
+                    } else {
+                        Err(SourceError::Changed)
+                    }
+                })
+                .collect()
+        })
+        .await?
+    }
+
+    fn from_roots(roots: Vec<Root>) -> Result<Self, AssetsError> {
+        let places = scan::places(&roots)?;
+        let entries = places.into_iter().map(|(name, place)| (name, Entry::place(place))).collect();
+        Ok(Self::with(roots, entries))
+    }
+
+    fn with(roots: Vec<Root>, entries: Entries) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                roots,
+                entries: RwLock::new(Arc::new(entries)),
+                scanned: Mutex::new(Timestamp::default()),
+                pool: Arc::default(),
+            }),
+        }
+    }
+
+    fn entries(&self) -> Arc<Entries> {
+        Arc::clone(&self.inner.entries.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn entry(&self, name: &str) -> Option<Arc<Entry>> {
+        self.entries().get(name).cloned()
+    }
+
+    /// Looks for new files, at most once a second; faults leave what was known.
+    async fn rescan(&self, now: Timestamp) {
+        if self.inner.roots.is_empty() {
+            return;
+        }
+        let mut scanned = self.inner.scanned.lock().await;
+        if now.since(*scanned) < LOOK_AGAIN {
+            return;
+        }
+        *scanned = now;
+        let roots = self.inner.roots.clone();
+        match blocking(move || scan::places(&roots)).await {
+            Ok(Ok(places)) => {
+                let known = self.entries();
+                let entries = places
+                    .into_iter()
+                    .map(|(name, place)| {
+                        let same = known.get(&name).filter(|entry| entry.is_at(&place));
+                        let entry = same.cloned().unwrap_or_else(|| Entry::place(place));
+                        (name, entry)
+                    })
+                    .collect();
+                *self.inner.entries.write().unwrap_or_else(PoisonError::into_inner) =
+                    Arc::new(entries);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "assets were not looked up again"),
+            Err(error) => tracing::warn!(%error, "assets were not looked up again"),
+        }
+    }
+}
+
+impl fmt::Debug for Assets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.entries().keys()).finish()
+    }
+}
+
+/// An asset as it was seen.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// A hash over the name and the identities of the sources: other files, another key.
+    pub(crate) key: u64,
+    parts: Parts,
+}
+
+#[derive(Debug)]
+enum Parts {
+    Files(Vec<Located>),
+    Sources(Vec<AnySource>),
+}
+
+impl Found {
+    fn files(name: &str, files: Vec<Located>) -> Self {
+        let key = key(name, files.iter().map(|file| &file.id));
+        Self { key, parts: Parts::Files(files) }
+    }
+}
+
+fn key<'a>(name: &str, ids: impl Iterator<Item = &'a SourceId>) -> u64 {
+    let mut hash = Fnv::new();
+    hash.field(name.as_bytes());
+    for id in ids {
+        id.mix_into(&mut hash);
+    }
+    hash.finish()
+}
+
+struct Inner {
+    roots: Vec<Root>,
+    entries: RwLock<Arc<Entries>>,
+    scanned: Mutex<Timestamp>,
+    pool: Arc<BufferPool>,
+}
+
+type Entries = BTreeMap<Arc<str>, Arc<Entry>>;
+
+struct Entry {
+    kind: Kind,
+    looked: Mutex<Option<(Timestamp, Arc<Found>)>>,
+}
+
+enum Kind {
+    Place(Place),
+    Fixed(Arc<Found>),
+}
+
+impl Entry {
+    fn place(place: Place) -> Arc<Self> {
+        Arc::new(Self { kind: Kind::Place(place), looked: Mutex::new(None) })
+    }
+
+    fn fixed(name: &str, sources: Vec<AnySource>) -> Arc<Self> {
+        let key = key(name, sources.iter().map(Source::id));
+        let found = Arc::new(Found { key, parts: Parts::Sources(sources) });
+        Arc::new(Self { kind: Kind::Fixed(found), looked: Mutex::new(None) })
+    }
+
+    fn is_at(&self, other: &Place) -> bool {
+        matches!(&self.kind, Kind::Place(place) if place == other)
+    }
+}
+
+/// How long what was seen of the file system is believed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SourceError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| SourceError::Io(std::io::ErrorKind::Interrupted))
+}

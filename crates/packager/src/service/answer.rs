@@ -1,0 +1,265 @@
+//! HTTP manners, the same for everything (RFC 9110): validators, preconditions, ranges, content
+//! coding, CORS.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_net::conditional::{ETag, Outcome, Validators, evaluate, range_applies};
+use headwater_net::range::{Selection, content_range, select, unsatisfied_range};
+use headwater_net::{Body, Chunks, Problem};
+use http::{HeaderValue, Method, Response, StatusCode, header, request};
+
+use super::body::{PlanBody, cut};
+use super::builds::Ready;
+use super::coding::{accepts_gzip, gzip};
+use super::fault::Fault;
+use super::metrics::Metrics;
+use crate::identity::Fnv;
+use crate::plan::Part;
+use crate::presentation::Presentation;
+use crate::resource::Resource;
+
+/// An answer that still lacks what all answers have.
+pub(super) struct Answer {
+    response: Response<Body>,
+}
+
+impl Answer {
+    /// The answer to OPTIONS: what a browser's script may ask (Fetch standard, CORS protocol).
+    pub(super) fn preflight() -> Self {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(header::ALLOW, METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+        Self { response }
+    }
+
+    /// 405 with what is allowed.
+    pub(super) fn method_not_allowed() -> Self {
+        let mut answer = Self::problem(Problem::new(StatusCode::METHOD_NOT_ALLOWED));
+        answer.response.headers_mut().insert(header::ALLOW, METHODS);
+        answer
+    }
+
+    pub(super) fn problem(problem: Problem) -> Self {
+        Self { response: problem.into_response() }
+    }
+
+    /// 416 for a representation of `len` bytes.
+    fn unsatisfiable(len: u64) -> Self {
+        let mut answer = Self::problem(
+            Problem::new(StatusCode::RANGE_NOT_SATISFIABLE)
+                .detail(format!("the representation has {len} bytes")),
+        );
+        answer.response.headers_mut().insert(header::CONTENT_RANGE, unsatisfied_range(len));
+        answer
+    }
+
+    /// A manifest: short-lived, and compressed for those who accept that. Nothing is written for a
+    /// client that has it already.
+    pub(super) async fn manifest(
+        request: &request::Parts,
+        presentation: &Presentation,
+        resource: Resource,
+    ) -> Result<Self, Fault> {
+        let zipped = accepts_gzip(&request.headers);
+        let tagged = Tagged::manifest(&presentation.etag(resource), zipped);
+        if let Some(answer) = tagged.precondition(request)? {
+            return Ok(answer);
+        }
+        let work = {
+            let presentation = presentation.clone();
+            move || {
+                let plan = presentation.plan(resource)?;
+                let [Part::Bytes(text)] = plan.parts.as_slice() else { return None };
+                let text = if zipped { gzip(text)? } else { text.clone() };
+                Some((plan.content_type, text))
+            }
+        };
+        // A long title has playlists of megabytes; those are not written on the runtime.
+        let made = if presentation.media().segments().len() > INLINE_SEGMENTS {
+            tokio::task::spawn_blocking(work).await.map_err(|_| Fault::Busy)?
+        } else {
+            work()
+        };
+        let (content_type, text) = made.ok_or(Fault::UnknownPath)?;
+        Ok(tagged.complete(request, content_type, text))
+    }
+
+    /// A JSON text that is ready; its tag follows from its content.
+    pub(super) fn json(request: &request::Parts, text: String) -> Result<Self, Fault> {
+        let zipped = accepts_gzip(&request.headers);
+        let mut hash = Fnv::new();
+        hash.field(text.as_bytes());
+        let tagged = Tagged::manifest(&format!("\"{:016x}\"", hash.finish()), zipped);
+        if let Some(answer) = tagged.precondition(request)? {
+            return Ok(answer);
+        }
+        let text = if zipped {
+            gzip(text.as_bytes()).ok_or(Fault::UnknownPath)?
+        } else {
+            Bytes::from(text)
+        };
+        Ok(tagged.complete(request, "application/json", text))
+    }
+
+    /// An init or media segment: immutable, and read as it is sent.
+    pub(super) async fn media(
+        request: &request::Parts,
+        ready: &Arc<Ready>,
+        resource: Resource,
+        metrics: &Metrics,
+    ) -> Result<Self, Fault> {
+        let tagged = Tagged::media(ready.presentation.etag(resource));
+        if let Some(answer) = tagged.precondition(request)? {
+            return Ok(answer);
+        }
+        let plan = ready.presentation.plan(resource).ok_or(Fault::UnknownPath)?;
+        let (whole, content_type) = (plan.len, plan.content_type);
+        let (plan, part) = match tagged.select(request, whole) {
+            Selection::Unsatisfiable => return Ok(Self::unsatisfiable(whole)),
+            Selection::Whole => (plan, None),
+            Selection::Part(part) => (cut(plan, &part), Some((part, whole))),
+        };
+        let len = plan.len;
+        let body = if request.method == Method::HEAD {
+            Body::empty()
+        } else if let [Part::Bytes(bytes)] = plan.parts.as_slice() {
+            Body::from(bytes.clone())
+        } else {
+            let body = PlanBody::start(Arc::clone(ready), plan, metrics.clone()).await?;
+            Body::Stream(Box::pin(body))
+        };
+        Ok(tagged.answer(content_type, len, part, body))
+    }
+
+    /// Adds what all answers have; of an answer to HEAD the headers are kept.
+    pub(super) fn finish(self, method: &Method, metrics: &Metrics) -> Response<Body> {
+        let mut response = self.response;
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        if method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        // A body that is read from sources counts for itself.
+        if let Body::Full(chunks) = response.body() {
+            metrics.sent_bytes.inc_by(chunks.len());
+        }
+        response
+    }
+}
+
+/// The headers that a representation has in every answer about it, with a body or without.
+struct Tagged {
+    etag: String,
+    cache_control: &'static str,
+    negotiated: bool,
+    gzip: bool,
+}
+
+impl Tagged {
+    /// `etag` is that of the text; each content coding has its own (RFC 9110 §8.8.3.3).
+    fn manifest(etag: &str, gzip: bool) -> Self {
+        let etag =
+            if gzip { format!("{}-gzip\"", etag.trim_end_matches('"')) } else { etag.to_owned() };
+        Self { etag, cache_control: "public, max-age=2", negotiated: true, gzip }
+    }
+
+    fn media(etag: String) -> Self {
+        let cache_control = "public, max-age=31536000, immutable";
+        Self { etag, cache_control, negotiated: false, gzip: false }
+    }
+
+    /// The answer where the request's preconditions end it.
+    fn precondition(&self, request: &request::Parts) -> Result<Option<Answer>, Fault> {
+        match evaluate(&request.method, &request.headers, self.validators()) {
+            Outcome::Proceed => Ok(None),
+            Outcome::Failed => Err(Fault::Precondition),
+            Outcome::NotModified => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                self.dress(&mut response);
+                Ok(Some(Answer { response }))
+            }
+        }
+    }
+
+    /// Which bytes of `len` the request asks for; ranges are for GET only (RFC 9110 §14.2).
+    fn select(&self, request: &request::Parts, len: u64) -> Selection {
+        let obeyed = request.method == Method::GET
+            && range_applies(&request.headers, self.validators(), None);
+        select(request.headers.get(header::RANGE).filter(|_| obeyed), len)
+    }
+
+    /// The answer from bytes in memory.
+    fn complete(&self, request: &request::Parts, content_type: &'static str, all: Bytes) -> Answer {
+        let whole = all.len() as u64;
+        let all = Chunks::from(all);
+        let (chosen, part) = match self.select(request, whole) {
+            Selection::Unsatisfiable => return Answer::unsatisfiable(whole),
+            Selection::Whole => (all, None),
+            Selection::Part(part) => (all.slice(part.clone()), Some((part, whole))),
+        };
+        self.answer(content_type, chosen.len(), part, Body::from(chosen))
+    }
+
+    /// 200, or 206 for a part of so many bytes.
+    fn answer(
+        &self,
+        content_type: &'static str,
+        len: u64,
+        part: Option<(Range<u64>, u64)>,
+        body: Body,
+    ) -> Answer {
+        let mut response = Response::new(body);
+        self.dress(&mut response);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if self.gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let Some((part, whole)) = part {
+            headers.insert(header::CONTENT_RANGE, content_range(&part, Some(whole)));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        Answer { response }
+    }
+
+    /// What a 304 has, too (RFC 9110 §15.4.5).
+    fn dress(&self, response: &mut Response<Body>) {
+        let headers = response.headers_mut();
+        // Tags are made of hexadecimal digits and names of ours.
+        if let Ok(etag) = HeaderValue::try_from(self.etag.as_str()) {
+            headers.insert(header::ETAG, etag);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
+        if self.negotiated {
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+    }
+
+    fn validators(&self) -> Validators<'_> {
+        Validators { etag: ETag::parse(&self.etag), last_modified: None }
+    }
+}
+
+/// Presentations with more segments than this have their manifests written on a blocking thread.
+const INLINE_SEGMENTS: usize = 1_000;
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, \
+     Authorization, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status",
+);
+
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Content-Length, Content-Range, ETag, Date, Age, Cache-Status, Server-Timing",
+);

@@ -1,0 +1,282 @@
+//! Indexes of assets: each is built once however many ask, cached, and bounded.
+//!
+//! The build of an asset runs in a task of its own, so that a client who leaves neither stops it
+//! for others nor makes them start again. A failure is remembered for a second.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use headwater_net::Timestamp;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::ServiceLimits;
+use super::fault::Fault;
+use super::metrics::Metrics;
+use crate::assets::{Assets, Found};
+use crate::media::{Media, Options};
+use crate::presentation::Presentation;
+use crate::segments::SegmentSpan;
+use crate::source::{AnySource, SourceError, read_index};
+
+/// An asset that can answer: its index and its open sources, which belong together.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// Of which state of the files; see [`Found::key`].
+    key: u64,
+    pub(super) presentation: Presentation,
+    /// As plans count them.
+    pub(super) sources: Vec<AnySource>,
+    weight: u64,
+}
+
+/// The cache of indexes and the builds that fill it.
+#[derive(Debug)]
+pub(super) struct Builds {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    assets: Assets,
+    options: Options,
+    limits: ServiceLimits,
+    metrics: Metrics,
+    /// By the asset's name: what was of the same name but other files is let go.
+    ready: Cache<Arc<str>, Arc<Ready>>,
+    /// By [`Found::key`].
+    failures: Cache<u64, (Timestamp, Fault)>,
+    running: Mutex<Running>,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    builds: HashMap<u64, watch::Receiver<Option<Outcome>>>,
+    /// Aborted when the packager is dropped.
+    tasks: JoinSet<()>,
+}
+
+type Outcome = Result<Arc<Ready>, Fault>;
+
+impl Builds {
+    pub(super) fn new(
+        assets: Assets,
+        options: Options,
+        limits: ServiceLimits,
+        metrics: Metrics,
+    ) -> Self {
+        let capacity = limits.index_cache_bytes;
+        // Each source weighs at least its share, so that the weight also bounds open files.
+        let share = capacity / u64::from(limits.max_open_sources.max(1));
+        let gauge = metrics.index_cache_bytes.clone();
+        let ready = Cache::builder()
+            .max_capacity(capacity)
+            .weigher(move |_, ready: &Arc<Ready>| {
+                let open = share.saturating_mul(ready.sources.len() as u64);
+                // One that is larger than the whole cache stays in it, alone.
+                u32::try_from(ready.weight.max(open).min(capacity)).unwrap_or(u32::MAX)
+            })
+            // What is asked for now is what will be asked for next, segment by segment.
+            .eviction_policy(EvictionPolicy::lru())
+            .eviction_listener(move |_, ready, _| {
+                gauge.dec_by(i64::try_from(ready.weight).unwrap_or(i64::MAX));
+            })
+            .build();
+        let permits = Arc::new(Semaphore::new(limits.concurrent_builds.max(1)));
+        let shared = Shared {
+            assets,
+            options,
+            limits,
+            metrics,
+            ready,
+            failures: Cache::builder().max_capacity(REMEMBERED_FAILURES).build(),
+            running: Mutex::default(),
+            permits,
+            waiting: AtomicUsize::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The asset as its files are now.
+    pub(super) async fn ready(&self, name: &str, now: Timestamp) -> Outcome {
+        let first = self.ready_once(name, now).await;
+        if first.as_ref().err() != Some(&Fault::Source(SourceError::Changed)) {
+            return first;
+        }
+        // Replaced just then: look at the files again, once.
+        self.shared.assets.doubt(name).await;
+        self.ready_once(name, now).await
+    }
+
+    async fn ready_once(&self, name: &str, now: Timestamp) -> Outcome {
+        let shared = &self.shared;
+        let found = shared.assets.find(name, now).await?.ok_or(Fault::UnknownAsset)?;
+        if let Some(ready) = shared.cached(name, &found) {
+            return Ok(ready);
+        }
+        let mut outcome = match self.join(name, &found, now)? {
+            Joined::Done(ready) => return Ok(ready),
+            Joined::Running(outcome) => outcome,
+        };
+        let _waiting = Waiting::enter(&shared.waiting, shared.limits.waiting_requests)?;
+        match outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(Fault::Busy)),
+            // The build was aborted: the packager is going away.
+            Err(_) => Err(Fault::Busy),
+        }
+    }
+
+    /// Joins the build of these files, or starts it.
+    fn join(&self, name: &str, found: &Arc<Found>, now: Timestamp) -> Result<Joined, Fault> {
+        let shared = &self.shared;
+        let mut running = shared.running();
+        // A build that ended since is in the cache before it leaves the list.
+        if let Some(ready) = shared.cached(name, found) {
+            return Ok(Joined::Done(ready));
+        }
+        if let Some((at, fault)) = shared.failures.get(&found.key)
+            && now.since(at) < REMEMBER_FAILURE
+        {
+            return Err(fault);
+        }
+        if let Some(outcome) = running.builds.get(&found.key) {
+            return Ok(Joined::Running(outcome.clone()));
+        }
+        let bound = shared.limits.concurrent_builds.saturating_add(shared.limits.queued_builds);
+        if running.builds.len() >= bound {
+            return Err(Fault::Busy);
+        }
+        let (sender, outcome) = watch::channel(None);
+        running.builds.insert(found.key, outcome.clone());
+        while running.tasks.try_join_next().is_some() {}
+        let build = Build {
+            name: name.into(),
+            found: Arc::clone(found),
+            now,
+            home: Arc::downgrade(shared),
+            sender,
+        };
+        running.tasks.spawn(build.run());
+        Ok(Joined::Running(outcome))
+    }
+}
+
+enum Joined {
+    Done(Arc<Ready>),
+    Running(watch::Receiver<Option<Outcome>>),
+}
+
+impl Shared {
+    fn cached(&self, name: &str, found: &Found) -> Option<Arc<Ready>> {
+        self.ready.get(name).filter(|ready| ready.key == found.key)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One build, in its own task.
+struct Build {
+    name: Arc<str>,
+    found: Arc<Found>,
+    now: Timestamp,
+    /// Weak: a packager that is dropped aborts its builds rather than waiting for them.
+    home: Weak<Shared>,
+    sender: watch::Sender<Option<Outcome>>,
+}
+
+impl Build {
+    async fn run(self) {
+        let Some(outcome) = self.outcome().await else { return };
+        let Some(home) = self.home.upgrade() else { return };
+        match &outcome {
+            Ok(ready) => {
+                home.metrics.index_builds.inc();
+                let weight = i64::try_from(ready.weight).unwrap_or(i64::MAX);
+                home.metrics.index_cache_bytes.inc_by(weight);
+                home.ready.insert(Arc::clone(&self.name), Arc::clone(ready));
+                // Evictions happen now rather than with some later access.
+                home.ready.run_pending_tasks();
+            }
+            Err(fault) => {
+                home.metrics.index_build_failures.inc();
+                tracing::debug!(asset = &*self.name, ?fault, "asset is not packaged");
+                home.failures.insert(self.found.key, (self.now, fault.clone()));
+            }
+        }
+        home.running().builds.remove(&self.found.key);
+        self.sender.send_replace(Some(outcome));
+    }
+
+    /// `None` when the packager was dropped meanwhile.
+    async fn outcome(&self) -> Option<Outcome> {
+        let permits = Arc::clone(&self.home.upgrade()?.permits);
+        let _permit = permits.acquire_owned().await.ok()?;
+        let home = self.home.upgrade()?;
+        let (assets, options) = (home.assets.clone(), home.options.clone());
+        let limits = home.limits.clone();
+        drop(home);
+        let build = make(&self.name, &self.found, &assets, options, &limits);
+        let outcome = tokio::time::timeout(limits.build_timeout, build).await;
+        Some(outcome.unwrap_or(Err(Fault::TimedOut)))
+    }
+}
+
+async fn make(
+    name: &Arc<str>,
+    found: &Found,
+    assets: &Assets,
+    options: Options,
+    limits: &ServiceLimits,
+) -> Outcome {
+    let sources = assets.open(found).await?;
+    let mut indexes = Vec::with_capacity(sources.len());
+    for (position, source) in sources.iter().enumerate() {
+        let index = read_index(source, limits.source).await;
+        let index = index.map_err(|error| Fault::indexing(error, position, sources.len()))?;
+        indexes.push(Arc::new(index));
+    }
+    let media = tokio::task::spawn_blocking(move || Media::new(indexes, &options))
+        .await
+        .map_err(|_| Fault::Busy)?
+        .map_err(|error| Fault::Unusable(None, error))?;
+    let weight = weigh(&media);
+    let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
+    Ok(Arc::new(Ready { key: found.key, presentation, sources, weight }))
+}
+
+/// Memory that an asset holds, in bytes.
+fn weigh(media: &Media) -> u64 {
+    let indexes: usize = media.sources().iter().map(|index| index.weight_bytes()).sum();
+    let spans: usize = media.tracks().iter().map(|track| media.spans(track.id).len()).sum();
+    (indexes + spans * size_of::<SegmentSpan>() + size_of::<Ready>()) as u64
+}
+
+/// A request that waits, counted.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize, bound: usize) -> Result<Self, Fault> {
+        let waiting = Self(count);
+        if count.fetch_add(1, Ordering::AcqRel) >= bound { Err(Fault::Busy) } else { Ok(waiting) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How long a failed build is not tried again.
+const REMEMBER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How many failures are remembered.
+const REMEMBERED_FAILURES: u64 = 1_024;

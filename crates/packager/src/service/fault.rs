@@ -1,0 +1,111 @@
+//! What goes wrong, as HTTP says it: the one place where problems are made.
+
+use std::fmt::Write as _;
+
+use headwater_net::Problem;
+use http::StatusCode;
+
+use crate::error::Error;
+use crate::presentation::Absent;
+use crate::source::{IndexError, SourceError};
+
+/// Why a request has no proper answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The path names nothing, whatever the assets.
+    UnknownPath,
+    /// There is no asset of that name.
+    UnknownAsset,
+    /// The asset has no such resource, or not in that version.
+    Absent(Absent),
+    /// A source (counted from 0, where there are several) cannot be packaged.
+    Unusable(Option<usize>, Error),
+    /// A source could not be read.
+    Source(SourceError),
+    /// Bytes of an immutable URL are no more: the source was changed under it.
+    Replaced,
+    /// More is asked for than is allowed at a time.
+    Busy,
+    /// Building the index took too long.
+    TimedOut,
+    /// A precondition of the request is not met.
+    Precondition,
+}
+
+impl Fault {
+    /// The fault of building an index from one of `sources` sources.
+    pub(super) fn indexing(error: IndexError, position: usize, sources: usize) -> Self {
+        match error {
+            IndexError::Unusable(error) => Self::Unusable((sources > 1).then_some(position), error),
+            IndexError::Source(error) => Self::Source(error),
+        }
+    }
+
+    /// The fault of reading a segment whose index was good: other bytes than those that the URL's
+    /// version means are gone, not unreadable.
+    pub(super) fn after_reading(error: SourceError) -> Self {
+        match error {
+            SourceError::Changed | SourceError::Truncated | SourceError::NotFound => Self::Replaced,
+            SourceError::Io(_) => Self::Source(error),
+        }
+    }
+}
+
+impl From<Absent> for Fault {
+    fn from(absent: Absent) -> Self {
+        Self::Absent(absent)
+    }
+}
+
+impl From<SourceError> for Fault {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        let new = Problem::new;
+        match fault {
+            Fault::UnknownPath => new(StatusCode::NOT_FOUND).detail("nothing has this path"),
+            Fault::UnknownAsset => new(StatusCode::NOT_FOUND).detail("there is no such asset"),
+            Fault::Absent(Absent::NotFound) => {
+                new(StatusCode::NOT_FOUND).detail(Absent::NotFound.to_string())
+            }
+            Fault::Absent(Absent::Gone) | Fault::Replaced => {
+                new(StatusCode::GONE).detail(Absent::Gone.to_string())
+            }
+            // A fault of the program.
+            Fault::Unusable(_, error @ Error::UnexpectedBytes) => {
+                new(StatusCode::INTERNAL_SERVER_ERROR).detail(error.to_string())
+            }
+            Fault::Unusable(source, error) => {
+                let mut detail = String::new();
+                if let Some(position) = source {
+                    // Writing into a String never fails.
+                    let _ = write!(detail, "source {}: ", position + 1);
+                }
+                let _ = write!(detail, "{error}");
+                new(StatusCode::UNPROCESSABLE_ENTITY)
+                    .title("The asset cannot be packaged")
+                    .detail(detail)
+            }
+            Fault::Source(SourceError::NotFound) => {
+                new(StatusCode::NOT_FOUND).detail("there is no such asset")
+            }
+            Fault::Source(error @ (SourceError::Changed | SourceError::Truncated)) => {
+                new(StatusCode::SERVICE_UNAVAILABLE).retry_after(1).detail(error.to_string())
+            }
+            Fault::Source(error @ SourceError::Io(_)) => {
+                new(StatusCode::BAD_GATEWAY).detail(error.to_string())
+            }
+            Fault::Busy => new(StatusCode::SERVICE_UNAVAILABLE)
+                .retry_after(1)
+                .detail("too many assets are being prepared"),
+            Fault::TimedOut => new(StatusCode::SERVICE_UNAVAILABLE)
+                .retry_after(5)
+                .detail("preparing the asset took too long"),
+            Fault::Precondition => new(StatusCode::PRECONDITION_FAILED),
+        }
+    }
+}

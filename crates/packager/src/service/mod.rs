@@ -1,0 +1,239 @@
+//! The packager as a tower service: names to assets, paths to plans, plans to answers.
+//!
+//! `GET /` lists the assets; everything else lives below `/{asset}/`, as
+//! [`Resource`](crate::Resource) spells it. Requests with a body may come; it is not read.
+
+mod answer;
+mod body;
+mod builds;
+mod coding;
+mod fault;
+mod metrics;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use headwater_net::{Body, Clock, Problem};
+use http::{Method, Request, Response, request};
+use serde_json::json;
+use tower_service::Service;
+
+use crate::assets::{Assets, decode_name, encode_name};
+use crate::limits::Limits;
+use crate::media::Options;
+use crate::presentation::Presentation;
+use crate::resource::Resource;
+
+pub use metrics::Metrics;
+
+use answer::Answer;
+use builds::Builds;
+use fault::Fault;
+
+/// Packages the assets it was given, on request. Clones share one index cache.
+///
+/// It must be called within a tokio runtime with time enabled. `poll_ready` is always ready: what
+/// is too much is answered 503. A response's body reads ahead at most
+/// [`READ_AHEAD_BYTES`](Self::READ_AHEAD_BYTES), and no further once it is dropped.
+#[derive(Clone, Debug)]
+pub struct Packager {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    assets: Assets,
+    clock: Clock,
+    builds: Builds,
+    metrics: Metrics,
+}
+
+/// What a [`Packager`] may use at a time.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServiceLimits {
+    /// What one source may cost.
+    pub source: Limits,
+    /// Memory of cached indexes in bytes; default 256 MiB. Indexes in use by bodies that are being
+    /// sent come on top.
+    pub index_cache_bytes: u64,
+    /// Source files that cached indexes hold open; default 512. Keep it well below the process's
+    /// limit of descriptors.
+    pub max_open_sources: u32,
+    /// Assets whose index is built at the same time; default 4. Each may use
+    /// [`Limits::max_moov_bytes`] several times over.
+    pub concurrent_builds: usize,
+    /// Assets that wait for their turn to be built; default 64. More are answered 503.
+    pub queued_builds: usize,
+    /// Requests that wait for indexes; default 4,096. More are answered 503.
+    pub waiting_requests: usize,
+    /// How long building one index may take; default 30 s. Then the answer is 503.
+    pub build_timeout: Duration,
+}
+
+impl Default for ServiceLimits {
+    fn default() -> Self {
+        Self {
+            source: Limits::default(),
+            index_cache_bytes: 256 << 20,
+            max_open_sources: 512,
+            concurrent_builds: 4,
+            queued_builds: 64,
+            waiting_requests: 4_096,
+            build_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Puts a [`Packager`] together; see [`Packager::builder`].
+#[derive(Debug)]
+#[must_use]
+pub struct PackagerBuilder {
+    assets: Assets,
+    clock: Clock,
+    limits: ServiceLimits,
+    options: Options,
+}
+
+impl PackagerBuilder {
+    /// The clock; by default the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Bounds; see [`ServiceLimits`].
+    pub fn limits(mut self, limits: ServiceLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How assets are cut.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The packager.
+    pub fn build(self) -> Packager {
+        let metrics = Metrics::default();
+        let builds = Builds::new(self.assets.clone(), self.options, self.limits, metrics.clone());
+        let inner = Inner { assets: self.assets, clock: self.clock, builds, metrics };
+        Packager { inner: Arc::new(inner) }
+    }
+}
+
+impl Packager {
+    /// The most that a body has read but not yet handed on, in bytes.
+    pub const READ_AHEAD_BYTES: u64 = 2 * body::WINDOW_BYTES;
+
+    /// Starts on a packager of these assets.
+    pub fn builder(assets: Assets) -> PackagerBuilder {
+        PackagerBuilder {
+            assets,
+            clock: Clock::system(),
+            limits: ServiceLimits::default(),
+            options: Options::default(),
+        }
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// The names of the assets, in order.
+    pub async fn names(&self) -> Vec<Arc<str>> {
+        self.inner.assets.names(self.inner.clock.now()).await
+    }
+
+    /// An asset as it is now, from the index cache or built for it.
+    ///
+    /// # Errors
+    /// The problem that a request for the asset would be answered with.
+    pub async fn presentation(&self, name: &str) -> Result<Presentation, Problem> {
+        let ready = self.inner.builds.ready(name, self.inner.clock.now()).await;
+        ready.map(|ready| ready.presentation.clone()).map_err(Problem::from)
+    }
+
+    async fn answer(self, request: request::Parts) -> Response<Body> {
+        let answer = match request.method {
+            Method::OPTIONS => Answer::preflight(),
+            Method::GET | Method::HEAD => match self.route(&request).await {
+                Ok(answer) => answer,
+                Err(fault) => Answer::problem(fault.into()),
+            },
+            _ => Answer::method_not_allowed(),
+        };
+        answer.finish(&request.method, &self.inner.metrics)
+    }
+
+    async fn route(&self, request: &request::Parts) -> Result<Answer, Fault> {
+        let path = request.uri.path().strip_prefix('/').ok_or(Fault::UnknownPath)?;
+        if path.is_empty() {
+            return Answer::json(request, self.list().await);
+        }
+        let (asset, rest) = path.split_once('/').ok_or(Fault::UnknownPath)?;
+        let name = decode_name(asset).ok_or(Fault::UnknownAsset)?;
+        // What no asset could answer costs no index.
+        if Resource::parse(rest).is_none() {
+            return Err(Fault::UnknownPath);
+        }
+        let ready = self.inner.builds.ready(&name, self.inner.clock.now()).await?;
+        let resource = ready.presentation.resource(rest)?;
+        if !resource.is_immutable() {
+            return Answer::manifest(request, &ready.presentation, resource).await;
+        }
+        let answer = Answer::media(request, &ready, resource, &self.inner.metrics).await;
+        match answer {
+            Ok(_) if matches!(resource, Resource::Segment(..)) => {
+                self.inner.metrics.segments.inc();
+            }
+            Err(Fault::Source(error)) => {
+                // Whatever it was, the next request looks at the files anew.
+                self.inner.assets.doubt(&name).await;
+                return Err(Fault::after_reading(error));
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    /// The list of assets, with URLs relative to where the list is.
+    async fn list(&self) -> String {
+        let assets: Vec<_> = self
+            .names()
+            .await
+            .iter()
+            .map(|name| {
+                let folder = encode_name(name);
+                json!({
+                    "name": &**name,
+                    "hls": format!("{folder}/main.m3u8"),
+                    "dash": format!("{folder}/manifest.mpd"),
+                })
+            })
+            .collect();
+        format!("{:#}\n", json!({ "assets": assets }))
+    }
+}
+
+impl Service<Request<Body>> for Packager {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let packager = self.clone();
+        let (parts, _) = request.into_parts();
+        Box::pin(async move { Ok(packager.answer(parts).await) })
+    }
+}

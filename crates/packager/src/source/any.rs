@@ -1,0 +1,60 @@
+//! A source of whatever kind, behind one pointer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Source, SourceError};
+use crate::identity::SourceId;
+use crate::units::ByteRange;
+
+/// Any [`Source`], shared: clones read the same one. A read costs one allocation more.
+#[derive(Clone)]
+pub struct AnySource(Arc<dyn Erased>);
+
+impl AnySource {
+    /// Shares a source.
+    pub fn new(source: impl Source) -> Self {
+        Self(Arc::new(source))
+    }
+}
+
+impl Source for AnySource {
+    fn id(&self) -> &SourceId {
+        self.0.erased_id()
+    }
+
+    fn read(
+        &self,
+        ranges: &[ByteRange],
+    ) -> impl Future<Output = Result<Vec<Bytes>, SourceError>> + Send {
+        Arc::clone(&self.0).erased_read(ranges.to_vec())
+    }
+}
+
+impl fmt::Debug for AnySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AnySource").field(self.id()).finish()
+    }
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<Vec<Bytes>, SourceError>> + Send>>;
+
+/// [`Source`] in the form that can be behind a pointer.
+trait Erased: Send + Sync {
+    fn erased_id(&self) -> &SourceId;
+    fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Reading;
+}
+
+impl<S: Source> Erased for S {
+    fn erased_id(&self) -> &SourceId {
+        self.id()
+    }
+
+    fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Reading {
+        Box::pin(async move { self.read(&ranges).await })
+    }
+}

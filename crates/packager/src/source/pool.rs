@@ -1,0 +1,96 @@
+//! Read buffers that are used again: neither allocated nor zeroed for each read.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Buffers of two sizes. What is idle is bounded: 16 MiB in all.
+#[derive(Debug, Default)]
+pub(crate) struct BufferPool {
+    classes: [Mutex<Vec<Vec<u8>>>; 2],
+}
+
+/// A buffer that goes back to its pool when dropped. As `AsRef` it is as long as was asked for.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    data: Vec<u8>,
+    len: usize,
+    home: Option<(Arc<BufferPool>, usize)>,
+}
+
+impl BufferPool {
+    /// A buffer of `len` bytes with whatever was in it before. Small ones and very large ones are
+    /// plain allocations: a small one must not pin a large buffer.
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
+        let class = CLASSES.iter().position(|class| (class.from..=class.size).contains(&len));
+        let Some(class) = class else {
+            return Buffer { data: vec![0; len], len, home: None };
+        };
+        let idle = self.classes[class].lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let data = idle.unwrap_or_else(|| vec![0; CLASSES[class].size]);
+        Buffer { data, len, home: Some((Arc::clone(self), class)) }
+    }
+}
+
+impl Buffer {
+    pub(crate) fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.data[..self.len]
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.data[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Some((pool, class)) = self.home.take() else { return };
+        let mut idle = pool.classes[class].lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < CLASSES[class].keep {
+            idle.push(std::mem::take(&mut self.data));
+        }
+    }
+}
+
+struct Class {
+    /// The shortest read it serves.
+    from: usize,
+    /// The length of its buffers.
+    size: usize,
+    /// How many idle ones are kept.
+    keep: usize,
+}
+
+const CLASSES: [Class; 2] = [
+    Class { from: 48 << 10, size: 256 << 10, keep: 32 },
+    Class { from: (256 << 10) + 1, size: 1 << 20, keep: 8 },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back_and_are_bounded() {
+        let pool = Arc::new(BufferPool::default());
+        let first = pool.take(100_000);
+        let address = first.data.as_ptr();
+        drop(first);
+        let again = pool.take(200_000);
+        assert_eq!(again.data.as_ptr(), address);
+        assert_eq!(again.as_ref().len(), 200_000);
+        let many: Vec<_> = (0..100).map(|_| pool.take(1 << 20)).collect();
+        drop(many);
+        assert_eq!(pool.classes[1].lock().map(|idle| idle.len()).ok(), Some(CLASSES[1].keep));
+    }
+
+    #[test]
+    fn odd_sizes_are_plain() {
+        let pool = Arc::new(BufferPool::default());
+        for len in [0, 1, (48 << 10) - 1, (1 << 20) + 1] {
+            let buffer = pool.take(len);
+            assert!(buffer.home.is_none());
+            assert_eq!(buffer.as_ref().len(), len);
+        }
+    }
+}
