@@ -22,16 +22,25 @@
 
 mod error;
 mod identity;
+mod language;
 mod limits;
+mod ratio;
 mod report;
 pub mod units;
 
 pub mod index;
 pub mod isobmff;
 
+mod codec;
+
+mod assemble;
+mod cmaf;
+mod frame_rate;
+mod ladder;
 mod media;
 mod plan;
 mod segments;
+mod timeline;
 mod track;
 
 pub mod dash;
@@ -39,6 +48,13 @@ pub mod hls;
 mod presentation;
 mod rates;
 mod resource;
+
+#[cfg(feature = "http")]
+pub mod assets;
+#[cfg(feature = "http")]
+pub mod service;
+#[cfg(feature = "http")]
+pub mod source;
 
 pub use error::{Error, Result};
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
@@ -51,3 +67,11 @@ pub use report::{Note, NoteKind, Report};
 pub use resource::Resource;
 pub use segments::{SegmentSpan, SegmentTable};
 pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};
+pub use units::{ByteRange, MediaTime, Timescale};
+
+#[cfg(feature = "http")]
+pub use assets::Assets;
+#[cfg(feature = "http")]
+pub use service::{Packager, ServiceLimits};
+#[cfg(feature = "http")]
+pub use source::{FileSource, MemorySource, Source};

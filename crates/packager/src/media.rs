@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::assemble;
+use crate::cmaf::{self, Cut};
+use crate::error::Result;
 use crate::identity::Version;
-use crate::index::MediaIndex;
+use crate::index::{MediaIndex, TrackIndex};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::segments::{SegmentSpan, SegmentTable};
@@ -20,13 +22,21 @@ use crate::units::MediaTime;
 #[non_exhaustive]
 pub struct Options {
     /// The duration that segments aim at; they end at sync samples, so real ones differ. Default
-    /// 4 s; clamped to 0.1 s to 1 h. Part of the asset's version.
+    /// 4 s; clamped to 0.1 s to 1 h, in whole milliseconds. Part of the asset's version.
     pub target_duration: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self { target_duration: Duration::from_secs(4) }
+    }
+}
+
+impl Options {
+    /// The target as it is used.
+    pub(crate) fn target(&self) -> MediaTime {
+        let millis = self.target_duration.as_millis().clamp(100, 3_600_000);
+        MediaTime::from_millis(i64::try_from(millis).unwrap_or(4_000))
     }
 }
 
@@ -37,22 +47,33 @@ impl Default for Options {
 /// so that it is exact in every timescale (DASH `@presentationTimeOffset`).
 #[derive(Debug, Clone)]
 pub struct Media {
-    version: Version,
-    sources: Vec<Arc<MediaIndex>>,
-    tracks: Vec<Track>,
-    segments: SegmentTable,
-    start_offset: u32,
-    duration: MediaTime,
-    report: Report,
+    pub(crate) version: Version,
+    pub(crate) sources: Vec<Arc<MediaIndex>>,
+    pub(crate) tracks: Vec<Track>,
+    /// For each track where it is in its source, and the lead of its decode times.
+    pub(crate) places: Vec<Place>,
+    pub(crate) segments: SegmentTable,
+    pub(crate) start_offset: u32,
+    pub(crate) duration: MediaTime,
+    pub(crate) target: MediaTime,
+    pub(crate) report: Report,
+}
+
+/// Where a track's samples come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Index in the source's list of tracks.
+    pub(crate) position: usize,
+    /// What its composition offsets are lessened by.
+    pub(crate) lead: i32,
 }
 
 impl Media {
-    /// Puts the sources of one asset together: each source's picture tracks become renditions of
-    /// one ladder; sound is taken once per codec, language and channel count, from the first
-    /// source that has it.
+    /// Puts the sources of one asset together: the first picture track of each source becomes a
+    /// rendition of one ladder; sound is taken once per codec, language and channel count, from
+    /// the first source that has it.
     pub fn new(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Result<Self> {
-        let _ = (sources, options);
-        Err(Error::NoUsableTrack("no sources were given".to_owned()))
+        assemble::assemble(sources, options)
     }
 
     /// The version of the sources and of how they are cut, for URLs.
@@ -90,6 +111,11 @@ impl Media {
         self.duration
     }
 
+    /// The duration that segments were aimed at.
+    pub fn target_duration(&self) -> MediaTime {
+        self.target
+    }
+
     /// Where presentation zero lies in the output's times, in whole seconds: the same in every
     /// track, and large enough that no decode or presentation time is negative. Often 0 or 1.
     pub fn start_offset_seconds(&self) -> u32 {
@@ -103,10 +129,7 @@ impl Media {
 
     /// The segments of a track in order: number 1 first; empty for an unknown track.
     pub fn spans(&self, track: TrackId) -> &[SegmentSpan] {
-        self.tracks
-            .iter()
-            .position(|candidate| candidate.id == track)
-            .map_or(&[], |position| self.segments.spans(position))
+        self.position(track).map_or(&[], |position| self.segments.spans(position))
     }
 
     /// The exact duration of segment `number` (from 1) in the track's timescale: to the next
@@ -124,19 +147,48 @@ impl Media {
 
     /// The init segment of a track; `None` for an unknown track.
     pub fn init(&self, track: TrackId) -> Option<Plan> {
-        let track = self.track(track)?;
-        Some(Plan::new(track.content_type()))
+        let position = self.position(track)?;
+        let track = self.tracks.get(position)?;
+        let (index, _) = self.place(position)?;
+        Some(cmaf::init(track, index))
     }
 
     /// Segment `number` (from 1) of a track; `None` where there is no such track or number.
     pub fn segment(&self, track: TrackId, number: u32) -> Option<Plan> {
-        self.span(track, number)?;
-        let track = self.track(track)?;
-        Some(Plan::new(track.content_type()))
+        let position = self.position(track)?;
+        let span = self.span(track, number)?;
+        let track = self.tracks.get(position)?;
+        let (index, place) = self.place(position)?;
+        let cut = Cut {
+            number,
+            source: track.source,
+            samples: index.samples().range(span.first_sample..span.first_sample + span.samples),
+            decode_time: span.decode_time,
+            lead: place.lead,
+        };
+        Some(cmaf::segment(track.content_type(), &cut))
+    }
+
+    /// Memory that it holds without its sources, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.tracks.len() * (size_of::<Track>() + size_of::<Place>() + 64)
+            + self.segments.weight_bytes()
+    }
+
+    fn position(&self, track: TrackId) -> Option<usize> {
+        self.tracks.iter().position(|candidate| candidate.id == track)
     }
 
     fn span(&self, track: TrackId, number: u32) -> Option<&SegmentSpan> {
         let index = usize::try_from(number.checked_sub(1)?).ok()?;
         self.spans(track).get(index)
+    }
+
+    fn place(&self, position: usize) -> Option<(&TrackIndex, Place)> {
+        let track = self.tracks.get(position)?;
+        let place = *self.places.get(position)?;
+        let index = self.sources.get(track.source)?;
+        Some((index.tracks().get(place.position)?, place))
     }
 }

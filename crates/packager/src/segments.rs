@@ -1,5 +1,15 @@
 //! The one table of where segments begin and end, for all tracks of an asset.
+//!
+//! Boundaries are presentation times of sync samples that all renditions share, nearest to one
+//! target duration after the boundary before. Sound is cut at the same times: a sample belongs to
+//! the segment in which its presentation starts; priming belongs to the first. No segment of the
+//! longest track is empty, and a last one under half a target joins the one before it where the
+//! two together last at most one and a half.
 
+use crate::cmaf::Shape;
+use crate::index::TrackIndex;
+use crate::ladder::Ladder;
+use crate::timeline::Placement;
 use crate::units::MediaTime;
 
 /// Boundaries of all tracks, numbered from 1; segment `n` of every track covers the same time.
@@ -29,6 +39,13 @@ pub struct SegmentSpan {
     pub decode_time: u64,
 }
 
+/// A track with its place on the timeline.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lane<'a> {
+    pub(crate) track: &'a TrackIndex,
+    pub(crate) placement: &'a Placement,
+}
+
 impl SegmentTable {
     /// How many segments the longest track has.
     pub fn len(&self) -> usize {
@@ -49,4 +66,176 @@ impl SegmentTable {
     pub fn spans(&self, position: usize) -> &[SegmentSpan] {
         self.tracks.get(position).map_or(&[], Vec::as_slice)
     }
+
+    /// Memory that it holds, in bytes.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let spans: usize = self.tracks.iter().map(Vec::len).sum();
+        spans * size_of::<SegmentSpan>() + self.boundaries.len() * size_of::<MediaTime>()
+    }
+
+    /// Cuts the pictures of `ladder` and the `sounds`, in that order.
+    pub(crate) fn build(
+        ladder: &Ladder<'_>,
+        sounds: &[Lane<'_>],
+        target: MediaTime,
+        start_offset: u32,
+    ) -> Self {
+        let mut boundaries = ladder.boundaries();
+        lengthen(&mut boundaries, ladder, sounds, target);
+
+        let pictures = ladder.lanes().enumerate().map(|(column, lane)| {
+            let mut firsts = ladder.first_samples(column);
+            firsts.resize(boundaries.len(), lane.track.samples().count());
+            (lane, firsts)
+        });
+        let sounds = sounds.iter().map(|lane| {
+            let firsts = (0..boundaries.len())
+                .map(|index| match boundaries.get(index) {
+                    Some(time) if index > 0 => lane.sample_at(*time),
+                    _ => 0,
+                })
+                .collect();
+            (*lane, firsts)
+        });
+        let tracks = pictures
+            .chain(sounds)
+            .map(|(lane, firsts)| spans(lane, &firsts, &boundaries, start_offset))
+            .collect();
+        Self { boundaries, tracks }
+    }
+}
+
+impl Lane<'_> {
+    pub(crate) fn time(&self, ticks: i64) -> MediaTime {
+        MediaTime::new(ticks, self.track.timescale())
+    }
+
+    pub(crate) fn start(&self) -> MediaTime {
+        self.time(self.placement.start)
+    }
+
+    pub(crate) fn end(&self) -> MediaTime {
+        self.time(self.placement.end)
+    }
+
+    /// The first sample whose presentation starts at `time` or later.
+    fn sample_at(&self, time: MediaTime) -> u32 {
+        let samples = self.track.samples();
+        time.rescale_up(self.track.timescale()).map_or(samples.count(), |time| {
+            samples.at_or_after(time.ticks() - self.placement.decode_time(0))
+        })
+    }
+
+    /// When sample `number` starts.
+    fn sample_time(&self, number: u32) -> Option<i64> {
+        let sample = self.track.samples().range(number..number + 1).next()?;
+        Some(self.placement.decode_time(sample.dts))
+    }
+}
+
+/// Adds boundaries for sound that goes on after the pictures, or has none.
+fn lengthen(
+    boundaries: &mut Vec<MediaTime>,
+    ladder: &Ladder<'_>,
+    sounds: &[Lane<'_>],
+    target: MediaTime,
+) {
+    let Some(longest) = sounds.iter().max_by_key(|lane| lane.end()) else {
+        return;
+    };
+    let timescale = longest.track.timescale();
+    let step = target.rescale(timescale).map_or(i64::MAX, MediaTime::ticks).max(1);
+    let end = longest.placement.end;
+    let mut last;
+    let base;
+    if let Some(pictures) = ladder.lanes().map(|lane| lane.end()).max() {
+        base = pictures.rescale_up(timescale).map_or(i64::MAX, MediaTime::ticks);
+        if end.saturating_sub(base) < step.div_euclid(2).max(1) {
+            return;
+        }
+        last = longest.sample_at(pictures);
+        let Some(time) = longest.sample_time(last) else {
+            return;
+        };
+        boundaries.push(longest.time(time));
+    } else {
+        boundaries.push(longest.start());
+        base = longest.placement.start.max(0);
+        last = 0;
+    }
+
+    // Whole multiples of the target from here, so that rounding to samples does not add up. Each
+    // round takes at least one sample.
+    let count = longest.track.samples().count();
+    let mut multiple = 1_i64;
+    loop {
+        let aim = multiple.saturating_mul(step).saturating_add(base);
+        if end.saturating_sub(aim) < step.div_euclid(2).max(1) {
+            return;
+        }
+        let after = longest.sample_at(longest.time(aim));
+        let distance =
+            |number: u32| longest.sample_time(number).map_or(i64::MAX, |time| (time - aim).abs());
+        let number = match after.checked_sub(1) {
+            Some(before) if distance(before) <= distance(after) => before,
+            _ => after,
+        }
+        .max(last + 1);
+        if number >= count {
+            return;
+        }
+        let Some(time) = longest.sample_time(number) else {
+            return;
+        };
+        boundaries.push(longest.time(time));
+        last = number;
+        multiple = (multiple + 1).max((time - base).div_euclid(step) + 1);
+    }
+}
+
+fn spans(
+    lane: Lane<'_>,
+    firsts: &[u32],
+    boundaries: &[MediaTime],
+    start_offset: u32,
+) -> Vec<SegmentSpan> {
+    let samples = lane.track.samples();
+    let placement = lane.placement;
+    let offset = i64::from(start_offset) * i64::from(lane.track.timescale().get());
+    let output = |time: i64| u64::try_from(time.saturating_add(offset)).unwrap_or(0);
+    let count = samples.count();
+    let used = firsts.iter().take_while(|first| **first < count).count();
+
+    let mut spans: Vec<SegmentSpan> = Vec::with_capacity(used);
+    for (index, (first, boundary)) in firsts.iter().zip(boundaries).take(used).enumerate() {
+        let until = firsts.get(index + 1).copied().unwrap_or(count).max(*first);
+        let mut shape = Shape::EMPTY;
+        let mut earliest = i64::MAX;
+        let mut decode_time = None;
+        for sample in samples.range(*first..until) {
+            shape.add(&sample, placement.lead);
+            earliest = earliest.min(sample.cts() + placement.shift);
+            decode_time.get_or_insert(placement.decode_time(sample.dts));
+        }
+        if shape.samples == 0 {
+            earliest = boundary.rescale(lane.track.timescale()).map_or(0, MediaTime::ticks);
+        }
+        // Pictures that lead a sync sample may be earlier than it, but segments never overlap.
+        let floor = spans.last().map_or(0, |before| before.start);
+        let start = output(earliest).max(floor);
+        spans.push(SegmentSpan {
+            start,
+            duration: 0,
+            bytes: shape.segment_len(),
+            first_sample: *first,
+            samples: shape.samples,
+            decode_time: decode_time.map_or(start, output),
+        });
+    }
+    let mut next = output(placement.end);
+    for span in spans.iter_mut().rev() {
+        span.duration = next.saturating_sub(span.start);
+        next = span.start;
+    }
+    spans
 }

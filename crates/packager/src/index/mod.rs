@@ -1,16 +1,19 @@
 //! The index of one source: what its `moov` says, in compact tables.
 
+mod builder;
+mod movie;
 mod samples;
+mod table;
 
-pub use samples::{Sample, TrackSamples};
+pub use builder::IndexBuilder;
+pub use samples::{Sample, Samples, TrackSamples};
 
-use bytes::Bytes;
+pub use crate::isobmff::elst::Edit;
 
-use crate::error::Result;
+use crate::codec::Codec;
 use crate::identity::SourceId;
-use crate::limits::Limits;
 use crate::report::Report;
-use crate::units::ByteRange;
+use crate::units::{ByteRange, Timescale};
 
 /// What a state machine wants next.
 #[derive(Debug)]
@@ -22,35 +25,12 @@ pub enum Step<T> {
     Done(T),
 }
 
-/// Builds a [`MediaIndex`] from byte ranges that the caller reads.
-#[derive(Debug)]
-pub struct IndexBuilder {
-    source: SourceId,
-}
-
-impl IndexBuilder {
-    /// Starts on a source.
-    pub fn new(source: SourceId, _limits: Limits) -> Self {
-        Self { source }
-    }
-
-    /// What is needed next, or the index. Calling it again without feeding repeats the answer.
-    pub fn step(&mut self) -> Result<Step<MediaIndex>> {
-        let _ = &self.source;
-        Err(crate::Error::NotMp4("the reader is not there yet"))
-    }
-
-    /// Hands over one range that [`step`](Self::step) asked for; fewer bytes than asked for mean
-    /// that the source ended.
-    pub fn feed(&mut self, _range: ByteRange, _bytes: Bytes) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// The index of one source.
+/// The index of one source: the tracks that can be carried, and what was left out.
 #[derive(Debug)]
 pub struct MediaIndex {
     source: SourceId,
+    movie_timescale: Timescale,
+    tracks: Vec<TrackIndex>,
     report: Report,
 }
 
@@ -58,6 +38,16 @@ impl MediaIndex {
     /// The source it was made from.
     pub fn source(&self) -> &SourceId {
         &self.source
+    }
+
+    /// What edit lists count their durations in.
+    pub fn movie_timescale(&self) -> Timescale {
+        self.movie_timescale
+    }
+
+    /// The tracks that can be carried, in the file's order; at least one.
+    pub fn tracks(&self) -> &[TrackIndex] {
+        &self.tracks
     }
 
     /// What was left out of this source and why.
@@ -68,5 +58,66 @@ impl MediaIndex {
     /// Memory that it holds, in bytes: what a cache weighs it by.
     pub fn weight_bytes(&self) -> usize {
         size_of::<Self>()
+            + self.source.name.len()
+            + self.source.etag.len()
+            + self.tracks.iter().map(TrackIndex::weight_bytes).sum::<usize>()
+    }
+}
+
+/// One track of a source.
+#[derive(Debug)]
+pub struct TrackIndex {
+    pub(crate) number: u32,
+    pub(crate) timescale: Timescale,
+    pub(crate) packed_language: u16,
+    pub(crate) language: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) enabled: bool,
+    pub(crate) rotation: u16,
+    pub(crate) matrix: [i32; 9],
+    pub(crate) edits: Box<[Edit]>,
+    pub(crate) codec: Codec,
+    pub(crate) samples: TrackSamples,
+}
+
+impl TrackIndex {
+    /// Its number in the file (track_ID).
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Ticks per second of its times.
+    pub fn timescale(&self) -> Timescale {
+        self.timescale
+    }
+
+    /// RFC 6381 codec string.
+    pub fn codec(&self) -> &str {
+        self.codec.rfc6381()
+    }
+
+    /// Whether it is picture; otherwise it is sound.
+    pub fn is_video(&self) -> bool {
+        self.codec.is_video()
+    }
+
+    /// Its edit list; empty where there is none.
+    pub fn edits(&self) -> &[Edit] {
+        &self.edits
+    }
+
+    /// Its samples.
+    pub fn samples(&self) -> &TrackSamples {
+        &self.samples
+    }
+
+    fn weight_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.samples.weight_bytes()
+            + size_of_val(&*self.edits)
+            + self.codec.sample_entry().len()
+            + self.codec.rfc6381().len()
+            + self.language.as_deref().map_or(0, str::len)
+            + self.name.as_deref().map_or(0, str::len)
     }
 }

@@ -44,9 +44,7 @@ enum Level {
 
 impl TrackSamples {
     pub(super) fn from_table(table: SampleTable) -> Self {
-        Self {
-            level: Level::Table(table),
-        }
+        Self { level: Level::Table(table) }
     }
 
     /// How many there are; at least one.
@@ -71,9 +69,7 @@ impl TrackSamples {
     /// Those with numbers in `range` (cut to what there is), found in O(log n).
     pub fn range(&self, range: Range<u32>) -> Samples<'_> {
         match &self.level {
-            Level::Table(table) => Samples {
-                level: SamplesLevel::Table(table.range(range)),
-            },
+            Level::Table(table) => Samples { level: SamplesLevel::Table(table.range(range)) },
         }
     }
 
@@ -81,13 +77,6 @@ impl TrackSamples {
     pub fn at_or_after(&self, dts: i64) -> u32 {
         match &self.level {
             Level::Table(table) => table.at_or_after(dts),
-        }
-    }
-
-    /// Numbers of the sync samples; `None` where every sample is one.
-    pub(crate) fn sync_numbers(&self) -> Option<&[u32]> {
-        match &self.level {
-            Level::Table(table) => table.sync_numbers(),
         }
     }
 

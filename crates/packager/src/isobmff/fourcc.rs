@@ -6,6 +6,12 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FourCc(pub [u8; 4]);
 
+impl From<&[u8; 4]> for FourCc {
+    fn from(code: &[u8; 4]) -> Self {
+        Self(*code)
+    }
+}
+
 impl FourCc {
     /// Only printable ASCII is shown as it is, other bytes as `.`.
     fn printable(self) -> [char; 4] {

@@ -30,4 +30,4 @@ pub(crate) mod write;
 
 pub(crate) use cursor::Cursor;
 pub use fourcc::FourCc;
-pub(crate) use walk::{Budget, Children, Header, children};
+pub(crate) use walk::{Budget, Child, Children, Header, Parsed, children};

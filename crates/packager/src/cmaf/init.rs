@@ -1,0 +1,134 @@
+//! The init segment of one track: `ftyp` and a `moov` without samples (ISO/IEC 23000-19 §7.3.1,
+//! boxes of ISO/IEC 14496-12 §8).
+//!
+//! There is no edit list: the timeline is in the segments. Creation times are zero, so that the
+//! bytes depend on nothing but the source.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::index::TrackIndex;
+use crate::isobmff::write::{boxed, full_box};
+use crate::plan::Plan;
+use crate::track::{Track, TrackKind};
+
+/// The track number in every output: each has one track.
+pub(super) const TRACK: u32 = 1;
+
+const IDENTITY: [i32; 9] = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30];
+
+/// The plan of an init segment.
+pub(crate) fn init(track: &Track, index: &TrackIndex) -> Plan {
+    let mut out = BytesMut::with_capacity(1024);
+    boxed(&mut out, *b"ftyp", |out| {
+        out.put_slice(b"iso6\0\0\0\0iso6cmfccmf2mp41");
+    });
+    boxed(&mut out, *b"moov", |out| {
+        mvhd(out, track);
+        boxed(out, *b"trak", |out| {
+            tkhd(out, track, index);
+            boxed(out, *b"mdia", |out| mdia(out, track, index));
+        });
+        boxed(out, *b"mvex", |out| {
+            full_box(out, *b"trex", 0, 0, |out| {
+                out.put_u32(TRACK);
+                out.put_u32(1);
+                out.put_bytes(0, 12);
+            });
+        });
+    });
+    let mut plan = Plan::new(track.content_type());
+    plan.push_bytes(out.freeze());
+    plan
+}
+
+fn mvhd(out: &mut BytesMut, track: &Track) {
+    full_box(out, *b"mvhd", 0, 0, |out| {
+        out.put_bytes(0, 8);
+        out.put_u32(track.timescale.get());
+        out.put_u32(0);
+        out.put_u32(1 << 16);
+        out.put_u16(1 << 8);
+        out.put_bytes(0, 10);
+        matrix(out, &IDENTITY);
+        out.put_bytes(0, 24);
+        out.put_u32(TRACK + 1);
+    });
+}
+
+fn tkhd(out: &mut BytesMut, track: &Track, index: &TrackIndex) {
+    // Enabled, in movie, in preview.
+    full_box(out, *b"tkhd", 0, 7, |out| {
+        out.put_bytes(0, 8);
+        out.put_u32(TRACK);
+        out.put_bytes(0, 4 + 4 + 8 + 2 + 2);
+        match &track.kind {
+            TrackKind::Video(video) => {
+                out.put_u32(0);
+                matrix(out, &index.matrix);
+                // As displayed before the matrix turns it.
+                let (width, height) = if video.rotation % 180 == 0 {
+                    (video.display_width, video.display_height)
+                } else {
+                    (video.display_height, video.display_width)
+                };
+                out.put_u32(width.min(0xffff) << 16);
+                out.put_u32(height.min(0xffff) << 16);
+            }
+            TrackKind::Audio(_) => {
+                out.put_u32(1 << 24);
+                matrix(out, &IDENTITY);
+                out.put_u64(0);
+            }
+        }
+    });
+}
+
+fn mdia(out: &mut BytesMut, track: &Track, index: &TrackIndex) {
+    full_box(out, *b"mdhd", 0, 0, |out| {
+        out.put_bytes(0, 8);
+        out.put_u32(track.timescale.get());
+        out.put_u32(0);
+        out.put_u16(index.packed_language);
+        out.put_u16(0);
+    });
+    full_box(out, *b"hdlr", 0, 0, |out| {
+        out.put_u32(0);
+        out.put_slice(if track.is_video() { b"vide" } else { b"soun" });
+        out.put_bytes(0, 12 + 1);
+    });
+    if let Some(language) = track.language.as_deref().filter(|tag| tag.contains('-')) {
+        full_box(out, *b"elng", 0, 0, |out| {
+            out.put_slice(language.as_bytes());
+            out.put_u8(0);
+        });
+    }
+    boxed(out, *b"minf", |out| {
+        if track.is_video() {
+            full_box(out, *b"vmhd", 0, 1, |out| out.put_u64(0));
+        } else {
+            full_box(out, *b"smhd", 0, 0, |out| out.put_u32(0));
+        }
+        boxed(out, *b"dinf", |out| {
+            full_box(out, *b"dref", 0, 0, |out| {
+                out.put_u32(1);
+                full_box(out, *b"url ", 0, 1, |_| {});
+            });
+        });
+        boxed(out, *b"stbl", |out| {
+            full_box(out, *b"stsd", 0, 0, |out| {
+                out.put_u32(1);
+                out.put_slice(index.codec.sample_entry());
+            });
+            for empty in [*b"stts", *b"stsc", *b"stco"] {
+                full_box(out, empty, 0, 0, |out| out.put_u32(0));
+            }
+            full_box(out, *b"stsz", 0, 0, |out| out.put_u64(0));
+        });
+    });
+}
+
+fn matrix(out: &mut BytesMut, matrix: &[i32; 9]) {
+    for cell in matrix {
+        out.put_i32(*cell);
+    }
+}

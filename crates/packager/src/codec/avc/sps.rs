@@ -1,0 +1,212 @@
+//! The sequence parameter set, ITU-T H.264 §7.3.2.1.1 and annex E.
+
+use super::bits::Bits;
+
+/// What of a sequence parameter set is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sps {
+    /// After cropping.
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) aspect: Option<(u32, u32)>,
+    /// Frames per second, where the rate is said to be fixed.
+    pub(crate) frame_rate: Option<(u32, u32)>,
+}
+
+impl Sps {
+    /// Reads a whole NAL unit; `None` where it is none or is damaged before the picture size.
+    pub(crate) fn read(nal: &[u8]) -> Option<Self> {
+        let (header, payload) = nal.split_first()?;
+        if header & 31 != 7 {
+            return None;
+        }
+        let mut bits = Bits::new(payload);
+        let profile = bits.bits(8)?;
+        bits.bits(16)?;
+        bits.unsigned()?;
+        let chroma = if has_chroma_format(profile) { chroma_format(&mut bits)? } else { 1 };
+        bits.unsigned()?; // log2_max_frame_num_minus4
+        match bits.unsigned()? {
+            0 => {
+                bits.unsigned()?;
+            }
+            1 => {
+                bits.bit()?;
+                bits.signed()?;
+                bits.signed()?;
+                let cycle = bits.unsigned()?;
+                for _ in 0..cycle.min(255) {
+                    bits.signed()?;
+                }
+            }
+            _ => {}
+        }
+        bits.unsigned()?; // max_num_ref_frames
+        bits.bit()?;
+        let columns = bits.unsigned()?.checked_add(1)?;
+        let rows = bits.unsigned()?.checked_add(1)?;
+        let fields = if bits.bit()? {
+            1
+        } else {
+            bits.bit()?;
+            2
+        };
+        bits.bit()?; // direct_8x8_inference_flag
+        let crop = if bits.bit()? {
+            let mut edge = || bits.unsigned();
+            (edge()?, edge()?, edge()?, edge()?)
+        } else {
+            (0, 0, 0, 0)
+        };
+        // Table 6-1: crop units in luma samples.
+        let (unit_x, unit_y) = match chroma {
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        };
+        let cropped = |blocks: u32, times: u32, unit: u32, before: u32, after: u32| {
+            blocks
+                .checked_mul(16)?
+                .checked_mul(times)?
+                .checked_sub(before.checked_add(after)?.checked_mul(unit)?)
+        };
+        let width = cropped(columns, 1, unit_x, crop.0, crop.1)?;
+        let height = cropped(rows, fields, unit_y * fields, crop.2, crop.3)?;
+        let plausible = 1..=0xffff;
+        if !plausible.contains(&width) || !plausible.contains(&height) {
+            return None;
+        }
+        let (aspect, frame_rate) = usability(&mut bits).unwrap_or_default();
+        Some(Self { width, height, aspect, frame_rate })
+    }
+}
+
+fn has_chroma_format(profile: u32) -> bool {
+    matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
+}
+
+/// Reads up to the scaling lists and gives ChromaArrayType.
+fn chroma_format(bits: &mut Bits<'_>) -> Option<u32> {
+    let format = bits.unsigned()?;
+    let separate = format == 3 && bits.bit()?;
+    bits.unsigned()?;
+    bits.unsigned()?;
+    bits.bit()?;
+    if bits.bit()? {
+        for list in 0..if format == 3 { 12 } else { 8 } {
+            if bits.bit()? {
+                scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+            }
+        }
+    }
+    Some(if separate { 0 } else { format })
+}
+
+fn scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
+    let (mut last, mut next) = (8_i32, 8_i32);
+    for _ in 0..size {
+        if next != 0 {
+            next = last.wrapping_add(bits.signed()?).rem_euclid(256);
+        }
+        if next != 0 {
+            last = next;
+        }
+    }
+    Some(())
+}
+
+type Usability = (Option<(u32, u32)>, Option<(u32, u32)>);
+
+/// Video usability information, §E.1.1, as far as the timing.
+fn usability(bits: &mut Bits<'_>) -> Option<Usability> {
+    if !bits.bit()? {
+        return None;
+    }
+    let aspect = if bits.bit()? {
+        match bits.bits(8)? {
+            255 => Some((bits.bits(16)?, bits.bits(16)?)),
+            index => ASPECTS.get(index as usize).copied(),
+        }
+    } else {
+        None
+    };
+    let aspect = aspect.filter(|(x, y)| *x > 0 && *y > 0);
+    Some((aspect, timing(bits)))
+}
+
+fn timing(bits: &mut Bits<'_>) -> Option<(u32, u32)> {
+    if bits.bit()? {
+        bits.bit()?;
+    }
+    if bits.bit()? {
+        bits.bits(4)?;
+        if bits.bit()? {
+            bits.bits(24)?;
+        }
+    }
+    if bits.bit()? {
+        bits.unsigned()?;
+        bits.unsigned()?;
+    }
+    if !bits.bit()? {
+        return None;
+    }
+    let (units, scale) = (bits.bits(32)?, bits.bits(32)?);
+    let fixed = bits.bit()?;
+    // One tick is a field: two make a frame.
+    let frame = units.checked_mul(2).filter(|frame| *frame > 0);
+    frame.filter(|_| fixed && scale > 0).map(|frame| crate::ratio::reduce(scale, frame))
+}
+
+/// Table E-1.
+const ASPECTS: [(u32, u32); 17] = [
+    (0, 0),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn cropping_and_usability() {
+        // 1920x1080 at 25 fps as x264 writes it: 8 cropped rows.
+        let mut nal = [
+            0x67, 0x42, 0xc0, 0x28, 0xda, 0x01, 0xe0, 0x08, 0x9f, 0x97, 0x01, 0x10, 0x00, 0x00,
+            0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xf1, 0x83, 0x2a,
+        ];
+        let sps = Sps::read(&nal).unwrap();
+        assert_eq!((sps.width, sps.height), (1920, 1080));
+        assert_eq!(sps.aspect, Some((1, 1)));
+        assert_eq!(sps.frame_rate, None, "the rate is not said to be fixed");
+        nal[21] |= 8;
+        assert_eq!(Sps::read(&nal).unwrap().frame_rate, Some((25, 1)));
+    }
+
+    #[test]
+    fn no_prefix_panics() {
+        let nal: Vec<u8> = (0..64).map(|n: u8| n.wrapping_mul(37) | 1).collect();
+        for len in 0..nal.len() {
+            let mut bytes = nal.clone();
+            bytes[0] = 0x67;
+            let _ = Sps::read(&bytes[..len]);
+        }
+        assert_eq!(Sps::read(&[0x68, 1, 2, 3]), None);
+    }
+}

@@ -1,0 +1,339 @@
+//! Finding the `moov` in as few reads as can be (ISO/IEC 14496-12 §4.2, §8.2.1).
+//!
+//! The first read takes the head of the file. With the `moov` in front it is there, or its rest is
+//! the second read. With the `moov` at the end the second read takes the start of what follows the
+//! last box seen, and the third the rest of the `moov`. Each further box that hides what follows
+//! it costs one more small read, up to [`Limits::max_reads`].
+
+use bytes::{Bytes, BytesMut};
+
+use super::movie;
+use super::{MediaIndex, Step};
+use crate::error::{Error, Result};
+use crate::identity::SourceId;
+use crate::isobmff::{Budget, FourCc, Header, Parsed};
+use crate::limits::Limits;
+use crate::units::ByteRange;
+
+/// How much is read where it is not known what is there.
+const WINDOW: u64 = 64 << 10;
+
+/// Builds a [`MediaIndex`] from byte ranges that the caller reads.
+///
+/// ```
+/// # use headwater_packager::{ByteRange, Error, IndexBuilder, Limits, MediaIndex, SourceId, Step};
+/// # use bytes::Bytes;
+/// fn index(file: &[u8]) -> Result<MediaIndex, Error> {
+///     let id = SourceId::new("movie.mp4", file.len() as u64, "v1");
+///     let mut builder = IndexBuilder::new(id, Limits::default());
+///     loop {
+///         match builder.step()? {
+///             Step::Done(index) => return Ok(index),
+///             Step::Need(ranges) => {
+///                 for range in ranges {
+///                     let bytes = &file[range.start as usize..range.end() as usize];
+///                     builder.feed(range, Bytes::copy_from_slice(bytes))?;
+///                 }
+///             }
+///         }
+///     }
+/// }
+/// assert!(index(b"not a movie").is_err());
+/// ```
+#[derive(Debug)]
+pub struct IndexBuilder {
+    source: SourceId,
+    limits: Limits,
+    budget: Budget,
+    reads: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The bytes at a box's start are wanted; boxes before it have been passed.
+    Window(ByteRange),
+    /// They are here.
+    Walk { at: u64, bytes: Bytes },
+    /// The rest of the movie box is wanted.
+    Rest { moov: Moov, have: Bytes, rest: ByteRange },
+    /// The movie box is complete.
+    Parse { moov: Moov, bytes: Bytes },
+    /// The index was handed out, or there is none.
+    Over(Option<Error>),
+}
+
+/// Where the movie box lies.
+#[derive(Debug, Clone, Copy)]
+struct Moov {
+    range: ByteRange,
+    header: u64,
+}
+
+impl IndexBuilder {
+    /// Starts on a source.
+    pub fn new(source: SourceId, limits: Limits) -> Self {
+        let head = ByteRange { start: 0, len: source.size.min(WINDOW) };
+        Self {
+            source,
+            limits,
+            budget: Budget::new(limits.max_boxes),
+            reads: 0,
+            state: State::Window(head),
+        }
+    }
+
+    /// What is needed next, or the index. Calling it again without feeding repeats the request;
+    /// after an error it repeats the error.
+    pub fn step(&mut self) -> Result<Step<MediaIndex>> {
+        let step = self.advance();
+        if let Err(error) = &step {
+            self.state = State::Over(Some(error.clone()));
+        }
+        step
+    }
+
+    /// Hands over one range that [`step`](Self::step) asked for. Fewer or other bytes than asked
+    /// for are an error: the source is not what its identity says.
+    pub fn feed(&mut self, range: ByteRange, bytes: Bytes) -> Result<()> {
+        let wanted = match &self.state {
+            State::Window(wanted) | State::Rest { rest: wanted, .. } => *wanted,
+            _ => return Err(Error::UnexpectedBytes),
+        };
+        if range != wanted {
+            return Err(Error::UnexpectedBytes);
+        }
+        if bytes.len() as u64 != wanted.len {
+            return Err(Error::Truncated { what: "it is shorter than its size says", track: None });
+        }
+        self.reads += 1;
+        let state = std::mem::replace(&mut self.state, State::Over(None));
+        self.state = match state {
+            State::Rest { moov, have, .. } => {
+                let mut joined = BytesMut::with_capacity(have.len() + bytes.len());
+                joined.extend_from_slice(&have);
+                joined.extend_from_slice(&bytes);
+                State::Parse { moov, bytes: joined.freeze() }
+            }
+            _ => State::Walk { at: wanted.start, bytes },
+        };
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<Step<MediaIndex>> {
+        loop {
+            match &self.state {
+                State::Window(range) if range.len == 0 => {
+                    return Err(Error::NotMp4("it is empty"));
+                }
+                State::Window(range) | State::Rest { rest: range, .. } => {
+                    if self.reads >= self.limits.max_reads {
+                        return Err(Error::Limit {
+                            what: "reads to find the movie box",
+                            limit: u64::from(self.limits.max_reads),
+                        });
+                    }
+                    return Ok(Step::Need(vec![*range]));
+                }
+                State::Walk { at, bytes } => {
+                    let (at, bytes) = (*at, bytes.clone());
+                    self.state = self.walk(at, &bytes)?;
+                }
+                State::Parse { moov, bytes } => {
+                    let (moov, bytes) = (*moov, bytes.clone());
+                    let index = self.parse(moov, &bytes)?;
+                    self.state = State::Over(None);
+                    return Ok(Step::Done(index));
+                }
+                State::Over(error) => {
+                    return Err(error.clone().unwrap_or(Error::UnexpectedBytes));
+                }
+            }
+        }
+    }
+
+    /// Passes boxes from `at` on, as far as `bytes` go.
+    fn walk(&mut self, start: u64, bytes: &Bytes) -> Result<State> {
+        let file = self.source.size;
+        let mut at = start;
+        loop {
+            if at >= file {
+                return Err(Error::NotMp4("it has no movie box"));
+            }
+            let rest = usize::try_from(at - start)
+                .ok()
+                .and_then(|offset| bytes.get(offset..))
+                .unwrap_or_default();
+            let header = match Header::parse(rest) {
+                Parsed::Header(header) => header,
+                Parsed::Short if rest.len() as u64 == file - at => {
+                    return Err(if at == 0 {
+                        Error::NotMp4("it is too short")
+                    } else {
+                        Error::NotMp4("it has no movie box")
+                    });
+                }
+                Parsed::Short => return Ok(State::Window(self.window(at))),
+                Parsed::Invalid if at == 0 => {
+                    return Err(Error::NotMp4("it does not start with a box"));
+                }
+                Parsed::Invalid => {
+                    return Err(Error::NotMp4("there is something between boxes"));
+                }
+            };
+            if at == 0 && !is_first_box(header.kind) {
+                return Err(Error::NotMp4("it starts with a box that no movie starts with"));
+            }
+            self.budget.spend()?;
+            let size = header.size.unwrap_or(file - at);
+            let range = ByteRange::new(at, size).filter(|range| range.end() <= file);
+            if header.kind.0 == *b"moov" {
+                let range = range
+                    .ok_or(Error::Truncated { what: "the movie box is cut off", track: None })?;
+                return self.found(range, header, rest, at, bytes, start);
+            }
+            at = range
+                .ok_or(Error::Truncated {
+                    what: "a box runs past the end of the file and no movie box was found before",
+                    track: None,
+                })?
+                .end();
+        }
+    }
+
+    fn found(
+        &self,
+        range: ByteRange,
+        header: Header,
+        rest: &[u8],
+        at: u64,
+        bytes: &Bytes,
+        start: u64,
+    ) -> Result<State> {
+        if range.len > self.limits.max_moov_bytes {
+            return Err(Error::Limit {
+                what: "bytes of the movie box",
+                limit: self.limits.max_moov_bytes,
+            });
+        }
+        let moov = Moov { range, header: header.len };
+        let have = (rest.len() as u64).min(range.len);
+        let offset = (at - start) as usize;
+        let have_bytes = bytes.slice(offset..offset + have as usize);
+        Ok(if have == range.len {
+            State::Parse { moov, bytes: have_bytes }
+        } else {
+            State::Rest {
+                moov,
+                have: have_bytes,
+                rest: ByteRange { start: range.start + have, len: range.len - have },
+            }
+        })
+    }
+
+    fn window(&self, at: u64) -> ByteRange {
+        ByteRange { start: at, len: (self.source.size - at).min(WINDOW) }
+    }
+
+    fn parse(&mut self, moov: Moov, bytes: &Bytes) -> Result<MediaIndex> {
+        let payload = bytes.get(moov.header as usize..).unwrap_or_default();
+        let movie =
+            movie::read(payload, moov.range, self.source.size, &self.limits, &mut self.budget)?;
+        Ok(MediaIndex {
+            source: self.source.clone(),
+            movie_timescale: movie.timescale,
+            tracks: movie.tracks,
+            report: movie.report,
+        })
+    }
+}
+
+/// What files in this format start with; old QuickTime files have no `ftyp`.
+fn is_first_box(kind: FourCc) -> bool {
+    matches!(
+        &kind.0,
+        b"ftyp" | b"styp" | b"moov" | b"mdat" | b"free" | b"skip" | b"wide" | b"pnot" | b"uuid"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+    use super::*;
+
+    fn builder(size: u64) -> IndexBuilder {
+        IndexBuilder::new(SourceId::new("x", size, ""), Limits::default())
+    }
+
+    fn run(file: &[u8]) -> Error {
+        let mut builder = builder(file.len() as u64);
+        loop {
+            match builder.step() {
+                Err(error) => {
+                    assert_eq!(builder.step().unwrap_err(), error, "errors are repeated");
+                    return error;
+                }
+                Ok(Step::Done(_)) => panic!("an index of nothing"),
+                Ok(Step::Need(ranges)) => {
+                    for range in ranges {
+                        let bytes = &file[range.start as usize..range.end() as usize];
+                        builder.feed(range, Bytes::copy_from_slice(bytes)).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_movie_is_told_apart() {
+        assert!(matches!(run(b""), Error::NotMp4("it is empty")));
+        assert!(matches!(run(b"abc"), Error::NotMp4("it is too short")));
+        assert!(matches!(run(b"#EXTM3U\n#EXT-X-VERSION"), Error::NotMp4(_)));
+        assert!(matches!(run(b"\x1aE\xdf\xa3webmwebm"), Error::NotMp4(_)));
+        assert!(matches!(
+            run(b"\0\0\0\x08ftyp\0\0\0\x08mdat"),
+            Error::NotMp4("it has no movie box")
+        ));
+        assert!(matches!(run(b"\0\0\0\x08ftyp\0\0\0\x40moov"), Error::Truncated { .. }));
+        assert!(matches!(run(b"\0\0\0\x08ftyp\0\0\0\x40mdat"), Error::Truncated { .. }));
+        assert!(matches!(run(b"\0\0\0\x08ftyp\0\0\0\x08moov"), Error::MissingBox { .. }));
+        assert!(matches!(
+            run(b"\0\0\0\x08ftyp\0\0\0\x01mdat\xff\xff\xff\xff\xff\xff\xff\xff"),
+            Error::Truncated { .. }
+        ));
+    }
+
+    #[test]
+    fn many_far_boxes_are_limited() {
+        // Each box hides the next beyond the window.
+        let mut builder = builder(1 << 40);
+        let mut file_box = b"\0\x10\0\0mdat".to_vec();
+        file_box.resize(WINDOW as usize, 0);
+        let mut rounds = 0;
+        let error = loop {
+            match builder.step() {
+                Err(error) => break error,
+                Ok(Step::Done(_)) => panic!("an index of nothing"),
+                Ok(Step::Need(ranges)) => {
+                    rounds += 1;
+                    assert!(rounds <= 64);
+                    let bytes = Bytes::copy_from_slice(&file_box);
+                    builder.feed(ranges[0], bytes).unwrap();
+                }
+            }
+        };
+        assert!(matches!(error, Error::Limit { limit: 64, .. }));
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_taken() {
+        let mut builder = builder(100);
+        let wrong = ByteRange { start: 1, len: 99 };
+        assert_eq!(builder.feed(wrong, Bytes::from_static(&[0; 99])), Err(Error::UnexpectedBytes));
+        let right = ByteRange { start: 0, len: 100 };
+        assert!(matches!(
+            builder.feed(right, Bytes::from_static(&[0; 99])),
+            Err(Error::Truncated { .. })
+        ));
+    }
+}

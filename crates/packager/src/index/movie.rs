@@ -1,0 +1,276 @@
+//! From the bytes of a `moov` to the tracks that can be carried (ISO/IEC 14496-12 §8.2 to §8.7).
+
+use super::table::{Bounds, Built, SampleTable};
+use super::{TrackIndex, TrackSamples};
+use crate::codec::{self, Codec, Found};
+use crate::error::{Error, Result};
+use crate::isobmff::elst::{self, Edit};
+use crate::isobmff::hdlr::Hdlr;
+use crate::isobmff::mdhd::{self, Mdhd};
+use crate::isobmff::tkhd::Tkhd;
+use crate::isobmff::{Budget, Children, FourCc, children, dref, elng, mvhd, stsd};
+use crate::language;
+use crate::limits::Limits;
+use crate::report::Report;
+use crate::units::{ByteRange, Timescale};
+
+/// What a movie box holds.
+#[derive(Debug)]
+pub(super) struct Movie {
+    pub(super) timescale: Timescale,
+    pub(super) tracks: Vec<TrackIndex>,
+    pub(super) report: Report,
+}
+
+/// Reads the payload of a `moov` that lies at `moov` in a file of `file` bytes.
+pub(super) fn read(
+    payload: &[u8],
+    moov: ByteRange,
+    file: u64,
+    limits: &Limits,
+    budget: &mut Budget,
+) -> Result<Movie> {
+    let boxes = children(payload, budget)?;
+    let timescale = mvhd::timescale(boxes.require(b"mvhd", b"moov", None)?).ok_or(malformed(
+        b"mvhd",
+        None,
+        "it has no timescale",
+    ))?;
+    let traks: Vec<_> = boxes.all(b"trak").collect();
+    if traks.len() > limits.max_tracks as usize {
+        return Err(Error::Limit { what: "tracks", limit: u64::from(limits.max_tracks) });
+    }
+    let fragmented = boxes.has(b"mvex");
+    let mut reader =
+        Reader { movie_timescale: timescale, moov, file, limits, budget, report: Report::new() };
+    let mut tracks: Vec<TrackIndex> = Vec::new();
+    let mut without_samples = 0;
+    for trak in &traks {
+        match reader.track(trak.payload)? {
+            Outcome::Track(track) if tracks.iter().any(|other| other.number == track.number) => {
+                return Err(malformed(
+                    b"tkhd",
+                    Some(track.number),
+                    "two tracks have the same number",
+                ));
+            }
+            Outcome::Track(track) => tracks.push(*track),
+            Outcome::Skipped => {}
+            Outcome::NoSamples(track) => {
+                without_samples += 1;
+                reader.report.skip(track, "it has no samples");
+            }
+        }
+    }
+    let mut report = reader.report;
+    if tracks.is_empty() {
+        return Err(if fragmented && without_samples > 0 {
+            Error::Fragmented
+        } else if traks.is_empty() {
+            Error::NoUsableTrack("it has none".to_owned())
+        } else {
+            Error::NoUsableTrack(report.to_string())
+        });
+    }
+    if fragmented {
+        report.warn(
+            None,
+            "only the samples in the movie box are carried; movie fragments after it are not read yet",
+        );
+    }
+    Ok(Movie { timescale, tracks, report })
+}
+
+enum Outcome {
+    Track(Box<TrackIndex>),
+    Skipped,
+    NoSamples(u32),
+}
+
+struct Reader<'a> {
+    movie_timescale: Timescale,
+    moov: ByteRange,
+    file: u64,
+    limits: &'a Limits,
+    budget: &'a mut Budget,
+    report: Report,
+}
+
+impl Reader<'_> {
+    fn track(&mut self, trak: &[u8]) -> Result<Outcome> {
+        let boxes = children(trak, self.budget)?;
+        let tkhd = Tkhd::read(boxes.require(b"tkhd", b"trak", None)?).ok_or(malformed(
+            b"tkhd",
+            None,
+            "it is cut short",
+        ))?;
+        let number = tkhd.track;
+        let track = Some(number);
+        let mdia = children(boxes.require(b"mdia", b"trak", track)?, self.budget)?;
+        let hdlr = Hdlr::read(mdia.require(b"hdlr", b"mdia", track)?).ok_or(malformed(
+            b"hdlr",
+            track,
+            "it is cut short",
+        ))?;
+        let minf = children(mdia.require(b"minf", b"mdia", track)?, self.budget)?;
+        let stbl = children(minf.require(b"stbl", b"minf", track)?, self.budget)?;
+        let stsd = stbl.require(b"stsd", b"stbl", track)?;
+        let Some(entries) = stsd::entries(stsd, self.budget)? else {
+            return Err(malformed(b"stsd", track, "it holds no sample entry"));
+        };
+        let [entry, ..] = entries.as_slice() else {
+            return Err(malformed(b"stsd", track, "it holds no sample entry"));
+        };
+        let codec = match codec::identify(hdlr.handler, *entry, number, self.budget)? {
+            Found::Carry(codec) => codec,
+            Found::Skip(reason) => {
+                self.report.skip(number, reason);
+                return Ok(Outcome::Skipped);
+            }
+        };
+        if !self.is_in_this_file(&minf, entry.payload)? {
+            self.report.skip(number, "its samples are in another file");
+            return Ok(Outcome::Skipped);
+        }
+        let mdhd = Mdhd::read(mdia.require(b"mdhd", b"mdia", track)?).ok_or(malformed(
+            b"mdhd",
+            track,
+            "it has no timescale",
+        ))?;
+        let bounds = Bounds {
+            track: number,
+            file: self.file,
+            moov: self.moov,
+            max_samples: self.limits.max_samples,
+        };
+        let table = match SampleTable::build(&stbl, &bounds)? {
+            Built::Table(table) => table,
+            Built::Empty => return Ok(Outcome::NoSamples(number)),
+            Built::ManyDescriptions => {
+                self.report.skip(
+                    number,
+                    "it changes its sample description on the way, which is not carried yet",
+                );
+                return Ok(Outcome::Skipped);
+            }
+        };
+        let longest = u64::from(self.limits.max_duration_seconds) * u64::from(mdhd.timescale.get());
+        if table.duration() > longest {
+            return Err(Error::Limit {
+                what: "seconds of one track",
+                limit: u64::from(self.limits.max_duration_seconds),
+            });
+        }
+        if let Codec::Avc(avc) = &codec
+            && let Some(warning) = avc.warning
+        {
+            self.report.warn(track, warning);
+        }
+        let edits = self.edits(&boxes, number, &mdhd)?;
+        Ok(Outcome::Track(Box::new(TrackIndex {
+            number,
+            timescale: mdhd.timescale,
+            packed_language: if mdhd::unpack_language(mdhd.language).is_some() {
+                mdhd.language
+            } else {
+                mdhd::UNDETERMINED
+            },
+            language: language::tag(mdhd.language, mdia.get(b"elng").and_then(elng::tag)),
+            name: self.name(&boxes, hdlr.name)?,
+            enabled: tkhd.enabled,
+            rotation: tkhd.rotation(),
+            matrix: tkhd.matrix,
+            edits,
+            codec,
+            samples: TrackSamples::from_table(table),
+        })))
+    }
+
+    fn is_in_this_file(&mut self, minf: &Children<'_>, entry: &[u8]) -> Result<bool> {
+        let (Some(dinf), Some(reference)) = (minf.get(b"dinf"), stsd::data_reference(entry)) else {
+            return Ok(true);
+        };
+        match children(dinf, self.budget)?.get(b"dref") {
+            Some(dref) => dref::is_self_contained(dref, reference, self.budget),
+            None => Ok(true),
+        }
+    }
+
+    /// The edit list; one that is damaged or absurd is told and not followed.
+    fn edits(&mut self, trak: &Children<'_>, number: u32, mdhd: &Mdhd) -> Result<Box<[Edit]>> {
+        let Some(edts) = trak.get(b"edts") else {
+            return Ok(Box::default());
+        };
+        let Some(elst) = children(edts, self.budget)?.get(b"elst") else {
+            return Ok(Box::default());
+        };
+        let limit = |timescale: Timescale| {
+            u64::from(self.limits.max_duration_seconds) * u64::from(timescale.get())
+        };
+        let sane = |edit: &Edit| {
+            edit.media_time >= -1
+                && edit.media_time.unsigned_abs() <= limit(mdhd.timescale)
+                && (!edit.is_empty() || edit.duration <= limit(self.movie_timescale))
+        };
+        let edits = elst::read(elst).filter(|edits| edits.iter().all(sane));
+        if edits.is_none() {
+            self.report.warn(Some(number), "its edit list is not usable and was passed over");
+        }
+        Ok(edits.unwrap_or_default().into())
+    }
+
+    /// What the track is called: its title, or a handler name that is no muxer's boilerplate.
+    fn name(&mut self, trak: &Children<'_>, handler: String) -> Result<Option<String>> {
+        if let Some(udta) = trak.get(b"udta")
+            && let Some(title) = children(udta, self.budget)?.get(b"name")
+        {
+            // QuickTime writes plain text, the ISO form has version and flags first.
+            let title = title.strip_prefix(&[0; 4]).unwrap_or(title);
+            let title = title.split(|byte| *byte == 0).next().unwrap_or_default();
+            let title =
+                String::from_utf8_lossy(title.get(..256).unwrap_or(title)).trim().to_owned();
+            if !title.is_empty() {
+                return Ok(Some(title));
+            }
+        }
+        Ok(Some(handler).filter(|name| is_telling(name)))
+    }
+}
+
+fn is_telling(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    !lower.is_empty()
+        && ![
+            "handler",
+            "core media",
+            "gpac",
+            "iso media",
+            "isomedia",
+            "l-smash",
+            "mainconcept",
+            "bento4",
+            "apple ",
+            "libx264",
+            "google",
+            "mp4box",
+            "twitch",
+            "isom",
+            ".264",
+            "imported",
+            "vimeo",
+            "track",
+            "stereo",
+            "mono",
+            "soun",
+            "vide",
+            "sound",
+            "video",
+            "audio",
+        ]
+        .iter()
+        .any(|boilerplate| lower.contains(boilerplate))
+}
+
+fn malformed(kind: impl Into<FourCc>, track: Option<u32>, why: &'static str) -> Error {
+    Error::BadBox { kind: kind.into(), track, why }
+}
