@@ -18,10 +18,11 @@ export function startPanel(video: HTMLVideoElement, segments: readonly Segment[]
     showPlayback(video, player());
     // Bars and rows are rebuilt only when a segment came or its timing became known.
     const last = segments.at(-1);
-    const state = `${segments.length} ${last?.url} ${segments.filter((each) => each.protocol).length}`;
+    const nothing = player()?.kind === "native" ? "the browser's own player does not tell" : "no segment yet";
+    const state = `${nothing} ${segments.length} ${last?.url} ${segments.filter((each) => each.protocol).length}`;
     if (state !== drawn) {
       drawn = state;
-      showSegments(segments);
+      showSegments(segments, nothing);
     }
   };
   draw();
@@ -54,7 +55,7 @@ function bufferAhead(video: HTMLVideoElement): number {
   return 0;
 }
 
-function showSegments(segments: readonly Segment[]): void {
+function showSegments(segments: readonly Segment[], nothing: string): void {
   const fetched = segments.filter((segment) => !segment.local);
   setText(byId("s-segments"), protocols(fetched));
 
@@ -62,7 +63,7 @@ function showSegments(segments: readonly Segment[]): void {
   const known = fetched.length - (counts.get("unknown") ?? 0);
   const hits = (counts.get("hit") ?? 0) + (counts.get("stale") ?? 0);
   setText(byId("s-ratio"), known > 0 ? `${Math.round((100 * hits) / known)} %` : "–");
-  setText(byId("s-ratio-of"), known > 0 ? `${hits} of ${plural(known, "segment")} from the edge` : "no segment yet");
+  setText(byId("s-ratio-of"), known > 0 ? `${hits} of ${plural(known, "segment")}` : nothing);
 
   const shown = fetched.slice(-BARS);
   const slowest = Math.max(...shown.map((segment) => segment.ms), 1);

@@ -50,7 +50,6 @@ async function play(startAt: number): Promise<void> {
     video.play().catch(() => {});
   } catch (error) {
     const known = error instanceof Failure;
-    video.controls = false;
     fail(known ? error.message : "This browser cannot play the video.", String(error), startAt);
   }
 }
@@ -81,6 +80,8 @@ async function open(asset: Asset, startAt: number): Promise<Player> {
 }
 
 function fail(sentence: string, detail: string, position: number): void {
+  // Controls over nothing would only promise something.
+  video.controls = video.readyState > 0;
   state.errors.push(`${sentence} [${detail}]`);
   showNotice(sentence, () => void play(position));
 }

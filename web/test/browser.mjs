@@ -3,6 +3,7 @@
 //
 //   HEADWATER_STACK   path of the reference-stack binary
 //                     (else $CARGO_TARGET_DIR/debug/examples/reference-stack)
+//   HEADWATER_WEB     the built pages (else web/dist)
 //   CHROMIUM          the browser (else /usr/bin/chromium)
 //   HEADWATER_PYTHON  a python with aioquic, for the independent HTTP/3 client (else python3 if it has it)
 import { execFile } from "node:child_process";
@@ -20,7 +21,7 @@ import { Viewer } from "./browser/viewer.mjs";
 
 const run = promisify(execFile);
 const here = dirname(fileURLToPath(import.meta.url));
-const web = join(here, "..", "dist");
+const web = process.env.HEADWATER_WEB ?? join(here, "..", "dist");
 const LIMIT_MS = 10 * 60_000;
 
 const { cacheState } = await load(join(here, "..", "src", "cache_status.ts"));
@@ -32,8 +33,8 @@ async function main() {
   const shots = join(folder, "screenshots");
   await mkdir(shots);
   results.note(`screenshots: ${shots}`);
-  const { single, ladder } = await makeFixture(folder);
-  const stack = await Stack.start(binary, { folder, web, inputs: [single.input, ladder.input] });
+  const { input, single, ladder } = await makeFixture(join(folder, "media"));
+  const stack = await Stack.start(binary, { folder, web, inputs: [input] });
   const watchdog = setTimeout(() => {
     console.log(`not ok - the run ends within ${LIMIT_MS / 60_000} minutes`);
     stack.child.kill("SIGKILL");
@@ -42,25 +43,25 @@ async function main() {
 
   const seen = [];
   try {
-    await results.group("the pages", () => pages(stack, [single.name, ladder.name], shots));
+    await results.group("the pages", () => pages(stack, [single, ladder], shots));
     for (const protocol of ["h2", "h3"]) {
       for (const player of ["hls", "dash"]) {
         const title = `${player} over ${protocol}`;
-        const first = await results.group(title, () => playback(stack, single.name, player, protocol, shots));
+        const first = await results.group(title, () => playback(stack, single, player, protocol, shots));
         if (first) seen.push(...first);
-        await results.group(`${title}, again`, () => again(stack, single.name, player, protocol));
+        await results.group(`${title}, again`, () => again(stack, single, player, protocol));
       }
     }
-    await results.group("quality by hls over h3", () => qualities(stack, ladder.name, "hls", "h3", shots));
-    await results.group("quality by dash over h2", () => qualities(stack, ladder.name, "dash", "h2", shots));
-    await results.group("failures are told", () => failures(stack, single.name, shots));
-    await results.group("an independent HTTP/3 client", () => independent(stack, single.name, seen));
+    await results.group("quality by hls over h3", () => qualities(stack, ladder, "hls", "h3", shots));
+    await results.group("quality by dash over h2", () => qualities(stack, ladder, "dash", "h2", shots));
+    await results.group("failures are told", () => failures(stack, single, shots));
+    await results.group("an independent HTTP/3 client", () => independent(stack, single, seen));
   } finally {
     const ended = await stack.stop();
     results.check(ended === "code 0", "SIGTERM drains the stack and it exits with 0", `${ended}\n${await stack.logTail()}`);
     clearTimeout(watchdog);
     if (results.failed > 0) results.note(`the end of the stack's log:\n${(await stack.logTail()).replace(/^/gm, "#   ")}`);
-    for (const each of ["state", "ladder", "moving bars.mp4"]) await rm(join(folder, each), { recursive: true, force: true });
+    for (const each of ["state", "media"]) await rm(join(folder, each), { recursive: true, force: true });
   }
 }
 
@@ -222,6 +223,13 @@ async function failures(stack, name, shots) {
       await page.click("#notice button");
       await viewer.until(() => window.headwater.video.currentTime > 0.5, "the video plays after trying again");
       results.check(!(await page.isVisible("#notice")), `${player}: trying again plays the video`);
+
+      await page.route("**/*.m4s", (route) => route.fulfill({ status: 410, body: "" }));
+      await page.goto(url.href);
+      await page.waitForSelector("#notice:not([hidden])");
+      const replaced = await page.textContent("#notice p");
+      results.check(replaced.includes("was replaced"), `${player}: a replaced source is told in a sentence`, replaced);
+      await page.unroute("**/*.m4s");
     }
   } finally {
     await viewer.close();

@@ -7,15 +7,17 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 export const DURATION = 24;
 
-/** Paths for `--input`: an asset of one rendition and a ladder. Sync samples come every 2 s in all of them. */
+/**
+ * A folder for `--input` with two assets: a file, and a folder of two renditions. Sync samples come every 2 s.
+ * The name with a space shows that names are encoded wherever they become part of a URL.
+ */
 export async function makeFixture(folder) {
-  const single = join(folder, "moving bars.mp4");
   const ladder = join(folder, "ladder");
   await mkdir(ladder, { recursive: true });
-  await encode(single, 360, 440, "600k");
+  await encode(join(folder, "moving bars.mp4"), 360, 440, "600k");
   await encode(join(ladder, "360p.mp4"), 360, 660, "600k");
   await encode(join(ladder, "180p.mp4"), 180, 660, "150k");
-  return { single: { name: "moving bars", input: single }, ladder: { name: "ladder", input: ladder } };
+  return { input: folder, single: "moving bars", ladder: "ladder" };
 }
 
 async function encode(output, height, tone, bitrate) {
