@@ -1,5 +1,7 @@
 //! Errors as HTTP answers: problem documents (RFC 9457).
 
+use std::fmt;
+
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::Body;
@@ -71,6 +73,14 @@ impl Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+/// The detail, or where there is none the title: what a person at a terminal is told.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.detail.as_deref().or(self.title.as_deref());
+        f.write_str(words.or(self.status.canonical_reason()).unwrap_or("unknown status"))
     }
 }
 
