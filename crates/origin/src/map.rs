@@ -147,6 +147,49 @@ pub struct Learnt {
     pub segments: u64,
 }
 
+/// A manifest that was read, ready for [`SegmentMap::absorb`]: reading takes the time, and needs no
+/// map.
+pub struct Manifest {
+    url: Url,
+    digest: u64,
+    content: Content,
+}
+
+enum Content {
+    Hls(hls::Hls),
+    Dash(Vec<dash::Representation>),
+}
+
+impl Manifest {
+    /// Reads the manifest `bytes` found at `url`. What is no manifest by its type is none:
+    /// `Ok(None)`.
+    ///
+    /// # Errors
+    /// [`MapError`] where it says it is a manifest and cannot be read as one.
+    pub fn read(
+        url: &Url,
+        content_type: Option<&str>,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<Self>, MapError> {
+        let Some(kind) = ManifestKind::of(content_type, url.path()) else { return Ok(None) };
+        if bytes.len() > limits.manifest_bytes {
+            return Err(MapError::TooLarge);
+        }
+        let content = match kind {
+            ManifestKind::Hls => Content::Hls(hls::read(url, bytes, limits)?),
+            ManifestKind::Dash => Content::Dash(dash::read(url, bytes, limits)?),
+        };
+        Ok(Some(Self { url: url.clone(), digest: hash(bytes), content }))
+    }
+}
+
+impl std::fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manifest").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 /// Presentations, their renditions and their segments, as manifests told them.
 #[derive(Debug, Default)]
 pub struct SegmentMap {
@@ -212,33 +255,40 @@ impl SegmentMap {
         content_type: Option<&str>,
         bytes: &[u8],
     ) -> Result<Option<Learnt>, MapError> {
-        let Some(kind) = ManifestKind::of(content_type, manifest.path()) else { return Ok(None) };
-        if bytes.len() > self.limits.manifest_bytes {
-            return Err(MapError::TooLarge);
-        }
         let digest = hash(bytes);
         if let Some(known) = self.known(manifest, digest) {
-            self.touch(known.presentation);
             return Ok(Some(known));
         }
-        let learnt = match kind {
-            ManifestKind::Dash => {
-                let found = dash::read(manifest, bytes, &self.limits)?;
+        let read = Manifest::read(manifest, content_type, bytes, &self.limits)?;
+        Ok(read.map(|manifest| self.absorb(manifest)))
+    }
+
+    /// Takes in a manifest that was read.
+    pub fn absorb(&mut self, manifest: Manifest) -> Learnt {
+        let Manifest { url, digest, content } = manifest;
+        let learnt = match content {
+            Content::Dash(found) => {
                 let renditions = found.into_iter().map(|found| Rendition {
                     name: Name::Id(found.id.into()),
                     bandwidth: found.bandwidth,
                     digest,
                     track: found.track,
                 });
-                self.replace(manifest, digest, renditions.collect())
+                self.replace(&url, digest, renditions.collect())
             }
-            ManifestKind::Hls => match hls::read(manifest, bytes, &self.limits)? {
-                hls::Hls::Multivariant(list) => self.learn_multivariant(manifest, digest, list),
-                hls::Hls::Media(track) => self.learn_media(manifest, digest, track),
-            },
+            Content::Hls(hls::Hls::Multivariant(list)) => {
+                self.learn_multivariant(&url, digest, list)
+            }
+            Content::Hls(hls::Hls::Media(track)) => self.learn_media(&url, digest, track),
         };
         self.evict(learnt.presentation);
-        Ok(Some(learnt))
+        learnt
+    }
+
+    /// Whether these very bytes were learnt from this place before; then the presentation counts
+    /// as used, and there is nothing to read.
+    pub fn knows(&mut self, manifest: &Url, bytes: &[u8]) -> bool {
+        self.known(manifest, hash(bytes)).is_some()
     }
 
     /// Which segment `url` is; where several segments lie in one file, the one that holds byte
@@ -319,7 +369,13 @@ impl SegmentMap {
     }
 
     /// What an earlier, identical copy of this manifest taught.
-    fn known(&self, manifest: &Url, digest: u64) -> Option<Learnt> {
+    fn known(&mut self, manifest: &Url, digest: u64) -> Option<Learnt> {
+        let known = self.find_known(manifest, digest)?;
+        self.touch(known.presentation);
+        Some(known)
+    }
+
+    fn find_known(&self, manifest: &Url, digest: u64) -> Option<Learnt> {
         if let Some((id, rendition)) = self.by_playlist.get(manifest) {
             let presentation = self.presentations.get(id)?;
             let rendition = presentation.renditions.get(*rendition as usize)?;

@@ -1,0 +1,310 @@
+//! Learning from the manifests that pass: a layer between the cache and the origins.
+//!
+//! A manifest's bytes are kept as they flow by (they are shared, not copied, up to the map's limit)
+//! and read when the last of them has passed. The response is not changed, and not held back: short
+//! manifests are read in passing, long ones on another thread. Compressed ones (`gzip`) are unpacked for reading, within the same limit.
+
+use std::future::Future;
+use std::io::Read as _;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Buf as _, Bytes};
+use headwater_net::{Body, BodyError};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::sync::Semaphore;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::map::{Learnt, Limits, Manifest, ManifestKind, MapError, SegmentMap, Url};
+use crate::metrics::Metrics;
+
+/// Manifests up to this size are read where they pass, in well under a millisecond; larger ones on
+/// a thread of their own.
+const READ_IN_PLACE: usize = 64 << 10;
+/// Large manifests that may be read at one time; more are passed on unread.
+const READ_AT_ONCE: usize = 4;
+
+/// A segment map that several services share.
+#[derive(Clone, Debug)]
+pub struct SharedMap {
+    map: Arc<Mutex<SegmentMap>>,
+    reading: Arc<Semaphore>,
+    limits: Arc<Limits>,
+    metrics: Metrics,
+}
+
+impl SharedMap {
+    /// An empty map with its counters.
+    pub fn new(limits: Limits, metrics: Metrics) -> Self {
+        Self {
+            map: Arc::new(Mutex::new(SegmentMap::new(limits.clone()))),
+            reading: Arc::new(Semaphore::new(READ_AT_ONCE)),
+            limits: Arc::new(limits),
+            metrics,
+        }
+    }
+
+    /// The map, locked: for the length of a look-up, never across an await.
+    pub fn lock(&self) -> MutexGuard<'_, SegmentMap> {
+        // A panic within the map would leave it usable: its parts are verified on use.
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a lesson: at once when it is short, else on the blocking threads of the runtime.
+    fn take(&self, lesson: Lesson, bytes: Vec<Bytes>) {
+        let len: usize = bytes.iter().map(Bytes::len).sum();
+        if len <= READ_IN_PLACE {
+            self.learn(&lesson, bytes);
+            return;
+        }
+        let permit = Arc::clone(&self.reading).try_acquire_owned();
+        let (Ok(permit), Ok(runtime)) = (permit, tokio::runtime::Handle::try_current()) else {
+            self.metrics.manifests_skipped.inc();
+            return;
+        };
+        let map = self.clone();
+        // Nobody waits for it: it is bounded in time by the limits, in number by its permit.
+        drop(runtime.spawn_blocking(move || {
+            map.learn(&lesson, bytes);
+            drop(permit);
+        }));
+    }
+
+    fn learn(&self, lesson: &Lesson, bytes: Vec<Bytes>) {
+        match self.read(lesson, bytes) {
+            Ok(Some(learnt)) => {
+                self.metrics.manifests_learnt.inc();
+                tracing::debug!(url = %lesson.url, ?learnt, "learnt from a manifest");
+            }
+            Ok(None) => {}
+            Err(MapError::TooLarge) => drop(self.metrics.manifests_too_large.inc()),
+            Err(error) => {
+                self.metrics.manifests_malformed.inc();
+                tracing::debug!(url = %lesson.url, %error, "ignored a manifest");
+            }
+        }
+    }
+
+    fn read(&self, lesson: &Lesson, bytes: Vec<Bytes>) -> Result<Option<Learnt>, MapError> {
+        let limit = self.limits.manifest_bytes;
+        let bytes = match lesson.content_encoding.as_deref().map(str::trim) {
+            None | Some("" | "identity") => joined(bytes, limit)?,
+            Some(name) if name.eq_ignore_ascii_case("gzip") => {
+                gunzipped(&joined(bytes, limit)?, limit)?
+            }
+            // An encoding nobody asked for.
+            Some(_) => return Err(MapError::Malformed),
+        };
+        if self.lock().knows(&lesson.url, &bytes) {
+            return Ok(None);
+        }
+        let kind = lesson.content_type.as_deref();
+        let Some(manifest) = Manifest::read(&lesson.url, kind, &bytes, &self.limits)? else {
+            return Ok(None);
+        };
+        let mut map = self.lock();
+        let learnt = map.absorb(manifest);
+        self.metrics.map_presentations.set(map.len() as i64);
+        self.metrics.map_bytes.set(map.weight() as i64);
+        Ok(Some(learnt))
+    }
+}
+
+/// What is known of a manifest besides its bytes.
+struct Lesson {
+    url: Url,
+    content_type: Option<String>,
+    content_encoding: Option<String>,
+}
+
+fn joined(bytes: Vec<Bytes>, limit: usize) -> Result<Vec<u8>, MapError> {
+    let mut all = Vec::new();
+    for chunk in bytes {
+        if all.len() + chunk.len() > limit {
+            return Err(MapError::TooLarge);
+        }
+        all.extend_from_slice(&chunk);
+    }
+    Ok(all)
+}
+
+fn gunzipped(bytes: &[u8], limit: usize) -> Result<Vec<u8>, MapError> {
+    let mut all = Vec::new();
+    let most = limit as u64 + 1;
+    let mut reader = flate2::bufread::MultiGzDecoder::new(bytes.reader()).take(most);
+    reader.read_to_end(&mut all).map_err(|_| MapError::Malformed)?;
+    if all.len() > limit { Err(MapError::TooLarge) } else { Ok(all) }
+}
+
+/// Lets a [`SharedMap`] learn from what passes.
+#[derive(Clone, Debug)]
+pub struct LearnLayer {
+    map: SharedMap,
+}
+
+impl LearnLayer {
+    /// A layer that teaches `map`.
+    pub fn new(map: SharedMap) -> Self {
+        Self { map }
+    }
+}
+
+impl<S> Layer<S> for LearnLayer {
+    type Service = Learn<S>;
+
+    fn layer(&self, inner: S) -> Learn<S> {
+        Learn { inner, map: self.map.clone() }
+    }
+}
+
+/// The service of [`LearnLayer`].
+#[derive(Clone, Debug)]
+pub struct Learn<S> {
+    inner: S,
+    map: SharedMap,
+}
+
+impl<S> Service<Request<Body>> for Learn<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = LearnFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> LearnFuture<S::Future> {
+        let url = (request.method() == Method::GET)
+            .then(|| Url::of_request(request.uri(), request.headers()))
+            .flatten();
+        LearnFuture {
+            inner: self.inner.call(request),
+            lesson: url.map(|url| (url, self.map.clone())),
+        }
+    }
+}
+
+pin_project! {
+    /// The answer of [`Learn`].
+    #[derive(Debug)]
+    pub struct LearnFuture<F> {
+        #[pin]
+        inner: F,
+        lesson: Option<(Url, SharedMap)>,
+    }
+}
+
+impl<F, E> Future for LearnFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = std::task::ready!(this.inner.poll(cx));
+        Poll::Ready(response.map(|response| match this.lesson.take() {
+            Some((url, map)) => listen(response, url, map),
+            None => response,
+        }))
+    }
+}
+
+/// Puts the ear on the body of a manifest; any other response is left as it is.
+fn listen(response: Response<Body>, url: Url, map: SharedMap) -> Response<Body> {
+    let text = |headers: &HeaderMap, name| {
+        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let content_type = text(response.headers(), header::CONTENT_TYPE);
+    let is_manifest = response.status() == StatusCode::OK
+        && ManifestKind::of(content_type.as_deref(), url.path()).is_some();
+    if !is_manifest {
+        return response;
+    }
+    let content_encoding = text(response.headers(), header::CONTENT_ENCODING);
+    let lesson = Lesson { url, content_type, content_encoding };
+    let (head, body) = response.into_parts();
+    let body = match body {
+        Body::Empty => Body::Empty,
+        Body::Full(chunks) => {
+            map.take(lesson, chunks.clone().collect());
+            Body::Full(chunks)
+        }
+        inner @ Body::Stream(_) => {
+            let lesson = Some((lesson, map));
+            Body::Stream(Box::pin(Ear { inner, heard: Vec::new(), len: 0, lesson }))
+        }
+    };
+    Response::from_parts(head, body)
+}
+
+/// Passes a body on and keeps what passed, until it is complete or too long. What breaks off
+/// teaches nothing.
+struct Ear {
+    inner: Body,
+    heard: Vec<Bytes>,
+    len: usize,
+    lesson: Option<(Lesson, SharedMap)>,
+}
+
+impl Ear {
+    fn hear(&mut self, data: &Bytes) {
+        let Some((_, map)) = &self.lesson else { return };
+        self.len = self.len.saturating_add(data.len());
+        // Many tiny pieces would cost more than their bytes.
+        if self.len > map.limits.manifest_bytes || self.heard.len() > 65_536 {
+            map.metrics.manifests_too_large.inc();
+            self.lesson = None;
+            self.heard = Vec::new();
+        } else if !data.is_empty() {
+            self.heard.push(data.clone());
+        }
+    }
+
+    fn learn(&mut self) {
+        if let Some((lesson, map)) = self.lesson.take() {
+            map.take(lesson, std::mem::take(&mut self.heard));
+        }
+    }
+}
+
+impl HttpBody for Ear {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &polled {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.hear(data);
+                }
+                // A reader that knows the length never asks for the end.
+                if self.inner.is_end_stream() {
+                    self.learn();
+                }
+            }
+            Some(Err(_)) => self.lesson = None,
+            None => self.learn(),
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

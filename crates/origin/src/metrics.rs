@@ -1,0 +1,84 @@
+//! What a shield counts.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The counters of one shield; clones share them.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Manifests that taught the map something.
+    pub manifests_learnt: Counter,
+    /// Manifests that could not be read and were passed on all the same.
+    pub manifests_malformed: Counter,
+    /// Manifests larger than is read, passed on all the same.
+    pub manifests_too_large: Counter,
+    /// Manifests passed on unread because several large ones were being read.
+    pub manifests_skipped: Counter,
+    /// Presentations the map holds.
+    pub map_presentations: Gauge,
+    /// Bytes the map holds.
+    pub map_bytes: Gauge,
+    /// Requests for segments the map knows.
+    pub segment_requests: Counter,
+    /// Prefetches sent into the cache.
+    pub prefetch_issued: Counter,
+    /// Those that found the segment stored already.
+    pub prefetch_redundant: Counter,
+    /// Prefetched segments that were then asked for.
+    pub prefetch_used: Counter,
+    /// Prefetched segments that nobody asked for within the window.
+    pub prefetch_wasted: Counter,
+    /// Prefetches that failed: no answer, no success, or a body cut short.
+    pub prefetch_failed: Counter,
+    /// Prefetches not sent because the queue was full or the budget spent.
+    pub prefetch_dropped: Counter,
+    /// Bytes prefetched.
+    pub prefetch_bytes: Counter,
+    /// Requests sent to origins, retries among them.
+    pub origin_requests: Counter,
+    /// Requests sent again to another origin.
+    pub origin_retries: Counter,
+    /// Retries that the budget forbade.
+    pub origin_retries_refused: Counter,
+    /// Answers that never came, came too late, or were 502, 503 or 504.
+    pub origin_failures: Counter,
+    /// Origins that are down.
+    pub origins_down: Gauge,
+}
+
+impl Metrics {
+    /// Adds the counters to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let counters = [
+            ("manifests_learnt", "Manifests that taught the map", &self.manifests_learnt),
+            ("manifests_malformed", "Manifests that could not be read", &self.manifests_malformed),
+            ("manifests_too_large", "Manifests too large to read", &self.manifests_too_large),
+            ("manifests_skipped", "Manifests passed on unread", &self.manifests_skipped),
+            ("segment_requests", "Requests for known segments", &self.segment_requests),
+            ("prefetch_issued", "Prefetches sent into the cache", &self.prefetch_issued),
+            ("prefetch_redundant", "Prefetches of what was stored", &self.prefetch_redundant),
+            ("prefetch_used", "Prefetched segments asked for later", &self.prefetch_used),
+            ("prefetch_wasted", "Prefetched segments nobody asked for", &self.prefetch_wasted),
+            ("prefetch_failed", "Prefetches that failed", &self.prefetch_failed),
+            ("prefetch_dropped", "Prefetches not sent: queue or budget", &self.prefetch_dropped),
+            ("prefetch_bytes", "Bytes prefetched", &self.prefetch_bytes),
+            ("requests", "Requests sent to origins", &self.origin_requests),
+            ("retries", "Requests sent again to another origin", &self.origin_retries),
+            ("retries_refused", "Retries the budget forbade", &self.origin_retries_refused),
+            ("failures", "Requests that an origin failed", &self.origin_failures),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(format!("headwater_origin_{name}"), help, counter.clone());
+        }
+        let gauges = [
+            ("map_presentations", "Presentations in the segment map", &self.map_presentations),
+            ("map_bytes", "Bytes of the segment map", &self.map_bytes),
+            ("down", "Origins that are down", &self.origins_down),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(format!("headwater_origin_{name}"), help, gauge.clone());
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The shield as a service: segment sense around a cache around origins.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use headwater_cache::{BoxError, Cache, CacheFuture, CacheService};
+use headwater_net::range::RangeSpec;
+use headwater_net::{Body, Clock, range};
+use http::{Method, Request, Response, header};
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use crate::encoding;
+use crate::learn::{Learn, LearnLayer, SharedMap};
+use crate::map::{Limits, Url};
+use crate::metrics::Metrics;
+use crate::prefetch::{PrefetchConfig, Prefetched, Prefetcher};
+use crate::upstream::{HealthConfig, Origins, OriginsBuilder, RetryConfig};
+
+type Cached = CacheService<Learn<Origins>>;
+
+/// An origin shield: collapses, learns, fetches ahead, fails over. A `tower` service that never
+/// fails: what no origin can answer is a problem document, 504 where one was too slow, else 502.
+///
+/// Clones are handles of one shield and may live on different runtimes; its background fetches end
+/// when the last of them is dropped.
+#[derive(Clone)]
+pub struct Shield {
+    cached: Cached,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    map: SharedMap,
+    prefetcher: Prefetcher<Cached>,
+    metrics: Metrics,
+}
+
+impl Shield {
+    /// Starts describing a shield.
+    pub fn builder() -> ShieldBuilder {
+        ShieldBuilder::default()
+    }
+
+    /// What this shield counts. Its cache counts for itself: [`Cache::metrics`].
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// What this shield knows of presentations.
+    pub fn map(&self) -> &SharedMap {
+        &self.shared.map
+    }
+
+    /// Notes that a client asks for a segment, if it is one.
+    fn note(&self, request: &Request<Body>) {
+        let Some(url) = Url::of_request(request.uri(), request.headers()) else { return };
+        let at = match request.headers().get(header::RANGE).and_then(range::parse).as_deref() {
+            Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
+            _ => None,
+        };
+        let mut map = self.shared.map.lock();
+        if let Some(position) = map.lookup(&url, at) {
+            self.shared.prefetcher.asked(request, &url, &map, position);
+        }
+    }
+}
+
+impl Service<Request<Body>> for Shield {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = CacheFuture;
+
+    /// Always ready: what cannot be done is answered as a problem.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> CacheFuture {
+        encoding::simplify(request.headers_mut());
+        if request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none() {
+            self.note(&request);
+        }
+        self.cached.call(request)
+    }
+}
+
+impl std::fmt::Debug for Shield {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shield").finish_non_exhaustive()
+    }
+}
+
+/// Describes a [`Shield`].
+#[must_use = "a builder does nothing until build is called"]
+#[derive(Debug, Default)]
+pub struct ShieldBuilder {
+    origins: OriginsBuilder,
+    cache: Option<Cache>,
+    prefetch: PrefetchConfig,
+    limits: Limits,
+    clock: Clock,
+}
+
+impl ShieldBuilder {
+    /// Adds an origin after those already there: any service, in this process or a client. The
+    /// first that is not known to be down is asked. Without any, every miss is answered 502.
+    pub fn origin<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        self.origins = self.origins.origin(service);
+        self
+    }
+
+    /// The cache; by default one of its own, named `headwater-shield`.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// How much is fetched ahead.
+    pub fn prefetch(mut self, prefetch: PrefetchConfig) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// Bounds of what is learnt from manifests.
+    pub fn map_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// When an origin counts as down.
+    pub fn health(mut self, health: HealthConfig) -> Self {
+        self.origins = self.origins.health(health);
+        self
+    }
+
+    /// How many retries on other origins are allowed.
+    pub fn retry(mut self, retry: RetryConfig) -> Self {
+        self.origins = self.origins.retry(retry);
+        self
+    }
+
+    /// How long an origin may take until its response begins; 10 s by default.
+    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.origins = self.origins.first_byte_timeout(timeout);
+        self
+    }
+
+    /// The clock that health, budgets and windows run by; the cache has its own.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The shield.
+    pub fn build(self) -> Shield {
+        let metrics = Metrics::default();
+        let map = SharedMap::new(self.limits, metrics.clone());
+        let origins = self.origins.clock(self.clock.clone()).metrics(metrics.clone()).build();
+        let cache = self.cache.unwrap_or_else(|| {
+            Cache::builder().name("headwater-shield").clock(self.clock.clone()).build()
+        });
+        let cached = cache.layer().layer(LearnLayer::new(map.clone()).layer(origins));
+        let prefetcher =
+            Prefetcher::new(cached.clone(), self.prefetch, self.clock, metrics.clone());
+        Shield { cached, shared: Arc::new(Shared { map, prefetcher, metrics }) }
+    }
+}
