@@ -1,1 +1,273 @@
-//! Pooled clients to upstreams.
+//! Upstreams: one HTTP authority each, as a tower service over pooled HTTP/1.1 and HTTP/2
+//! connections.
+//!
+//! ```no_run
+//! use headwater_net::{Body, client::Upstream};
+//! use tower_service::Service;
+//!
+//! # async fn run() -> Result<(), headwater_net::client::UpstreamError> {
+//! let mut shield = Upstream::builder("https://shield.example:8443/media").build()?;
+//! // Asks for https://shield.example:8443/media/film/main.m3u8.
+//! let request = http::Request::get("/film/main.m3u8").body(Body::empty()).unwrap();
+//! let response = shield.call(request).await?;
+//! # let _ = response; Ok(()) }
+//! ```
+//!
+//! # What is promised
+//! - The authority never comes from the request: only the path and query do.
+//! - Hop-by-hop fields are taken from requests and from responses (RFC 9110 §7.6.1); no field is
+//!   added but `Host`.
+//! - A response's body that breaks off, or is silent for too long, ends in a
+//!   [`BodyError`](crate::BodyError).
+//! - Nothing is sent twice, except a request that never left on a pooled connection that had died.
+
+mod body;
+mod connector;
+mod error;
+mod hop;
+mod trust;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, Version, header};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
+
+use crate::Body;
+use connector::Connector;
+use trust::Trust;
+
+pub use error::UpstreamError;
+pub use hop::strip_hop_by_hop;
+
+/// A client of one HTTP or HTTPS authority. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: legacy::Client<Connector, Body>,
+    scheme: Scheme,
+    authority: Authority,
+    /// What paths are appended to: empty, or `/…` without a slash at its end.
+    prefix: String,
+    keep_host: bool,
+    first_byte_timeout: Duration,
+    idle_timeout: Duration,
+}
+
+/// Describes an [`Upstream`]; made by [`Upstream::builder`].
+#[derive(Debug)]
+#[must_use = "an upstream does nothing until `build`"]
+pub struct UpstreamBuilder {
+    uri: Result<Uri, String>,
+    trust: Result<Trust, String>,
+    keep_host: bool,
+    http2_prior_knowledge: bool,
+    connect_timeout: Duration,
+    first_byte_timeout: Duration,
+    idle_timeout: Duration,
+    pool_idle_timeout: Duration,
+    pool_max_idle: usize,
+}
+
+impl Upstream {
+    /// Starts to describe the upstream at `uri`, such as `https://origin.example/base`: scheme and
+    /// authority are used as they are, a path is put before every request's path.
+    pub fn builder<U>(uri: U) -> UpstreamBuilder
+    where
+        U: TryInto<Uri>,
+        U::Error: std::fmt::Display,
+    {
+        UpstreamBuilder {
+            uri: uri.try_into().map_err(|error| error.to_string()),
+            trust: Ok(Trust::Native),
+            keep_host: false,
+            http2_prior_knowledge: false,
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+            pool_idle_timeout: Duration::from_secs(60),
+            pool_max_idle: 64,
+        }
+    }
+
+    /// The upstream's authority, `host` or `host:port`.
+    pub fn authority(&self) -> &str {
+        self.inner.authority.as_str()
+    }
+}
+
+impl UpstreamBuilder {
+    /// Trusts the certificate authorities in `pem` instead of the system's.
+    pub fn ca_pem(mut self, pem: &[u8]) -> Self {
+        self.trust = Trust::from_pem(pem);
+        self
+    }
+
+    /// Trusts exactly the certificate whose public key has this SHA-256 (base64, as
+    /// `Tls::spki_sha256_base64` gives it), whoever signed it, whatever its names and dates.
+    pub fn pin_spki_sha256(mut self, base64: impl Into<String>) -> Self {
+        self.trust = Ok(Trust::Pin(base64.into()));
+        self
+    }
+
+    /// Sends the request's own `Host` (or authority) on instead of the upstream's. Requests then
+    /// go by HTTP/1.1 only, because HTTP/2 has no field for it beside the authority.
+    pub const fn keep_host(mut self, keep: bool) -> Self {
+        self.keep_host = keep;
+        self
+    }
+
+    /// Speaks HTTP/2 without asking, also in the clear. Otherwise plain connections speak HTTP/1.1
+    /// and TLS ones what ALPN settles.
+    pub const fn http2_prior_knowledge(mut self, on: bool) -> Self {
+        self.http2_prior_knowledge = on;
+        self
+    }
+
+    /// Time for a connection, TLS included. Default 5 s. Too short fails far upstreams, too long
+    /// holds up the turn to another one.
+    pub const fn connect_timeout(mut self, time: Duration) -> Self {
+        self.connect_timeout = time;
+        self
+    }
+
+    /// Time from sending a request, its body and a connection included, to the response's headers.
+    /// Default 30 s. Too short cuts off uploads and slow packagers.
+    pub const fn first_byte_timeout(mut self, time: Duration) -> Self {
+        self.first_byte_timeout = time;
+        self
+    }
+
+    /// Longest silence inside a response's body while somebody waits for it. Default 30 s.
+    pub const fn idle_timeout(mut self, time: Duration) -> Self {
+        self.idle_timeout = time;
+        self
+    }
+
+    /// Time for which an unused connection is kept. Default 60 s. Longer than the upstream's own
+    /// makes requests meet dead connections.
+    pub const fn pool_idle_timeout(mut self, time: Duration) -> Self {
+        self.pool_idle_timeout = time;
+        self
+    }
+
+    /// Unused HTTP/1.1 connections kept at most. Default 64.
+    pub const fn pool_max_idle(mut self, connections: usize) -> Self {
+        self.pool_max_idle = connections;
+        self
+    }
+
+    /// Makes the upstream; no connection is opened yet.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Config`] when the URI is not an absolute `http` or `https` one, or the
+    /// trusted certificates cannot be read.
+    pub fn build(self) -> Result<Upstream, UpstreamError> {
+        let config = |what: String| UpstreamError::Config(what.into());
+        let parts = self.uri.map_err(config)?.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return Err(config("its URI has no scheme or no authority".to_owned()));
+        };
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err(config(format!("its scheme is {scheme}, neither http nor https")));
+        }
+        let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
+        let prefix = path.trim_end_matches('/').to_owned();
+        let only_http1 = self.keep_host && !self.http2_prior_knowledge;
+        let tls = if scheme == Scheme::HTTPS {
+            self.trust.map_err(config)?.client_config()?
+        } else {
+            Trust::none()?
+        };
+        let connector = Connector::new(tls, only_http1, self.connect_timeout);
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(self.pool_idle_timeout)
+            .pool_max_idle_per_host(self.pool_max_idle)
+            .http2_only(self.http2_prior_knowledge)
+            .http2_initial_stream_window_size(2 << 20)
+            .http2_initial_connection_window_size(16 << 20)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .build(connector);
+        Ok(Upstream {
+            inner: Arc::new(Inner {
+                client,
+                scheme,
+                authority,
+                prefix,
+                keep_host: self.keep_host,
+                first_byte_timeout: self.first_byte_timeout,
+                idle_timeout: self.idle_timeout,
+            }),
+        })
+    }
+}
+
+impl Service<Request<Body>> for Upstream {
+    type Response = Response<Body>;
+    type Error = UpstreamError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, UpstreamError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let request = inner.aim(request)?;
+            let answered = inner.client.request(request);
+            let response = tokio::time::timeout(inner.first_byte_timeout, answered)
+                .await
+                .map_err(|_| UpstreamError::Timeout)??;
+            let (mut parts, incoming) = response.into_parts();
+            strip_hop_by_hop(&mut parts.headers);
+            Ok(Response::from_parts(parts, body::receive(incoming, inner.idle_timeout)))
+        })
+    }
+}
+
+impl Inner {
+    /// Turns a request that came to us into one to the upstream.
+    fn aim(&self, request: Request<Body>) -> Result<Request<Body>, UpstreamError> {
+        let (mut parts, body) = request.into_parts();
+        let asked = parts.uri.path_and_query();
+        let path = match asked {
+            Some(path) if self.prefix.is_empty() => path.clone(),
+            Some(path) => PathAndQuery::try_from(format!("{}{path}", self.prefix))
+                .map_err(|error| UpstreamError::Request(error.to_string().into()))?,
+            None => PathAndQuery::from_static("/"),
+        };
+        if self.keep_host {
+            if !parts.headers.contains_key(header::HOST)
+                && let Some(authority) = parts.uri.authority()
+                && let Ok(host) = HeaderValue::try_from(authority.as_str())
+            {
+                parts.headers.insert(header::HOST, host);
+            }
+        } else {
+            // hyper writes the one of the URI, or :authority.
+            parts.headers.remove(header::HOST);
+        }
+        parts.uri = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build()
+            .map_err(|error| UpstreamError::Request(error.to_string().into()))?;
+        parts.version = Version::HTTP_11;
+        strip_hop_by_hop(&mut parts.headers);
+        Ok(Request::from_parts(parts, body))
+    }
+}

@@ -32,6 +32,8 @@ pub mod range;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(any(feature = "client", feature = "server"))]
+mod spki;
 
 pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};

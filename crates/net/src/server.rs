@@ -1,1 +1,192 @@
-//! Listeners.
+//! One server for HTTP/1.1, HTTP/2 and HTTP/3.
+//!
+//! Each worker is one thread with a runtime of its own, its own listening sockets (SO_REUSEPORT)
+//! and its own instance of the service: a request that needs nobody else never leaves its core.
+//!
+//! ```no_run
+//! use std::{convert::Infallible, time::Duration};
+//! use headwater_net::server::{Server, Tls};
+//! use headwater_net::{Body, Clock, ConnInfo};
+//! use http::{Request, Response};
+//!
+//! # async fn run() -> Result<(), headwater_net::server::ServerError> {
+//! let server = Server::builder()
+//!     .https("localhost:8443")
+//!     .tls(Tls::self_signed(["localhost"], None, &Clock::system())?)
+//!     .serve(|_worker| {
+//!         tower::service_fn(|request: Request<Body>| async move {
+//!             let by = request.extensions().get::<ConnInfo>().map(|info| info.protocol);
+//!             Ok::<_, Infallible>(Response::new(Body::from(format!("you came by {by:?}\n"))))
+//!         })
+//!     })?;
+//! server.drain(Duration::from_secs(10)).await;
+//! # Ok(()) }
+//! ```
+//!
+//! # What is promised
+//! - A body that ends in an error, or short of its `Content-Length`, is visibly cut: HTTP/1.1
+//!   closes the connection, HTTP/2 and HTTP/3 reset the stream.
+//! - An answer to HEAD, and a 204 or 304, carries no body, whatever the service returned.
+//! - When the client goes away, the service's future and body are dropped.
+//! - Nothing a client sends makes memory grow past the [`ConnLimits`].
+
+mod alt_svc;
+mod control;
+mod error;
+mod handle;
+mod http3;
+mod limits;
+mod metrics;
+mod oneshot;
+mod quic;
+mod quic_stream;
+mod respond;
+mod self_signed;
+mod socket;
+mod tcp;
+mod tls;
+mod worker;
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::{Body, Clock};
+
+pub use alt_svc::alt_svc;
+pub use error::ServerError;
+pub use handle::{Drained, ServerHandle};
+pub use limits::{ConnLimits, QuicConfig};
+pub use metrics::Metrics;
+pub use tls::Tls;
+
+/// The number of a worker, from 0 to one less than their count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub usize);
+
+/// The entrance to [`ServerBuilder`].
+#[derive(Debug)]
+pub struct Server(());
+
+impl Server {
+    /// Starts to describe a server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+}
+
+/// Describes a server: addresses, certificate, limits. [`ServerBuilder::serve`] starts it.
+#[derive(Debug, Default)]
+#[must_use = "a server does nothing until `serve`"]
+pub struct ServerBuilder {
+    https: Vec<SocketAddr>,
+    http: Vec<SocketAddr>,
+    bad_address: Option<std::io::Error>,
+    tls: Option<Tls>,
+    quic: Option<QuicConfig>,
+    no_quic: bool,
+    limits: ConnLimits,
+    workers: Option<usize>,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl ServerBuilder {
+    /// Listens for HTTP/1.1 and HTTP/2 over TLS on TCP and for HTTP/3 on the same port over UDP.
+    ///
+    /// May be called several times; a name such as `localhost:443` stands for all its addresses.
+    /// `[::]` also takes IPv4 unless an IPv4 address is given too. All addresses with port 0 share
+    /// one port chosen by the system, free on TCP and UDP.
+    pub fn https(mut self, addr: impl ToSocketAddrs) -> Self {
+        match addr.to_socket_addrs() {
+            Ok(addrs) => add_new(&mut self.https, addrs),
+            Err(error) => self.bad_address = Some(error),
+        }
+        self
+    }
+
+    /// Listens for plain HTTP/1.1, and HTTP/2 with prior knowledge. Addresses as for
+    /// [`ServerBuilder::https`].
+    pub fn http(mut self, addr: impl ToSocketAddrs) -> Self {
+        match addr.to_socket_addrs() {
+            Ok(addrs) => add_new(&mut self.http, addrs),
+            Err(error) => self.bad_address = Some(error),
+        }
+        self
+    }
+
+    /// The certificate of the `https` addresses; without one they are refused by
+    /// [`ServerBuilder::serve`].
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Settings of HTTP/3, which is on by default where there is an `https` address.
+    pub fn quic(mut self, quic: QuicConfig) -> Self {
+        self.quic = Some(quic);
+        self.no_quic = false;
+        self
+    }
+
+    /// Leaves HTTP/3 out: no UDP socket, no `Alt-Svc`.
+    pub fn without_quic(mut self) -> Self {
+        self.no_quic = true;
+        self
+    }
+
+    /// What one client may use up.
+    pub fn limits(mut self, limits: ConnLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The number of workers, by default one for each core. Off Linux there is always one, because
+    /// only Linux spreads connections over sockets that share a port.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = Some(count.max(1));
+        self
+    }
+
+    /// The clock that dates HTTP/3 answers; by default the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Counts into `metrics`, so that a service of this server can read them.
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Binds every socket, starts the workers and returns; `make` is called once in each worker's
+    /// thread, inside its runtime.
+    ///
+    /// Each request is handed to a clone of the worker's service, so cloning should be cheap.
+    ///
+    /// # Errors
+    /// [`ServerError`], one sentence that names what is wrong: an address in use, a missing
+    /// permission, a missing certificate. Nothing keeps running after an error.
+    pub fn serve<F, S>(self, make: F) -> Result<ServerHandle, ServerError>
+    where
+        F: Fn(WorkerId) -> S + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+    {
+        worker::start(self, make)
+    }
+}
+
+fn add_new(known: &mut Vec<SocketAddr>, more: impl Iterator<Item = SocketAddr>) {
+    for addr in more {
+        if !known.contains(&addr) {
+            known.push(addr);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! HTTP/3 (RFC 9114): connections accepted from a quinn endpoint, requests by h3, bodies straight
+//! from and to quinn.
+
+mod body;
+mod date;
+mod request;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use quinn::VarInt;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+use super::control::{left_running, stopped};
+use super::metrics::Place;
+use super::quic_stream::{Sender, Transport};
+use super::tcp::canonical;
+use super::worker::{Worker, finish};
+use crate::{Body, ConnInfo, Protocol};
+use date::DateCache;
+
+/// H3_NO_ERROR (RFC 9114 §8.1).
+const NO_ERROR: VarInt = VarInt::from_u32(0x100);
+/// Bytes that may wait for a frame to become complete, beyond the header limit.
+const FRAME_SLACK: usize = 16 << 10;
+/// How long the last CONNECTION_CLOSE may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Accepts on one endpoint until the server drains, then sees its connections to their end.
+pub(super) async fn run<S>(
+    endpoint: quinn::Endpoint,
+    addr: SocketAddr,
+    worker: Arc<Worker>,
+    service: S,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let mut phase = worker.phase.clone();
+    let mut connections = JoinSet::new();
+    let date = Arc::new(DateCache::new(worker.clock.clone()));
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                if let Some(place) = Place::take(&worker.open, worker.limits.max_connections) {
+                    let (worker, date) = (Arc::clone(&worker), Arc::clone(&date));
+                    let service = service.clone();
+                    connections.spawn(connection(incoming, addr, worker, date, service, place));
+                } else {
+                    worker.counters.refused();
+                    incoming.refuse();
+                }
+            }
+            Some(_) = connections.join_next() => {}
+            _ = left_running(&mut phase) => break,
+        }
+    }
+    endpoint.set_server_config(None);
+    finish(&mut connections, &worker).await;
+    endpoint.close(NO_ERROR, b"");
+    let _ = tokio::time::timeout(LAST_WORDS, endpoint.wait_idle()).await;
+}
+
+/// What the requests of one connection share.
+struct Conn {
+    info: ConnInfo,
+    worker: Arc<Worker>,
+    date: Arc<DateCache>,
+}
+
+async fn connection<S>(
+    incoming: quinn::Incoming,
+    addr: SocketAddr,
+    worker: Arc<Worker>,
+    date: Arc<DateCache>,
+    service: S,
+    _place: Place,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let mut phase = worker.phase.clone();
+    let limits = &worker.limits;
+    let failed = || worker.counters.handshake_failed(Protocol::H3);
+    let Ok(connecting) = incoming.accept() else { return failed() };
+    let quic = tokio::select! {
+        done = tokio::time::timeout(limits.handshake_timeout, connecting) => match done {
+            Ok(Ok(quic)) => quic,
+            _ => return failed(),
+        },
+        _ = left_running(&mut phase) => return,
+    };
+    let _open = worker.counters.open(Protocol::H3);
+    let local_ip = quic.local_ip().unwrap_or(addr.ip());
+    let mut info = ConnInfo::new(
+        canonical(quic.remote_address()),
+        canonical(SocketAddr::new(local_ip, addr.port())),
+        Protocol::H3,
+    );
+    info.tls = true;
+    info.sni = server_name(&quic);
+
+    let header_bytes = limits.max_header_bytes;
+    let transport = Transport::new(quic.clone(), header_bytes as usize + FRAME_SLACK);
+    let latest = transport.latest();
+    let mut builder = h3::server::builder();
+    builder.send_grease(false).max_field_section_size(u64::from(header_bytes));
+    // A client that allows no control stream makes this wait.
+    let built = tokio::time::timeout(
+        limits.handshake_timeout,
+        builder.build::<Transport, Bytes>(transport),
+    );
+    let Ok(Ok(mut h3)) = built.await else { return };
+
+    let conn = Arc::new(Conn { info, worker: Arc::clone(&worker), date });
+    let mut requests: JoinSet<Option<Sender>> = JoinSet::new();
+    let mut sent = Unacknowledged::new(worker.quic.max_streams as usize);
+    let mut drain = Drain::No;
+    loop {
+        tokio::select! {
+            accepted = h3.accept() => match accepted {
+                Ok(Some(resolver)) => {
+                    let Some(shared) = latest.take() else { continue };
+                    let (conn, service) = (Arc::clone(&conn), service.clone());
+                    requests.spawn(request::serve(resolver, shared, conn, service));
+                }
+                // The client is done, or gone.
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "connection ended");
+                    break;
+                }
+            },
+            Some(done) = requests.join_next() => {
+                if let Ok(Some(sender)) = done {
+                    sent.push(sender);
+                }
+            }
+            // RFC 9114 §5.2: first a GOAWAY that refuses nothing, then, when requests that were on
+            // their way have arrived, one that names the last.
+            _ = left_running(&mut phase), if matches!(drain, Drain::No) => {
+                if h3.shutdown(1 << 40).await.is_err() {
+                    break;
+                }
+                let grace = (quic.rtt() * 2).clamp(Duration::from_millis(5), LAST_WORDS);
+                drain = Drain::Grace(Box::pin(tokio::time::sleep(grace)));
+            }
+            () = drain.grace_over(), if matches!(drain, Drain::Grace(_)) => {
+                if h3.shutdown(1).await.is_err() {
+                    break;
+                }
+                drain = Drain::Final;
+            }
+        }
+        if matches!(drain, Drain::Final) && requests.is_empty() {
+            break;
+        }
+    }
+    if quic.close_reason().is_none() {
+        // Requests end here only when the client said it is done or all have been answered.
+        tokio::select! {
+            () = async {
+                while let Some(done) = requests.join_next().await {
+                    if let Ok(Some(sender)) = done {
+                        sent.push(sender);
+                    }
+                }
+                sent.all_acknowledged().await;
+            } => {}
+            _ = quic.closed() => {}
+            () = stopped(&mut phase) => {}
+        }
+    }
+    requests.shutdown().await;
+    // Dropping h3 closes the connection with H3_NO_ERROR.
+}
+
+/// How far a connection's drain has come.
+enum Drain {
+    No,
+    Grace(std::pin::Pin<Box<tokio::time::Sleep>>),
+    Final,
+}
+
+impl Drain {
+    async fn grace_over(&mut self) {
+        match self {
+            Self::Grace(sleep) => sleep.as_mut().await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// Finished streams whose data may still be on its way. Closing a QUIC connection drops what is
+/// unacknowledged, so a drain waits for these.
+///
+/// A stream counts against the client's limit until all of it is acknowledged: the last `limit`
+/// streams are all there can be.
+struct Unacknowledged {
+    streams: std::collections::VecDeque<Sender>,
+    limit: usize,
+}
+
+impl Unacknowledged {
+    fn new(limit: usize) -> Self {
+        Self { streams: std::collections::VecDeque::new(), limit: limit.max(1) }
+    }
+
+    fn push(&mut self, sender: Sender) {
+        if self.streams.len() >= self.limit {
+            self.streams.pop_front();
+        }
+        self.streams.push_back(sender);
+    }
+
+    async fn all_acknowledged(&mut self) {
+        while let Some(sender) = self.streams.pop_front() {
+            sender.stopped().await;
+        }
+    }
+}
+
+fn server_name(quic: &quinn::Connection) -> Option<Arc<str>> {
+    let data = quic.handshake_data()?.downcast::<quinn::crypto::rustls::HandshakeData>().ok()?;
+    data.server_name.map(Arc::from)
+}

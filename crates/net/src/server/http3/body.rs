@@ -1,0 +1,210 @@
+//! Bodies on an HTTP/3 stream: requests in, responses out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use h3::error::Code;
+use h3::server::RequestStream;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::server::quic_stream::{RecvHalf, Sender, Shared};
+use crate::server::respond::Length;
+use crate::{Body, BodyError};
+
+/// Chunks handed to quinn in one go.
+const BATCH: usize = 16;
+
+/// A request's body as it arrives, held to its `Content-Length` (RFC 9114 §4.1.2).
+pub(super) struct Received {
+    stream: RequestStream<RecvHalf, Bytes>,
+    shared: Arc<Shared>,
+    length: Length,
+    first: Option<Bytes>,
+    ended: bool,
+}
+
+impl Received {
+    /// The body of the request on `stream`, [`Body::Empty`] where the stream has ended already.
+    pub(super) async fn body(
+        stream: RequestStream<RecvHalf, Bytes>,
+        shared: Arc<Shared>,
+        promised: Option<u64>,
+    ) -> Body {
+        let mut body =
+            Self { stream, shared, length: Length::new(promised), first: None, ended: false };
+        // Look once, without waiting: the end mostly comes in the packet of the headers.
+        let peeked = std::future::poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await;
+        match peeked {
+            Poll::Ready(None) if promised.unwrap_or(0) == 0 => return Body::Empty,
+            Poll::Ready(None) => body.ended = true,
+            Poll::Ready(Some(Ok(data))) => body.first = Some(data),
+            // The error comes again on the next poll.
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        Body::Stream(Box::pin(body))
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        // First what is buffered, only then what quinn has.
+        for paused in [true, false] {
+            self.shared.pause_reading(paused);
+            if let Poll::Ready(polled) = self.stream.poll_recv_data(cx) {
+                self.shared.parsed();
+                return Poll::Ready(match polled {
+                    Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
+                    Ok(None) => None,
+                    Err(error) => Some(Err(BodyError::source(error))),
+                });
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let polled = match this.first.take() {
+            Some(data) => Poll::Ready(Some(Ok(data))),
+            None if this.ended => Poll::Ready(None),
+            None => this.poll_data(cx),
+        };
+        polled.map(|polled| match polled {
+            Some(Ok(data)) => Some(this.length.add(data.len()).map(|()| Frame::data(data))),
+            Some(Err(error)) => Some(Err(error)),
+            None => {
+                this.ended = true;
+                this.length.end().err().map(Err)
+            }
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// How sending a body ended, where nothing failed.
+pub(super) enum Sent {
+    /// All data is in quinn; the stream is to be finished.
+    Data,
+    /// The same, and these trailers are to follow.
+    Trailers(HeaderMap),
+}
+
+/// Sends `body` in DATA frames without copying it; one frame for all of it when its length is
+/// known. `client_left` ends the waiting for a body that nobody wants.
+///
+/// # Errors
+/// When the body failed or did not have its promised length (the stream is then reset with
+/// H3_INTERNAL_ERROR), or the client wants no more.
+pub(super) async fn send(
+    sender: &mut Sender,
+    mut body: Body,
+    promised: Option<u64>,
+    client_left: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Sent, BodyError> {
+    let known = promised.or(body.exact_len());
+    let mut length = Length::new(known);
+    let mut batch: [Bytes; BATCH] = Default::default();
+    let mut filled = 0;
+    if let Some(known) = known
+        && known > 0
+    {
+        batch[0] = data_header(known);
+        filled = 1;
+    }
+    let result = async {
+        if let Body::Full(chunks) = body {
+            for chunk in chunks {
+                length.add(chunk.len())?;
+                batch[filled] = chunk;
+                filled += 1;
+                if filled == BATCH {
+                    sender.write(&mut batch).await.map_err(BodyError::source)?;
+                    filled = 0;
+                }
+            }
+            length.end()?;
+            sender.write(&mut batch[..filled]).await.map_err(BodyError::source)?;
+            return Ok(Sent::Data);
+        }
+        let mut client_left = client_left;
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)) => frame,
+                () = &mut client_left => return Err(BodyError::Aborted),
+            };
+            let Some(frame) = frame else { break };
+            match frame?.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => {
+                    length.add(data.len())?;
+                    if known.is_none() {
+                        batch[filled] = data_header(data.len() as u64);
+                        filled += 1;
+                    }
+                    batch[filled] = data;
+                    filled += 1;
+                    sender.write(&mut batch[..filled]).await.map_err(BodyError::source)?;
+                    filled = 0;
+                }
+                Err(frame) => {
+                    length.end()?;
+                    if let Ok(trailers) = frame.into_trailers() {
+                        return Ok(Sent::Trailers(trailers));
+                    }
+                }
+            }
+        }
+        length.end()?;
+        Ok(Sent::Data)
+    }
+    .await;
+    if result.is_err() {
+        sender.reset(Code::H3_INTERNAL_ERROR);
+    }
+    result
+}
+
+/// The head of a DATA frame (RFC 9114 §7.2.1): type 0 and the length as a variable-length integer
+/// (RFC 9000 §16).
+fn data_header(len: u64) -> Bytes {
+    let mut head = [0u8; 9];
+    let (form, size) = match len {
+        0..0x40 => (0u64, 1),
+        0x40..0x4000 => (0x4000, 2),
+        0x4000..0x4000_0000 => (0x8000_0000, 4),
+        _ => (0xc000_0000_0000_0000, 8),
+    };
+    let coded = (len | form).to_be_bytes();
+    head[1..=size].copy_from_slice(&coded[8 - size..]);
+    Bytes::copy_from_slice(&head[..=size])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::data_header;
+
+    /// RFC 9000 §A.1.
+    #[test]
+    fn data_headers_hold_the_shortest_length() {
+        assert_eq!(&data_header(37)[..], [0, 0x25]);
+        assert_eq!(&data_header(15_293)[..], [0, 0x7b, 0xbd]);
+        assert_eq!(&data_header(494_878_333)[..], [0, 0x9d, 0x7f, 0x3e, 0x7d]);
+        assert_eq!(
+            &data_header(151_288_809_941_952_652)[..],
+            [0, 0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c]
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! One HTTP/3 request, from its stream to its answer.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h3::error::{Code, StreamError};
+use h3::server::{RequestResolver, RequestStream};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use tower_service::Service;
+
+use super::Conn;
+use super::body::{self, Received, Sent};
+use crate::server::oneshot::Oneshot;
+use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport};
+use crate::server::respond::{is_head, promised, settle};
+use crate::{Body, BodyError, Protocol};
+
+/// Answers the request; gives back the sending side of its stream when all was sent, so that a drain
+/// can wait until it has arrived.
+pub(super) async fn serve<S>(
+    resolver: RequestResolver<Transport, Bytes>,
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    service: S,
+) -> Option<Sender>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let headers = resolver.resolve_request();
+    let (request, stream) =
+        match tokio::time::timeout(conn.worker.limits.header_timeout, headers).await {
+            Ok(Ok(resolved)) => resolved,
+            // h3 has answered 431.
+            Ok(Err(StreamError::HeaderTooBig { .. })) => {
+                let mut sender = shared.take()?;
+                sender.finish();
+                return Some(sender);
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "request not understood");
+                return None;
+            }
+            Err(_) => {
+                shared.take()?.reset(Code::H3_REQUEST_INCOMPLETE);
+                return None;
+            }
+        };
+    shared.parsed();
+    conn.worker.counters.request(Protocol::H3);
+    let (send, recv) = stream.split();
+    let (mut parts, ()) = request.into_parts();
+    let to_head = is_head(&parts.method);
+    let body = Received::body(recv, Arc::clone(&shared), promised(&parts.headers)).await;
+    parts.extensions.insert(conn.info.clone());
+
+    let mut client_left = pin!(shared.stopped());
+    let called = Oneshot::new(service, Request::from_parts(parts, body));
+    let Ok(response) = tokio::select! {
+        biased;
+        response = called => response,
+        () = &mut client_left => return None,
+    };
+    match answer(response, to_head, send, &shared, &conn, client_left).await {
+        Ok(sender) => Some(sender),
+        Err(error) => {
+            tracing::debug!(%error, "answer cut off");
+            None
+        }
+    }
+}
+
+async fn answer(
+    mut response: Response<Body>,
+    to_head: bool,
+    mut send: RequestStream<SendHalf, Bytes>,
+    shared: &Shared,
+    conn: &Conn,
+    client_left: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Sender, BodyError> {
+    settle(&mut response, to_head);
+    let status = response.status();
+    let (mut parts, body) = response.into_parts();
+    for name in CONNECTION_SPECIFIC {
+        parts.headers.remove(name);
+    }
+    let bodiless = to_head
+        || status == StatusCode::NOT_MODIFIED
+        || status == StatusCode::NO_CONTENT
+        || status.is_informational();
+    let mut promised = if bodiless { None } else { promised(&parts.headers) };
+    if !bodiless
+        && promised.is_none()
+        && let Some(len) = body.exact_len()
+    {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+        promised = Some(len);
+    }
+    if !parts.headers.contains_key(header::DATE) {
+        parts.headers.insert(header::DATE, conn.date.now());
+    }
+    send.send_response(Response::from_parts(parts, ())).await.map_err(BodyError::source)?;
+    let mut sender = shared.take().ok_or(BodyError::Aborted)?;
+    match body::send(&mut sender, body, promised, client_left).await? {
+        Sent::Data => sender.finish(),
+        Sent::Trailers(trailers) => {
+            shared.put_back(sender);
+            send.send_trailers(trailers).await.map_err(BodyError::source)?;
+            sender = shared.take().ok_or(BodyError::Aborted)?;
+            sender.finish();
+        }
+    }
+    Ok(sender)
+}
+
+/// Fields that speak about an HTTP/1.1 connection (RFC 9114 §4.2).
+const CONNECTION_SPECIFIC: [header::HeaderName; 4] =
+    [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, KEEP_ALIVE];
+const KEEP_ALIVE: header::HeaderName = header::HeaderName::from_static("keep-alive");

@@ -1,0 +1,89 @@
+//! What one client may use up, and how QUIC is tuned.
+
+use std::time::Duration;
+
+/// Limits on connections and requests. The defaults suit a public edge.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnLimits {
+    /// Time from a request's first awaited byte to the end of its headers (HTTP/1.1 and HTTP/3).
+    /// Unit: time. Default 10 s. Bound: more than zero. Danger: too short cuts off phones on slow
+    /// links; too long lets slow senders hold connections.
+    pub header_timeout: Duration,
+    /// Time for a TLS or QUIC handshake. Default 10 s. Bound: more than zero. Danger: as above.
+    pub handshake_timeout: Duration,
+    /// Time after which a TCP connection without a request is closed; the check runs once in this
+    /// time, so a connection is closed after one to two of it. QUIC has its own
+    /// [`QuicConfig::idle_timeout`]. Default 60 s. Bound: more than zero. Danger: too short makes
+    /// players shake hands again between segments; too long keeps memory for clients that left.
+    pub idle_timeout: Duration,
+    /// Header fields in one HTTP/1.1 request; more is answered 431. Unit: fields. Default 100.
+    /// Bound: 1 to 10,000. Danger: each costs memory while the request lives.
+    pub max_headers: usize,
+    /// Size of a request's header section; more is answered 431 or reset. Unit: bytes. Default
+    /// 32 KiB. Bound: at least 8 KiB. Danger: one client can make the server hold this much for each
+    /// of its requests.
+    pub max_header_bytes: u32,
+    /// Concurrent requests on one HTTP/2 connection. Unit: streams. Default 128. Bound: at least 1;
+    /// browsers want 100. Danger: one connection can start this many fills.
+    pub h2_max_streams: u32,
+    /// Bytes of answers buffered for one HTTP/2 stream. Unit: bytes. Default 1 MiB. Bound: at
+    /// least 16 KiB. Danger: times `h2_max_streams` is what a client that does not read can hold.
+    pub h2_send_buffer: usize,
+    /// Connections of all kinds open at once in the whole server; one more is closed at once (TCP)
+    /// or refused (QUIC). Unit: connections. Default 16,384. Bound: at least 1, and below the
+    /// process's limit on open files. Danger: too high runs out of files and memory.
+    pub max_connections: usize,
+}
+
+impl Default for ConnLimits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            max_headers: 100,
+            max_header_bytes: 32 << 10,
+            h2_max_streams: 128,
+            h2_send_buffer: 1 << 20,
+            max_connections: 16_384,
+        }
+    }
+}
+
+/// How QUIC (RFC 9000) behaves under HTTP/3.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct QuicConfig {
+    /// Silence after which a connection is dropped without a word (RFC 9000 §10.1). Default 30 s.
+    /// Bound: more than zero. Danger: too short loses players that pause, too long keeps memory for
+    /// clients that left.
+    pub idle_timeout: Duration,
+    /// Concurrent requests on one connection. Unit: streams. Default 128. Bound: 1 to 10,000; RFC
+    /// 9114 §6.1 asks for at least 100. Danger: one connection can start this many fills.
+    pub max_streams: u32,
+    /// Answer bytes held for one connection until they are acknowledged. Unit: bytes. Default
+    /// 8 MiB. Bound: at least 64 KiB. Danger: below bandwidth × round trip it caps the speed; a client
+    /// that does not acknowledge holds this much.
+    pub send_window: u64,
+    /// Request bytes accepted ahead of the service on one connection; a stream gets a quarter of
+    /// it. Unit: bytes. Default 4 MiB. Bound: 64 KiB to 1 GiB. Danger: one client can make the
+    /// server hold this much.
+    pub receive_window: u32,
+    /// SO_RCVBUF and SO_SNDBUF asked for on each UDP socket; the system may grant less
+    /// (net.core.rmem_max, wmem_max). Unit: bytes. Default 8 MiB. Bound: none. Danger: too small
+    /// drops packets whenever a worker is busy for some milliseconds.
+    pub socket_buffer: usize,
+}
+
+impl Default for QuicConfig {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(30),
+            max_streams: 128,
+            send_window: 8 << 20,
+            receive_window: 4 << 20,
+            socket_buffer: 8 << 20,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Counters of the server: plain atomics, one set a worker, summed when read.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::Protocol;
+
+/// The server's counters. Clones share them; reading sums over the workers.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    workers: Mutex<Vec<Arc<Counters>>>,
+    open: Arc<AtomicUsize>,
+}
+
+/// One worker's counters, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Counters {
+    by_protocol: [ByProtocol; 3],
+    refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct ByProtocol {
+    accepted: AtomicU64,
+    closed: AtomicU64,
+    requests: AtomicU64,
+    handshakes_failed: AtomicU64,
+}
+
+impl Metrics {
+    /// Counters that stand at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Requests handed to the service.
+    pub fn requests(&self, protocol: Protocol) -> u64 {
+        self.sum(protocol, |counters| &counters.requests)
+    }
+
+    /// Connections that finished their handshake. A plain connection counts as [`Protocol::H1`],
+    /// even when it goes on to speak HTTP/2 with prior knowledge.
+    pub fn connections_accepted(&self, protocol: Protocol) -> u64 {
+        self.sum(protocol, |counters| &counters.accepted)
+    }
+
+    /// Connections open now.
+    pub fn connections_open(&self, protocol: Protocol) -> u64 {
+        let closed = self.sum(protocol, |counters| &counters.closed);
+        self.sum(protocol, |counters| &counters.accepted).saturating_sub(closed)
+    }
+
+    /// TLS handshakes over TCP ([`Protocol::H1`], the version not being known yet) and QUIC
+    /// handshakes ([`Protocol::H3`]) that failed or took too long.
+    pub fn handshakes_failed(&self, protocol: Protocol) -> u64 {
+        self.sum(protocol, |counters| &counters.handshakes_failed)
+    }
+
+    /// Connections turned away because `max_connections` were open.
+    pub fn connections_refused(&self) -> u64 {
+        self.workers().iter().map(|counters| counters.refused.load(Ordering::Relaxed)).sum()
+    }
+
+    /// A new worker's counters.
+    pub(super) fn worker(&self) -> Arc<Counters> {
+        let counters = Arc::<Counters>::default();
+        self.workers().push(Arc::clone(&counters));
+        counters
+    }
+
+    /// The number of sockets open now in all workers, handshakes included.
+    pub(super) fn open_sockets(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.0.open)
+    }
+
+    fn workers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Counters>>> {
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sum(&self, protocol: Protocol, field: impl Fn(&ByProtocol) -> &AtomicU64) -> u64 {
+        self.workers()
+            .iter()
+            .map(|counters| field(counters.of(protocol)).load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+impl Counters {
+    const fn of(&self, protocol: Protocol) -> &ByProtocol {
+        match protocol {
+            Protocol::H1 => &self.by_protocol[0],
+            Protocol::H2 => &self.by_protocol[1],
+            Protocol::H3 => &self.by_protocol[2],
+        }
+    }
+
+    pub(super) fn request(&self, protocol: Protocol) {
+        self.of(protocol).requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn handshake_failed(&self, protocol: Protocol) {
+        self.of(protocol).handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection as open until the guard is dropped.
+    pub(super) fn open(self: &Arc<Self>, protocol: Protocol) -> OpenConnection {
+        self.of(protocol).accepted.fetch_add(1, Ordering::Relaxed);
+        OpenConnection { counters: Arc::clone(self), protocol }
+    }
+}
+
+/// A connection that counts as open.
+pub(super) struct OpenConnection {
+    counters: Arc<Counters>,
+    protocol: Protocol,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.counters.of(self.protocol).closed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A place among the `max_connections`, given back when dropped.
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// Takes a place, or `None` when `max` are taken.
+    pub(super) fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        let place = Self(Arc::clone(open));
+        (before < max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_place_is_given_back() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let first = Place::take(&open, 1);
+        assert!(first.is_some());
+        assert!(Place::take(&open, 1).is_none());
+        drop(first);
+        assert!(Place::take(&open, 1).is_some());
+    }
+
+    #[test]
+    fn reading_sums_over_workers() {
+        let metrics = Metrics::new();
+        let (a, b) = (metrics.worker(), metrics.worker());
+        a.request(Protocol::H2);
+        b.request(Protocol::H2);
+        let open = b.open(Protocol::H3);
+        assert_eq!(metrics.requests(Protocol::H2), 2);
+        assert_eq!(metrics.connections_open(Protocol::H3), 1);
+        drop(open);
+        assert_eq!(metrics.connections_open(Protocol::H3), 0);
+        assert_eq!(metrics.connections_accepted(Protocol::H3), 1);
+    }
+}

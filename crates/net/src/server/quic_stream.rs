@@ -1,0 +1,534 @@
+//! The transport between h3 and quinn: what h3's `quic` traits ask for, and one thing more.
+//!
+//! h3 frames bodies into a buffer it does not let go of, so that a transport can only copy them.
+//! Therefore h3 does the control streams, QPACK and HEADERS here, and then the sending side of a
+//! request's stream is taken out of h3's hands ([`Shared::take`]) and fed with [`bytes::Bytes`].
+//!
+//! A sending side that is dropped before it was finished resets its stream: quinn alone would
+//! end it cleanly, and an answer that was given up would look complete.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_util::stream::{BoxStream, Stream, StreamExt};
+use h3::error::Code;
+use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
+use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+
+/// The most that one read takes from quinn.
+const READ: usize = 64 << 10;
+/// The most that a control stream may carry in its life: 4 MiB are some 100,000 priority updates.
+const UNI_BYTES: usize = 4 << 20;
+
+type Accepted = BoxStream<'static, Result<(quinn::SendStream, quinn::RecvStream), ConnectionError>>;
+type AcceptedUni = BoxStream<'static, Result<quinn::RecvStream, ConnectionError>>;
+
+/// A quinn connection as h3 sees it.
+pub(super) struct Transport {
+    accept: Accepted,
+    accept_uni: AcceptedUni,
+    opener: Opener,
+    max_unparsed: usize,
+    latest: Latest,
+}
+
+/// The stream that was accepted last: h3 gives no other way to know which stream a request is on
+/// before it is parsed.
+#[derive(Clone, Default)]
+pub(super) struct Latest(Arc<Mutex<Option<Arc<Shared>>>>);
+
+impl Latest {
+    /// The stream accepted last, once.
+    pub(super) fn take(&self) -> Option<Arc<Shared>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Transport {
+    /// A transport over `conn`. A stream whose client sends more than `max_unparsed` bytes (and one
+    /// read) without completing a frame header or HEADERS frame is stopped.
+    pub(super) fn new(conn: quinn::Connection, max_unparsed: usize) -> Self {
+        let bidi = futures_util::stream::unfold(conn.clone(), |conn| async move {
+            Some((conn.accept_bi().await, conn))
+        });
+        let uni = futures_util::stream::unfold(conn.clone(), |conn| async move {
+            Some((conn.accept_uni().await, conn))
+        });
+        Self {
+            accept: bidi.boxed(),
+            accept_uni: uni.boxed(),
+            opener: Opener { conn, bidi: None, uni: None },
+            max_unparsed,
+            latest: Latest::default(),
+        }
+    }
+
+    /// Where the stream of each request accepted from now on is found.
+    pub(super) fn latest(&self) -> Latest {
+        self.latest.clone()
+    }
+}
+
+impl quic::Connection<Bytes> for Transport {
+    type RecvStream = RecvHalf;
+    type OpenStreams = Opener;
+
+    fn poll_accept_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<RecvHalf, ConnectionErrorIncoming>> {
+        Poll::Ready(match ready!(self.accept_uni.poll_next_unpin(cx)) {
+            Some(Ok(stream)) => Ok(RecvHalf::new(stream, Shared::new(None, UNI_BYTES))),
+            Some(Err(error)) => Err(connection_error(error)),
+            None => Err(ended()),
+        })
+    }
+
+    fn poll_accept_bidi(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BothHalves, ConnectionErrorIncoming>> {
+        Poll::Ready(match ready!(self.accept.poll_next_unpin(cx)) {
+            Some(Ok((send, recv))) => {
+                let both = BothHalves::new(send, recv, self.max_unparsed);
+                *self.latest.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Arc::clone(&both.send.shared));
+                Ok(both)
+            }
+            Some(Err(error)) => Err(connection_error(error)),
+            None => Err(ended()),
+        })
+    }
+
+    fn opener(&self) -> Opener {
+        Opener { conn: self.opener.conn.clone(), bidi: None, uni: None }
+    }
+}
+
+impl quic::OpenStreams<Bytes> for Transport {
+    type BidiStream = BothHalves;
+    type SendStream = SendHalf;
+
+    fn poll_open_bidi(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BothHalves, StreamErrorIncoming>> {
+        self.opener.poll_open_bidi(cx)
+    }
+
+    fn poll_open_send(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<SendHalf, StreamErrorIncoming>> {
+        self.opener.poll_open_send(cx)
+    }
+
+    fn close(&mut self, code: Code, reason: &[u8]) {
+        self.opener.close(code, reason);
+    }
+}
+
+/// Opens streams.
+pub(super) struct Opener {
+    conn: quinn::Connection,
+    bidi: Option<Accepted>,
+    uni: Option<BoxStream<'static, Result<quinn::SendStream, ConnectionError>>>,
+}
+
+impl quic::OpenStreams<Bytes> for Opener {
+    type BidiStream = BothHalves;
+    type SendStream = SendHalf;
+
+    fn poll_open_bidi(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BothHalves, StreamErrorIncoming>> {
+        let conn = &self.conn;
+        let opening = self.bidi.get_or_insert_with(|| {
+            futures_util::stream::unfold(conn.clone(), |conn| async move {
+                Some((conn.open_bi().await, conn))
+            })
+            .boxed()
+        });
+        let (send, recv) = ready!(poll_open(opening, cx))?;
+        Poll::Ready(Ok(BothHalves::new(send, recv, usize::MAX)))
+    }
+
+    fn poll_open_send(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<SendHalf, StreamErrorIncoming>> {
+        let conn = &self.conn;
+        let opening = self.uni.get_or_insert_with(|| {
+            futures_util::stream::unfold(conn.clone(), |conn| async move {
+                Some((conn.open_uni().await, conn))
+            })
+            .boxed()
+        });
+        let stream = ready!(poll_open(opening, cx))?;
+        Poll::Ready(Ok(SendHalf::new(stream)))
+    }
+
+    fn close(&mut self, code: Code, reason: &[u8]) {
+        self.conn.close(var_int(code.value()), reason);
+    }
+}
+
+impl Clone for Opener {
+    fn clone(&self) -> Self {
+        Self { conn: self.conn.clone(), bidi: None, uni: None }
+    }
+}
+
+fn poll_open<T>(
+    opening: &mut (impl Stream<Item = Result<T, ConnectionError>> + Unpin),
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, StreamErrorIncoming>> {
+    Poll::Ready(match ready!(opening.poll_next_unpin(cx)) {
+        Some(Ok(opened)) => Ok(opened),
+        Some(Err(error)) => Err(StreamErrorIncoming::ConnectionErrorIncoming {
+            connection_error: connection_error(error),
+        }),
+        None => Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error: ended() }),
+    })
+}
+
+/// What h3's halves of a stream and the request's task share.
+pub(super) struct Shared {
+    sender: Mutex<Option<Sender>>,
+    paused: AtomicBool,
+    unparsed: AtomicUsize,
+    max_unparsed: usize,
+}
+
+impl Shared {
+    fn new(sender: Option<Sender>, max_unparsed: usize) -> Arc<Self> {
+        Arc::new(Self {
+            sender: Mutex::new(sender),
+            paused: AtomicBool::new(false),
+            unparsed: AtomicUsize::new(0),
+            max_unparsed,
+        })
+    }
+
+    /// Takes the sending side out of h3's hands. Everything h3 was told to send is in quinn by then
+    /// if the caller awaited it.
+    pub(super) fn take(&self) -> Option<Sender> {
+        self.lock().take()
+    }
+
+    /// Gives the sending side back to h3, for trailers.
+    pub(super) fn put_back(&self, sender: Sender) {
+        *self.lock() = Some(sender);
+    }
+
+    /// Waits until the client wants no more of the stream, or the connection is lost.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let stopped = self.lock().as_ref().map(Sender::stopped);
+        async move {
+            match stopped {
+                Some(stopped) => stopped.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What came so far has been understood: the count of [`Transport::new`] starts again.
+    pub(super) fn parsed(&self) {
+        self.unparsed.store(0, Ordering::Relaxed);
+    }
+
+    /// While paused, h3 works off what it has buffered and reads nothing new. It would otherwise
+    /// read one chunk for each frame it hands out, and hoard what comes in small frames.
+    pub(super) fn pause_reading(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Sender>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sending side of a stream, reset when dropped unfinished.
+pub(super) struct Sender {
+    stream: quinn::SendStream,
+    ended: bool,
+}
+
+impl Sender {
+    /// Waits until the client wants no more, has everything (after [`Sender::finish`]), or is gone.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let stopped = self.stream.stopped();
+        async move {
+            let _ = stopped.await;
+        }
+    }
+
+    /// Hands the chunks to quinn without copying them.
+    pub(super) async fn write(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
+        self.stream.write_all_chunks(chunks).await
+    }
+
+    /// Ends the stream: what was written is all.
+    pub(super) fn finish(&mut self) {
+        self.ended = true;
+        let _ = self.stream.finish();
+    }
+
+    /// Cuts the stream off.
+    pub(super) fn reset(&mut self, code: Code) {
+        self.ended = true;
+        let _ = self.stream.reset(var_int(code.value()));
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.reset(Code::H3_INTERNAL_ERROR);
+        }
+    }
+}
+
+/// A stream on which both sides send.
+pub(super) struct BothHalves {
+    send: SendHalf,
+    recv: RecvHalf,
+}
+
+impl BothHalves {
+    fn new(send: quinn::SendStream, recv: quinn::RecvStream, max_unparsed: usize) -> Self {
+        let id = stream_id(send.id());
+        let shared = Shared::new(Some(Sender { stream: send, ended: false }), max_unparsed);
+        let send = SendHalf { shared: Arc::clone(&shared), id, writing: None };
+        Self { send, recv: RecvHalf::new(recv, shared) }
+    }
+}
+
+impl quic::BidiStream<Bytes> for BothHalves {
+    type SendStream = SendHalf;
+    type RecvStream = RecvHalf;
+
+    fn split(self) -> (SendHalf, RecvHalf) {
+        (self.send, self.recv)
+    }
+}
+
+impl quic::SendStream<Bytes> for BothHalves {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.send.poll_ready(cx)
+    }
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        self.send.send_data(data)
+    }
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        self.send.poll_finish(cx)
+    }
+    fn reset(&mut self, reset_code: u64) {
+        self.send.reset(reset_code);
+    }
+    fn send_id(&self) -> StreamId {
+        self.send.send_id()
+    }
+}
+
+impl quic::RecvStream for BothHalves {
+    type Buf = Bytes;
+
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        self.recv.poll_data(cx)
+    }
+    fn stop_sending(&mut self, error_code: u64) {
+        self.recv.stop_sending(error_code);
+    }
+    fn recv_id(&self) -> StreamId {
+        self.recv.recv_id()
+    }
+}
+
+/// The sending side as h3 sees it: frames are small here, and copied.
+pub(super) struct SendHalf {
+    shared: Arc<Shared>,
+    id: StreamId,
+    writing: Option<WriteBuf<Bytes>>,
+}
+
+impl SendHalf {
+    fn new(stream: quinn::SendStream) -> Self {
+        let id = stream_id(stream.id());
+        let shared = Shared::new(Some(Sender { stream, ended: false }), 0);
+        Self { shared, id, writing: None }
+    }
+}
+
+impl quic::SendStream<Bytes> for SendHalf {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(())) };
+        let mut sender = self.shared.lock();
+        let Some(sender) = sender.as_mut() else { return Poll::Ready(Err(taken())) };
+        while writing.has_remaining() {
+            let written = ready!(Pin::new(&mut sender.stream).poll_write(cx, writing.chunk()))
+                .map_err(write_error)?;
+            writing.advance(written);
+        }
+        self.writing = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        if self.writing.is_some() {
+            return Err(internal("a frame is still being written"));
+        }
+        self.writing = Some(data.into());
+        Ok(())
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        Poll::Ready(match self.shared.lock().as_mut() {
+            Some(sender) => {
+                sender.finish();
+                Ok(())
+            }
+            None => Err(taken()),
+        })
+    }
+
+    fn reset(&mut self, reset_code: u64) {
+        if let Some(sender) = self.shared.lock().as_mut() {
+            sender.ended = true;
+            let _ = sender.stream.reset(var_int(reset_code));
+        }
+    }
+
+    fn send_id(&self) -> StreamId {
+        self.id
+    }
+}
+
+/// The receiving side of a stream; what is not read when it is dropped is declined.
+pub(super) struct RecvHalf {
+    stream: quinn::RecvStream,
+    shared: Arc<Shared>,
+    id: StreamId,
+    ended: bool,
+}
+
+impl RecvHalf {
+    fn new(stream: quinn::RecvStream, shared: Arc<Shared>) -> Self {
+        let id = stream_id(stream.id());
+        Self { stream, shared, id, ended: false }
+    }
+}
+
+impl quic::RecvStream for RecvHalf {
+    type Buf = Bytes;
+
+    fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        if self.shared.paused.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        if self.shared.unparsed.load(Ordering::Relaxed) > self.shared.max_unparsed {
+            self.stop_sending(Code::H3_EXCESSIVE_LOAD.value());
+            return Poll::Ready(Err(StreamErrorIncoming::StreamTerminated {
+                error_code: Code::H3_EXCESSIVE_LOAD.value(),
+            }));
+        }
+        Poll::Ready(match ready!(pin!(self.stream.read_chunk(READ, true)).poll(cx)) {
+            Ok(Some(chunk)) => {
+                self.shared.unparsed.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
+                Ok(Some(chunk.bytes))
+            }
+            Ok(None) => {
+                self.ended = true;
+                Ok(None)
+            }
+            Err(error) => {
+                self.ended = true;
+                Err(read_error(error))
+            }
+        })
+    }
+
+    fn stop_sending(&mut self, error_code: u64) {
+        self.ended = true;
+        let _ = self.stream.stop(var_int(error_code));
+    }
+
+    fn recv_id(&self) -> StreamId {
+        self.id
+    }
+}
+
+impl Drop for RecvHalf {
+    /// RFC 9114 §4.1: a server that needs no more of a request says so with H3_NO_ERROR.
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.stream.stop(var_int(Code::H3_NO_ERROR.value()));
+        }
+    }
+}
+
+fn var_int(code: u64) -> VarInt {
+    VarInt::from_u64(code).unwrap_or(VarInt::MAX)
+}
+
+#[expect(clippy::expect_used, reason = "both are 62-bit integers of RFC 9000 §2.1")]
+fn stream_id(id: quinn::StreamId) -> StreamId {
+    StreamId::try_from(u64::from(VarInt::from(id))).expect("62 bits")
+}
+
+fn ended() -> ConnectionErrorIncoming {
+    ConnectionErrorIncoming::InternalError("no more streams".to_owned())
+}
+
+fn taken() -> StreamErrorIncoming {
+    internal("the stream is written to directly")
+}
+
+fn internal(what: &str) -> StreamErrorIncoming {
+    StreamErrorIncoming::ConnectionErrorIncoming {
+        connection_error: ConnectionErrorIncoming::InternalError(what.to_owned()),
+    }
+}
+
+fn connection_error(error: ConnectionError) -> ConnectionErrorIncoming {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            ConnectionErrorIncoming::ApplicationClose { error_code: close.error_code.into() }
+        }
+        ConnectionError::TimedOut => ConnectionErrorIncoming::Timeout,
+        other => ConnectionErrorIncoming::Undefined(Arc::new(other)),
+    }
+}
+
+fn read_error(error: ReadError) -> StreamErrorIncoming {
+    match error {
+        ReadError::Reset(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into() },
+        ReadError::ConnectionLost(error) => StreamErrorIncoming::ConnectionErrorIncoming {
+            connection_error: connection_error(error),
+        },
+        other => StreamErrorIncoming::Unknown(Box::new(other)),
+    }
+}
+
+fn write_error(error: WriteError) -> StreamErrorIncoming {
+    match error {
+        WriteError::Stopped(code) => {
+            StreamErrorIncoming::StreamTerminated { error_code: code.into() }
+        }
+        WriteError::ConnectionLost(error) => StreamErrorIncoming::ConnectionErrorIncoming {
+            connection_error: connection_error(error),
+        },
+        other => StreamErrorIncoming::Unknown(Box::new(other)),
+    }
+}

@@ -1,0 +1,185 @@
+//! The rules every answer obeys, whatever the protocol: which answers have no body (RFC 9110
+//! §6.4.1), and that a body is never shorter or longer than its `Content-Length` (§8.6).
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::control::Busy;
+use crate::{Body, BodyError};
+
+/// Takes the body from an answer that must not have one. To HEAD, the length that GET would have
+/// is told where it is known.
+pub(super) fn settle(response: &mut Response<Body>, to_head: bool) {
+    let status = response.status();
+    let bodiless = status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
+    if bodiless {
+        if status != StatusCode::NOT_MODIFIED {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+    } else if to_head {
+        if let Some(len) = response.body().exact_len()
+            // An empty body says nothing: services may leave it out for HEAD themselves.
+            && len > 0
+            && !response.headers().contains_key(header::CONTENT_LENGTH)
+        {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+        }
+    } else {
+        return;
+    }
+    *response.body_mut() = Body::Empty;
+}
+
+/// Whether the method is HEAD.
+pub(super) fn is_head(method: &Method) -> bool {
+    *method == Method::HEAD
+}
+
+/// The length that the headers promise, if they do.
+pub(super) fn promised(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A response's body under way: keeps its connection busy and holds it to the promised length.
+pub(super) struct Outgoing {
+    body: Body,
+    length: Length,
+    _busy: Busy,
+}
+
+/// Compares what was promised with what comes.
+pub(super) struct Length {
+    promised: Option<u64>,
+    sent: u64,
+}
+
+impl Length {
+    pub(super) const fn new(promised: Option<u64>) -> Self {
+        Self { promised, sent: 0 }
+    }
+
+    /// Counts data about to be sent.
+    ///
+    /// # Errors
+    /// When it is more than was promised.
+    pub(super) fn add(&mut self, len: usize) -> Result<(), BodyError> {
+        self.sent += len as u64;
+        match self.promised {
+            Some(promised) if self.sent > promised => Err(BodyError::Source(
+                format!("more than the {promised} bytes that were promised").into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is still to come, where a length was promised.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.promised.map(|promised| promised.saturating_sub(self.sent))
+    }
+
+    /// Whether all that was promised has been sent.
+    pub(super) fn is_met(&self) -> bool {
+        self.promised.is_none_or(|promised| promised == self.sent)
+    }
+
+    /// At the body's end.
+    ///
+    /// # Errors
+    /// [`BodyError::Truncated`] when less came than was promised.
+    pub(super) fn end(&self) -> Result<(), BodyError> {
+        match self.promised {
+            Some(expected) if !self.is_met() => {
+                Err(BodyError::Truncated { expected, received: self.sent })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Outgoing {
+    /// `response` with its body watched; `settle` has been called on it. `to_head` frees it from its
+    /// `Content-Length`.
+    pub(super) fn wrap(response: Response<Body>, to_head: bool, busy: Busy) -> Response<Self> {
+        let free = to_head || response.status() == StatusCode::NOT_MODIFIED;
+        let promised = if free { None } else { promised(response.headers()) };
+        response.map(|body| Self { body, length: Length::new(promised), _busy: busy })
+    }
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        Poll::Ready(match std::task::ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                match frame.data_ref().map_or(Ok(()), |d| this.length.add(d.len())) {
+                    Ok(()) => Some(Ok(frame)),
+                    Err(error) => Some(Err(error)),
+                }
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None => this.length.end().err().map(Err),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.length.is_met()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+    use crate::server::control::Activity;
+    use std::sync::Arc;
+
+    #[test]
+    fn head_tells_the_length_and_sends_nothing() {
+        let mut response = Response::new(Body::from("12345"));
+        settle(&mut response, true);
+        assert_eq!(response.headers()["content-length"], "5");
+        assert!(matches!(response.body(), Body::Empty));
+    }
+
+    #[test]
+    fn no_content_has_no_length() {
+        let mut response = Response::builder()
+            .status(204)
+            .header("content-length", "5")
+            .body(Body::from("12345"))
+            .unwrap();
+        settle(&mut response, false);
+        assert!(!response.headers().contains_key("content-length"));
+        assert!(matches!(response.body(), Body::Empty));
+    }
+
+    #[tokio::test]
+    async fn a_body_short_of_its_length_ends_in_an_error() {
+        for (promised, fine) in [("4", false), ("5", true), ("6", false)] {
+            let response = Response::builder()
+                .header("content-length", promised)
+                .body(Body::from("12345"))
+                .unwrap();
+            let busy = Arc::<Activity>::default().begin();
+            let body = Outgoing::wrap(response, false, busy).into_body();
+            let all = Body::stream(body).collect(100).await;
+            assert_eq!(all.is_ok(), fine, "{promised}: {all:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Binding: the same port for TCP and UDP, on every address, once for each worker.
+//!
+//! The first socket of an address is bound without SO_REUSEPORT, so that a port that anyone else
+//! holds is an error rather than silently shared; only then the option lets the workers' other
+//! sockets in beside it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::ServerError;
+
+/// Connections that may wait to be accepted, for each listener.
+const BACKLOG: i32 = 4096;
+/// How often another port is tried when the one the system chose is taken elsewhere.
+const PORT_TRIES: usize = 16;
+
+/// One address, bound for all workers.
+pub(super) struct Bound {
+    pub(super) addr: SocketAddr,
+    /// One listener for each worker.
+    pub(super) tcp: Vec<TcpListener>,
+    /// One socket for each worker; empty without QUIC.
+    pub(super) udp: Vec<UdpSocket>,
+}
+
+/// Binds all `addrs` for `workers` workers. Addresses with port 0 get one common port.
+/// `udp_buffer`: the buffer size to ask for on UDP sockets; `None` for no UDP.
+pub(super) fn bind_all(
+    addrs: &[SocketAddr],
+    workers: usize,
+    udp_buffer: Option<usize>,
+) -> Result<Vec<Bound>, ServerError> {
+    let some_port_open = addrs.iter().any(|addr| addr.port() == 0);
+    let mut tries = if some_port_open { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        match try_bind_all(addrs, workers, udp_buffer) {
+            Err(ServerError::AddressInUse { addr, .. }) if tries > 0 && !addrs.contains(&addr) => {}
+            done => return done,
+        }
+    }
+}
+
+fn try_bind_all(
+    addrs: &[SocketAddr],
+    workers: usize,
+    udp_buffer: Option<usize>,
+) -> Result<Vec<Bound>, ServerError> {
+    let mixed = addrs.iter().any(SocketAddr::is_ipv4);
+    let mut common_port = 0;
+    let mut all = Vec::with_capacity(addrs.len());
+    for addr in addrs {
+        let mut addr = *addr;
+        if addr.port() == 0 {
+            addr.set_port(common_port);
+        }
+        let open = |kind, addr, first| {
+            bind_one(kind, addr, mixed, first)
+                .map_err(|error| ServerError::bind(transport(kind), addr, error))
+        };
+        let first = open(Type::STREAM, addr, true)?;
+        let bound = first.local_addr().ok().and_then(|addr| addr.as_socket());
+        let was_open = addr.port() == 0;
+        addr.set_port(bound.map_or(addr.port(), |bound| bound.port()));
+        if was_open {
+            common_port = addr.port();
+        }
+        let mut tcp = vec![first];
+        for _ in 1..workers {
+            tcp.push(open(Type::STREAM, addr, false)?);
+        }
+        let mut udp = Vec::new();
+        if let Some(buffer) = udp_buffer {
+            for worker in 0..workers {
+                let socket = open(Type::DGRAM, addr, worker == 0)?;
+                grow_buffers(&socket, buffer);
+                udp.push(socket.into());
+            }
+        }
+        for socket in &tcp {
+            socket
+                .listen(BACKLOG)
+                .map_err(|error| ServerError::bind(transport(Type::STREAM), addr, error))?;
+        }
+        let tcp = tcp.into_iter().map(TcpListener::from).collect();
+        all.push(Bound { addr, tcp, udp });
+    }
+    Ok(all)
+}
+
+fn transport(kind: Type) -> &'static str {
+    if kind == Type::STREAM { "TCP" } else { "UDP" }
+}
+
+fn bind_one(kind: Type, addr: SocketAddr, only_v6: bool, first: bool) -> io::Result<Socket> {
+    let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    if kind == Type::STREAM {
+        // Lets a restarted server bind while old connections are in TIME_WAIT; a listening socket
+        // still makes the bind fail.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+    }
+    if !first {
+        share_port(&socket)?;
+    }
+    socket.bind(&addr.into())?;
+    if first {
+        share_port(&socket)?;
+    }
+    Ok(socket)
+}
+
+#[cfg(target_os = "linux")]
+fn share_port(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as on Linux")]
+fn share_port(_: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Asks for larger buffers and takes what the system grants.
+fn grow_buffers(socket: &Socket, size: usize) {
+    let socket = SockRef::from(socket);
+    let _ = socket.set_recv_buffer_size(size);
+    let _ = socket.set_send_buffer_size(size);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn port_zero_is_one_port_on_both_families_and_both_transports() {
+        let addrs = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+        let bound = bind_all(&addrs, 3, Some(1 << 20)).unwrap();
+        let port = bound[0].addr.port();
+        assert_ne!(port, 0);
+        for bound in &bound {
+            assert_eq!(bound.addr.port(), port);
+            for tcp in &bound.tcp {
+                assert_eq!(tcp.local_addr().unwrap().port(), port);
+            }
+            for udp in &bound.udp {
+                assert_eq!(udp.local_addr().unwrap().port(), port);
+            }
+        }
+        assert_eq!((bound[1].tcp.len(), bound[1].udp.len()), (3, 3));
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_even_by_a_sharing_owner() {
+        let first = bind_all(&["127.0.0.1:0".parse().unwrap()], 2, Some(1 << 16)).unwrap();
+        let addr = first[0].addr;
+        for udp in [None, Some(1 << 16)] {
+            let Err(error) = bind_all(&[addr], 2, udp) else { panic!("bound twice") };
+            assert_eq!(
+                error.to_string(),
+                format!("TCP port {} of 127.0.0.1 is already in use", addr.port())
+            );
+        }
+    }
+
+    #[test]
+    fn a_udp_port_in_use_is_named() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let Err(error) = bind_all(&[addr], 1, Some(1 << 16)) else { panic!("bound twice") };
+        assert!(error.to_string().starts_with("UDP port"), "{error}");
+    }
+}

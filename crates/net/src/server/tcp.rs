@@ -1,0 +1,375 @@
+//! Connections over TCP: HTTP/1.1 and HTTP/2 by hyper, in the clear or over TLS.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::ALT_SVC;
+use http::{HeaderValue, Method, Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
+
+use super::control::{Activity, Busy, DrainSignal, IdleCheck, Phase};
+use super::metrics::{Counters, OpenConnection, Place};
+use super::oneshot::Oneshot;
+use super::respond::{Outgoing, is_head, settle};
+use super::worker::{Worker, finish};
+use crate::{Body, BodyError, ConnInfo, Protocol};
+
+/// Plaintext that rustls holds for a connection whose socket is full.
+const TLS_BUFFER: usize = 64 << 10;
+/// Request bytes accepted ahead of the service on one HTTP/2 stream, and on one connection.
+const H2_STREAM_WINDOW: u32 = 1 << 20;
+const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// What a listener adds to its connections.
+#[derive(Clone)]
+pub(super) struct Listener {
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) alt_svc: Option<HeaderValue>,
+}
+
+/// Accepts on one listener until the server drains, then sees its connections to their end.
+pub(super) async fn run<S>(socket: TcpListener, listener: Listener, worker: Arc<Worker>, service: S)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let mut phase = worker.phase.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => match Place::take(&worker.open, worker.limits.max_connections) {
+                    Some(place) => {
+                        let conn = connection(
+                            stream, peer, listener.clone(), Arc::clone(&worker), service.clone(), place,
+                        );
+                        connections.spawn(conn);
+                    }
+                    None => worker.counters.refused(),
+                },
+                Err(error) => {
+                    // Out of files or memory, or a client gone before it was accepted.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    if !is_clients_fault(&error) {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = super::control::left_running(&mut phase) => break,
+        }
+    }
+    drop(socket);
+    finish(&mut connections, &worker).await;
+}
+
+fn is_clients_fault(error: &io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn connection<S>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: Listener,
+    worker: Arc<Worker>,
+    service: S,
+    _place: Place,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let mut info = ConnInfo::new(canonical(peer), canonical(local), Protocol::H1);
+    let within = worker.limits.handshake_timeout;
+    let mut phase = worker.phase.clone();
+    match listener.tls {
+        None => {
+            let Some(Ok(http2)) = early(&mut phase, within, speaks_http2(&stream)).await else {
+                return;
+            };
+            if http2 {
+                info.protocol = Protocol::H2;
+            }
+            serve(stream, info, None, &worker, service).await;
+        }
+        Some(acceptor) => {
+            let handshake =
+                acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
+            match early(&mut phase, within, handshake).await {
+                Some(Ok(stream)) => {
+                    let session = stream.get_ref().1;
+                    info.tls = true;
+                    info.sni = session.server_name().map(Arc::from);
+                    if session.alpn_protocol() == Some(b"h2") {
+                        info.protocol = Protocol::H2;
+                    }
+                    serve(stream, info, listener.alt_svc, &worker, service).await;
+                }
+                Some(Err(())) => worker.counters.handshake_failed(Protocol::H1),
+                None => {}
+            }
+        }
+    }
+}
+
+/// What comes before the first request: `None` when a drain began meanwhile, for a client that has
+/// not even shaken hands has no request to lose.
+async fn early<T>(
+    phase: &mut watch::Receiver<Phase>,
+    within: Duration,
+    opening: impl Future<Output = io::Result<T>>,
+) -> Option<Result<T, ()>> {
+    tokio::select! {
+        done = tokio::time::timeout(within, opening) => Some(match done {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(_)) | Err(_) => Err(()),
+        }),
+        _ = super::control::left_running(phase) => None,
+    }
+}
+
+/// Whether the client opens with the preface of HTTP/2 (RFC 9113 §3.4), read without taking it.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI";
+    loop {
+        let mut start = [0; PREFACE.len()];
+        let len = stream.peek(&mut start).await?;
+        if len == 0 || start[..len] != PREFACE[..len] {
+            return Ok(false);
+        }
+        if len == PREFACE.len() {
+            return Ok(true);
+        }
+        // One or two bytes of it: the socket stays readable, so that only time can tell.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn serve<I, S>(
+    stream: I,
+    info: ConnInfo,
+    alt_svc: Option<HeaderValue>,
+    worker: &Worker,
+    service: S,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let limits = &worker.limits;
+    let activity = Arc::<Activity>::default();
+    let drain = DrainSignal::new(&worker.phase);
+    let idle = IdleCheck::new(Arc::clone(&activity), limits.idle_timeout);
+    let io = TokioIo::new(stream);
+    let protocol = info.protocol;
+    let open = worker.counters.open(protocol);
+    let conn =
+        Conn { info, alt_svc, activity, counters: Arc::clone(&worker.counters), _open: open };
+    let service = HyperService { service, conn: Arc::new(conn) };
+    if protocol == Protocol::H2 {
+        let conn = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.h2_max_streams)
+            .max_header_list_size(limits.max_header_bytes)
+            .max_send_buf_size(limits.h2_send_buffer)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .serve_connection(io, service);
+        drive(conn, drain, idle).await;
+    } else {
+        let conn = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_headers(limits.max_headers)
+            .max_header_size(limits.max_header_bytes as usize)
+            .serve_connection(io, service)
+            .with_upgrades();
+        drive(conn, drain, idle).await;
+    }
+}
+
+/// An IPv4 client of a socket that takes both families is an IPv4 client.
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// Runs one connection; on a drain and on idleness it is asked to end, and one more idle period
+/// later it is dropped.
+async fn drive<C, E>(conn: C, mut drain: DrainSignal, mut idle: IdleCheck)
+where
+    C: Future<Output = Result<(), E>> + Graceful,
+    E: std::fmt::Display,
+{
+    let mut conn = pin!(conn);
+    let mut ending = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = conn.as_mut().poll(cx) {
+            if let Err(error) = done {
+                tracing::debug!(%error, "connection ended");
+            }
+            return Poll::Ready(());
+        }
+        let mut ask = drain.poll(cx).is_ready();
+        if idle.poll(cx).is_ready() {
+            if ending {
+                return Poll::Ready(());
+            }
+            ask = true;
+        }
+        if ask && !ending {
+            ending = true;
+            conn.as_mut().graceful_shutdown();
+            return conn.as_mut().poll(cx).map(drop);
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A hyper connection that can be told to end after the requests it has.
+trait Graceful {
+    fn graceful_shutdown(self: Pin<&mut Self>);
+}
+
+macro_rules! graceful {
+    ($conn:ty where $($bounds:tt)*) => {
+        impl<I, S, $($bounds)*> Graceful for $conn
+        where
+            S: hyper::service::Service<Request<Incoming>, Response = Response<Outgoing>, Error = Infallible>,
+            S::Future: Send + 'static,
+            I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        {
+            fn graceful_shutdown(self: Pin<&mut Self>) {
+                Self::graceful_shutdown(self);
+            }
+        }
+    };
+}
+graceful!(http1::UpgradeableConnection<I, S> where);
+graceful!(http2::Connection<I, S, TokioExecutor> where);
+
+/// What the requests of one connection share.
+struct Conn {
+    info: ConnInfo,
+    alt_svc: Option<HeaderValue>,
+    activity: Arc<Activity>,
+    counters: Arc<Counters>,
+    _open: OpenConnection,
+}
+
+/// A tower service as hyper calls it.
+#[derive(Clone)]
+struct HyperService<S> {
+    service: S,
+    conn: Arc<Conn>,
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for HyperService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    type Response = Response<Outgoing>;
+    type Error = Infallible;
+    type Future = Answer<Oneshot<S, Request<Body>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Answer<Oneshot<S, Request<Body>>> {
+        let info = self.conn.info.clone();
+        self.conn.counters.request(info.protocol);
+        let method: &Method = request.method();
+        let to_head = is_head(method);
+        let mut request = request.map(|incoming| {
+            if incoming.is_end_stream() {
+                Body::Empty
+            } else {
+                Body::Stream(Box::pin(Received(incoming)))
+            }
+        });
+        request.extensions_mut().insert(info);
+        Answer {
+            future: Oneshot::new(self.service.clone(), request),
+            to_head,
+            busy: Some(self.conn.activity.begin()),
+            conn: Arc::clone(&self.conn),
+        }
+    }
+}
+
+pin_project! {
+    /// The service's future, whose answer is settled by the common rules.
+    struct Answer<F> {
+        #[pin]
+        future: F,
+        to_head: bool,
+        busy: Option<Busy>,
+        conn: Arc<Conn>,
+    }
+}
+
+impl<F> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = Result<Response<Outgoing>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.future.poll(cx));
+        settle(&mut response, *this.to_head);
+        if let Some(alt_svc) = &this.conn.alt_svc {
+            response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());
+        }
+        let busy = this.busy.take().unwrap_or_else(|| this.conn.activity.begin());
+        Poll::Ready(Ok(Outgoing::wrap(response, *this.to_head, busy)))
+    }
+}
+
+/// A request's body as it arrives.
+struct Received(Incoming);
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(BodyError::source)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

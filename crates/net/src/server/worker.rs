@@ -1,0 +1,209 @@
+//! Workers: one thread, one runtime, one service and its own sockets each.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
+
+use super::control::{Phase, stopped};
+use super::handle::DrainCount;
+use super::metrics::Counters;
+use super::socket::{Bound, bind_all};
+use super::{
+    ConnLimits, QuicConfig, ServerBuilder, ServerError, ServerHandle, WorkerId, alt_svc, http3,
+    quic, tcp,
+};
+use crate::{Body, Clock};
+
+/// How long a worker's blocking tasks may hold up its end.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// What the connections of one worker share.
+pub(super) struct Worker {
+    pub(super) limits: ConnLimits,
+    pub(super) quic: QuicConfig,
+    pub(super) clock: Clock,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) open: Arc<AtomicUsize>,
+    pub(super) drained: Arc<DrainCount>,
+}
+
+/// One worker's sockets.
+#[derive(Default)]
+struct Sockets {
+    tcp: Vec<(TcpListener, tcp::Listener)>,
+    udp: Vec<(UdpSocket, SocketAddr)>,
+}
+
+/// Binds everything, then starts the threads.
+pub(super) fn start<F, S>(builder: ServerBuilder, make: F) -> Result<ServerHandle, ServerError>
+where
+    F: Fn(WorkerId) -> S + Send + Sync + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    if let Some(error) = builder.bad_address {
+        return Err(ServerError::Address(error));
+    }
+    if builder.https.is_empty() && builder.http.is_empty() {
+        return Err(ServerError::NoAddress);
+    }
+    let quic = builder.quic.unwrap_or_default();
+    let with_quic = !builder.no_quic && !builder.https.is_empty();
+    let (mut acceptor, mut quic_server) = (None, None);
+    if !builder.https.is_empty() {
+        let tls = builder.tls.as_ref().ok_or(ServerError::NoCertificate)?;
+        acceptor = Some(TlsAcceptor::from(tls.tcp_config()?));
+        if with_quic {
+            quic_server = Some(quic::server_config(tls, &quic)?);
+        }
+    }
+    let count = if cfg!(target_os = "linux") {
+        builder.workers.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        })
+    } else {
+        1
+    };
+    let https = bind_all(&builder.https, count, with_quic.then_some(quic.socket_buffer))?;
+    let http = bind_all(&builder.http, count, None)?;
+    let addrs = |bound: &[Bound]| bound.iter().map(|bound| bound.addr).collect::<Vec<_>>();
+    let (https_addrs, http_addrs) = (addrs(&https), addrs(&http));
+
+    let mut sockets: Vec<Sockets> = (0..count).map(|_| Sockets::default()).collect();
+    for bound in https {
+        let alt_svc = with_quic.then(|| alt_svc(bound.addr.port()));
+        let listener = tcp::Listener { tls: acceptor.clone(), alt_svc };
+        for (of_worker, socket) in sockets.iter_mut().zip(bound.tcp) {
+            of_worker.tcp.push((socket, listener.clone()));
+        }
+        for (of_worker, socket) in sockets.iter_mut().zip(bound.udp) {
+            of_worker.udp.push((socket, bound.addr));
+        }
+    }
+    for bound in http {
+        let listener = tcp::Listener { tls: None, alt_svc: None };
+        for (of_worker, socket) in sockets.iter_mut().zip(bound.tcp) {
+            of_worker.tcp.push((socket, listener.clone()));
+        }
+    }
+
+    let (phase, phase_rx) = watch::channel(Phase::Running);
+    let (running, running_rx) = watch::channel(count);
+    let running = Arc::new(running);
+    let drained = Arc::<DrainCount>::default();
+    let make = Arc::new(make);
+    let handle = ServerHandle {
+        https: https_addrs,
+        http: http_addrs,
+        metrics: builder.metrics.clone(),
+        phase,
+        running: running_rx,
+        drained: Arc::clone(&drained),
+    };
+    for (id, sockets) in sockets.into_iter().enumerate() {
+        let worker = Arc::new(Worker {
+            limits: builder.limits.clone(),
+            quic: quic.clone(),
+            clock: builder.clock.clone(),
+            phase: phase_rx.clone(),
+            counters: builder.metrics.worker(),
+            open: builder.metrics.open_sockets(),
+            drained: Arc::clone(&drained),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ServerError::Worker)?;
+        let (make, quic_server) = (Arc::clone(&make), quic_server.clone());
+        let ended = Ended(Arc::clone(&running));
+        std::thread::Builder::new()
+            .name(format!("headwater-{id}"))
+            .spawn(move || {
+                // Dropped last: by then the sockets are closed.
+                let _ended = ended;
+                let make = || make(WorkerId(id));
+                runtime.block_on(run(sockets, quic_server, worker, make));
+                runtime.shutdown_timeout(LAST_WAIT);
+            })
+            .map_err(ServerError::Worker)?;
+    }
+    Ok(handle)
+}
+
+/// Tells the handle that a worker has ended, however it ended.
+struct Ended(Arc<watch::Sender<usize>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running = running.saturating_sub(1));
+    }
+}
+
+async fn run<S>(
+    sockets: Sockets,
+    quic_server: Option<quinn::ServerConfig>,
+    worker: Arc<Worker>,
+    make: impl FnOnce() -> S,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let service = make();
+    let mut listeners = JoinSet::new();
+    for (socket, listener) in sockets.tcp {
+        match tokio::net::TcpListener::from_std(socket) {
+            Ok(socket) => {
+                let (worker, service) = (Arc::clone(&worker), service.clone());
+                listeners.spawn(tcp::run(socket, listener, worker, service));
+            }
+            Err(error) => tracing::error!(%error, "a listener cannot be served"),
+        }
+    }
+    for (socket, addr) in sockets.udp {
+        let Some(config) = quic_server.clone() else { continue };
+        match quic::endpoint(socket, config) {
+            Ok(endpoint) => {
+                let (worker, service) = (Arc::clone(&worker), service.clone());
+                listeners.spawn(http3::run(endpoint, addr, worker, service));
+            }
+            Err(error) => tracing::error!(%error, "a QUIC socket cannot be served"),
+        }
+    }
+    while listeners.join_next().await.is_some() {}
+}
+
+/// After the drain began: waits for a listener's connections to end within the deadline, and cuts
+/// those that do not.
+pub(super) async fn finish(connections: &mut JoinSet<()>, worker: &Worker) {
+    let mut phase = worker.phase.clone();
+    let within = match *phase.borrow_and_update() {
+        Phase::Draining(within) => within,
+        Phase::Running | Phase::Stopped => Duration::ZERO,
+    };
+    while connections.try_join_next().is_some() {}
+    let before = connections.len();
+    tokio::select! {
+        () = async { while connections.join_next().await.is_some() {} } => {}
+        () = tokio::time::sleep(within) => {}
+        () = stopped(&mut phase) => {}
+    }
+    let cut = connections.len();
+    worker.drained.finished.fetch_add(before - cut, Ordering::AcqRel);
+    worker.drained.cut.fetch_add(cut, Ordering::AcqRel);
+    connections.shutdown().await;
+}
