@@ -1,0 +1,202 @@
+//! Plays about segment sense: what the shield learns, fetches ahead, and leaves alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_net::{Clock, Timestamp};
+use headwater_origin::{PrefetchConfig, Shield};
+use support::{Origin, eventually, get, get_with, playlist, reply, segment, settle};
+use tokio::sync::Notify;
+
+const NAMES: [&str; 5] = ["kq.mp4", "../zz/a.mp4", "7f-3.mp4", "b.mp4?x=1", "/deep/c.mp4"];
+const PATHS: [&str; 5] =
+    ["/t/v1/kq.mp4", "/t/zz/a.mp4", "/t/v1/7f-3.mp4", "/t/v1/b.mp4?x=1", "/deep/c.mp4"];
+
+fn title() -> Origin {
+    let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv1/list.m3u8\n";
+    let main = reply(200).header("content-type", "application/vnd.apple.mpegurl").body(main);
+    let origin = Origin::new().on("/t/main.m3u8", main).on("/t/v1/list.m3u8", playlist(&NAMES));
+    PATHS.iter().fold(origin, |origin, path| origin.on(path, segment(format!("body of {path}"))))
+}
+
+fn shield(origin: &Origin) -> Shield {
+    Shield::builder().origin(origin.clone()).build()
+}
+
+#[tokio::test]
+async fn the_next_segments_are_there_before_they_are_asked_for() {
+    let origin = title();
+    let shield = shield(&origin);
+    get(&shield, "/t/main.m3u8").await;
+    get(&shield, "/t/v1/list.m3u8").await;
+    settle().await;
+    assert_eq!(origin.seen().len(), 2, "a manifest alone fetches nothing ahead");
+
+    assert!(!get(&shield, PATHS[0]).await.is_hit());
+    eventually("two segments ahead", || origin.times(PATHS[1]) + origin.times(PATHS[2]) == 2).await;
+    settle().await;
+    assert_eq!(origin.times(PATHS[3]), 0, "a prefetch does not cause another");
+
+    let second = get(&shield, PATHS[1]).await;
+    assert!(second.is_hit(), "{:?}", second.headers);
+    assert_eq!(second.text(), format!("body of {}", PATHS[1]));
+    eventually("the window moves on", || origin.times(PATHS[3]) == 1).await;
+    for path in &PATHS[2..] {
+        get(&shield, path).await;
+        settle().await;
+    }
+    for path in PATHS {
+        assert_eq!(origin.times(path), 1, "{path}");
+    }
+    let metrics = shield.metrics();
+    assert_eq!((metrics.prefetch_issued.get(), metrics.prefetch_used.get()), (4, 4));
+    assert_eq!((metrics.prefetch_failed.get(), metrics.segment_requests.get()), (0, 5));
+    assert!(metrics.prefetch_bytes.get() > 0);
+}
+
+#[tokio::test]
+async fn a_real_request_joins_the_prefetch_in_flight() {
+    let gate = Arc::new(Notify::new());
+    let origin = title().on(PATHS[1], segment("slow segment").body_after(&gate));
+    let shield = shield(&origin);
+    get(&shield, "/t/v1/list.m3u8").await;
+    get(&shield, PATHS[0]).await;
+    eventually("the prefetch is under way", || origin.times(PATHS[1]) == 1).await;
+    let client = tokio::spawn({
+        let shield = shield.clone();
+        async move { get(&shield, PATHS[1]).await }
+    });
+    settle().await;
+    gate.notify_one();
+    assert_eq!(client.await.unwrap().text(), "slow segment");
+    assert_eq!(origin.times(PATHS[1]), 1);
+}
+
+#[tokio::test]
+async fn dash_is_learnt_too_and_packed_manifests_are_unpacked() {
+    let mpd = r#"<?xml version="1.0"?><MPD mediaPresentationDuration="PT16S"><Period>
+        <AdaptationSet><SegmentTemplate duration="4" media="$RepresentationID$/$Number$.m4s"
+        initialization="$RepresentationID$/init.mp4"/><Representation id="v7"/></AdaptationSet>
+        </Period></MPD>"#;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(mpd.as_bytes()).unwrap();
+    let packed = gzip.finish().unwrap();
+    let manifest = reply(200)
+        .header("content-type", "application/dash+xml")
+        .header("content-encoding", "gzip")
+        .header("vary", "accept-encoding")
+        .body(packed.clone());
+    let origin = Origin::new().on("/d/manifest.mpd", manifest).otherwise(segment("s"));
+    let shield = shield(&origin);
+    let answer = get_with(&shield, "/d/manifest.mpd", &[("accept-encoding", "br, gzip")]).await;
+    assert_eq!(answer.body.unwrap(), packed);
+    assert_eq!(origin.headers_of("/d/manifest.mpd")["accept-encoding"], "gzip");
+    get(&shield, "/d/v7/2.m4s").await;
+    eventually("3 and 4", || origin.times("/d/v7/3.m4s") + origin.times("/d/v7/4.m4s") == 2).await;
+    settle().await;
+    assert_eq!(origin.times("/d/v7/5.m4s"), 0, "the presentation ends at four");
+    assert_eq!(origin.headers_of("/d/v7/3.m4s")["host"], "video.example");
+}
+
+#[tokio::test]
+async fn a_malformed_manifest_is_passed_on_as_it_is() {
+    let broken = b"<MPD><Period><S t='x'</MPD>\xff\x00".to_vec();
+    let manifest = reply(200).header("content-type", "application/dash+xml").body(broken.clone());
+    let origin = Origin::new().on("/d/manifest.mpd", manifest);
+    let shield = shield(&origin);
+    let answer = get(&shield, "/d/manifest.mpd").await;
+    assert_eq!((answer.status.as_u16(), answer.body.unwrap().to_vec()), (200, broken));
+    eventually("it is counted", || shield.metrics().manifests_malformed.get() == 1).await;
+    assert!(shield.map().lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_manifest_that_breaks_off_teaches_nothing() {
+    let origin = Origin::new().on("/t/v1/list.m3u8", playlist(&NAMES).cut_at(60));
+    let shield = shield(&origin);
+    assert!(get(&shield, "/t/v1/list.m3u8").await.body.is_err());
+    assert!(shield.map().lock().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_fetched_for_nobody_is_counted_as_wasted() {
+    let origin = title();
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let shield = Shield::builder().origin(origin.clone()).clock(clock.clone()).build();
+    get(&shield, "/t/v1/list.m3u8").await;
+    get(&shield, PATHS[0]).await;
+    eventually("two ahead", || shield.metrics().prefetch_issued.get() == 2).await;
+    settle().await;
+    clock.advance(Duration::from_secs(61));
+    get(&shield, PATHS[4]).await;
+    assert_eq!(shield.metrics().prefetch_wasted.get(), 2);
+    assert_eq!(shield.metrics().prefetch_used.get(), 0);
+}
+
+#[tokio::test]
+async fn a_failed_prefetch_harms_nobody() {
+    let origin = title().on(PATHS[1], reply(500)).on(PATHS[2], segment("0123456789").cut_at(4));
+    let shield = shield(&origin);
+    get(&shield, "/t/v1/list.m3u8").await;
+    assert_eq!(get(&shield, PATHS[0]).await.status, 200);
+    eventually("both failed", || shield.metrics().prefetch_failed.get() == 2).await;
+    let cut = get(&shield, PATHS[2]).await;
+    assert!(cut.body.is_err(), "what was cut is never stored as whole: {cut:?}");
+}
+
+#[tokio::test]
+async fn queue_budget_and_switch_hold() {
+    let origin = title();
+    let off = Shield::builder().origin(origin.clone()).prefetch(PrefetchConfig::off()).build();
+    get(&off, "/t/v1/list.m3u8").await;
+    get(&off, PATHS[0]).await;
+    settle().await;
+    assert_eq!(origin.seen().len(), 2);
+
+    let narrow = PrefetchConfig::default().ahead(4).queue(1).concurrency(1);
+    let narrow = Shield::builder().origin(title()).prefetch(narrow).build();
+    get(&narrow, "/t/v1/list.m3u8").await;
+    get(&narrow, PATHS[0]).await;
+    settle().await;
+    assert_eq!(narrow.metrics().prefetch_dropped.get(), 3);
+    assert_eq!(narrow.metrics().prefetch_issued.get(), 1);
+
+    let poor = PrefetchConfig::default().concurrency(1).bytes_per_second(1);
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let poor = Shield::builder().origin(title()).prefetch(poor).clock(clock).build();
+    get(&poor, "/t/v1/list.m3u8").await;
+    get(&poor, PATHS[0]).await;
+    settle().await;
+    assert_eq!(
+        (poor.metrics().prefetch_issued.get(), poor.metrics().prefetch_dropped.get()),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn prefetch_ends_with_the_shield() {
+    let origin = title().on(PATHS[1], support::Reply::silence());
+    let shield = shield(&origin);
+    let metrics = shield.metrics().clone();
+    get(&shield, "/t/v1/list.m3u8").await;
+    get(&shield, PATHS[0]).await;
+    eventually("one hangs", || metrics.prefetch_issued.get() == 2).await;
+    let alive = tokio::runtime::Handle::current().metrics();
+    let before = alive.num_alive_tasks();
+    drop(shield);
+    eventually("its tasks are gone", || alive.num_alive_tasks() < before).await;
+}
+
+#[tokio::test]
+async fn requests_with_credentials_fetch_nothing_ahead() {
+    let origin = title();
+    let shield = shield(&origin);
+    get(&shield, "/t/v1/list.m3u8").await;
+    get_with(&shield, PATHS[0], &[("authorization", "Bearer x")]).await;
+    settle().await;
+    assert_eq!(origin.times(PATHS[1]), 0);
+}
