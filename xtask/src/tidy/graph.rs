@@ -25,6 +25,10 @@ const STACKS: [(&str, &str, &[&str]); 4] = [
     ("HTTP/3 over quinn", "our own transport", &["h3-quinn", "h3-msquic-async"]),
 ];
 
+/// What the core of the packager does without.
+const SHELL: [&str; 8] =
+    ["aws-lc-rs", "h3", "headwater-net", "hyper", "moka", "quinn", "rustls", "tokio"];
+
 /// What costs most to compile and to carry, and what types cross crates in.
 const HEAVY: [&str; 27] = [
     "aws-lc-rs",
@@ -103,6 +107,17 @@ pub(super) fn stacks(packages: &[Package]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The packager's core builds without a runtime, a socket or a crypto stack.
+pub(super) fn packager_core(packages: &[Package]) -> Vec<Finding> {
+    let shell = packages.iter().filter(|package| SHELL.contains(&package.name.as_str()));
+    shell
+        .map(|Package { name, .. }| {
+            let what = format!("{name} is built into the packager without its default features");
+            Finding::new("crates/packager/Cargo.toml", 0, what)
+        })
+        .collect()
 }
 
 /// One version of each heavy crate.
@@ -187,6 +202,15 @@ mod tests {
         let packages = parse(TREE).unwrap();
         assert_eq!(said(&stacks(&packages)), ["ring 0.17.14 is built: cryptography is aws-lc-rs"]);
         assert_eq!(said(&duplicates(&packages)), ["http is built 2 times: 0.2.12, 1.3.1"]);
+    }
+
+    #[test]
+    fn a_runtime_in_the_packagers_core_is_found() {
+        let packages = parse("bytes v1.0.0\tMIT\ntokio v1.54.1\tMIT").unwrap();
+        assert_eq!(
+            said(&packager_core(&packages)),
+            ["tokio is built into the packager without its default features"]
+        );
     }
 
     #[test]

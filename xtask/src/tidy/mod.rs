@@ -123,11 +123,15 @@ fn dependencies(places: &Places, files: &[File]) -> Outcome<Vec<Finding>> {
     for file in files.iter().filter(|file| file.path.ends_with("/Cargo.toml")) {
         findings.extend(manifests::member(&file.path, &file.text));
     }
-    findings.extend(graph::licences(&tree(places, "normal,build,dev")?));
-    findings.extend(graph::rust_version(&tree(places, "normal,build,dev")?, &metadata));
-    let shipped = tree(places, "normal,build")?;
+    let all = ["--workspace", "--all-features"];
+    let tested = tree(places, &all, "normal,build,dev")?;
+    findings.extend(graph::licences(&tested));
+    findings.extend(graph::rust_version(&tested, &metadata));
+    let shipped = tree(places, &all, "normal,build")?;
     findings.extend(graph::stacks(&shipped));
     findings.extend(graph::duplicates(&shipped));
+    let core = ["-p", "headwater-packager", "--no-default-features"];
+    findings.extend(graph::packager_core(&tree(places, &core, "normal,build")?));
     Ok(findings)
 }
 
@@ -145,9 +149,9 @@ fn metadata(places: &Places) -> Outcome<Value> {
 
 /// The packages that are really built, with the features that are really on, which `cargo
 /// metadata` does not know.
-fn tree(places: &Places, edges: &str) -> Outcome<Vec<graph::Package>> {
+fn tree(places: &Places, of: &[&str], edges: &str) -> Outcome<Vec<graph::Package>> {
     let mut cargo = process::cargo(places);
-    cargo.args(["tree", "--locked", "--quiet", "--workspace", "--all-features"]);
+    cargo.args(["tree", "--locked", "--quiet"]).args(of);
     cargo.args(["--prefix", "none", "--edges", edges, "--format", graph::FORMAT]);
     for platform in PLATFORMS {
         cargo.args(["--target", platform]);
