@@ -6,9 +6,10 @@
 //! The output's times are presentation times plus a whole number of seconds, the same for every
 //! track: exact in every timescale, and large enough that none is negative.
 //!
-//! The output's decode times of a track run ahead by its first composition offset, so that decode
-//! and presentation begin at the same time; the offsets in `trun` (version 1, signed) make up for
-//! it. A source with composition offsets and no edit list starts that much late, and stays so.
+//! A source with negative composition offsets decodes that much earlier in the output, so that no
+//! output offset is negative: FFmpeg delays all of a fragmented track by its most negative one
+//! (`dts_shift` in its mov.c), against the standard, and sound would be early in everything built
+//! on it. A source with composition offsets and no edit list starts that much late, and stays so.
 
 use crate::error::{Error, Result};
 use crate::index::{Edit, TrackIndex};
@@ -20,7 +21,8 @@ use crate::units::{MediaTime, Timescale};
 pub(crate) struct Placement {
     /// Presentation time minus composition time, in ticks of the track.
     pub(crate) shift: i64,
-    /// Output decode time minus source decode time, before shift and start offset.
+    /// Output decode time minus source decode time, before shift and start offset: the most
+    /// negative composition offset, or 0.
     pub(crate) lead: i32,
     /// The earliest presentation time.
     pub(crate) start: i64,
@@ -43,24 +45,24 @@ impl Placement {
     /// Looks at every sample of the track once.
     pub(crate) fn new(track: &TrackIndex, movie: Timescale) -> Result<Self> {
         let samples = track.samples();
-        let lead = samples.iter().next().map_or(0, |s| s.composition_offset);
         let mut survey = Survey::default();
         let mut sync = Vec::new();
         for (number, sample) in (0_u32..).zip(samples) {
-            if sample.composition_offset.checked_sub(lead).is_none() {
-                return Err(Error::BadBox {
-                    kind: FourCc(*b"ctts"),
-                    track: Some(track.number()),
-                    why: "its offsets spread over more than 31 bits",
-                });
-            }
+            survey.offsets(sample.composition_offset);
             let time = sample.cts();
             survey.add(time, i64::from(sample.duration));
             if sample.sync && track.is_video() {
                 sync.push(SyncPoint { number, time });
             }
         }
-        let Survey { start, end } = survey;
+        let Survey { start, end, least, most } = survey;
+        if most.checked_sub(least).is_none() {
+            return Err(Error::BadBox {
+                kind: FourCc(*b"ctts"),
+                track: Some(track.number()),
+                why: "its offsets spread over more than 31 bits",
+            });
+        }
         let mut edits = Edits::read(track.edits(), track.timescale(), movie, end);
         if track.is_video() && start < edits.media_start {
             edits
@@ -73,7 +75,7 @@ impl Placement {
         }
         Ok(Self {
             shift,
-            lead,
+            lead: least,
             start: start + shift,
             end: end + shift,
             sync,
@@ -109,15 +111,23 @@ pub(crate) fn start_offset<'a>(
 struct Survey {
     start: i64,
     end: i64,
+    /// Of the composition offsets, with 0.
+    least: i32,
+    most: i32,
 }
 
 impl Default for Survey {
     fn default() -> Self {
-        Self { start: i64::MAX, end: i64::MIN }
+        Self { start: i64::MAX, end: i64::MIN, least: 0, most: 0 }
     }
 }
 
 impl Survey {
+    fn offsets(&mut self, offset: i32) {
+        self.least = self.least.min(offset);
+        self.most = self.most.max(offset);
+    }
+
     fn add(&mut self, time: i64, duration: i64) {
         self.start = self.start.min(time);
         self.end = self.end.max(time + duration);

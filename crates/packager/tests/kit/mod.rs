@@ -1,0 +1,146 @@
+//! What the tests of the core share: reading sources, sending plans, FFmpeg as a second opinion,
+//! and a small writer of boxes.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests may fail loudly, and not every test uses everything"
+)]
+
+pub mod boxes;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_packager::{
+    Error, IndexBuilder, Limits, Media, MediaIndex, Options, Part, Plan, SourceId, Step,
+};
+
+/// Indexes a file that is in memory, and tells how many reads it took.
+pub fn index_counted(name: &str, file: &[u8]) -> Result<(MediaIndex, usize), Error> {
+    let id = SourceId::new(name, file.len() as u64, "test");
+    let mut builder = IndexBuilder::new(id, Limits::default());
+    let mut reads = 0;
+    loop {
+        match builder.step()? {
+            Step::Done(index) => return Ok((index, reads)),
+            Step::Need(ranges) => {
+                for range in ranges {
+                    reads += 1;
+                    assert!(reads <= 100, "the index never ends");
+                    let bytes = &file[range.start as usize..range.end() as usize];
+                    builder.feed(range, Bytes::copy_from_slice(bytes))?;
+                }
+            }
+        }
+    }
+}
+
+/// Indexes a file that is in memory.
+pub fn index(name: &str, file: &[u8]) -> Result<MediaIndex, Error> {
+    index_counted(name, file).map(|(index, _)| index)
+}
+
+/// One asset of the given files.
+pub fn media(files: &[Vec<u8>], options: &Options) -> Media {
+    let indexes = files
+        .iter()
+        .enumerate()
+        .map(|(number, file)| Arc::new(index(&format!("{number}.mp4"), file).unwrap()))
+        .collect();
+    Media::new(indexes, options).unwrap()
+}
+
+/// The bytes of a plan.
+pub fn send(plan: &Plan, files: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for part in &plan.parts {
+        match part {
+            Part::Bytes(bytes) => out.extend_from_slice(bytes),
+            Part::Copy(copy) => {
+                let range = copy.range.start as usize..copy.range.end() as usize;
+                out.extend_from_slice(&files[copy.source][range]);
+            }
+            other => panic!("an unknown part: {other:?}"),
+        }
+    }
+    assert_eq!(out.len() as u64, plan.len, "a plan's length is that of its parts");
+    out
+}
+
+/// The folder of test media, or a word that it is not set.
+pub fn media_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("HEADWATER_MEDIA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: HEADWATER_MEDIA is unset");
+    }
+    folder
+}
+
+/// Runs FFmpeg; `false` and a word where it is not installed.
+pub fn ffmpeg(arguments: &[&str]) -> bool {
+    let run = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y", "-threads", "1"])
+        .args(arguments)
+        .output();
+    match run {
+        Ok(done) => {
+            let words = String::from_utf8_lossy(&done.stderr);
+            assert!(done.status.success(), "ffmpeg {arguments:?}: {words}");
+            true
+        }
+        Err(_) => {
+            eprintln!("skipped: ffmpeg is not installed");
+            false
+        }
+    }
+}
+
+/// One packet as ffprobe sees it; times in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    pub pts: i64,
+    pub dts: i64,
+    pub duration: i64,
+    pub size: u64,
+    pub key: bool,
+}
+
+/// The packets of one stream (`v:0`, `a:1`), or `None` where ffprobe is not installed.
+pub fn packets(file: &Path, stream: &str, more: &[&str]) -> Option<Vec<Packet>> {
+    let run = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", stream])
+        .args(["-show_packets", "-show_streams", "-of", "json"])
+        .args(more)
+        .arg(file)
+        .output();
+    let Ok(done) = run else {
+        eprintln!("skipped: ffprobe is not installed");
+        return None;
+    };
+    let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let base = json["streams"][0]["time_base"].as_str().expect("a time base");
+    let (units, hertz) = base.split_once('/').unwrap();
+    let (units, hertz): (i128, i128) = (units.parse().unwrap(), hertz.parse().unwrap());
+    let nanos = |value: &serde_json::Value| {
+        let ticks = value.as_i64().unwrap_or(i64::MIN / 4_000_000_000);
+        i64::try_from(i128::from(ticks) * units * 1_000_000_000 / hertz).unwrap()
+    };
+    let list = json["packets"].as_array().expect("packets");
+    Some(
+        list.iter()
+            .map(|packet| Packet {
+                pts: nanos(&packet["pts"]),
+                dts: nanos(&packet["dts"]),
+                duration: nanos(&packet["duration"]),
+                size: packet["size"].as_str().unwrap().parse().unwrap(),
+                key: packet["flags"].as_str().unwrap().starts_with('K'),
+            })
+            .collect(),
+    )
+}
