@@ -7,9 +7,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::cli::{Flag, Given, Outcome, Spec};
+use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
@@ -62,7 +63,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
         .filter(|name| given.names.is_empty() || given.names.contains(name))
         .filter(|name| !(fast && SLOW.contains(name)))
         .collect();
-    if env::var_os("HEADWATER_MEDIA").is_none() {
+    if media()?.is_none() {
         ui::line("HEADWATER_MEDIA is unset: tests of real media are skipped");
     }
     let started = Instant::now();
@@ -119,10 +120,27 @@ fn clippy(places: &Places, fast: bool) -> Outcome {
     Ok(())
 }
 
+/// The folder of real media. Each crate's tests run in the crate's own folder, so it is made
+/// absolute.
+fn media() -> Outcome<Option<PathBuf>> {
+    let Some(set) = env::var_os("HEADWATER_MEDIA").filter(|set| !set.is_empty()) else {
+        return Ok(None);
+    };
+    let path = PathBuf::from(set);
+    match path.canonicalize() {
+        Ok(path) if path.is_dir() => Ok(Some(path)),
+        Ok(_) => Err(Failure::new(format!("HEADWATER_MEDIA is no folder: {}", path.display()))),
+        Err(error) => Err(Failure::file("read HEADWATER_MEDIA", &path, &error)),
+    }
+}
+
 fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
     let mut cargo = process::cargo(places);
     cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     cargo.env("HEADWATER_PYTHON", python::interpreter(places));
+    if let Some(media) = media()? {
+        cargo.env("HEADWATER_MEDIA", media);
+    }
     process::follow(&mut cargo, |line| {
         ui::line(line);
         tally.add(line);
