@@ -1,1 +1,32 @@
-//! The reference stack.
+//! The reference stack: every role of Headwater in one binary, composed as a user would.
+//!
+//! ```text
+//! Server ─▶ Router ─┬─▶ Edge (cache) ─▶ Shield (cache) ─▶ Packager ─▶ files
+//!                   └─▶ Pages
+//! ```
+//!
+//! `--role all` puts them together with no socket between them; `--role edge`, `shield` and
+//! `packager` are the same parts as three processes over HTTP. This library holds the parts, so
+//! that tests can look at them; `src/main.rs` is the command.
+
+pub mod args;
+pub mod banner;
+pub mod demo_video;
+pub mod error;
+pub mod inputs;
+pub mod operator;
+pub mod pages;
+pub mod ready;
+pub mod roles;
+pub mod router;
+pub mod run;
+
+pub use args::{Args, Role};
+pub use error::Error;
+
+/// Tells the person at the terminal something; standard error, so that standard output stays free
+/// for the access log.
+#[expect(clippy::print_stderr, reason = "the one place that speaks to the terminal")]
+pub fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,2 +1,20 @@
-//! The reference stack.
-fn main() {}
+//! The command `reference-stack`; see `--help`, or the library beside this file.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use headwater_reference_stack::{Args, Error, run, say};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run::run(&args) {
+        Ok(()) | Err(Error::Stopped) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The command line of the reference stack.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// The whole of Headwater on one machine: packager, shield and edge, with pages to watch by.
+///
+/// Without --input it makes a one-minute demo video first, and keeps it in the state folder.
+#[derive(Parser, Debug, Clone)]
+#[command(name = "reference-stack", version, max_term_width = 100)]
+pub struct Args {
+    /// A video file, or a folder of them; give it several times for several. Each file is one
+    /// asset named after the file; in a folder, each file is one asset and each sub-folder one
+    /// asset whose files are its renditions
+    #[arg(long, value_name = "PATH")]
+    pub input: Vec<PathBuf>,
+
+    /// The port, for HTTPS over TCP (HTTP/1.1, HTTP/2) and over UDP (HTTP/3). Plain HTTP listens on
+    /// the next one, metrics and health on the one after. 0 picks free ones
+    #[arg(long, value_name = "N", default_value_t = 8443)]
+    pub port: u16,
+
+    /// An address to listen on; several may be given [default: 127.0.0.1 and ::1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Vec<IpAddr>,
+
+    /// Where the demo video and the development certificate are kept
+    /// [default: headwater under $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Write a JSON file here when the stack answers: pid, base, metrics, spki_sha256, assets
+    #[arg(long, value_name = "FILE")]
+    pub ready: Option<PathBuf>,
+
+    /// The folder of built pages
+    #[arg(long, value_name = "DIR", default_value = "web/dist")]
+    pub web: PathBuf,
+
+    /// The certificate chain and key to serve with, in PEM; without them a self-signed development
+    /// certificate is made and kept in the state folder
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+
+    /// The private key of --cert
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+
+    /// Which part to run; the parts of one process call each other without sockets
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    pub role: Role,
+
+    /// Where an edge finds its shield, or a shield its origins: the base URL of another
+    /// reference-stack's plain HTTP port. Several for a shield are tried in turn
+    #[arg(long, value_name = "URL")]
+    pub upstream: Vec<http::Uri>,
+
+    /// RAM for the edge's cache, in MiB; the shield's gets the same
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub cache_mib: u64,
+
+    /// Worker threads, each with its own listeners [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub workers: Option<u16>,
+
+    /// Seconds that running requests get to finish after SIGINT or SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub drain: u64,
+
+    /// Where access log lines go, as JSON: a file, or `-` for standard output [default: nowhere]
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
+}
+
+/// What one process of the stack is.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Edge, shield and packager together.
+    All,
+    /// The edge: cache and pages in front of a shield.
+    Edge,
+    /// The shield: cache in front of one or more origins.
+    Shield,
+    /// The packager: an origin that reads the inputs.
+    Packager,
+}
+
+impl Role {
+    /// Whether this process reads videos.
+    pub const fn packages(self) -> bool {
+        matches!(self, Self::All | Self::Packager)
+    }
+
+    /// Whether this process asks another one over HTTP.
+    pub const fn has_upstream(self) -> bool {
+        matches!(self, Self::Edge | Self::Shield)
+    }
+}

@@ -1,0 +1,260 @@
+//! From the command line to a stack that answers, and from a signal to its end.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use headwater_net::Clock;
+use headwater_net::server::{Server, ServerHandle, Tls};
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tower::service_fn;
+
+use crate::operator::Operator;
+use crate::pages::Pages;
+use crate::ready::{Ready, ReadyAsset};
+use crate::{Args, Error, Role, banner, inputs, roles};
+
+/// Runs the stack until SIGINT or SIGTERM, and drains it.
+///
+/// # Errors
+/// Whatever keeps the stack from starting; [`Error::Stopped`] when a signal came first.
+pub fn run(args: &Args) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Threads)?;
+    runtime.block_on(start(args))
+}
+
+async fn start(args: &Args) -> Result<(), Error> {
+    let stop = Stop::on_signals()?;
+    check_upstreams(args)?;
+    let ports = Ports::of(args)?;
+    let addresses = Addresses::of(args, &ports)?;
+    let state = state_folder(args)?;
+    let tls = match (&args.cert, &args.key) {
+        (Some(certificate), Some(key)) => Tls::from_pem_files(certificate, key)?,
+        _ => Tls::self_signed(
+            ["localhost", "127.0.0.1", "::1"],
+            Some(&state.join("certificate")),
+            &Clock::system(),
+        )?,
+    };
+    let own_certificate = args.cert.is_none();
+
+    let packager = if args.role.packages() {
+        Some(inputs::packager(&args.input, &state, &stop.flag).await?)
+    } else {
+        None
+    };
+    let names = match &packager {
+        Some(packager) => packager.names().await,
+        None => Vec::new(),
+    };
+
+    let mut registry = Registry::default();
+    let server = addresses.server(args, tls.clone());
+    let spki = tls.spki_sha256_base64();
+    let pages = Pages::load(&args.web)
+        .map_err(|source| Error::Folder { path: args.web.clone(), source })?;
+    let running = roles::serve(args, server, packager, &mut registry, pages.clone())?;
+    if let Some(https) = running.https_addrs().first() {
+        pages.tell(&banner::stack_json(own_certificate, *https, &spki));
+    }
+    let operator = Operator::new(registry);
+    let operator = addresses.operator().serve(move |_| {
+        let operator = operator.clone();
+        service_fn(move |request| ready(Ok::<_, Infallible>(operator.answer(&request))))
+    })?;
+
+    let facts = describe(&running, &operator, spki, &names);
+    if let Some(path) = &args.ready {
+        facts.write(path).map_err(|source| Error::File { path: path.clone(), source })?;
+    }
+    banner::print(&facts, own_certificate, args);
+    stop.signalled().await;
+    crate::say("draining …");
+    let deadline = Duration::from_secs(args.drain);
+    let drained = running.drain(deadline).await;
+    if drained.cut > 0 {
+        crate::say(&format!("{} connections were cut at the deadline", drained.cut));
+    }
+    operator.drain(Duration::from_millis(200)).await;
+    if let Some(path) = &args.ready {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+fn describe(
+    running: &ServerHandle,
+    operator: &ServerHandle,
+    spki_sha256: String,
+    names: &[Arc<str>],
+) -> Ready {
+    let url = |scheme, addrs: &[SocketAddr]| {
+        addrs.first().map_or_else(String::new, |addr| format!("{scheme}://{addr}"))
+    };
+    let base = url("https", running.https_addrs());
+    let asset = |name: &Arc<str>| {
+        let encoded = headwater_packager::assets::encode_name(name);
+        ReadyAsset {
+            name: name.to_string(),
+            player: format!("{base}/watch?asset={encoded}"),
+            hls: format!("{base}/media/{encoded}/main.m3u8"),
+            dash: format!("{base}/media/{encoded}/manifest.mpd"),
+        }
+    };
+    let assets = names.iter().map(asset).collect();
+    Ready {
+        pid: std::process::id(),
+        assets,
+        spki_sha256,
+        http: url("http", running.http_addrs()),
+        metrics: format!("{}/metrics", url("http", operator.http_addrs())),
+        base,
+    }
+}
+
+/// Where this user's programs keep what should outlive a run.
+fn state_folder(args: &Args) -> Result<PathBuf, Error> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let own = || {
+        std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
+            .or_else(home)
+            .map(|folder| folder.join("headwater"))
+    };
+    let folder = args
+        .state
+        .clone()
+        .or_else(own)
+        .ok_or_else(|| Error::Usage("there is no home folder: give --state DIR".into()))?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| Error::Folder { path: folder.clone(), source })?;
+    Ok(folder)
+}
+
+/// The three ports of one stack.
+struct Ports {
+    https: u16,
+    http: u16,
+    operator: u16,
+}
+
+impl Ports {
+    fn of(args: &Args) -> Result<Self, Error> {
+        let https = args.port;
+        if https == 0 {
+            return Ok(Self { https, http: 0, operator: 0 });
+        }
+        let after = |n| {
+            https.checked_add(n).ok_or_else(|| {
+                Error::Usage(
+                    "--port must be at most 65533: the next two ports are used as well".into(),
+                )
+            })
+        };
+        Ok(Self { https, http: after(1)?, operator: after(2)? })
+    }
+}
+
+/// The addresses to listen on.
+struct Addresses {
+    https: Vec<SocketAddr>,
+    http: Vec<SocketAddr>,
+    operator: SocketAddr,
+}
+
+impl Addresses {
+    /// Also looks whether the ports are free: a demo video takes a minute to make, and a port in
+    /// use should be told of before that.
+    fn of(args: &Args, ports: &Ports) -> Result<Self, Error> {
+        let mut hosts = args.bind.clone();
+        if hosts.is_empty() {
+            hosts.push(Ipv4Addr::LOCALHOST.into());
+            if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+                hosts.push(Ipv6Addr::LOCALHOST.into());
+            }
+        }
+        let on = |port: u16| hosts.iter().map(move |&host| SocketAddr::new(host, port)).collect();
+        let (https, http): (Vec<_>, Vec<_>) = (on(ports.https), on(ports.http));
+        let operator = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ports.operator);
+        for addr in https.iter().chain(&http).chain([&operator]) {
+            if let Err(error) = TcpListener::bind(addr)
+                && error.kind() == std::io::ErrorKind::AddrInUse
+            {
+                return Err(Error::Usage(format!(
+                    "port {} of {} is already in use; --port N chooses another, --port 0 a free one",
+                    addr.port(),
+                    addr.ip()
+                )));
+            }
+        }
+        Ok(Self { https, http, operator })
+    }
+
+    fn server(&self, args: &Args, tls: Tls) -> headwater_net::server::ServerBuilder {
+        let mut server = Server::builder().https(&self.https[..]).http(&self.http[..]).tls(tls);
+        if let Some(workers) = args.workers {
+            server = server.workers(workers.into());
+        }
+        server
+    }
+
+    fn operator(&self) -> headwater_net::server::ServerBuilder {
+        Server::builder().http(self.operator).workers(1)
+    }
+}
+
+/// SIGINT and SIGTERM, for work that waits and for work that computes.
+struct Stop {
+    flag: Arc<AtomicBool>,
+    notify: Arc<Notify>,
+}
+
+impl Stop {
+    fn on_signals() -> Result<Self, Error> {
+        let stop = Self { flag: Arc::default(), notify: Arc::default() };
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+            let mut signal = signal(kind).map_err(Error::Threads)?;
+            let (flag, notify) = (Arc::clone(&stop.flag), Arc::clone(&stop.notify));
+            // Ends with the runtime, which ends with the stack.
+            tokio::spawn(async move {
+                while signal.recv().await.is_some() {
+                    flag.store(true, Ordering::Relaxed);
+                    notify.notify_one();
+                }
+            });
+        }
+        Ok(stop)
+    }
+
+    async fn signalled(&self) {
+        while !self.flag.load(Ordering::Relaxed) {
+            self.notify.notified().await;
+        }
+    }
+}
+
+/// Roles that ask others need to be told whom, and the others have nobody to ask.
+fn check_upstreams(args: &Args) -> Result<(), Error> {
+    match (args.role, args.upstream.len()) {
+        (Role::Edge, 1) | (Role::Shield, 1..) | (Role::All | Role::Packager, 0) => Ok(()),
+        (Role::Edge, 0) => Err(Error::Usage("--role edge needs --upstream, its shield".into())),
+        (Role::Edge, _) => Err(Error::Usage("--role edge takes one --upstream".into())),
+        (Role::Shield, _) => {
+            Err(Error::Usage("--role shield needs at least one --upstream".into()))
+        }
+        (Role::All | Role::Packager, _) => {
+            Err(Error::Usage("--upstream is for --role edge and --role shield".into()))
+        }
+    }
+}

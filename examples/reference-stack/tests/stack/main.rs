@@ -1,0 +1,7 @@
+//! The reference stack as processes: how its parts go together, and its manners.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod composition;
+mod manners;
+mod support;

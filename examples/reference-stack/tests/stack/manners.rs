@@ -1,0 +1,97 @@
+//! The command's manners: what it says when something is wrong, and how it ends.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{Stack, binary, video};
+
+fn run(state: &Path, args: &[&str]) -> Output {
+    Command::new(binary())
+        .args(["--port", "0", "--bind", "127.0.0.1", "--state"])
+        .arg(state)
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+/// Runs a stack that must not start, and gives the one sentence it says.
+fn refusal(args: &[&str]) -> String {
+    let state = tempfile::tempdir().unwrap();
+    let output = run(state.path(), args);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).unwrap();
+    let said = said.trim_end().to_owned();
+    assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{said}");
+    said.lines().last().unwrap().to_owned()
+}
+
+#[test]
+fn what_cannot_be_played_is_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("notes.mp4"), "this is a text, not a video").unwrap();
+    std::fs::write(path("empty.mp4"), "").unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    let whole = std::fs::read(video(dir.path(), "whole.mp4", 2)).unwrap();
+    std::fs::write(path("half.mp4"), &whole[..whole.len() / 2]).unwrap();
+    for (name, wanted) in [
+        ("missing.mp4", "no such file"),
+        ("notes.mp4", "MP4"),
+        ("empty.mp4", "empty"),
+        ("folder", "no video"),
+        ("half.mp4", "truncated"),
+    ] {
+        let said = refusal(&["--input", &path(name)]);
+        assert!(said.contains(name), "{said}");
+        assert!(said.contains(wanted), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let state = tempfile::tempdir().unwrap();
+    let output = Command::new(binary())
+        .args(["--port", &port, "--bind", "127.0.0.1", "--state"])
+        .arg(state.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&port) && said.contains("already in use"), "{said}");
+}
+
+#[test]
+fn roles_are_told_whom_they_ask() {
+    assert!(refusal(&["--role", "edge"]).contains("--upstream"));
+    assert!(refusal(&["--role", "all", "--upstream", "http://127.0.0.1:1"]).contains("--upstream"));
+    assert!(refusal(&["--role", "edge", "--upstream", "nonsense"]).contains("nonsense"));
+}
+
+#[test]
+fn both_signals_drain_and_exit_0_and_the_ready_file_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = video(dir.path(), "clip.mp4", 2);
+    for signal in ["-INT", "-TERM"] {
+        let state = dir.path().join(signal);
+        let stack = Stack::start(&state, &["--input", input.to_str().unwrap()]);
+        let assets = stack.ready()["assets"].as_array().unwrap();
+        assert_eq!(assets.len(), 1);
+        assert_eq!(assets[0]["name"], "clip");
+        assert!(stack.field("spki_sha256").len() == 44);
+        assert_eq!(stack.end(signal), Some(0));
+        assert!(!state.join("ready.json").exists());
+    }
+}
+
+#[test]
+fn help_explains_every_flag() {
+    let output = Command::new(binary()).arg("--help").output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for flag in ["--input", "--port", "--state", "--ready", "--role", "--upstream", "--cert"] {
+        assert!(text.contains(flag), "{flag}");
+    }
+}

@@ -1,0 +1,103 @@
+//! A reference stack as a process: started, asked, drained.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a stack may take to answer, or to drain.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary that `cargo test` built beside this test.
+pub fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it lies");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
+    let binary = profile.join("examples/reference-stack");
+    assert!(binary.is_file(), "cargo builds examples with tests; {} is missing", binary.display());
+    binary
+}
+
+/// A running stack; killed when dropped.
+pub struct Stack {
+    process: Child,
+    ready: serde_json::Value,
+}
+
+impl Stack {
+    /// Starts the stack with its state in `dir`, and waits until it answers.
+    pub fn start(dir: &Path, args: &[&str]) -> Self {
+        std::fs::create_dir_all(dir).expect("a folder for the state");
+        let ready_file = dir.join("ready.json");
+        let process = Command::new(binary())
+            .args(["--port", "0", "--bind", "127.0.0.1", "--workers", "2", "--web", "/nonexistent"])
+            .arg("--state")
+            .arg(dir)
+            .arg("--ready")
+            .arg(&ready_file)
+            .args(args)
+            .stdin(Stdio::null())
+            .stderr(std::fs::File::create(dir.join("stderr")).expect("a file for its words"))
+            .spawn()
+            .expect("the stack starts");
+        let mut stack = Self { process, ready: serde_json::Value::Null };
+        let begun = Instant::now();
+        while !ready_file.is_file() {
+            let ended = stack.process.try_wait().expect("a child can be asked");
+            assert!(
+                ended.is_none() && begun.elapsed() < PATIENCE,
+                "the stack does not answer ({ended:?}): {}",
+                std::fs::read_to_string(dir.join("stderr")).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let text = std::fs::read(&ready_file).expect("the ready file is whole");
+        stack.ready = serde_json::from_slice(&text).expect("the ready file is JSON");
+        stack
+    }
+
+    /// A field of the ready file.
+    pub fn field(&self, name: &str) -> &str {
+        self.ready[name].as_str().unwrap_or_else(|| panic!("the ready file has no {name}"))
+    }
+
+    /// The ready file.
+    pub fn ready(&self) -> &serde_json::Value {
+        &self.ready
+    }
+
+    /// Asks it to end, by a signal, and gives its exit code.
+    pub fn end(mut self, signal: &str) -> Option<i32> {
+        let pid = self.ready["pid"].as_u64().expect("a pid").to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child can be asked") {
+                return status.code();
+            }
+            assert!(begun.elapsed() < PATIENCE, "the stack does not drain");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A short video of our own making, called `name` in `dir`.
+pub fn video(dir: &Path, name: &str, seconds: u32) -> PathBuf {
+    let path = dir.join(name);
+    let spec = headwater_transcode::demo::DemoSpec {
+        seconds,
+        width: 320,
+        height: 180,
+        video_bitrate: 400_000,
+        ..Default::default()
+    };
+    headwater_transcode::demo::make(&path, &spec, &mut |_| std::ops::ControlFlow::Continue(()))
+        .expect("FFmpeg makes a video");
+    path
+}
