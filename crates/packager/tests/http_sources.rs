@@ -1,0 +1,245 @@
+//! Files that change, break or are no video, and folders of them, through the service.
+
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod shell;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use headwater_packager::assets::AssetsError;
+use headwater_packager::{Assets, Packager, ServiceLimits};
+use http::Method;
+use shell::{Reply, TINY, get, options, packager, request, segment_urls};
+
+const MOMENT: Duration = Duration::from_millis(1_100);
+
+fn write(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn assert_problem(reply: &Reply, status: u16, words: &str, dir: &Path) {
+    assert_eq!(reply.status, status, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), "application/problem+json");
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains(words), "{detail:?} does not say {words:?}");
+    let dir = dir.to_str().unwrap();
+    assert!(!reply.text().contains(dir) && !reply.text().contains(".mp4"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_replaced_source_never_mixes_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("film.mp4");
+    write(&path, TINY);
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    let old = segment_urls(&packager, "film", "v1").await;
+    let old_playlist = get(&packager, "/film/v1.m3u8").await;
+    let old_bytes = get(&packager, &old[1]).await.body;
+
+    // Another file is renamed over it: the same pictures with a byte more behind them.
+    let next = dir.path().join(".next");
+    write(&next, &[TINY, b"\0\0\0\x08free"].concat());
+    fs::rename(&next, &path).unwrap();
+    // Until the file is looked at again, what is sent is the old file, whole.
+    assert_eq!(get(&packager, &old[1]).await.body, old_bytes);
+    clock.advance(MOMENT);
+    for url in &old {
+        let gone = get(&packager, url).await;
+        assert_problem(&gone, 410, "replaced", dir.path());
+    }
+    let new = segment_urls(&packager, "film", "v1").await;
+    assert_ne!(new[1], old[1]);
+    assert_eq!(get(&packager, &new[1]).await.status, 200);
+    let tag = [("if-none-match", old_playlist.header("etag"))];
+    assert_eq!(request(&packager, Method::GET, "/film/v1.m3u8", &tag).await.status, 200);
+    assert_eq!(packager.metrics().index_builds.get(), 2);
+
+    // It vanishes.
+    fs::remove_file(&path).unwrap();
+    clock.advance(MOMENT);
+    assert_problem(&get(&packager, &new[1]).await, 404, "no such asset", dir.path());
+    assert_problem(&get(&packager, "/film/main.m3u8").await, 404, "no such asset", dir.path());
+    assert_eq!(get(&packager, "/").await.json()["assets"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_source_cut_in_place_is_gone_before_the_first_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("film.mp4");
+    write(&path, TINY);
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    let urls = segment_urls(&packager, "film", "v1").await;
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1_000).unwrap();
+    // Not yet looked at again: the read itself notices, before an answer begins.
+    assert_problem(&get(&packager, &urls[2]).await, 410, "replaced", dir.path());
+    // And that was reason enough to look: the asset is now what the file is.
+    assert_problem(&get(&packager, "/film/main.m3u8").await, 422, "", dir.path());
+    // Written anew in place, it serves again.
+    write(&path, TINY);
+    clock.advance(MOMENT);
+    assert_eq!(get(&packager, "/film/main.m3u8").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_no_usable_mp4_is_refused_in_words_without_paths() {
+    let dir = tempfile::tempdir().unwrap();
+    let moov = TINY.windows(4).position(|four| four == b"moov").unwrap() - 4;
+    let mut no_tracks = TINY.to_vec();
+    for place in 0..no_tracks.len() - 4 {
+        if &no_tracks[place..place + 4] == b"trak" {
+            no_tracks[place..place + 4].copy_from_slice(b"free");
+        }
+    }
+    let mut lying = TINY.to_vec();
+    let stsz = TINY.windows(4).position(|four| four == b"stsz").unwrap();
+    lying[stsz + 12..stsz + 16].copy_from_slice(&u32::MAX.to_be_bytes());
+    let cases: [(&str, &[u8], &str); 7] = [
+        ("empty", b"", "not an MP4"),
+        ("text", b"Dear diary, this is no film at all.\n", "not an MP4"),
+        ("zeros", &[0; 4_096], "not an MP4"),
+        ("beheaded", &TINY[..moov], ""),
+        ("halved", &TINY[..TINY.len() / 2], ""),
+        ("trackless", &no_tracks, "track"),
+        ("lying", &lying, "stsz"),
+    ];
+    for (name, bytes, _) in cases {
+        write(&dir.path().join(format!("{name}.mp4")), bytes);
+    }
+    write(&dir.path().join("good.mp4"), TINY);
+    let (packager, _) = packager(Assets::from_dir(dir.path()).unwrap());
+    for (name, _, words) in cases {
+        for file in ["main.m3u8", "manifest.mpd", "report.json", "v1.m3u8"] {
+            let reply = get(&packager, &format!("/{name}/{file}")).await;
+            assert_problem(&reply, 422, words, dir.path());
+        }
+        let reply = get(&packager, &format!("/{name}/0123456789abcdef/v1/1.m4s")).await;
+        assert_problem(&reply, 422, words, dir.path());
+    }
+    assert_eq!(get(&packager, "/good/main.m3u8").await.status, 200);
+    // A failure is remembered for a moment, not repeated by each request.
+    assert_eq!(packager.metrics().index_build_failures.get(), cases.len() as u64);
+}
+
+#[tokio::test]
+async fn every_corruption_ends_in_an_answer() {
+    // A spread of single broken bytes over the file's tables; no panic, no hang, and a 200 is whole.
+    let moov = TINY.windows(4).position(|four| four == b"moov").unwrap();
+    let mut refused = 0;
+    for place in (moov - 4..TINY.len()).step_by(41) {
+        let mut broken = TINY.to_vec();
+        broken[place] ^= 0xff;
+        let (packager, _) = packager(shell::memory("x", broken));
+        let reply = get(&packager, "/x/v1.m3u8").await;
+        match reply.status.as_u16() {
+            200 => {
+                for url in segment_urls(&packager, "x", "v1").await {
+                    let reply = get(&packager, &url).await;
+                    assert_eq!(reply.status, 200, "byte {place}: {url}");
+                    assert_eq!(reply.header("content-length"), reply.body.len().to_string());
+                }
+            }
+            422 | 404 => refused += 1,
+            other => panic!("byte {place}: {other}: {}", reply.text()),
+        }
+    }
+    assert!(refused > 5, "{refused}");
+}
+
+#[tokio::test]
+async fn new_files_appear() {
+    let dir = tempfile::tempdir().unwrap();
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    assert_eq!(get(&packager, "/late/main.m3u8").await.status, 404);
+    write(&dir.path().join("late.mp4"), TINY);
+    // At most one look a second.
+    assert_eq!(get(&packager, "/late/main.m3u8").await.status, 404);
+    clock.advance(MOMENT);
+    assert_eq!(get(&packager, "/late/main.m3u8").await.status, 200);
+    assert_eq!(get(&packager, "/").await.json()["assets"][0]["name"], "late");
+}
+
+#[tokio::test]
+async fn a_folder_is_one_asset_and_a_broken_rendition_is_named_by_number() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("show/1.mp4"), TINY);
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    let one = segment_urls(&packager, "show", "v1").await;
+    // A rendition is added: another version.
+    write(&dir.path().join("show/2.mp4"), b"not a film");
+    clock.advance(MOMENT);
+    let reply = get(&packager, "/show/main.m3u8").await;
+    assert_problem(&reply, 422, "source 2: ", dir.path());
+    fs::remove_file(dir.path().join("show/2.mp4")).unwrap();
+    clock.advance(MOMENT);
+    assert_eq!(segment_urls(&packager, "show", "v1").await, one);
+}
+
+#[tokio::test]
+async fn files_can_be_named_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a.mp4"), dir.path().join("sub/b.mp4"));
+    write(&a, TINY);
+    write(&b, TINY);
+    let assets = Assets::from_files([&a, &b]).unwrap();
+    let (packager, _) = packager(assets);
+    for name in ["a", "b"] {
+        assert_eq!(get(&packager, &format!("/{name}/main.m3u8")).await.status, 200);
+    }
+    let again = dir.path().join("sub/a.mp4");
+    write(&again, TINY);
+    let error = Assets::from_files([&a, &again]).unwrap_err();
+    assert!(matches!(&error, AssetsError::Duplicate { name, .. } if name == "a"), "{error}");
+    assert!(Assets::from_files([dir.path().join("none.mp4")]).is_err());
+    assert!(Assets::from_dir(dir.path().join("none")).is_err());
+}
+
+#[tokio::test]
+async fn the_same_file_gives_the_same_bytes_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("film.mp4"), TINY);
+    let (first, _) = packager(Assets::from_dir(dir.path()).unwrap());
+    let (second, _) = packager(Assets::from_dir(dir.path()).unwrap());
+    for track in ["v1", "a1"] {
+        for url in segment_urls(&first, "film", track).await {
+            let (one, two) = (get(&first, &url).await, get(&second, &url).await);
+            assert_eq!((one.status, one.headers, one.body), (two.status, two.headers, two.body));
+        }
+    }
+    // Other segments are another version.
+    let longer = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .options(options(3))
+        .limits(ServiceLimits::default())
+        .build();
+    let urls = segment_urls(&first, "film", "v1").await;
+    assert_eq!(get(&longer, &urls[1]).await.status, 410);
+}
+
+#[tokio::test]
+async fn all_media_answer_or_say_why_not() {
+    let Some(media) = shell::media() else { return };
+    let (packager, _) = packager(Assets::from_dir(&media).unwrap());
+    let names = packager.names().await;
+    assert!(names.len() > 20);
+    for name in names {
+        let reply = get(&packager, &format!("/{name}/report.json")).await;
+        match reply.status.as_u16() {
+            200 => {
+                let report = reply.json();
+                for track in report["tracks"].as_array().unwrap() {
+                    let id = track["id"].as_str().unwrap();
+                    for url in segment_urls(&packager, &name, id).await {
+                        assert_eq!(get(&packager, &url).await.status, 200, "{url}");
+                    }
+                }
+            }
+            422 => assert_problem(&reply, 422, "", &media),
+            other => panic!("{name}: {other}: {}", reply.text()),
+        }
+    }
+    let cut = get(&packager, "/qt_truncated_596s_moov_only/main.m3u8").await;
+    assert_problem(&cut, 422, "truncated", &media);
+}
