@@ -1,17 +1,26 @@
 //! The cache itself: built once, shared by every service that its layer makes.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_net::Clock;
+use tokio::task::JoinSet;
 
 use crate::Metrics;
+use crate::fill::table::Fills;
 use crate::policy::{DefaultPolicy, Policy};
 use crate::service::CacheLayer;
+use crate::status::Signature;
+use crate::store::Store;
 
 /// A shared HTTP cache (RFC 9111): clones are handles of one store.
+///
+/// Its fetches in flight run in tasks of their own. When the last handle is gone (services and
+/// bodies still being read hold one each), they are aborted.
 #[derive(Clone)]
 pub struct Cache {
-    pub(crate) inner: Arc<Inner>,
+    owner: Arc<Owner>,
 }
 
 impl Cache {
@@ -20,19 +29,24 @@ impl Cache {
         Builder::default()
     }
 
-    /// The layer that puts this cache before a service. Layers of one cache share its store.
+    /// The layer that puts this cache before a service. Layers of one cache share its store, so
+    /// the services behind them must give the same answers.
     pub fn layer(&self) -> CacheLayer {
         CacheLayer::new(self.clone())
     }
 
     /// What this cache counts.
     pub fn metrics(&self) -> Metrics {
-        self.inner.metrics.clone()
+        self.inner().metrics.clone()
     }
 
     /// The clock this cache lives by.
     pub fn clock(&self) -> &Clock {
-        &self.inner.clock
+        &self.inner().clock
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.owner.inner
     }
 }
 
@@ -42,10 +56,41 @@ impl std::fmt::Debug for Cache {
     }
 }
 
+/// Tasks hold the inside of a cache, handles hold its owner: so its end is noticed.
+struct Owner {
+    inner: Arc<Inner>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+}
+
 pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) policy: Box<dyn Policy>,
+    pub(crate) signature: Signature,
+    pub(crate) honour_request_directives: bool,
+    pub(crate) store: Store,
+    pub(crate) fills: Fills,
+    pub(crate) max_object: u64,
+    pub(crate) window: u64,
+    pub(crate) fill_memory: u64,
+    /// Bytes that fills in flight hold now.
+    pub(crate) fill_bytes: AtomicU64,
+    pub(crate) finish_percent: u8,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Inner {
+    /// Runs a fill's task until it ends or the cache does.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
 }
 
 /// Describes a [`Cache`].
@@ -54,6 +99,10 @@ pub struct Builder {
     name: String,
     ram: u64,
     max_object: u64,
+    window: u64,
+    fill_memory: u64,
+    finish_percent: u8,
+    honour_request_directives: bool,
     clock: Clock,
     policy: Box<dyn Policy>,
 }
@@ -64,6 +113,10 @@ impl Default for Builder {
             name: "headwater".to_owned(),
             ram: 256 << 20,
             max_object: 64 << 20,
+            window: 4 << 20,
+            fill_memory: 256 << 20,
+            finish_percent: 50,
+            honour_request_directives: true,
             clock: Clock::system(),
             policy: Box::new(DefaultPolicy),
         }
@@ -79,15 +132,46 @@ impl Builder {
     }
 
     /// Bytes that finished objects may take in memory, their headers and keys counted; default
-    /// 256 MiB.
+    /// 256 MiB. Past it, the least useful objects go.
     pub fn ram(mut self, bytes: u64) -> Self {
         self.ram = bytes;
         self
     }
 
-    /// The largest body that is stored, in bytes; default 64 MiB. Larger ones stream through.
+    /// The largest body that is stored, in bytes; default 64 MiB, at most 2 GiB. A larger one
+    /// streams through a [window](Self::window) and is fetched anew for the next request.
     pub fn max_object(mut self, bytes: u64) -> Self {
-        self.max_object = bytes;
+        self.max_object = bytes.min(2 << 30);
+        self
+    }
+
+    /// Bytes kept, behind its fastest reader, of a body that is not stored, for those who read it
+    /// together; default 4 MiB, at least 128 KiB. The fetch is at most half of it ahead of that
+    /// reader; one that falls further behind than this is reset, alone.
+    pub fn window(mut self, bytes: u64) -> Self {
+        self.window = bytes.max(128 << 10);
+        self
+    }
+
+    /// Bytes that all fetches in flight may hold together; default 256 MiB. Past it, fetches go
+    /// on by window and are not stored.
+    pub fn fill_memory(mut self, bytes: u64) -> Self {
+        self.fill_memory = bytes;
+        self
+    }
+
+    /// The share of a body, in percent, from which on a fetch is finished though nobody waits for
+    /// it any more; default 50. Below it, or where the length is not known, the fetch is given up.
+    pub fn finish_percent(mut self, percent: u8) -> Self {
+        self.finish_percent = percent.min(100);
+        self
+    }
+
+    /// Whether clients' `Cache-Control` and `Pragma` are listened to (RFC 9111 §5.2.1); default
+    /// true, as the standard has it. Every client can then make the cache ask upstream: an edge
+    /// that faces strangers may say false.
+    pub fn honour_request_directives(mut self, honour: bool) -> Self {
+        self.honour_request_directives = honour;
         self
     }
 
@@ -103,10 +187,24 @@ impl Builder {
         self
     }
 
-    /// The cache.
+    /// The cache. It needs no runtime until a request misses.
     pub fn build(self) -> Cache {
-        let inner = Inner { clock: self.clock, metrics: Metrics::default(), policy: self.policy };
-        let _ = (self.name, self.ram, self.max_object);
-        Cache { inner: Arc::new(inner) }
+        let metrics = Metrics::default();
+        let inner = Inner {
+            signature: Signature::new(&self.name),
+            store: Store::new(&self.name, self.ram, metrics.clone()),
+            fills: Fills::new(),
+            clock: self.clock,
+            metrics,
+            policy: self.policy,
+            honour_request_directives: self.honour_request_directives,
+            max_object: self.max_object,
+            window: self.window,
+            fill_memory: self.fill_memory,
+            fill_bytes: AtomicU64::new(0),
+            finish_percent: self.finish_percent,
+            tasks: Mutex::default(),
+        };
+        Cache { owner: Arc::new(Owner { inner: Arc::new(inner) }) }
     }
 }

@@ -1,14 +1,66 @@
 //! The RFC 9111 cache engine of Headwater: policy, fill, storage, as a tower layer.
-#![allow(dead_code, reason = "the engine comes in the next commits")]
+//!
+//! A [`Cache`] is one store with its fetches in flight; [`Cache::layer`] puts it before any service
+//! that answers `http::Request<Body>`. An edge and a shield are the same engine with other numbers.
+//!
+//! ```
+//! use headwater_cache::Cache;
+//! use headwater_net::Body;
+//! use http::{Request, Response};
+//! use tower::{Layer as _, ServiceExt as _, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let origin = service_fn(|_: Request<Body>| async {
+//!     let response = Response::builder().header("cache-control", "max-age=60");
+//!     response.body(Body::from("a segment"))
+//! });
+//! let cache = Cache::builder().name("edge").ram(64 << 20).max_object(8 << 20).build();
+//! let edge = cache.layer().layer(origin);
+//!
+//! let get = || Request::get("http://example.com/1.m4s").body(Body::empty()).unwrap();
+//! let first = edge.clone().oneshot(get()).await.unwrap();
+//! assert_eq!(first.headers()["cache-status"], "edge; fwd=uri-miss; fwd-status=200; stored");
+//! assert_eq!(first.into_body().collect(100).await.unwrap().to_bytes(), "a segment");
+//!
+//! let second = edge.oneshot(get()).await.unwrap();
+//! assert!(second.headers()["cache-status"].to_str().unwrap().starts_with("edge; hit; ttl="));
+//! # }
+//! ```
+//!
+//! # What it promises
+//! - One fetch per key at a time, however many wait; followers stream from it as it grows, each at
+//!   its own pace.
+//! - A body that was cut short upstream ends in an error and is never stored.
+//! - Memory is bounded: objects by [`Builder::ram`], fetches by [`Builder::fill_memory`] and, past
+//!   it and for what is too large to store, by [`Builder::window`] each.
+//! - A hit takes no lock across cores but those of the store's map, reads the clock once, and
+//!   copies no body.
+//!
+//! # Choices where the standard leaves one
+//! - A response with `Set-Cookie` is stored only where it says `public` or `s-maxage`.
+//! - `no-cache` and `private` with field names are obeyed as if without.
+//! - HEAD is answered from a stored GET, and revalidates one; any other HEAD passes through.
+//! - A GET with content passes through. Several ranges are answered whole. Trailers are dropped.
+//! - The scheme is not part of the key; a [`Policy`] may add it.
+//! - When upstream fails with a 5xx that may not be stored, those who waited along get a problem
+//!   of the same status: a failing origin is not asked again for each of them.
 
+mod answer;
 mod cache;
-#[allow(dead_code, reason = "used by the policy modules")]
 mod directives;
+mod engine;
+mod fill;
+mod headers;
 pub mod key;
 mod metrics;
+mod object;
 mod policy;
 mod service;
+mod status;
+mod store;
 mod upstream;
+mod vary;
 
 pub use cache::{Builder, Cache};
 pub use key::KeyBuf;

@@ -6,12 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use headwater_net::Body;
+use http::request::Parts;
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::Cache;
-use crate::upstream::{self, BoxError};
+use crate::engine::{self, Forward, Lookup};
+use crate::status::Fwd;
+use crate::upstream::BoxError;
 
 /// Puts a [`Cache`] before a service.
 #[derive(Clone, Debug)]
@@ -36,7 +39,6 @@ impl<S> Layer<S> for CacheLayer {
 /// A service that answers from a [`Cache`], and asks `S` for what is not in it.
 #[derive(Clone, Debug)]
 pub struct CacheService<S> {
-    #[allow(dead_code, reason = "the engine uses it")]
     cache: Cache,
     inner: S,
 }
@@ -57,13 +59,40 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> CacheFuture {
-        let mut inner = self.inner.clone();
-        CacheFuture::waiting(async move {
-            match upstream::ask(&mut inner, request).await {
-                Ok(response) => response,
-                Err(error) => upstream::problem(upstream::status_of(&error)).into_response(),
+        let inner = self.cache.inner();
+        let (parts, body) = request.into_parts();
+        if !engine::is_answered_from_store(&parts) {
+            return self.pass(parts, body, Fwd::Method);
+        }
+        if inner.policy.bypass(&parts) || engine::has_content(&parts, &body) {
+            return self.pass(parts, body, Fwd::Bypass);
+        }
+        match engine::lookup(inner, &parts) {
+            Lookup::Hit(response, stale) => {
+                if let Some(stale) = stale {
+                    engine::revalidate(&self.cache, &self.inner, &parts, stale);
+                }
+                CacheFuture(State::Ready(Some(response)))
             }
-        })
+            Lookup::Miss(miss) => {
+                CacheFuture(State::Waiting(Box::pin(self.forward(parts).miss(miss))))
+            }
+        }
+    }
+}
+
+impl<S> CacheService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    fn pass(&self, parts: Parts, body: Body, fwd: Fwd) -> CacheFuture {
+        CacheFuture(State::Waiting(Box::pin(self.forward(parts).pass(fwd, body))))
+    }
+
+    fn forward(&self, parts: Parts) -> Forward<S> {
+        Forward { cache: self.cache.clone(), service: self.inner.clone(), parts }
     }
 }
 
@@ -73,17 +102,6 @@ pub struct CacheFuture(State);
 enum State {
     Ready(Option<Response<Body>>),
     Waiting(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
-}
-
-impl CacheFuture {
-    #[allow(dead_code, reason = "hits use it")]
-    pub(crate) fn ready(response: Response<Body>) -> Self {
-        Self(State::Ready(Some(response)))
-    }
-
-    pub(crate) fn waiting(answer: impl Future<Output = Response<Body>> + Send + 'static) -> Self {
-        Self(State::Waiting(Box::pin(answer)))
-    }
 }
 
 impl Future for CacheFuture {

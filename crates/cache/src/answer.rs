@@ -1,0 +1,140 @@
+//! From a kept response to an answer: preconditions (RFC 9110 §13), one range (§14), `Age` and
+//! `Cache-Status`.
+
+use std::ops::Range;
+
+use headwater_net::conditional::{self, Outcome};
+use headwater_net::range::{self, Selection};
+use headwater_net::{Body, Timestamp};
+use http::header::Entry;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use crate::object::Head;
+use crate::policy::freshness;
+use crate::status::CACHE_STATUS;
+
+/// What is sent of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// All of it.
+    Whole,
+    /// Its fields alone, for HEAD (RFC 9111 §4: a stored GET answers HEAD).
+    Fields,
+    /// These bytes, end exclusive, as 206.
+    Part(Range<u64>),
+    /// 304.
+    NotModified,
+    /// 412.
+    Failed,
+    /// 416.
+    Unsatisfiable,
+}
+
+/// Chooses the shape for a request. `len` is the body's length; where it is not known, no range
+/// is chosen.
+pub(crate) fn shape(head: &Head, len: Option<u64>, method: &Method, request: &HeaderMap) -> Shape {
+    if head.status.is_success() {
+        match conditional::evaluate(method, request, head.validators()) {
+            Outcome::Proceed => {}
+            Outcome::NotModified => return Shape::NotModified,
+            Outcome::Failed => return Shape::Failed,
+        }
+    }
+    if method == Method::HEAD {
+        return Shape::Fields;
+    }
+    let Some(len) = len else { return Shape::Whole };
+    let Some(asked) = range_of(head, request) else { return Shape::Whole };
+    match range::select(Some(asked), len) {
+        Selection::Whole => Shape::Whole,
+        Selection::Part(part) => Shape::Part(part),
+        Selection::Unsatisfiable => Shape::Unsatisfiable,
+    }
+}
+
+/// The request's `Range`, if it is to be obeyed: the response is a 200, and `If-Range` is absent
+/// or names it (RFC 9110 §13.1.5).
+pub(crate) fn range_of<'a>(head: &Head, request: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    let asked = request.get(header::RANGE)?;
+    if head.status != StatusCode::OK {
+        return None;
+    }
+    let dated = freshness::date(&head.headers, &header::DATE);
+    conditional::range_applies(request, head.validators(), dated).then_some(asked)
+}
+
+/// How an answer is signed.
+pub(crate) struct Marks {
+    /// Our member of `Cache-Status`.
+    pub(crate) cache_status: HeaderValue,
+    /// The instant `Age` is taken at; none for the answer to the very request that fetched it,
+    /// unless a cache before us had it (RFC 9111 §5.1).
+    pub(crate) age_at: Option<Timestamp>,
+}
+
+/// Builds the answer. `len` is as for [`shape`]; `body` gives the bytes of a range of the body, or
+/// all of it.
+pub(crate) fn build(
+    head: &Head,
+    len: Option<u64>,
+    shape: &Shape,
+    marks: Marks,
+    body: impl FnOnce(Option<Range<u64>>) -> Body,
+) -> Response<Body> {
+    let mut headers = head.headers.clone();
+    match marks.age_at {
+        Some(now) => {
+            headers.insert(header::AGE, HeaderValue::from(head.freshness.age(now).as_secs()));
+        }
+        None => {
+            headers.remove(header::AGE);
+        }
+    }
+    if let Entry::Occupied(mut members) = headers.entry(CACHE_STATUS)
+        && let Some(last) = members.iter_mut().last()
+    {
+        *last = marks.cache_status;
+    }
+    let (status, body) = match shape {
+        Shape::Whole => (head.status, body(None)),
+        Shape::Fields => (head.status, Body::empty()),
+        Shape::Part(part) => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+            headers.insert(header::CONTENT_RANGE, range::content_range(part, len));
+            (StatusCode::PARTIAL_CONTENT, body(Some(part.clone())))
+        }
+        Shape::NotModified => {
+            drop_content(&mut headers);
+            (StatusCode::NOT_MODIFIED, Body::empty())
+        }
+        Shape::Failed => {
+            drop_content(&mut headers);
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            (StatusCode::PRECONDITION_FAILED, Body::empty())
+        }
+        Shape::Unsatisfiable => {
+            drop_content(&mut headers);
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            let value = range::unsatisfied_range(len.unwrap_or_default());
+            headers.insert(header::CONTENT_RANGE, value);
+            (StatusCode::RANGE_NOT_SATISFIABLE, Body::empty())
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Takes off what describes a body that is not sent (RFC 9110 §15.4.5).
+fn drop_content(headers: &mut HeaderMap) {
+    for name in [
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LANGUAGE,
+        header::CONTENT_RANGE,
+    ] {
+        headers.remove(name);
+    }
+}

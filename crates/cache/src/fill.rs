@@ -1,0 +1,295 @@
+//! One fetch from upstream that many requests may wait for and read from while it grows.
+//!
+//! A fill belongs to no request: it runs in a task of its own ([`task`]), lives in the table of
+//! fetches in flight ([`table`]), and every request that waits for it or reads from it holds an
+//! [`Interest`]. The bytes lie in a [`Buffer`](buffer::Buffer); its end is published by one atomic
+//! length, and readers wake once per batch of bytes. The locks here guard a few instructions and
+//! are never held across an await.
+//!
+//! States: *asking* → *settled* ([`Outcome`]) → for [`Outcome::Shared`], *growing* →
+//! *complete* or *failed* ([`End`]). A fill that fails never looks complete, and one that was
+//! dropped for any reason has failed.
+
+pub(crate) mod buffer;
+pub(crate) mod meter;
+pub(crate) mod reader;
+pub(crate) mod table;
+pub(crate) mod task;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use headwater_net::range::RangeSpec;
+use headwater_net::{Body, BodyError};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use crate::Cache;
+use crate::Metrics;
+use crate::key::Key;
+use crate::object::{Head, Object};
+use buffer::{Buffer, Read};
+
+/// What came of asking upstream.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// A response whose body is in the fill. Whoever its `Vary` matches may read it; unless it is
+    /// `open`, only the leader.
+    Shared {
+        /// Everything but the body.
+        head: Arc<Head>,
+        /// Followers may have it too.
+        open: bool,
+        /// It is going to be stored if its body comes whole.
+        stored: bool,
+    },
+    /// The stored response may answer: upstream confirmed it, or failed and it may be stale.
+    Stored {
+        /// The response.
+        object: Arc<Object>,
+        /// What upstream answered, if it did.
+        fwd_status: Option<StatusCode>,
+        /// Followers may have it too.
+        open: bool,
+    },
+    /// The response is for the leader alone ([`Fill::take_alone`]); others fetch for themselves.
+    Alone,
+    /// Upstream failed: the leader has its response if there was one; others get this status.
+    Failed {
+        /// The status to answer with.
+        status: StatusCode,
+        /// Upstream's `Retry-After`.
+        retry_after: Option<HeaderValue>,
+        /// Whether upstream answered at all.
+        answered: bool,
+    },
+}
+
+/// Where a fill's body stands.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// More may come.
+    Growing,
+    /// All of it is there.
+    Complete,
+    /// It broke off.
+    Failed(BodyError),
+}
+
+#[derive(Debug)]
+struct State {
+    outcome: Option<Outcome>,
+    buffer: Buffer,
+    end: End,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    key: Key,
+    /// The leader's fields, for what `Vary` will name.
+    request: HeaderMap,
+    state: RwLock<State>,
+    /// Bytes that came: what a reader looks at first.
+    published: AtomicU64,
+    /// The furthest any reader got: what the pace of a fill that is not kept goes by.
+    furthest: AtomicU64,
+    /// Not kept: old bytes are let go.
+    windowed: AtomicBool,
+    /// Its key was invalidated since it began: it is not to be stored.
+    outdated: AtomicBool,
+    interested: AtomicUsize,
+    alone: Mutex<Option<Response<Body>>>,
+    changed: Arc<Notify>,
+    /// Wakes the task: a reader advanced, or the last one left.
+    attention: Notify,
+    metrics: Metrics,
+}
+
+impl Fill {
+    pub(crate) fn new(key: Key, request: HeaderMap, metrics: Metrics) -> Self {
+        Self {
+            key,
+            request,
+            state: RwLock::new(State {
+                outcome: None,
+                buffer: Buffer::default(),
+                end: End::Growing,
+            }),
+            published: AtomicU64::new(0),
+            furthest: AtomicU64::new(0),
+            windowed: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
+            interested: AtomicUsize::new(0),
+            alone: Mutex::new(None),
+            changed: Arc::new(Notify::new()),
+            attention: Notify::new(),
+            metrics,
+        }
+    }
+
+    /// Waits until upstream answered or failed. Cancel safe.
+    pub(crate) async fn settled(&self) -> Outcome {
+        loop {
+            let changed = self.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let state = self.state();
+                if let Some(outcome) = &state.outcome {
+                    return outcome.clone();
+                }
+                if let End::Failed(_) = state.end {
+                    // Given up before upstream answered: shut down, or its task panicked.
+                    return Outcome::Failed {
+                        status: StatusCode::BAD_GATEWAY,
+                        retry_after: None,
+                        answered: false,
+                    };
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// What upstream's answer came to, if it is there already.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.state().outcome.clone()
+    }
+
+    /// The response that is for the leader alone; the first call gets it.
+    pub(crate) fn take_alone(&self) -> Option<Response<Body>> {
+        lock(&self.alone).take()
+    }
+
+    /// Waits until it is known where a range lies in a body of unknown length. Cancel safe.
+    pub(crate) async fn locate(&self, spec: RangeSpec) -> Located {
+        loop {
+            let changed = self.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let state = self.state();
+                let end = state.buffer.end();
+                match &state.end {
+                    End::Complete => return Located::Complete(end),
+                    End::Failed(_) => return Located::Failed,
+                    End::Growing if self.is_windowed() => return Located::NotHere,
+                    End::Growing => {
+                        if let RangeSpec::FromTo(first, last) = spec
+                            && last < end
+                        {
+                            return Located::Part(first, last + 1);
+                        }
+                    }
+                }
+            }
+            changed.await;
+        }
+    }
+
+    /// Whether it lets go of bytes that its readers are past.
+    pub(crate) fn is_windowed(&self) -> bool {
+        self.windowed.load(Ordering::Acquire)
+    }
+
+    /// Whether a reader that begins at the first byte would find it.
+    pub(crate) fn has_beginning(&self) -> bool {
+        !self.is_windowed() || self.state().buffer.base() == 0
+    }
+
+    /// The bytes at `offset`, and how the fill stands if there are none.
+    fn read(&self, offset: u64, most: u64) -> (Read, End) {
+        if offset < self.published.load(Ordering::Acquire) {
+            return (self.state().buffer.read(offset, most), End::Growing);
+        }
+        let state = self.state();
+        (state.buffer.read(offset, most), state.end.clone())
+    }
+
+    fn changed(&self) -> OwnedNotified {
+        Arc::clone(&self.changed).notified_owned()
+    }
+
+    fn advanced(&self, offset: u64) {
+        self.furthest.fetch_max(offset, Ordering::AcqRel);
+        if self.is_windowed() {
+            self.attention.notify_one();
+        }
+    }
+
+    fn count_reset(&self) {
+        self.metrics.followers_reset.inc();
+    }
+
+    fn state(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, outcome: Outcome) {
+        self.state_mut().outcome = Some(outcome);
+        self.changed.notify_waiters();
+    }
+
+    /// Ends the body; the first end counts.
+    fn finish(&self, end: End) {
+        {
+            let mut state = self.state_mut();
+            if matches!(state.end, End::Growing) {
+                state.end = end;
+            }
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+/// Where a range of a growing body lies.
+#[derive(Debug)]
+pub(crate) enum Located {
+    /// These bytes are there, end exclusive; the complete length is not known yet.
+    Part(u64, u64),
+    /// The body is complete and this long.
+    Complete(u64),
+    /// The bytes are not kept here.
+    NotHere,
+    /// The body broke off.
+    Failed,
+}
+
+/// A request's stake in a fill: while one is held, the fill is not given up. It keeps the cache,
+/// and with it the fill's task, alive.
+#[derive(Debug)]
+pub(crate) struct Interest {
+    fill: Arc<Fill>,
+    _cache: Option<Cache>,
+}
+
+impl Interest {
+    /// To be called under the lock of the fill's table, so that no fill is joined while it is
+    /// given up. The task's own interest names no cache.
+    fn new(fill: Arc<Fill>, cache: Option<Cache>) -> Self {
+        fill.interested.fetch_add(1, Ordering::AcqRel);
+        Self { fill, _cache: cache }
+    }
+
+    pub(crate) fn fill(&self) -> &Arc<Fill> {
+        &self.fill
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        if self.fill.interested.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.fill.attention.notify_one();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

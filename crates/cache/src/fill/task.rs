@@ -1,0 +1,436 @@
+//! The task that runs one fill: asks upstream, decides who may have the answer, takes the body in
+//! at the pace it may, and stores it once it came whole.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use bytes::Bytes;
+use headwater_net::conditional::Validators;
+use headwater_net::{Body, BodyError, Timestamp};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
+use smallvec::SmallVec;
+use tower_service::Service;
+
+use super::buffer::CHUNK;
+use super::meter::{self, Meter};
+use super::{End, Fill, Interest, Outcome, lock};
+use crate::cache::Inner;
+use crate::directives::RequestDirectives;
+use crate::object::{Exchange, Head, Object};
+use crate::policy::reuse;
+use crate::policy::storable::Asked;
+use crate::upstream::{self, BoxError};
+
+/// What a fill needs to know of the request that began it.
+pub(crate) struct Order {
+    /// The request upstream gets, without conditionals.
+    pub(crate) request: Parts,
+    pub(crate) asked: Asked,
+    pub(crate) directives: RequestDirectives,
+    /// The stored response to be confirmed or replaced.
+    pub(crate) stale: Option<Arc<Object>>,
+    /// Holds the fill up where no request waits for it.
+    pub(crate) background: Option<Interest>,
+}
+
+/// Runs a fill to its end. Dropped at any point, it fails the fill.
+pub(crate) async fn run<S>(inner: Arc<Inner>, fill: Arc<Fill>, mut service: S, order: Order)
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Send,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    inner.metrics.fills.inc();
+    let mut work = Work { inner, fill, charged: 0, ended: false };
+    let outcome = tokio::select! {
+        answer = work.ask(&mut service, &order) => answer,
+        () = work.nobody() => None,
+    };
+    match outcome {
+        None => work.abandon(),
+        Some(Answer::Settled(outcome)) => work.settle_without_body(outcome),
+        Some(Answer::Alone(response, outcome)) => {
+            *lock(&work.fill.alone) = Some(response);
+            work.settle_without_body(outcome);
+        }
+        Some(Answer::Stream(head, body)) => {
+            drop(service);
+            work.stream(head, body).await;
+        }
+    }
+    drop(order.background);
+}
+
+/// What upstream's answer means.
+enum Answer {
+    Settled(Outcome),
+    Alone(Response<Body>, Outcome),
+    Stream(Arc<Head>, Body),
+}
+
+/// One fill being worked on; fails it when dropped before its end.
+struct Work {
+    inner: Arc<Inner>,
+    fill: Arc<Fill>,
+    /// Bytes charged to the budget of fills.
+    charged: u64,
+    ended: bool,
+}
+
+impl Work {
+    async fn ask<S>(&self, service: &mut S, order: &Order) -> Option<Answer>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Send,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        let requested = self.inner.clock.now();
+        let confirmable = order.stale.as_ref().filter(|object| object.head.has_validator());
+        let request = request(&order.request, confirmable.map(|object| &object.head));
+        let answer = upstream::ask(service, request).await;
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => return Some(self.failed(&error, order)),
+        };
+        if response.status() != StatusCode::NOT_MODIFIED {
+            return Some(self.answered(response, requested, order));
+        }
+        if let Some(object) = confirmable
+            && object.head.is_meant_by(response.headers())
+        {
+            let exchange = self.exchange(order, requested);
+            return Some(Answer::Settled(self.confirmed(object, response.headers(), exchange)));
+        }
+        // A 304 that confirms nothing we have (RFC 9111 §4.3.4): ask for the whole, once.
+        let requested = self.inner.clock.now();
+        let request = self::request(&order.request, None);
+        let answer = upstream::ask(service, request).await;
+        Some(match answer {
+            Ok(response) => self.answered(response, requested, order),
+            Err(error) => self.failed(&error, order),
+        })
+    }
+
+    fn exchange<'a>(&'a self, order: &Order, requested: Timestamp) -> Exchange<'a> {
+        Exchange {
+            request: &self.fill.request,
+            asked: order.asked,
+            requested,
+            received: self.inner.clock.now(),
+            policy: self.inner.policy.as_ref(),
+        }
+    }
+
+    /// Upstream gave no answer.
+    fn failed(&self, error: &BoxError, order: &Order) -> Answer {
+        self.inner.metrics.fills_failed.inc();
+        tracing::warn!(error = %error, "upstream gave no answer");
+        Answer::Settled(self.stale_on_error(order, None).unwrap_or(Outcome::Failed {
+            status: upstream::status_of(error),
+            retry_after: None,
+            answered: false,
+        }))
+    }
+
+    /// The stored response in place of a failure, if it may be (RFC 5861 §4).
+    fn stale_on_error(&self, order: &Order, fwd_status: Option<StatusCode>) -> Option<Outcome> {
+        let object = order.stale.as_ref()?;
+        let head = &object.head;
+        let now = self.inner.clock.now();
+        reuse::may_answer_on_error(&head.freshness, &head.directives, &order.directives, now)
+            .then(|| Outcome::Stored { object: Arc::clone(object), fwd_status, open: true })
+    }
+
+    /// A final answer that is no 304.
+    fn answered(&self, response: Response<Body>, requested: Timestamp, order: &Order) -> Answer {
+        let status = response.status();
+        if matches!(status.as_u16(), 500 | 502 | 503 | 504)
+            && let Some(outcome) = self.stale_on_error(order, Some(status))
+        {
+            return Answer::Settled(outcome);
+        }
+        let (parts, body) = response.into_parts();
+        let len = meter::promised(parts.status, &parts.headers, &body);
+        match Head::receive(&parts, len, self.exchange(order, requested)) {
+            Ok(head) => Answer::Stream(Arc::new(head), body),
+            Err(refusal) => {
+                tracing::trace!(?refusal, %status, "not stored");
+                let outcome = if status.is_server_error() || status.is_informational() {
+                    Outcome::Failed {
+                        status,
+                        retry_after: parts.headers.get(header::RETRY_AFTER).cloned(),
+                        answered: true,
+                    }
+                } else {
+                    Outcome::Alone
+                };
+                Answer::Alone(Response::from_parts(parts, meter::metered(body, len)), outcome)
+            }
+        }
+    }
+
+    /// A 304: the stored response lives on with new fields (RFC 9111 §4.3.4).
+    fn confirmed(&self, stale: &Object, update: &HeaderMap, exchange: Exchange<'_>) -> Outcome {
+        self.inner.metrics.revalidated.inc();
+        let fwd_status = Some(StatusCode::NOT_MODIFIED);
+        let Ok(head) = stale.head.confirmed(update, exchange) else {
+            // It may no longer be stored: the leader gets it as it was, and it goes.
+            self.inner.store.remove(&self.fill.key);
+            let object = Object { head: stale.head.clone(), body: stale.body.clone() };
+            return Outcome::Stored { object: Arc::new(object), fwd_status, open: false };
+        };
+        let open = head.is_shareable(exchange.received);
+        let object = Arc::new(Object { head, body: stale.body.clone() });
+        self.inner.fills.retire(&self.fill, || {
+            let kept = Arc::clone(&object);
+            self.inner.store.insert(&self.fill.key, kept, &self.fill.request);
+        });
+        Outcome::Stored { object, fwd_status, open }
+    }
+
+    fn settle_without_body(&mut self, outcome: Outcome) {
+        self.inner.fills.retire(&self.fill, || ());
+        self.ended = true;
+        self.fill.settle(outcome);
+        self.fill.finish(End::Complete);
+    }
+
+    async fn stream(&mut self, head: Arc<Head>, body: Body) {
+        let mut meter = Meter::new(head.len);
+        let too_large = head.len.is_some_and(|len| len > self.inner.max_object);
+        if too_large {
+            self.fill.windowed.store(true, Ordering::Release);
+        }
+        let open = head.is_shareable(self.inner.clock.now());
+        self.fill.settle(Outcome::Shared { head: Arc::clone(&head), open, stored: !too_large });
+        let mut pump = Pump { body, rest: Bytes::new(), ended: None };
+        let mut finishing = false;
+        let mut since_yield = 0;
+        let end = loop {
+            let next = tokio::select! {
+                biased;
+                next = pump.next() => Some(next),
+                () = self.fill.attention.notified(), if !finishing => None,
+            };
+            match next {
+                None => {}
+                Some(Next::Bytes(batch)) => {
+                    let bytes = batch.iter().map(|piece| piece.len() as u64).sum();
+                    if let Err(error) = meter.add(bytes) {
+                        break End::Failed(error);
+                    }
+                    self.publish(batch, bytes);
+                    since_yield += bytes;
+                }
+                Some(Next::End) => {
+                    break meter.end().map_or_else(End::Failed, |()| End::Complete);
+                }
+                Some(Next::Failed(error)) => break End::Failed(error),
+            }
+            if !finishing && self.is_alone() {
+                finishing =
+                    !self.fill.is_windowed() && meter.is_worth_finishing(self.inner.finish_percent);
+                if !finishing && self.inner.fills.retire_if_idle(&self.fill) {
+                    return self.abandon();
+                }
+            }
+            if self.fill.is_windowed() {
+                finishing = false;
+                if self.keep_pace().await {
+                    return self.abandon();
+                }
+            }
+            // A body that is all there never waits: let readers have a turn.
+            if since_yield >= 16 * CHUNK as u64 {
+                since_yield = 0;
+                tokio::task::yield_now().await;
+            }
+        };
+        self.end_body(&head, end);
+    }
+
+    fn end_body(&mut self, head: &Arc<Head>, end: End) {
+        self.ended = true;
+        match &end {
+            End::Complete if !self.fill.is_windowed() => {
+                let body = self.fill.state().buffer.whole();
+                self.inner.fills.retire(&self.fill, || {
+                    let Some(body) = body else { return };
+                    let head = match head.len {
+                        Some(_) => Head::clone(head),
+                        None => head.with_len(body.len()),
+                    };
+                    let object = Arc::new(Object { head, body });
+                    self.inner.store.insert(&self.fill.key, object, &self.fill.request);
+                });
+            }
+            End::Failed(error) => {
+                self.inner.metrics.fills_failed.inc();
+                tracing::warn!(error = %error, "a fill broke off");
+                self.inner.fills.retire(&self.fill, || ());
+            }
+            _ => self.inner.fills.retire(&self.fill, || ()),
+        }
+        self.fill.finish(end);
+    }
+
+    /// Makes bytes readable, within the bounds on what one fill and all of them may hold.
+    fn publish(&mut self, batch: SmallVec<[Bytes; 4]>, bytes: u64) {
+        let inner = &self.inner;
+        let total = inner.fill_bytes.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
+        inner.metrics.fill_bytes.inc_by(bytes as i64);
+        self.charged += bytes;
+        {
+            let mut state = self.fill.state_mut();
+            for piece in batch {
+                state.buffer.push(piece);
+            }
+            if state.buffer.held() > inner.max_object || total > inner.fill_memory {
+                self.fill.windowed.store(true, Ordering::Release);
+            }
+            self.fill.published.store(state.buffer.end(), Ordering::Release);
+        }
+        self.fill.changed.notify_waiters();
+    }
+
+    /// Lets go of what lies further than a window behind the furthest reader: it alone sets the
+    /// pace, and when a body turns out too large to keep, it loses nothing.
+    fn trim(&mut self) {
+        let to = self.fill.furthest.load(Ordering::Acquire).saturating_sub(self.inner.window);
+        if to > 0 {
+            let released = self.fill.state_mut().buffer.trim(to);
+            self.discharge(released);
+        }
+    }
+
+    fn discharge(&mut self, bytes: u64) {
+        self.charged -= bytes;
+        self.inner.fill_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.inner.metrics.fill_bytes.dec_by(bytes as i64);
+    }
+
+    /// Waits until the furthest reader is at most half a window behind; says whether the fill was
+    /// given up because there is none.
+    async fn keep_pace(&mut self) -> bool {
+        loop {
+            self.trim();
+            if self.is_alone() && self.inner.fills.retire_if_idle(&self.fill) {
+                return true;
+            }
+            let ahead = self
+                .fill
+                .published
+                .load(Ordering::Acquire)
+                .saturating_sub(self.fill.furthest.load(Ordering::Acquire));
+            if ahead <= self.inner.window / 2 {
+                return false;
+            }
+            self.fill.attention.notified().await;
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.fill.interested.load(Ordering::Acquire) == 0
+    }
+
+    /// Ends when nobody is interested any more, having taken the fill out of the table.
+    async fn nobody(&self) {
+        while !(self.is_alone() && self.inner.fills.retire_if_idle(&self.fill)) {
+            self.fill.attention.notified().await;
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.ended = true;
+        self.inner.metrics.fills_abandoned.inc();
+        self.fill.finish(End::Failed(BodyError::Aborted));
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.discharge(self.charged);
+        if !self.ended {
+            self.inner.metrics.fills_failed.inc();
+            self.inner.fills.retire(&self.fill, || ());
+            self.fill.finish(End::Failed(BodyError::Aborted));
+        }
+    }
+}
+
+/// The request that goes upstream, asking to confirm `known` where there is one (RFC 9111 §4.3.1).
+fn request(parts: &Parts, known: Option<&Head>) -> Request<Body> {
+    let mut parts = parts.clone();
+    parts.method = Method::GET;
+    if let Some(head) = known {
+        let validators: Validators<'_> = head.validators();
+        let conditions = [
+            (header::IF_NONE_MATCH, header::ETAG, validators.etag.is_some()),
+            (header::IF_MODIFIED_SINCE, header::LAST_MODIFIED, validators.last_modified.is_some()),
+        ];
+        for (condition, validator, _) in conditions.into_iter().filter(|one| one.2) {
+            let value: Option<&HeaderValue> = head.headers.get(validator);
+            if let Some(value) = value {
+                parts.headers.insert(condition, value.clone());
+            }
+        }
+    }
+    Request::from_parts(parts, Body::empty())
+}
+
+/// Takes bytes off a body in batches: all that is there, up to a chunk, so that readers wake once
+/// for many small frames. Trailers are left behind.
+struct Pump {
+    body: Body,
+    /// What is left of a frame that was larger than a batch may be.
+    rest: Bytes,
+    ended: Option<Result<(), BodyError>>,
+}
+
+enum Next {
+    Bytes(SmallVec<[Bytes; 4]>),
+    End,
+    Failed(BodyError),
+}
+
+impl Pump {
+    /// Cancel safe: bytes that were taken are always returned by the same poll.
+    async fn next(&mut self) -> Next {
+        std::future::poll_fn(|cx| {
+            let mut batch: SmallVec<[Bytes; 4]> = SmallVec::new();
+            let mut bytes = 0;
+            while bytes < CHUNK {
+                if !self.rest.is_empty() {
+                    let piece = self.rest.split_to(self.rest.len().min(CHUNK - bytes));
+                    bytes += piece.len();
+                    batch.push(piece);
+                    continue;
+                }
+                if self.ended.is_some() {
+                    break;
+                }
+                match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        self.rest = frame.into_data().unwrap_or_default();
+                    }
+                    Poll::Ready(Some(Err(error))) => self.ended = Some(Err(error)),
+                    Poll::Ready(None) => self.ended = Some(Ok(())),
+                    Poll::Pending if batch.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            if !batch.is_empty() {
+                return Poll::Ready(Next::Bytes(batch));
+            }
+            Poll::Ready(match self.ended.take() {
+                Some(Err(error)) => Next::Failed(error),
+                _ => Next::End,
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,209 @@
+//! A response as the cache keeps it.
+//!
+//! A [`Head`] is made once, when a response comes: hop-by-hop fields are gone, `Date` is there,
+//! `Age` and this cache's `Cache-Status` have their places, so that an answer is one clone of its
+//! fields and two values put in.
+
+use headwater_net::conditional::Validators;
+use headwater_net::{Chunks, Timestamp};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::directives::{RequestDirectives, ResponseDirectives};
+use crate::headers;
+use crate::policy::Policy;
+use crate::policy::freshness::{self, Freshness};
+use crate::policy::reuse::{self, Reuse};
+use crate::policy::storable::{self, Asked, Refusal};
+use crate::status::CACHE_STATUS;
+use crate::vary::Vary;
+
+/// A finished response.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) head: Head,
+    pub(crate) body: Chunks,
+}
+
+impl Object {
+    /// The bytes it takes in memory: its body, its fields, and what holds them.
+    pub(crate) fn weight(&self) -> u64 {
+        const FIELD: usize = 96;
+        const CHUNK: u64 = 128;
+        let fields = self.head.headers.iter();
+        let fields: usize =
+            fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum();
+        let chunks = (self.body.len() >> 16) + 1;
+        self.body.len() + chunks * CHUNK + fields as u64 + size_of::<Self>() as u64
+    }
+}
+
+/// Everything about a response but its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    /// Ready fields; see the module.
+    pub(crate) headers: HeaderMap,
+    pub(crate) directives: ResponseDirectives,
+    pub(crate) freshness: Freshness,
+    pub(crate) vary: Vary,
+    /// The body's length, where it is known.
+    pub(crate) len: Option<u64>,
+    /// It came with an `Age`: some cache on the way had it already.
+    pub(crate) aged: bool,
+}
+
+/// What is known of the exchange that a response came by.
+#[derive(Clone, Copy)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) request: &'a HeaderMap,
+    pub(crate) asked: Asked,
+    pub(crate) requested: Timestamp,
+    pub(crate) received: Timestamp,
+    pub(crate) policy: &'a dyn Policy,
+}
+
+impl Head {
+    /// Takes in a response whose body is `len` bytes long, as far as that is known; or says why
+    /// nobody but its asker may have it. The parts stay as they came in that case.
+    pub(crate) fn receive(
+        parts: &Parts,
+        len: Option<u64>,
+        exchange: Exchange<'_>,
+    ) -> Result<Self, Refusal> {
+        Self::new(parts.status, parts.headers.clone(), len, exchange)
+    }
+
+    fn new(
+        status: StatusCode,
+        mut headers: HeaderMap,
+        len: Option<u64>,
+        exchange: Exchange<'_>,
+    ) -> Result<Self, Refusal> {
+        headers::strip_hop_by_hop(&mut headers);
+        let directives = ResponseDirectives::of(&headers);
+        storable::storable(exchange.asked, status, &headers, &directives)?;
+        let vary = Vary::of(&headers, exchange.request).ok_or(Refusal::VaryStar)?;
+        let received = exchange.received;
+        let standard = freshness::lifetime(status, &headers, &directives, received);
+        let freshness = Freshness {
+            initial_age: freshness::initial_age(&headers, exchange.requested, received),
+            received,
+            lifetime: exchange.policy.lifetime(status, &headers, standard),
+        };
+        let aged = headers.contains_key(header::AGE);
+        make_ready(&mut headers, received);
+        set_len(&mut headers, status, len);
+        let head = Self { status, headers, directives, freshness, vary, len, aged };
+        if !head.has_validator() && !head.is_ever_usable() {
+            return Err(Refusal::Useless);
+        }
+        Ok(head)
+    }
+
+    /// This head as a 304 updates it (RFC 9111 §3.2 and §4.3.4), taken in anew.
+    pub(crate) fn confirmed(
+        &self,
+        update: &HeaderMap,
+        exchange: Exchange<'_>,
+    ) -> Result<Self, Refusal> {
+        const KEPT: [HeaderName; 4] = [
+            header::CONTENT_LENGTH,
+            header::CONTENT_ENCODING,
+            header::CONTENT_RANGE,
+            header::TRANSFER_ENCODING,
+        ];
+        let mut update = update.clone();
+        headers::strip_hop_by_hop(&mut update);
+        let mut headers = self.headers.clone();
+        // What was said of the stored response's age and way does not hold for this one.
+        for name in [header::AGE, CACHE_STATUS, header::DATE] {
+            headers.remove(name);
+        }
+        for name in update.keys().filter(|name| !KEPT.contains(name)) {
+            headers.remove(name);
+            for value in update.get_all(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        Self::new(self.status, headers, self.len, exchange)
+    }
+
+    /// Whether a 304 with these fields speaks of this response (§4.3.4): its entity tag is ours,
+    /// or it names none.
+    pub(crate) fn is_meant_by(&self, update: &HeaderMap) -> bool {
+        match (Validators::of(update).etag, self.validators().etag) {
+            (Some(theirs), Some(ours)) => theirs.weak_eq(ours),
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
+    }
+
+    /// This head of a body that turned out to be `len` bytes long.
+    pub(crate) fn with_len(&self, len: u64) -> Self {
+        let mut head = self.clone();
+        head.len = Some(len);
+        set_len(&mut head.headers, head.status, head.len);
+        head
+    }
+
+    pub(crate) fn validators(&self) -> Validators<'_> {
+        Validators::of(&self.headers)
+    }
+
+    pub(crate) fn has_validator(&self) -> bool {
+        let validators = self.validators();
+        validators.etag.is_some() || validators.last_modified.is_some()
+    }
+
+    /// Whether it may answer `request` as it is, and how.
+    pub(crate) fn reuse(&self, request: &RequestDirectives, now: Timestamp) -> Reuse {
+        reuse::decide(&self.freshness, &self.directives, request, now)
+    }
+
+    /// Whether requests that waited for it may have it without upstream being asked again.
+    pub(crate) fn is_shareable(&self, now: Timestamp) -> bool {
+        let reuse = self.reuse(&RequestDirectives::default(), now);
+        matches!(reuse, Reuse::Fresh | Reuse::StaleWhileRevalidate)
+    }
+
+    /// Seconds of freshness left; negative when stale.
+    pub(crate) fn ttl(&self, now: Timestamp) -> i64 {
+        self.freshness.lifetime.as_secs() as i64 - self.freshness.age(now).as_secs() as i64
+    }
+
+    /// Without a validator, only freshness or a stale extension makes it worth storing.
+    fn is_ever_usable(&self) -> bool {
+        self.is_shareable(self.freshness.received)
+            || reuse::may_answer_on_error(
+                &self.freshness,
+                &self.directives,
+                &RequestDirectives::default(),
+                self.freshness.received,
+            )
+    }
+}
+
+/// `Content-Length` as it is known here: one that is malformed, or does not belong, goes.
+fn set_len(headers: &mut HeaderMap, status: StatusCode, len: Option<u64>) {
+    match len {
+        Some(len) if status != StatusCode::NO_CONTENT => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+        }
+        _ => {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+    }
+}
+
+/// Puts `Date` where it is missing (RFC 9110 §6.6.1), and places for `Age` and `Cache-Status`:
+/// ours comes after those of the caches nearer to the origin (RFC 9211 §2).
+fn make_ready(headers: &mut HeaderMap, received: Timestamp) {
+    if !headers.contains_key(header::DATE)
+        && let Ok(date) = HeaderValue::try_from(received.to_http_date())
+    {
+        headers.insert(header::DATE, date);
+    }
+    headers.insert(header::AGE, HeaderValue::from_static("0"));
+    headers.append(CACHE_STATUS, HeaderValue::from_static("headwater"));
+}

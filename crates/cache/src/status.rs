@@ -1,0 +1,159 @@
+//! `Cache-Status` (RFC 9211): what became of a request, for all to see.
+
+use std::fmt::Write as _;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// `Cache-Status`.
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Why a request went forward (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fwd {
+    /// The cache was not to be asked.
+    Bypass,
+    /// The method is not one that is answered from store.
+    Method,
+    /// Nothing is stored under the key.
+    UriMiss,
+    /// Something is stored under the key, but this request selects another response.
+    VaryMiss,
+    /// The request wanted more than what is stored.
+    Request,
+    /// What is stored is stale.
+    Stale,
+}
+
+impl Fwd {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// One member of `Cache-Status`, without the cache's name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Member {
+    /// It was answered without going forward (§2.1).
+    pub(crate) hit: bool,
+    /// Why it went forward.
+    pub(crate) fwd: Option<Fwd>,
+    /// The status upstream answered with (§2.3).
+    pub(crate) fwd_status: Option<StatusCode>,
+    /// The response's remaining freshness in seconds; negative when stale (§2.4).
+    pub(crate) ttl: Option<i64>,
+    /// The response is being stored (§2.5).
+    pub(crate) stored: bool,
+    /// The request waited for another's fetch (§2.6).
+    pub(crate) collapsed: bool,
+}
+
+/// A cache's name as it signs (RFC 9211 §2: a token or a string, RFC 8941 §3.3).
+#[derive(Clone, Debug)]
+pub(crate) struct Signature(Box<str>);
+
+impl Signature {
+    pub(crate) fn new(name: &str) -> Self {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~:/".contains(c);
+        let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '*');
+        if begins && name.chars().all(token) {
+            return Self(name.into());
+        }
+        let mut quoted = String::with_capacity(name.len() + 2);
+        quoted.push('"');
+        for c in name.chars().filter(|c| matches!(c, ' '..='~')) {
+            if matches!(c, '"' | '\\') {
+                quoted.push('\\');
+            }
+            quoted.push(c);
+        }
+        quoted.push('"');
+        Self(quoted.into())
+    }
+
+    /// The member as a field value.
+    pub(crate) fn sign(&self, member: &Member) -> HeaderValue {
+        let mut text = Text(smallvec::SmallVec::new());
+        text.0.extend_from_slice(self.0.as_bytes());
+        let _ = text.parameters(member);
+        HeaderValue::from_bytes(&text.0).unwrap_or(HeaderValue::from_static("headwater"))
+    }
+}
+
+/// The member being written, on the stack.
+struct Text(smallvec::SmallVec<[u8; 128]>);
+
+impl Text {
+    fn parameters(&mut self, member: &Member) -> std::fmt::Result {
+        if member.hit {
+            self.write_str("; hit")?;
+        }
+        if let Some(fwd) = member.fwd {
+            self.write_str("; fwd=")?;
+            self.write_str(fwd.as_str())?;
+        }
+        if let Some(code) = member.fwd_status {
+            self.write_str("; fwd-status=")?;
+            self.write_str(code.as_str())?;
+        }
+        if let Some(ttl) = member.ttl {
+            write!(self, "; ttl={ttl}")?;
+        }
+        if member.stored {
+            self.write_str("; stored")?;
+        }
+        if member.collapsed {
+            self.write_str("; collapsed")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_9211_members() {
+        let edge = Signature::new("edge");
+        let hit = Member { hit: true, ttl: Some(376), ..Member::default() };
+        assert_eq!(edge.sign(&hit), "edge; hit; ttl=376");
+        let miss = Member {
+            fwd: Some(Fwd::UriMiss),
+            fwd_status: Some(StatusCode::OK),
+            stored: true,
+            collapsed: true,
+            ..Member::default()
+        };
+        assert_eq!(edge.sign(&miss), "edge; fwd=uri-miss; fwd-status=200; stored; collapsed");
+        let stale = Member {
+            fwd: Some(Fwd::Stale),
+            fwd_status: Some(StatusCode::NOT_MODIFIED),
+            ttl: Some(-5),
+            ..Member::default()
+        };
+        assert_eq!(edge.sign(&stale), "edge; fwd=stale; fwd-status=304; ttl=-5");
+    }
+
+    #[test]
+    fn rfc_8941_names_that_are_no_token_are_quoted() {
+        let hit = Member { hit: true, ..Member::default() };
+        assert_eq!(Signature::new("edge 1").sign(&hit), "\"edge 1\"; hit");
+        assert_eq!(Signature::new("1").sign(&hit), "\"1\"; hit");
+        assert_eq!(Signature::new("a\"\\\u{e9}\n").sign(&hit), "\"a\\\"\\\\\"; hit");
+        assert_eq!(Signature::new("").sign(&hit), "\"\"; hit");
+    }
+}

@@ -1,0 +1,98 @@
+//! Which stored response of a key a request selects (RFC 9111 §4.1).
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
+
+/// The most names of a `Vary` that are looked at; a response that names more is not stored.
+pub(crate) const MAX_NAMES: usize = 16;
+
+/// The request fields a response varies by, with what the request had that it answered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Vary(SmallVec<[(HeaderName, SmallVec<[HeaderValue; 1]>); 2]>);
+
+impl Vary {
+    /// Takes down what `response` varies by; `None` where that is `*`, more than [`MAX_NAMES`]
+    /// names, or not readable.
+    pub(crate) fn of(response: &HeaderMap, request: &HeaderMap) -> Option<Self> {
+        let mut all = Self::default();
+        for line in response.get_all(header::VARY) {
+            for name in line.to_str().ok()?.split(',').map(str::trim).filter(|one| !one.is_empty())
+            {
+                let name = name.parse::<HeaderName>().ok()?;
+                if name.as_str() == "*" || all.0.len() == MAX_NAMES {
+                    return None;
+                }
+                let values = request.get_all(&name).iter().cloned().collect();
+                all.0.push((name, values));
+            }
+        }
+        Some(all)
+    }
+
+    /// Whether `request` selects the same response: each field is absent from both, or has the
+    /// same members in the same order, however they are spread over lines and spaces.
+    pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
+        self.0.iter().all(|(name, values)| {
+            values.is_empty() != request.contains_key(name)
+                && members(values.iter()).eq(members(request.get_all(name).iter()))
+        })
+    }
+
+    /// Whether two requests are the same in the fields that count here.
+    pub(crate) fn agree(&self, one: &HeaderMap, other: &HeaderMap) -> bool {
+        self.0.iter().all(|(name, _)| {
+            one.contains_key(name) == other.contains_key(name)
+                && members(one.get_all(name).iter()).eq(members(other.get_all(name).iter()))
+        })
+    }
+}
+
+fn members<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
+    lines
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    fn headers(list: &[(&str, &str)]) -> HeaderMap {
+        let mut all = HeaderMap::new();
+        for (name, value) in list {
+            all.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn rfc_9111_4_1_absent_matches_absent_only() {
+        let vary = Vary::of(&headers(&[("vary", "Accept")]), &headers(&[])).unwrap();
+        assert!(vary.matches(&headers(&[("other", "x")])));
+        assert!(!vary.matches(&headers(&[("accept", "x")])));
+        assert!(!vary.matches(&headers(&[("accept", "")])));
+        let vary = Vary::of(&headers(&[("vary", "Accept")]), &headers(&[("accept", "x")])).unwrap();
+        assert!(!vary.matches(&headers(&[])));
+    }
+
+    #[test]
+    fn rfc_9111_4_1_spaces_and_lines_do_not_tell_requests_apart() {
+        let request = headers(&[("accept", "a,b"), ("accept", "c")]);
+        let vary = Vary::of(&headers(&[("vary", "accept, Origin")]), &request).unwrap();
+        assert!(vary.matches(&headers(&[("accept", " a , b,c ")])));
+        assert!(!vary.matches(&headers(&[("accept", "a,b")])));
+        assert!(!vary.matches(&headers(&[("accept", "a,c,b")])));
+        assert!(!vary.matches(&headers(&[("accept", "a,b,c"), ("origin", "x")])));
+    }
+
+    #[test]
+    fn star_and_endless_lists_match_nobody() {
+        assert!(Vary::of(&headers(&[("vary", "a, *")]), &headers(&[])).is_none());
+        let many = vec!["x"; MAX_NAMES + 1].join(",");
+        assert!(Vary::of(&headers(&[("vary", &many)]), &headers(&[])).is_none());
+        let none = Vary::of(&headers(&[]), &headers(&[])).unwrap();
+        assert!(none.matches(&headers(&[("accept", "x")])));
+    }
+}
