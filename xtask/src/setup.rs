@@ -7,7 +7,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cli::{self, Failure, Flag, Given, Outcome, Spec};
@@ -54,6 +54,8 @@ enum Look {
     Libclang,
     /// A file at this place or a font of this name below it.
     Font,
+    /// What [`browser`] finds.
+    Browser,
     /// A Python that can make virtual environments.
     PythonVenv,
 }
@@ -129,7 +131,7 @@ const NEEDS: [Need; 11] = [
         group: Group::Test,
         why: "the browser of the browser tests",
         packages: &["chromium"],
-        look: Look::Programs(&["chromium"]),
+        look: Look::Browser,
     },
     Need {
         group: Group::Test,
@@ -287,8 +289,16 @@ fn found(look: &Look, places: &Places) -> bool {
         }
         Look::Libclang => libclang(),
         Look::Font => font(),
+        Look::Browser => browser().is_some(),
         Look::PythonVenv => python::is_ready(places) || python::can_make_venv(),
     }
+}
+
+/// The browser of the tests: what `CHROMIUM` names, else the first of its kind on PATH.
+pub(crate) fn browser() -> Option<PathBuf> {
+    env::var_os("CHROMIUM").map(PathBuf::from).or_else(|| {
+        ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| on_path(name))
+    })
 }
 
 fn libclang() -> bool {

@@ -5,7 +5,6 @@
 //! checked once and compiled once; the browser plays from the stack that the tests have built.
 
 use std::env;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -151,21 +150,11 @@ fn browser(places: &Places) -> Outcome {
     web::build(places)?;
     let stack = stack::build(places, Profile::Tests)?;
     let mut npm = web::npm(places);
-    npm.env("HEADWATER_STACK", stack)
-        .env("HEADWATER_WEB", places.pages())
-        .env("HEADWATER_PYTHON", python::interpreter(places))
-        .env("CHROMIUM", chromium());
+    npm.env("HEADWATER_STACK", stack).env("HEADWATER_PYTHON", python::interpreter(places));
+    if let Some(browser) = setup::browser() {
+        npm.env("CHROMIUM", browser);
+    }
     process::run(npm.args(["run", "test:browser"]))
-}
-
-/// `CHROMIUM` when it is set, else the first browser of that kind on PATH.
-fn chromium() -> OsString {
-    env::var_os("CHROMIUM").unwrap_or_else(|| {
-        ["chromium", "chromium-browser", "google-chrome"]
-            .iter()
-            .find_map(|name| process::on_path(name))
-            .map_or_else(|| "chromium".into(), Into::into)
-    })
 }
 
 fn documentation(places: &Places) -> Outcome {
