@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use futures_util::stream::{BoxStream, Stream, StreamExt};
+use futures_util::stream::{Stream, StreamExt};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
@@ -24,13 +24,13 @@ const READ: usize = 64 << 10;
 /// The most that a control stream may carry in its life: 4 MiB are some 100,000 priority updates.
 const UNI_BYTES: usize = 4 << 20;
 
-type Accepted = BoxStream<'static, Result<(quinn::SendStream, quinn::RecvStream), ConnectionError>>;
-type AcceptedUni = BoxStream<'static, Result<quinn::RecvStream, ConnectionError>>;
+type Arriving<T> = Pin<Box<dyn Stream<Item = Result<T, ConnectionError>> + Send + Sync>>;
+type Both = (quinn::SendStream, quinn::RecvStream);
 
 /// A quinn connection as h3 sees it.
 pub(super) struct Transport {
-    accept: Accepted,
-    accept_uni: AcceptedUni,
+    accept: Arriving<Both>,
+    accept_uni: Arriving<quinn::RecvStream>,
     opener: Opener,
     max_unparsed: usize,
     latest: Latest,
@@ -59,8 +59,8 @@ impl Transport {
             Some((conn.accept_uni().await, conn))
         });
         Self {
-            accept: bidi.boxed(),
-            accept_uni: uni.boxed(),
+            accept: Box::pin(bidi),
+            accept_uni: Box::pin(uni),
             opener: Opener { conn, bidi: None, uni: None },
             max_unparsed,
             latest: Latest::default(),
@@ -135,8 +135,8 @@ impl quic::OpenStreams<Bytes> for Transport {
 /// Opens streams.
 pub(super) struct Opener {
     conn: quinn::Connection,
-    bidi: Option<Accepted>,
-    uni: Option<BoxStream<'static, Result<quinn::SendStream, ConnectionError>>>,
+    bidi: Option<Arriving<Both>>,
+    uni: Option<Arriving<quinn::SendStream>>,
 }
 
 impl quic::OpenStreams<Bytes> for Opener {
@@ -149,10 +149,9 @@ impl quic::OpenStreams<Bytes> for Opener {
     ) -> Poll<Result<BothHalves, StreamErrorIncoming>> {
         let conn = &self.conn;
         let opening = self.bidi.get_or_insert_with(|| {
-            futures_util::stream::unfold(conn.clone(), |conn| async move {
+            Box::pin(futures_util::stream::unfold(conn.clone(), |conn| async move {
                 Some((conn.open_bi().await, conn))
-            })
-            .boxed()
+            }))
         });
         let (send, recv) = ready!(poll_open(opening, cx))?;
         Poll::Ready(Ok(BothHalves::new(send, recv, usize::MAX)))
@@ -164,10 +163,9 @@ impl quic::OpenStreams<Bytes> for Opener {
     ) -> Poll<Result<SendHalf, StreamErrorIncoming>> {
         let conn = &self.conn;
         let opening = self.uni.get_or_insert_with(|| {
-            futures_util::stream::unfold(conn.clone(), |conn| async move {
+            Box::pin(futures_util::stream::unfold(conn.clone(), |conn| async move {
                 Some((conn.open_uni().await, conn))
-            })
-            .boxed()
+            }))
         });
         let stream = ready!(poll_open(opening, cx))?;
         Poll::Ready(Ok(SendHalf::new(stream)))

@@ -11,29 +11,29 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::control::Busy;
 use crate::{Body, BodyError};
 
-/// Takes the body from an answer that must not have one. To HEAD, the length that GET would have
-/// is told where it is known.
+/// Takes the body from an answer that must not have one, and tells the length of every other
+/// where it is known: to HEAD, the length that GET would have.
 pub(super) fn settle(response: &mut Response<Body>, to_head: bool) {
     let status = response.status();
-    let bodiless = status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED;
-    if bodiless {
-        if status != StatusCode::NOT_MODIFIED {
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-        }
-    } else if to_head {
-        if let Some(len) = response.body().exact_len()
-            // An empty body says nothing: services may leave it out for HEAD themselves.
-            && len > 0
-            && !response.headers().contains_key(header::CONTENT_LENGTH)
-        {
-            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
-        }
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Body::Empty;
+    } else if status == StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Body::Empty;
     } else {
-        return;
+        if let Some(len) = response.body().exact_len()
+            // To HEAD, an empty body says nothing: services may leave it out themselves.
+            && (len > 0 || !to_head)
+        {
+            response
+                .headers_mut()
+                .entry(header::CONTENT_LENGTH)
+                .or_insert_with(|| HeaderValue::from(len));
+        }
+        if to_head {
+            *response.body_mut() = Body::Empty;
+        }
     }
-    *response.body_mut() = Body::Empty;
 }
 
 /// Whether the method is HEAD.
@@ -44,6 +44,12 @@ pub(super) fn is_head(method: &Method) -> bool {
 /// The length that the headers promise, if they do.
 pub(super) fn promised(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The bytes of body that the settled response promises, if it does.
+pub(super) fn promised_body(response: &Response<Body>, to_head: bool) -> Option<u64> {
+    let bodiless = to_head || response.status() == StatusCode::NOT_MODIFIED;
+    if bodiless { None } else { promised(response.headers()) }
 }
 
 /// A response's body under way: keeps its connection busy and holds it to the promised length.
@@ -103,11 +109,9 @@ impl Length {
 }
 
 impl Outgoing {
-    /// `response` with its body watched; `settle` has been called on it. `to_head` frees it from its
-    /// `Content-Length`.
+    /// `response`, which has been settled, with its body watched.
     pub(super) fn wrap(response: Response<Body>, to_head: bool, busy: Busy) -> Response<Self> {
-        let free = to_head || response.status() == StatusCode::NOT_MODIFIED;
-        let promised = if free { None } else { promised(response.headers()) };
+        let promised = promised_body(&response, to_head);
         response.map(|body| Self { body, length: Length::new(promised), _busy: busy })
     }
 }

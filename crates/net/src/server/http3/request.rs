@@ -7,14 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, header};
 use tower_service::Service;
 
 use super::Conn;
 use super::body::{self, Received, Sent};
 use crate::server::oneshot::Oneshot;
 use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport};
-use crate::server::respond::{is_head, promised, settle};
+use crate::server::respond::{is_head, promised, promised_body, settle};
 use crate::{Body, BodyError, Protocol};
 
 /// Answers the request; gives back the sending side of its stream when all was sent, so that a drain
@@ -80,22 +80,10 @@ async fn answer(
     client_left: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Sender, BodyError> {
     settle(&mut response, to_head);
-    let status = response.status();
+    let promised = promised_body(&response, to_head);
     let (mut parts, body) = response.into_parts();
     for name in CONNECTION_SPECIFIC {
         parts.headers.remove(name);
-    }
-    let bodiless = to_head
-        || status == StatusCode::NOT_MODIFIED
-        || status == StatusCode::NO_CONTENT
-        || status.is_informational();
-    let mut promised = if bodiless { None } else { promised(&parts.headers) };
-    if !bodiless
-        && promised.is_none()
-        && let Some(len) = body.exact_len()
-    {
-        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
-        promised = Some(len);
     }
     if !parts.headers.contains_key(header::DATE) {
         parts.headers.insert(header::DATE, conn.date.now());

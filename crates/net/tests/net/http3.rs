@@ -1,0 +1,133 @@
+//! What only HTTP/3 has.
+
+use bytes::Bytes;
+use headwater_net::Protocol;
+use headwater_net::server::{ConnLimits, QuicConfig};
+use http::{HeaderValue, Method, StatusCode};
+use tokio::task::JoinSet;
+
+use crate::client::{Client, H3};
+use crate::service::{pattern, start, start_with, until};
+
+#[tokio::test]
+async fn a_hundred_requests_at_once_on_one_connection() {
+    let server = start();
+    let Client::H3(client) = Client::new(&server, Protocol::H3).await else { unreachable!() };
+    let client = std::sync::Arc::new(Client::H3(client));
+    let mut all = JoinSet::new();
+    for i in 0..100usize {
+        let client = std::sync::Arc::clone(&client);
+        all.spawn(async move {
+            let len = 1000 * i;
+            let answer = client.get(&format!("/bytes/{len}")).await.unwrap();
+            assert!(answer.body == pattern(len));
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(server.handle.metrics().connections_accepted(Protocol::H3), 1);
+    assert_eq!(server.handle.metrics().requests(Protocol::H3), 100);
+}
+
+#[tokio::test]
+async fn two_hundred_connections_find_their_worker() {
+    let server = start();
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        clients.push(Client::new(&server, Protocol::H3).await);
+    }
+    for client in &clients {
+        assert_eq!(client.get("/bytes/1000").await.unwrap().body.len(), 1000);
+    }
+    assert_eq!(server.handle.metrics().connections_open(Protocol::H3), 200);
+    drop(clients);
+    let metrics = server.handle.metrics();
+    until("all closed", || metrics.connections_open(Protocol::H3) == 0).await;
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_answered_431() {
+    let server = start();
+    let client = H3::connect(server.handle.https_addrs()[0], "localhost", &server.tls).await;
+    let mut request = client.request(Method::GET, "/bytes/1");
+    let large = HeaderValue::try_from("x".repeat(40 << 10)).unwrap();
+    request.headers_mut().insert("x-large", large);
+    let mut stream = client.requests.clone().send_request(request).await.unwrap();
+    stream.finish().await.unwrap();
+    let answer = stream.recv_response().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_frame_that_never_ends_is_stopped() {
+    let server = start();
+    let client = H3::connect(server.handle.https_addrs()[0], "localhost", &server.tls).await;
+    // HEADERS of 1 GiB, of which only zeros follow.
+    let (mut send, mut recv) = client.quic.open_bi().await.unwrap();
+    send.write_all(&[1, 0xbf, 0xff, 0xff, 0xff]).await.unwrap();
+    let zeros = vec![0u8; 16 << 10];
+    let mut sent = 0usize;
+    let stopped = loop {
+        match send.write_all(&zeros).await {
+            Ok(()) => sent += zeros.len(),
+            Err(error) => break error,
+        }
+        assert!(sent < 8 << 20, "took {sent} bytes of a header");
+    };
+    assert!(matches!(stopped, quinn::WriteError::Stopped(_)), "{stopped}");
+    assert!(recv.read_to_end(1000).await.is_err(), "no answer to that");
+}
+
+#[tokio::test]
+async fn a_body_in_tiny_frames_is_not_hoarded() {
+    // 20,000 frames of one byte each: h3 alone would read everything into memory
+    // before it hands out the first. That it arrives whole is what can be seen from here.
+    let server = start();
+    let Client::H3(client) = Client::new(&server, Protocol::H3).await else { unreachable!() };
+    let (mut send, mut recv) = client
+        .requests
+        .clone()
+        .send_request(client.request(Method::POST, "/count"))
+        .await
+        .unwrap()
+        .split();
+    let sending = async {
+        for _ in 0..20_000 {
+            send.send_data(Bytes::from_static(b"x")).await.unwrap();
+        }
+        send.finish().await.unwrap();
+    };
+    let ((), head) = tokio::join!(sending, recv.recv_response());
+    assert_eq!(head.unwrap().status(), StatusCode::OK);
+    let mut text = Vec::new();
+    while let Some(mut data) = recv.recv_data().await.unwrap() {
+        let len = bytes::Buf::remaining(&data);
+        text.extend_from_slice(&bytes::Buf::copy_to_bytes(&mut data, len));
+    }
+    assert_eq!(text, b"20000 bytes");
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_is_refused() {
+    let mut limits = ConnLimits::default();
+    limits.max_connections = 1;
+    let server = start_with(|builder| builder.limits(limits).quic(QuicConfig::default()));
+    let first = Client::new(&server, Protocol::H3).await;
+    first.get("/bytes/1").await.unwrap();
+    let second = Client::new(&server, Protocol::H1).await;
+    assert!(second.get("/bytes/1").await.is_err());
+    assert!(server.handle.metrics().connections_refused() >= 1);
+    drop(first);
+    let metrics = server.handle.metrics();
+    until("the place is free", || metrics.connections_open(Protocol::H3) == 0).await;
+    until("served", || metrics.connections_open(Protocol::H3) == 0).await;
+    let mut answer = second.get("/bytes/1").await;
+    for _ in 0..50 {
+        if answer.is_ok() {
+            break;
+        }
+        answer = second.get("/bytes/1").await;
+    }
+    assert_eq!(answer.unwrap().body.len(), 1);
+}

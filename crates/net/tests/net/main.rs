@@ -1,0 +1,18 @@
+//! The listeners and the upstream client against real sockets on loopback, on every protocol.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod client;
+mod cut;
+mod drain;
+mod http3;
+mod limits;
+mod protocols;
+mod service;
+mod startup;
+mod upstream;
+
+/// The transport under h3, also used as a client's here.
+#[path = "../../src/server/quic_stream.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the server uses the rest")]
+mod quic_stream;

@@ -1,0 +1,231 @@
+//! The service under test, and servers that serve it.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_net::server::{ConnLimits, Server, ServerBuilder, ServerHandle, Tls};
+use headwater_net::{Body, BodyError, Clock, ConnInfo};
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use tokio::sync::Semaphore;
+
+/// What the service and the test share.
+#[derive(Clone)]
+pub(crate) struct Play {
+    /// `/wait` answers once for each permit added here.
+    pub(crate) gate: Arc<Semaphore>,
+    /// Requests to `/wait` and `/forever` that are under way.
+    pub(crate) waiting: Arc<AtomicUsize>,
+}
+
+pub(crate) struct Running {
+    pub(crate) handle: ServerHandle,
+    pub(crate) tls: Tls,
+    pub(crate) play: Play,
+}
+
+impl Running {
+    pub(crate) fn port(&self) -> u16 {
+        self.handle.https_addrs()[0].port()
+    }
+
+    pub(crate) fn plain_port(&self) -> u16 {
+        self.handle.http_addrs()[0].port()
+    }
+}
+
+/// A server on both loopback addresses, TLS and plain, with two workers.
+pub(crate) fn start() -> Running {
+    start_with(|builder| builder)
+}
+
+pub(crate) fn start_with(tune: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Running {
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let play = Play { gate: Arc::new(Semaphore::new(0)), waiting: Arc::new(AtomicUsize::new(0)) };
+    let builder = Server::builder()
+        .https("127.0.0.1:0")
+        .https("[::1]:0")
+        .http("127.0.0.1:0")
+        .tls(tls.clone())
+        .workers(2);
+    let play_there = play.clone();
+    let handle = tune(builder)
+        .serve(move |_| {
+            let play = play_there.clone();
+            tower::service_fn(move |request| {
+                let play = play.clone();
+                async move { Ok::<_, Infallible>(play.answer(request).await) }
+            })
+        })
+        .unwrap();
+    Running { handle, tls, play }
+}
+
+pub(crate) fn short_limits() -> ConnLimits {
+    let mut limits = ConnLimits::default();
+    limits.header_timeout = Duration::from_millis(200);
+    limits.handshake_timeout = Duration::from_millis(200);
+    limits.idle_timeout = Duration::from_millis(200);
+    limits
+}
+
+/// Bytes that differ from place to place.
+pub(crate) fn pattern(len: usize) -> Bytes {
+    (0..len).map(|i| (i % 251) as u8 ^ (i >> 12) as u8).collect()
+}
+
+/// Waits, within ten seconds, until `condition` holds.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting)
+        .await
+        .unwrap_or_else(|_| panic!("not within ten seconds: {what}"));
+}
+
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn new(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Play {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let path: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
+        match path[..] {
+            ["bytes", len] => {
+                let all = pattern(len.parse().unwrap());
+                let chunks: Vec<Bytes> =
+                    all.chunks(64 << 10).map(|chunk| all.slice_ref(chunk)).collect();
+                Response::new(Body::from(headwater_net::Chunks::from(chunks)))
+            }
+            ["stream", len] => Response::new(stream(len.parse().unwrap(), false, None)),
+            ["echo"] => Response::new(body),
+            ["count"] => {
+                let text = match body.collect(1 << 30).await {
+                    Ok(all) => format!("{} bytes", all.len()),
+                    Err(error) => format!("failed: {error}"),
+                };
+                Response::new(Body::from(text))
+            }
+            ["info"] => {
+                let info = parts.extensions.get::<ConnInfo>().unwrap();
+                let text = format!(
+                    "{} tls={} sni={:?} peer={} local={}",
+                    info.protocol, info.tls, info.sni, info.peer, info.local
+                );
+                Response::new(Body::from(text))
+            }
+            ["cut", "known"] => Response::builder()
+                .header("content-length", "200000")
+                .body(stream(100_000, true, None))
+                .unwrap(),
+            ["cut", "unknown"] => Response::new(stream(100_000, true, None)),
+            ["cut", "short"] => Response::builder()
+                .header("content-length", "200000")
+                .body(stream(100_000, false, None))
+                .unwrap(),
+            ["cut", "panic"] => Response::new(stream(100_000, false, Some("panic"))),
+            ["forever"] => {
+                let _count = Count::new(&self.waiting);
+                std::future::pending().await
+            }
+            ["endless"] => {
+                let count = Count::new(&self.waiting);
+                Response::new(Body::stream(Pieces {
+                    left: usize::MAX,
+                    then: Then::End,
+                    _count: Some(count),
+                }))
+            }
+            ["silent"] => {
+                let count = Count::new(&self.waiting);
+                Response::new(Body::stream(Pieces {
+                    left: 7000,
+                    then: Then::Silence,
+                    _count: Some(count),
+                }))
+            }
+            ["wait"] => {
+                let _count = Count::new(&self.waiting);
+                self.gate.acquire().await.unwrap().forget();
+                Response::new(Body::from(pattern(300_000)))
+            }
+            ["no-content"] => Response::builder()
+                .status(StatusCode::NO_CONTENT)
+                .header("content-length", "5")
+                .body(Body::from("12345"))
+                .unwrap(),
+            ["not-modified"] => Response::builder()
+                .status(StatusCode::NOT_MODIFIED)
+                .header("etag", "\"a\"")
+                .body(Body::from("12345"))
+                .unwrap(),
+            _ => Response::builder().status(StatusCode::NOT_FOUND).body(Body::Empty).unwrap(),
+        }
+    }
+}
+
+/// A body of unknown length in pieces of 7,000 bytes, which then ends, fails, or panics.
+fn stream(len: usize, fails: bool, panics: Option<&str>) -> Body {
+    let then = match (fails, panics) {
+        (_, Some(_)) => Then::Panic,
+        (true, None) => Then::Fail,
+        (false, None) => Then::End,
+    };
+    Body::stream(Pieces { left: len, then, _count: None })
+}
+
+enum Then {
+    End,
+    Fail,
+    Panic,
+    Silence,
+}
+
+struct Pieces {
+    left: usize,
+    then: Then,
+    _count: Option<Count>,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        static PIECE: [u8; 7000] = [b'x'; 7000];
+        if self.left == 0 {
+            return match self.then {
+                Then::End => Poll::Ready(None),
+                Then::Fail => Poll::Ready(Some(Err(BodyError::source("upstream reset")))),
+                Then::Panic => panic!("the body panics, as the test wants"),
+                Then::Silence => Poll::Pending,
+            };
+        }
+        let len = self.left.min(PIECE.len());
+        self.left -= len;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&PIECE[..len])))))
+    }
+}

@@ -1,0 +1,49 @@
+//! What keeps a server from starting is said in one sentence.
+
+use std::convert::Infallible;
+
+use headwater_net::server::{Server, ServerBuilder, ServerError, Tls};
+use headwater_net::{Body, Clock};
+use http::{Request, Response};
+
+use crate::service::start;
+
+fn refused(builder: ServerBuilder) -> ServerError {
+    let service = |_| {
+        tower::service_fn(|_: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Body::Empty))
+        })
+    };
+    match builder.serve(service) {
+        Ok(_) => panic!("started"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let server = start();
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let error = refused(Server::builder().https(("127.0.0.1", server.port())).tls(tls));
+    assert_eq!(
+        error.to_string(),
+        format!("TCP port {} of 127.0.0.1 is already in use", server.port())
+    );
+    let error = refused(Server::builder().http(("127.0.0.1", server.plain_port())));
+    assert!(matches!(error, ServerError::AddressInUse { transport: "TCP", .. }), "{error}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_named() {
+    let error = refused(Server::builder().http("192.0.2.1:0"));
+    assert!(error.to_string().starts_with("cannot listen on TCP 192.0.2.1:0: "), "{error}");
+}
+
+#[test]
+fn missing_parts_are_named() {
+    assert_eq!(refused(Server::builder()).to_string(), "the server has no address to listen on");
+    let error = refused(Server::builder().https("127.0.0.1:0"));
+    assert_eq!(error.to_string(), "an https address needs a certificate: none was given");
+    let error = refused(Server::builder().http("nonsense"));
+    assert!(matches!(error, ServerError::Address(_)), "{error}");
+}
