@@ -1,1 +1,57 @@
-//! The HTTP/3, HTTP/2 and HTTP/1.1 edge of Headwater: a cache that faces strangers
+//! The HTTP/3, HTTP/2 and HTTP/1.1 edge of Headwater: a cache that faces strangers.
+//!
+//! An edge in twenty lines:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use headwater_cache::Cache;
+//! use headwater_edge::{AccessLog, Edge};
+//! use headwater_net::client::Upstream;
+//! use headwater_net::server::{Server, Tls};
+//! use headwater_net::Clock;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let upstream = Upstream::builder("http://origin.example:8080").build()?;
+//!     let (log, _writer) = AccessLog::start(std::io::stdout(), 8192)?;
+//!     let cache = Cache::builder().name("my-edge").ram(1 << 30).build();
+//!     let edge = Edge::builder().cache(cache).access_log(log);
+//!     let server = Server::builder()
+//!         .https("[::]:443")
+//!         .http("[::]:80")
+//!         .tls(Tls::self_signed(["localhost"], None, &Clock::system())?)
+//!         .serve(move |_worker| edge.build(upstream.clone()))?;
+//!     tokio::signal::ctrl_c().await?;
+//!     server.drain(Duration::from_secs(10)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Every part is a tower layer that works without the others, around any service over `http` types,
+//! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
+//! [`headers`], [`methods`], [`normalise`], and the cache of [`headwater_cache`]; [`Edge`] puts them
+//! together. [`CacheResult`] is the word all of them have for what the cache did.
+//!
+//! What they promise: a request pays for no lock, no formatting and no waiting in the log or the
+//! metrics; a queue that is full drops and counts; what a client sends makes nothing grow.
+
+pub mod access_log;
+mod answer;
+mod cache_result;
+mod edge;
+pub mod headers;
+pub mod methods;
+pub mod metrics;
+pub mod normalise;
+mod watch;
+
+pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
+pub use answer::Answer;
+pub use cache_result::CacheResult;
+pub use edge::{Edge, EdgeBuilder, EdgeService};
+pub use headers::HeadersLayer;
+pub use methods::MethodsLayer;
+pub use metrics::{Metrics, MetricsLayer};
+pub use normalise::NormaliseLayer;
+pub use watch::End;

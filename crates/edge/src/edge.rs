@@ -1,0 +1,110 @@
+//! The whole edge as one service.
+
+use headwater_cache::{BoxError, Cache, CacheService};
+use headwater_net::{Body, Clock};
+use http::{Request, Response};
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use crate::access_log::{AccessLog, AccessLogLayer, AccessLogService};
+use crate::headers::{Headers, HeadersLayer};
+use crate::methods::{Methods, MethodsLayer};
+use crate::metrics::{Metrics, MetricsService};
+use crate::normalise::{Normalise, NormaliseLayer};
+
+/// An edge in front of `S`, layer by layer, outermost first: access log, metrics, response headers,
+/// allowed methods, one way to say each target, cache. A concrete type: a hit calls through no
+/// pointer and boxes nothing.
+pub type EdgeService<S> =
+    AccessLogService<MetricsService<Headers<Methods<Normalise<CacheService<S>>>>>>;
+
+/// The entrance to [`EdgeBuilder`].
+#[derive(Debug)]
+pub struct Edge(());
+
+impl Edge {
+    /// Starts describing an edge.
+    pub fn builder() -> EdgeBuilder {
+        EdgeBuilder::default()
+    }
+}
+
+/// Describes an edge; each part has a default. [`EdgeBuilder::build`] may be called once for each
+/// worker: what they make shares cache, log and metrics.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until build is called"]
+pub struct EdgeBuilder {
+    cache: Option<Cache>,
+    access_log: Option<AccessLog>,
+    metrics: Metrics,
+    headers: HeadersLayer,
+    methods: MethodsLayer,
+    normalise: NormaliseLayer,
+    clock: Clock,
+}
+
+impl EdgeBuilder {
+    /// The cache; by default one of its own with the cache's defaults.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Where accesses are logged; by default nowhere.
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.access_log = Some(log);
+        self
+    }
+
+    /// The counters; by default ones that nobody sees.
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Headers added to answers; by default `X-Content-Type-Options: nosniff`.
+    pub fn headers(mut self, headers: HeadersLayer) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Methods let in; by default GET, HEAD and OPTIONS.
+    pub fn methods(mut self, methods: MethodsLayer) -> Self {
+        self.methods = methods;
+        self
+    }
+
+    /// Which targets are refused.
+    pub fn normalise(mut self, normalise: NormaliseLayer) -> Self {
+        self.normalise = normalise;
+        self
+    }
+
+    /// The clock of the log's times; the cache has its own.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The edge in front of `upstream`: a shield in this process, a client of one elsewhere, or
+    /// any service. Its failures are answered 502, or 504 where it was too slow.
+    pub fn build<S>(&self, upstream: S) -> EdgeService<S>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        let cache = match &self.cache {
+            Some(cache) => cache.clone(),
+            None => Cache::builder().clock(self.clock.clone()).build(),
+        };
+        let cached = cache.layer().layer(upstream);
+        let checked = self.methods.layer(self.normalise.layer(cached));
+        let counted = self.metrics.layer().layer(self.headers.layer(checked));
+        let log = match &self.access_log {
+            Some(log) => log.layer(self.clock.clone()),
+            None => AccessLogLayer::off(),
+        };
+        log.layer(counted)
+    }
+}

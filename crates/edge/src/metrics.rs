@@ -1,0 +1,292 @@
+//! What the edge counts: requests, bytes, time to the first byte, requests in flight.
+//!
+//! Each layer made by [`Metrics::layer`] counts into memory of its own, so that workers do not
+//! contend for a cache line; a scrape adds them up. Counting is a handful of relaxed additions,
+//! without a look-up, a lock or an allocation.
+//!
+//! | name | labels |
+//! |---|---|
+//! | `headwater_edge_requests_total` | `protocol`, `method`, `status` (`2xx`), `cache` |
+//! | `headwater_edge_response_bytes_total` | `protocol`, `cache` |
+//! | `headwater_edge_first_byte_seconds` | `cache` |
+//! | `headwater_edge_responses_cut_total` | `end` (`failed`, `aborted`) |
+//! | `headwater_edge_requests_in_flight` | |
+
+mod scrape;
+mod shard;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headwater_cache::BoxError;
+use headwater_net::{Body, ConnInfo, Protocol};
+use http::{Method, Request, Response};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::cache_result::CacheResult;
+use crate::watch::{End, Witness, into_body, watch};
+use shard::{BOUNDS_MICROS, METHODS, PROTOCOLS, STATUSES, Shard};
+
+pub use scrape::{Scrape, scrape};
+
+/// The edge's counters. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    shards: Arc<Mutex<Vec<Arc<Shard>>>>,
+}
+
+impl Metrics {
+    /// A layer that counts what passes. Each call makes room of its own: call it once for each
+    /// worker and not for each connection.
+    pub fn layer(&self) -> MetricsLayer {
+        let shard = Arc::new(Shard::default());
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&shard));
+        MetricsLayer { shard }
+    }
+
+    /// Adds the counters to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.clone()));
+    }
+
+    /// Requests answered so far, over `protocol` if given, that ended as `cache` says if given.
+    pub fn requests(&self, protocol: Option<Protocol>, cache: Option<CacheResult>) -> u64 {
+        let protocols = protocol.map(|p| shard::protocol_index(Some(p)));
+        let mut sum = 0;
+        for shard in self.all() {
+            for (labels, counter) in shard.requests() {
+                if protocols.is_none_or(|p| p == labels.protocol)
+                    && cache.is_none_or(|c| c.index() == labels.cache)
+                {
+                    sum += counter;
+                }
+            }
+        }
+        sum
+    }
+
+    /// Bytes of bodies handed to connections so far.
+    pub fn bytes(&self) -> u64 {
+        self.all().iter().flat_map(|shard| shard.bytes()).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Requests whose answer has not ended.
+    pub fn in_flight(&self) -> i64 {
+        self.all().iter().map(|shard| shard.in_flight()).sum()
+    }
+
+    fn all(&self) -> Vec<Arc<Shard>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Collector for Metrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let total = Shard::default();
+        for shard in self.all() {
+            total.add(&shard);
+        }
+        let mut family = encoder.encode_descriptor(
+            "headwater_edge_requests",
+            "Requests answered",
+            None,
+            MetricType::Counter,
+        )?;
+        for (labels, count) in total.requests() {
+            if count > 0 {
+                let set = [
+                    ("protocol", PROTOCOLS[labels.protocol]),
+                    ("method", METHODS[labels.method]),
+                    ("status", STATUSES[labels.status]),
+                    ("cache", CacheResult::ALL[labels.cache].as_str()),
+                ];
+                ConstCounter::new(count).encode(family.encode_family(&set)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "headwater_edge_response_bytes",
+            "Bytes of bodies handed to connections",
+            None,
+            MetricType::Counter,
+        )?;
+        for (labels, count) in total.bytes() {
+            if count > 0 {
+                let set = [
+                    ("protocol", PROTOCOLS[labels.protocol]),
+                    ("cache", CacheResult::ALL[labels.cache].as_str()),
+                ];
+                ConstCounter::new(count).encode(family.encode_family(&set)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "headwater_edge_first_byte_seconds",
+            "Time from a request to the head of its answer",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (cache, histogram) in CacheResult::ALL.iter().zip(total.histograms()) {
+            let counts = histogram.counts();
+            let count: u64 = counts.iter().sum();
+            if count > 0 {
+                let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
+                let bounds = bounds.chain([f64::INFINITY]);
+                let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+                let set = [("cache", cache.as_str())];
+                let mut metric = family.encode_family(&set)?;
+                let sum = histogram.sum_micros() as f64 / 1e6;
+                metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "headwater_edge_responses_cut",
+            "Answers that did not reach their end",
+            None,
+            MetricType::Counter,
+        )?;
+        for (end, count) in [(End::Failed, total.failed()), (End::Aborted, total.aborted())] {
+            let set = [("end", end.as_str())];
+            ConstCounter::new(count).encode(family.encode_family(&set)?)?;
+        }
+        let mut metric = encoder.encode_descriptor(
+            "headwater_edge_requests_in_flight",
+            "Requests whose answer has not ended",
+            None,
+            MetricType::Gauge,
+        )?;
+        metric.encode_gauge(&total.in_flight())
+    }
+}
+
+/// Counts what passes.
+#[derive(Clone, Debug)]
+pub struct MetricsLayer {
+    shard: Arc<Shard>,
+}
+
+impl<S> Layer<S> for MetricsLayer {
+    type Service = MetricsService<S>;
+
+    fn layer(&self, inner: S) -> MetricsService<S> {
+        MetricsService { inner, shard: Arc::clone(&self.shard) }
+    }
+}
+
+/// The service of [`MetricsLayer`].
+#[derive(Clone, Debug)]
+pub struct MetricsService<S> {
+    inner: S,
+    shard: Arc<Shard>,
+}
+
+impl<S, A, B> Service<Request<A>> for MetricsService<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = MetricsFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> MetricsFuture<S::Future> {
+        let protocol = request.extensions().get::<ConnInfo>().map(|conn| conn.protocol);
+        let count = Count {
+            shard: Arc::clone(&self.shard),
+            protocol: shard::protocol_index(protocol),
+            method: shard::method_index(request.method()),
+            head: request.method() == Method::HEAD,
+            cache: CacheResult::None,
+            started: Instant::now(),
+            ended: false,
+        };
+        self.shard.began();
+        MetricsFuture { inner: self.inner.call(request), count: Some(count) }
+    }
+}
+
+pin_project! {
+    /// The answer of [`MetricsService`].
+    #[derive(Debug)]
+    pub struct MetricsFuture<F> {
+        #[pin]
+        inner: F,
+        count: Option<Count>,
+    }
+}
+
+impl<F, B, E> Future for MetricsFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = std::task::ready!(this.inner.poll(cx));
+        Poll::Ready(response.map(|response| {
+            let (head, body) = response.into_parts();
+            let mut body = into_body(body);
+            if let Some(mut count) = this.count.take() {
+                count.cache = CacheResult::of(&head.headers);
+                let micros = u64::try_from(count.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                let labels = shard::Labels {
+                    protocol: count.protocol,
+                    method: count.method,
+                    status: shard::status_index(head.status),
+                    cache: count.cache.index(),
+                };
+                count.shard.answered(labels, micros);
+                let sent = !count.head;
+                body = watch(body, sent, count);
+            }
+            Response::from_parts(head, body)
+        }))
+    }
+}
+
+/// One request on its way; counted as in flight until it is dropped.
+#[derive(Debug)]
+struct Count {
+    shard: Arc<Shard>,
+    protocol: usize,
+    method: usize,
+    head: bool,
+    cache: CacheResult,
+    started: Instant,
+    ended: bool,
+}
+
+impl Witness for Count {
+    fn ended(mut self, bytes: u64, end: End) {
+        self.ended = true;
+        self.shard.sent(self.protocol, self.cache.index(), bytes);
+        self.shard.cut(end);
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shard.cut(End::Aborted);
+        }
+        self.shard.finished();
+    }
+}

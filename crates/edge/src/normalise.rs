@@ -1,0 +1,349 @@
+//! One way to say each target: ambiguous requests are refused, equal ones are made the same.
+//!
+//! What two programs in a row could read differently is where caches are poisoned and rules are
+//! slipped past. So this layer refuses, with a problem document:
+//!
+//! - 400 for a path with dot segments, plain or encoded (`/a/../b`, `/a/%2e%2e/b`), a backslash or a
+//!   control character, plain or encoded, a `%` without two hexadecimal digits, a byte outside
+//!   ASCII, or two slashes at its start;
+//! - 400 without exactly one host, with one that holds what no host can, or with two that differ
+//!   (RFC 9112 §3.2, RFC 9113 §8.3.1);
+//! - 414 for a path with query that is longer than [`NormaliseLayer::max_target`].
+//!
+//! And it makes the same what RFC 3986 §6.2.2 says is equal: in the path, an encoded letter, digit,
+//! `-`, `.`, `_` or `~` is decoded, and other escapes are written in upper case. An encoded slash
+//! stays encoded. The query is left as it is: signatures are made over its bytes.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headwater_cache::BoxError;
+use headwater_net::{Body, Problem};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body as HttpBody;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::answer::Answer;
+
+/// Refuses ambiguous requests and makes equal ones the same.
+#[derive(Clone, Copy, Debug)]
+pub struct NormaliseLayer {
+    max_target: usize,
+    host_required: bool,
+}
+
+impl Default for NormaliseLayer {
+    fn default() -> Self {
+        Self { max_target: 8192, host_required: true }
+    }
+}
+
+impl NormaliseLayer {
+    /// The defaults: targets up to 8 KiB, and a host is required.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The longest path with query in bytes; 8,192 by default.
+    #[must_use]
+    pub const fn max_target(mut self, bytes: usize) -> Self {
+        self.max_target = bytes;
+        self
+    }
+
+    /// Whether a request must name a host; it must by default. Requests made within a process may
+    /// have none.
+    #[must_use]
+    pub const fn host_required(mut self, required: bool) -> Self {
+        self.host_required = required;
+        self
+    }
+
+    fn check(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Option<Uri>, Problem> {
+        let bad = |why: &'static str| Problem::new(StatusCode::BAD_REQUEST).detail(why);
+        self.check_host(uri, headers).map_err(bad)?;
+        let length = uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if length > self.max_target {
+            return Err(Problem::new(StatusCode::URI_TOO_LONG).detail("the target is too long"));
+        }
+        // The server as a whole (RFC 9110 §9.3.7).
+        if method == Method::OPTIONS && uri.path() == "*" {
+            return Ok(None);
+        }
+        match check_path(uri.path()).map_err(bad)? {
+            Path::Normal => Ok(None),
+            Path::Other => {
+                let rewritten = rewritten(uri);
+                rewritten.map(Some).ok_or_else(|| bad("the path cannot be read"))
+            }
+        }
+    }
+
+    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().map(http::HeaderValue::as_bytes);
+        if hosts.next().is_some() {
+            return Err("there is more than one host");
+        }
+        let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+        let named = match (authority, host) {
+            (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b) => {
+                return Err("the target and the host field differ");
+            }
+            (Some(host), _) | (None, Some(host)) => host,
+            (None, None) if self.host_required => return Err("there is no host"),
+            (None, None) => return Ok(()),
+        };
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b);
+        if named.is_empty() || named.len() > 255 || !named.iter().all(plain) {
+            return Err("the host is not a host");
+        }
+        Ok(())
+    }
+}
+
+enum Path {
+    /// It is as it should be.
+    Normal,
+    /// It has escapes to be written otherwise.
+    Other,
+}
+
+fn check_path(path: &str) -> Result<Path, &'static str> {
+    let bytes = path.as_bytes();
+    if bytes.first() != Some(&b'/') {
+        return Err("the target has no path");
+    }
+    if bytes.get(1) == Some(&b'/') {
+        return Err("the path begins with two slashes");
+    }
+    let mut other = false;
+    // Whether the segment so far is nothing but dots, and how many.
+    let mut dots = Some(0u8);
+    let mut at = 1;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        let meant = if byte == b'%' {
+            let pair =
+                (bytes.get(at).copied().and_then(hex), bytes.get(at + 1).copied().and_then(hex));
+            let (Some(high), Some(low)) = pair else {
+                return Err("the path has an escape that is none");
+            };
+            let lower = bytes.get(at..at + 2).is_some_and(|p| p.iter().any(u8::is_ascii_lowercase));
+            at += 2;
+            let meant = high << 4 | low;
+            other |= lower || is_unreserved(meant);
+            // An encoded slash is no end of a segment, and no dot.
+            if meant == b'/' { b'x' } else { meant }
+        } else {
+            if !byte.is_ascii_graphic() {
+                return Err("the path has a byte that must be escaped");
+            }
+            byte
+        };
+        match meant {
+            b'/' => {
+                if matches!(dots, Some(1 | 2)) {
+                    return Err("the path has dot segments");
+                }
+                dots = Some(0);
+            }
+            b'.' => dots = dots.map(|dots| dots.saturating_add(1)),
+            b'\\' => return Err("the path has a backslash"),
+            0..=31 | 127 => return Err("the path has a control character"),
+            _ => dots = None,
+        }
+    }
+    if matches!(dots, Some(1 | 2)) {
+        return Err("the path has dot segments");
+    }
+    Ok(if other { Path::Other } else { Path::Normal })
+}
+
+/// RFC 3986 §6.2.2.1 and §6.2.2.2, for a path that was checked.
+fn rewritten(uri: &Uri) -> Option<Uri> {
+    let path = uri.path().as_bytes();
+    let mut target = String::with_capacity(path.len());
+    let mut rest = path.iter().copied();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            target.push(char::from(byte));
+            continue;
+        }
+        let (high, low) = (rest.next()?, rest.next()?);
+        let meant = hex(high)? << 4 | hex(low)?;
+        if is_unreserved(meant) {
+            target.push(char::from(meant));
+        } else {
+            target.push('%');
+            target.push(char::from(high.to_ascii_uppercase()));
+            target.push(char::from(low.to_ascii_uppercase()));
+        }
+    }
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// RFC 3986 §2.3.
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+impl<S> Layer<S> for NormaliseLayer {
+    type Service = Normalise<S>;
+
+    fn layer(&self, inner: S) -> Normalise<S> {
+        Normalise { inner, rules: *self }
+    }
+}
+
+/// The service of [`NormaliseLayer`].
+#[derive(Clone, Debug)]
+pub struct Normalise<S> {
+    inner: S,
+    rules: NormaliseLayer,
+}
+
+impl<S, A, B> Service<Request<A>> for Normalise<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Answer<S::Future> {
+        match self.rules.check(request.method(), request.uri(), request.headers()) {
+            Ok(None) => {}
+            Ok(Some(uri)) => *request.uri_mut() = uri,
+            Err(problem) => return Answer::ready(problem.into_response()),
+        }
+        Answer::of(self.inner.call(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(uri: &str, hosts: &[&str]) -> Result<Option<Uri>, StatusCode> {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, host.parse().unwrap());
+        }
+        let layer = NormaliseLayer::new().max_target(100);
+        layer.check(&Method::GET, &uri.parse().unwrap(), &headers).map_err(|p| p.status())
+    }
+
+    #[test]
+    fn ambiguous_paths_are_refused() {
+        for path in [
+            "/a/../b",
+            "/a/./b",
+            "/..",
+            "/a/.",
+            "/%2e%2E/b",
+            "/a/.%2e",
+            "/a%00b",
+            "/a%0d%0a",
+            "/a%7f",
+            "/a\\b",
+            "/a%5Cb",
+            "/a%5cb",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "//evil/x",
+        ] {
+            assert_eq!(check(path, &["h"]), Err(StatusCode::BAD_REQUEST), "{path}");
+        }
+        let long = format!("/{}", "a".repeat(100));
+        assert_eq!(check(&long, &["h"]), Err(StatusCode::URI_TOO_LONG));
+    }
+
+    #[test]
+    fn plain_paths_pass_untouched() {
+        for path in [
+            "/",
+            "/a/b.m4s",
+            "/.well-known/x",
+            "/a...b/..c",
+            "/a/...",
+            "/a//b",
+            "/a%20b?q=%2e%2e/../x",
+        ] {
+            assert_eq!(check(path, &["h"]), Ok(None), "{path}");
+        }
+    }
+
+    /// RFC 3986 §6.2.2: equal targets become one; an encoded slash stays what it is.
+    #[test]
+    fn equal_targets_become_one() {
+        for (given, normal) in [("/%41%7eb%2fc?x=%41", "/A~b%2Fc?x=%41"), ("/a%c3%a9", "/a%C3%A9")]
+        {
+            assert_eq!(check(given, &["h"]).unwrap().unwrap(), normal);
+            assert_eq!(check(normal, &["h"]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        assert_eq!(check("/", &["video.example:8443"]), Ok(None));
+        assert_eq!(check("/", &["[::1]:8443"]), Ok(None));
+        assert_eq!(check("http://h/x", &["H"]), Ok(None));
+        for (uri, hosts) in [
+            ("/", &[][..]),
+            ("/", &["a", "b"]),
+            ("/", &[""]),
+            ("/", &["a/b"]),
+            ("/", &["a@b"]),
+            ("/", &["a b"]),
+            ("http://a/x", &["b"]),
+        ] {
+            assert_eq!(check(uri, hosts), Err(StatusCode::BAD_REQUEST), "{uri} {hosts:?}");
+        }
+    }
+
+    proptest! {
+        /// What passes has no segment that means `.` or `..`, and passes again unchanged.
+        #[test]
+        fn normalising_twice_changes_nothing(path in "/([a./%2eE5cC]|%2e|%2E|%41){0,12}") {
+            if let Ok(uri) = path.parse::<Uri>()
+                && let Ok(outcome) = check(&path, &["h"])
+            {
+                let normal = outcome.unwrap_or(uri);
+                prop_assert_eq!(check(normal.path(), &["h"]), Ok(None));
+                prop_assert!(normal.path().split('/').all(|s| s != "." && s != ".."));
+            }
+        }
+    }
+}

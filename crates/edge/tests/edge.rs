@@ -1,0 +1,196 @@
+//! The whole edge: what a client sees, what the log says, what is counted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::time::Duration;
+
+use headwater_cache::Cache;
+use headwater_edge::{AccessLog, CacheResult, Edge, EdgeService, Metrics};
+use headwater_net::{Body, Clock, Protocol, Timestamp};
+use http::{Request, Response, StatusCode};
+use prometheus_client::registry::Registry;
+use support::{LARGE, Lines, Origin, get, request};
+use tower::ServiceExt;
+
+struct Play {
+    edge: EdgeService<Origin>,
+    origin: Origin,
+    log: AccessLog,
+    lines: Lines,
+    metrics: Metrics,
+    clock: Clock,
+    writer: Option<headwater_edge::LogWriter>,
+}
+
+fn play() -> Play {
+    let clock = Clock::manual(Timestamp::from_secs(1_795_446_000));
+    let lines = Lines::default();
+    let (log, writer) = AccessLog::start(lines.clone(), 100).unwrap();
+    let metrics = Metrics::default();
+    let origin = Origin::default();
+    let cache = Cache::builder().name("edge-1").clock(clock.clone()).build();
+    let edge = Edge::builder()
+        .cache(cache)
+        .access_log(log.clone())
+        .metrics(metrics.clone())
+        .clock(clock.clone())
+        .build(origin.clone());
+    Play { edge, origin, log, lines, metrics, clock, writer: Some(writer) }
+}
+
+impl Play {
+    async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.edge.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+
+    async fn read(&self, request: Request<Body>) -> (StatusCode, usize) {
+        let response = self.send(request).await;
+        let status = response.status();
+        (status, response.into_body().collect(1 << 20).await.unwrap().len() as usize)
+    }
+
+    /// Ends the log and gives its lines.
+    fn log_lines(&mut self) -> Vec<serde_json::Value> {
+        self.writer.take().expect("the log has ended").finish();
+        self.lines.json()
+    }
+}
+
+#[tokio::test]
+async fn a_hit_through_the_whole_stack() {
+    let mut play = play();
+    let miss = play.send(get("/small?t=1", Protocol::H2)).await;
+    assert!(miss.headers()["cache-status"].to_str().unwrap().starts_with("edge-1; fwd=uri-miss"));
+    assert_eq!(miss.into_body().collect(10).await.unwrap().to_bytes(), "small");
+    play.clock.advance(Duration::from_secs(3));
+    let hit = play.send(get("/small?t=1", Protocol::H3)).await;
+    assert!(hit.headers()["cache-status"].to_str().unwrap().starts_with("edge-1; hit"));
+    assert_eq!(
+        (&hit.headers()["age"], &hit.headers()["x-content-type-options"]),
+        (&"3".parse().unwrap(), &"nosniff".parse().unwrap())
+    );
+    assert!(matches!(hit.body(), Body::Full(_)), "a hit stays in memory, unboxed");
+    drop(hit);
+    assert_eq!(play.origin.seen.lock().unwrap().len(), 1);
+
+    let lines = play.log_lines();
+    assert_eq!(lines.len(), 2);
+    let hit = &lines[1];
+    for (key, value) in [
+        ("time", "2026-11-23T15:00:03.000Z"),
+        ("peer", "192.0.2.7:4711"),
+        ("protocol", "h3"),
+        ("method", "GET"),
+        ("host", "video.example"),
+        ("path", "/small"),
+        ("cache", "hit"),
+        ("end", "complete"),
+        ("user_agent", "test \"player\""),
+    ] {
+        assert_eq!(hit[key], value, "{key}");
+    }
+    assert_eq!((hit["status"].as_u64(), hit["bytes"].as_u64()), (Some(200), Some(5)));
+    assert!(hit["duration_us"].is_u64());
+    assert_eq!(lines[0]["cache"], "miss");
+    assert_eq!((play.log.written(), play.log.dropped()), (2, 0));
+}
+
+#[tokio::test]
+async fn metrics_count_by_protocol_method_status_and_cache() {
+    let play = play();
+    for protocol in [Protocol::H1, Protocol::H3, Protocol::H3] {
+        assert_eq!(play.read(get("/large", protocol)).await, (StatusCode::OK, LARGE));
+    }
+    assert_eq!(play.read(request("HEAD", "/large", Protocol::H1)).await.0, 200);
+    assert_eq!(play.read(get("/gone", Protocol::H1)).await.0, 404);
+    let metrics = &play.metrics;
+    assert_eq!(metrics.requests(Some(Protocol::H3), Some(CacheResult::Hit)), 2);
+    assert_eq!(metrics.requests(Some(Protocol::H1), None), 3);
+    assert_eq!(metrics.requests(None, None), 5);
+    assert_eq!(metrics.bytes(), 3 * LARGE as u64 + 13);
+    assert_eq!(metrics.in_flight(), 0);
+
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    play.log.register(&mut registry);
+    let page = headwater_edge::metrics::scrape(&registry);
+    assert!(
+        page.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics")
+    );
+    let page = page.into_body().collect(1 << 20).await.unwrap().to_bytes();
+    let page = std::str::from_utf8(&page).unwrap();
+    for line in [
+        r#"headwater_edge_requests_total{protocol="h3",method="get",status="2xx",cache="hit"} 2"#,
+        r#"headwater_edge_requests_total{protocol="h1",method="head",status="2xx",cache="hit"} 1"#,
+        r#"headwater_edge_requests_total{protocol="h1",method="get",status="4xx",cache="miss"} 1"#,
+        r#"headwater_edge_response_bytes_total{protocol="h3",cache="hit"} 600000"#,
+        r#"headwater_edge_first_byte_seconds_count{cache="hit"} 3"#,
+        r#"headwater_edge_first_byte_seconds_bucket{le="+Inf",cache="hit"} 3"#,
+        "headwater_edge_requests_in_flight 0",
+        "headwater_edge_access_log_dropped_total 0",
+        "# EOF",
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn ambiguous_requests_never_reach_cache_or_origin() {
+    let mut play = play();
+    for path in ["/a/../small", "/%2e%2e/small", "/small%00", "/a%5c..%5csmall", "//small"] {
+        let response = play.send(get(path, Protocol::H1)).await;
+        assert_eq!(response.status(), 400, "{path}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert!(!response.headers().contains_key("cache-status"));
+    }
+    let long = format!("/{}", "a".repeat(9000));
+    assert_eq!(play.send(get(&long, Protocol::H1)).await.status(), 414);
+    let mut nameless = get("/small", Protocol::H1);
+    nameless.headers_mut().remove("host");
+    assert_eq!(play.send(nameless).await.status(), 400);
+    assert!(play.origin.seen.lock().unwrap().is_empty());
+    let lines = play.log_lines();
+    assert_eq!(lines.len(), 7);
+    assert_eq!((&lines[0]["status"], &lines[0]["cache"]), (&400.into(), &"none".into()));
+    let path = lines[5]["path"].as_str().unwrap();
+    assert!(path.len() < 200 && path.ends_with('…'), "{path}");
+}
+
+#[tokio::test]
+async fn equal_targets_share_one_object() {
+    let play = play();
+    play.read(get("/s%6dall", Protocol::H1)).await;
+    let second = play.send(get("/small", Protocol::H1)).await;
+    assert!(second.headers()["cache-status"].to_str().unwrap().contains("; hit"));
+    assert_eq!(*play.origin.seen.lock().unwrap(), ["/small"]);
+}
+
+#[tokio::test]
+async fn methods_that_change_things_stay_outside() {
+    let play = play();
+    for method in ["POST", "DELETE", "CONNECT", "PURGE"] {
+        let response = play.send(request(method, "/small", Protocol::H1)).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["allow"]),
+            (405, &"GET, HEAD, OPTIONS".parse().unwrap()),
+            "{method}"
+        );
+    }
+    assert!(play.origin.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_told_as_such() {
+    let mut play = play();
+    let response = play.send(get("/cut", Protocol::H2)).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.into_body().collect(100).await.is_err());
+    let large = play.send(get("/large", Protocol::H2)).await;
+    assert_eq!(play.metrics.in_flight(), 1);
+    drop(large);
+    assert_eq!(play.metrics.in_flight(), 0);
+    let lines = play.log_lines();
+    assert_eq!((&lines[0]["end"], &lines[0]["bytes"]), (&"failed".into(), &4.into()));
+    assert_eq!((&lines[1]["end"], &lines[1]["bytes"]), (&"aborted".into(), &0.into()));
+}

@@ -1,0 +1,161 @@
+//! Each layer alone, around axum and around nothing of ours; and the log under pressure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use headwater_edge::metrics::Scrape;
+use headwater_edge::{
+    AccessLog, AccessLogLayer, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer,
+};
+use headwater_net::{Clock, Protocol};
+use http::{Method, Request};
+use prometheus_client::registry::Registry;
+use support::{Lines, Origin, eventually};
+use tower::{Layer, ServiceExt};
+
+#[tokio::test]
+async fn every_layer_works_around_an_axum_router() {
+    let lines = Lines::default();
+    let (log, writer) = AccessLog::start(lines.clone(), 10).unwrap();
+    let metrics = Metrics::default();
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    let app = Router::new()
+        .route("/hello", get(|| async { "hello" }))
+        .layer(HeadersLayer::default())
+        .layer(NormaliseLayer::new())
+        .layer(MethodsLayer::new([Method::GET]))
+        .layer(metrics.layer())
+        .layer(log.layer(Clock::system()))
+        .route_service("/metrics", Scrape::new(registry));
+    let ask = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("host", "h");
+        app.clone().oneshot(request.body(axum::body::Body::empty()).unwrap())
+    };
+    let hello = ask("GET", "/hello").await.unwrap();
+    assert_eq!(hello.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(axum::body::to_bytes(hello.into_body(), 100).await.unwrap(), "hello");
+    assert_eq!(ask("PUT", "/hello").await.unwrap().status(), 405);
+    assert_eq!(ask("GET", "/hello/%2e./x").await.unwrap().status(), 400);
+    let page = ask("GET", "/metrics").await.unwrap();
+    let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+    let expected = r#"requests_total{protocol="none",method="get",status="2xx",cache="none"} 1"#;
+    assert!(std::str::from_utf8(&page).unwrap().contains(expected));
+    drop(app);
+    writer.finish();
+    let lines = lines.json();
+    assert_eq!((&lines[0]["path"], &lines[0]["peer"]), (&"/hello".into(), &().into()));
+}
+
+#[tokio::test]
+async fn headers_of_the_answer_win() {
+    let name = http::HeaderName::from_static("x-content-type-options");
+    let inner = HeadersLayer::new([(name, "theirs".parse().unwrap())]).layer(Origin::default());
+    let outer = HeadersLayer::default().layer(inner);
+    let response = outer.oneshot(support::get("/small", Protocol::H1)).await.unwrap();
+    assert_eq!(response.headers()["x-content-type-options"], "theirs");
+}
+
+#[tokio::test]
+async fn a_host_may_be_left_out_where_that_is_allowed() {
+    let service = NormaliseLayer::new().host_required(false).layer(Origin::default());
+    let request = Request::get("/small").body(headwater_net::Body::empty()).unwrap();
+    assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_layer_that_is_off_does_nothing() {
+    let service = AccessLogLayer::off().layer(Origin::default());
+    let response = service.oneshot(support::get("/large", Protocol::H1)).await.unwrap();
+    assert!(matches!(response.body(), headwater_net::Body::Full(_)));
+}
+
+/// A sink that says when it is written to and then waits to be let go.
+struct Stuck {
+    reached: Sender<()>,
+    release: Receiver<()>,
+}
+
+impl io::Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.reached.send(());
+        let _ = self.release.recv();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_full_log_drops_and_counts_and_never_blocks() {
+    let (reached, was_reached) = channel();
+    let (release, released) = channel();
+    let (log, writer) = AccessLog::start(Stuck { reached, release: released }, 4).unwrap();
+    let service = log.layer(Clock::system()).layer(Origin::default());
+    let ask = || service.clone().oneshot(support::get("/small", Protocol::H1));
+    ask().await.unwrap();
+    was_reached.recv_timeout(Duration::from_secs(10)).expect("the first line is being written");
+    // The writer hangs now: four records fit, six do not, and each answer comes all the same.
+    for _ in 0..10 {
+        assert_eq!(ask().await.unwrap().status(), 200);
+    }
+    assert_eq!(log.dropped(), 6);
+    drop(release);
+    eventually("the rest is written", || log.written() == 5).await;
+    writer.finish();
+}
+
+struct Broken;
+
+impl io::Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_costs_lines_and_nothing_else() {
+    let (log, writer) = AccessLog::start(Broken, 4).unwrap();
+    let mut registry = Registry::default();
+    log.register(&mut registry);
+    let service = log.layer(Clock::system()).layer(Origin::default());
+    let response = service.oneshot(support::get("/small", Protocol::H1)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    writer.finish();
+    let page = headwater_edge::metrics::scrape(&registry).into_body();
+    let page = page.collect(1 << 16).await.unwrap().to_bytes();
+    let page = std::str::from_utf8(&page).unwrap();
+    assert!(page.contains("headwater_edge_access_log_failed_total 1"), "{page}");
+}
+
+#[tokio::test]
+async fn a_request_given_up_before_its_answer_leaves_a_line() {
+    let lines = Lines::default();
+    let (log, writer) = AccessLog::start(lines.clone(), 4).unwrap();
+    let never = tower::service_fn(|_: Request<headwater_net::Body>| {
+        std::future::pending::<Result<http::Response<headwater_net::Body>, std::io::Error>>()
+    });
+    let metrics = Metrics::default();
+    let service = log.layer(Clock::system()).layer(metrics.layer().layer(never));
+    let asked = tokio::spawn(service.oneshot(support::get("/small", Protocol::H1)));
+    eventually("it is under way", || metrics.in_flight() == 1).await;
+    asked.abort();
+    eventually("it is over", || metrics.in_flight() == 0).await;
+    writer.finish();
+    assert_eq!(
+        (&lines.json()[0]["status"], &lines.json()[0]["end"]),
+        (&0.into(), &"aborted".into())
+    );
+}
