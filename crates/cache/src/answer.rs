@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
+use headwater_net::Body;
 use headwater_net::conditional::{self, Outcome};
 use headwater_net::range::{self, Selection};
-use headwater_net::{Body, Timestamp};
 use http::header::Entry;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
@@ -63,13 +63,14 @@ pub(crate) fn range_of<'a>(head: &Head, request: &'a HeaderMap) -> Option<&'a He
     conditional::range_applies(request, head.validators(), dated).then_some(asked)
 }
 
-/// How an answer is signed.
+/// What is put into the fields of an answer.
+#[derive(Clone, Debug)]
 pub(crate) struct Marks {
     /// Our member of `Cache-Status`.
     pub(crate) cache_status: HeaderValue,
-    /// The instant `Age` is taken at; none for the answer to the very request that fetched it,
-    /// unless a cache before us had it (RFC 9111 §5.1).
-    pub(crate) age_at: Option<Timestamp>,
+    /// `Age`; none in the answer to the very request that fetched it, unless a cache before us
+    /// had it (RFC 9111 §5.1).
+    pub(crate) age: Option<HeaderValue>,
 }
 
 /// Builds the answer. `len` is as for [`shape`]; `body` gives the bytes of a range of the body, or
@@ -82,14 +83,10 @@ pub(crate) fn build(
     body: impl FnOnce(Option<Range<u64>>) -> Body,
 ) -> Response<Body> {
     let mut headers = head.headers.clone();
-    match marks.age_at {
-        Some(now) => {
-            headers.insert(header::AGE, HeaderValue::from(head.freshness.age(now).as_secs()));
-        }
-        None => {
-            headers.remove(header::AGE);
-        }
-    }
+    match marks.age {
+        Some(age) => headers.insert(header::AGE, age),
+        None => headers.remove(header::AGE),
+    };
     if let Entry::Occupied(mut members) = headers.entry(CACHE_STATUS)
         && let Some(last) = members.iter_mut().last()
     {

@@ -94,25 +94,25 @@ fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirectives {
 
 /// Answers from a stored response without asking upstream.
 fn hit(inner: &Inner, object: &Object, parts: &Parts, now: Timestamp) -> Response<Body> {
-    let ttl = object.head.ttl(now);
     inner.metrics.hits.inc();
+    let ttl = object.head.ttl(now);
     if ttl <= 0 {
         inner.metrics.stale.inc();
     }
-    let member = Member { hit: true, ttl: Some(ttl), ..Member::default() };
-    answer_from(inner, object, parts, now, &member)
+    let marks = object.stamp(now, |age| Marks {
+        cache_status: inner.signature.sign(&Member {
+            hit: true,
+            ttl: Some(ttl),
+            ..Member::default()
+        }),
+        age: Some(HeaderValue::from(age)),
+    });
+    answer_from(object, parts, marks)
 }
 
-fn answer_from(
-    inner: &Inner,
-    object: &Object,
-    parts: &Parts,
-    now: Timestamp,
-    member: &Member,
-) -> Response<Body> {
+fn answer_from(object: &Object, parts: &Parts, marks: Marks) -> Response<Body> {
     let len = Some(object.body.len());
     let shape = answer::shape(&object.head, len, &parts.method, &parts.headers);
-    let marks = Marks { cache_status: inner.signature.sign(member), age_at: Some(now) };
     answer::build(&object.head, len, &shape, marks, |part| match part {
         Some(part) => Body::from(object.body.slice(part)),
         None => Body::from(object.body.clone()),
@@ -233,17 +233,22 @@ where
                         member.fwd_status = fwd_status;
                         member.ttl = Some(object.head.ttl(now));
                         member.stored = fwd_status == Some(StatusCode::NOT_MODIFIED);
-                        return answer_from(&inner, &object, &self.parts, now, &member);
+                        let age = Some(object.head.age(now));
+                        let cache_status = inner.signature.sign(&member);
+                        return answer_from(&object, &self.parts, Marks { cache_status, age });
                     }
                 }
-                Outcome::Alone => match interest.fill().take_alone() {
-                    // Who wanted a part of what cannot be kept asks for the part.
-                    Some(response) if leader && !self.wants_part_of(&response) => {
-                        member.fwd_status = Some(response.status());
-                        return self.forwarded(response, &member);
+                Outcome::Alone => {
+                    let response = if leader { interest.fill().take_alone() } else { None };
+                    match response {
+                        // Who wanted a part of what cannot be kept asks for the part.
+                        Some(response) if !self.wants_part_of(&response) => {
+                            member.fwd_status = Some(response.status());
+                            return self.forwarded(response, &member);
+                        }
+                        _ => break,
                     }
-                    _ => break,
-                },
+                }
                 Outcome::Failed { status: code, retry_after, answered } => {
                     member.fwd_status = answered.then_some(code);
                     if leader && let Some(response) = interest.fill().take_alone() {
@@ -326,8 +331,8 @@ where
                 }
             }
         }
-        let age_at = (!leader || head.aged).then(|| inner.clock.now());
-        let marks = Marks { cache_status: inner.signature.sign(member), age_at };
+        let age = (!leader || head.aged).then(|| head.age(inner.clock.now()));
+        let marks = Marks { cache_status: inner.signature.sign(member), age };
         Some(answer::build(head, len, &shape, marks, |part| {
             let reader = match part {
                 Some(part) => Reader::new(interest, part.start, Some(part.end)),
@@ -434,6 +439,9 @@ where
     }
 
     fn sign(&self, mut response: Response<Body>, member: &Member) -> Response<Body> {
+        if self.parts.method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
         let member = self.cache.inner().signature.sign(member);
         response.headers_mut().append(CACHE_STATUS, member);
         response

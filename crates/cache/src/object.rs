@@ -4,11 +4,14 @@
 //! `Age` and this cache's `Cache-Status` have their places, so that an answer is one clone of its
 //! fields and two values put in.
 
+use std::sync::Mutex;
+
 use headwater_net::conditional::Validators;
 use headwater_net::{Chunks, Timestamp};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+use crate::answer::Marks;
 use crate::directives::{RequestDirectives, ResponseDirectives};
 use crate::headers;
 use crate::policy::Policy;
@@ -23,9 +26,30 @@ use crate::vary::Vary;
 pub(crate) struct Object {
     pub(crate) head: Head,
     pub(crate) body: Chunks,
+    /// The marks of hits at one age, in seconds: made once a second, not once a hit.
+    stamp: Mutex<Option<(u64, Marks)>>,
 }
 
 impl Object {
+    pub(crate) fn new(head: Head, body: Chunks) -> Self {
+        Self { head, body, stamp: Mutex::new(None) }
+    }
+
+    /// The marks of a hit now; they hang on nothing but the age in whole seconds. Waits for
+    /// nobody: who finds another at it makes its own.
+    pub(crate) fn stamp(&self, now: Timestamp, make: impl FnOnce(u64) -> Marks) -> Marks {
+        let age = self.head.freshness.age(now).as_secs();
+        let Ok(mut stamp) = self.stamp.try_lock() else { return make(age) };
+        match &*stamp {
+            Some((at, marks)) if *at == age => marks.clone(),
+            _ => {
+                let marks = make(age);
+                *stamp = Some((age, marks.clone()));
+                marks
+            }
+        }
+    }
+
     /// The bytes it takes in memory: its body, its fields, and what holds them.
     pub(crate) fn weight(&self) -> u64 {
         const FIELD: usize = 96;
@@ -165,6 +189,11 @@ impl Head {
     pub(crate) fn is_shareable(&self, now: Timestamp) -> bool {
         let reuse = self.reuse(&RequestDirectives::default(), now);
         matches!(reuse, Reuse::Fresh | Reuse::StaleWhileRevalidate)
+    }
+
+    /// Its age now, as the field has it.
+    pub(crate) fn age(&self, now: Timestamp) -> HeaderValue {
+        HeaderValue::from(self.freshness.age(now).as_secs())
     }
 
     /// Seconds of freshness left; negative when stale.

@@ -37,15 +37,30 @@ pub(crate) struct Order {
     pub(crate) background: Option<Interest>,
 }
 
-/// Runs a fill to its end. Dropped at any point, it fails the fill.
-pub(crate) async fn run<S>(inner: Arc<Inner>, fill: Arc<Fill>, mut service: S, order: Order)
+/// Runs a fill to its end. Dropped at any point, even before it was first polled, it fails the
+/// fill: nobody waits for what no task works on.
+pub(crate) fn run<S>(
+    inner: Arc<Inner>,
+    fill: Arc<Fill>,
+    service: S,
+    order: Order,
+) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>> + Send,
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
     inner.metrics.fills.inc();
-    let mut work = Work { inner, fill, charged: 0, ended: false };
+    let work = Work { inner, fill, charged: 0, ended: false };
+    carry_out(work, service, order)
+}
+
+async fn carry_out<S>(mut work: Work, mut service: S, order: Order)
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Send,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
     let outcome = tokio::select! {
         answer = work.ask(&mut service, &order) => answer,
         () = work.nobody() => None,
@@ -180,11 +195,11 @@ impl Work {
         let Ok(head) = stale.head.confirmed(update, exchange) else {
             // It may no longer be stored: the leader gets it as it was, and it goes.
             self.inner.store.remove(&self.fill.key);
-            let object = Object { head: stale.head.clone(), body: stale.body.clone() };
+            let object = Object::new(stale.head.clone(), stale.body.clone());
             return Outcome::Stored { object: Arc::new(object), fwd_status, open: false };
         };
         let open = head.is_shareable(exchange.received);
-        let object = Arc::new(Object { head, body: stale.body.clone() });
+        let object = Arc::new(Object::new(head, stale.body.clone()));
         self.inner.fills.retire(&self.fill, || {
             let kept = Arc::clone(&object);
             self.inner.store.insert(&self.fill.key, kept, &self.fill.request);
@@ -264,7 +279,7 @@ impl Work {
                         Some(_) => Head::clone(head),
                         None => head.with_len(body.len()),
                     };
-                    let object = Arc::new(Object { head, body });
+                    let object = Arc::new(Object::new(head, body));
                     self.inner.store.insert(&self.fill.key, object, &self.fill.request);
                 });
             }
