@@ -18,13 +18,14 @@ mod writer;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
-use headwater_net::{Body, Clock, ConnInfo};
+use headwater_net::{Body, Clock, ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
@@ -74,7 +75,7 @@ impl AccessLog {
 
     /// The layer that logs to here, with times from `clock`.
     pub fn layer(&self, clock: Clock) -> AccessLogLayer {
-        AccessLogLayer { log: Some((self.clone(), clock)) }
+        AccessLogLayer { log: Some(Arc::new(Target { log: self.clone(), clock })) }
     }
 
     /// Records that found the queue full.
@@ -109,7 +110,15 @@ impl AccessLog {
 /// Logs each answer of a service.
 #[derive(Clone, Debug)]
 pub struct AccessLogLayer {
-    log: Option<(AccessLog, Clock)>,
+    /// One for each layer, so that workers with layers of their own do not contend for its count.
+    log: Option<Arc<Target>>,
+}
+
+/// Where a layer logs to, and by what time.
+#[derive(Debug)]
+struct Target {
+    log: AccessLog,
+    clock: Clock,
 }
 
 impl AccessLogLayer {
@@ -131,7 +140,7 @@ impl<S> Layer<S> for AccessLogLayer {
 #[derive(Clone, Debug)]
 pub struct AccessLogService<S> {
     inner: S,
-    log: Option<(AccessLog, Clock)>,
+    log: Option<Arc<Target>>,
 }
 
 impl<S, A, B> Service<Request<A>> for AccessLogService<S>
@@ -149,7 +158,7 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> AccessLogFuture<S::Future> {
-        let entry = self.log.as_ref().map(|(log, clock)| Entry::open(log, clock, &request));
+        let entry = self.log.as_ref().map(|log| Entry::open(log, &request));
         AccessLogFuture { inner: self.inner.call(request), entry }
     }
 }
@@ -192,10 +201,10 @@ where
 /// What is kept of a request until its answer has ended: shares of what the request held anyway.
 #[derive(Debug)]
 struct Entry {
-    log: Option<AccessLog>,
+    log: Option<Arc<Target>>,
     started: Instant,
-    time: headwater_net::Timestamp,
-    conn: Option<ConnInfo>,
+    time: Timestamp,
+    peer: Option<(SocketAddr, Protocol)>,
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
@@ -205,13 +214,14 @@ struct Entry {
 }
 
 impl Entry {
-    fn open<A>(log: &AccessLog, clock: &Clock, request: &Request<A>) -> Self {
+    fn open<A>(log: &Arc<Target>, request: &Request<A>) -> Self {
         let value = |name| request.headers().get(name).cloned();
+        let conn = request.extensions().get::<ConnInfo>();
         Self {
-            log: Some(log.clone()),
+            log: Some(Arc::clone(log)),
             started: Instant::now(),
-            time: clock.now(),
-            conn: request.extensions().get::<ConnInfo>().cloned(),
+            time: log.clock.now(),
+            peer: conn.map(|conn| (conn.peer, conn.protocol)),
             method: request.method().clone(),
             uri: request.uri().clone(),
             host: value(header::HOST),
@@ -227,16 +237,16 @@ impl Entry {
     }
 
     fn close(&mut self, status: u16, bytes: u64, end: End) {
-        let Some(log) = self.log.take() else { return };
+        let Some(target) = self.log.take() else { return };
         let host = match self.uri.authority() {
             Some(authority) => authority.as_str().as_bytes(),
             None => self.host.as_ref().map_or(&b""[..], HeaderValue::as_bytes),
         };
         let duration = self.started.elapsed().as_micros();
-        log.push(Record {
+        target.log.push(Record {
             time: self.time,
-            peer: self.conn.as_ref().map(|conn| conn.peer),
-            protocol: self.conn.as_ref().map(|conn| conn.protocol),
+            peer: self.peer.map(|(peer, _)| peer),
+            protocol: self.peer.map(|(_, protocol)| protocol),
             method: self.method.clone(),
             host: Text::new(host),
             path: Text::new(self.uri.path().as_bytes()),
