@@ -178,7 +178,9 @@ impl Pace {
                 return chosen;
             };
             let (tail, both) = (self.end - time, self.end - current);
-            if tail <= 0 || (tail * 2 < self.target && both * 2 <= self.target * 3) {
+            let end_is_nearer = (self.end - aim).abs() <= (time - aim).abs();
+            if tail <= 0 || end_is_nearer || (tail * 2 < self.target && both * 2 <= self.target * 3)
+            {
                 return chosen;
             }
             chosen.push(index);
@@ -213,6 +215,9 @@ mod tests {
         assert_eq!(chosen(&[0, 40, 80], 100), [40, 80]);
         // A tail after a long segment stays on its own.
         assert_eq!(chosen(&[0, 100], 110), [100]);
+        // The end is as near to the aim as a boundary before it.
+        assert_eq!(chosen(&[0, 20, 40, 60, 80, 100], 120), [40, 80]);
+        assert_eq!(chosen(&[0, 20], 40), [] as [i64; 0]);
         // A sync sample after the end starts nothing.
         assert_eq!(chosen(&[0, 40, 80], 80), [40]);
     }

@@ -11,7 +11,7 @@
 mod kit;
 
 use headwater_packager::{Error, Options};
-use kit::{Packet, index_counted, media, media_folder, packets, send};
+use kit::{compare_with_source, index_counted, media, media_folder};
 
 const PROGRESSIVE: [&str; 11] = [
     "bbb_854x480_30s_aac51.mp4",
@@ -27,9 +27,6 @@ const PROGRESSIVE: [&str; 11] = [
     "smpte_1080p_10s.mp4",
 ];
 
-/// ffprobe gives times rounded to its own time base.
-const TOLERANCE: i64 = 1_000_000;
-
 #[test]
 fn packets_and_times_are_those_of_the_source() {
     let Some(folder) = media_folder() else { return };
@@ -41,48 +38,11 @@ fn packets_and_times_are_those_of_the_source() {
         for note in media.report().notes() {
             eprintln!("{name}: {note}");
         }
-        let offset = i64::from(media.start_offset_seconds()) * 1_000_000_000;
         for track in media.tracks() {
-            let mut bytes = send(&media.init(track.id).unwrap(), &files);
-            for number in 1..=media.segment_count(track.id) {
-                let plan = media.segment(track.id, number).unwrap();
-                assert_eq!(media.segment_bytes(track.id, number), Some(plan.len));
-                bytes.extend(send(&plan, &files));
+            if !compare_with_source(name, &media, track, &path, &files, scratch.path()) {
+                return;
             }
-            let out = scratch.path().join(format!("{name}.{}.mp4", track.id));
-            std::fs::write(&out, bytes).unwrap();
-            let stream = if track.is_video() { "v:0" } else { "a:0" };
-            let Some(expected) = packets(&path, stream, &[]) else { return };
-            let all = packets(&path, stream, &["-ignore_editlist", "1"]).unwrap();
-            let found = packets(&out, stream, &[]).unwrap();
-            compare(&format!("{name} {}", track.id), &all, &expected, &found, offset);
         }
-    }
-}
-
-/// `all` are the source's packets without regard to its edit list: none may be missing. `expected`
-/// are those within it, with the times at which they are to be shown.
-fn compare(what: &str, all: &[Packet], expected: &[Packet], found: &[Packet], offset: i64) {
-    let sizes = |packets: &[Packet]| packets.iter().map(|packet| packet.size).collect::<Vec<_>>();
-    assert_eq!(sizes(all), sizes(found), "{what}: packets");
-    let wanted = sizes(expected);
-    let before = sizes(found)
-        .windows(wanted.len())
-        .position(|window| window == wanted)
-        .unwrap_or_else(|| panic!("{what}: the packets within the edit list are not in a row"));
-    if expected.len() < found.len() {
-        let after = found.len() - expected.len() - before;
-        eprintln!("{what}: {before} packets before and {after} after the edit list's range stay");
-    }
-    let found = &found[before..before + expected.len()];
-    for (number, (source, ours)) in expected.iter().zip(found).enumerate() {
-        assert_eq!(source.key, ours.key, "{what}: key flag of packet {number}");
-        assert!(
-            (ours.pts - offset - source.pts).abs() <= TOLERANCE,
-            "{what}: packet {number} is shown at {} ns, should be {}",
-            ours.pts - offset,
-            source.pts
-        );
     }
 }
 
@@ -138,4 +98,85 @@ fn what_is_not_carried_yet_is_said() {
         let report = error(name).unwrap();
         assert!(report.contains(words), "{name}: {report}");
     }
+}
+
+#[test]
+fn another_reader_finds_the_same_samples() {
+    let Some(folder) = media_folder() else { return };
+    for name in PROGRESSIVE {
+        let file = std::fs::read(folder.join(name)).unwrap();
+        let (index, _) = index_counted(name, &file).unwrap();
+        let header = mp4::Mp4Reader::read_header(std::io::Cursor::new(&file), file.len() as u64);
+        let Ok(mut other) = header else {
+            eprintln!("{name}: the other reader refuses it");
+            continue;
+        };
+        for track in index.tracks() {
+            let number = track.number();
+            assert_eq!(other.sample_count(number).unwrap(), track.samples().count(), "{name}");
+            for (at, ours) in (1..).zip(track.samples()) {
+                let theirs = other.read_sample(number, at).unwrap().unwrap();
+                let what = format!("{name} track {number} sample {at}");
+                assert_eq!(theirs.start_time, ours.dts.cast_unsigned(), "{what}");
+                assert_eq!(theirs.duration, ours.duration, "{what}");
+                assert_eq!(theirs.rendering_offset, ours.composition_offset, "{what}");
+                // It takes a missing stss for no sync sample at all, we for all (§8.6.2.1).
+                assert!(theirs.is_sync == ours.sync || !track.is_video(), "{what}");
+                let range = ours.offset as usize..ours.offset as usize + ours.size as usize;
+                assert_eq!(theirs.bytes, file[range], "{what}");
+            }
+            // Any range is what it is within the whole.
+            let all: Vec<_> = track.samples().iter().collect();
+            for from in (0..track.samples().count()).step_by(97) {
+                let some: Vec<_> = track.samples().range(from..from + 100).collect();
+                let end = all.len().min(from as usize + 100);
+                assert_eq!(some, all[from as usize..end], "{name} from {from}");
+                let dts = all[from as usize].dts;
+                assert_eq!(track.samples().at_or_after(dts), from, "{name}");
+                assert_eq!(track.samples().at_or_after(dts - 1), from, "{name}");
+            }
+        }
+    }
+}
+
+/// Sizes, rates, channels and languages are those that ffprobe gives for these files.
+#[test]
+fn what_players_are_told() {
+    let Some(folder) = media_folder() else { return };
+    let told = |name: &str| {
+        let files = vec![std::fs::read(folder.join(name)).unwrap()];
+        let media = media(&files, &Options::default());
+        let mut lines = Vec::new();
+        for track in media.tracks() {
+            let facts = match (track.video(), track.audio()) {
+                (Some(video), _) => format!(
+                    "{}x{} shown {}x{} rate {:?}",
+                    video.width,
+                    video.height,
+                    video.display_width,
+                    video.display_height,
+                    video.frame_rate.unwrap_or_default()
+                ),
+                (_, Some(audio)) => format!("{} ch {} Hz", audio.channels, audio.sample_rate),
+                _ => String::new(),
+            };
+            let language = track.language.as_deref().unwrap_or("-");
+            let segments = media.segment_count(track.id);
+            lines.push(format!("{} {} {facts} {language} {segments}", track.id, track.codec));
+        }
+        lines.join("; ")
+    };
+    insta::assert_snapshot!(PROGRESSIVE.map(|name| format!("{name}: {}", told(name))).join("\n"), @r"
+    bbb_854x480_30s_aac51.mp4: v1 avc1.64001e 854x480 shown 854x480 rate (24, 1) - 4; a1 mp4a.40.2 6 ch 48000 Hz - 4
+    fire_720p_vfr_phone.mp4: v1 avc1.420029 1280x720 shown 1280x720 rate (750000, 71393) en 1; a1 mp4a.40.2 1 ch 48000 Hz en 1
+    flower_540p_5s_cc0.mp4: v1 avc1.64001f 960x540 shown 960x540 rate (30000, 1001) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
+    friday_480p_6s_co64_cc0.mp4: v1 avc1.4d401e 640x480 shown 640x480 rate (30, 1) - 2; a1 mp4a.40.2 2 ch 44100 Hz - 2
+    h264_4k60_portrait_rotated_co64.mp4: v1 avc1.640033 3840x2160 shown 2160x3840 rate (810000, 13487) en 1; a1 mp4a.40.2 2 ch 48000 Hz en 1
+    h264_aac_coverart_mjpeg.m4v: v1 avc1.42c00d 320x180 shown 320x180 rate (24, 1) - 1; a1 mp4a.40.2 2 ch 48000 Hz - 1
+    h264_aac_elst_bframes_moovend_240p_10s.mp4: v1 avc1.64000d 320x240 shown 427x240 rate (24, 1) - 2; a1 mp4a.40.2 2 ch 44100 Hz - 2
+    h264_aac_noelst_bframes_audio_first_360p_8s.mp4: v1 avc1.64001e 640x360 shown 640x360 rate (30, 1) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
+    intel_car_768x432_30s.mp4: v1 avc1.428016 768x432 shown 768x432 rate (25, 2) en 7; a1 mp4a.40.2 2 ch 48000 Hz en 7
+    intel_person_768x432_139s.mp4: v1 avc1.4d401f 768x432 shown 768x432 rate (10, 1) en 35
+    smpte_1080p_10s.mp4: v1 avc1.640028 1920x1080 shown 1920x1080 rate (25, 1) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
+    ");
 }

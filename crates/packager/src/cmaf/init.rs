@@ -20,7 +20,7 @@ const IDENTITY: [i32; 9] = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30];
 pub(crate) fn init(track: &Track, index: &TrackIndex) -> Plan {
     let mut out = BytesMut::with_capacity(1024);
     boxed(&mut out, *b"ftyp", |out| {
-        out.put_slice(b"iso6\0\0\0\0iso6cmfccmf2mp41");
+        out.put_slice(b"iso6\0\0\0\0iso6cmfcmp41");
     });
     boxed(&mut out, *b"moov", |out| {
         mvhd(out, track);

@@ -1,7 +1,7 @@
 //! A small writer of whole files for tests: what FFmpeg does not write, and what is broken.
 
 /// A box.
-pub fn boxed(kind: &[u8; 4], contents: &[u8]) -> Vec<u8> {
+pub fn boxed(kind: [u8; 4], contents: &[u8]) -> Vec<u8> {
     let mut out = ((contents.len() + 8) as u32).to_be_bytes().to_vec();
     out.extend(kind);
     out.extend(contents);
@@ -9,7 +9,7 @@ pub fn boxed(kind: &[u8; 4], contents: &[u8]) -> Vec<u8> {
 }
 
 /// A box with version and flags.
-pub fn full(kind: &[u8; 4], version: u8, flags: u32, contents: &[u8]) -> Vec<u8> {
+pub fn full(kind: [u8; 4], version: u8, flags: u32, contents: &[u8]) -> Vec<u8> {
     let mut inner = (u32::from(version) << 24 | flags).to_be_bytes().to_vec();
     inner.extend(contents);
     boxed(kind, &inner)
@@ -99,7 +99,7 @@ impl TrackSpec {
         let mut tkhd = words(&[0, 0, self.number, 0, 0, 0, 0, 0, 0]);
         tkhd.extend(words(&[1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]));
         tkhd.extend(words(&[1280 << 16, 720 << 16]));
-        let mut trak = full(b"tkhd", 0, u32::from(self.enabled), &tkhd);
+        let mut trak = full(*b"tkhd", 0, u32::from(self.enabled), &tkhd);
         if !self.edits.is_empty() {
             let mut elst = words(&[self.edits.len() as u32]);
             for (duration, media_time, rate) in &self.edits {
@@ -112,49 +112,49 @@ impl TrackSpec {
                 }
                 elst.extend(rate.to_be_bytes());
             }
-            trak.extend(boxed(b"edts", &full(b"elst", u8::from(self.wide_edits), 0, &elst)));
+            trak.extend(boxed(*b"edts", &full(*b"elst", u8::from(self.wide_edits), 0, &elst)));
         }
         let packed = self
             .language
             .iter()
             .fold(0_u32, |packed, letter| packed << 5 | u32::from(letter - 0x60));
-        let mut mdia = full(b"mdhd", 0, 0, &words(&[0, 0, self.timescale, 0, packed << 16]));
+        let mut mdia = full(*b"mdhd", 0, 0, &words(&[0, 0, self.timescale, 0, packed << 16]));
         let handler = if self.video { b"vide" } else { b"soun" };
         let mut hdlr = words(&[0]);
         hdlr.extend(handler);
         hdlr.extend([0; 13]);
-        mdia.extend(full(b"hdlr", 0, 0, &hdlr));
+        mdia.extend(full(*b"hdlr", 0, 0, &hdlr));
         let mut dref = words(&[1]);
-        dref.extend(full(b"url ", 0, 1, &[]));
-        let mut minf = boxed(b"dinf", &full(b"dref", 0, 0, &dref));
-        minf.extend(boxed(b"stbl", &self.stbl(chunk_offsets)));
-        mdia.extend(boxed(b"minf", &minf));
-        trak.extend(boxed(b"mdia", &mdia));
-        boxed(b"trak", &trak)
+        dref.extend(full(*b"url ", 0, 1, &[]));
+        let mut minf = boxed(*b"dinf", &full(*b"dref", 0, 0, &dref));
+        minf.extend(boxed(*b"stbl", &self.stbl(chunk_offsets)));
+        mdia.extend(boxed(*b"minf", &minf));
+        trak.extend(boxed(*b"mdia", &mdia));
+        boxed(*b"trak", &trak)
     }
 
     fn stbl(&self, chunk_offsets: &[u64]) -> Vec<u8> {
         let mut stsd = words(&[1]);
         stsd.extend(self.entry());
-        let mut stbl = full(b"stsd", 0, 0, &stsd);
+        let mut stbl = full(*b"stsd", 0, 0, &stsd);
         let rows = |runs: &[(u32, u32)]| -> Vec<Vec<u32>> {
             runs.iter().map(|run| vec![run.0, run.1]).collect()
         };
-        stbl.extend(full(b"stts", 0, 0, &table(&rows(&self.durations))));
+        stbl.extend(full(*b"stts", 0, 0, &table(&rows(&self.durations))));
         if !self.offsets.is_empty() {
             let runs: Vec<_> =
                 self.offsets.iter().map(|run| (run.0, run.1.cast_unsigned())).collect();
-            stbl.extend(full(b"ctts", self.offsets_version, 0, &table(&rows(&runs))));
+            stbl.extend(full(*b"ctts", self.offsets_version, 0, &table(&rows(&runs))));
         }
         if let Some(sync) = &self.sync {
             let rows: Vec<_> = sync.iter().map(|number| vec![*number]).collect();
-            stbl.extend(full(b"stss", 0, 0, &table(&rows)));
+            stbl.extend(full(*b"stss", 0, 0, &table(&rows)));
         }
-        stbl.extend(full(b"stsc", 0, 0, &table(&[vec![1, self.samples_per_chunk, 1]])));
+        stbl.extend(full(*b"stsc", 0, 0, &table(&[vec![1, self.samples_per_chunk, 1]])));
         if self.compact_sizes == 0 {
             let mut stsz = words(&[0, self.sizes.len() as u32]);
             stsz.extend(words(&self.sizes));
-            stbl.extend(full(b"stsz", 0, 0, &stsz));
+            stbl.extend(full(*b"stsz", 0, 0, &stsz));
         } else {
             let mut stz2 = words(&[u32::from(self.compact_sizes), self.sizes.len() as u32]);
             match self.compact_sizes {
@@ -166,15 +166,15 @@ impl TrackSpec {
                 8 => stz2.extend(self.sizes.iter().map(|size| *size as u8)),
                 _ => stz2.extend(self.sizes.iter().flat_map(|size| (*size as u16).to_be_bytes())),
             }
-            stbl.extend(full(b"stz2", 0, 0, &stz2));
+            stbl.extend(full(*b"stz2", 0, 0, &stz2));
         }
         if self.wide_chunks {
             let mut co64 = words(&[chunk_offsets.len() as u32]);
             co64.extend(chunk_offsets.iter().flat_map(|offset| offset.to_be_bytes()));
-            stbl.extend(full(b"co64", 0, 0, &co64));
+            stbl.extend(full(*b"co64", 0, 0, &co64));
         } else {
             let rows: Vec<_> = chunk_offsets.iter().map(|offset| vec![*offset as u32]).collect();
-            stbl.extend(full(b"stco", 0, 0, &table(&rows)));
+            stbl.extend(full(*b"stco", 0, 0, &table(&rows)));
         }
         stbl
     }
@@ -196,13 +196,13 @@ impl FileSpec {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let ftyp = boxed(b"ftyp", b"isom\0\0\0\0isom");
-        let free = if self.free == 0 { Vec::new() } else { boxed(b"free", &vec![0; self.free]) };
+        let ftyp = boxed(*b"ftyp", b"isom\0\0\0\0isom");
+        let free = if self.free == 0 { Vec::new() } else { boxed(*b"free", &vec![0; self.free]) };
         // The movie box is as long with any offsets.
         let moov_len = self.moov(0).len();
         let before = ftyp.len() + if self.moov_first { moov_len + free.len() } else { 0 };
         let moov = self.moov(before as u64 + 8);
-        let mdat = boxed(b"mdat", &self.data());
+        let mdat = boxed(*b"mdat", &self.data());
         if self.moov_first {
             [ftyp, moov, free, mdat].concat()
         } else {
@@ -214,7 +214,7 @@ impl FileSpec {
         let layout = self.layout();
         let mut mvhd = words(&[0, 0, 1_000, 0]);
         mvhd.extend([0; 80]);
-        let mut moov = full(b"mvhd", 0, 0, &mvhd);
+        let mut moov = full(*b"mvhd", 0, 0, &mvhd);
         for (position, track) in self.tracks.iter().enumerate() {
             let offsets: Vec<_> = layout
                 .iter()
@@ -224,9 +224,9 @@ impl FileSpec {
             moov.extend(track.trak(&offsets));
         }
         if self.mvex {
-            moov.extend(boxed(b"mvex", &full(b"trex", 0, 0, &words(&[1, 1, 0, 0, 0]))));
+            moov.extend(boxed(*b"mvex", &full(*b"trex", 0, 0, &words(&[1, 1, 0, 0, 0]))));
         }
-        boxed(b"moov", &moov)
+        boxed(*b"moov", &moov)
     }
 
     /// Sample bytes tell which track and sample they are of.
@@ -277,7 +277,7 @@ struct Chunk {
 /// An `avc1` of 1280x720, High profile, level 3.1.
 pub fn avc1() -> Vec<u8> {
     const AVCC: &[u8] = &[
-        1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 25, 0x67, 0x64, 0, 0x1f, 0xac, 0xd9, 0x40, 0x50, 5, 0xbb,
+        1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 26, 0x67, 0x64, 0, 0x1f, 0xac, 0xd9, 0x40, 0x50, 5, 0xbb,
         1, 0x10, 0, 0, 3, 0, 0x10, 0, 0, 3, 3, 0xc0, 0xf1, 0x83, 0x19, 0x60, 1, 0, 6, 0x68, 0xeb,
         0xe3, 0xcb, 0x22, 0xc0,
     ];
@@ -285,19 +285,20 @@ pub fn avc1() -> Vec<u8> {
     entry.extend([0; 16]);
     entry.extend([5, 0, 2, 0xd0]);
     entry.extend([0; 50]);
-    entry.extend(boxed(b"avcC", AVCC));
-    boxed(b"avc1", &entry)
+    entry.extend(boxed(*b"avcC", AVCC));
+    boxed(*b"avc1", &entry)
 }
 
 /// An `mp4a` with that AudioSpecificConfig.
 pub fn mp4a(config: [u8; 2]) -> Vec<u8> {
-    let mut esds = vec![3, 22, 0, 1, 0, 4, 17, 0x40, 0x15];
+    let mut esds = vec![3, 25, 0, 1, 0, 4, 17, 0x40, 0x15];
     esds.extend([0; 11]);
     esds.extend([5, 2]);
     esds.extend(config);
+    esds.extend([6, 1, 2]);
     let mut entry = vec![0, 0, 0, 0, 0, 0, 0, 1];
     entry.extend([0; 8]);
     entry.extend([0, 2, 0, 16, 0, 0, 0, 0, 0xbb, 0x80, 0, 0]);
-    entry.extend(full(b"esds", 0, 0, &esds));
-    boxed(b"mp4a", &entry)
+    entry.extend(full(*b"esds", 0, 0, &esds));
+    boxed(*b"mp4a", &entry)
 }

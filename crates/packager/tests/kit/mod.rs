@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_packager::{
-    Error, IndexBuilder, Limits, Media, MediaIndex, Options, Part, Plan, SourceId, Step,
+    Error, IndexBuilder, Limits, Media, MediaIndex, Options, Part, Plan, SourceId, Step, Track,
 };
 
 /// Indexes a file that is in memory, and tells how many reads it took.
@@ -88,17 +88,13 @@ pub fn ffmpeg(arguments: &[&str]) -> bool {
         .args(["-v", "error", "-nostdin", "-y", "-threads", "1"])
         .args(arguments)
         .output();
-    match run {
-        Ok(done) => {
-            let words = String::from_utf8_lossy(&done.stderr);
-            assert!(done.status.success(), "ffmpeg {arguments:?}: {words}");
-            true
-        }
-        Err(_) => {
-            eprintln!("skipped: ffmpeg is not installed");
-            false
-        }
-    }
+    let Ok(done) = run else {
+        eprintln!("skipped: ffmpeg is not installed");
+        return false;
+    };
+    let words = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "ffmpeg {arguments:?}: {words}");
+    true
 }
 
 /// One packet as ffprobe sees it; times in nanoseconds.
@@ -143,4 +139,60 @@ pub fn packets(file: &Path, stream: &str, more: &[&str]) -> Option<Vec<Packet>> 
             })
             .collect(),
     )
+}
+
+/// Writes all segments of a track after each other and has ffprobe compare their packets with
+/// those of the source; `false` where it is not installed.
+pub fn compare_with_source(
+    name: &str,
+    media: &Media,
+    track: &Track,
+    source: &Path,
+    files: &[Vec<u8>],
+    scratch: &Path,
+) -> bool {
+    let mut bytes = send(&media.init(track.id).unwrap(), files);
+    for number in 1..=media.segment_count(track.id) {
+        let plan = media.segment(track.id, number).unwrap();
+        assert_eq!(media.segment_bytes(track.id, number), Some(plan.len));
+        bytes.extend(send(&plan, files));
+    }
+    let out = scratch.join(format!("out.{name}.{}.mp4", track.id));
+    std::fs::write(&out, bytes).unwrap();
+    let stream = if track.is_video() { "v:0" } else { "a:0" };
+    let Some(expected) = packets(source, stream, &[]) else { return false };
+    let all = packets(source, stream, &["-ignore_editlist", "1"]).unwrap();
+    let found = packets(&out, stream, &[]).unwrap();
+    let offset = i64::from(media.start_offset_seconds()) * 1_000_000_000;
+    compare(&format!("{name} {}", track.id), &all, &expected, &found, offset);
+    true
+}
+
+/// ffprobe gives times rounded to its own time base.
+const TOLERANCE: i64 = 1_000_000;
+
+/// `all` are the source's packets without regard to its edit list: none may be missing. `expected`
+/// are those within it, with the times at which they are to be shown.
+fn compare(what: &str, all: &[Packet], expected: &[Packet], found: &[Packet], offset: i64) {
+    let sizes = |packets: &[Packet]| packets.iter().map(|packet| packet.size).collect::<Vec<_>>();
+    assert_eq!(sizes(all), sizes(found), "{what}: packets");
+    let wanted = sizes(expected);
+    let before = sizes(found)
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+        .unwrap_or_else(|| panic!("{what}: the packets within the edit list are not in a row"));
+    if expected.len() < found.len() {
+        let after = found.len() - expected.len() - before;
+        eprintln!("{what}: {before} packets before and {after} after the edit list's range stay");
+    }
+    let found = &found[before..before + expected.len()];
+    for (number, (source, ours)) in expected.iter().zip(found).enumerate() {
+        assert_eq!(source.key, ours.key, "{what}: key flag of packet {number}");
+        assert!(
+            (ours.pts - offset - source.pts).abs() <= TOLERANCE,
+            "{what}: packet {number} is shown at {} ns, should be {}",
+            ours.pts - offset,
+            source.pts
+        );
+    }
 }

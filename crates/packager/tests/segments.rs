@@ -1,0 +1,513 @@
+//! Made-up files: every sample comes out once, in order, at its time, in segments as long as they
+//! were said to be; `mp4-atom` reads the headers back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod kit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_packager::{Error, Media, Options, Part, Track, TrackId};
+use kit::boxes::{FileSpec, TrackSpec};
+use kit::{index, index_counted, media, send};
+use mp4_atom::{Decode, Moof, Moov};
+use proptest::prelude::*;
+
+fn id(text: &str) -> TrackId {
+    text.parse().unwrap()
+}
+
+fn whole(media: &Media) -> impl Iterator<Item = &Track> {
+    media.tracks().iter()
+}
+
+/// One sample as a player would see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    dts: u64,
+    pts: u64,
+    sync: bool,
+    bytes: Vec<u8>,
+}
+
+/// Reads all segments of a track with a reader that is not ours.
+fn play(media: &Media, track: TrackId, files: &[Vec<u8>]) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    for number in 1..=media.segment_count(track) {
+        let plan = media.segment(track, number).unwrap();
+        assert_eq!(media.segment_bytes(track, number), Some(plan.len), "segment {number}");
+        let bytes = send(&plan, files);
+        let segment = read_segment(&bytes);
+        let span = media.spans(track)[number as usize - 1];
+        assert_eq!(segment.sequence, number);
+        assert_eq!(segment.samples.len() as u32, span.samples);
+        if let Some(earliest) = segment.samples.iter().map(|sample| sample.pts).min() {
+            assert_eq!(earliest, span.start, "segment {number} starts when it says");
+            assert_eq!(segment.samples[0].dts, span.decode_time);
+        }
+        seen.extend(segment.samples);
+    }
+    seen
+}
+
+struct Segment {
+    sequence: u32,
+    samples: Vec<Seen>,
+}
+
+fn read_segment(bytes: &[u8]) -> Segment {
+    let boxes = top_level(bytes);
+    let kinds: Vec<_> = boxes.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["styp", "moof", "mdat"]);
+    let (_, moof_at) = boxes[1];
+    let moof = Moof::decode(&mut &bytes[moof_at..]).unwrap();
+    let [traf] = moof.traf.as_slice() else { panic!("one track a segment") };
+    assert!(traf.tfhd.default_base_is_moof);
+    let mut dts = traf.tfdt.as_ref().unwrap().base_media_decode_time;
+    let mut samples = Vec::new();
+    for run in &traf.trun {
+        let mut at = moof_at + run.data_offset.unwrap() as usize;
+        for entry in &run.samples {
+            let size = entry.size.or(traf.tfhd.default_sample_size).unwrap() as usize;
+            let flags = entry.flags.or(traf.tfhd.default_sample_flags).unwrap();
+            samples.push(Seen {
+                dts,
+                pts: dts.checked_add_signed(entry.cts.unwrap_or(0)).unwrap(),
+                sync: flags & 0x1_0000 == 0,
+                bytes: bytes[at..at + size].to_vec(),
+            });
+            at += size;
+            dts += u64::from(entry.duration.or(traf.tfhd.default_sample_duration).unwrap());
+        }
+        assert_eq!(at, bytes.len(), "the samples fill the mdat");
+    }
+    Segment { sequence: moof.mfhd.sequence_number, samples }
+}
+
+fn top_level(bytes: &[u8]) -> Vec<(&str, usize)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let size = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        assert!(size >= 8);
+        found.push((std::str::from_utf8(&bytes[at + 4..at + 8]).unwrap(), at));
+        at += size;
+    }
+    found
+}
+
+/// The samples of a track as its specification says, presentation times from `shift` on.
+fn specified(
+    track: &TrackSpec,
+    position: u32,
+    offset: i64,
+    shift: i64,
+) -> Vec<(i64, bool, Vec<u8>)> {
+    let expand = |runs: &[(u32, i64)]| -> Vec<i64> {
+        runs.iter().flat_map(|run| std::iter::repeat_n(run.1, run.0 as usize)).collect()
+    };
+    let durations: Vec<_> = track.durations.iter().map(|run| (run.0, i64::from(run.1))).collect();
+    let offsets: Vec<_> = track.offsets.iter().map(|run| (run.0, i64::from(run.1))).collect();
+    let (durations, offsets) = (expand(&durations), expand(&offsets));
+    let mut dts = 0;
+    (0..track.sizes.len())
+        .map(|number| {
+            let pts = dts + offsets.get(number).unwrap_or(&0) + shift + offset;
+            dts += durations[number];
+            let sync = track.sync.as_ref().is_none_or(|list| list.contains(&(number as u32 + 1)));
+            let stamp = (position << 28 | number as u32).to_be_bytes();
+            let bytes = stamp.into_iter().cycle().take(track.sizes[number] as usize).collect();
+            (pts, sync, bytes)
+        })
+        .collect()
+}
+
+fn check(file: &FileSpec, options: &Options, shifts: &[i64]) -> Media {
+    let files = vec![file.bytes()];
+    let media = media(&files, options);
+    for track in whole(&media) {
+        let position =
+            file.tracks.iter().position(|spec| spec.number == track.source_track).unwrap();
+        let offset = i64::from(media.start_offset_seconds()) * i64::from(track.timescale.get());
+        let expected = specified(&file.tracks[position], position as u32, offset, shifts[position]);
+        let seen = play(&media, track.id, &files);
+        let seen: Vec<_> = seen.into_iter().map(|s| (s.pts as i64, s.sync, s.bytes)).collect();
+        assert_eq!(seen, expected, "{}", track.id);
+    }
+    media
+}
+
+fn options(millis: u64) -> Options {
+    let mut options = Options::default();
+    options.target_duration = Duration::from_millis(millis);
+    options
+}
+
+#[test]
+fn sound_is_cut_where_the_picture_is() {
+    // 10 s of both, a sync sample each second, sound with 1,024 samples of priming.
+    let mut sound = TrackSpec::audio(470, 300);
+    sound.edits = vec![(10_000, 1_024, 1 << 16)];
+    let file = FileSpec::new(vec![TrackSpec::video(250, 900, 25), sound]);
+    let media = check(&file, &options(2_000), &[0, -1_024]);
+    assert_eq!(media.start_offset_seconds(), 1);
+    assert_eq!(media.segments().len(), 5);
+    let (video, sound) = (media.spans(id("v1")), media.spans(id("a1")));
+    for (number, (picture, sound)) in video.iter().zip(sound).enumerate() {
+        assert_eq!(picture.start, 12_800 + 25_600 * number as u64);
+        assert_eq!(picture.duration, 25_600);
+        // The first frame of sound at or after the boundary; the first segment has the priming.
+        let boundary = 48_000 + 96_000 * number as u64;
+        let expected = if number == 0 {
+            48_000 - 1_024
+        } else {
+            48_000 - 1_024 + (boundary - 48_000 + 1_024).div_ceil(1_024) * 1_024
+        };
+        assert_eq!(sound.start, expected, "segment {}", number + 1);
+    }
+    let total: u64 = sound.iter().map(|span| span.duration).sum();
+    assert_eq!(total, 470 * 1_024);
+    assert_eq!(media.duration().seconds(3).to_string(), "10.005");
+}
+
+#[test]
+fn negative_offsets_and_delays_keep_their_times() {
+    // ctts version 1: two frames early, as QuickTime and some encoders write it.
+    let mut picture = TrackSpec::video(100, 500, 20);
+    picture.offsets = (0..25).flat_map(|_| [(1, 0), (1, 1_024), (1, -512), (1, -512)]).collect();
+    picture.offsets_version = 1;
+    let mut sound = TrackSpec::audio(150, 200);
+    // Sound that starts 500 ms after the picture.
+    sound.edits = vec![(500, -1, 1 << 16), (3_200, 0, 1 << 16)];
+    let file = FileSpec::new(vec![picture, sound]);
+    let media = check(&file, &options(1_000), &[0, 24_000]);
+    for seen in play(&media, id("v1"), &[file.bytes()]) {
+        assert!(seen.pts >= seen.dts);
+    }
+}
+
+#[test]
+fn offsets_without_an_edit_list_start_late_and_stay_so() {
+    let mut picture = TrackSpec::video(50, 500, 25);
+    picture.offsets = vec![(50, 1_024)];
+    let file = FileSpec::new(vec![picture, TrackSpec::audio(94, 100)]);
+    let media = check(&file, &Options::default(), &[0, 0]);
+    assert_eq!(media.start_offset_seconds(), 0);
+    assert_eq!(media.spans(id("v1"))[0].start, 1_024);
+    assert_eq!(media.spans(id("a1"))[0].start, 0);
+}
+
+#[test]
+fn every_form_of_table_is_read() {
+    for (wide, compact, version) in [(false, 0, 0), (true, 16, 1), (false, 16, 0), (true, 0, 1)] {
+        let mut picture = TrackSpec::video(60, 300, 30);
+        picture.wide_chunks = wide;
+        picture.compact_sizes = compact;
+        picture.wide_edits = version == 1;
+        picture.edits = vec![(2_400, 512, 1 << 16)];
+        picture.offsets = (0..30).flat_map(|_| [(1, 512), (1, 1_024)]).collect();
+        let mut sound = TrackSpec::audio(100, 9);
+        sound.sizes = (0..100).map(|number| number % 15 + 1).collect();
+        sound.compact_sizes = 4;
+        let file = FileSpec::new(vec![sound, picture]);
+        check(&file, &Options::default(), &[0, -512]);
+    }
+}
+
+#[test]
+fn reads_are_few_wherever_the_movie_box_is() {
+    let mut file = FileSpec::new(vec![TrackSpec::video(20_000, 100, 50)]);
+    let bytes = file.bytes();
+    assert!(bytes.len() > 1 << 20);
+    assert_eq!(index_counted("front", &bytes).unwrap().1, 2);
+    file.moov_first = false;
+    assert_eq!(index_counted("back", &file.bytes()).unwrap().1, 3);
+    file.tracks[0] = TrackSpec::video(100, 10_000, 50);
+    assert_eq!(index_counted("small and back", &file.bytes()).unwrap().1, 2);
+}
+
+#[test]
+fn sound_alone_is_cut_at_multiples_of_the_target() {
+    let mut sound = TrackSpec::audio(2_815, 120);
+    sound.language = *b"deu";
+    let media = check(&FileSpec::new(vec![sound]), &Options::default(), &[0]);
+    let spans = media.spans(id("a1"));
+    assert_eq!(spans.len(), 15);
+    for (number, span) in spans.iter().enumerate() {
+        let aim = 192_000 * number as u64;
+        assert!(span.start.abs_diff(aim) <= 512, "{} is near {aim}", span.start);
+    }
+    let track = media.track(id("a1")).unwrap();
+    assert_eq!(track.language.as_deref(), Some("de"));
+    assert_eq!(track.codec, "mp4a.40.2");
+    assert_eq!(track.audio().map(|sound| (sound.channels, sound.sample_rate)), Some((2, 48_000)));
+}
+
+#[test]
+fn sound_that_outlasts_the_picture_gets_segments_of_its_own() {
+    // 4 s of picture, 12 s of sound.
+    let file = FileSpec::new(vec![TrackSpec::video(100, 400, 25), TrackSpec::audio(563, 100)]);
+    let media = check(&file, &options(2_000), &[0, 0]);
+    assert_eq!(media.segment_count(id("v1")), 2);
+    assert_eq!(media.segment_count(id("a1")), 6);
+    assert!(media.segment(id("v1"), 3).is_none());
+    assert!(media.segment(id("a1"), 0).is_none());
+    assert!(media.segment(id("a2"), 1).is_none());
+}
+
+#[test]
+fn sound_that_starts_late_has_empty_segments_before() {
+    let mut sound = TrackSpec::audio(200, 100);
+    sound.edits = vec![(5_000, -1, 1 << 16), (4_266, 0, 1 << 16)];
+    let file = FileSpec::new(vec![TrackSpec::video(250, 400, 25), sound]);
+    let media = check(&file, &options(2_000), &[0, 240_000]);
+    let samples: Vec<_> = media.spans(id("a1")).iter().map(|span| span.samples).collect();
+    assert_eq!(samples[..2], [0, 0]);
+    assert!(samples[2] > 0);
+    assert!(media.report().to_string().contains("2 of the segments"), "{}", media.report());
+}
+
+#[test]
+fn renditions_are_cut_alike() {
+    let rendition = |gop| {
+        let mut sound = TrackSpec::audio(470, 100);
+        sound.language = *b"eng";
+        FileSpec::new(vec![TrackSpec::video(250, 300, gop), sound]).bytes()
+    };
+    // The second has twice the sync samples, the third shares one in five of the first's.
+    let files = vec![rendition(50), rendition(25), rendition(250)];
+    let media = media(&files, &options(2_000));
+    let ids: Vec<_> = whole(&media).map(|track| track.id.to_string()).collect();
+    assert_eq!(ids, ["v1", "v2", "a1"], "the same sound is taken once");
+    assert_eq!(media.tracks()[1].source, 1);
+    let starts = |track: &str| -> Vec<u64> {
+        media.spans(id(track)).iter().map(|span| span.start).collect()
+    };
+    assert_eq!(starts("v1"), starts("v2"));
+    assert_eq!(starts("v1").len(), 5);
+    assert!(media.report().to_string().contains("too few of its sync samples"));
+    for track in ["v1", "v2"] {
+        for number in 1..=5 {
+            let bytes = send(&media.segment(id(track), number).unwrap(), &files);
+            assert!(read_segment(&bytes).samples[0].sync, "{track} {number}");
+        }
+    }
+}
+
+#[test]
+fn the_version_is_that_of_all_sources_and_of_the_cutting() {
+    let file = FileSpec::new(vec![TrackSpec::video(50, 300, 25)]).bytes();
+    let with = |name: &str, millis| {
+        let index = Arc::new(index(name, &file).unwrap());
+        Media::new(vec![index], &options(millis)).unwrap().version()
+    };
+    assert_eq!(with("a", 4_000), with("a", 4_000));
+    assert_ne!(with("a", 4_000), with("b", 4_000));
+    assert_ne!(with("a", 4_000), with("a", 2_000));
+}
+
+#[test]
+fn the_init_segment_is_read_back() {
+    let file = FileSpec::new(vec![TrackSpec::video(50, 300, 25), TrackSpec::audio(94, 100)]);
+    let files = vec![file.bytes()];
+    let media = media(&files, &Options::default());
+    for track in whole(&media) {
+        let bytes = send(&media.init(track.id).unwrap(), &files);
+        let boxes = top_level(&bytes);
+        assert_eq!(boxes.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), ["ftyp", "moov"]);
+        let moov = Moov::decode(&mut &bytes[boxes[1].1..]).unwrap();
+        let [trak] = moov.trak.as_slice() else { panic!("one track") };
+        assert!(trak.edts.is_none());
+        assert_eq!(trak.mdia.mdhd.timescale, track.timescale.get());
+        assert_eq!(moov.mvex.unwrap().trex[0].track_id, trak.tkhd.track_id);
+        assert_eq!(trak.mdia.minf.stbl.stsd.codecs.len(), 1);
+        if let Some(video) = track.video() {
+            assert_eq!((trak.tkhd.width.integer(), trak.tkhd.height.integer()), (1280, 720));
+            assert_eq!((video.display_width, video.display_height), (1280, 720));
+            assert_eq!(video.frame_rate, Some((25, 1)));
+        }
+    }
+}
+
+#[test]
+fn faults_that_can_be_known_are_known_at_once() {
+    let good = FileSpec::new(vec![TrackSpec::video(50, 300, 25)]);
+    let error = |change: &dyn Fn(&mut TrackSpec)| {
+        let mut file = good.clone();
+        change(&mut file.tracks[0]);
+        index("bad", &file.bytes()).map(|_| ()).unwrap_err().to_string()
+    };
+    assert!(error(&|track| track.durations = vec![(49, 512)]).contains("stts"));
+    assert!(error(&|track| track.durations = vec![(51, 512)]).contains("stts"));
+    assert!(error(&|track| track.offsets = vec![(49, 512)]).contains("ctts"));
+    assert!(error(&|track| track.sync = Some(vec![51])).contains("stss"));
+    assert!(error(&|track| track.sync = Some(vec![2, 1])).contains("stss"));
+
+    let bytes = good.bytes();
+    let cut = &bytes[..bytes.len() - 1];
+    assert!(matches!(index("cut", cut), Err(Error::Truncated { .. })));
+    let mut fragmented = FileSpec::new(vec![TrackSpec::video(0, 1, 1)]);
+    fragmented.mvex = true;
+    assert!(matches!(index("fragmented", &fragmented.bytes()), Err(Error::Fragmented)));
+}
+
+#[test]
+fn the_bytes_of_headers_are_these() {
+    let mut picture = TrackSpec::video(8, 300, 4);
+    picture.offsets = vec![(1, 1_024), (1, 2_048), (1, 512), (1, 512), (4, 1_024)];
+    picture.edits = vec![(320, 1_024, 1 << 16)];
+    let mut sound = TrackSpec::audio(16, 100);
+    sound.edits = vec![(320, 1_024, 1 << 16)];
+    let files = vec![FileSpec::new(vec![picture, sound]).bytes()];
+    let media = media(&files, &Options::default());
+    let mut text = String::new();
+    for track in ["v1", "a1"] {
+        for plan in [media.init(id(track)).unwrap(), media.segment(id(track), 1).unwrap()] {
+            let Some(Part::Bytes(bytes)) = plan.parts.first() else { panic!("headers first") };
+            dump(bytes, 0, &mut text);
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// One line a box: its name, and its contents in hexadecimal where it holds no boxes.
+fn dump(mut bytes: &[u8], depth: usize, out: &mut String) {
+    use std::fmt::Write;
+    while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
+        let size = u32::from_be_bytes(head[..4].try_into().unwrap()) as usize;
+        let kind = std::str::from_utf8(&head[4..]).unwrap();
+        let contents = &rest[..(size - 8).min(rest.len())];
+        bytes = &rest[contents.len()..];
+        write!(out, "{:indent$}{kind} {size}", "", indent = depth * 2).unwrap();
+        let inner = match kind {
+            "moov" | "trak" | "mdia" | "minf" | "dinf" | "stbl" | "mvex" | "moof" | "traf" => 0,
+            "dref" | "stsd" => 8,
+            "avc1" => 78,
+            "mp4a" => 28,
+            _ => {
+                for word in contents.chunks(4) {
+                    out.push(' ');
+                    for byte in word {
+                        write!(out, "{byte:02x}").unwrap();
+                    }
+                }
+                out.push('\n');
+                continue;
+            }
+        };
+        out.push('\n');
+        dump(&contents[inner..], depth + 1, out);
+    }
+}
+
+/// A run-length list that covers `count` samples.
+fn runs<T: Clone + std::fmt::Debug>(
+    count: u32,
+    value: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Vec<(u32, T)>> {
+    proptest::collection::vec((1..=count, value), 1..40).prop_map(move |wanted| {
+        let mut left = count;
+        let mut runs = Vec::new();
+        for (length, value) in wanted.iter().cycle() {
+            let length = (*length).min(left);
+            runs.push((length, value.clone()));
+            left -= length;
+            if left == 0 {
+                return runs;
+            }
+        }
+        runs
+    })
+}
+
+fn any_track(number: u32, video: bool) -> impl Strategy<Value = TrackSpec> {
+    (1..120_u32).prop_flat_map(move |count| {
+        (
+            proptest::collection::vec(0..60_u32, count as usize),
+            runs(count, 1..2_000_u32),
+            runs(count, -3_000..3_000_i32),
+            proptest::collection::btree_set(1..=count, 0..10),
+            (1..20_u32, any::<bool>(), prop_oneof![Just(0_u8), Just(8), Just(16)]),
+            (0..5_u8, 0..2_000_u64, 0..3_000_i64),
+            1..3_000_u32,
+        )
+            .prop_map(
+                move |(sizes, durations, offsets, sync, storage, edits, timescale)| {
+                    let base =
+                        if video { TrackSpec::video(1, 1, 1) } else { TrackSpec::audio(1, 1) };
+                    TrackSpec {
+                        number,
+                        sizes,
+                        durations,
+                        offsets: if video { offsets } else { Vec::new() },
+                        offsets_version: 1,
+                        sync: video.then(|| sync.into_iter().collect()),
+                        samples_per_chunk: storage.0,
+                        wide_chunks: storage.1,
+                        compact_sizes: storage.2,
+                        edits: match edits.0 {
+                            0 => vec![],
+                            1 => vec![(edits.1, -1, 1 << 16), (0, edits.2, 1 << 16)],
+                            _ => vec![(0, edits.2, 1 << 16)],
+                        },
+                        timescale,
+                        ..base
+                    }
+                },
+            )
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_sample_comes_out_once_in_order(
+        video in any_track(1, true),
+        sounds in proptest::collection::vec(any_track(2, false), 0..3),
+        moov_first in any::<bool>(),
+        millis in 100..5_000_u64,
+    ) {
+        let mut tracks = vec![video];
+        for (number, sound) in (2..).zip(sounds) {
+            tracks.push(TrackSpec { number, ..sound });
+        }
+        let mut file = FileSpec::new(tracks);
+        file.moov_first = moov_first;
+        let files = vec![file.bytes()];
+        let media = media(&files, &options(millis));
+        for track in whole(&media) {
+            let position = track.source_track as usize - 1;
+            let expected: Vec<u8> = specified(&file.tracks[position], position as u32, 0, 0)
+                .into_iter()
+                .flat_map(|(_, _, bytes)| bytes)
+                .collect();
+            let mut copied = Vec::new();
+            let mut next = 0;
+            for number in 1..=media.segment_count(track.id) {
+                let plan = media.segment(track.id, number).unwrap();
+                prop_assert_eq!(media.segment_bytes(track.id, number), Some(plan.len));
+                let span = media.spans(track.id)[number as usize - 1];
+                prop_assert_eq!(span.first_sample, next);
+                next += span.samples;
+                let plan_again = media.segment(track.id, number).unwrap();
+                prop_assert_eq!(&plan, &plan_again);
+                for part in &plan.parts {
+                    if let Part::Copy(copy) = part {
+                        let range = copy.range.start as usize..copy.range.end() as usize;
+                        copied.extend_from_slice(&files[0][range]);
+                    }
+                }
+                let segment = read_segment(&send(&plan, &files));
+                prop_assert_eq!(segment.samples.len() as u32, span.samples);
+            }
+            prop_assert_eq!(next as usize, file.tracks[position].sizes.len());
+            prop_assert_eq!(copied, expected);
+        }
+    }
+}
