@@ -290,3 +290,29 @@ async fn the_counters_count() {
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     assert!(text.contains("headwater_packager_segments_total 1"), "{text}");
 }
+
+#[test]
+fn any_path_is_answered() {
+    use proptest::prelude::*;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let packager = tiny();
+    let piece = prop_oneof![
+        Just("tiny".to_owned()),
+        Just("v1".to_owned()),
+        Just("0123456789abcdef".to_owned()),
+        Just("init.mp4".to_owned()),
+        Just("main.m3u8".to_owned()),
+        Just("%2e%2e".to_owned()),
+        "[0-9]{1,12}\\.m4s",
+        "[a-z0-9%.?~+-]{0,12}",
+    ];
+    let paths = proptest::collection::vec(piece, 0..6);
+    proptest!(|(pieces in paths)| {
+        let path = format!("/{}", pieces.join("/"));
+        if path.parse::<http::Uri>().is_ok() {
+            let reply = runtime.block_on(get(&packager, &path));
+            let status = reply.status.as_u16();
+            prop_assert!(matches!(status, 200 | 404 | 410), "{path}: {status}");
+        }
+    });
+}

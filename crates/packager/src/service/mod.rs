@@ -2,6 +2,10 @@
 //!
 //! `GET /` lists the assets; everything else lives below `/{asset}/`, as
 //! [`Resource`](crate::Resource) spells it. Requests with a body may come; it is not read.
+//!
+//! Errors are problem documents (RFC 9457): 404 for what is not there, 410 for segments of a
+//! version that was replaced, 422 with the cause for a source that cannot be packaged, 502 for one
+//! that cannot be read, 503 with `Retry-After` where too much is asked for at a time.
 
 mod answer;
 mod body;
@@ -35,6 +39,26 @@ use builds::Builds;
 use fault::Fault;
 
 /// Packages the assets it was given, on request. Clones share one index cache.
+///
+/// ```
+/// use headwater_net::Body;
+/// use headwater_packager::source::AnySource;
+/// use headwater_packager::{Assets, MemorySource, Packager};
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Usually `Assets::from_dir("/srv/films")?`.
+/// let film = MemorySource::new("film.mp4", "no film at all");
+/// let assets = Assets::from_sources([("film".to_owned(), vec![AnySource::new(film)])])?;
+/// let packager = Packager::builder(assets).build();
+///
+/// let request = http::Request::get("/film/main.m3u8").body(Body::empty())?;
+/// let answer = packager.clone().oneshot(request).await?;
+/// assert_eq!(answer.status(), 422); // it says why: the source is not an MP4 file
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// It must be called within a tokio runtime with time enabled. `poll_ready` is always ready: what
 /// is too much is answered 503. A response's body reads ahead at most
@@ -222,7 +246,9 @@ impl Packager {
     }
 }
 
-impl Service<Request<Body>> for Packager {
+/// Whatever the type of request bodies: they are not read. So it fits routers with body types of
+/// their own, too.
+impl<B> Service<Request<B>> for Packager {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -231,7 +257,7 @@ impl Service<Request<Body>> for Packager {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let packager = self.clone();
         let (parts, _) = request.into_parts();
         Box::pin(async move { Ok(packager.answer(parts).await) })

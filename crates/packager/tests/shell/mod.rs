@@ -21,7 +21,15 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower::ServiceExt;
 
 /// 6 s of 128x72 H.264 at 24 frames a second (a key frame each second, B-frames, an edit list) and
-/// mono AAC, as FFmpeg writes it.
+/// mono AAC, as FFmpeg wrote it:
+///
+/// ```text
+/// ffmpeg -f lavfi -i testsrc=size=128x72:rate=24:duration=6
+///     -f lavfi -i sine=frequency=440:sample_rate=48000:duration=6
+///     -c:v libx264 -preset veryslow -crf 38 -g 24 -keyint_min 24 -sc_threshold 0 -bf 2
+///     -pix_fmt yuv420p -c:a aac -b:a 24k -ac 1 -metadata:s:a:0 language=eng
+///     -map_metadata -1 -fflags +bitexact -flags:v +bitexact -flags:a +bitexact tiny.mp4
+/// ```
 pub const TINY: &[u8] = include_bytes!("../fixtures/tiny.mp4");
 
 /// A whole answer.
