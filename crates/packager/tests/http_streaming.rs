@@ -251,6 +251,45 @@ async fn more_cold_assets_than_allowed_are_turned_away() {
     assert_eq!(ask(2).await.unwrap().status, 200);
 }
 
+#[tokio::test]
+async fn cached_indexes_and_open_files_are_bounded() {
+    let source = |n: usize| AnySource::new(MemorySource::new(format!("{n}.mp4"), TINY));
+    let assets = Assets::from_sources((0..3).map(|n| (format!("s{n}"), vec![source(n)]))).unwrap();
+    let mut limits = ServiceLimits::default();
+    limits.max_open_sources = 2;
+    let packager = Packager::builder(assets).limits(limits).build();
+    let metrics = packager.metrics().clone();
+    get(&packager, "/s0/main.m3u8").await;
+    let one = metrics.index_cache_bytes.get();
+    assert!(one > 0);
+    for n in [1, 0, 2, 0] {
+        get(&packager, &format!("/s{n}/main.m3u8")).await;
+        assert!(metrics.index_cache_bytes.get() <= 2 * one);
+    }
+    // The one that was used last stays; the other made room.
+    assert_eq!(metrics.index_builds.get(), 3);
+    get(&packager, "/s1/main.m3u8").await;
+    assert_eq!(metrics.index_builds.get(), 4);
+}
+
+#[tokio::test]
+async fn more_waiting_requests_than_allowed_are_turned_away() {
+    let source = Staged::new(TINY);
+    source.stage.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let mut limits = ServiceLimits::default();
+    limits.waiting_requests = 1;
+    let packager = Packager::builder(source.assets()).limits(limits).build();
+    let waiting = tokio::spawn({
+        let packager = packager.clone();
+        async move { get(&packager, "/staged/main.m3u8").await.status }
+    });
+    until(|| source.reads() > 0).await;
+    assert_eq!(get(&packager, "/staged/main.m3u8").await.status, 503);
+    source.stage.gate.add_permits(1_000);
+    assert_eq!(waiting.await.unwrap(), 200);
+    assert_eq!(get(&packager, "/staged/main.m3u8").await.status, 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_build_that_hangs_ends() {
     let source = Staged::new(TINY);

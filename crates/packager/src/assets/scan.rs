@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{AssetsError, name};
 use crate::identity::SourceId;
 use crate::source::SourceError;
-use crate::source::file::{identify, require_regular};
+use crate::source::file::{Stamp, require_regular};
 
 /// Extensions of mezzanines, in any case.
 pub const EXTENSIONS: [&str; 4] = ["mp4", "m4v", "m4a", "mov"];
@@ -75,7 +75,7 @@ impl Place {
                     Self::File(_) => file.into_owned(),
                     Self::Folder(_) => format!("{name}/{file}"),
                 };
-                let id = identify(source, &metadata);
+                let id = Stamp::of(&metadata).identity(source);
                 Ok(Located { path, id })
             })
             .collect()

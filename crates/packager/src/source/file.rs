@@ -21,6 +21,7 @@ use crate::units::ByteRange;
 pub struct FileSource {
     file: Arc<File>,
     id: SourceId,
+    stamp: Stamp,
     pool: Arc<BufferPool>,
 }
 
@@ -42,15 +43,36 @@ impl FileSource {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         require_regular(&metadata)?;
-        Ok(Self { file: Arc::new(file), id: identify(name, &metadata), pool })
+        let stamp = Stamp::of(&metadata);
+        Ok(Self { file: Arc::new(file), id: stamp.identity(name), stamp, pool })
     }
 }
 
-/// The identity of a file: what it is called, its size, and its modification time to the
-/// nanosecond with its inode.
-pub(crate) fn identify(name: String, metadata: &Metadata) -> SourceId {
-    let etag = format!("{}.{:09}-{:x}", metadata.mtime(), metadata.mtime_nsec(), metadata.ino());
-    SourceId::new(name, metadata.size(), etag)
+/// What is different once a file's bytes are: its size, its modification time to the nanosecond,
+/// its inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    size: u64,
+    seconds: i64,
+    nanoseconds: i64,
+    inode: u64,
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            size: metadata.size(),
+            seconds: metadata.mtime(),
+            nanoseconds: metadata.mtime_nsec(),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// The identity of the file under a name.
+    pub(crate) fn identity(self, name: String) -> SourceId {
+        let Self { size, seconds, nanoseconds, inode } = self;
+        SourceId::new(name, size, format!("{seconds}.{nanoseconds:09}-{inode:x}"))
+    }
 }
 
 /// Refuses folders, pipes and devices.
@@ -95,9 +117,7 @@ impl FileSource {
     }
 
     fn changed(&self) -> bool {
-        self.file
-            .metadata()
-            .map_or(true, |metadata| identify(self.id.name.clone(), &metadata) != self.id)
+        self.file.metadata().map_or(true, |metadata| Stamp::of(&metadata) != self.stamp)
     }
 }
 
