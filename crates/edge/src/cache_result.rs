@@ -26,7 +26,7 @@ pub enum CacheResult {
 }
 
 impl CacheResult {
-    /// Every result, in the order of [`CacheResult::index`].
+    /// Every result, in the order they are declared in.
     pub const ALL: [Self; 7] = [
         Self::Hit,
         Self::Stale,
