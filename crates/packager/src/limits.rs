@@ -1,4 +1,7 @@
 //! Every bound on what a source may make us do, in one place.
+//!
+//! Depth needs none: boxes are read level by level, never by recursion. Tables need none of their
+//! own: each is at most as long as the box that holds it.
 
 /// What a source may cost. A source beyond a limit is refused with
 /// [`Error::Limit`](crate::Error::Limit).

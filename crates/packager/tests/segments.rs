@@ -481,6 +481,15 @@ proptest! {
         file.moov_first = moov_first;
         let files = vec![file.bytes()];
         let media = media(&files, &options(millis));
+        for track in media.sources()[0].tracks() {
+            let all: Vec<_> = track.samples().iter().collect();
+            for from in 0..all.len() {
+                let some: Vec<_> = track.samples().range(from as u32..from as u32 + 9).collect();
+                prop_assert_eq!(&some[..], &all[from..all.len().min(from + 9)]);
+                prop_assert_eq!(track.samples().at_or_after(all[from].dts), from as u32);
+                prop_assert_eq!(track.samples().at_or_after(all[from].dts + 1), from as u32 + 1);
+            }
+        }
         for track in whole(&media) {
             let position = track.source_track as usize - 1;
             let expected: Vec<u8> = specified(&file.tracks[position], position as u32, 0, 0)

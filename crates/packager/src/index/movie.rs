@@ -237,40 +237,55 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a handler name is worth showing: not what muxers and cameras write by themselves.
 fn is_telling(name: &str) -> bool {
+    const PRODUCTS: [&str; 14] = [
+        "handler",
+        "core media",
+        "gpac",
+        "iso media",
+        "l-smash",
+        "mainconcept",
+        "bento4",
+        "apple ",
+        "libx264",
+        "google",
+        "mp4box",
+        "twitch",
+        "vimeo",
+        "imported with",
+    ];
+    const PLAIN: [&str; 10] = [
+        "video",
+        "audio",
+        "sound",
+        "stereo",
+        "mono",
+        "vide",
+        "soun",
+        "track",
+        "video track",
+        "audio track",
+    ];
     let lower = name.to_ascii_lowercase();
     !lower.is_empty()
-        && ![
-            "handler",
-            "core media",
-            "gpac",
-            "iso media",
-            "isomedia",
-            "l-smash",
-            "mainconcept",
-            "bento4",
-            "apple ",
-            "libx264",
-            "google",
-            "mp4box",
-            "twitch",
-            "isom",
-            ".264",
-            "imported",
-            "vimeo",
-            "track",
-            "stereo",
-            "mono",
-            "soun",
-            "vide",
-            "sound",
-            "video",
-            "audio",
-        ]
-        .iter()
-        .any(|boilerplate| lower.contains(boilerplate))
+        && !PLAIN.contains(&lower.as_str())
+        && !PRODUCTS.iter().any(|product| lower.contains(product))
 }
 
 fn malformed(kind: impl Into<FourCc>, track: Option<u32>, why: &'static str) -> Error {
     Error::BadBox { kind: kind.into(), track, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boilerplate_is_no_name() {
+        assert!(is_telling("Director's audio commentary"));
+        for name in ["", "SoundHandler", "Core Media Video", "Stereo", "GPAC ISO Video Handler"] {
+            assert!(!is_telling(name), "{name}");
+        }
+    }
 }
