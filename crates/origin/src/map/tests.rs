@@ -74,6 +74,19 @@ fn a_newer_manifest_takes_the_place_of_the_older() {
     assert_eq!((map.len(), map.weight()), (1, before));
 }
 
+/// A signature over a whole folder puts dozens of numbers behind the one that counts.
+#[test]
+fn signed_urls_are_found_by_their_number() {
+    let signature = "a1b2c3d4e5f6".repeat(8);
+    let names: Vec<_> = (8..12).map(|i| format!("s{i}.ts?e=1700000000&sig={signature}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut map = SegmentMap::new(Limits::default());
+    map.learn(&url("/l.m3u8"), HLS, playlist(&names).as_bytes()).unwrap();
+    assert_eq!(map.framed.len(), 1, "one run");
+    let at = map.lookup(&url(&format!("/{}", names[2])), None).unwrap();
+    assert_eq!((at.index, map.next(at, 2).len()), (2, 1));
+}
+
 #[test]
 fn dash_and_hls_of_one_asset_share_their_segments() {
     let mut map = SegmentMap::new(Limits::default());

@@ -53,8 +53,8 @@ impl Pattern {
 }
 
 /// Every maximal run of digits in `url`, last first, as the text before and after it: one of them
-/// is the frame of the pattern that made `url`, if any did. At most eight, so that a lookup is
-/// bounded.
+/// is the frame of the pattern that made `url`, if any did. Signatures in a query are full of digits;
+/// still there are at most 128, so that a lookup is bounded.
 pub(super) fn spots(url: &str) -> impl Iterator<Item = (&str, &str)> {
     let bytes = url.as_bytes();
     let mut end = bytes.len();
@@ -71,7 +71,7 @@ pub(super) fn spots(url: &str) -> impl Iterator<Item = (&str, &str)> {
         }
         Some((&url[..end], &url[stop..]))
     })
-    .take(8)
+    .take(128)
 }
 
 /// Something to fetch: a URL, and the part of it that is meant where it is not the whole.
