@@ -68,11 +68,13 @@ impl DrainSignal {
     }
 }
 
-/// Requests on one connection: how many now, how many ever.
+/// What happens on one connection: requests under way, requests ever, reads.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     now: AtomicU32,
     ever: AtomicU64,
+    reads: AtomicU64,
+    reads_at_end: AtomicU64,
 }
 
 impl Activity {
@@ -82,6 +84,17 @@ impl Activity {
         self.ever.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
+
+    /// Notes that bytes arrived.
+    pub(super) fn read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether bytes arrived that no request has been made of, or nothing was ever asked.
+    fn owes_a_request(&self) -> bool {
+        self.ever.load(Ordering::Relaxed) == 0
+            || self.reads.load(Ordering::Relaxed) != self.reads_at_end.load(Ordering::Relaxed)
+    }
 }
 
 /// A request under way.
@@ -89,38 +102,54 @@ pub(super) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.0.reads_at_end.store(self.0.reads.load(Ordering::Relaxed), Ordering::Relaxed);
         self.0.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Notices that a connection had no request for one to two periods, with one timer a period and
-/// no clock reading a request.
+/// Notices idle connections and slow request headers with one timer a period, and neither a timer
+/// nor a clock reading a request (hyper's own header timer costs both, and also ends idle
+/// connections). What it notices is therefore noticed after one to two times its limit.
 pub(super) struct IdleCheck {
     activity: Arc<Activity>,
     period: Duration,
+    /// Quiet periods after which a connection is idle.
+    idle_after: u32,
+    quiet: u32,
     tick: Pin<Box<Sleep>>,
     ever: u64,
 }
 
 impl IdleCheck {
-    pub(super) fn new(activity: Arc<Activity>, period: Duration) -> Self {
-        Self { activity, period, tick: Box::pin(tokio::time::sleep(period)), ever: 0 }
+    /// `headers`: the time for a request's headers; `idle`: that without any request.
+    pub(super) fn new(activity: Arc<Activity>, headers: Duration, idle: Duration) -> Self {
+        let period = headers.min(idle).max(Duration::from_millis(1));
+        let idle_after = idle.as_nanos().div_ceil(period.as_nanos());
+        Self {
+            activity,
+            period,
+            idle_after: u32::try_from(idle_after).unwrap_or(u32::MAX),
+            quiet: 0,
+            tick: Box::pin(tokio::time::sleep(period)),
+            ever: 0,
+        }
     }
 
-    /// Ready at the end of each period in which no request was under way.
+    /// Ready at the end of each period that found the connection idle or its headers slow.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut over = false;
         while self.tick.as_mut().poll(cx).is_ready() {
             self.tick.as_mut().reset(Instant::now() + self.period);
             let ever = self.activity.ever.load(Ordering::Relaxed);
-            let idle = self.activity.now.load(Ordering::Relaxed) == 0 && ever == self.ever;
-            self.ever = ever;
-            if idle {
-                // The timer was moved on: have it registered before returning.
-                let _ = self.tick.as_mut().poll(cx);
-                return Poll::Ready(());
+            if self.activity.now.load(Ordering::Relaxed) == 0 && ever == self.ever {
+                self.quiet = self.quiet.saturating_add(1);
+                over |= self.quiet >= self.idle_after || self.activity.owes_a_request();
+            } else {
+                self.quiet = 0;
             }
+            self.ever = ever;
         }
-        Poll::Pending
+        if over { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -129,21 +158,37 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_after_a_period_without_a_request() {
-        let activity = Arc::<Activity>::default();
-        let mut check = IdleCheck::new(Arc::clone(&activity), Duration::from_secs(60));
+    /// Seconds until the check says so, with headers 10 s and idle 60 s.
+    async fn noticed(activity: &Arc<Activity>) -> u64 {
+        let (headers, idle) = (Duration::from_secs(10), Duration::from_secs(60));
+        let mut check = IdleCheck::new(Arc::clone(activity), headers, idle);
         let start = Instant::now();
+        poll_fn(|cx| check.poll(cx)).await;
+        start.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_some_time_after_its_last_request() {
+        let activity = Arc::<Activity>::default();
         let busy = activity.begin();
         let ends = tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(90)).await;
+            tokio::time::sleep(Duration::from_secs(95)).await;
             drop(busy);
         });
-        poll_fn(|cx| check.poll(cx)).await;
-        // Busy at 60 s; idle in all of the period that ends at 120 s? The request ended at 90 s, no
-        // other came, so the check at 120 s finds it idle.
-        assert_eq!(start.elapsed().as_secs(), 120);
+        // The period that ends at 100 s is the first quiet one, the sixth ends at 150 s.
+        assert_eq!(noticed(&activity).await, 150);
         assert!(ends.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_request_and_none_at_all_are_noticed_sooner() {
+        let activity = Arc::<Activity>::default();
+        assert_eq!(noticed(&activity).await, 10);
+        activity.read();
+        drop(activity.begin());
+        activity.read();
+        // The first period saw a request.
+        assert_eq!(noticed(&activity).await, 20);
     }
 
     #[tokio::test]

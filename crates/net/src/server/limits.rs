@@ -6,15 +6,15 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnLimits {
-    /// Time from a request's first awaited byte to the end of its headers (HTTP/1.1 and HTTP/3).
+    /// Time for a request's headers: on HTTP/3 exactly; on HTTP/1.1, and for the first request of
+    /// HTTP/2, checked once in this time, so that a slow one is cut off after one to two of it.
     /// Unit: time. Default 10 s. Bound: more than zero. Danger: too short cuts off phones on slow
     /// links; too long lets slow senders hold connections.
     pub header_timeout: Duration,
     /// Time for a TLS or QUIC handshake. Default 10 s. Bound: more than zero. Danger: as above.
     pub handshake_timeout: Duration,
-    /// Time after which a TCP connection without a request is closed; the check runs once in this
-    /// time, so a connection is closed after one to two of it. QUIC has its own
-    /// [`QuicConfig::idle_timeout`]. Default 60 s. Bound: more than zero. Danger: too short makes
+    /// Time after which a TCP connection without a request is closed, in steps of `header_timeout`.
+    /// QUIC has its own [`QuicConfig::idle_timeout`]. Unit: time. Default 60 s. Bound: more than zero. Danger: too short makes
     /// players shake hands again between segments; too long keeps memory for clients that left.
     pub idle_timeout: Duration,
     /// Header fields in one HTTP/1.1 request; more is answered 431. Unit: fields. Default 100.

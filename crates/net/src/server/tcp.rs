@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -187,14 +187,14 @@ async fn serve<I, S>(
     let limits = &worker.limits;
     let activity = Arc::<Activity>::default();
     let drain = DrainSignal::new(&worker.phase);
-    let idle = IdleCheck::new(Arc::clone(&activity), limits.idle_timeout);
-    let io = TokioIo::new(stream);
+    let idle = IdleCheck::new(Arc::clone(&activity), limits.header_timeout, limits.idle_timeout);
     let protocol = info.protocol;
     let open = worker.counters.open(protocol);
     let conn =
         Conn { info, alt_svc, activity, counters: Arc::clone(&worker.counters), _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
     if protocol == Protocol::H2 {
+        let io = TokioIo::new(stream);
         let conn = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.h2_max_streams)
@@ -205,9 +205,10 @@ async fn serve<I, S>(
             .serve_connection(io, service);
         drive(conn, drain, idle).await;
     } else {
+        let activity = Arc::clone(&service.conn.activity);
+        let io = TokioIo::new(Watched { stream, activity });
         let conn = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
+            .header_read_timeout(None)
             .max_headers(limits.max_headers)
             .max_header_size(limits.max_header_bytes as usize)
             .serve_connection(io, service)
@@ -221,7 +222,58 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// Runs one connection; on a drain and on idleness it is asked to end, and one more idle period
+/// A socket whose reads are noted, so that half a request is told from none. Only for HTTP/1.1: an
+/// HTTP/2 client has more to say than requests.
+struct Watched<I> {
+    stream: I,
+    activity: Arc<Activity>,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            self.activity.read();
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Runs one connection; on a drain and on idleness it is asked to end, and one more idle check
 /// later it is dropped.
 async fn drive<C, E>(conn: C, mut drain: DrainSignal, mut idle: IdleCheck)
 where
