@@ -70,3 +70,28 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn two_caches_share_a_registry_under_labels() {
+        let mut registry = Registry::default();
+        for name in ["edge", "shield"] {
+            let metrics = Metrics::default();
+            metrics.hits.inc();
+            let label = ("cache".into(), name.into());
+            metrics.register(registry.sub_registry_with_label(label));
+        }
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "headwater_cache_hits_total{cache=\"edge\"} 1",
+            "headwater_cache_stored_bytes{cache=\"shield\"} 0",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

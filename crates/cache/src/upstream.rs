@@ -34,6 +34,11 @@ pub(crate) fn status_of(error: &BoxError) -> StatusCode {
                 .downcast_ref::<std::io::Error>()
                 .is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
             || matches!(this.downcast_ref(), Some(BodyError::TimedOut));
+        #[cfg(feature = "client")]
+        let timed_out = {
+            use headwater_net::client::UpstreamError;
+            timed_out || matches!(this.downcast_ref(), Some(UpstreamError::Timeout))
+        };
         if timed_out {
             return StatusCode::GATEWAY_TIMEOUT;
         }

@@ -401,3 +401,51 @@ async fn fetches_end_with_their_cache() {
     until(|| feed.is_closed()).await;
     assert_eq!(metrics.fill_bytes.get(), 0);
 }
+
+#[tokio::test]
+async fn rfc_9111_5_2_2_4_who_waited_for_a_no_cache_answer_asks_for_itself() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "no-cache"), ("etag", "\"v\"")], "x"));
+    let stand = stand(&origin);
+    let clients: Vec<_> = (0..5)
+        .map(|_| {
+            let edge = stand.edge.clone();
+            tokio::spawn(tower::ServiceExt::oneshot(edge, request("GET", "/s", &[])))
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(text(common::within(client).await.unwrap().unwrap()).await, "x");
+    }
+    assert_eq!(origin.asked(), 5);
+    assert_eq!(stand.cache.metrics().stored_objects.get(), 1, "the leader's is stored");
+}
+
+#[tokio::test]
+async fn a_leader_that_leaves_before_the_answer_leaves_the_fetch_to_those_who_wait() {
+    let origin = Origin::new(|_| ok(&[], ""));
+    let stand = stand(&origin);
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let opened = std::sync::Arc::clone(&gate);
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&asked);
+    let slow = tower::service_fn(move |_: http::Request<Body>| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let opened = std::sync::Arc::clone(&opened);
+        async move {
+            opened.notified().await;
+            Ok::<_, std::convert::Infallible>(fresh().body(Body::from("late")).unwrap())
+        }
+    });
+    let edge = tower::Layer::layer(&stand.cache.layer(), slow);
+    let ask = || tokio::spawn(tower::ServiceExt::oneshot(edge.clone(), request("GET", "/s", &[])));
+    let metrics = stand.cache.metrics();
+    let leader = ask();
+    until(|| metrics.fills.get() == 1).await;
+    let follower = ask();
+    until(|| metrics.collapsed.get() == 1).await;
+    leader.abort();
+    assert!(leader.await.unwrap_err().is_cancelled());
+    gate.notify_one();
+    assert_eq!(text(common::within(follower).await.unwrap().unwrap()).await, "late");
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(metrics.fills_abandoned.get(), 0);
+}
