@@ -2,6 +2,7 @@
 
 mod builder;
 mod movie;
+mod pack;
 mod samples;
 mod table;
 

@@ -7,15 +7,15 @@
 use std::ops::Range;
 
 use super::Sample;
+use super::pack::{
+    store_chunk_runs, store_chunks, store_offsets, store_sizes, store_sync, store_times,
+};
 use crate::error::{Error, Result};
-use crate::isobmff::stco::Offsets;
-use crate::isobmff::stsc::ChunkRun;
-use crate::isobmff::stsz::Sizes;
 use crate::isobmff::{Children, FourCc, ctts, stco, stsc, stss, stsz, stts};
 use crate::units::ByteRange;
 
 /// Samples between two stored sums of sizes.
-const STRIDE: u32 = 256;
+pub(super) const STRIDE: u32 = 256;
 
 /// Compact tables of one track.
 #[derive(Debug)]
@@ -35,14 +35,14 @@ pub(super) struct SampleTable {
 
 /// Samples from `first` last `delta` each, until the next run.
 #[derive(Debug, Clone, Copy)]
-struct TimeRun {
-    first: u32,
-    delta: u32,
-    dts: i64,
+pub(super) struct TimeRun {
+    pub(super) first: u32,
+    pub(super) delta: u32,
+    pub(super) dts: i64,
 }
 
 #[derive(Debug)]
-enum CompositionOffsets {
+pub(super) enum CompositionOffsets {
     None,
     /// From sample number on, this offset.
     Runs(Box<[(u32, i32)]>),
@@ -51,24 +51,24 @@ enum CompositionOffsets {
 }
 
 #[derive(Debug)]
-enum StoredSizes {
+pub(super) enum StoredSizes {
     Constant(u32),
     Small(Box<[u16]>),
     Wide(Box<[u32]>),
 }
 
 #[derive(Debug)]
-enum ChunkOffsets {
+pub(super) enum ChunkOffsets {
     Narrow(Box<[u32]>),
     Wide(Box<[u64]>),
 }
 
 /// Chunks from `chunk` (from 0) hold `samples` each; the first sample in them is `first`.
 #[derive(Debug, Clone, Copy)]
-struct StoredChunkRun {
-    chunk: u32,
-    samples: u32,
-    first: u32,
+pub(super) struct StoredChunkRun {
+    pub(super) chunk: u32,
+    pub(super) samples: u32,
+    pub(super) first: u32,
 }
 
 /// What the tables are checked against.
@@ -344,184 +344,6 @@ impl SampleTable {
 /// The last element whose number is at most `number`; the first where there is none.
 fn last_at_or_before<T>(runs: &[T], number: u32, of: impl Fn(&T) -> u32) -> usize {
     runs.partition_point(|run| of(run) <= number).saturating_sub(1)
-}
-
-fn store_sizes(raw: &Sizes<'_>, count: u32) -> (StoredSizes, Box<[u64]>, u128) {
-    let all = || (0..count as usize).map(|index| raw.get(index));
-    if let Sizes::Constant { size, .. } = raw {
-        let total = u128::from(*size) * u128::from(count);
-        return (StoredSizes::Constant(*size), Box::default(), total);
-    }
-    let mut sums = Vec::with_capacity(count as usize / STRIDE as usize + 1);
-    let mut total = 0_u64;
-    let mut largest = 0;
-    for (index, size) in all().enumerate() {
-        if index % STRIDE as usize == 0 {
-            sums.push(total);
-        }
-        // 2^32 samples of 2^32 bytes still fit.
-        total = total.saturating_add(u64::from(size));
-        largest = largest.max(size);
-    }
-    // The end of the last block may be asked for too.
-    if count.is_multiple_of(STRIDE) {
-        sums.push(total);
-    }
-    let sizes = if u16::try_from(largest).is_ok() {
-        StoredSizes::Small(all().map(|size| size as u16).collect())
-    } else {
-        StoredSizes::Wide(all().collect())
-    };
-    (sizes, sums.into(), u128::from(total))
-}
-
-fn store_times(
-    raw: impl ExactSizeIterator<Item = (u32, u32)>,
-    count: u32,
-) -> Result<(Box<[TimeRun]>, u64), &'static str> {
-    let mut runs: Vec<TimeRun> = Vec::new();
-    let (mut first, mut dts) = (0_u32, 0_i64);
-    for (samples, delta) in raw {
-        if samples == 0 {
-            continue;
-        }
-        if runs.last().is_none_or(|last| last.delta != delta) {
-            runs.push(TimeRun { first, delta, dts });
-        }
-        first = first
-            .checked_add(samples)
-            .filter(|first| *first <= count)
-            .ok_or("it has times for more samples than there are")?;
-        // At most 2^32 samples of 2^32 ticks in all, checked against i64 none the less.
-        dts = i64::from(samples)
-            .checked_mul(i64::from(delta))
-            .and_then(|ticks| dts.checked_add(ticks))
-            .ok_or("the durations add up to more than 64 bits")?;
-    }
-    if first != count {
-        return Err("it has times for fewer samples than there are");
-    }
-    Ok((runs.into(), dts.cast_unsigned()))
-}
-
-fn store_offsets(
-    raw: impl ExactSizeIterator<Item = (u32, i32)>,
-    count: u32,
-) -> Result<CompositionOffsets, &'static str> {
-    let mut runs: Vec<(u32, i32)> = Vec::new();
-    let mut first = 0_u32;
-    for (samples, offset) in raw {
-        if samples == 0 {
-            continue;
-        }
-        if runs.last().is_none_or(|last| last.1 != offset) {
-            runs.push((first, offset));
-        }
-        first = first
-            .checked_add(samples)
-            .filter(|first| *first <= count)
-            .ok_or("it has offsets for more samples than there are")?;
-    }
-    if first != count {
-        return Err("it has offsets for fewer samples than there are");
-    }
-    if runs.iter().all(|run| run.1 == 0) {
-        return Ok(CompositionOffsets::None);
-    }
-    let small = runs.iter().all(|run| i16::try_from(run.1).is_ok());
-    let as_runs = runs.len() * size_of::<(u32, i32)>();
-    let as_list = count as usize * if small { 2 } else { 4 };
-    if as_runs <= as_list {
-        return Ok(CompositionOffsets::Runs(runs.into()));
-    }
-    let ends = runs.iter().skip(1).map(|run| run.0).chain(std::iter::once(count));
-    let expanded = runs
-        .iter()
-        .zip(ends)
-        .flat_map(|((first, offset), end)| std::iter::repeat_n(*offset, (end - first) as usize));
-    Ok(if small {
-        CompositionOffsets::Small(expanded.map(|offset| offset as i16).collect())
-    } else {
-        CompositionOffsets::Wide(expanded.collect())
-    })
-}
-
-fn store_sync(
-    raw: impl ExactSizeIterator<Item = u32>,
-    count: u32,
-) -> Result<Option<Box<[u32]>>, &'static str> {
-    let mut numbers = Vec::with_capacity(raw.len());
-    let mut last = 0;
-    for number in raw {
-        if number <= last {
-            return Err("its numbers do not increase");
-        }
-        if number > count {
-            return Err("it names a sample that does not exist");
-        }
-        last = number;
-        numbers.push(number - 1);
-    }
-    let all = numbers.len() == count as usize;
-    Ok((!all).then(|| numbers.into()))
-}
-
-/// `None` where several sample descriptions are used.
-fn store_chunk_runs(
-    raw: impl ExactSizeIterator<Item = ChunkRun>,
-    chunks: usize,
-    count: u32,
-) -> Result<Option<Box<[StoredChunkRun]>>, &'static str> {
-    let chunks = u32::try_from(chunks).map_err(|_| "there are too many chunks")?;
-    let mut runs: Vec<StoredChunkRun> = Vec::new();
-    let mut description = None;
-    let mut first = 0_u64;
-    let mut many = false;
-    for run in raw {
-        let chunk = run
-            .first_chunk
-            .checked_sub(1)
-            .filter(|chunk| *chunk < chunks)
-            .ok_or("it names a chunk that does not exist")?;
-        if run.samples_per_chunk == 0 {
-            return Err("a chunk is said to hold no samples");
-        }
-        match runs.last() {
-            None if chunk != 0 => return Err("it does not start at the first chunk"),
-            Some(last) if chunk <= last.chunk => return Err("its chunks do not increase"),
-            Some(last) => first += u64::from(chunk - last.chunk) * u64::from(last.samples),
-            None => {}
-        }
-        many |= *description.get_or_insert(run.description) != run.description;
-        let first = u32::try_from(first)
-            .ok()
-            .filter(|first| *first < count)
-            .ok_or("its chunks hold more samples than there are")?;
-        runs.push(StoredChunkRun { chunk, samples: run.samples_per_chunk, first });
-    }
-    let Some(last) = runs.last() else {
-        return Err("it is empty");
-    };
-    let in_last = u64::from(count - last.first);
-    let last_chunks = u64::from(chunks - last.chunk);
-    // The last chunk may hold fewer than its run says; some writers leave out the run of its own.
-    let needed = in_last.div_ceil(u64::from(last.samples));
-    if needed > last_chunks {
-        return Err("its chunks hold fewer samples than there are");
-    }
-    if needed < last_chunks {
-        return Err("its chunks hold more samples than there are");
-    }
-    Ok((!many).then(|| runs.into()))
-}
-
-fn store_chunks(raw: &Offsets<'_>) -> ChunkOffsets {
-    let all = || (0..raw.len()).map(|index| raw.get(index).unwrap_or(u64::MAX));
-    if all().all(|offset| u32::try_from(offset).is_ok()) {
-        ChunkOffsets::Narrow(all().map(|offset| offset as u32).collect())
-    } else {
-        ChunkOffsets::Wide(all().collect())
-    }
 }
 
 /// Samples of a table in decode order.
