@@ -1,8 +1,8 @@
 //! The reference stack: every role of Headwater in one binary, composed as a user would.
 //!
 //! ```text
-//! Server ─▶ Router ─┬─▶ Edge (cache) ─▶ Shield (cache) ─▶ Packager ─▶ files
-//!                   └─▶ Pages
+//! Server ─▶ Edge (layers, cache) ─▶ Router ─┬─▶ Shield (cache) ─▶ Packager ─▶ files
+//!                                           └─▶ Pages
 //! ```
 //!
 //! `--role all` puts them together with no socket between them; `--role edge`, `shield` and

@@ -21,15 +21,9 @@ impl Operator {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         match request.uri().path() {
             _ if !reads => Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response(),
-            "/metrics" => scrape(&self.0),
+            "/metrics" => headwater_edge::metrics::scrape(&self.0),
             "/health" => Response::new(Body::from("ok\n")),
             _ => Problem::new(StatusCode::NOT_FOUND).into_response(),
         }
     }
-}
-
-fn scrape(registry: &Registry) -> Response<Body> {
-    let mut text = String::new();
-    let _ = prometheus_client::encoding::text::encode(&mut text, registry);
-    Response::new(Body::from(text))
 }

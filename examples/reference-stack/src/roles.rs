@@ -3,17 +3,37 @@
 //! Each is a tower service of its own concrete type; only a shield's origins are boxed, which no
 //! hit ever meets.
 
-use headwater_cache::Cache;
+use std::io;
+use std::path::Path;
+
+use headwater_cache::{BoxError, Cache};
+use headwater_edge::{AccessLog, Edge, LogWriter};
+use headwater_net::Body;
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_origin::Shield;
 use headwater_packager::Packager;
+use http::{Request, Response};
 use prometheus_client::registry::Registry;
-use tower::Layer as _;
+use tower_service::Service;
 
 use crate::pages::Pages;
 use crate::router::Router;
 use crate::{Args, Error, Role};
+
+/// A role that serves.
+pub struct Running {
+    /// Its listeners.
+    pub server: ServerHandle,
+    /// What writes the access log, to be finished after the last request.
+    pub log_writer: Option<LogWriter>,
+}
+
+impl From<ServerHandle> for Running {
+    fn from(server: ServerHandle) -> Self {
+        Self { server, log_writer: None }
+    }
+}
 
 /// Starts the services of this process's role on `server`, with their metrics in `registry`.
 ///
@@ -25,7 +45,7 @@ pub fn serve(
     packager: Option<Packager>,
     registry: &mut Registry,
     pages: Pages,
-) -> Result<ServerHandle, Error> {
+) -> Result<Running, Error> {
     if let Some(packager) = &packager {
         packager.metrics().register(registry);
     }
@@ -34,14 +54,14 @@ pub fn serve(
             let shield = shield(args, Shield::builder().origin(packager), registry);
             edge(args, server, shield, registry, pages)
         }
-        (Role::Packager, Some(packager)) => Ok(server.serve(move |_| packager.clone())?),
+        (Role::Packager, Some(packager)) => Ok(server.serve(move |_| packager.clone())?.into()),
         (Role::Shield, _) => {
             let mut builder = Shield::builder();
             for url in &args.upstream {
                 builder = builder.origin(upstream(url)?);
             }
             let shield = shield(args, builder, registry);
-            Ok(server.serve(move |_| shield.clone())?)
+            Ok(server.serve(move |_| shield.clone())?.into())
         }
         (Role::Edge, _) => {
             let Some(url) = args.upstream.first() else {
@@ -53,27 +73,44 @@ pub fn serve(
     }
 }
 
-/// The edge: cache and layers over what is behind it, pages beside it.
+/// The edge with every layer, in front of the shield and the pages.
 fn edge<S>(
     args: &Args,
     server: ServerBuilder,
-    behind: S,
+    media: S,
     registry: &mut Registry,
     pages: Pages,
-) -> Result<ServerHandle, Error>
+) -> Result<Running, Error>
 where
-    S: tower_service::Service<
-            http::Request<headwater_net::Body>,
-            Response = http::Response<headwater_net::Body>,
-        > + Clone
-        + Send
-        + Sync
-        + 'static,
-    S::Error: Into<headwater_cache::BoxError>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError> + Send,
     S::Future: Send,
 {
-    let service = Router::new(cache(args, "edge", registry).layer().layer(behind), pages);
-    Ok(server.serve(move |_| service.clone())?)
+    let metrics = headwater_edge::Metrics::default();
+    metrics.register(registry);
+    let mut builder = Edge::builder().cache(cache(args, "edge", registry)).metrics(metrics);
+    let mut log_writer = None;
+    if let Some(path) = &args.access_log {
+        let (log, writer) =
+            open_log(path).map_err(|source| Error::File { path: path.clone(), source })?;
+        log.register(registry);
+        builder = builder.access_log(log);
+        log_writer = Some(writer);
+    }
+    let behind = Router::new(media, pages);
+    let server = server.serve(move |_| builder.build(behind.clone()))?;
+    Ok(Running { server, log_writer })
+}
+
+/// Lines that may wait for the disk; more are dropped and counted.
+const LOG_QUEUE: usize = 8192;
+
+fn open_log(path: &Path) -> io::Result<(AccessLog, LogWriter)> {
+    if path == Path::new("-") {
+        return AccessLog::start(io::stdout(), LOG_QUEUE);
+    }
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    AccessLog::start(file, LOG_QUEUE)
 }
 
 /// A shield over the origins that `builder` was given.

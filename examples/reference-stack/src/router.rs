@@ -1,6 +1,5 @@
-//! Which request goes where: media to the edge, the rest to the pages.
+//! What the edge stands in front of: below `/media` the shield, everywhere else the pages.
 
-use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
@@ -12,40 +11,40 @@ use tower_service::Service;
 
 use crate::pages::Pages;
 
-/// Everything below this path is media; the edge sees the rest of the path.
+/// Everything below this path is media; the shield sees the rest of the path.
 const MEDIA: &str = "/media";
 
-/// Routes by path. Its type is concrete and so are its futures: a hit is not boxed.
+/// Routes by path, behind the edge's cache.
 #[derive(Clone)]
-pub struct Router<E> {
-    edge: E,
+pub struct Router<S> {
+    media: S,
     pages: Pages,
 }
 
-impl<E> Router<E> {
-    /// Media to `edge`, everything else to `pages`.
-    pub fn new(edge: E, pages: Pages) -> Self {
-        Self { edge, pages }
+impl<S> Router<S> {
+    /// Media from `media`, everything else from `pages`.
+    pub fn new(media: S, pages: Pages) -> Self {
+        Self { media, pages }
     }
 }
 
-impl<E> Service<Request<Body>> for Router<E>
+impl<S> Service<Request<Body>> for Router<S>
 where
-    E: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>>,
 {
     type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Either<E::Future, Ready<Result<Response<Body>, Infallible>>>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.edge.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.media.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match below_media(request.uri()) {
             Some(uri) => {
                 *request.uri_mut() = uri;
-                Either::Left(self.edge.call(request))
+                Either::Left(self.media.call(request))
             }
             None => Either::Right(ready(Ok(self.pages.respond(&request)))),
         }

@@ -64,7 +64,7 @@ async fn start(args: &Args) -> Result<(), Error> {
     let pages = Pages::load(&args.web)
         .map_err(|source| Error::Folder { path: args.web.clone(), source })?;
     let running = roles::serve(args, server, packager, &mut registry, pages.clone())?;
-    if let Some(https) = running.https_addrs().first() {
+    if let Some(https) = running.server.https_addrs().first() {
         pages.tell(&banner::stack_json(own_certificate, *https, &spki));
     }
     let operator = Operator::new(registry);
@@ -73,7 +73,7 @@ async fn start(args: &Args) -> Result<(), Error> {
         service_fn(move |request| ready(Ok::<_, Infallible>(operator.answer(&request))))
     })?;
 
-    let facts = describe(&running, &operator, spki, &names);
+    let facts = describe(&running.server, &operator, spki, &names);
     if let Some(path) = &args.ready {
         facts.write(path).map_err(|source| Error::File { path: path.clone(), source })?;
     }
@@ -81,11 +81,14 @@ async fn start(args: &Args) -> Result<(), Error> {
     stop.signalled().await;
     crate::say("draining …");
     let deadline = Duration::from_secs(args.drain);
-    let drained = running.drain(deadline).await;
+    let drained = running.server.drain(deadline).await;
     if drained.cut > 0 {
         crate::say(&format!("{} connections were cut at the deadline", drained.cut));
     }
     operator.drain(Duration::from_millis(200)).await;
+    if let Some(writer) = running.log_writer {
+        writer.finish();
+    }
     if let Some(path) = &args.ready {
         let _ = std::fs::remove_file(path);
     }
