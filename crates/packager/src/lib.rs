@@ -9,6 +9,9 @@
 //! The core reads nothing itself: it says which byte ranges it needs, and answers with plans
 //! whose length is known before any sample is read.
 //!
+//! Around it stands a thin shell (feature `http`, on by default): `assets` names files, `source`
+//! reads them, and `service` is a tower service that answers HTTP; its `Packager` has an example.
+//!
 //! ```
 //! use headwater_packager::{IndexBuilder, Limits, SourceId, Step};
 //!

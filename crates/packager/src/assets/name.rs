@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 /// Reads an asset's name from a path segment; `None` for what can name none: a bad percent
-/// sequence, bytes that are no UTF-8, and all that [`is_usable`] refuses.
+/// sequence, bytes that are no UTF-8, a hidden name (so also `.` and `..`), a slash or backslash, a
+/// control character, more than 255 bytes.
 pub fn decode_name(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();

@@ -1,7 +1,7 @@
 //! The packager as a tower service: names to assets, paths to plans, plans to answers.
 //!
 //! `GET /` lists the assets; everything else lives below `/{asset}/`, as
-//! [`Resource`](crate::Resource) spells it. Requests with a body may come; it is not read.
+//! [`Resource`] spells it. Requests with a body may come; it is not read.
 //!
 //! Errors are problem documents (RFC 9457): 404 for what is not there, 410 for segments of a
 //! version that was replaced, 422 with the cause for a source that cannot be packaged, 502 for one
