@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater::net::{Body, BodyError};
-use http::{Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use tower::Service;
 
@@ -21,6 +21,7 @@ pub const CHUNK_BYTES: u64 = 64 << 10;
 #[derive(Clone)]
 pub struct Origin {
     len: u64,
+    headers: HeaderMap,
     chunk: Bytes,
     asked: Arc<AtomicU64>,
 }
@@ -29,7 +30,20 @@ impl Origin {
     /// Bodies are `len` bytes long: whole in memory up to a chunk, streamed beyond.
     pub fn new(len: u64) -> Self {
         let chunk = Bytes::from(vec![0x5a; CHUNK_BYTES.min(len) as usize]);
-        Self { len, chunk, asked: Arc::default() }
+        let mut headers: HeaderMap = [
+            ("content-type", "video/mp4"),
+            ("etag", "\"00abcdef01234567-v1-42\""),
+            ("cache-control", "public, max-age=31536000, immutable"),
+            ("accept-ranges", "bytes"),
+            ("access-control-allow-origin", "*"),
+            ("access-control-expose-headers", "Content-Length, Content-Range, ETag, Age"),
+            ("date", "Mon, 23 Nov 2026 12:00:00 GMT"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+        headers.insert("content-length", HeaderValue::from(len));
+        Self { len, headers, chunk, asked: Arc::default() }
     }
 
     /// How many requests came.
@@ -58,17 +72,8 @@ impl Service<Request<Body>> for Origin {
                 yielded: false,
             }))
         };
-        let response = Response::builder()
-            .header("content-type", "video/mp4")
-            .header("content-length", self.len)
-            .header("etag", "\"00abcdef01234567-v1-42\"")
-            .header("cache-control", "public, max-age=31536000, immutable")
-            .header("accept-ranges", "bytes")
-            .header("access-control-allow-origin", "*")
-            .header("access-control-expose-headers", "Content-Length, Content-Range, ETag, Age")
-            .header("date", "Mon, 23 Nov 2026 12:00:00 GMT")
-            .body(body)
-            .expect("a valid response");
+        let mut response = Response::new(body);
+        response.headers_mut().clone_from(&self.headers);
         ready(Ok(response))
     }
 }
