@@ -1,9 +1,17 @@
 //! What only HTTP/3 has.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use bytes::Bytes;
-use headwater_net::Protocol;
-use headwater_net::server::{ConnLimits, QuicConfig};
-use http::{HeaderValue, Method, StatusCode};
+use headwater_net::server::{ConnLimits, QuicConfig, Server, Tls};
+use headwater_net::{Body, BodyError, Clock, Protocol};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::client::{Client, H3};
@@ -13,10 +21,10 @@ use crate::service::{pattern, start, start_with, until};
 async fn a_hundred_requests_at_once_on_one_connection() {
     let server = start();
     let Client::H3(client) = Client::new(&server, Protocol::H3).await else { unreachable!() };
-    let client = std::sync::Arc::new(Client::H3(client));
+    let client = Arc::new(Client::H3(client));
     let mut all = JoinSet::new();
     for i in 0..100usize {
-        let client = std::sync::Arc::clone(&client);
+        let client = Arc::clone(&client);
         all.spawn(async move {
             let len = 1000 * i;
             let answer = client.get(&format!("/bytes/{len}")).await.unwrap();
@@ -80,9 +88,8 @@ async fn a_frame_that_never_ends_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_body_in_tiny_frames_is_not_hoarded() {
-    // 20,000 frames of one byte each: h3 alone would read everything into memory
-    // before it hands out the first. That it arrives whole is what can be seen from here.
+async fn a_body_in_tiny_frames_arrives_whole() {
+    // 20,000 frames of one byte each, which reading and pausing must not lose.
     let server = start();
     let Client::H3(client) = Client::new(&server, Protocol::H3).await else { unreachable!() };
     let (mut send, mut recv) = client
@@ -130,4 +137,85 @@ async fn a_connection_over_the_limit_is_refused() {
         answer = second.get("/bytes/1").await;
     }
     assert_eq!(answer.unwrap().body.len(), 1);
+}
+
+/// Bytes that tell when nobody holds them any more.
+struct Owned(Vec<u8>, Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
+}
+
+/// One frame, then the end; tells when it is dropped.
+struct OneFrame(Option<Bytes>, Arc<AtomicBool>);
+
+impl http_body::Body for OneFrame {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(http_body::Frame::data(data))))
+    }
+}
+
+impl Drop for OneFrame {
+    fn drop(&mut self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn quinn_holds_a_body_until_it_is_acknowledged_and_not_a_copy_of_it() {
+    let (freed, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+    let gate = Arc::new(Semaphore::new(0));
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let there = (Arc::clone(&freed), Arc::clone(&sent), Arc::clone(&gate));
+    let handle = Server::builder()
+        .https("127.0.0.1:0")
+        .tls(tls.clone())
+        .workers(1)
+        .serve(move |_| {
+            let (freed, sent, gate) = there.clone();
+            tower::service_fn(move |_: Request<Body>| {
+                let data = Bytes::from_owner(Owned(vec![7; 500_000], Arc::clone(&freed)));
+                let body = Body::stream(OneFrame(Some(data), Arc::clone(&sent)));
+                let gate = Arc::clone(&gate);
+                async move {
+                    gate.acquire().await.unwrap().forget();
+                    Ok::<_, Infallible>(Response::new(body))
+                }
+            })
+        })
+        .unwrap();
+    let client = H3::connect(handle.https_addrs()[0], "localhost", &tls).await;
+    let request = client.request(Method::GET, "/");
+    let mut stream = client.requests.clone().send_request(request).await.unwrap();
+    stream.finish().await.unwrap();
+    until("asked", || handle.metrics().requests(Protocol::H3) == 1).await;
+    // From here on the client's only thread waits, and acknowledges nothing.
+    gate.add_permits(1);
+    let start = std::time::Instant::now();
+    while !sent.load(Ordering::SeqCst) {
+        assert!(start.elapsed() < Duration::from_secs(10), "not sent");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(!freed.load(Ordering::SeqCst), "sent, unacknowledged, and let go of: copied");
+    stream.recv_response().await.unwrap();
+    let mut len = 0;
+    while let Some(data) = stream.recv_data().await.unwrap() {
+        len += bytes::Buf::remaining(&data);
+    }
+    assert_eq!(len, 500_000);
+    until("quinn let go", || freed.load(Ordering::SeqCst)).await;
 }
