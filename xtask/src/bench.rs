@@ -12,7 +12,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{process, ui};
+use crate::{claim, process, ui};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "bench",
@@ -42,6 +42,7 @@ const BENCH_NAMES: [(&str, &str); 2] = [
 
 /// `cargo xtask bench`.
 pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
+    claim::target(places)?;
     let check = given.has("--check");
     let json = given.last("--json").map(absolute).transpose()?;
     let names = match (given.names.as_slice(), check) {

@@ -11,7 +11,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{process, web};
+use crate::{claim, process, web};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "demo",
@@ -58,6 +58,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     check(given)?;
     setup::ensure(places, &[Group::Build, Group::Web])?;
     web::build(places)?;
+    claim::target(places)?;
     let program = stack::build(places, Profile::Release)?;
     let mut stack = Command::new(program);
     stack.args(pass_on(given)).arg("--web").arg(places.pages());

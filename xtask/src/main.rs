@@ -4,6 +4,7 @@
 //! before anything else is installed, to say in one sentence what went wrong, and to exit 1 then.
 
 mod bench;
+mod claim;
 mod cli;
 mod demo;
 mod hash;

@@ -13,7 +13,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{process, python, tidy, ui, web};
+use crate::{claim, process, python, tidy, ui, web};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "test",
@@ -55,6 +55,7 @@ struct Tally {
 
 /// `cargo xtask test`.
 pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
+    claim::target(places)?;
     let fast = given.has("--fast");
     let chosen: Vec<&str> = STEP_NAMES
         .iter()

@@ -45,7 +45,8 @@ pub fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown processor", |rest| rest.trim_start_matches(['\t', ' ', ':']));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // Counted there too: this process may have been bound to one of them.
+    let cores = text.lines().filter(|line| line.starts_with("processor")).count();
     format!("{cores} cores of {model}")
 }
 

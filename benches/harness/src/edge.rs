@@ -34,6 +34,12 @@ pub struct Args {
     /// Requests under way on each connection
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
     streams: u16,
+    /// Only these protocols; by default all
+    #[arg(long, value_enum)]
+    protocol: Vec<Protocol>,
+    /// Only these body sizes in bytes; by default 1 KiB, 64 KiB and 1 MiB
+    #[arg(long, value_name = "BYTES")]
+    size: Vec<u64>,
     /// Let both servers log each request to a file
     #[arg(long)]
     log: bool,
@@ -102,8 +108,7 @@ pub async fn run(args: &Args) -> Result<()> {
     let tls = crate::load::trust_only(pair.cert.der())?;
     let servers = [peer::headwater(&args.stack, &setting)?, peer::nginx(&nginx, &setting)?];
 
-    let cases: Vec<_> =
-        SIZES.iter().flat_map(|&size| Protocol::ALL.map(|protocol| (protocol, size))).collect();
+    let cases = cases(args);
     let bar = ProgressBar::new(cases.len() as u64 * u64::from(args.rounds) * 2);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta}")?);
     let mut rows = Vec::new();
@@ -160,6 +165,14 @@ pub async fn run(args: &Args) -> Result<()> {
         std::fs::write(file, serde_json::to_vec_pretty(&report)?)?;
     }
     Ok(())
+}
+
+/// Each size with each protocol, as far as they were asked for.
+fn cases(args: &Args) -> Vec<(Protocol, u64)> {
+    let sizes = if args.size.is_empty() { &SIZES[..] } else { &args.size[..] };
+    let wanted = |protocol| args.protocol.is_empty() || args.protocol.contains(&protocol);
+    let protocols = || Protocol::ALL.into_iter().filter(|&protocol| wanted(protocol));
+    sizes.iter().flat_map(|&size| protocols().map(move |protocol| (protocol, size))).collect()
 }
 
 async fn measure(server: &Server, load: Load, time: Duration) -> Result<Measured> {

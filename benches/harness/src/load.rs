@@ -20,7 +20,7 @@ use crate::stats::percentile;
 pub use tls::trust_only;
 
 /// How a server is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 pub enum Protocol {
     /// HTTP/1.1 without TLS.
     #[serde(rename = "h1")]

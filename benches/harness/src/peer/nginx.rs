@@ -1,4 +1,8 @@
-//! nginx, tuned as its manual says for a cache of hot objects.
+//! nginx, tuned for a cache of hot objects: `sendfile`, `open_file_cache`, `quic_gso`.
+//!
+//! Left at its default is what costs it CPU here, measured one by one: `tcp_nopush on` (64 KiB over
+//! plain HTTP/1.1 took 33 CPU-µs instead of 21, and waited for delayed acknowledgements) and a
+//! larger `http3_stream_buffer_size` (1 MiB over HTTP/3 took 2,240 instead of 1,090).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -61,14 +65,12 @@ http {{
     {log}
     default_type video/mp4;
     sendfile on;
-    tcp_nopush on;
     tcp_nodelay on;
     keepalive_timeout 300s;
     keepalive_requests 1000000000;
     keepalive_time 24h;
     open_file_cache max=10000 inactive=300s;
     open_file_cache_valid 300s;
-    output_buffers 2 512k;
     proxy_cache_path {home}/cache levels=1:2 keys_zone=objects:16m max_size=2g inactive=1d use_temp_path=off;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
@@ -77,7 +79,6 @@ http {{
     ssl_buffer_size 16k;
     ssl_session_cache shared:tls:10m;
     http2_max_concurrent_streams 256;
-    http3_stream_buffer_size 256k;
     quic_gso on;
     server {{
         listen {plain};
