@@ -16,12 +16,12 @@ use headwater::net::server::{Server, Tls};
 use headwater::origin::{PrefetchConfig, Shield};
 use http::request::Parts;
 
-/// Players hang session ids behind the `?` of segments: neither the cache nor the origin sees them.
-struct SharedSegments;
+/// Below `/video/` a query is a session id: neither the cache nor the origin sees it.
+struct SharedVideo;
 
-impl Policy for SharedSegments {
+impl Policy for SharedVideo {
     fn key(&self, request: &Parts, key: &mut KeyBuf) {
-        if !request.uri.path().ends_with(".m4s") {
+        if !request.uri.path().starts_with("/video/") {
             return DefaultPolicy.key(request, key);
         }
         key.push_lowercase(host(request));
@@ -29,7 +29,7 @@ impl Policy for SharedSegments {
     }
 
     fn prepare_fill(&self, request: &mut Parts) {
-        if request.uri.path().ends_with(".m4s") {
+        if request.uri.path().starts_with("/video/") {
             request.uri = request.uri.path().parse().unwrap_or_default();
         }
     }
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build();
 
     let (log, _writer) = AccessLog::start(std::io::stdout(), 8192)?;
-    let cache = Cache::builder().name("edge").ram(1 << 30).policy(SharedSegments).build();
+    let cache = Cache::builder().name("edge").ram(1 << 30).policy(SharedVideo).build();
     let edge = Edge::builder().cache(cache).access_log(log);
 
     let server = Server::builder()
