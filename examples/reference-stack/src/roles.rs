@@ -6,13 +6,15 @@
 use std::io;
 use std::path::Path;
 
-use headwater_cache::{BoxError, Cache};
+use headwater_cache::key::is_cmcd;
+use headwater_cache::{BoxError, Cache, KeyBuf, Policy};
 use headwater_edge::{AccessLog, Edge, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_origin::Shield;
 use headwater_packager::Packager;
+use http::request::Parts;
 use http::{Request, Response};
 use prometheus_client::registry::Registry;
 use tower_service::Service;
@@ -88,7 +90,11 @@ where
 {
     let metrics = headwater_edge::Metrics::default();
     metrics.register(registry);
-    let mut builder = Edge::builder().cache(cache(args, "edge", registry)).metrics(metrics);
+    let cache = cache(args, "edge", registry, |cache| {
+        // Strangers do not decide what is fetched again.
+        cache.policy(OneSite).honour_request_directives(false)
+    });
+    let mut builder = Edge::builder().cache(cache).metrics(metrics);
     let mut log_writer = None;
     if let Some(path) = &args.access_log {
         let (log, writer) =
@@ -119,14 +125,34 @@ fn shield(
     builder: headwater_origin::ShieldBuilder,
     registry: &mut Registry,
 ) -> Shield {
-    let shield = builder.cache(cache(args, "shield", registry)).build();
+    let shield = builder.cache(cache(args, "shield", registry, |cache| cache)).build();
     shield.metrics().register(registry);
     shield
 }
 
+/// The keys of a stack that is one site: path and query, but not the name it was called by.
+struct OneSite;
+
+impl Policy for OneSite {
+    fn key(&self, request: &Parts, key: &mut KeyBuf) {
+        key.push(request.uri.path().as_bytes());
+        let query = request.uri.query().unwrap_or_default();
+        for parameter in query.split('&').filter(|parameter| !is_cmcd(parameter)) {
+            // A path holds no `?`: no two targets write the same bytes.
+            key.push(b"?");
+            key.push(parameter.as_bytes());
+        }
+    }
+}
+
 /// A cache that signs with the name of its role.
-fn cache(args: &Args, role: &'static str, registry: &mut Registry) -> Cache {
-    let cache = Cache::builder().name(role).ram(args.cache_mib << 20).build();
+fn cache(
+    args: &Args,
+    role: &'static str,
+    registry: &mut Registry,
+    more: impl FnOnce(headwater_cache::Builder) -> headwater_cache::Builder,
+) -> Cache {
+    let cache = more(Cache::builder().name(role).ram(args.cache_mib << 20)).build();
     cache.metrics().register(registry.sub_registry_with_label(("cache".into(), role.into())));
     cache
 }

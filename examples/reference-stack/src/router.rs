@@ -5,8 +5,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::Either;
 use headwater_net::Body;
-use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header};
 use tower_service::Service;
 
 use crate::pages::Pages;
@@ -44,6 +43,9 @@ where
         match below_media(request.uri()) {
             Some(uri) => {
                 *request.uri_mut() = uri;
+                // One site, whatever it was called by: a made-up host is not a second copy of
+                // everything in the shield.
+                request.headers_mut().insert(header::HOST, HeaderValue::from_static("media"));
                 Either::Left(self.media.call(request))
             }
             None => Either::Right(ready(Ok(self.pages.respond(&request)))),
@@ -51,16 +53,14 @@ where
     }
 }
 
-/// The URI without [`MEDIA`] in front of its path; `None` when it is not below that.
+/// Path and query without [`MEDIA`] in front; `None` when the path is not below that.
 fn below_media(uri: &Uri) -> Option<Uri> {
     let target = uri.path_and_query()?.as_str();
     let rest = target.strip_prefix(MEDIA)?;
     if !rest.starts_with('/') {
         return None;
     }
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(rest).ok()?);
-    Uri::from_parts(parts).ok()
+    rest.parse().ok()
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
         let below =
             |uri: &'static str| below_media(&Uri::from_static(uri)).map(|uri| uri.to_string());
         assert_eq!(below("/media/a/main.m3u8?x=1").as_deref(), Some("/a/main.m3u8?x=1"));
-        assert_eq!(below("https://host/media/").as_deref(), Some("https://host/"));
+        assert_eq!(below("https://host/media/").as_deref(), Some("/"));
         assert_eq!(below("/media"), None);
         assert_eq!(below("/mediathek/x"), None);
         assert_eq!(below("/"), None);

@@ -79,11 +79,14 @@ async fn start(args: &Args) -> Result<(), Error> {
     }
     banner::print(&facts, own_certificate, args);
     stop.signalled().await;
-    crate::say("draining …");
-    let deadline = Duration::from_secs(args.drain);
-    let drained = running.server.drain(deadline).await;
-    if drained.cut > 0 {
-        crate::say(&format!("{} connections were cut at the deadline", drained.cut));
+    crate::say("draining … (a second signal ends it at once)");
+    tokio::select! {
+        drained = running.server.drain(Duration::from_secs(args.drain)) => {
+            if drained.cut > 0 {
+                crate::say(&format!("{} connections were cut at the deadline", drained.cut));
+            }
+        }
+        () = stop.again() => crate::say("connections were cut"),
     }
     operator.drain(Duration::from_millis(200)).await;
     if let Some(writer) = running.log_writer {
@@ -244,6 +247,11 @@ impl Stop {
         while !self.flag.load(Ordering::Relaxed) {
             self.notify.notified().await;
         }
+    }
+
+    /// The next signal, once there has been one.
+    async fn again(&self) {
+        self.notify.notified().await;
     }
 }
 
