@@ -10,11 +10,13 @@ pub const LAYOUT_REVISION: u32 = 1;
 /// One state of one source file. Two equal identities promise equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceId {
-    /// What the source is called within its store; never shown to strangers.
+    /// What the source is called within its store, the same on every machine; never shown to
+    /// strangers.
     pub name: String,
     /// Length in bytes.
     pub size: u64,
-    /// What changes when the bytes change: an entity tag, or modification time and inode.
+    /// What changes when the bytes change and is the same for every copy: an entity tag, or the
+    /// modification time.
     pub etag: String,
 }
 

@@ -7,7 +7,7 @@ mod shell;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use headwater_packager::assets::AssetsError;
 use headwater_packager::{Assets, Packager, ServiceLimits};
@@ -64,6 +64,68 @@ async fn a_replaced_source_never_mixes_bytes() {
     assert_problem(&get(&packager, &new[1]).await, 404, "no such asset", dir.path());
     assert_problem(&get(&packager, "/film/main.m3u8").await, 404, "no such asset", dir.path());
     assert_eq!(get(&packager, "/").await.json()["assets"].as_array().unwrap().len(), 0);
+}
+
+/// As `write`, last modified so many seconds after 1970.
+fn write_dated(path: &Path, bytes: &[u8], seconds: u64) {
+    write(path, bytes);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[tokio::test]
+async fn copies_that_keep_their_times_answer_each_others_urls() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&here, &there] {
+        write_dated(&dir.path().join("film.mp4"), TINY, 5);
+        write_dated(&dir.path().join("show/low.mp4"), TINY, 6);
+    }
+    let (one, _) = packager(Assets::from_dir(here.path()).unwrap());
+    let (other, clock) = packager(Assets::from_dir(there.path()).unwrap());
+    for asset in ["film", "show"] {
+        for url in segment_urls(&one, asset, "v1").await {
+            let (ours, theirs) = (get(&one, &url).await, get(&other, &url).await);
+            assert_eq!((ours.status, ours.headers), (theirs.status, theirs.headers), "{url}");
+            assert_eq!(ours.body, theirs.body, "{url}");
+        }
+    }
+    // Another time or another size is another version.
+    let old = segment_urls(&one, "film", "v1").await;
+    for (bytes, seconds) in [(TINY.to_vec(), 7), ([TINY, b"\0\0\0\x08free"].concat(), 5)] {
+        write_dated(&there.path().join("film.mp4"), &bytes, seconds);
+        clock.advance(MOMENT);
+        assert_eq!(get(&other, &old[1]).await.status, 410);
+    }
+}
+
+#[tokio::test]
+async fn a_replacement_that_looks_the_same_is_read_from_its_own_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("film.mp4");
+    // The same samples, but 8 bytes further on in a file of the same size.
+    let padded = |at: usize| {
+        let free = b"\0\0\0\x08free";
+        [&TINY[..at], free, &TINY[at..]].concat()
+    };
+    let moov = TINY.windows(4).position(|four| four == b"moov").unwrap() - 4;
+    let mdat = TINY.windows(4).position(|four| four == b"mdat").unwrap() - 4;
+    assert!(mdat < moov, "the tables are at the end");
+    write_dated(&path, &padded(moov), 5);
+    let (packager, _) = packager(Assets::from_dir(dir.path()).unwrap());
+    let urls = segment_urls(&packager, "film", "v1").await;
+    let before = get(&packager, &urls[1]).await.body;
+    let next = dir.path().join(".next");
+    write_dated(&next, &padded(TINY.len()), 5);
+    fs::rename(&next, &path).unwrap();
+    // Not a second later: the read itself notices, and the answer comes from the new file alone.
+    assert_eq!(get(&packager, &urls[1]).await.body, before);
+    assert_eq!(packager.metrics().index_builds.get(), 2);
+    // So it does after nothing but a change of mode, whose bytes are still those of the version.
+    let mut mode = fs::metadata(&path).unwrap().permissions();
+    mode.set_readonly(true);
+    fs::set_permissions(&path, mode).unwrap();
+    assert_eq!(get(&packager, &urls[1]).await.body, before);
+    assert_eq!(segment_urls(&packager, "film", "v1").await, urls);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use headwater_net::Timestamp;
 use tokio::sync::Mutex;
 
-use crate::identity::{Fnv, SourceId};
+use crate::identity::Fnv;
 use crate::source::{AnySource, BufferPool, FileSource, Source, SourceError};
 
 pub use name::{decode_name, encode_name};
@@ -161,7 +161,7 @@ impl Assets {
                         Arc::clone(&pool),
                     )?;
                     // Replaced between looking and opening: what was found is no more.
-                    if *source.id() == file.id {
+                    if source.stamp() == file.stamp {
                         Ok(AnySource::new(source))
                     } else {
                         Err(SourceError::Changed)
@@ -237,7 +237,8 @@ impl fmt::Debug for Assets {
 /// An asset as it was seen.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// A hash over the name and the identities of the sources: other files, another key.
+    /// A hash over the name, the identities of the sources and what else tells that a file is not
+    /// the one that it was: other files, another key. For this process alone.
     pub(crate) key: u64,
     parts: Parts,
 }
@@ -249,19 +250,29 @@ enum Parts {
 }
 
 impl Found {
+    /// Files that only look the same have the same identities, but another key.
     fn files(name: &str, files: Vec<Located>) -> Self {
-        let key = key(name, files.iter().map(|file| &file.id));
-        Self { key, parts: Parts::Files(files) }
+        let mut hash = named(name);
+        for file in &files {
+            file.id.mix_into(&mut hash);
+            file.stamp.mix_into(&mut hash);
+        }
+        Self { key: hash.finish(), parts: Parts::Files(files) }
+    }
+
+    fn sources(name: &str, sources: Vec<AnySource>) -> Self {
+        let mut hash = named(name);
+        for source in &sources {
+            source.id().mix_into(&mut hash);
+        }
+        Self { key: hash.finish(), parts: Parts::Sources(sources) }
     }
 }
 
-fn key<'a>(name: &str, ids: impl Iterator<Item = &'a SourceId>) -> u64 {
+fn named(name: &str) -> Fnv {
     let mut hash = Fnv::new();
     hash.field(name.as_bytes());
-    for id in ids {
-        id.mix_into(&mut hash);
-    }
-    hash.finish()
+    hash
 }
 
 struct Inner {
@@ -289,8 +300,7 @@ impl Entry {
     }
 
     fn fixed(name: &str, sources: Vec<AnySource>) -> Arc<Self> {
-        let key = key(name, sources.iter().map(Source::id));
-        let found = Arc::new(Found { key, parts: Parts::Sources(sources) });
+        let found = Arc::new(Found::sources(name, sources));
         Arc::new(Self { kind: Kind::Fixed(found), looked: Mutex::new(None) })
     }
 

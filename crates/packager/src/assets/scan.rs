@@ -52,6 +52,7 @@ pub(super) enum Place {
 pub(super) struct Located {
     pub(super) path: PathBuf,
     pub(super) id: SourceId,
+    pub(super) stamp: Stamp,
 }
 
 impl Place {
@@ -75,8 +76,8 @@ impl Place {
                     Self::File(_) => file.into_owned(),
                     Self::Folder(_) => format!("{name}/{file}"),
                 };
-                let id = Stamp::of(&metadata).identity(source);
-                Ok(Located { path, id })
+                let stamp = Stamp::of(&metadata);
+                Ok(Located { path, id: stamp.identity(source), stamp })
             })
             .collect()
     }

@@ -31,11 +31,12 @@ use crate::limits::Limits;
 use crate::media::Options;
 use crate::presentation::Presentation;
 use crate::resource::Resource;
+use crate::source::SourceError;
 
 pub use metrics::Metrics;
 
 use answer::Answer;
-use builds::Builds;
+use builds::{Builds, Ready};
 use fault::Fault;
 
 /// Packages the assets it was given, on request. Clones share one index cache.
@@ -180,7 +181,7 @@ impl Packager {
     /// # Errors
     /// The problem that a request for the asset would be answered with.
     pub async fn presentation(&self, name: &str) -> Result<Presentation, Problem> {
-        let ready = self.inner.builds.ready(name, self.inner.clock.now()).await;
+        let ready = self.ready(name).await;
         ready.map(|ready| ready.presentation.clone()).map_err(Problem::from)
     }
 
@@ -207,24 +208,34 @@ impl Packager {
         if Resource::parse(rest).is_none() {
             return Err(Fault::UnknownPath);
         }
-        let ready = self.inner.builds.ready(&name, self.inner.clock.now()).await?;
+        let ready = self.ready(&name).await?;
         let resource = ready.presentation.resource(rest)?;
         if !resource.is_immutable() {
             return Answer::manifest(request, &ready.presentation, resource).await;
         }
-        let answer = Answer::media(request, &ready, resource, &self.inner.metrics).await;
-        match answer {
-            Ok(_) if matches!(resource, Resource::Segment(..)) => {
-                self.inner.metrics.segments.inc();
+        let mut answer = Answer::media(request, &ready, resource, &self.inner.metrics).await;
+        if let Err(Fault::Source(error)) = answer {
+            // Whatever it was, the next request looks at the files anew.
+            self.inner.assets.doubt(&name).await;
+            answer = Err(Fault::after_reading(error));
+            // What was changed may be the same version none the less: only its mode was, or a copy
+            // took its place.
+            if error == SourceError::Changed
+                && let Ok(again) = self.ready(&name).await
+                && again.presentation.version() == ready.presentation.version()
+            {
+                let second = Answer::media(request, &again, resource, &self.inner.metrics).await;
+                answer = second.or(answer);
             }
-            Err(Fault::Source(error)) => {
-                // Whatever it was, the next request looks at the files anew.
-                self.inner.assets.doubt(&name).await;
-                return Err(Fault::after_reading(error));
-            }
-            _ => {}
+        }
+        if answer.is_ok() && matches!(resource, Resource::Segment(..)) {
+            self.inner.metrics.segments.inc();
         }
         answer
+    }
+
+    async fn ready(&self, name: &str) -> Result<Arc<Ready>, Fault> {
+        self.inner.builds.ready(name, self.inner.clock.now()).await
     }
 
     /// The list of assets, with URLs relative to where the list is.

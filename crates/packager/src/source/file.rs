@@ -1,6 +1,7 @@
 //! A source that is a local file.
 
 use std::fs::{File, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,18 +9,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{BufferPool, Source, SourceError};
-use crate::identity::SourceId;
+use crate::identity::{Fnv, SourceId};
 use crate::units::ByteRange;
 
 /// A local file, held open.
 ///
 /// The descriptor is held as long as the source lives: a file that is replaced by renaming another
-/// over it stays readable as it was. A file that is written in place changes its modification
-/// time, which each read looks at after it has read; such reads fail with
+/// over it stays readable as it was, unless the other has the same identity and so would be taken
+/// for this one. A file that is written in place changes its modification time, or at least its
+/// change time, which each read looks at after it has read. Reads of what is changed fail with
 /// [`SourceError::Changed`]. Reading runs on tokio's blocking threads.
 #[derive(Debug, Clone)]
 pub struct FileSource {
     file: Arc<File>,
+    path: Arc<Path>,
     id: SourceId,
     stamp: Stamp,
     pool: Arc<BufferPool>,
@@ -27,7 +30,8 @@ pub struct FileSource {
 
 impl FileSource {
     /// Opens a regular file under a name for its identity (such as its path below some folder).
-    /// Blocks on the file system.
+    /// The identity is that name, the size and the modification time, so that copies which keep
+    /// their times have the same on every machine. Blocks on the file system.
     pub fn open(path: &Path, name: impl Into<String>) -> Result<Self, SourceError> {
         Self::open_pooled(path, name.into(), Arc::default())
     }
@@ -44,40 +48,77 @@ impl FileSource {
         let metadata = file.metadata()?;
         require_regular(&metadata)?;
         let stamp = Stamp::of(&metadata);
-        Ok(Self { file: Arc::new(file), id: stamp.identity(name), stamp, pool })
+        let id = stamp.identity(name);
+        Ok(Self { file: Arc::new(file), path: path.into(), id, stamp, pool })
+    }
+
+    /// What the file was when it was opened.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 }
 
-/// What is different once a file's bytes are: its size, its modification time to the nanosecond,
-/// its inode.
+/// What the file system says of a file: all that can tell a change of it on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
+    content: Content,
+    device: u64,
+    inode: u64,
+    /// Seconds and nanoseconds of the last change of bytes, times, names or mode. Unlike the
+    /// modification time nobody can set it back.
+    changed: (i64, i64),
+}
+
+/// What of it is the same for copies on other machines: size and modification time to the
+/// nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Content {
     size: u64,
     seconds: i64,
     nanoseconds: i64,
-    inode: u64,
 }
 
 impl Stamp {
     pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
-            size: metadata.size(),
-            seconds: metadata.mtime(),
-            nanoseconds: metadata.mtime_nsec(),
+            content: Content::of(metadata),
+            device: metadata.dev(),
             inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 
     /// The identity of the file under a name.
     pub(crate) fn identity(self, name: String) -> SourceId {
-        let Self { size, seconds, nanoseconds, inode } = self;
-        SourceId::new(name, size, format!("{seconds}.{nanoseconds:09}-{inode:x}"))
+        let Content { size, seconds, nanoseconds } = self.content;
+        SourceId::new(name, size, format!("{seconds}.{nanoseconds:09}"))
+    }
+
+    /// For keys that do not leave this process.
+    pub(crate) fn mix_into(self, hash: &mut Fnv) {
+        let Self { content, device, inode, changed } = self;
+        for part in [content.size, device, inode] {
+            hash.field(&part.to_be_bytes());
+        }
+        for part in [content.seconds, content.nanoseconds, changed.0, changed.1] {
+            hash.field(&part.to_be_bytes());
+        }
+    }
+}
+
+impl Content {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            size: metadata.size(),
+            seconds: metadata.mtime(),
+            nanoseconds: metadata.mtime_nsec(),
+        }
     }
 }
 
 /// Refuses folders, pipes and devices.
 pub(crate) fn require_regular(metadata: &Metadata) -> Result<(), SourceError> {
-    if metadata.is_file() { Ok(()) } else { Err(SourceError::Io(std::io::ErrorKind::InvalidInput)) }
+    if metadata.is_file() { Ok(()) } else { Err(SourceError::Io(ErrorKind::InvalidInput)) }
 }
 
 impl Source for FileSource {
@@ -111,13 +152,26 @@ impl FileSource {
             outcome?;
             read.push(Bytes::from_owner(buffer));
         }
-        // The kernel sets the modification time before it writes: a file that still has the old
-        // time after the reads had the old bytes during them.
+        // The kernel sets the times before it writes: a file that still has the old ones after the
+        // reads had the old bytes during them.
         if self.changed() { Err(SourceError::Changed) } else { Ok(read) }
     }
 
     fn changed(&self) -> bool {
-        self.file.metadata().map_or(true, |metadata| Stamp::of(&metadata) != self.stamp)
+        let Ok(metadata) = self.file.metadata() else { return true };
+        if Content::of(&metadata) != self.stamp.content {
+            return true;
+        }
+        if metadata.nlink() > 0 && Stamp::of(&metadata) == self.stamp {
+            return false;
+        }
+        // It lost its name, or something of it was changed that is no content by its own account.
+        // What now has the name decides: another identity leaves these bytes to this one; the same
+        // is either another file in its place or this one with its time set back.
+        match self.path.metadata() {
+            Ok(named) => Content::of(&named) == self.stamp.content,
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
     }
 }
 
@@ -136,12 +190,18 @@ mod tests {
         fs::write(path, vec![byte; 300_000]).unwrap();
     }
 
+    fn date(path: &Path, seconds: u64) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+
     #[tokio::test]
     async fn a_file_renamed_over_leaves_the_old_bytes_readable() {
         let dir = tempfile::tempdir().unwrap();
         let (path, other) = (dir.path().join("a"), dir.path().join("b"));
         write(&path, 1);
         write(&other, 2);
+        date(&path, 1);
         let source = FileSource::open(&path, "a").unwrap();
         fs::rename(&other, &path).unwrap();
         assert_eq!(source.read(&[ALL]).await.unwrap()[0], vec![1; 300_000]);
@@ -149,12 +209,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_renamed_over_that_looks_the_same_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("a"), dir.path().join("b"));
+        for (path, byte) in [(&path, 1), (&other, 2)] {
+            write(path, byte);
+            date(path, 1);
+        }
+        let source = FileSource::open(&path, "a").unwrap();
+        assert_eq!(source.read(&[ALL]).await.unwrap()[0], vec![1; 300_000]);
+        fs::rename(&other, &path).unwrap();
+        assert_eq!(source.read(&[ALL]).await, Err(SourceError::Changed));
+        let next = FileSource::open(&path, "a").unwrap();
+        assert_eq!(next.id(), source.id());
+        assert_ne!(next.stamp(), source.stamp());
+        assert_eq!(next.read(&[ALL]).await.unwrap()[0], vec![2; 300_000]);
+    }
+
+    #[test]
+    fn copies_have_one_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copy) = (dir.path().join("a"), dir.path().join("b"));
+        write(&path, 1);
+        fs::copy(&path, &copy).unwrap();
+        date(&path, 1);
+        date(&copy, 1);
+        let id = |path| FileSource::open(path, "name").unwrap().id;
+        assert_eq!(id(&path), id(&copy));
+        date(&copy, 2);
+        assert_ne!(id(&path), id(&copy));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_lost_its_name_stays_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, 1);
+        let source = FileSource::open(&path, "a").unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(source.read(&[ALL]).await.unwrap()[0], vec![1; 300_000]);
+    }
+
+    #[tokio::test]
     async fn a_file_written_in_place_is_an_error_not_a_mixture() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         write(&path, 1);
-        let old = File::open(&path).unwrap();
-        old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+        date(&path, 1);
         let source = FileSource::open(&path, "a").unwrap();
         assert_eq!(source.read(&[ALL]).await.unwrap()[0], vec![1; 300_000]);
         let mut writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -178,7 +279,7 @@ mod tests {
     fn only_regular_files_are_opened() {
         let dir = tempfile::tempdir().unwrap();
         let folder = FileSource::open(dir.path(), "d").map(|source| source.id);
-        assert_eq!(folder, Err(SourceError::Io(std::io::ErrorKind::InvalidInput)));
+        assert_eq!(folder, Err(SourceError::Io(ErrorKind::InvalidInput)));
         let absent = FileSource::open(&dir.path().join("x"), "x").map(|source| source.id);
         assert_eq!(absent, Err(SourceError::NotFound));
     }
