@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::track::TrackMedia;
+
 /// Notes about an asset, in the order they were made; bounded by the number of tracks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
@@ -19,6 +21,8 @@ pub struct Note {
     pub source: Option<usize>,
     /// The source's track number (track_ID).
     pub track: Option<u32>,
+    /// What the track holds, where that is known.
+    pub media: Option<TrackMedia>,
     /// One sentence without a full stop.
     pub message: String,
 }
@@ -52,12 +56,31 @@ impl Report {
         self.notes.is_empty()
     }
 
+    /// Whether a track with pictures was left out.
+    pub fn lacks_picture(&self) -> bool {
+        self.notes
+            .iter()
+            .any(|note| note.kind == NoteKind::Skipped && note.media == Some(TrackMedia::Video))
+    }
+
     pub(crate) fn skip(&mut self, track: u32, message: impl Into<String>) {
         self.push(NoteKind::Skipped, Some(track), message.into());
     }
 
+    /// Leaves out a track of which it is known what it holds.
+    pub(crate) fn skip_media(&mut self, track: u32, media: Option<TrackMedia>, message: &str) {
+        self.push(NoteKind::Skipped, Some(track), message.to_owned());
+        if let Some(note) = self.notes.last_mut() {
+            note.media = media;
+        }
+    }
+
     pub(crate) fn warn(&mut self, track: Option<u32>, message: impl Into<String>) {
         self.push(NoteKind::Warning, track, message.into());
+    }
+
+    pub(crate) fn info(&mut self, track: Option<u32>, message: impl Into<String>) {
+        self.push(NoteKind::Info, track, message.into());
     }
 
     /// Adds the notes of one source of an asset.
@@ -74,7 +97,7 @@ impl Report {
     }
 
     fn push(&mut self, kind: NoteKind, track: Option<u32>, message: String) {
-        self.notes.push(Note { kind, source: None, track, message });
+        self.notes.push(Note { kind, source: None, track, media: None, message });
     }
 }
 

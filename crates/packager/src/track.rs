@@ -115,7 +115,8 @@ pub struct TrackId {
 }
 
 /// The letter of a [`TrackId`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TrackMedia {
     /// Picture.

@@ -12,6 +12,7 @@ use crate::isobmff::{Budget, Children, FourCc, children, dref, elng, mvhd, stsd}
 use crate::language;
 use crate::limits::Limits;
 use crate::report::Report;
+use crate::track::TrackMedia;
 use crate::units::{ByteRange, Timescale};
 
 /// What a movie box holds.
@@ -62,7 +63,7 @@ pub(super) fn read(
             }
         }
     }
-    let mut report = reader.report;
+    let report = reader.report;
     if tracks.is_empty() {
         return Err(if fragmented && without_samples > 0 {
             Error::Fragmented
@@ -73,10 +74,9 @@ pub(super) fn read(
         });
     }
     if fragmented {
-        report.warn(
-            None,
-            "only the samples in the movie box are carried; movie fragments after it are not read yet",
-        );
+        // It says that fragments may follow. To play only what the movie box holds would lose the
+        // rest without a word.
+        return Err(Error::Fragmented);
     }
     Ok(Movie { timescale, tracks, report })
 }
@@ -124,7 +124,12 @@ impl Reader<'_> {
         let codec = match codec::identify(hdlr.handler, *entry, number, self.budget)? {
             Found::Carry(codec) => codec,
             Found::Skip(reason) => {
-                self.report.skip(number, reason);
+                let media = match &hdlr.handler.0 {
+                    b"vide" => Some(TrackMedia::Video),
+                    b"soun" => Some(TrackMedia::Audio),
+                    _ => None,
+                };
+                self.report.skip_media(number, media, &reason);
                 return Ok(Outcome::Skipped);
             }
         };
