@@ -102,6 +102,7 @@ where
     let (phase, phase_rx) = watch::channel(Phase::Running);
     let (running, running_rx) = watch::channel(count);
     let running = Arc::new(running);
+    let serving = Arc::new(watch::Sender::new(count));
     let drained = Arc::<DrainCount>::default();
     let make = Arc::new(make);
     let handle = ServerHandle {
@@ -127,14 +128,15 @@ where
             .build()
             .map_err(ServerError::Worker)?;
         let (make, quic_server) = (Arc::clone(&make), quic_server.clone());
-        let ended = Ended(Arc::clone(&running));
+        let ended = CountsDown(Arc::clone(&running));
+        let served = CountsDown(Arc::clone(&serving));
         std::thread::Builder::new()
             .name(format!("headwater-{id}"))
             .spawn(move || {
                 // Dropped last: by then the sockets are closed.
                 let _ended = ended;
                 let make = || make(WorkerId(id));
-                runtime.block_on(run(sockets, quic_server, worker, make));
+                runtime.block_on(run(sockets, quic_server, worker, make, served));
                 runtime.shutdown_timeout(LAST_WAIT);
             })
             .map_err(ServerError::Worker)?;
@@ -142,12 +144,23 @@ where
     Ok(handle)
 }
 
-/// Tells the handle that a worker has ended, however it ended.
-struct Ended(Arc<watch::Sender<usize>>);
+/// One of the workers that have not come so far yet; dropped, however a worker ends, it is counted
+/// off.
+struct CountsDown(Arc<watch::Sender<usize>>);
 
-impl Drop for Ended {
+impl CountsDown {
+    /// Counts this one off and waits for the others.
+    async fn and_wait_for_others(self) {
+        let mut left = self.0.subscribe();
+        drop(self);
+        // An error says that every other one is gone.
+        let _ = left.wait_for(|left| *left == 0).await;
+    }
+}
+
+impl Drop for CountsDown {
     fn drop(&mut self) {
-        self.0.send_modify(|running| *running = running.saturating_sub(1));
+        self.0.send_modify(|left| *left = left.saturating_sub(1));
     }
 }
 
@@ -156,6 +169,7 @@ async fn run<S>(
     quic_server: Option<quinn::ServerConfig>,
     worker: Arc<Worker>,
     make: impl FnOnce() -> S,
+    served: CountsDown,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -185,6 +199,13 @@ async fn run<S>(
         }
     }
     while listeners.join_next().await.is_some() {}
+    // Answers of other workers may be fed by tasks of this one's runtime: a cache fill that a
+    // request here began, a connection to an upstream. It lives until nobody needs it.
+    let mut phase = worker.phase.clone();
+    tokio::select! {
+        () = served.and_wait_for_others() => {}
+        () = stopped(&mut phase) => {}
+    }
 }
 
 /// After the drain began: waits for a listener's connections to end within the deadline, and cuts

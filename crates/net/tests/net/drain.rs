@@ -1,11 +1,21 @@
 //! A drain lets what was begun finish and takes nothing new.
 
+use std::convert::Infallible;
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use headwater_net::Protocol;
+use bytes::Bytes;
+use headwater_net::server::{Server, WorkerId};
+use headwater_net::{Body, BodyError, Protocol};
+use http::{Request, Response};
+use http_body::Frame;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::service::{start, until};
@@ -80,4 +90,66 @@ async fn dropping_the_handle_stops_the_server() {
     drop(server);
     until("the port is free", || std::net::TcpListener::bind(addr).is_ok()).await;
     assert!(client.get("/bytes/1").await.is_err());
+}
+
+/// A body that another task feeds.
+struct Fed(mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Fed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
+    }
+}
+
+#[tokio::test]
+async fn a_drain_keeps_an_idle_worker_while_another_depends_on_its_tasks() {
+    const PIECES: usize = 60;
+    let runtimes = Arc::new(Mutex::new(Vec::<(WorkerId, Handle)>::new()));
+    let server = Server::builder()
+        .http("127.0.0.1:0")
+        .workers(2)
+        .serve({
+            let runtimes = Arc::clone(&runtimes);
+            move |id| {
+                runtimes.lock().unwrap().push((id, Handle::current()));
+                let runtimes = Arc::clone(&runtimes);
+                tower::service_fn(move |_: Request<Body>| {
+                    let (feed, fed) = mpsc::channel(1);
+                    for (worker, runtime) in &*runtimes.lock().unwrap() {
+                        let feed = feed.clone();
+                        if *worker != id {
+                            runtime.spawn(async move {
+                                for _ in 0..PIECES {
+                                    tokio::time::sleep(Duration::from_millis(5)).await;
+                                    feed.send(Bytes::from_static(b"piece")).await.unwrap();
+                                }
+                            });
+                        }
+                    }
+                    let response = Response::builder()
+                        .header("content-length", 5 * PIECES)
+                        .body(Body::stream(Fed(fed)));
+                    async { Ok::<_, Infallible>(response.unwrap()) }
+                })
+            }
+        })
+        .unwrap();
+    until("both workers run", || runtimes.lock().unwrap().len() == 2).await;
+    let mut client = tokio::net::TcpStream::connect(server.http_addrs()[0]).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    until("asked", || server.metrics().requests(Protocol::H1) == 1).await;
+    let mut answer = Vec::new();
+    let (drained, read) =
+        tokio::join!(server.drain(Duration::from_secs(10)), client.read_to_end(&mut answer));
+    read.unwrap();
+    let text = String::from_utf8(answer).unwrap();
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.len(), 5 * PIECES);
+    assert_eq!((drained.finished, drained.cut), (1, 0));
 }
