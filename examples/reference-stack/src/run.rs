@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tower::service_fn;
 
+use crate::inputs::Inputs;
 use crate::operator::Operator;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
-use crate::{Args, Error, Role, banner, inputs, roles};
+use crate::{Args, Error, Role, banner, roles};
 
 /// Runs the stack until SIGINT or SIGTERM, and drains it.
 ///
@@ -48,14 +50,11 @@ async fn start(args: &Args) -> Result<(), Error> {
     };
     let own_certificate = args.cert.is_none();
 
-    let packager = if args.role.packages() {
-        Some(inputs::packager(&args.input, &state, &stop.flag).await?)
+    let (packager, names) = if args.role.packages() {
+        let inputs = Inputs::open(&args.input, &state, &stop.flag).await?;
+        (Some(inputs.packager), inputs.playable)
     } else {
-        None
-    };
-    let names = match &packager {
-        Some(packager) => packager.names().await,
-        None => Vec::new(),
+        (None, Vec::new())
     };
 
     let mut registry = Registry::default();
@@ -194,15 +193,10 @@ impl Addresses {
         let (https, http): (Vec<_>, Vec<_>) = (on(ports.https), on(ports.http));
         let operator = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ports.operator);
         for addr in https.iter().chain(&http).chain([&operator]) {
-            if let Err(error) = TcpListener::bind(addr)
-                && error.kind() == std::io::ErrorKind::AddrInUse
-            {
-                return Err(Error::Usage(format!(
-                    "port {} of {} is already in use; --port N chooses another, --port 0 a free one",
-                    addr.port(),
-                    addr.ip()
-                )));
-            }
+            look("TCP", *addr, TcpListener::bind(addr).map(drop))?;
+        }
+        for addr in &https {
+            look("UDP", *addr, UdpSocket::bind(addr).map(drop))?;
         }
         Ok(Self { https, http, operator })
     }
@@ -217,6 +211,19 @@ impl Addresses {
 
     fn operator(&self) -> headwater_net::server::ServerBuilder {
         Server::builder().http(self.operator).workers(1)
+    }
+}
+
+/// Only a port that is taken is told of here; what else is wrong, the server says better.
+fn look(transport: &str, addr: SocketAddr, bound: io::Result<()>) -> Result<(), Error> {
+    match bound {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::Usage(format!(
+            "{transport} port {} of {} is already in use; --port N chooses another, --port 0 a \
+             free one",
+            addr.port(),
+            addr.ip()
+        ))),
+        _ => Ok(()),
     }
 }
 

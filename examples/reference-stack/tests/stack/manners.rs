@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 use crate::support::{Stack, binary, video};
 
 fn run(state: &Path, args: &[&str]) -> Output {
-    Command::new(binary())
-        .args(["--port", "0", "--bind", "127.0.0.1", "--state"])
-        .arg(state)
-        .args(args)
-        .output()
-        .unwrap()
+    let mut command = Command::new(binary());
+    command.args(["--bind", "127.0.0.1", "--state"]).arg(state).args(args);
+    if !args.contains(&"--port") {
+        command.args(["--port", "0"]);
+    }
+    command.output().unwrap()
 }
 
 /// Runs a stack that must not start, and gives the one sentence it says.
@@ -35,7 +35,16 @@ fn what_cannot_be_played_is_one_sentence() {
     std::fs::create_dir(path("folder")).unwrap();
     let whole = std::fs::read(video(dir.path(), "whole.mp4", 2)).unwrap();
     std::fs::write(path("half.mp4"), &whole[..whole.len() / 2]).unwrap();
+    // A file as whole as can be, but in a codec that is not carried: the sample entry of its
+    // picture says hvc1.
+    let at = whole.windows(4).position(|four| four == b"avc1").unwrap();
+    // The first one is a brand in ftyp, the second the sample entry.
+    let entry = at + 4 + whole[at + 4..].windows(4).position(|four| four == b"avc1").unwrap();
+    let mut hevc = whole.clone();
+    hevc[entry..entry + 4].copy_from_slice(b"hvc1");
+    std::fs::write(path("hevc.mp4"), hevc).unwrap();
     for (name, wanted) in [
+        ("hevc.mp4", "codec hvc1 (HEVC) is not carried yet"),
         ("missing.mp4", "no such file"),
         ("notes.mp4", "MP4"),
         ("empty.mp4", "empty"),
@@ -52,15 +61,33 @@ fn what_cannot_be_played_is_one_sentence() {
 fn a_port_in_use_is_named() {
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let state = tempfile::tempdir().unwrap();
-    let output = Command::new(binary())
-        .args(["--port", &port, "--bind", "127.0.0.1", "--state"])
-        .arg(state.path())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains(&port) && said.contains("already in use"), "{said}");
+    let said = refusal(&["--port", &port]);
+    assert!(said.contains(&format!("TCP port {port}")) && said.contains("in use"), "{said}");
+}
+
+#[test]
+fn a_udp_port_in_use_is_named_too() {
+    let taken = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let said = refusal(&["--port", &port]);
+    assert!(said.contains(&format!("UDP port {port}")) && said.contains("--port 0"), "{said}");
+}
+
+#[test]
+fn of_a_folder_only_what_plays_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("videos");
+    std::fs::create_dir(&folder).unwrap();
+    video(&folder, "good.mp4", 2);
+    std::fs::write(folder.join("a bad one.mp4"), "text").unwrap();
+    let state = dir.path().join("state");
+    let stack = Stack::start(&state, &["--input", folder.to_str().unwrap()]);
+    let assets = stack.ready()["assets"].as_array().unwrap();
+    assert_eq!(assets.len(), 1, "{assets:?}");
+    assert_eq!(assets[0]["name"], "good");
+    let said = std::fs::read_to_string(state.join("stderr")).unwrap();
+    assert!(said.contains("a bad one cannot be played"), "{said}");
+    assert_eq!(stack.end("-TERM"), Some(0));
 }
 
 #[test]
