@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! edge ──▶ Shield ──▶ cache ──▶ learn ──▶ Origins ─┬─▶ packager, client, …
-//!            │ note     ▲         │                └─▶ the next one, when that fails
+//!            │ answered ▲         │                └─▶ the next one, when that fails
 //!            ▼          │         ▼
 //!         segment map ──┴─ prefetch of what comes next
 //! ```
@@ -51,4 +51,4 @@ pub mod upstream;
 
 pub use metrics::Metrics;
 pub use prefetch::PrefetchConfig;
-pub use shield::{Shield, ShieldBuilder};
+pub use shield::{Shield, ShieldBuilder, ShieldFuture};

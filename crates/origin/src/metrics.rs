@@ -32,6 +32,8 @@ pub struct Metrics {
     pub prefetch_wasted: Counter,
     /// Prefetches that failed: no answer, no success, or a body cut short.
     pub prefetch_failed: Counter,
+    /// Prefetches given up because the object is larger than is fetched ahead.
+    pub prefetch_too_large: Counter,
     /// Prefetches not sent because the queue was full or the budget spent.
     pub prefetch_dropped: Counter,
     /// Bytes prefetched.
@@ -62,6 +64,7 @@ impl Metrics {
             ("prefetch_used", "Prefetched segments asked for later", &self.prefetch_used),
             ("prefetch_wasted", "Prefetched segments nobody asked for", &self.prefetch_wasted),
             ("prefetch_failed", "Prefetches that failed", &self.prefetch_failed),
+            ("prefetch_too_large", "Prefetches of what is too large", &self.prefetch_too_large),
             ("prefetch_dropped", "Prefetches not sent: queue or budget", &self.prefetch_dropped),
             ("prefetch_bytes", "Bytes prefetched", &self.prefetch_bytes),
             ("requests", "Requests sent to origins", &self.origin_requests),

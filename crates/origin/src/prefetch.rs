@@ -1,9 +1,10 @@
-//! Fetching ahead: when a segment of a rendition is asked for, the next ones are fetched through
-//! the shield's own cache before anybody asks.
+//! Fetching ahead: when a segment of a rendition was asked for and the headers of its answer are
+//! there, the next ones are fetched through the shield's own cache before anybody asks.
 //!
 //! A prefetch is an ordinary GET: it collapses with real requests, and what it fetches is stored by
 //! the same rules. It is sent by a few background tasks from a bounded queue, never causes another
-//! prefetch, and ends when the shield is dropped.
+//! prefetch, and ends when the shield is dropped. A segment whose answer failed brings no other
+//! along, and what is larger than a segment should be is given up.
 
 mod choose;
 
@@ -34,9 +35,12 @@ pub struct PrefetchConfig {
     pub concurrency: usize,
     /// Prefetches waiting; 256 by default. Beyond it they are dropped, never made to wait.
     pub queue: usize,
-    /// Bytes per second that may be spent, ten seconds of it at once; `None`, the default, for no
-    /// such bound. While it is spent, prefetches are dropped.
+    /// Bytes per second that may be spent, ten seconds of it at once; 64 MiB by default, `None` for
+    /// no such bound. While it is spent, prefetches are dropped.
     pub bytes_per_second: Option<u64>,
+    /// Bytes of one object; 64 MiB by default. A prefetch that turns out to be larger is given up:
+    /// at its headers where they tell, else when so much has come.
+    pub max_object: u64,
     /// How long a segment counts as recent; 60 s by default. What was fetched ahead and is not
     /// asked for within it counts as wasted.
     pub window: Duration,
@@ -50,7 +54,8 @@ impl Default for PrefetchConfig {
             ahead: 2,
             concurrency: 4,
             queue: 256,
-            bytes_per_second: None,
+            bytes_per_second: Some(64 << 20),
+            max_object: 64 << 20,
             window: Duration::from_secs(60),
             timeout: Duration::from_secs(30),
         }
@@ -91,6 +96,13 @@ impl PrefetchConfig {
         self
     }
 
+    /// Replaces [`PrefetchConfig::max_object`].
+    #[must_use]
+    pub const fn max_object(mut self, bytes: u64) -> Self {
+        self.max_object = bytes;
+        self
+    }
+
     /// Replaces [`PrefetchConfig::window`].
     #[must_use]
     pub const fn window(mut self, window: Duration) -> Self {
@@ -106,6 +118,16 @@ pub struct Prefetched;
 
 /// URLs remembered as recent.
 const RECENT: usize = 16_384;
+
+/// A client's request for a segment whose answer is still to come.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    url: Url,
+    /// The first byte that was asked for, where a range was.
+    at: Option<u64>,
+    /// Its target and the fields that choose a variant.
+    like: Parts,
+}
 
 /// The prefetcher of one shield. When it is dropped its tasks are aborted.
 pub(crate) struct Prefetcher<S> {
@@ -146,34 +168,45 @@ where
         Self { service, shared, tasks: Mutex::default() }
     }
 
-    /// A client asks for the segment at `url`, whose place in the map was just found.
+    /// A client asks for the segment at `url`. Returns what to ask ahead with when its answer is
+    /// there; `None` where nothing may be fetched ahead for it.
     pub(crate) fn asked(
         &self,
         request: &Request<Body>,
-        url: &Url,
-        map: &SegmentMap,
-        position: crate::map::Position,
-    ) {
+        url: Url,
+        at: Option<u64>,
+    ) -> Option<Asked> {
         let shared = &self.shared;
         shared.metrics.segment_requests.inc();
         let now = shared.clock.now();
         let mut state = shared.lock();
         shared.metrics.prefetch_wasted.inc_by(state.recent.expire(now));
-        if state.recent.asked(url, now) {
+        if state.recent.asked(&url, now) {
             shared.metrics.prefetch_used.inc();
         }
+        drop(state);
         // An answer to a request with credentials is for its sender (RFC 9111 §3.5).
-        if shared.config.ahead == 0 || request.headers().contains_key(header::AUTHORIZATION) {
-            return;
-        }
-        let wanted = choose(map, position, shared.config.ahead, url.authority(), &state.recent);
+        let none =
+            shared.config.ahead == 0 || request.headers().contains_key(header::AUTHORIZATION);
+        (!none).then(|| Asked { url, at, like: like(request) })
+    }
+
+    /// The answer to a segment has begun, and it is one: the next segments of `map` are queued.
+    pub(crate) fn answered(&self, asked: &Asked, map: &mut SegmentMap) {
+        // Looked up anew: the map may have learnt since.
+        let Some(position) = map.lookup(&asked.url, asked.at) else { return };
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let mut state = shared.lock();
+        let authority = asked.url.authority();
+        let wanted = choose(map, position, shared.config.ahead, authority, &state.recent);
         let mut workers = 0;
         for url in wanted {
             if state.jobs.len() >= shared.config.queue {
                 shared.metrics.prefetch_dropped.inc();
                 continue;
             }
-            let Some(request) = ahead(request, &url) else { continue };
+            let Some(request) = ahead(&asked.like, &url) else { continue };
             state.recent.queued(&url, now);
             state.jobs.push_back(Job { url, request });
             if state.running < shared.config.concurrency.max(1) {
@@ -212,6 +245,10 @@ where
                 shared.metrics.prefetch_redundant.inc();
                 shared.lock().recent.settle(&job.url);
             }
+            Ok(Outcome::TooLarge) => {
+                shared.metrics.prefetch_too_large.inc();
+                shared.lock().recent.settle(&job.url);
+            }
             Ok(Outcome::Failed) | Err(_) => {
                 shared.metrics.prefetch_failed.inc();
                 shared.lock().recent.settle(&job.url);
@@ -224,10 +261,13 @@ enum Outcome {
     Fetched,
     /// It was in the cache.
     Stored,
+    /// It is larger than is fetched ahead.
+    TooLarge,
     Failed,
 }
 
-/// Sends one prefetch and reads its answer to the end: a fill that nobody reads may be given up.
+/// Sends one prefetch and reads its answer to the end: a fill that nobody reads may be given up,
+/// and that is what becomes of one that is too large.
 async fn fetch<S>(service: &mut S, request: Request<Body>, shared: &Shared) -> Outcome
 where
     S: Service<Request<Body>, Response = Response<Body>>,
@@ -242,7 +282,12 @@ where
     if was_hit(response.headers()) {
         return Outcome::Stored;
     }
+    let most = shared.config.max_object;
+    if declared_length(&response).is_some_and(|length| length > most) {
+        return Outcome::TooLarge;
+    }
     let mut body = response.into_body();
+    let mut length = 0u64;
     loop {
         match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             None => return Outcome::Fetched,
@@ -251,9 +296,20 @@ where
                 let len = frame.data_ref().map_or(0, |data| data.len() as u64);
                 shared.metrics.prefetch_bytes.inc_by(len);
                 shared.lock().spent.take(len);
+                length = length.saturating_add(len);
+                if length > most {
+                    return Outcome::TooLarge;
+                }
             }
         }
     }
+}
+
+/// The length of a body by itself or by its `Content-Length` (RFC 9110 §8.6).
+fn declared_length(response: &Response<Body>) -> Option<u64> {
+    let field = response.headers().get(header::CONTENT_LENGTH);
+    let field = field.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    response.body().exact_len().or(field)
 }
 
 /// Whether the cache just before us, the last to sign, answered from store (RFC 9211 §2).
@@ -263,20 +319,27 @@ fn was_hit(headers: &HeaderMap) -> bool {
     member.is_some_and(|member| member.split(';').skip(1).any(|part| part.trim() == "hit"))
 }
 
-/// The request for `url` on behalf of the client that sent `like`: to the same host, for the same
-/// encoding and script origin, so that it meets the same variant in the cache.
-fn ahead(like: &Request<Body>, url: &Url) -> Option<Request<Body>> {
+/// What of a client's request is said again when the next segments are asked for: the same host,
+/// encoding and script origin, so that they meet the same variant in the cache.
+fn like(request: &Request<Body>) -> Parts {
     let mut head: Parts = Request::new(()).into_parts().0;
-    let mut uri = like.uri().clone().into_parts();
-    uri.path_and_query = url.to_uri()?.into_parts().path_and_query;
-    head.uri = Uri::from_parts(uri).ok()?;
-    head.method = Method::GET;
-    head.version = like.version();
+    head.uri = request.uri().clone();
+    head.version = request.version();
     for name in [header::HOST, header::ACCEPT_ENCODING, header::ORIGIN] {
-        if let Some(value) = like.headers().get(&name) {
+        if let Some(value) = request.headers().get(&name) {
             head.headers.insert(name, value.clone());
         }
     }
+    head
+}
+
+/// The request for `url`, as `like` would ask for it.
+fn ahead(like: &Parts, url: &Url) -> Option<Request<Body>> {
+    let mut head = like.clone();
+    let mut uri = like.uri.clone().into_parts();
+    uri.path_and_query = url.to_uri()?.into_parts().path_and_query;
+    head.uri = Uri::from_parts(uri).ok()?;
+    head.method = Method::GET;
     head.extensions.insert(Prefetched);
     Some(Request::from_parts(head, Body::empty()))
 }

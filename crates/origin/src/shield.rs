@@ -1,14 +1,16 @@
 //! The shield as a service: segment sense around a cache around origins.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use headwater_cache::{BoxError, Cache, CacheFuture, CacheService};
 use headwater_net::range::RangeSpec;
 use headwater_net::{Body, Clock, range};
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, StatusCode, header};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
@@ -16,7 +18,7 @@ use crate::encoding;
 use crate::learn::{Learn, LearnLayer, SharedMap};
 use crate::map::{Limits, Url};
 use crate::metrics::Metrics;
-use crate::prefetch::{PrefetchConfig, Prefetched, Prefetcher};
+use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
 use crate::upstream::{HealthConfig, Origins, OriginsBuilder, RetryConfig};
 
 type Cached = CacheService<Learn<Origins>>;
@@ -55,35 +57,63 @@ impl Shield {
     }
 
     /// Notes that a client asks for a segment, if it is one.
-    fn note(&self, request: &Request<Body>) {
-        let Some(url) = Url::of_request(request.uri(), request.headers()) else { return };
+    fn note(&self, request: &Request<Body>) -> Option<Asked> {
+        let url = Url::of_request(request.uri(), request.headers())?;
         let at = match request.headers().get(header::RANGE).and_then(range::parse).as_deref() {
             Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
             _ => None,
         };
-        let mut map = self.shared.map.lock();
-        if let Some(position) = map.lookup(&url, at) {
-            self.shared.prefetcher.asked(request, &url, &map, position);
-        }
+        self.shared.map.lock().lookup(&url, at)?;
+        self.shared.prefetcher.asked(request, url, at)
     }
 }
 
 impl Service<Request<Body>> for Shield {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = CacheFuture;
+    type Future = ShieldFuture;
 
     /// Always ready: what cannot be done is answered as a problem.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> CacheFuture {
+    fn call(&mut self, mut request: Request<Body>) -> ShieldFuture {
         encoding::simplify(request.headers_mut());
-        if request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none() {
-            self.note(&request);
+        let real =
+            request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none();
+        let asked = if real { self.note(&request) } else { None };
+        let asked = asked.map(|asked| Box::new((asked, Arc::downgrade(&self.shared))));
+        ShieldFuture { inner: self.cached.call(request), asked }
+    }
+}
+
+/// The answer of a [`Shield`]. Where it is a segment, fetching ahead begins with its headers.
+pub struct ShieldFuture {
+    inner: CacheFuture,
+    /// Weak: what is in flight does not keep a dropped shield's prefetches alive.
+    asked: Option<Box<(Asked, Weak<Shared>)>>,
+}
+
+impl Future for ShieldFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.inner).poll(cx);
+        if let Poll::Ready(Ok(response)) = &polled
+            && let Some((asked, shared)) = self.asked.take().map(|asked| *asked)
+            && (response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED)
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.prefetcher.answered(&asked, &mut shared.map.lock());
         }
-        self.cached.call(request)
+        polled
+    }
+}
+
+impl std::fmt::Debug for ShieldFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShieldFuture").field("asked", &self.asked.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -178,6 +178,67 @@ async fn queue_budget_and_switch_hold() {
 }
 
 #[tokio::test]
+async fn nothing_is_fetched_ahead_before_the_answer_or_after_a_failure() {
+    for failing in [reply(404), reply(500), reply(302).header("location", "/x")] {
+        let origin = title().on(PATHS[0], failing);
+        let shield = shield(&origin);
+        get(&shield, "/t/v1/list.m3u8").await;
+        get(&shield, PATHS[0]).await;
+        settle().await;
+        assert_eq!(origin.seen(), ["/t/v1/list.m3u8", PATHS[0]]);
+    }
+    let origin = title().on(PATHS[0], support::Reply::silence());
+    let shield = shield(&origin);
+    get(&shield, "/t/v1/list.m3u8").await;
+    let client = tokio::spawn({
+        let shield = shield.clone();
+        async move { get(&shield, PATHS[0]).await }
+    });
+    eventually("it was asked", || origin.times(PATHS[0]) == 1).await;
+    settle().await;
+    assert_eq!(origin.times(PATHS[1]), 0, "the origin has not said that there is such a thing");
+    client.abort();
+}
+
+#[tokio::test]
+async fn the_next_segments_are_fetched_from_the_headers_on() {
+    let gate = Arc::new(Notify::new());
+    let origin = title().on(PATHS[0], segment("slow segment").body_after(&gate));
+    let shield = shield(&origin);
+    get(&shield, "/t/v1/list.m3u8").await;
+    let client = tokio::spawn({
+        let shield = shield.clone();
+        async move { get(&shield, PATHS[0]).await }
+    });
+    eventually("the next is asked for", || origin.times(PATHS[1]) == 1).await;
+    assert!(!client.is_finished(), "its body is still to come");
+    gate.notify_one();
+    assert_eq!(client.await.unwrap().text(), "slow segment");
+}
+
+#[tokio::test]
+async fn what_is_larger_than_a_segment_is_given_up() {
+    let never = Arc::new(Notify::new());
+    let origin = title()
+        .on(PATHS[1], segment(vec![0; 3000]).body_after(&never))
+        .on(PATHS[2], segment(vec![0; 3000]).unmeasured().body_after(&never));
+    let config = PrefetchConfig::default().max_object(1000);
+    let shield = Shield::builder().origin(origin.clone()).prefetch(config).build();
+    get(&shield, "/t/v1/list.m3u8").await;
+    get(&shield, PATHS[0]).await;
+    eventually("both are given up", || shield.metrics().prefetch_too_large.get() == 2).await;
+    // Of the second, which did not tell, what came before it was too much.
+    assert_eq!(shield.metrics().prefetch_bytes.get(), 1500);
+    assert_eq!(shield.metrics().prefetch_failed.get(), 0);
+}
+
+#[test]
+fn bytes_are_bounded_by_default() {
+    let config = PrefetchConfig::default();
+    assert_eq!((config.bytes_per_second, config.max_object), (Some(64 << 20), 64 << 20));
+}
+
+#[tokio::test]
 async fn prefetch_ends_with_the_shield() {
     let origin = title().on(PATHS[1], support::Reply::silence());
     let shield = shield(&origin);

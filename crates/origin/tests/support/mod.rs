@@ -44,6 +44,7 @@ pub struct Reply {
     refuse: bool,
     silent: bool,
     gate: Option<Arc<Notify>>,
+    unmeasured: bool,
 }
 
 pub fn reply(status: u16) -> Reply {
@@ -55,6 +56,7 @@ pub fn reply(status: u16) -> Reply {
         refuse: false,
         silent: false,
         gate: None,
+        unmeasured: false,
     }
 }
 
@@ -106,6 +108,12 @@ impl Reply {
     /// Never answers.
     pub fn silence() -> Self {
         Self { silent: true, ..reply(0) }
+    }
+
+    /// Does not say how long the body is.
+    pub fn unmeasured(mut self) -> Self {
+        self.unmeasured = true;
+        self
     }
 
     /// Sends headers at once and the body when `gate` opens.
@@ -175,6 +183,10 @@ impl Service<Request<Body>> for Origin {
                 response = response.header(*name, value);
             }
             let whole = reply_.body.clone();
+            if reply_.unmeasured {
+                let body = Scripted::new(&whole, reply_.gate, reply_.cut);
+                return Ok(response.body(Body::stream(body)).unwrap());
+            }
             if reply_.cut.is_some() || reply_.gate.is_some() {
                 response = response.header("content-length", whole.len());
                 let (gate, cut) = (reply_.gate, reply_.cut);
