@@ -172,6 +172,17 @@ fn place<'a>(chosen: Vec<Chosen<'a>>, report: &mut Report) -> Result<Vec<Placed<
                 report.warn(Some(chosen.track.number()), *warning);
                 report.about(chosen.source);
             }
+            if placement.left_out > 0 {
+                report.info(
+                    Some(chosen.track.number()),
+                    format!(
+                        "{} of its {} samples come after the end of its edit list and are left out",
+                        placement.left_out,
+                        chosen.track.samples().count()
+                    ),
+                );
+                report.about(chosen.source);
+            }
             if chosen.track.is_video() && placement.sync.is_empty() {
                 report.warn(
                     Some(chosen.track.number()),

@@ -38,6 +38,7 @@ mod codec;
 
 mod assemble;
 mod cmaf;
+mod edits;
 mod frame_rate;
 mod ladder;
 mod media;

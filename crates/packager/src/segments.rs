@@ -85,7 +85,7 @@ impl SegmentTable {
 
         let pictures = ladder.lanes().enumerate().map(|(column, lane)| {
             let mut firsts = ladder.first_samples(column);
-            firsts.resize(boundaries.len(), lane.track.samples().count());
+            firsts.resize(boundaries.len(), lane.count());
             (lane, firsts)
         });
         let sounds = sounds.iter().map(|lane| {
@@ -118,16 +118,24 @@ impl Lane<'_> {
         self.time(self.placement.end)
     }
 
+    /// How many samples it has.
+    fn count(&self) -> u32 {
+        self.placement.count
+    }
+
     /// The first sample whose presentation starts at `time` or later.
     fn sample_at(&self, time: MediaTime) -> u32 {
         let samples = self.track.samples();
-        time.rescale_up(self.track.timescale()).map_or(samples.count(), |time| {
-            samples.at_or_after(time.ticks() - self.placement.decode_time(0))
+        time.rescale_up(self.track.timescale()).map_or(self.count(), |time| {
+            samples.at_or_after(time.ticks() - self.placement.decode_time(0)).min(self.count())
         })
     }
 
     /// When sample `number` starts.
     fn sample_time(&self, number: u32) -> Option<i64> {
+        if number >= self.count() {
+            return None;
+        }
         let sample = self.track.samples().range(number..number + 1).next()?;
         Some(self.placement.decode_time(sample.dts))
     }
@@ -166,7 +174,7 @@ fn lengthen(
 
     // Whole multiples of the target from here, so that rounding to samples does not add up. Each
     // round takes at least one sample.
-    let count = longest.track.samples().count();
+    let count = longest.count();
     let mut multiple = 1_i64;
     loop {
         let aim = multiple.saturating_mul(step).saturating_add(base);
@@ -203,7 +211,7 @@ fn spans(
     let placement = lane.placement;
     let offset = i64::from(start_offset) * i64::from(lane.track.timescale().get());
     let output = |time: i64| u64::try_from(time.saturating_add(offset)).unwrap_or(0);
-    let count = samples.count();
+    let count = lane.count();
     let used = firsts.iter().take_while(|first| **first < count).count();
 
     let mut spans: Vec<SegmentSpan> = Vec::with_capacity(used);

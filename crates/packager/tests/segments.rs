@@ -1,5 +1,5 @@
-//! Made-up files: every sample comes out once, in order, at its time, in segments as long as they
-//! were said to be; `mp4-atom` reads the headers back.
+//! Made-up files: every sample of the edit list comes out once, in order, at its time, in segments
+//! as long as they were said to be; `mp4-atom` reads the headers back.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
@@ -97,7 +97,7 @@ fn top_level(bytes: &[u8]) -> Vec<(&str, usize)> {
     found
 }
 
-/// The samples of a track as its specification says, presentation times from `shift` on.
+/// All samples of a track as its specification says, presentation times from `shift` on.
 fn specified(
     track: &TrackSpec,
     position: u32,
@@ -121,6 +121,28 @@ fn specified(
             (pts, sync, bytes)
         })
         .collect()
+}
+
+/// How many samples of a track are presented: up to the last that starts more than half a
+/// millisecond before the end of its edit list, or is over half a millisecond after it.
+fn presented(track: &TrackSpec) -> usize {
+    let all = specified(track, 0, 0, 0);
+    let durations: Vec<_> =
+        track.durations.iter().flat_map(|run| vec![i64::from(run.1); run.0 as usize]).collect();
+    let ends = || all.iter().zip(&durations).map(|(sample, duration)| sample.0 + duration);
+    let Some((duration, start, _)) = track.edits.last() else { return all.len() };
+    if *duration == 0 || ends().max() <= Some(*start) {
+        return all.len();
+    }
+    // In half milliseconds.
+    let after_end =
+        |ticks: i64| (ticks - start) * 2_000 - *duration as i64 * 2 * i64::from(track.timescale);
+    let half = i64::from(track.timescale);
+    let stays = |(start, end): (i64, i64)| {
+        after_end(start) < -half || (after_end(start) < half && after_end(end) <= half)
+    };
+    let starts = all.iter().map(|sample| sample.0);
+    starts.zip(ends()).rposition(stays).map_or(all.len(), |last| last + 1)
 }
 
 fn check(file: &FileSpec, options: &Options, shifts: &[i64]) -> Media {
@@ -172,6 +194,41 @@ fn sound_is_cut_where_the_picture_is() {
 }
 
 #[test]
+fn samples_after_the_end_of_the_edit_list_are_left_out() {
+    // 10 s of both, every other picture decoded before the one that it is shown after. The sound
+    // plays to 6.013 s, within its 283rd frame.
+    let mut picture = TrackSpec::video(250, 900, 25);
+    picture.offsets = (0..125).flat_map(|_| [(1, 1_024), (1, 0)]).collect();
+    picture.edits = vec![(6_000, 512, 1 << 16)];
+    let mut sound = TrackSpec::audio(470, 300);
+    sound.edits = vec![(6_013, 1_024, 1 << 16)];
+    let mut file = FileSpec::new(vec![picture, sound]);
+    let files = vec![file.bytes()];
+    let media = media(&files, &options(2_000));
+    assert_eq!(media.segments().len(), 3);
+    for (track, position) in [("v1", 0), ("a1", 1)] {
+        let seen = play(&media, id(track), &files);
+        assert_eq!(seen.len(), presented(&file.tracks[position]), "{track}");
+        let expected = specified(&file.tracks[position], position as u32, 0, 0);
+        for (seen, expected) in seen.iter().zip(expected) {
+            assert_eq!(seen.bytes, expected.2);
+        }
+    }
+    assert_eq!(play(&media, id("v1"), &files).len(), 150);
+    assert_eq!(play(&media, id("a1"), &files).len(), 283);
+    assert_eq!(media.spans(id("a1")).iter().map(|span| span.duration).sum::<u64>(), 283 * 1_024);
+    let report = media.report().to_string();
+    assert!(report.contains("100 of its 250 samples come after"), "{report}");
+    assert!(report.contains("187 of its 470 samples come after"), "{report}");
+
+    // One picture more: the one that is decoded before it stays, although it comes after the end.
+    file.tracks[0].edits = vec![(6_040, 512, 1 << 16)];
+    let files = vec![file.bytes()];
+    let media = kit::media(&files, &options(2_000));
+    assert_eq!(play(&media, id("v1"), &files).len(), 152);
+}
+
+#[test]
 fn negative_offsets_and_delays_keep_their_times() {
     // ctts version 1: two frames early, as QuickTime and some encoders write it.
     let mut picture = TrackSpec::video(100, 500, 20);
@@ -205,7 +262,7 @@ fn every_form_of_table_is_read() {
         picture.wide_chunks = wide;
         picture.compact_sizes = compact;
         picture.wide_edits = version == 1;
-        picture.edits = vec![(2_400, 512, 1 << 16)];
+        picture.edits = vec![(2_440, 512, 1 << 16)];
         picture.offsets = (0..30).flat_map(|_| [(1, 512), (1, 1_024)]).collect();
         let mut sound = TrackSpec::audio(100, 9);
         sound.sizes = (0..100).map(|number| number % 15 + 1).collect();
@@ -429,7 +486,7 @@ fn any_track(number: u32, video: bool) -> impl Strategy<Value = TrackSpec> {
             runs(count, -3_000..3_000_i32),
             proptest::collection::btree_set(1..=count, 0..10),
             (1..20_u32, any::<bool>(), prop_oneof![Just(0_u8), Just(8), Just(16)]),
-            (0..5_u8, 0..2_000_u64, 0..3_000_i64),
+            (0..6_u8, 0..2_000_u64, 0..3_000_i64, 0..40_000_u64),
             1..3_000_u32,
         )
             .prop_map(
@@ -449,7 +506,9 @@ fn any_track(number: u32, video: bool) -> impl Strategy<Value = TrackSpec> {
                         edits: match edits.0 {
                             0 => vec![],
                             1 => vec![(edits.1, -1, 1 << 16), (0, edits.2, 1 << 16)],
-                            _ => vec![(0, edits.2, 1 << 16)],
+                            2 => vec![(0, edits.2, 1 << 16)],
+                            3 => vec![(edits.1, -1, 1 << 16), (edits.3, edits.2, 1 << 16)],
+                            _ => vec![(edits.3, edits.2, 1 << 16)],
                         },
                         timescale,
                         ..base
@@ -492,8 +551,10 @@ proptest! {
         }
         for track in whole(&media) {
             let position = track.source_track as usize - 1;
+            let count = presented(&file.tracks[position]);
             let expected: Vec<u8> = specified(&file.tracks[position], position as u32, 0, 0)
                 .into_iter()
+                .take(count)
                 .flat_map(|(_, _, bytes)| bytes)
                 .collect();
             let mut copied = Vec::new();
@@ -515,7 +576,7 @@ proptest! {
                 let segment = read_segment(&send(&plan, &files));
                 prop_assert_eq!(segment.samples.len() as u32, span.samples);
             }
-            prop_assert_eq!(next as usize, file.tracks[position].sizes.len());
+            prop_assert_eq!(next as usize, count);
             prop_assert_eq!(copied, expected);
         }
     }
