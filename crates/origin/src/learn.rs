@@ -2,7 +2,8 @@
 //!
 //! A manifest's bytes are kept as they flow by (they are shared, not copied, up to the map's limit)
 //! and read when the last of them has passed. The response is not changed, and not held back: short
-//! manifests are read in passing, long ones on another thread. Compressed ones (`gzip`) are unpacked for reading, within the same limit.
+//! manifests are read in passing, long ones on another thread. Compressed ones (`gzip`) are unpacked
+//! for reading, within the same limit; how long they are unpacked decides where they are read.
 
 use std::future::Future;
 use std::io::Read as _;
@@ -22,8 +23,8 @@ use tower_service::Service;
 use crate::map::{Learnt, Limits, Manifest, ManifestKind, MapError, SegmentMap, Url};
 use crate::metrics::Metrics;
 
-/// Manifests up to this size are read where they pass, in well under a millisecond; larger ones on
-/// a thread of their own.
+/// Manifests up to this size, unpacked, are read where they pass; larger ones on a thread of their
+/// own.
 const READ_IN_PLACE: usize = 64 << 10;
 /// Large manifests that may be read at one time; more are passed on unread.
 const READ_AT_ONCE: usize = 4;
@@ -58,8 +59,12 @@ impl SharedMap {
     fn take(&self, lesson: Lesson, bytes: Vec<Bytes>) {
         let len: usize = bytes.iter().map(Bytes::len).sum();
         if len <= READ_IN_PLACE {
-            self.learn(&lesson, bytes);
-            return;
+            let limit = READ_IN_PLACE.min(self.limits.manifest_bytes);
+            match lesson.unpacked(&bytes, limit) {
+                // Small as it came, and large within: no work for a worker.
+                Err(MapError::TooLarge) => {}
+                unpacked => return self.learn(&lesson, unpacked),
+            }
         }
         let permit = Arc::clone(&self.reading).try_acquire_owned();
         let (Ok(permit), Ok(runtime)) = (permit, tokio::runtime::Handle::try_current()) else {
@@ -69,13 +74,13 @@ impl SharedMap {
         let map = self.clone();
         // Nobody waits for it: it is bounded in time by the limits, in number by its permit.
         drop(runtime.spawn_blocking(move || {
-            map.learn(&lesson, bytes);
+            map.learn(&lesson, lesson.unpacked(&bytes, map.limits.manifest_bytes));
             drop(permit);
         }));
     }
 
-    fn learn(&self, lesson: &Lesson, bytes: Vec<Bytes>) {
-        match self.read(lesson, bytes) {
+    fn learn(&self, lesson: &Lesson, unpacked: Result<Vec<u8>, MapError>) {
+        match unpacked.and_then(|bytes| self.read(lesson, &bytes)) {
             Ok(Some(learnt)) => {
                 self.metrics.manifests_learnt.inc();
                 tracing::debug!(url = %lesson.url, ?learnt, "learnt from a manifest");
@@ -89,21 +94,12 @@ impl SharedMap {
         }
     }
 
-    fn read(&self, lesson: &Lesson, bytes: Vec<Bytes>) -> Result<Option<Learnt>, MapError> {
-        let limit = self.limits.manifest_bytes;
-        let bytes = match lesson.content_encoding.as_deref().map(str::trim) {
-            None | Some("" | "identity") => joined(bytes, limit)?,
-            Some(name) if name.eq_ignore_ascii_case("gzip") => {
-                gunzipped(&joined(bytes, limit)?, limit)?
-            }
-            // An encoding nobody asked for.
-            Some(_) => return Err(MapError::Malformed),
-        };
-        if self.lock().knows(&lesson.url, &bytes) {
+    fn read(&self, lesson: &Lesson, bytes: &[u8]) -> Result<Option<Learnt>, MapError> {
+        if self.lock().knows(&lesson.url, bytes) {
             return Ok(None);
         }
         let kind = lesson.content_type.as_deref();
-        let Some(manifest) = Manifest::read(&lesson.url, kind, &bytes, &self.limits)? else {
+        let Some(manifest) = Manifest::read(&lesson.url, kind, bytes, &self.limits)? else {
             return Ok(None);
         };
         let mut map = self.lock();
@@ -121,13 +117,27 @@ struct Lesson {
     content_encoding: Option<String>,
 }
 
-fn joined(bytes: Vec<Bytes>, limit: usize) -> Result<Vec<u8>, MapError> {
+impl Lesson {
+    /// The manifest as text, of `limit` bytes at most.
+    fn unpacked(&self, bytes: &[Bytes], limit: usize) -> Result<Vec<u8>, MapError> {
+        match self.content_encoding.as_deref().map(str::trim) {
+            None | Some("" | "identity") => joined(bytes, limit),
+            Some(name) if name.eq_ignore_ascii_case("gzip") => {
+                gunzipped(&joined(bytes, limit)?, limit)
+            }
+            // An encoding nobody asked for.
+            Some(_) => Err(MapError::Malformed),
+        }
+    }
+}
+
+fn joined(bytes: &[Bytes], limit: usize) -> Result<Vec<u8>, MapError> {
     let mut all = Vec::new();
     for chunk in bytes {
         if all.len() + chunk.len() > limit {
             return Err(MapError::TooLarge);
         }
-        all.extend_from_slice(&chunk);
+        all.extend_from_slice(chunk);
     }
     Ok(all)
 }

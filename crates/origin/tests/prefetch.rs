@@ -102,6 +102,43 @@ async fn dash_is_learnt_too_and_packed_manifests_are_unpacked() {
     assert_eq!(origin.headers_of("/d/v7/3.m4s")["host"], "video.example");
 }
 
+/// A few kilobytes that unpack to a megabyte of entries: answered at once, read elsewhere, refused.
+#[test]
+fn a_packed_manifest_with_much_in_it_holds_nobody_up() {
+    // One thread for what blocks, and it is taken until we let it go.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    drop(runtime.spawn_blocking(move || released.recv()));
+
+    let mut mpd = String::from("<MPD><Period><SegmentTemplate media='$Number$'><SegmentTimeline>");
+    mpd.push_str(&"<S d='1'/>".repeat(19_999));
+    mpd.push_str(&"<Period><S d='1'/></Period>".repeat(30_000));
+    mpd.push_str("</SegmentTimeline></SegmentTemplate></Period></MPD>");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(mpd.as_bytes()).unwrap();
+    let packed = gzip.finish().unwrap();
+    assert!(packed.len() < 10_000);
+    let manifest = reply(200)
+        .header("content-type", "application/dash+xml")
+        .header("content-encoding", "gzip")
+        .body(packed);
+    let origin = Origin::new().on("/d/manifest.mpd", manifest);
+    let shield = shield(&origin);
+    runtime.block_on(async {
+        let gzip = [("accept-encoding", "gzip")];
+        assert_eq!(get_with(&shield, "/d/manifest.mpd", &gzip).await.status, 200);
+        settle().await;
+        assert_eq!(shield.metrics().manifests_malformed.get(), 0, "it is not read in passing");
+        release.send(()).unwrap();
+        eventually("it is refused", || shield.metrics().manifests_malformed.get() == 1).await;
+        assert!(shield.map().lock().is_empty());
+    });
+}
+
 #[tokio::test]
 async fn a_malformed_manifest_is_passed_on_as_it_is() {
     let broken = b"<MPD><Period><S t='x'</MPD>\xff\x00".to_vec();

@@ -45,6 +45,7 @@ pub(super) fn read(
         next_period: 0,
         period: None,
         levels: Vec::new(),
+        timeline: None,
         found: Vec::new(),
         work: 0,
     };
@@ -122,8 +123,8 @@ fn walk<'a>(
     }
 }
 
-/// One element that can hold base URLs and segment information.
-#[derive(Clone)]
+/// One element that can hold base URLs and segment information. What an inner level takes over is
+/// shared, or as short as a URL.
 struct Level {
     base: Url,
     /// Whether this level had a `BaseURL` of its own: later ones are alternatives.
@@ -181,6 +182,9 @@ struct Mpd<'l> {
     next_period: usize,
     period: Option<u64>,
     levels: Vec<Level>,
+    /// The `SegmentTimeline` that is open and how deep in the levels it is: a level gets it when it
+    /// is complete, so that it is built once and never copied.
+    timeline: Option<(usize, Vec<Span>)>,
     found: Vec<Representation>,
     /// Timeline and list entries walked so far.
     work: usize,
@@ -194,10 +198,18 @@ impl Mpd<'_> {
                     self.period = self.periods.get(self.next_period).copied().flatten();
                     self.next_period += 1;
                 }
-                let mut level = self.levels.last().cloned().ok_or(MapError::Malformed)?;
-                level.based = false;
-                level.id = attribute(element, "id")?;
-                level.bandwidth = number(element, "bandwidth")?;
+                // §5.3.1.2: each has its place, and none is within another of its kind.
+                let order = ["Period", "AdaptationSet", "Representation"];
+                let fits = order.get(self.levels.len().wrapping_sub(1)) == Some(&name);
+                let outer = self.levels.last().filter(|_| fits);
+                let outer = outer.ok_or(MapError::Malformed)?;
+                let level = Level {
+                    base: outer.base.clone(),
+                    based: false,
+                    addressing: outer.addressing.clone(),
+                    id: attribute(element, "id")?,
+                    bandwidth: number(element, "bandwidth")?,
+                };
                 self.levels.push(level);
             }
             "SegmentTemplate" | "SegmentList" | "SegmentBase" => {
@@ -226,9 +238,7 @@ impl Mpd<'_> {
                 }
             }
             "SegmentTimeline" => {
-                if let Some(level) = self.levels.last_mut() {
-                    level.addressing.timeline = Some(Arc::default());
-                }
+                self.timeline = Some((self.levels.len(), Vec::new()));
             }
             "S" => {
                 let span = Span {
@@ -238,11 +248,11 @@ impl Mpd<'_> {
                         .map_or(Some(0), |r| r.trim().parse().ok())
                         .ok_or(MapError::Malformed)?,
                 };
-                if let Some(level) = self.levels.last_mut()
-                    && let Some(timeline) = &mut level.addressing.timeline
+                if let Some((depth, timeline)) = &mut self.timeline
+                    && *depth == self.levels.len()
                     && timeline.len() < self.limits.segments
                 {
-                    Arc::make_mut(timeline).push(span);
+                    timeline.push(span);
                 }
             }
             "SegmentURL" => {
@@ -268,6 +278,15 @@ impl Mpd<'_> {
     }
 
     fn close(&mut self, name: &str) {
+        if name == "SegmentTimeline" {
+            if let Some((depth, timeline)) = self.timeline.take()
+                && depth == self.levels.len()
+                && let Some(level) = self.levels.last_mut()
+            {
+                level.addressing.timeline = Some(Arc::new(timeline));
+            }
+            return;
+        }
         if !matches!(name, "Period" | "AdaptationSet" | "Representation") {
             return;
         }

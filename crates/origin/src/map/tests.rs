@@ -210,3 +210,37 @@ proptest! {
         }
     }
 }
+
+/// An `S` counts within its own `SegmentTimeline` only, and each level has its place: nothing a
+/// manifest says often makes what it said before be copied as often.
+#[test]
+fn dash_entries_out_of_place_cost_nothing() {
+    let started = std::time::Instant::now();
+    let learn =
+        |text: &str| SegmentMap::new(Limits::default()).learn(&url("/a"), DASH, text.as_bytes());
+    let timeline = "<S d='1'/>".repeat(19_999);
+    let open = "<MPD><Period><SegmentTemplate media='$Number$'>";
+    let close = "</SegmentTemplate>";
+    let stray = "<AdaptationSet><S d='1'/></AdaptationSet>".repeat(40_000);
+    let learnt = learn(&format!(
+        "{open}<SegmentTimeline>{timeline}</SegmentTimeline>{close}{stray}<AdaptationSet><S d='1'/>         <Representation id='a'><S d='1'/></Representation></AdaptationSet></Period></MPD>"
+    ));
+    assert_eq!(learnt.unwrap().unwrap().segments, 19_999);
+
+    let nested = "<Period><S d='1'/></Period>".repeat(60_000);
+    let hostile = format!(
+        "{open}<SegmentTimeline>{timeline}{nested}</SegmentTimeline>{close}</Period></MPD>"
+    );
+    assert_eq!(learn(&hostile), Err(MapError::Malformed));
+    for bad in ["Period", "Representation"] {
+        let text = format!("<MPD><Period><{bad}></{bad}></Period></MPD>");
+        assert_eq!(learn(&text), Err(MapError::Malformed), "{bad} in a Period");
+    }
+
+    // A long id is its element's own, however many are within.
+    let (id, inner) = ("x".repeat(1 << 20), "<Representation/>".repeat(40_000));
+    let sets = format!("<AdaptationSet id='{id}'>{inner}</AdaptationSet>");
+    assert!(learn(&format!("<MPD><Period>{sets}</Period></MPD>")).is_ok());
+    let took = started.elapsed();
+    assert!(took.as_secs() < 10, "copying all that would take longer: {took:?}");
+}
