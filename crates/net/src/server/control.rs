@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
+
+use super::ConnLimits;
 
 /// Where a server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +70,20 @@ impl DrainSignal {
     }
 }
 
-/// What happens on one connection: requests under way, requests ever, reads.
+/// What happens on one connection: requests under way, requests ever, reads, bytes.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     now: AtomicU32,
     ever: AtomicU64,
     reads: AtomicU64,
     reads_at_end: AtomicU64,
+    /// Bodies that wait until the client has room for more.
+    held: AtomicU32,
+    /// Whether the socket took nothing when it was last written to.
+    full: AtomicBool,
+    received: AtomicU64,
+    written: AtomicU64,
+    cut: AtomicBool,
 }
 
 impl Activity {
@@ -82,12 +91,30 @@ impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.now.fetch_add(1, Ordering::Relaxed);
         self.ever.fetch_add(1, Ordering::Relaxed);
-        Busy(Arc::clone(self))
+        Busy { activity: Arc::clone(self), held: false }
     }
 
-    /// Notes that bytes arrived.
+    /// Notes that bytes of requests arrived.
     pub(super) fn read(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the socket gave bytes.
+    pub(super) fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Notes what the socket did with bytes it was given.
+    pub(super) fn wrote(&self, result: &Poll<std::io::Result<usize>>) {
+        self.full.store(result.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection was given up: what is unsent is to be thrown away.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// Whether bytes arrived that no request has been made of, or nothing was ever asked.
@@ -95,61 +122,127 @@ impl Activity {
         self.ever.load(Ordering::Relaxed) == 0
             || self.reads.load(Ordering::Relaxed) != self.reads_at_end.load(Ordering::Relaxed)
     }
+
+    /// Whether there is something to write that the client has no room for.
+    fn waits_for_room(&self) -> bool {
+        self.full.load(Ordering::Relaxed) || self.held.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// A request under way.
-pub(super) struct Busy(Arc<Activity>);
+pub(super) struct Busy {
+    activity: Arc<Activity>,
+    held: bool,
+}
+
+impl Busy {
+    /// Notes whether the answer's body has more to give and waits to be asked for it.
+    pub(super) fn hold(&mut self, held: bool) {
+        if held != self.held {
+            self.held = held;
+            if held {
+                self.activity.held.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.activity.held.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.reads_at_end.store(self.0.reads.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
+        self.hold(false);
+        let activity = &self.activity;
+        activity.reads_at_end.store(activity.reads.load(Ordering::Relaxed), Ordering::Relaxed);
+        activity.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Notices idle connections and slow request headers with one timer a period, and neither a timer
-/// nor a clock reading a request (hyper's own header timer costs both, and also ends idle
-/// connections). What it notices is therefore noticed after one to two times its limit.
+/// Why a connection should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Nothing happens on it, or a request's headers are slow.
+    Idle,
+    /// The client takes nothing of what there is to write.
+    Stalled,
+}
+
+/// Notices idle connections, slow request headers and clients that do not read with one timer a
+/// period, and neither a timer nor a clock reading a request (hyper's own header timer costs both,
+/// and also ends idle connections). What it notices is therefore noticed some periods after its
+/// limit, a period being the shortest of the limits.
+///
+/// A request's end is when its last byte was handed on, which may be long before it was sent: a
+/// connection that wrote more than it received (an answer to a PING is as long as the PING) is not
+/// idle.
 pub(super) struct IdleCheck {
     activity: Arc<Activity>,
     period: Duration,
-    /// Quiet periods after which a connection is idle.
+    /// Quiet periods after which a connection is idle, and those after which it is stalled.
     idle_after: u32,
+    stalled_after: u32,
     quiet: u32,
+    stalled: u32,
     tick: Pin<Box<Sleep>>,
     ever: u64,
+    received: u64,
+    written: u64,
 }
 
 impl IdleCheck {
-    /// `headers`: the time for a request's headers; `idle`: that without any request.
-    pub(super) fn new(activity: Arc<Activity>, headers: Duration, idle: Duration) -> Self {
-        let period = headers.min(idle).max(Duration::from_millis(1));
-        let idle_after = idle.as_nanos().div_ceil(period.as_nanos());
+    pub(super) fn new(activity: Arc<Activity>, limits: &ConnLimits) -> Self {
+        let (idle, write) = (limits.idle_timeout, limits.write_timeout);
+        let period = limits.header_timeout.min(idle).min(write).max(Duration::from_millis(1));
+        let periods = |of: Duration| {
+            u32::try_from(of.as_nanos().div_ceil(period.as_nanos())).unwrap_or(u32::MAX)
+        };
         Self {
             activity,
             period,
-            idle_after: u32::try_from(idle_after).unwrap_or(u32::MAX),
+            idle_after: periods(idle),
+            // The first may have begun in the middle of a period.
+            stalled_after: periods(write).saturating_add(1),
             quiet: 0,
+            stalled: 0,
             tick: Box::pin(tokio::time::sleep(period)),
             ever: 0,
+            received: 0,
+            written: 0,
         }
     }
 
-    /// Ready at the end of each period that found the connection idle or its headers slow.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut over = false;
+    /// Ready at the end of each period that found the connection over.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        let mut over = None;
         while self.tick.as_mut().poll(cx).is_ready() {
             self.tick.as_mut().reset(Instant::now() + self.period);
-            let ever = self.activity.ever.load(Ordering::Relaxed);
-            if self.activity.now.load(Ordering::Relaxed) == 0 && ever == self.ever {
-                self.quiet = self.quiet.saturating_add(1);
-                over |= self.quiet >= self.idle_after || self.activity.owes_a_request();
-            } else {
-                self.quiet = 0;
-            }
-            self.ever = ever;
+            over = self.end_of_period().or(over);
         }
-        if over { Poll::Ready(()) } else { Poll::Pending }
+        over.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn end_of_period(&mut self) -> Option<Over> {
+        let activity = &self.activity;
+        let ever = activity.ever.load(Ordering::Relaxed);
+        let received = activity.received.load(Ordering::Relaxed);
+        let written = activity.written.load(Ordering::Relaxed);
+        let waits = activity.waits_for_room();
+        let busy = activity.now.load(Ordering::Relaxed) > 0 || ever != self.ever;
+        let sent = written - self.written;
+        let moves = sent > received - self.received;
+        (self.ever, self.received, self.written) = (ever, received, written);
+
+        self.stalled = if waits && sent == 0 { self.stalled.saturating_add(1) } else { 0 };
+        if self.stalled >= self.stalled_after {
+            activity.cut.store(true, Ordering::Relaxed);
+            return Some(Over::Stalled);
+        }
+        if busy || waits || moves {
+            self.quiet = 0;
+            return None;
+        }
+        self.quiet = self.quiet.saturating_add(1);
+        (self.quiet >= self.idle_after || activity.owes_a_request()).then_some(Over::Idle)
     }
 }
 
@@ -158,13 +251,18 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    /// Seconds until the check says so, with headers 10 s and idle 60 s.
-    async fn noticed(activity: &Arc<Activity>) -> u64 {
-        let (headers, idle) = (Duration::from_secs(10), Duration::from_secs(60));
-        let mut check = IdleCheck::new(Arc::clone(activity), headers, idle);
+    /// What the check says, and after how many seconds, with headers 10 s, idle 60 s and write 60 s.
+    async fn notices(activity: &Arc<Activity>) -> (Over, u64) {
+        let mut check = IdleCheck::new(Arc::clone(activity), &ConnLimits::default());
         let start = Instant::now();
-        poll_fn(|cx| check.poll(cx)).await;
-        start.elapsed().as_secs()
+        let over = poll_fn(|cx| check.poll(cx)).await;
+        (over, start.elapsed().as_secs())
+    }
+
+    async fn noticed(activity: &Arc<Activity>) -> u64 {
+        let (over, after) = notices(activity).await;
+        assert_eq!(over, Over::Idle);
+        after
     }
 
     #[tokio::test(start_paused = true)]
@@ -189,6 +287,44 @@ mod tests {
         activity.read();
         // The first period saw a request.
         assert_eq!(noticed(&activity).await, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_on_their_way_are_no_idleness() {
+        let activity = Arc::<Activity>::default();
+        drop(activity.begin());
+        let sends = tokio::spawn({
+            let activity = Arc::clone(&activity);
+            async move {
+                for _ in 0..19 {
+                    tokio::time::sleep(Duration::from_secs(9)).await;
+                    activity.wrote(&Poll::Ready(Ok(1)));
+                }
+                // A client's PINGs are not its life.
+                for _ in 0..20 {
+                    tokio::time::sleep(Duration::from_secs(9)).await;
+                    activity.received(17);
+                    activity.wrote(&Poll::Ready(Ok(17)));
+                }
+            }
+        });
+        assert_eq!(noticed(&activity).await, 240);
+        sends.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_stalled() {
+        let full = Arc::<Activity>::default();
+        drop(full.begin());
+        full.wrote(&Poll::Pending);
+        assert_eq!(notices(&full).await, (Over::Stalled, 70));
+        assert!(full.is_cut());
+        let held = Arc::<Activity>::default();
+        let mut busy = held.begin();
+        busy.hold(true);
+        assert_eq!(notices(&held).await, (Over::Stalled, 70));
+        drop(busy);
+        assert!(!held.waits_for_room());
     }
 
     #[tokio::test]

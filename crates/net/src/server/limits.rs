@@ -13,10 +13,19 @@ pub struct ConnLimits {
     pub header_timeout: Duration,
     /// Time for a TLS or QUIC handshake. Default 10 s. Bound: more than zero. Danger: as above.
     pub handshake_timeout: Duration,
-    /// Time after which a TCP connection without a request is closed, in steps of `header_timeout`.
-    /// QUIC has its own [`QuicConfig::idle_timeout`]. Unit: time. Default 60 s. Bound: more than zero. Danger: too short makes
-    /// players shake hands again between segments; too long keeps memory for clients that left.
+    /// Time after which a TCP connection without a request, on which no answer is being sent any
+    /// more, is closed, in steps of `header_timeout`. QUIC has its own
+    /// [`QuicConfig::idle_timeout`]. Unit: time. Default 60 s. Bound: more than zero. Danger: too
+    /// short makes players shake hands again between segments; too long keeps memory for clients
+    /// that left.
     pub idle_timeout: Duration,
+    /// Time in which a client must take at least one byte while there is something to write: on
+    /// HTTP/1.1 and HTTP/2 of the connection, which is otherwise cut, on HTTP/3 of the stream, which
+    /// is otherwise reset. On TCP checked in steps of the shortest of the three times, up to two
+    /// steps late. Unit: time. Default 60 s. Bound: more than zero. Danger: too short cuts off
+    /// players that pause a download in its middle and cannot go on where they were; too long
+    /// lets clients that do not read hold connections and memory.
+    pub write_timeout: Duration,
     /// Header fields in one HTTP/1.1 request; more is answered 431. Unit: fields. Default 100.
     /// Bound: 1 to 10,000. Danger: each costs memory while the request lives.
     pub max_headers: usize,
@@ -42,6 +51,7 @@ impl Default for ConnLimits {
             header_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             max_headers: 100,
             max_header_bytes: 32 << 10,
             h2_max_streams: 128,

@@ -56,7 +56,7 @@ pub(super) fn promised_body(response: &Response<Body>, to_head: bool) -> Option<
 pub(super) struct Outgoing {
     body: Body,
     length: Length,
-    _busy: Busy,
+    busy: Busy,
 }
 
 /// Compares what was promised with what comes.
@@ -110,9 +110,10 @@ impl Length {
 
 impl Outgoing {
     /// `response`, which has been settled, with its body watched.
-    pub(super) fn wrap(response: Response<Body>, to_head: bool, busy: Busy) -> Response<Self> {
+    pub(super) fn wrap(response: Response<Body>, to_head: bool, mut busy: Busy) -> Response<Self> {
         let promised = promised_body(&response, to_head);
-        response.map(|body| Self { body, length: Length::new(promised), _busy: busy })
+        busy.hold(!response.body().is_end_stream());
+        response.map(|body| Self { body, length: Length::new(promised), busy })
     }
 }
 
@@ -125,10 +126,14 @@ impl HttpBody for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        this.busy.hold(false);
         Poll::Ready(match std::task::ready!(Pin::new(&mut this.body).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 match frame.data_ref().map_or(Ok(()), |d| this.length.add(d.len())) {
-                    Ok(()) => Some(Ok(frame)),
+                    Ok(()) => {
+                        this.busy.hold(!this.body.is_end_stream());
+                        Some(Ok(frame))
+                    }
                     Err(error) => Some(Err(error)),
                 }
             }

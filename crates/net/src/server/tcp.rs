@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
-use super::control::{Activity, Busy, DrainSignal, IdleCheck, Phase};
+use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::metrics::{Counters, OpenConnection, Place};
 use super::oneshot::Oneshot;
 use super::respond::{Outgoing, is_head, settle};
@@ -107,6 +107,7 @@ async fn connection<S>(
     let mut info = ConnInfo::new(canonical(peer), canonical(local), Protocol::H1);
     let within = worker.limits.handshake_timeout;
     let mut phase = worker.phase.clone();
+    let activity = Arc::<Activity>::default();
     match listener.tls {
         None => {
             let Some(Ok(http2)) = early(&mut phase, within, speaks_http2(&stream)).await else {
@@ -115,9 +116,11 @@ async fn connection<S>(
             if http2 {
                 info.protocol = Protocol::H2;
             }
-            serve(stream, info, None, &worker, service).await;
+            let stream = Wire { stream, activity: Arc::clone(&activity) };
+            serve(stream, info, None, &worker, activity, service).await;
         }
         Some(acceptor) => {
+            let stream = Wire { stream, activity: Arc::clone(&activity) };
             let handshake =
                 acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
             match early(&mut phase, within, handshake).await {
@@ -128,7 +131,7 @@ async fn connection<S>(
                     if session.alpn_protocol() == Some(b"h2") {
                         info.protocol = Protocol::H2;
                     }
-                    serve(stream, info, listener.alt_svc, &worker, service).await;
+                    serve(stream, info, listener.alt_svc, &worker, activity, service).await;
                 }
                 Some(Err(())) => worker.counters.handshake_failed(Protocol::H1),
                 None => {}
@@ -175,6 +178,7 @@ async fn serve<I, S>(
     info: ConnInfo,
     alt_svc: Option<HeaderValue>,
     worker: &Worker,
+    activity: Arc<Activity>,
     service: S,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -185,9 +189,8 @@ async fn serve<I, S>(
     S::Future: Send,
 {
     let limits = &worker.limits;
-    let activity = Arc::<Activity>::default();
     let drain = DrainSignal::new(&worker.phase);
-    let idle = IdleCheck::new(Arc::clone(&activity), limits.header_timeout, limits.idle_timeout);
+    let idle = IdleCheck::new(Arc::clone(&activity), limits);
     let protocol = info.protocol;
     let open = worker.counters.open(protocol);
     let conn =
@@ -273,8 +276,70 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 }
 
+/// A socket whose bytes are counted, below TLS.
+struct Wire {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.activity.received(buf.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.activity.wrote(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.activity.wrote(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Wire {
+    /// A client that took nothing for so long does not hold the kernel's buffer either.
+    fn drop(&mut self) {
+        if self.activity.is_cut() {
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
 /// Runs one connection; on a drain and on idleness it is asked to end, and one more idle check
-/// later it is dropped.
+/// later it is dropped. One that is stalled is dropped at once.
 async fn drive<C, E>(conn: C, mut drain: DrainSignal, mut idle: IdleCheck)
 where
     C: Future<Output = Result<(), E>> + Graceful,
@@ -290,11 +355,14 @@ where
             return Poll::Ready(());
         }
         let mut ask = drain.poll(cx).is_ready();
-        if idle.poll(cx).is_ready() {
-            if ending {
+        match idle.poll(cx) {
+            Poll::Ready(Over::Stalled) => {
+                tracing::debug!("connection cut: its client does not read");
                 return Poll::Ready(());
             }
-            ask = true;
+            Poll::Ready(Over::Idle) if ending => return Poll::Ready(()),
+            Poll::Ready(Over::Idle) => ask = true,
+            Poll::Pending => {}
         }
         if ask && !ending {
             ending = true;

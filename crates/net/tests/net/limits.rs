@@ -1,13 +1,14 @@
 //! Slow and silent clients, over TCP.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use headwater_net::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::Client;
-use crate::service::{short_limits, start, start_with, until};
+use crate::service::{Running, pattern, short_limits, start, start_with, until};
 
 /// Sends `start` and then nothing: the server must end the connection in bounded time.
 async fn is_closed_after(port: u16, start: &[u8]) -> Vec<u8> {
@@ -69,4 +70,82 @@ async fn headers_that_are_too_many_or_too_large_are_refused() {
     let large = "x".repeat(40 << 10);
     let answer = client.get(format!("{base}/bytes/1")).header("x-large", large).send().await;
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
+}
+
+/// A plain HTTP/1.1 request whose client has little room for the answer.
+async fn asks(server: &Running, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let addr = ([127, 0, 0, 1], server.plain_port()).into();
+    let mut stream = socket.connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// A client of HTTP/2 whose stream has little room for an answer.
+fn narrow_http2(server: &Running) -> (reqwest::Client, String) {
+    let root = reqwest::Certificate::from_der(server.tls.leaf_der()).unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([root])
+        .http2_initial_stream_window_size(128 << 10)
+        .build()
+        .unwrap();
+    (client, format!("https://localhost:{}", server.port()))
+}
+
+/// The pace of a client that is slower than the limits, a megabyte in 200 ms.
+async fn pace(start: Instant, got: usize) {
+    let due = start + Duration::from_nanos(200 * got as u64);
+    tokio::time::sleep_until(due.into()).await;
+}
+
+const SLOW: usize = 8 << 20;
+
+#[tokio::test]
+async fn a_slow_download_over_http1_is_not_idle() {
+    let server = start_with(|builder| builder.limits(short_limits()));
+    let mut stream = asks(&server, &format!("/whole/{SLOW}")).await;
+    let (start, mut all) = (Instant::now(), Vec::new());
+    while stream.read_buf(&mut all).await.unwrap() > 0 {
+        pace(start, all.len()).await;
+    }
+    assert!(all.ends_with(&pattern(SLOW)), "cut after {} bytes", all.len());
+}
+
+#[tokio::test]
+async fn a_slow_download_over_http2_is_not_idle() {
+    let server = start_with(|builder| builder.limits(short_limits()));
+    let (client, base) = narrow_http2(&server);
+    let mut answer = client.get(format!("{base}/whole/{SLOW}")).send().await.unwrap();
+    assert_eq!(answer.version(), http::Version::HTTP_2);
+    let (start, mut all) = (Instant::now(), Vec::new());
+    while let Some(data) = answer.chunk().await.unwrap() {
+        all.extend_from_slice(&data);
+        pace(start, all.len()).await;
+    }
+    assert!(all == pattern(SLOW), "cut after {} bytes", all.len());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut() {
+    let mut limits = short_limits();
+    limits.idle_timeout = Duration::from_secs(60);
+    limits.write_timeout = Duration::from_millis(200);
+    let server = start_with(|builder| builder.limits(limits));
+    let (metrics, waiting) = (server.handle.metrics(), &server.play.waiting);
+
+    let unread = asks(&server, "/endless").await;
+    until("HTTP/1.1 began", || waiting.load(Ordering::SeqCst) == 1).await;
+    until("HTTP/1.1 cut", || metrics.connections_open(Protocol::H1) == 0).await;
+    until("its body dropped", || waiting.load(Ordering::SeqCst) == 0).await;
+    drop(unread);
+
+    let (client, base) = narrow_http2(&server);
+    let unread = client.get(format!("{base}/endless")).send().await.unwrap();
+    assert_eq!(unread.version(), http::Version::HTTP_2);
+    until("HTTP/2 cut", || metrics.connections_open(Protocol::H2) == 0).await;
+    until("its body dropped", || waiting.load(Ordering::SeqCst) == 0).await;
+    drop(unread);
 }

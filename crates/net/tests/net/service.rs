@@ -117,6 +117,8 @@ impl Play {
                     all.chunks(64 << 10).map(|chunk| all.slice_ref(chunk)).collect();
                 Response::new(Body::from(headwater_net::Chunks::from(chunks)))
             }
+            // In one piece, which hyper takes at once.
+            ["whole", len] => Response::new(Body::from(pattern(len.parse().unwrap()))),
             ["stream", len] => Response::new(stream(len.parse().unwrap(), false, None)),
             ["echo"] => Response::new(body),
             ["count"] => {
