@@ -21,7 +21,7 @@ export async function findBinary(env) {
 
 export class Stack {
   /** Starts `binary` and waits until it answers. */
-  static async start(binary, { folder, web, inputs }) {
+  static async start(binary, { folder, web, inputs, readyMs = READY_MS }) {
     const ready = join(folder, "ready.json");
     const log = join(folder, "stack.log");
     const output = openSync(log, "w");
@@ -30,11 +30,11 @@ export class Stack {
     const child = spawn(binary, args, { stdio: ["ignore", output, output] });
     closeSync(output);
     const stack = new Stack(child, log);
-    const end = Date.now() + READY_MS;
+    const end = Date.now() + readyMs;
     try {
       for (;;) {
         if (stack.ended) throw new Error(`the stack ended with ${stack.ended} before it was ready`);
-        if (Date.now() > end) throw new Error(`the stack was not ready within ${READY_MS / 1000} s`);
+        if (Date.now() > end) throw new Error(`the stack was not ready within ${readyMs / 1000} s`);
         const text = await readFile(ready, "utf8").catch(() => undefined);
         if (text !== undefined) {
           stack.facts = JSON.parse(text);
