@@ -44,6 +44,8 @@ pub struct Metrics {
     pub origin_retries: Counter,
     /// Retries that the budget forbade.
     pub origin_retries_refused: Counter,
+    /// Requests not sent because the origin had too many already.
+    pub origin_busy: Counter,
     /// Answers that never came, came too late, or were 502, 503 or 504.
     pub origin_failures: Counter,
     /// Origins that are down.
@@ -70,6 +72,7 @@ impl Metrics {
             ("requests", "Requests sent to origins", &self.origin_requests),
             ("retries", "Requests sent again to another origin", &self.origin_retries),
             ("retries_refused", "Retries the budget forbade", &self.origin_retries_refused),
+            ("busy", "Requests not sent: the origin had too many", &self.origin_busy),
             ("failures", "Requests that an origin failed", &self.origin_failures),
         ];
         for (name, help, counter) in counters {

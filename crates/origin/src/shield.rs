@@ -19,7 +19,7 @@ use crate::learn::{Learn, LearnLayer, SharedMap};
 use crate::map::{Limits, Url};
 use crate::metrics::Metrics;
 use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
-use crate::upstream::{HealthConfig, Origins, OriginsBuilder, RetryConfig};
+use crate::upstream::{HealthConfig, Origins, OriginsBuilder, PlacesConfig, RetryConfig};
 
 type Cached = CacheService<Learn<Origins>>;
 
@@ -174,6 +174,12 @@ impl ShieldBuilder {
     /// How many retries on other origins are allowed.
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.origins = self.origins.retry(retry);
+        self
+    }
+
+    /// How many requests each origin is given at one time, and how many may wait for a place.
+    pub fn places(mut self, places: PlacesConfig) -> Self {
+        self.origins = self.origins.places(places);
         self
     }
 

@@ -4,9 +4,13 @@
 //! be down is asked. A `GET` or `HEAD` that gets no answer, or 502, 503 or 504, is asked again of
 //! each other origin, once, within a budget; never after a response was begun, and never twice of
 //! one origin. A 404 is an answer.
+//!
+//! Each origin is given a bounded number of requests at one time; where all that may be asked are
+//! full and enough wait, the answer is 503 with `Retry-After` (RFC 9110 §15.6.4), at once.
 
 mod budget;
 mod health;
+mod places;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,14 +20,16 @@ use std::time::Duration;
 
 use headwater_cache::BoxError;
 use headwater_net::client::UpstreamError;
-use headwater_net::{Body, Clock, Timestamp};
-use http::{Method, Request, Response};
+use headwater_net::{Body, Clock, Problem, Timestamp};
+use http::{Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use budget::Budget;
+use places::Places;
 
 pub use budget::RetryConfig;
 pub use health::{Health, HealthConfig};
+pub use places::PlacesConfig;
 
 use crate::metrics::Metrics;
 
@@ -57,6 +63,7 @@ pub struct Origins {
 struct Origin {
     service: Box<dyn Ask>,
     health: Mutex<Health>,
+    places: Places,
 }
 
 struct Shared {
@@ -95,6 +102,7 @@ pub struct OriginsBuilder {
     origins: Vec<Box<dyn Ask>>,
     health: HealthConfig,
     retry: RetryConfig,
+    places: PlacesConfig,
     first_byte: Option<Duration>,
     clock: Clock,
     metrics: Metrics,
@@ -124,6 +132,12 @@ impl OriginsBuilder {
         self
     }
 
+    /// How many requests each origin is given at one time, and how many may wait for a place.
+    pub fn places(mut self, places: PlacesConfig) -> Self {
+        self.places = places;
+        self
+    }
+
     /// How long an origin may take until its response begins; 10 s by default.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.first_byte = Some(timeout);
@@ -144,7 +158,9 @@ impl OriginsBuilder {
 
     /// The service. Without any origin every request fails with [`OriginError::NoOrigin`].
     pub fn build(self) -> Origins {
-        let origin = |service| Origin { service, health: Mutex::default() };
+        let places = self.places;
+        let origin =
+            |service| Origin { service, health: Mutex::default(), places: Places::new(&places) };
         Origins {
             origins: self.origins.into_iter().map(origin).collect(),
             shared: Arc::new(Shared {
@@ -226,13 +242,18 @@ impl Origin {
         request: Request<Body>,
         shared: &Shared,
     ) -> Result<Response<Body>, OriginError> {
-        shared.metrics.origin_requests.inc();
         let verdict = Verdict { origin: self, given: false };
+        let Some(place) = self.places.take().await else {
+            // It says nothing about the origin's health: it was not asked.
+            shared.metrics.origin_busy.inc();
+            return Ok(busy());
+        };
+        shared.metrics.origin_requests.inc();
         let answer = tokio::time::timeout(shared.first_byte, self.service.ask(request)).await;
         let answer = match answer {
             Err(elapsed) => Err(OriginError::TimedOut(elapsed.into())),
             Ok(Err(error)) => Err(OriginError::of(error)),
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => Ok(response.map(|body| place.hold(body))),
         };
         let failed = is_failure(&answer);
         if failed {
@@ -277,6 +298,12 @@ impl Drop for Verdict<'_> {
             lock(&self.origin.health).forgotten();
         }
     }
+}
+
+/// The answer where there is no place at an origin and none to wait in.
+fn busy() -> Response<Body> {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE);
+    problem.detail("too many requests are under way").retry_after(1).into_response()
 }
 
 /// Whether an answer says that the origin cannot answer (RFC 9110 §15.6.3 to §15.6.5).

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headwater_net::{Body, Clock, Timestamp};
 use headwater_origin::Shield;
-use headwater_origin::upstream::{HealthConfig, OriginError, Origins, RetryConfig};
+use headwater_origin::upstream::{HealthConfig, OriginError, Origins, PlacesConfig, RetryConfig};
 use http::{Method, Request};
 use support::{Origin, Reply, eventually, get, reply, segment};
 use tokio::sync::Notify;
@@ -156,4 +156,73 @@ async fn retries_stay_within_their_budget() {
 async fn without_origins_there_is_an_error_and_no_panic() {
     let error = Origins::builder().build().oneshot(fetch("/")).await.unwrap_err();
     assert!(matches!(error, OriginError::NoOrigin));
+}
+
+/// What may not be stored passes uncollapsed; the origin is still given no more than its places.
+#[tokio::test]
+async fn passes_beyond_the_places_wait_and_beyond_those_are_told_to_come_again() {
+    let gate = Arc::new(Notify::new());
+    let private = segment("for one").header("cache-control", "no-store").body_after(&gate);
+    let origin = Origin::new().otherwise(private);
+    let places = PlacesConfig::new(2, 3);
+    let shield = Shield::builder().origin(origin.clone()).places(places).build();
+    let ask = |i: usize| {
+        let shield = shield.clone();
+        tokio::spawn(async move { get(&shield, &format!("/{i}")).await })
+    };
+    let clients: Vec<_> = (0..5).map(ask).collect();
+    eventually("two are answered", || origin.seen().len() == 2).await;
+    support::settle().await;
+    assert_eq!(origin.seen().len(), 2, "a place is held until the last byte");
+    for i in 5..8 {
+        let refused = get(&shield, &format!("/{i}")).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.headers["retry-after"]),
+            (503, &"1".parse().unwrap())
+        );
+        assert_eq!(refused.headers["content-type"], "application/problem+json");
+    }
+    assert_eq!(shield.metrics().origin_busy.get(), 3);
+    assert_eq!(shield.metrics().origins_down.get(), 0, "being busy is not being down");
+    for n in 2..=5 {
+        gate.notify_one();
+        eventually("the next is let in", || origin.seen().len() == (n + 1).min(5)).await;
+    }
+    gate.notify_one();
+    for client in clients {
+        assert_eq!(client.await.unwrap().text(), "for one");
+    }
+    assert_eq!(shield.metrics().origin_requests.get(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_place_for_ever_and_places_come_back() {
+    let silent = Origin::new().otherwise(Reply::silence());
+    let second = Origin::new().otherwise(segment("has a place"));
+    let build = |origins: &[&Origin]| {
+        let builder = Origins::builder().places(PlacesConfig::new(1, 1));
+        origins.iter().fold(builder, |b, &origin| b.origin(origin.clone())).build()
+    };
+    let alone = build(&[&silent]);
+    let first = tokio::spawn(alone.clone().oneshot(fetch("/1")));
+    eventually("the place is taken", || silent.seen().len() == 1).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(alone.clone().oneshot(fetch("/2")).await.unwrap().status(), 503);
+    assert_eq!(began.elapsed().as_secs(), 5);
+    // Who goes away gives his place back.
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let third = tokio::spawn(alone.oneshot(fetch("/3")));
+    eventually("the next is asked", || silent.seen().len() == 2).await;
+    third.abort();
+
+    let both = build(&[&silent, &second]);
+    let holds = tokio::spawn(both.clone().oneshot(fetch("/4")));
+    eventually("the first is full", || silent.times("/4") == 1).await;
+    let waits = tokio::spawn(both.clone().oneshot(fetch("/5")));
+    support::settle().await;
+    assert_eq!(both.oneshot(fetch("/6")).await.unwrap().status(), 200, "the other has a place");
+    assert_eq!(second.seen(), ["/6"]);
+    holds.abort();
+    waits.abort();
 }

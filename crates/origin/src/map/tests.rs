@@ -242,5 +242,5 @@ fn dash_entries_out_of_place_cost_nothing() {
     let sets = format!("<AdaptationSet id='{id}'>{inner}</AdaptationSet>");
     assert!(learn(&format!("<MPD><Period>{sets}</Period></MPD>")).is_ok());
     let took = started.elapsed();
-    assert!(took.as_secs() < 10, "copying all that would take longer: {took:?}");
+    assert!(took.as_secs() < 30, "copying all that would take longer: {took:?}");
 }

@@ -1,0 +1,124 @@
+//! Places at an origin: how many requests it is given at one time, and how many may wait for one.
+//!
+//! A cache collapses equal requests; what may not be stored passes uncollapsed, as often as it is
+//! asked for. Here is the end of that: beyond the places requests wait, a bounded number for a
+//! bounded time, and beyond those they are refused.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_net::{Body, BodyError};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many requests one origin is given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PlacesConfig {
+    /// Requests that one origin answers at one time, until the last byte of each; 1,024 by default.
+    pub at_once: usize,
+    /// Requests that may wait for a place at one origin; 1,024 by default. Beyond them the answer
+    /// is 503 with `Retry-After`, unless another origin has a place.
+    pub waiting: usize,
+    /// How long one may wait; 5 s by default.
+    pub patience: Duration,
+}
+
+impl Default for PlacesConfig {
+    fn default() -> Self {
+        Self { at_once: 1024, waiting: 1024, patience: Duration::from_secs(5) }
+    }
+}
+
+impl PlacesConfig {
+    /// Gives each origin `at_once` requests and lets `waiting` more wait; at least one place there
+    /// is.
+    pub fn new(at_once: usize, waiting: usize) -> Self {
+        Self { at_once, waiting, ..Self::default() }
+    }
+
+    /// Replaces [`PlacesConfig::patience`].
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+}
+
+/// The places at one origin.
+#[derive(Debug)]
+pub(super) struct Places {
+    free: Arc<Semaphore>,
+    waiting: Semaphore,
+    patience: Duration,
+}
+
+/// A place, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Places {
+    pub(super) fn new(config: &PlacesConfig) -> Self {
+        let semaphore = |permits: usize| Semaphore::new(permits.min(Semaphore::MAX_PERMITS));
+        Self {
+            free: Arc::new(semaphore(config.at_once.max(1))),
+            waiting: semaphore(config.waiting),
+            patience: config.patience,
+        }
+    }
+
+    /// A place, at once or after a wait in turn; `None` where too many wait, or too long.
+    pub(super) async fn take(&self) -> Option<Place> {
+        let places = || Arc::clone(&self.free);
+        if let Ok(place) = places().try_acquire_owned() {
+            return Some(Place(place));
+        }
+        let _waiting = self.waiting.try_acquire().ok()?;
+        let place = tokio::time::timeout(self.patience, places().acquire_owned()).await;
+        // The semaphore is never closed.
+        place.ok()?.ok().map(Place)
+    }
+}
+
+impl Place {
+    /// Keeps the place until `body` has come or was given up. A body that is there needs none.
+    pub(super) fn hold(self, body: Body) -> Body {
+        match body {
+            body @ (Body::Empty | Body::Full(_)) => body,
+            inner @ Body::Stream(_) => Body::Stream(Box::pin(Held { inner, place: Some(self) })),
+        }
+    }
+}
+
+struct Held {
+    inner: Body,
+    place: Option<Place>,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        // Who knows the length never asks for the end, and may keep the body for long.
+        if !matches!(polled, Some(Ok(_))) || self.inner.is_end_stream() {
+            self.place = None;
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
