@@ -1,18 +1,21 @@
 //! The cache itself: built once, shared by every service that its layer makes.
 
 use std::future::Future;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_net::Clock;
 use tokio::task::JoinSet;
 
 use crate::Metrics;
+use crate::fill::budget::Budget;
 use crate::fill::table::Fills;
 use crate::policy::{DefaultPolicy, Policy};
 use crate::service::CacheLayer;
 use crate::status::Signature;
 use crate::store::Store;
+
+/// The least a window may be.
+pub(crate) const MIN_WINDOW: u64 = 128 << 10;
 
 /// A shared HTTP cache (RFC 9111): clones are handles of one store.
 ///
@@ -77,9 +80,7 @@ pub(crate) struct Inner {
     pub(crate) fills: Fills,
     pub(crate) max_object: u64,
     pub(crate) window: u64,
-    pub(crate) fill_memory: u64,
-    /// Bytes that fills in flight hold now.
-    pub(crate) fill_bytes: AtomicU64,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) finish_percent: u8,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -101,6 +102,7 @@ pub struct Builder {
     max_object: u64,
     window: u64,
     fill_memory: u64,
+    max_fills: usize,
     finish_percent: u8,
     honour_request_directives: bool,
     clock: Clock,
@@ -115,6 +117,7 @@ impl Default for Builder {
             max_object: 64 << 20,
             window: 4 << 20,
             fill_memory: 256 << 20,
+            max_fills: 4096,
             finish_percent: 50,
             honour_request_directives: true,
             clock: Clock::system(),
@@ -132,7 +135,8 @@ impl Builder {
     }
 
     /// Bytes that finished objects may take in memory, their headers and keys counted; default
-    /// 256 MiB. Past it, the least useful objects go.
+    /// 256 MiB. Past it, the least useful objects go; what is just being sent of one that goes
+    /// lives on until it is sent.
     pub fn ram(mut self, bytes: u64) -> Self {
         self.ram = bytes;
         self
@@ -149,14 +153,23 @@ impl Builder {
     /// together; default 4 MiB, at least 128 KiB. The fetch is at most half of it ahead of that
     /// reader; one that falls further behind than this is reset, alone.
     pub fn window(mut self, bytes: u64) -> Self {
-        self.window = bytes.max(128 << 10);
+        self.window = bytes.max(MIN_WINDOW);
         self
     }
 
-    /// Bytes that all fetches in flight may hold together; default 256 MiB. Past it, fetches go
-    /// on by window and are not stored.
+    /// Bytes that all fetches may hold together beside the store, in flight or finished and still
+    /// being read; default 256 MiB. Past it, fetches go on by the least [window](Self::window)
+    /// each, 128 KiB, and are not stored.
     pub fn fill_memory(mut self, bytes: u64) -> Self {
         self.fill_memory = bytes;
+        self
+    }
+
+    /// The most fetches at a time, finished ones that are read but not stored counted; default
+    /// 4096, at least one. Past it, a request that would begin another is answered 503, to come
+    /// again after a second. With [`fill_memory`](Self::fill_memory) this bounds what fetches hold.
+    pub fn max_fills(mut self, fills: usize) -> Self {
+        self.max_fills = fills.max(1);
         self
     }
 
@@ -195,15 +208,14 @@ impl Builder {
             store: Store::new(&self.name, self.ram, metrics.clone()),
             fills: Fills::new(),
             clock: self.clock,
-            metrics,
             policy: self.policy,
             honour_request_directives: self.honour_request_directives,
             max_object: self.max_object,
             window: self.window,
-            fill_memory: self.fill_memory,
-            fill_bytes: AtomicU64::new(0),
+            budget: Budget::new(self.fill_memory, self.max_fills, metrics.clone()),
             finish_percent: self.finish_percent,
             tasks: Mutex::default(),
+            metrics,
         };
         Cache { owner: Arc::new(Owner { inner: Arc::new(inner) }) }
     }

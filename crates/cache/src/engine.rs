@@ -137,7 +137,7 @@ where
         variants: variants.as_deref(),
         only_unsettled: false,
     };
-    let joined = inner.fills.join(&joining, None, &inner.metrics, || {
+    let joined = inner.fills.join(&joining, None, &inner.budget, &inner.metrics, || {
         // Another may have replaced it since it was looked up.
         let current = inner.store.get(&key);
         let current = current.as_ref().and_then(|all| all.select(&parts.headers));
@@ -202,6 +202,7 @@ where
             };
             let (interest, leader) = match joined {
                 Joined::Leader(interest) => (interest, true),
+                Joined::Refused => return self.refused(miss.fwd),
                 Joined::Follower(interest) => {
                     inner.metrics.collapsed.inc();
                     (interest, false)
@@ -277,7 +278,8 @@ where
             only_unsettled: miss.fwd == Fwd::Request,
         };
         let mut current = miss.stale.clone();
-        let joined = inner.fills.join(&joining, Some(&self.cache), &inner.metrics, || {
+        let cache = Some(&self.cache);
+        let joined = inner.fills.join(&joining, cache, &inner.budget, &inner.metrics, || {
             let variants = inner.store.get(&miss.key);
             current = variants.as_ref().and_then(|all| all.select(headers)).cloned();
             let object = current.as_ref()?;
@@ -343,6 +345,14 @@ where
             }
             Body::Stream(Box::pin(reader))
         }))
+    }
+
+    /// The answer where no more fetches may begin.
+    fn refused(&self, fwd: Fwd) -> Response<Body> {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+            .detail("too many fetches are under way")
+            .retry_after(1);
+        self.sign(problem.into_response(), &Member { fwd: Some(fwd), ..Member::default() })
     }
 
     fn wants_part_of(&self, response: &Response<Body>) -> bool {

@@ -10,6 +10,7 @@
 //! *complete* or *failed* ([`End`]). A fill that fails never looks complete, and one that was
 //! dropped for any reason has failed.
 
+pub(crate) mod budget;
 pub(crate) mod buffer;
 pub(crate) mod meter;
 pub(crate) mod reader;
@@ -29,6 +30,7 @@ use crate::Cache;
 use crate::Metrics;
 use crate::key::Key;
 use crate::object::{Head, Object};
+use budget::Charge;
 use buffer::{Buffer, Read};
 
 /// What came of asking upstream.
@@ -91,6 +93,8 @@ pub(crate) struct Fill {
     /// The leader's fields, for what `Vary` will name.
     request: HeaderMap,
     state: RwLock<State>,
+    /// What its bytes count for, as long as anyone can reach them.
+    charge: Arc<Charge>,
     /// Bytes that came: what a reader looks at first.
     published: AtomicU64,
     /// The furthest any reader got: what the pace of a fill that is not kept goes by.
@@ -108,7 +112,7 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    pub(crate) fn new(key: Key, request: HeaderMap, metrics: Metrics) -> Self {
+    pub(crate) fn new(key: Key, request: HeaderMap, charge: Arc<Charge>, metrics: Metrics) -> Self {
         Self {
             key,
             request,
@@ -117,6 +121,7 @@ impl Fill {
                 buffer: Buffer::default(),
                 end: End::Growing,
             }),
+            charge,
             published: AtomicU64::new(0),
             furthest: AtomicU64::new(0),
             windowed: AtomicBool::new(false),

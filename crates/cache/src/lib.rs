@@ -33,7 +33,8 @@
 //!   its own pace.
 //! - A body that was cut short upstream ends in an error and is never stored.
 //! - Memory is bounded: objects by [`Builder::ram`], fetches by [`Builder::fill_memory`] and, past
-//!   it and for what is too large to store, by [`Builder::window`] each.
+//!   it, by 128 KiB for each of [`Builder::max_fills`]; a body too large to store takes no more than
+//!   [`Builder::window`].
 //! - A hit takes no lock across cores but those of the store's map, reads the clock once, and
 //!   copies no body.
 //!

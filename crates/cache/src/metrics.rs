@@ -29,6 +29,8 @@ pub struct Metrics {
     pub fills_failed: Counter,
     /// Fills given up because nobody waited for them any more.
     pub fills_abandoned: Counter,
+    /// Requests refused because there were as many fills as there may be.
+    pub fills_refused: Counter,
     /// Followers reset because they lagged past the window of a fill that is not kept.
     pub followers_reset: Counter,
     /// Keys that left the RAM tier for want of room.
@@ -37,7 +39,8 @@ pub struct Metrics {
     pub stored_bytes: Gauge,
     /// Keys in the RAM tier.
     pub stored_objects: Gauge,
-    /// Bytes held by fills in flight.
+    /// Bytes held by fills beside the RAM tier: those in flight, and finished ones that are not
+    /// stored (any more) but still read.
     pub fill_bytes: Gauge,
 }
 
@@ -54,6 +57,7 @@ impl Metrics {
             ("fills", "Fills started", &self.fills),
             ("fills_failed", "Fills that failed", &self.fills_failed),
             ("fills_abandoned", "Fills given up because nobody waited", &self.fills_abandoned),
+            ("fills_refused", "Requests refused for too many fills", &self.fills_refused),
             ("followers_reset", "Followers that lagged past the window", &self.followers_reset),
             ("evictions", "Keys that left the RAM tier for want of room", &self.evictions),
         ];
@@ -63,7 +67,7 @@ impl Metrics {
         let gauges = [
             ("stored_bytes", "Bytes in the RAM tier", &self.stored_bytes),
             ("stored_objects", "Keys in the RAM tier", &self.stored_objects),
-            ("fill_bytes", "Bytes held by fills in flight", &self.fill_bytes),
+            ("fill_bytes", "Bytes held by fills beside the RAM tier", &self.fill_bytes),
         ];
         for (name, help, gauge) in gauges {
             registry.register(format!("headwater_cache_{name}"), help, gauge.clone());

@@ -4,7 +4,7 @@
 //! `Age` and this cache's `Cache-Status` have their places, so that an answer is one clone of its
 //! fields and two values put in.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, Weak};
 
 use headwater_net::conditional::Validators;
 use headwater_net::{Chunks, Timestamp};
@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::answer::Marks;
 use crate::directives::{RequestDirectives, ResponseDirectives};
+use crate::fill::budget::Charge;
 use crate::headers;
 use crate::policy::Policy;
 use crate::policy::freshness::{self, Freshness};
@@ -26,13 +27,15 @@ use crate::vary::Vary;
 pub(crate) struct Object {
     pub(crate) head: Head,
     pub(crate) body: Chunks,
+    /// The charge of the fill it came by, as long as that is read.
+    charge: Weak<Charge>,
     /// The marks of hits at one age, in seconds: made once a second, not once a hit.
     stamp: Mutex<Option<(u64, Marks)>>,
 }
 
 impl Object {
-    pub(crate) fn new(head: Head, body: Chunks) -> Self {
-        Self { head, body, stamp: Mutex::new(None) }
+    pub(crate) fn new(head: Head, body: Chunks, charge: Weak<Charge>) -> Self {
+        Self { head, body, charge, stamp: Mutex::new(None) }
     }
 
     /// The marks of a hit now; they hang on nothing but the age in whole seconds. Waits for
@@ -48,6 +51,25 @@ impl Object {
                 marks
             }
         }
+    }
+
+    /// The store counts its bytes from here on.
+    pub(crate) fn enter_store(&self) {
+        if let Some(charge) = self.charge.upgrade() {
+            charge.enter_store();
+        }
+    }
+
+    /// The store counts its bytes no longer.
+    pub(crate) fn leave_store(&self) {
+        if let Some(charge) = self.charge.upgrade() {
+            charge.leave_store();
+        }
+    }
+
+    /// This response as it lives on under other fields.
+    pub(crate) fn with_head(&self, head: Head) -> Self {
+        Self::new(head, self.body.clone(), Weak::clone(&self.charge))
     }
 
     /// The bytes it takes in memory: its body, its fields, and what holds them.

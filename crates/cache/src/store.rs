@@ -48,6 +48,9 @@ impl Variants {
 /// The RAM tier.
 pub(crate) struct Store {
     map: moka::sync::Cache<Key, Arc<Variants>>,
+    /// The most that one key may weigh.
+    capacity: u64,
+    bytes: u64,
     metrics: Metrics,
 }
 
@@ -58,7 +61,10 @@ impl Store {
             .name(name)
             .max_capacity(bytes)
             .weigher(|_: &Key, variants: &Arc<Variants>| variants.weight)
-            .eviction_listener(move |_, variants, cause| {
+            .eviction_listener(move |_, variants: Arc<Variants>, cause| {
+                for object in &variants.list {
+                    object.leave_store();
+                }
                 counted.stored_bytes.dec_by(i64::from(variants.weight));
                 counted.stored_objects.dec();
                 if cause == RemovalCause::Size {
@@ -66,7 +72,7 @@ impl Store {
                 }
             })
             .build();
-        Self { map, metrics }
+        Self { map, capacity: bytes.min(u64::from(u32::MAX)), bytes, metrics }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<Variants>> {
@@ -74,21 +80,35 @@ impl Store {
     }
 
     /// Stores a response to a request with the given fields, in the place of those that the same
-    /// request would have selected.
+    /// request would have selected; unless it would not fit even alone.
     pub(crate) fn insert(&self, key: &Key, object: Arc<Object>, request: &HeaderMap) {
         self.map.entry_by_ref(key).and_compute_with(|entry| {
-            let mut list = SmallVec::new();
-            list.push(object);
-            if let Some(entry) = &entry {
-                let others =
-                    entry.value().list.iter().filter(|other| !other.head.vary.matches(request));
-                list.extend(others.take(MAX_VARIANTS - 1).cloned());
+            let stored = entry.iter().flat_map(|entry| &entry.value().list);
+            let others = stored.filter(|other| !other.head.vary.matches(request)).cloned();
+            let mut room = self.capacity.saturating_sub(ENTRY + key.len() as u64);
+            let mut list: SmallVec<[Arc<Object>; 1]> = SmallVec::new();
+            for object in std::iter::once(object).chain(others).take(MAX_VARIANTS) {
+                if let Some(left) = room.checked_sub(object.weight()) {
+                    room = left;
+                    list.push(object);
+                }
+            }
+            if list.is_empty() {
+                return if entry.is_some() { Op::Remove } else { Op::Nop };
+            }
+            for object in &list {
+                object.enter_store();
             }
             let variants = Variants::new(key, list);
             self.metrics.stored_bytes.inc_by(i64::from(variants.weight));
             self.metrics.stored_objects.inc();
             Op::Put(Arc::new(variants))
         });
+        // moka lets go of entries some dozens of inserts later, if nobody asks: too late for ones
+        // of many megabytes.
+        if u64::try_from(self.metrics.stored_bytes.get()).is_ok_and(|all| all > self.bytes) {
+            self.map.run_pending_tasks();
+        }
     }
 
     /// Forgets all that is stored under the key.

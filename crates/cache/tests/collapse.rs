@@ -449,3 +449,64 @@ async fn a_leader_that_leaves_before_the_answer_leaves_the_fetch_to_those_who_wa
     assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert_eq!(metrics.fills_abandoned.get(), 0);
 }
+
+#[tokio::test]
+async fn what_nobody_reads_is_counted_until_it_is_gone_and_bounded() {
+    const OBJECT: usize = 4 << 20;
+    const MEMORY: i64 = 24 << 20;
+    let origin = Origin::new(|_| fresh().body(Body::from(vec![b'x'; OBJECT])).unwrap());
+    let stand = stand_with(&origin, |builder| builder.ram(9 << 20).fill_memory(MEMORY as u64));
+    let metrics = stand.cache.metrics();
+    let mut unread = Vec::new();
+    for nth in 0..40 {
+        unread.push(stand.get(&format!("/{nth}")).await);
+        // The fill takes in all that it may: it stops at a bound, or at its end.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Each fill past the budget holds one batch beyond the least lead at most.
+    let slack = 40 * (256 << 10) + OBJECT as i64;
+    let held = metrics.fill_bytes.get();
+    assert!((MEMORY..MEMORY + slack).contains(&held), "{held}");
+    // What they can read is what is counted: stored bodies by the store, others here.
+    let mut whole = 0;
+    for response in unread.drain(..10) {
+        whole += text(response).await.len() as i64;
+    }
+    assert_eq!(whole, 10 * OBJECT as i64);
+    drop(unread);
+    until(|| metrics.fill_bytes.get() == 0).await;
+    assert!((1..=9 << 20).contains(&metrics.stored_bytes.get()));
+    // The budget is free again: the next fill is not cut down to a window.
+    let next = stand.get("/next").await;
+    until(|| metrics.fill_bytes.get() >= 1 << 20).await;
+    assert_eq!(text(next).await.len(), OBJECT);
+}
+
+#[tokio::test]
+async fn past_the_budget_each_fill_has_the_least_lead_and_their_number_is_capped() {
+    let origin = Origin::new(|_| fresh().body(Body::from(vec![b'x'; 8 << 20])).unwrap());
+    let stand = stand_with(&origin, |builder| builder.fill_memory(0).max_fills(20));
+    let metrics = stand.cache.metrics();
+    let mut unread = Vec::new();
+    for nth in 0..20 {
+        let response = stand.get(&format!("/{nth}")).await;
+        assert_eq!(response.status(), 200);
+        unread.push(response);
+    }
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    let held = metrics.fill_bytes.get();
+    assert!(held > 0 && held <= 20 * (192 << 10), "{held}");
+    let refused = stand.get("/20").await;
+    assert_eq!((refused.status().as_u16(), field(&refused, "retry-after")), (503, "1"));
+    assert_eq!(field(&refused, "content-type"), "application/problem+json");
+    assert_eq!((origin.asked(), metrics.fills_refused.get()), (20, 1));
+    // Who joins a fetch that is there begins none; and one that ends makes room.
+    assert_eq!(stand.get("/0").await.status(), 200);
+    assert_eq!(text(unread.remove(0)).await.len(), 8 << 20);
+    until(|| metrics.fill_bytes.get() < held).await;
+    assert_eq!(stand.get("/20").await.status(), 200);
+}

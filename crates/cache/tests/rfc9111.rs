@@ -524,3 +524,24 @@ async fn the_ram_tier_stays_within_its_bytes() {
     .await;
     assert!(stand.cache.metrics().stored_bytes.get() < 400_000);
 }
+
+#[tokio::test]
+async fn what_is_heavier_than_the_ram_tier_is_never_put_into_it() {
+    let origin = Origin::new(|parts| {
+        let len = if parts.headers.contains_key("x-large") { 90_000 } else { 40_000 };
+        Response::builder()
+            .header("cache-control", "max-age=60")
+            .header("vary", "x-large")
+            .body(Body::from(vec![0; len]))
+            .unwrap()
+    });
+    let stand = stand_with(&origin, |builder| builder.ram(80_000));
+    let metrics = stand.cache.metrics();
+    stand.fetch("/a", &[]).await;
+    // Neither too heavy alone nor a reason to let go of the variant that fits.
+    assert_eq!(stand.fetch("/a", &[("x-large", "1")]).await.1.len(), 90_000);
+    assert_eq!(stand.fetch("/b", &[("x-large", "1")]).await.1.len(), 90_000);
+    assert_eq!((metrics.stored_objects.get(), metrics.evictions.get()), (1, 0));
+    assert!(stand.fetch("/a", &[]).await.2.starts_with("edge; hit"));
+    assert_eq!(origin.asked(), 3);
+}

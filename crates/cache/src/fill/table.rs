@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use http::HeaderMap;
 use smallvec::SmallVec;
 
+use super::budget::Budget;
 use super::{Fill, Interest, Outcome, lock};
 use crate::Cache;
 use crate::Metrics;
@@ -18,8 +19,7 @@ const SHARDS: usize = 64;
 
 type Shard = HashMap<Key, SmallVec<[Arc<Fill>; 1]>>;
 
-/// See the module. Its bound is that of the requests in flight: every fill has at least one
-/// request or one stored response behind it.
+/// See the module. Its bound is that of the [`Budget`]: every fill here has a charge there.
 pub(crate) struct Fills {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
@@ -31,6 +31,8 @@ pub(crate) enum Joined {
     Follower(Interest),
     /// Start this one.
     Leader(Interest),
+    /// Come again later: there are as many fetches as there may be.
+    Refused,
 }
 
 /// A request that wants to join.
@@ -55,6 +57,7 @@ impl Fills {
         &self,
         joining: &Joining<'_>,
         cache: Option<&Cache>,
+        budget: &Arc<Budget>,
         metrics: &Metrics,
         ready: impl FnOnce() -> Option<T>,
     ) -> Result<Joined, T> {
@@ -68,8 +71,12 @@ impl Fills {
         if let Some(ready) = ready() {
             return Err(ready);
         }
-        let fill = Fill::new(Arc::clone(joining.key), joining.headers.clone(), metrics.clone());
-        let fill = Arc::new(fill);
+        let Some(charge) = budget.open() else {
+            metrics.fills_refused.inc();
+            return Ok(Joined::Refused);
+        };
+        let (key, request) = (Arc::clone(joining.key), joining.headers.clone());
+        let fill = Arc::new(Fill::new(key, request, charge, metrics.clone()));
         shard.entry(Arc::clone(joining.key)).or_default().push(Arc::clone(&fill));
         Ok(Joined::Leader(Interest::new(fill, cache.cloned())))
     }

@@ -18,7 +18,7 @@ use tower_service::Service;
 use super::buffer::CHUNK;
 use super::meter::{self, Meter};
 use super::{End, Fill, Interest, Outcome, lock};
-use crate::cache::Inner;
+use crate::cache::{Inner, MIN_WINDOW};
 use crate::directives::RequestDirectives;
 use crate::object::{Exchange, Head, Object};
 use crate::policy::reuse;
@@ -51,7 +51,7 @@ where
     S::Future: Send,
 {
     inner.metrics.fills.inc();
-    let work = Work { inner, fill, charged: 0, ended: false };
+    let work = Work { inner, fill, ended: false };
     carry_out(work, service, order)
 }
 
@@ -91,8 +91,6 @@ enum Answer {
 struct Work {
     inner: Arc<Inner>,
     fill: Arc<Fill>,
-    /// Bytes charged to the budget of fills.
-    charged: u64,
     ended: bool,
 }
 
@@ -195,11 +193,11 @@ impl Work {
         let Ok(head) = stale.head.confirmed(update, exchange) else {
             // It may no longer be stored: the leader gets it as it was, and it goes.
             self.inner.store.remove(&self.fill.key);
-            let object = Object::new(stale.head.clone(), stale.body.clone());
+            let object = stale.with_head(stale.head.clone());
             return Outcome::Stored { object: Arc::new(object), fwd_status, open: false };
         };
         let open = head.is_shareable(exchange.received);
-        let object = Arc::new(Object::new(head, stale.body.clone()));
+        let object = Arc::new(stale.with_head(head));
         self.inner.fills.retire(&self.fill, || {
             let kept = Arc::clone(&object);
             self.inner.store.insert(&self.fill.key, kept, &self.fill.request);
@@ -279,7 +277,8 @@ impl Work {
                         Some(_) => Head::clone(head),
                         None => head.with_len(body.len()),
                     };
-                    let object = Arc::new(Object::new(head, body));
+                    let charge = Arc::downgrade(&self.fill.charge);
+                    let object = Arc::new(Object::new(head, body, charge));
                     self.inner.store.insert(&self.fill.key, object, &self.fill.request);
                 });
             }
@@ -294,17 +293,14 @@ impl Work {
     }
 
     /// Makes bytes readable, within the bounds on what one fill and all of them may hold.
-    fn publish(&mut self, batch: SmallVec<[Bytes; 4]>, bytes: u64) {
-        let inner = &self.inner;
-        let total = inner.fill_bytes.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
-        inner.metrics.fill_bytes.inc_by(bytes as i64);
-        self.charged += bytes;
+    fn publish(&self, batch: SmallVec<[Bytes; 4]>, bytes: u64) {
+        self.fill.charge.add(bytes);
         {
             let mut state = self.fill.state_mut();
             for piece in batch {
                 state.buffer.push(piece);
             }
-            if state.buffer.held() > inner.max_object || total > inner.fill_memory {
+            if state.buffer.held() > self.inner.max_object || self.inner.budget.is_over() {
                 self.fill.windowed.store(true, Ordering::Release);
             }
             self.fill.published.store(state.buffer.end(), Ordering::Release);
@@ -314,23 +310,22 @@ impl Work {
 
     /// Lets go of what lies further than a window behind the furthest reader: it alone sets the
     /// pace, and when a body turns out too large to keep, it loses nothing.
-    fn trim(&mut self) {
-        let to = self.fill.furthest.load(Ordering::Acquire).saturating_sub(self.inner.window);
+    fn trim(&self) {
+        let to = self.fill.furthest.load(Ordering::Acquire).saturating_sub(self.window());
         if to > 0 {
             let released = self.fill.state_mut().buffer.trim(to);
-            self.discharge(released);
+            self.fill.charge.release(released);
         }
     }
 
-    fn discharge(&mut self, bytes: u64) {
-        self.charged -= bytes;
-        self.inner.fill_bytes.fetch_sub(bytes, Ordering::AcqRel);
-        self.inner.metrics.fill_bytes.dec_by(bytes as i64);
+    /// The window, which is the least there is while all fills together hold too much.
+    fn window(&self) -> u64 {
+        if self.inner.budget.is_over() { MIN_WINDOW } else { self.inner.window }
     }
 
     /// Waits until the furthest reader is at most half a window behind; says whether the fill was
     /// given up because there is none.
-    async fn keep_pace(&mut self) -> bool {
+    async fn keep_pace(&self) -> bool {
         loop {
             self.trim();
             if self.is_alone() && self.inner.fills.retire_if_idle(&self.fill) {
@@ -341,7 +336,7 @@ impl Work {
                 .published
                 .load(Ordering::Acquire)
                 .saturating_sub(self.fill.furthest.load(Ordering::Acquire));
-            if ahead <= self.inner.window / 2 {
+            if ahead <= self.window() / 2 {
                 return false;
             }
             self.fill.attention.notified().await;
@@ -368,7 +363,6 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.discharge(self.charged);
         if !self.ended {
             self.inner.metrics.fills_failed.inc();
             self.inner.fills.retire(&self.fill, || ());
