@@ -25,7 +25,9 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
     let pictures = place(first_pictures(&sources, &mut report), &mut report)?;
     let sounds = place(distinct_sounds(&sources), &mut report)?;
     if pictures.is_empty() && sounds.is_empty() {
-        return Err(Error::NoUsableTrack("there are no sources".to_owned()));
+        let why =
+            if sources.is_empty() { "there are no sources".to_owned() } else { report.to_string() };
+        return Err(Error::NoUsableTrack(why));
     }
 
     let candidates: Vec<_> = pictures.iter().map(Placed::lane).collect();
@@ -163,36 +165,50 @@ fn sound_key(track: &TrackIndex) -> (&str, Option<&str>, u16) {
     (track.codec(), track.language.as_deref(), channels)
 }
 
+/// Settles the times of tracks. One whose times cannot be is left out while another remains.
 fn place<'a>(chosen: Vec<Chosen<'a>>, report: &mut Report) -> Result<Vec<Placed<'a>>> {
-    chosen
-        .into_iter()
-        .map(|chosen| {
-            let placement = Placement::new(chosen.track, chosen.index.movie_timescale())?;
-            for warning in &placement.warnings {
-                report.warn(Some(chosen.track.number()), *warning);
-                report.about(chosen.source);
+    let mut all = Vec::with_capacity(chosen.len());
+    let mut failed = None;
+    for chosen in chosen {
+        match Placement::new(chosen.track, chosen.index.movie_timescale()) {
+            Ok(placement) => {
+                tell(chosen, &placement, report);
+                all.push(Placed { chosen, placement });
             }
-            if placement.left_out > 0 {
-                report.info(
-                    Some(chosen.track.number()),
-                    format!(
-                        "{} of its {} samples come after the end of its edit list and are left out",
-                        placement.left_out,
-                        chosen.track.samples().count()
-                    ),
-                );
+            Err(error) => {
+                report.skip(chosen.track.number(), error.to_string());
                 report.about(chosen.source);
+                failed.get_or_insert(error);
             }
-            if chosen.track.is_video() && placement.sync.is_empty() {
-                report.warn(
-                    Some(chosen.track.number()),
-                    "it has no sync sample, so it cannot be cut",
-                );
-                report.about(chosen.source);
-            }
-            Ok(Placed { chosen, placement })
-        })
-        .collect()
+        }
+    }
+    match failed {
+        Some(error) if all.is_empty() => Err(error),
+        _ => Ok(all),
+    }
+}
+
+fn tell(chosen: Chosen<'_>, placement: &Placement, report: &mut Report) {
+    let number = chosen.track.number();
+    for warning in &placement.warnings {
+        report.warn(Some(number), *warning);
+        report.about(chosen.source);
+    }
+    if placement.left_out > 0 {
+        report.info(
+            Some(number),
+            format!(
+                "{} of its {} samples come after the end of its edit list and are left out",
+                placement.left_out,
+                chosen.track.samples().count()
+            ),
+        );
+        report.about(chosen.source);
+    }
+    if chosen.track.is_video() && placement.sync.is_empty() {
+        report.warn(Some(number), "it has no sync sample, so it cannot be cut");
+        report.about(chosen.source);
+    }
 }
 
 /// Tells which renditions do not last as long as the first.
@@ -277,7 +293,8 @@ fn version(sources: &[Arc<MediaIndex>], target: MediaTime) -> Version {
     let mut hash = Fnv::new();
     hash.field(&LAYOUT_REVISION.to_be_bytes());
     hash.field(&target.as_millis().to_be_bytes());
-    for source in sources {
+    // What carries nothing changes nothing: a broken rendition may be replaced by another one.
+    for source in sources.iter().filter(|source| !source.tracks().is_empty()) {
         source.source().mix_into(&mut hash);
     }
     Version(hash.finish())

@@ -71,7 +71,8 @@ pub(crate) struct Place {
 impl Media {
     /// Puts the sources of one asset together: the first picture track of each source becomes a
     /// rendition of one ladder; sound is taken once per codec, language and channel count, from
-    /// the first source that has it.
+    /// the first source that has it. Sources that are [`unusable`](MediaIndex::unusable) keep their
+    /// place among them, but are no part of the version.
     pub fn new(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Result<Self> {
         assemble::assemble(sources, options)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::identity::Version;
+use crate::identity::{Fnv, Version};
 use crate::media::Media;
 use crate::plan::Plan;
 use crate::rates::{self, Rates};
@@ -106,11 +106,25 @@ impl Presentation {
         match resource {
             Resource::Multivariant => format!("\"{version}-m{MANIFEST_REVISION}-main\""),
             Resource::Mpd => format!("\"{version}-m{MANIFEST_REVISION}-mpd\""),
-            Resource::Report => format!("\"{version}-m{MANIFEST_REVISION}-report\""),
+            Resource::Report => {
+                format!("\"{version}-m{MANIFEST_REVISION}-report-{:016x}\"", self.sources_hash())
+            }
             Resource::MediaPlaylist(track) => format!("\"{version}-m{MANIFEST_REVISION}-{track}\""),
             Resource::Init(track) => format!("\"{version}-{track}-init\""),
             Resource::Segment(track, number) => format!("\"{version}-{track}-{number}\""),
         }
+    }
+
+    /// What of the report does not follow from the version: sources that carry nothing.
+    fn sources_hash(&self) -> u64 {
+        let media = &*self.media;
+        let mut hash = Fnv::new();
+        hash.field(media.report().to_string().as_bytes());
+        hash.field(&(media.sources().len() as u64).to_be_bytes());
+        for track in media.tracks() {
+            hash.field(&(track.source as u64).to_be_bytes());
+        }
+        hash.finish()
     }
 
     /// What to send for a resource; `None` where the asset does not have it.

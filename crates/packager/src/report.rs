@@ -75,6 +75,10 @@ impl Report {
         }
     }
 
+    pub(crate) fn skip_source(&mut self, message: impl Into<String>) {
+        self.push(NoteKind::Skipped, None, message.into());
+    }
+
     pub(crate) fn warn(&mut self, track: Option<u32>, message: impl Into<String>) {
         self.push(NoteKind::Warning, track, message.into());
     }

@@ -7,12 +7,19 @@ mod shell;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use headwater_packager::assets::AssetsError;
-use headwater_packager::{Assets, Packager, ServiceLimits};
+use headwater_packager::source::{AnySource, SourceError};
+use headwater_packager::{
+    Assets, ByteRange, MemorySource, Packager, ServiceLimits, Source, SourceId,
+};
 use http::Method;
 use shell::{Reply, TINY, get, options, packager, request, segment_urls};
+use tokio::sync::Barrier;
 
 const MOMENT: Duration = Duration::from_millis(1_100);
 
@@ -225,19 +232,83 @@ async fn new_files_appear() {
 }
 
 #[tokio::test]
-async fn a_folder_is_one_asset_and_a_broken_rendition_is_named_by_number() {
+async fn a_broken_rendition_is_left_out_until_it_is_repaired() {
     let dir = tempfile::tempdir().unwrap();
-    write(&dir.path().join("show/1.mp4"), TINY);
+    let file = |number: u32| dir.path().join(format!("show/{number}.mp4"));
+    write(&file(2), TINY);
     let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
     let one = segment_urls(&packager, "show", "v1").await;
-    // A rendition is added: another version.
-    write(&dir.path().join("show/2.mp4"), b"not a film");
-    clock.advance(MOMENT);
-    let reply = get(&packager, "/show/main.m3u8").await;
-    assert_problem(&reply, 422, "source 2: ", dir.path());
-    fs::remove_file(dir.path().join("show/2.mp4")).unwrap();
+    // Broken ones before and after it change neither its tracks nor its version.
+    write(&file(1), &TINY[..TINY.len() / 2]);
+    write(&file(3), b"not a film");
     clock.advance(MOMENT);
     assert_eq!(segment_urls(&packager, "show", "v1").await, one);
+    assert_eq!(get(&packager, "/show/v2.m3u8").await.status, 404);
+    for url in &one {
+        assert_eq!(get(&packager, url).await.status, 200, "{url}");
+    }
+    let report = get(&packager, "/show/report.json").await.json();
+    let notes = report["notes"].as_array().unwrap();
+    for (note, source) in [(&notes[0], 0), (&notes[1], 2)] {
+        assert_eq!((&note["kind"], &note["source"]), (&"skipped".into(), &source.into()));
+        assert!(note["message"].as_str().unwrap().contains("it is left out"), "{note}");
+    }
+    assert_eq!(report["tracks"][0]["source"], 1);
+    assert!(!report.to_string().contains(".mp4"), "{report}");
+
+    // One is repaired: another version.
+    write(&file(3), TINY);
+    clock.advance(MOMENT);
+    let two = segment_urls(&packager, "show", "v2").await;
+    assert_eq!(get(&packager, &two[1]).await.status, 200);
+    assert_eq!(get(&packager, &one[1]).await.status, 410);
+
+    // None is left.
+    for number in 1..=3 {
+        write(&file(number), b"not a film");
+    }
+    clock.advance(MOMENT);
+    let reply = get(&packager, "/show/main.m3u8").await;
+    assert_problem(&reply, 422, "source 1: ", dir.path());
+}
+
+/// Its first read waits until as many others do the same.
+struct Meeting {
+    source: MemorySource,
+    all: Arc<Barrier>,
+    waited: AtomicBool,
+}
+
+impl Source for Meeting {
+    fn id(&self) -> &SourceId {
+        self.source.id()
+    }
+
+    async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
+        if !self.waited.swap(true, Ordering::Relaxed) {
+            self.all.wait().await;
+        }
+        self.source.read(ranges).await
+    }
+}
+
+#[tokio::test]
+async fn renditions_are_indexed_at_the_same_time() {
+    let all = Arc::new(Barrier::new(4));
+    let rendition = |number: u32| {
+        let source = MemorySource::new(format!("{number}.mp4"), TINY);
+        let (all, waited) = (Arc::clone(&all), AtomicBool::new(false));
+        AnySource::new(Meeting { source, all, waited })
+    };
+    // More than are read at a time: those after the first four meet, too.
+    let sources: Vec<_> = (0..8).map(rendition).collect();
+    let (packager, _) = packager(Assets::from_sources([("show".to_owned(), sources)]).unwrap());
+    let reply = get(&packager, "/show/report.json");
+    let reply = tokio::time::timeout(Duration::from_secs(20), reply).await.unwrap();
+    let report = reply.json();
+    let order: Vec<_> =
+        report["tracks"].as_array().unwrap().iter().map(|track| &track["source"]).collect();
+    assert_eq!(order, [0, 1, 2, 3, 4, 5, 6, 7, 0], "eight pictures and one sound");
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ pub use samples::{Sample, Samples, TrackSamples};
 
 pub use crate::isobmff::elst::Edit;
 
+use std::fmt;
+
 use crate::codec::Codec;
 use crate::identity::SourceId;
 use crate::report::Report;
@@ -36,6 +38,14 @@ pub struct MediaIndex {
 }
 
 impl MediaIndex {
+    /// The index of a source that has none: in its place among the renditions of an asset it
+    /// carries nothing, and the report says why.
+    pub fn unusable(source: SourceId, why: &impl fmt::Display) -> Self {
+        let mut report = Report::new();
+        report.skip_source(format!("it is left out: {why}"));
+        Self { source, movie_timescale: Timescale::MILLIS, tracks: Vec::new(), report }
+    }
+
     /// The source it was made from.
     pub fn source(&self) -> &SourceId {
         &self.source
@@ -46,7 +56,8 @@ impl MediaIndex {
         self.movie_timescale
     }
 
-    /// The tracks that can be carried, in the file's order; at least one.
+    /// The tracks that can be carried, in the file's order; at least one, unless the index is that
+    /// of an [`unusable`](Self::unusable) source.
     pub fn tracks(&self) -> &[TrackIndex] {
         &self.tracks
     }

@@ -3,7 +3,7 @@
 //! The build of an asset runs in a task of its own, so that a client who leaves neither stops it
 //! for others nor makes them start again. A failure is remembered for a second.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -18,10 +18,13 @@ use super::ServiceLimits;
 use super::fault::Fault;
 use super::metrics::Metrics;
 use crate::assets::{Assets, Found};
+use crate::error::Error;
+use crate::index::MediaIndex;
+use crate::limits::Limits;
 use crate::media::{Media, Options};
 use crate::presentation::Presentation;
 use crate::segments::SegmentSpan;
-use crate::source::{AnySource, SourceError, read_index};
+use crate::source::{AnySource, IndexError, Source, SourceError, read_index};
 
 /// An asset that can answer: its index and its open sources, which belong together.
 #[derive(Debug)]
@@ -237,12 +240,7 @@ async fn make(
     limits: &ServiceLimits,
 ) -> Outcome {
     let sources = assets.open(found).await?;
-    let mut indexes = Vec::with_capacity(sources.len());
-    for (position, source) in sources.iter().enumerate() {
-        let index = read_index(source, limits.source).await;
-        let index = index.map_err(|error| Fault::indexing(error, position, sources.len()))?;
-        indexes.push(Arc::new(index));
-    }
+    let indexes = index_all(name, &sources, limits.source).await?;
     let media = tokio::task::spawn_blocking(move || Media::new(indexes, &options))
         .await
         .map_err(|_| Fault::Busy)?
@@ -250,6 +248,57 @@ async fn make(
     let weight = weigh(&media);
     let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
     Ok(Arc::new(Ready { key: found.key, presentation, sources, weight }))
+}
+
+/// The indexes of all sources of an asset, in their order. One that cannot be packaged, or is being
+/// written just now, is left out while another remains; it is looked at again when its file is
+/// another.
+async fn index_all(
+    name: &str,
+    sources: &[AnySource],
+    limits: Limits,
+) -> Result<Vec<Arc<MediaIndex>>, Fault> {
+    let mut waiting = sources.iter().cloned().enumerate();
+    let mut running = JoinSet::new();
+    let mut indexes = BTreeMap::new();
+    let mut failed = BTreeMap::new();
+    loop {
+        while running.len() < INDEXED_AT_ONCE
+            && let Some((position, source)) = waiting.next()
+        {
+            running.spawn(async move { (position, read_index(&source, limits).await) });
+        }
+        let Some(done) = running.join_next().await else { break };
+        let (position, outcome) = done.map_err(|_| Fault::Busy)?;
+        let id = sources.get(position).map(Source::id);
+        match (outcome, id) {
+            (Ok(index), _) => indexes.insert(position, Arc::new(index)),
+            (Err(error), Some(id)) if is_its_own_fault(&error) => {
+                let stand_in = MediaIndex::unusable(id.clone(), &error);
+                failed.insert(position, error);
+                indexes.insert(position, Arc::new(stand_in))
+            }
+            (Err(error), _) => return Err(Fault::indexing(error, position, sources.len())),
+        };
+    }
+    if failed.len() == sources.len()
+        && let Some((position, error)) = failed.pop_first()
+    {
+        return Err(Fault::indexing(error, position, sources.len()));
+    }
+    for (position, error) in failed {
+        tracing::warn!(asset = name, source = position + 1, %error, "a rendition is left out");
+    }
+    Ok(indexes.into_values().collect())
+}
+
+/// Whether an error is settled by the file being another: then the asset can do without it. What
+/// the operating system refuses may work a moment later with the same file.
+fn is_its_own_fault(error: &IndexError) -> bool {
+    match error {
+        IndexError::Unusable(error) => *error != Error::UnexpectedBytes,
+        IndexError::Source(error) => *error == SourceError::Changed,
+    }
 }
 
 /// Memory that an asset holds, in bytes.
@@ -274,6 +323,9 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+/// How many sources of one asset are indexed at the same time.
+const INDEXED_AT_ONCE: usize = 4;
 
 /// How long a failed build is not tried again.
 const REMEMBER_FAILURE: Duration = Duration::from_secs(1);

@@ -89,8 +89,8 @@ pub struct ServiceLimits {
     /// Source files that cached indexes hold open; default 512. Keep it well below the process's
     /// limit of descriptors.
     pub max_open_sources: u32,
-    /// Assets whose index is built at the same time; default 4. Each may use
-    /// [`Limits::max_moov_bytes`] several times over.
+    /// Assets whose index is built at the same time; default 4. Each indexes up to 4 of its files
+    /// at a time, and each of those may use [`Limits::max_moov_bytes`] several times over.
     pub concurrent_builds: usize,
     /// Assets that wait for their turn to be built; default 64. More are answered 503.
     pub queued_builds: usize,
