@@ -25,6 +25,7 @@ pub mod body;
 pub mod clock;
 pub mod conditional;
 pub mod conn;
+pub mod encoding;
 pub mod problem;
 pub mod range;
 

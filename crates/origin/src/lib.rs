@@ -41,7 +41,6 @@
 //! of [`headwater_cache`], [`learn`] (the ear on passing manifests), [`upstream`] (several origins
 //! as one). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest.
 
-mod encoding;
 pub mod learn;
 pub mod map;
 mod metrics;

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use headwater_cache::{BoxError, Cache, CacheFuture, CacheService};
 use headwater_net::range::RangeSpec;
-use headwater_net::{Body, Clock, range};
+use headwater_net::{Body, Clock, encoding, range};
 use http::{Method, Request, Response, StatusCode, header};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use crate::encoding;
 use crate::learn::{Learn, LearnLayer, SharedMap};
 use crate::map::{Limits, Url};
 use crate::metrics::Metrics;
@@ -79,6 +78,7 @@ impl Service<Request<Body>> for Shield {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> ShieldFuture {
+        // What the shield can unpack to learn from, or what every client takes.
         encoding::simplify(request.headers_mut());
         let real =
             request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none();

@@ -1,14 +1,25 @@
 //! `Accept-Encoding` made simple (RFC 9110 §12.5.3).
 //!
-//! Clients say it in a hundred ways, and every way would be a variant of its own in the cache. The
-//! shield asks its origins for `gzip` or for `identity`: what it can unpack to learn from, and what
-//! every client takes.
+//! Clients say it in a hundred ways, and behind a response that varies by it every way would be a
+//! variant of its own in a cache. [`simplify`] makes two of them: `gzip`, which whoever packs
+//! manifests can make and a shield can unpack to read, and `identity`, which every client takes.
 
 use http::{HeaderMap, HeaderValue, header};
 
 /// Replaces `Accept-Encoding` by `gzip` or `identity`. An answer in `identity` is always allowed
 /// to a client that did not say.
-pub(crate) fn simplify(headers: &mut HeaderMap) {
+///
+/// ```
+/// use headwater_net::encoding;
+/// use http::{HeaderMap, header};
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(header::ACCEPT_ENCODING, "br;q=1.0, GZIP;q=0.5".parse()?);
+/// encoding::simplify(&mut headers);
+/// assert_eq!(headers[header::ACCEPT_ENCODING], "gzip");
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+pub fn simplify(headers: &mut HeaderMap) {
     let gzip = accepts_gzip(headers);
     let value = HeaderValue::from_static(if gzip { "gzip" } else { "identity" });
     headers.insert(header::ACCEPT_ENCODING, value);
