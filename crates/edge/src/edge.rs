@@ -13,7 +13,7 @@ use crate::metrics::{Metrics, MetricsService};
 use crate::normalise::{Normalise, NormaliseLayer};
 
 /// An edge in front of `S`, layer by layer, outermost first: access log, metrics, response headers,
-/// allowed methods, one way to say each target, cache. A concrete type: a hit calls through no
+/// allowed methods, one way to say each thing, cache. A concrete type: a hit calls through no
 /// pointer and boxes nothing.
 pub type EdgeService<S> =
     AccessLogService<MetricsService<Headers<Methods<Normalise<CacheService<S>>>>>>;
@@ -44,7 +44,9 @@ pub struct EdgeBuilder {
 }
 
 impl EdgeBuilder {
-    /// The cache; by default one of its own with the cache's defaults.
+    /// The cache; by default one of its own with the cache's defaults, except that it does not
+    /// listen to clients' `Cache-Control`
+    /// (`honour_request_directives(false)`).
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
         self
@@ -74,7 +76,7 @@ impl EdgeBuilder {
         self
     }
 
-    /// Which targets are refused.
+    /// Which targets and hosts are refused, and what of a request goes further.
     pub fn normalise(mut self, normalise: NormaliseLayer) -> Self {
         self.normalise = normalise;
         self
@@ -94,10 +96,9 @@ impl EdgeBuilder {
         S::Error: Into<BoxError>,
         S::Future: Send,
     {
-        let cache = match &self.cache {
-            Some(cache) => cache.clone(),
-            None => Cache::builder().clock(self.clock.clone()).build(),
-        };
+        let cache = self.cache.clone().unwrap_or_else(|| {
+            Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
+        });
         let cached = cache.layer().layer(upstream);
         let checked = self.methods.layer(self.normalise.layer(cached));
         let counted = self.metrics.layer().layer(self.headers.layer(checked));

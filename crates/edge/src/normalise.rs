@@ -1,4 +1,4 @@
-//! One way to say each target: ambiguous requests are refused, equal ones are made the same.
+//! One way to say each thing: ambiguous requests are refused, equal ones are made the same.
 //!
 //! What two programs in a row could read differently is where caches are poisoned and rules are
 //! slipped past. So this layer refuses, with a problem document:
@@ -8,17 +8,29 @@
 //!   ASCII, or two slashes at its start;
 //! - 400 without exactly one host, with one that holds what no host can, or with two that differ
 //!   (RFC 9112 §3.2, RFC 9113 §8.3.1);
+//! - 421 for a host that is not one of [`NormaliseLayer::hosts`], where those are named (RFC 9110
+//!   §15.5.20): else whoever makes up hosts makes a cache hold each object as often;
 //! - 414 for a path with query that is longer than [`NormaliseLayer::max_target`].
 //!
 //! And it makes the same what RFC 3986 §6.2.2 says is equal: in the path, an encoded letter, digit,
 //! `-`, `.`, `_` or `~` is decoded, and other escapes are written in upper case. An encoded slash
 //! stays encoded. The query is left as it is: signatures are made over its bytes.
+//!
+//! Of the fields by which a stranger could choose what a cache does, it makes less:
+//!
+//! - `Cache-Control` and `Pragma` of a request are taken off. With them anybody could have each
+//!   cache on the way ask its origin again; a public edge ignores them, as RFC 9111 §5.2.1 allows
+//!   ("a cache MAY ignore"), for itself and for what is behind it.
+//!   [`NormaliseLayer::keep_cache_control`] leaves them.
+//! - `Accept-Encoding` becomes `gzip` or `identity` ([`headwater_net::encoding`]): two variants at
+//!   most of each object. [`NormaliseLayer::keep_accept_encoding`] leaves it.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
-use headwater_net::{Body, Problem};
+use headwater_net::{Body, Problem, encoding};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
@@ -28,20 +40,30 @@ use tower_service::Service;
 use crate::answer::Answer;
 
 /// Refuses ambiguous requests and makes equal ones the same.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NormaliseLayer {
     max_target: usize,
     host_required: bool,
+    /// In lower case; `None` for any.
+    hosts: Option<Arc<[Box<str>]>>,
+    keep_cache_control: bool,
+    keep_accept_encoding: bool,
 }
 
 impl Default for NormaliseLayer {
     fn default() -> Self {
-        Self { max_target: 8192, host_required: true }
+        Self {
+            max_target: 8192,
+            host_required: true,
+            hosts: None,
+            keep_cache_control: false,
+            keep_accept_encoding: false,
+        }
     }
 }
 
 impl NormaliseLayer {
-    /// The defaults: targets up to 8 KiB, and a host is required.
+    /// The defaults: targets up to 8 KiB, and a host is required, whichever it is.
     pub fn new() -> Self {
         Self::default()
     }
@@ -61,6 +83,41 @@ impl NormaliseLayer {
         self
     }
 
+    /// The hosts that are served, each as clients name it: with its port where that is not the
+    /// scheme's own (`video.example`, `video.example:8443`). Requests for others are answered 421.
+    /// By default every host is served; an edge that strangers reach should name its own.
+    #[must_use]
+    pub fn hosts<H: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
+        let hosts = hosts.into_iter().map(|host| host.as_ref().to_ascii_lowercase().into());
+        self.hosts = Some(hosts.collect());
+        self
+    }
+
+    /// Whether `Cache-Control` and `Pragma` of requests go further; by default they do not.
+    #[must_use]
+    pub const fn keep_cache_control(mut self, keep: bool) -> Self {
+        self.keep_cache_control = keep;
+        self
+    }
+
+    /// Whether `Accept-Encoding` goes further as the client said it; by default as `gzip` or
+    /// `identity`.
+    #[must_use]
+    pub const fn keep_accept_encoding(mut self, keep: bool) -> Self {
+        self.keep_accept_encoding = keep;
+        self
+    }
+
+    fn strip(&self, headers: &mut HeaderMap) {
+        if !self.keep_cache_control {
+            headers.remove(header::CACHE_CONTROL);
+            headers.remove(header::PRAGMA);
+        }
+        if !self.keep_accept_encoding {
+            encoding::simplify(headers);
+        }
+    }
+
     fn check(
         &self,
         method: &Method,
@@ -68,7 +125,11 @@ impl NormaliseLayer {
         headers: &HeaderMap,
     ) -> Result<Option<Uri>, Problem> {
         let bad = |why: &'static str| Problem::new(StatusCode::BAD_REQUEST).detail(why);
-        self.check_host(uri, headers).map_err(bad)?;
+        let host = self.host(uri, headers).map_err(bad)?;
+        if !host.is_none_or(|host| self.serves(host)) {
+            let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST);
+            return Err(problem.detail("this host is not served here"));
+        }
         let length = uri.path_and_query().map_or(0, |target| target.as_str().len());
         if length > self.max_target {
             return Err(Problem::new(StatusCode::URI_TOO_LONG).detail("the target is too long"));
@@ -86,7 +147,17 @@ impl NormaliseLayer {
         }
     }
 
-    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    fn serves(&self, host: &[u8]) -> bool {
+        let same = |known: &str| known.as_bytes().eq_ignore_ascii_case(host);
+        self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|known| same(known)))
+    }
+
+    /// The one host of a request; `None` where it has none and needs none.
+    fn host<'r>(
+        &self,
+        uri: &'r Uri,
+        headers: &'r HeaderMap,
+    ) -> Result<Option<&'r [u8]>, &'static str> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().map(http::HeaderValue::as_bytes);
         if hosts.next().is_some() {
@@ -99,13 +170,13 @@ impl NormaliseLayer {
             }
             (Some(host), _) | (None, Some(host)) => host,
             (None, None) if self.host_required => return Err("there is no host"),
-            (None, None) => return Ok(()),
+            (None, None) => return Ok(None),
         };
         let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b);
         if named.is_empty() || named.len() > 255 || !named.iter().all(plain) {
             return Err("the host is not a host");
         }
-        Ok(())
+        Ok(Some(named))
     }
 }
 
@@ -214,7 +285,7 @@ impl<S> Layer<S> for NormaliseLayer {
     type Service = Normalise<S>;
 
     fn layer(&self, inner: S) -> Normalise<S> {
-        Normalise { inner, rules: *self }
+        Normalise { inner, rules: self.clone() }
     }
 }
 
@@ -245,6 +316,7 @@ where
             Ok(Some(uri)) => *request.uri_mut() = uri,
             Err(problem) => return Answer::ready(problem.into_response()),
         }
+        self.rules.strip(request.headers_mut());
         Answer::of(self.inner.call(request))
     }
 }

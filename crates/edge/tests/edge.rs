@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use headwater_cache::Cache;
-use headwater_edge::{AccessLog, CacheResult, Edge, EdgeService, Metrics};
+use headwater_edge::{AccessLog, CacheResult, Edge, EdgeService, Metrics, NormaliseLayer};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
@@ -193,4 +193,113 @@ async fn an_answer_that_breaks_off_is_told_as_such() {
     let lines = play.log_lines();
     assert_eq!((&lines[0]["end"], &lines[0]["bytes"]), (&"failed".into(), &4.into()));
     assert_eq!((&lines[1]["end"], &lines[1]["bytes"]), (&"aborted".into(), &0.into()));
+}
+
+const DIRECTIVES: [(&str, &str); 5] = [
+    ("cache-control", "no-cache"),
+    ("cache-control", "no-store"),
+    ("cache-control", "max-age=0"),
+    ("cache-control", "only-if-cached"),
+    ("pragma", "no-cache"),
+];
+
+fn said(path: &str, name: &'static str, value: &str) -> Request<Body> {
+    let mut request = get(path, Protocol::H2);
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+async fn ask(edge: &EdgeService<Origin>, request: Request<Body>) -> Response<Body> {
+    let answer = edge.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+    let (head, body) = answer.into_parts();
+    Response::from_parts(head, Body::from(body.collect(1 << 20).await.unwrap().to_bytes()))
+}
+
+/// RFC 9111 §5.2.1: what strangers say of caching moves neither this cache nor those behind it.
+#[tokio::test]
+async fn strangers_do_not_decide_what_is_fetched_again() {
+    // A cache that would listen, and the edge's own.
+    let listening = Edge::builder().cache(Cache::builder().build());
+    for builder in [listening, Edge::builder()] {
+        let origin = Origin::default();
+        let edge = builder.build(origin.clone());
+        assert_eq!(
+            ask(&edge, said("/small", "cache-control", "only-if-cached")).await.status(),
+            200
+        );
+        for (name, value) in DIRECTIVES {
+            let answer = ask(&edge, said("/small", name, value)).await;
+            let status = answer.headers()["cache-status"].to_str().unwrap();
+            assert!(status.contains("; hit"), "{name}: {value}: {status}");
+            assert_eq!(ask(&edge, said("/gone", name, value)).await.status(), 404);
+        }
+        assert_eq!(origin.seen.lock().unwrap().iter().filter(|p| *p == "/small").count(), 1);
+        for headers in origin.headers.lock().unwrap().iter() {
+            assert!(!headers.contains_key("cache-control") && !headers.contains_key("pragma"));
+        }
+    }
+    // The edge's own cache does not listen even where the fields are kept; another may.
+    for (own, fetches) in [(true, 1), (false, 2)] {
+        let origin = Origin::default();
+        let keep = Edge::builder().normalise(NormaliseLayer::new().keep_cache_control(true));
+        let keep = if own { keep } else { keep.cache(Cache::builder().build()) };
+        let edge = keep.build(origin.clone());
+        ask(&edge, get("/small", Protocol::H1)).await;
+        ask(&edge, said("/small", "cache-control", "no-cache")).await;
+        assert_eq!(origin.seen.lock().unwrap().len(), fetches);
+    }
+}
+
+#[tokio::test]
+async fn made_up_hosts_multiply_nothing() {
+    let origin = Origin::default();
+    let hosts = NormaliseLayer::new().hosts(["Video.Example", "video.example:8443"]);
+    let edge = Edge::builder().normalise(hosts).build(origin.clone());
+    for host in ["video.example", "VIDEO.example", "video.example:8443"] {
+        assert_eq!(ask(&edge, said("/small", "host", host)).await.status(), 200, "{host}");
+    }
+    let absolute = Request::get("https://video.example/small").body(Body::empty()).unwrap();
+    assert_eq!(ask(&edge, absolute).await.status(), 200);
+    assert_eq!(origin.seen.lock().unwrap().len(), 2);
+    for host in ["a.example", "video.example.", "video.example:81", "x.video.example"] {
+        let answer = ask(&edge, said("/small", "host", host)).await;
+        assert_eq!(answer.status(), 421, "{host}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
+    let absolute = Request::get("https://a.example/small").body(Body::empty()).unwrap();
+    assert_eq!(ask(&edge, absolute).await.status(), 421);
+    assert_eq!(origin.seen.lock().unwrap().len(), 2);
+    // By default any host is served.
+    let any = Edge::builder().build(Origin::default());
+    assert_eq!(ask(&any, said("/small", "host", "a.example")).await.status(), 200);
+}
+
+/// RFC 9110 §12.5.3: a hundred ways to say it are two variants.
+#[tokio::test]
+async fn accept_encoding_makes_two_variants_at_most() {
+    let ways =
+        ["gzip", "gzip, deflate, br, zstd", "br, GZIP;q=0.3", "*", "br", "gzip;q=0", "identity"];
+    for (keep, fetches) in [(false, 2), (true, ways.len())] {
+        let origin = Origin::default();
+        let layer = NormaliseLayer::new().keep_accept_encoding(keep);
+        let edge = Edge::builder().normalise(layer).build(origin.clone());
+        for way in ways {
+            let answer = ask(&edge, said("/varies", "accept-encoding", way)).await;
+            assert_eq!(answer.status(), 200);
+        }
+        if !keep {
+            ask(&edge, get("/varies", Protocol::H3)).await;
+        }
+        let seen: Vec<_> = origin
+            .headers
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|headers| headers["accept-encoding"].to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(seen.len(), fetches, "{seen:?}");
+        if !keep {
+            assert_eq!(seen, ["gzip", "identity"]);
+        }
+    }
 }

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_net::{Body, BodyError, ConnInfo, Protocol};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use tower_service::Service;
 
-/// Answers by path: `/small` and `/large` may be stored, `/cut` breaks off, the rest is 404.
+/// Answers by path: `/small`, `/large` and `/varies` (by encoding) may be stored, `/cut` breaks off, the rest is 404.
 #[derive(Clone, Default)]
 pub struct Origin {
     pub seen: Arc<Mutex<Vec<String>>>,
+    pub headers: Arc<Mutex<Vec<HeaderMap>>>,
 }
 
 pub const LARGE: usize = 300_000;
@@ -35,9 +36,11 @@ impl Service<Request<Body>> for Origin {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
         self.seen.lock().unwrap().push(path.clone());
+        self.headers.lock().unwrap().push(request.headers().clone());
         let response = Response::builder().header("cache-control", "max-age=60");
         let response = match path.as_str() {
             "/small" => response.body(Body::from("small")),
+            "/varies" => response.header("vary", "accept-encoding").body(Body::from("small")),
             "/large" => response.body(Body::from(vec![7; LARGE])),
             "/cut" => response.header("content-length", 10).body(Body::stream(Cut(0))),
             _ => Response::builder().status(404).body(Body::from("no such thing")),
