@@ -45,8 +45,7 @@ pub struct EdgeBuilder {
 
 impl EdgeBuilder {
     /// The cache; by default one of its own with the cache's defaults, except that it does not
-    /// listen to clients' `Cache-Control`
-    /// (`honour_request_directives(false)`).
+    /// listen to clients' `Cache-Control` (`honour_request_directives(false)`).
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
         self
