@@ -3,20 +3,26 @@
 
 mod body;
 mod date;
+mod headers;
 mod request;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use quinn::VarInt;
 use tokio::task::JoinSet;
+use tokio_util::sync::ReusableBoxFuture;
 use tower_service::Service;
 
-use super::control::{left_running, stopped};
+use super::control::{DrainSignal, left_running, stopped};
 use super::metrics::Place;
 use super::quic_stream::{Sender, Transport};
 use super::tcp::canonical;
@@ -125,32 +131,15 @@ async fn connection<S>(
     let Ok(Ok(mut h3)) = built.await else { return };
 
     let conn = Arc::new(Conn { info, worker: Arc::clone(&worker), date });
-    let mut requests: JoinSet<Option<Sender>> = JoinSet::new();
-    let mut sent = Unacknowledged::new(worker.quic.max_streams as usize);
+    let mut requests = Requests::new(worker.quic.max_streams as usize);
+    let mut drain_signal = DrainSignal::new(&worker.phase);
     let mut drain = Drain::No;
     loop {
         tokio::select! {
-            accepted = h3.accept() => match accepted {
-                Ok(Some(resolver)) => {
-                    let Some(shared) = latest.take() else { continue };
-                    let (conn, service) = (Arc::clone(&conn), service.clone());
-                    requests.spawn(request::serve(resolver, shared, conn, service));
-                }
-                // The client is done, or gone.
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "connection ended");
-                    break;
-                }
-            },
-            Some(done) = requests.join_next() => {
-                if let Ok(Some(sender)) = done {
-                    sent.push(sender);
-                }
-            }
+            biased;
             // RFC 9114 §5.2: first a GOAWAY that refuses nothing, then, when requests that were on
             // their way have arrived, one that names the last.
-            _ = left_running(&mut phase), if matches!(drain, Drain::No) => {
+            () = poll_fn(|cx| drain_signal.poll(cx)) => {
                 if h3.shutdown(1 << 40).await.is_err() {
                     break;
                 }
@@ -163,28 +152,88 @@ async fn connection<S>(
                 }
                 drain = Drain::Final;
             }
+            () = requests.one_ended() => {}
+            accepted = h3.accept() => match accepted {
+                Ok(Some(resolver)) => {
+                    let Some(shared) = latest.take() else { continue };
+                    let (conn, service) = (Arc::clone(&conn), service.clone());
+                    requests.begin(request::serve(resolver, shared, conn, service));
+                    // However many there are, other connections get their turn.
+                    tokio::task::coop::consume_budget().await;
+                }
+                // The client is done, or gone.
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "connection ended");
+                    break;
+                }
+            },
         }
-        if matches!(drain, Drain::Final) && requests.is_empty() {
+        if matches!(drain, Drain::Final) && requests.running.is_empty() {
             break;
         }
     }
     if quic.close_reason().is_none() {
         // Requests end here only when the client said it is done or all have been answered.
         tokio::select! {
-            () = async {
-                while let Some(done) = requests.join_next().await {
-                    if let Ok(Some(sender)) = done {
-                        sent.push(sender);
-                    }
-                }
-                sent.all_acknowledged().await;
-            } => {}
+            () = requests.all_arrived() => {}
             _ = quic.closed() => {}
             () = stopped(&mut phase) => {}
         }
     }
-    requests.shutdown().await;
+    requests.running.shutdown().await;
     // Dropping h3 closes the connection with H3_NO_ERROR.
+}
+
+/// How a request ended: with the sending side of its stream when all was sent, or a panic.
+type Ended = std::thread::Result<Option<Sender>>;
+
+/// The requests of a connection.
+struct Requests {
+    running: JoinSet<Ended>,
+    /// Where each request begins. Most are answered at once, from memory, and need no task.
+    start: ReusableBoxFuture<'static, Ended>,
+    sent: Unacknowledged,
+}
+
+impl Requests {
+    fn new(max_streams: usize) -> Self {
+        Self {
+            running: JoinSet::new(),
+            start: ReusableBoxFuture::new(std::future::pending()),
+            sent: Unacknowledged::new(max_streams),
+        }
+    }
+
+    /// Runs the request as far as it gets without waiting, and what is left of it as a task.
+    fn begin(&mut self, request: impl Future<Output = Option<Sender>> + Send + 'static) {
+        self.start.set(AssertUnwindSafe(request).catch_unwind());
+        // No waker: a task polls the request again at once.
+        match self.start.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ended) => self.sent.push(ended),
+            Poll::Pending => {
+                let next = ReusableBoxFuture::new(std::future::pending());
+                self.running.spawn(std::mem::replace(&mut self.start, next));
+            }
+        }
+    }
+
+    /// Waits until a running request has ended, forever when there is none.
+    async fn one_ended(&mut self) {
+        match self.running.join_next().await {
+            Some(Ok(ended)) => self.sent.push(ended),
+            Some(Err(_)) => {}
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until all have ended and the client has all of their answers.
+    async fn all_arrived(&mut self) {
+        while !self.running.is_empty() {
+            self.one_ended().await;
+        }
+        self.sent.all_acknowledged().await;
+    }
 }
 
 /// How far a connection's drain has come.
@@ -218,7 +267,8 @@ impl Unacknowledged {
         Self { streams: std::collections::VecDeque::new(), limit: limit.max(1) }
     }
 
-    fn push(&mut self, sender: Sender) {
+    fn push(&mut self, ended: Ended) {
+        let Ok(Some(sender)) = ended else { return };
         if self.streams.len() >= self.limit {
             self.streams.pop_front();
         }

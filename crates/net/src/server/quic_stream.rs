@@ -1,8 +1,8 @@
 //! The transport between h3 and quinn: what h3's `quic` traits ask for, and one thing more.
 //!
 //! h3 frames bodies into a buffer it does not let go of, so that a transport can only copy them.
-//! Therefore h3 does the control streams, QPACK and HEADERS here, and then the sending side of a
-//! request's stream is taken out of h3's hands ([`Shared::take`]) and fed with [`bytes::Bytes`].
+//! Therefore h3 does the control streams and a request's HEADERS here, and then the sending side of
+//! the stream is taken out of h3's hands ([`Shared::take`]) and fed with [`bytes::Bytes`].
 //!
 //! A sending side that is dropped before it was finished resets its stream: quinn alone would
 //! end it cleanly, and an answer that was given up would look complete.
@@ -224,14 +224,13 @@ impl Shared {
         *self.lock() = Some(sender);
     }
 
-    /// Waits until the client wants no more of the stream, or the connection is lost.
-    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Waits until the client wants no more of the stream, or the connection is lost. To be polled
+    /// first while the sending side is here.
+    pub(super) async fn stopped(&self) {
         let stopped = self.lock().as_ref().map(Sender::stopped);
-        async move {
-            match stopped {
-                Some(stopped) => stopped.await,
-                None => std::future::pending().await,
-            }
+        match stopped {
+            Some(stopped) => stopped.await,
+            None => std::future::pending().await,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bodies on an HTTP/3 stream: requests in, responses out.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -102,25 +102,24 @@ pub(super) enum Sent {
 }
 
 /// Sends `body` in DATA frames without copying it; one frame for all of it when its length is
-/// known. `client_left` ends the waiting for a body that nobody wants.
+/// known, as [`one_frame`] says. What `head` holds goes out first, and with it. A client that wants
+/// no more ends the waiting for the body.
 ///
 /// # Errors
 /// When the body failed or did not have its promised length (the stream is then reset with
 /// H3_INTERNAL_ERROR), or the client wants no more.
 pub(super) async fn send(
     sender: &mut Sender,
+    head: Bytes,
     mut body: Body,
     promised: Option<u64>,
-    client_left: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Sent, BodyError> {
     let known = promised.or(body.exact_len());
     let mut length = Length::new(known);
     let mut batch: [Bytes; BATCH] = Default::default();
     let mut filled = 0;
-    if let Some(known) = known
-        && known > 0
-    {
-        batch[0] = data_header(known);
+    if !head.is_empty() {
+        batch[0] = head;
         filled = 1;
     }
     let result = async {
@@ -138,7 +137,12 @@ pub(super) async fn send(
             sender.write(&mut batch[..filled]).await.map_err(BodyError::source)?;
             return Ok(Sent::Data);
         }
-        let mut client_left = client_left;
+        let mut client_left = pin!(sender.stopped());
+        if filled > 0 {
+            // The rest may take its time.
+            sender.write(&mut batch[..filled]).await.map_err(BodyError::source)?;
+            filled = 0;
+        }
         loop {
             let frame = tokio::select! {
                 biased;
@@ -151,7 +155,8 @@ pub(super) async fn send(
                 Ok(data) => {
                     length.add(data.len())?;
                     if known.is_none() {
-                        batch[filled] = data_header(data.len() as u64);
+                        let (head, len) = data_header(data.len() as u64);
+                        batch[filled] = Bytes::copy_from_slice(&head[..len]);
                         filled += 1;
                     }
                     batch[filled] = data;
@@ -177,9 +182,14 @@ pub(super) async fn send(
     result
 }
 
+/// The length of the one DATA frame that a body goes into, if it does.
+pub(super) fn one_frame(body: &Body, promised: Option<u64>) -> Option<u64> {
+    promised.or(body.exact_len()).filter(|&len| len > 0)
+}
+
 /// The head of a DATA frame (RFC 9114 §7.2.1): type 0 and the length as a variable-length integer
-/// (RFC 9000 §16).
-fn data_header(len: u64) -> Bytes {
+/// (RFC 9000 §16); and how many of the bytes it takes.
+pub(super) fn data_header(len: u64) -> ([u8; 9], usize) {
     let mut head = [0u8; 9];
     let (form, size) = match len {
         0..0x40 => (0u64, 1),
@@ -189,12 +199,15 @@ fn data_header(len: u64) -> Bytes {
     };
     let coded = (len | form).to_be_bytes();
     head[1..=size].copy_from_slice(&coded[8 - size..]);
-    Bytes::copy_from_slice(&head[..=size])
+    (head, 1 + size)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::data_header;
+    fn data_header(len: u64) -> Vec<u8> {
+        let (head, len) = super::data_header(len);
+        head[..len].to_vec()
+    }
 
     /// RFC 9000 §A.1.
     #[test]

@@ -1,7 +1,6 @@
 //! One HTTP/3 request, from its stream to its answer.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use tower_service::Service;
 
 use super::Conn;
 use super::body::{self, Received, Sent};
+use super::headers;
 use crate::server::oneshot::Oneshot;
 use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport};
 use crate::server::respond::{is_head, promised, promised_body, settle};
@@ -55,14 +55,13 @@ where
     let body = Received::body(recv, Arc::clone(&shared), promised(&parts.headers)).await;
     parts.extensions.insert(conn.info.clone());
 
-    let mut client_left = pin!(shared.stopped());
     let called = Oneshot::new(service, Request::from_parts(parts, body));
     let Ok(response) = tokio::select! {
         biased;
         response = called => response,
-        () = &mut client_left => return None,
+        () = shared.stopped() => return None,
     };
-    match answer(response, to_head, send, &shared, &conn, client_left).await {
+    match answer(response, to_head, send, &shared, &conn).await {
         Ok(sender) => Some(sender),
         Err(error) => {
             tracing::debug!(%error, "answer cut off");
@@ -77,20 +76,27 @@ async fn answer(
     mut send: RequestStream<SendHalf, Bytes>,
     shared: &Shared,
     conn: &Conn,
-    client_left: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Sender, BodyError> {
     settle(&mut response, to_head);
     let promised = promised_body(&response, to_head);
     let (mut parts, body) = response.into_parts();
-    for name in CONNECTION_SPECIFIC {
-        parts.headers.remove(name);
-    }
-    if !parts.headers.contains_key(header::DATE) {
-        parts.headers.insert(header::DATE, conn.date.now());
-    }
-    send.send_response(Response::from_parts(parts, ())).await.map_err(BodyError::source)?;
+    let data = body::one_frame(&body, promised);
+    let head = headers::frame(parts.status, &parts.headers, || conn.date.now(), data);
+    let head = if let Some(head) = head {
+        head
+    } else {
+        for name in CONNECTION_SPECIFIC {
+            parts.headers.remove(name);
+        }
+        parts.headers.entry(header::DATE).or_insert_with(|| conn.date.now());
+        send.send_response(Response::from_parts(parts, ())).await.map_err(BodyError::source)?;
+        data.map_or_else(Bytes::new, |data| {
+            let (head, len) = body::data_header(data);
+            Bytes::copy_from_slice(&head[..len])
+        })
+    };
     let mut sender = shared.take().ok_or(BodyError::Aborted)?;
-    match body::send(&mut sender, body, promised, client_left).await? {
+    match body::send(&mut sender, head, body, promised).await? {
         Sent::Data => sender.finish(),
         Sent::Trailers(trailers) => {
             shared.put_back(sender);
