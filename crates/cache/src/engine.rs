@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headwater_net::range;
 use headwater_net::{Body, Problem, Timestamp};
-use http::header::{AUTHORIZATION, CACHE_CONTROL, PRAGMA, RANGE, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, PRAGMA, RANGE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tower_service::Service;
@@ -55,6 +55,14 @@ pub(crate) fn has_content(parts: &Parts, body: &Body) -> bool {
     body.exact_len().is_some_and(|len| len > 0)
         || parts.headers.get(http::header::CONTENT_LENGTH).is_some_and(|value| !none(value))
         || parts.headers.contains_key(http::header::TRANSFER_ENCODING)
+}
+
+/// Takes off what `Connection` says is for this hop alone, before anything looks at it: upstream
+/// will not see it, so neither the key nor `Vary` may go by it (RFC 9110 §7.6.1).
+pub(crate) fn drop_what_goes_no_further(parts: &mut Parts) {
+    if parts.headers.contains_key(CONNECTION) {
+        headers::strip_hop_by_hop(&mut parts.headers);
+    }
 }
 
 /// Looks a GET or HEAD up: the whole of the hot path.
@@ -335,16 +343,23 @@ where
         }
         let age = (!leader || head.aged).then(|| head.age(inner.clock.now()));
         let marks = Marks { cache_status: inner.signature.sign(member), age };
-        Some(answer::build(head, len, &shape, marks, |part| {
+        let mut late = false;
+        let response = answer::build(head, len, &shape, marks, |part| {
             let reader = match part {
                 Some(part) => Reader::new(interest, part.start, Some(part.end)),
                 None => Reader::new(interest, 0, len),
+            };
+            // The beginning may have gone since it was looked for.
+            let Some(reader) = reader else {
+                late = true;
+                return Body::empty();
             };
             if http_body::Body::is_end_stream(&reader) {
                 return Body::empty();
             }
             Body::Stream(Box::pin(reader))
-        }))
+        });
+        (!late).then_some(response)
     }
 
     /// The answer where no more fetches may begin.

@@ -17,6 +17,7 @@ pub(crate) mod reader;
 pub(crate) mod table;
 pub(crate) mod task;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -97,6 +98,8 @@ pub(crate) struct Fill {
     charge: Arc<Charge>,
     /// Bytes that came: what a reader looks at first.
     published: AtomicU64,
+    /// Where readers wait that came before their first byte did, with their number at each place.
+    early: Mutex<BTreeMap<u64, usize>>,
     /// The furthest any reader got: what the pace of a fill that is not kept goes by.
     furthest: AtomicU64,
     /// Not kept: old bytes are let go.
@@ -123,6 +126,7 @@ impl Fill {
             }),
             charge,
             published: AtomicU64::new(0),
+            early: Mutex::default(),
             furthest: AtomicU64::new(0),
             windowed: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
@@ -224,6 +228,23 @@ impl Fill {
         }
     }
 
+    /// How far the pace of a fill that is not kept has got: to where its furthest reader is. One
+    /// that waits for what has not come yet has read nothing, and drives nobody on; but where all
+    /// do, they have nobody to wait for, and the nearest of them leads.
+    fn pace(&self) -> u64 {
+        let nearest = {
+            let early = lock(&self.early);
+            let waiting: usize = early.values().sum();
+            let all = waiting >= self.interested.load(Ordering::Acquire);
+            early.first_key_value().map(|(start, _)| *start).filter(|_| all)
+        };
+        if let Some(nearest) = nearest {
+            let came = self.published.load(Ordering::Acquire);
+            self.furthest.fetch_max(nearest.min(came), Ordering::AcqRel);
+        }
+        self.furthest.load(Ordering::Acquire)
+    }
+
     fn count_reset(&self) {
         self.metrics.followers_reset.inc();
     }
@@ -266,6 +287,45 @@ pub(crate) enum Located {
     Failed,
 }
 
+/// The place of a reader whose first byte has not come yet, until it has read it.
+#[derive(Debug)]
+struct Early {
+    fill: Arc<Fill>,
+    start: u64,
+}
+
+impl Early {
+    /// Looks for `start` and takes it down under the lock that bytes come and go under. `None`
+    /// where it is gone, nothing to hold where it is there.
+    #[expect(clippy::option_option, reason = "no place, no need for one, a place")]
+    fn register(fill: &Arc<Fill>, start: u64) -> Option<Option<Self>> {
+        let state = fill.state();
+        if start < state.buffer.base() {
+            return None;
+        }
+        if start == 0 || start < state.buffer.end() {
+            return Some(None);
+        }
+        *lock(&fill.early).entry(start).or_default() += 1;
+        fill.attention.notify_one();
+        Some(Some(Self { fill: Arc::clone(fill), start }))
+    }
+}
+
+impl Drop for Early {
+    fn drop(&mut self) {
+        let mut early = lock(&self.fill.early);
+        if let Some(count) = early.get_mut(&self.start) {
+            *count -= 1;
+            if *count == 0 {
+                early.remove(&self.start);
+            }
+        }
+        drop(early);
+        self.fill.attention.notify_one();
+    }
+}
+
 /// A request's stake in a fill: while one is held, the fill is not given up. It keeps the cache,
 /// and with it the fill's task, alive.
 #[derive(Debug)]
@@ -297,4 +357,39 @@ impl Drop for Interest {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn a_reader_finds_its_first_byte_or_a_place_to_wait_or_is_told_that_it_is_late() {
+        let metrics = Metrics::default();
+        let charge = budget::Budget::new(0, 1, metrics.clone()).open().unwrap();
+        let fill = Arc::new(Fill::new(b"k".as_slice().into(), HeaderMap::new(), charge, metrics));
+        fill.windowed.store(true, Ordering::Release);
+        let chunk = buffer::CHUNK as u64;
+        for _ in 0..2 {
+            fill.state_mut().buffer.push(vec![0; buffer::CHUNK].into());
+        }
+        assert!(Early::register(&fill, 0).unwrap().is_none());
+        // Trimmed after the fill was looked at, before its reader was there.
+        assert!(fill.has_beginning());
+        fill.state_mut().buffer.trim(chunk);
+        assert!(Early::register(&fill, 0).is_none());
+        assert!(Early::register(&fill, chunk).unwrap().is_none());
+        let places = [9, 7, 9].map(|nth| Early::register(&fill, nth * chunk).unwrap().unwrap());
+        // None has read: the nearest leads once nobody else is there, and not further than came.
+        fill.interested.store(4, Ordering::Release);
+        assert_eq!(fill.pace(), 0);
+        fill.interested.store(3, Ordering::Release);
+        fill.published.store(2 * chunk, Ordering::Release);
+        assert_eq!(fill.pace(), 2 * chunk);
+        fill.published.store(8 * chunk, Ordering::Release);
+        assert_eq!(fill.pace(), 7 * chunk);
+        drop(places);
+        assert!(lock(&fill.early).is_empty());
+    }
 }

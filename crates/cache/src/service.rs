@@ -60,11 +60,13 @@ where
 
     fn call(&mut self, request: Request<Body>) -> CacheFuture {
         let inner = self.cache.inner();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let has_content = engine::has_content(&parts, &body);
+        engine::drop_what_goes_no_further(&mut parts);
         if !engine::is_answered_from_store(&parts) {
             return self.pass(parts, body, Fwd::Method);
         }
-        if inner.policy.bypass(&parts) || engine::has_content(&parts, &body) {
+        if inner.policy.bypass(&parts) || has_content {
             return self.pass(parts, body, Fwd::Bypass);
         }
         match engine::lookup(inner, &parts) {

@@ -510,3 +510,54 @@ async fn past_the_budget_each_fill_has_the_least_lead_and_their_number_is_capped
     until(|| metrics.fill_bytes.get() < held).await;
     assert_eq!(stand.get("/20").await.status(), 200);
 }
+
+#[tokio::test]
+async fn a_reader_far_ahead_resets_nobody_and_gets_its_part_when_it_comes() {
+    let (origin, bodies) = handed(|| fresh().header("content-length", "6400000"));
+    let (feed, body) = fed();
+    bodies.lock().unwrap().push(body);
+    let stand = stand_with(&origin, |builder| builder.fill_memory(1_000_000).window(400_000));
+    let mut first = stand.get("/s").await.into_body();
+    let part = stand.get_with("/s", &[("range", "bytes=5000000-5000999")]).await;
+    assert_eq!(part.status(), 206);
+    let part = tokio::spawn(text(part));
+    let feeding = tokio::spawn(async move {
+        for _ in 0..128 {
+            common::within(feed.send(Ok(Bytes::from(vec![b'x'; 50_000])))).await.unwrap();
+        }
+    });
+    // Past the budget it goes on by window, at the pace of the first, which lets others run.
+    let mut read = 0;
+    while let Some(bytes) = next(&mut first).await {
+        read += bytes.expect("the only one that reads is not reset").len();
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    feeding.await.unwrap();
+    assert_eq!(read, 6_400_000);
+    assert_eq!(common::within(part).await.unwrap().len(), 1000);
+    assert_eq!(stand.cache.metrics().followers_reset.get(), 0);
+}
+
+#[tokio::test]
+async fn readers_that_all_wait_for_what_has_not_come_are_not_left_waiting() {
+    let (origin, bodies) = handed(|| fresh().header("content-length", "6400000"));
+    let (feed, body) = fed();
+    bodies.lock().unwrap().push(body);
+    let stand = stand_with(&origin, |builder| builder.fill_memory(1_000_000).window(400_000));
+    let leader = stand.get("/s").await;
+    let near = stand.get_with("/s", &[("range", "bytes=5000000-5000999")]).await;
+    let far = stand.get_with("/s", &[("range", "bytes=6000000-6000999")]).await;
+    drop(leader);
+    let reading = [near, far].map(|part| tokio::spawn(text(part)));
+    for _ in 0..128 {
+        common::within(feed.send(Ok(Bytes::from(vec![b'x'; 50_000])))).await.unwrap();
+        assert!(stand.cache.metrics().fill_bytes.get() < 2_000_000);
+    }
+    drop(feed);
+    for part in reading {
+        assert_eq!(common::within(part).await.unwrap().len(), 1000);
+    }
+    assert_eq!(origin.asked(), 1);
+}

@@ -545,3 +545,22 @@ async fn what_is_heavier_than_the_ram_tier_is_never_put_into_it() {
     assert!(stand.fetch("/a", &[]).await.2.starts_with("edge; hit"));
     assert_eq!(origin.asked(), 3);
 }
+
+#[tokio::test]
+async fn rfc_9110_7_6_1_what_upstream_never_saw_selects_no_variant() {
+    let origin = Origin::new(|parts| {
+        let who = parts.headers.get("origin").map_or("nobody", |who| who.to_str().unwrap());
+        Response::builder()
+            .header("cache-control", "max-age=60")
+            .header("vary", "Origin")
+            .body(Body::from(who.to_owned()))
+            .unwrap()
+    });
+    let stand = stand(&origin);
+    let asks = [("origin", "https://a.example"), ("connection", "origin")];
+    assert_eq!(stand.fetch("/a", &asks).await.1, "nobody");
+    assert_eq!(stand.fetch("/a", &asks[..1]).await.1, "https://a.example", "not poisoned");
+    let again = stand.fetch("/a", &asks).await;
+    assert_eq!(again.1, "nobody");
+    assert!(again.2.starts_with("edge; hit") && origin.asked() == 2);
+}

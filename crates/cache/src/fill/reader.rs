@@ -10,11 +10,12 @@ use pin_project_lite::pin_project;
 use tokio::sync::futures::OwnedNotified;
 
 use super::buffer::Read;
-use super::{End, Interest};
+use super::{Early, End, Interest};
 
 pin_project! {
     /// Reads a fill from `offset` to `end`, or to wherever it ends.
     pub(crate) struct Reader {
+        early: Option<Early>,
         interest: Interest,
         offset: u64,
         end: Option<u64>,
@@ -25,9 +26,10 @@ pin_project! {
 }
 
 impl Reader {
-    pub(crate) fn new(interest: Interest, offset: u64, end: Option<u64>) -> Self {
-        interest.fill().advanced(offset);
-        Self { interest, offset, end, ended: false, waiting: None }
+    /// `None` where the bytes at `offset` are gone already.
+    pub(crate) fn new(interest: Interest, offset: u64, end: Option<u64>) -> Option<Self> {
+        let early = Early::register(interest.fill(), offset)?;
+        Some(Self { early, interest, offset, end, ended: false, waiting: None })
     }
 }
 
@@ -54,6 +56,7 @@ impl Body for Reader {
                 (Read::Bytes(bytes), _) => {
                     *this.offset += bytes.len() as u64;
                     fill.advanced(*this.offset);
+                    *this.early = None;
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 (Read::Lagged, _) => {

@@ -43,7 +43,7 @@ pub(crate) fn run<S>(
     inner: Arc<Inner>,
     fill: Arc<Fill>,
     service: S,
-    order: Order,
+    mut order: Order,
 ) -> impl Future<Output = ()> + Send
 where
     S: Service<Request<Body>, Response = Response<Body>> + Send,
@@ -51,7 +51,7 @@ where
     S::Future: Send,
 {
     inner.metrics.fills.inc();
-    let work = Work { inner, fill, ended: false };
+    let work = Work { inner, fill, background: order.background.take(), ended: false };
     carry_out(work, service, order)
 }
 
@@ -77,7 +77,6 @@ where
             work.stream(head, body).await;
         }
     }
-    drop(order.background);
 }
 
 /// What upstream's answer means.
@@ -91,6 +90,8 @@ enum Answer {
 struct Work {
     inner: Arc<Inner>,
     fill: Arc<Fill>,
+    /// Holds the fill up where no request waits for it.
+    background: Option<Interest>,
     ended: bool,
 }
 
@@ -253,6 +254,8 @@ impl Work {
             }
             if self.fill.is_windowed() {
                 finishing = false;
+                // What is not kept is fetched for readers only.
+                self.background = None;
                 if self.keep_pace().await {
                     return self.abandon();
                 }
@@ -311,7 +314,7 @@ impl Work {
     /// Lets go of what lies further than a window behind the furthest reader: it alone sets the
     /// pace, and when a body turns out too large to keep, it loses nothing.
     fn trim(&self) {
-        let to = self.fill.furthest.load(Ordering::Acquire).saturating_sub(self.window());
+        let to = self.fill.pace().saturating_sub(self.window());
         if to > 0 {
             let released = self.fill.state_mut().buffer.trim(to);
             self.fill.charge.release(released);
@@ -331,11 +334,8 @@ impl Work {
             if self.is_alone() && self.inner.fills.retire_if_idle(&self.fill) {
                 return true;
             }
-            let ahead = self
-                .fill
-                .published
-                .load(Ordering::Acquire)
-                .saturating_sub(self.fill.furthest.load(Ordering::Acquire));
+            let came = self.fill.published.load(Ordering::Acquire);
+            let ahead = came.saturating_sub(self.fill.pace());
             if ahead <= self.window() / 2 {
                 return false;
             }
