@@ -11,11 +11,13 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use h3::error::Code;
 use http::{Request, Response};
 use quinn::VarInt;
 use tokio::task::JoinSet;
@@ -32,6 +34,12 @@ use date::DateCache;
 
 /// H3_NO_ERROR (RFC 9114 §8.1).
 const NO_ERROR: VarInt = VarInt::from_u32(0x100);
+/// H3_EXCESSIVE_LOAD.
+const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(0x107);
+/// Handshakes under way on one worker and address.
+const HANDSHAKES: usize = 1024;
+/// Streams of one connection that may end without having brought a request: h3 remembers each.
+const WASTED_STREAMS: u32 = 500;
 /// Bytes that may wait for a frame to become complete, beyond the header limit.
 const FRAME_SLACK: usize = 16 << 10;
 /// How long the last CONNECTION_CLOSE may take to leave.
@@ -53,14 +61,24 @@ pub(super) async fn run<S>(
     let mut phase = worker.phase.clone();
     let mut connections = JoinSet::new();
     let date = Arc::new(DateCache::new(worker.clock.clone()));
+    let handshakes = Arc::<AtomicUsize>::default();
     loop {
         tokio::select! {
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
-                if let Some(place) = Place::take(&worker.open, worker.limits.max_connections) {
+                let under_way = handshakes.load(Ordering::Relaxed);
+                if worker.open.load(Ordering::Relaxed) >= worker.limits.max_connections {
+                    worker.counters.refused();
+                    incoming.refuse();
+                } else if under_way >= worker.quic.retry_above
+                    && !incoming.remote_address_validated()
+                {
+                    // An address that nobody answers from gets no further.
+                    let _ = incoming.retry();
+                } else if let Some(handshake) = Place::take(&handshakes, HANDSHAKES) {
                     let (worker, date) = (Arc::clone(&worker), Arc::clone(&date));
                     let service = service.clone();
-                    connections.spawn(connection(incoming, addr, worker, date, service, place));
+                    connections.spawn(connection(incoming, addr, worker, date, service, handshake));
                 } else {
                     worker.counters.refused();
                     incoming.refuse();
@@ -81,6 +99,22 @@ struct Conn {
     info: ConnInfo,
     worker: Arc<Worker>,
     date: Arc<DateCache>,
+    quic: quinn::Connection,
+    wasted: AtomicU32,
+}
+
+impl Conn {
+    /// Ends the connection for what its client did.
+    fn close(&self, code: Code) {
+        self.quic.close(VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX), b"");
+    }
+
+    /// Notes that a stream ended without having brought a request.
+    fn wasted(&self) {
+        if self.wasted.fetch_add(1, Ordering::Relaxed) >= WASTED_STREAMS {
+            self.close(Code::H3_EXCESSIVE_LOAD);
+        }
+    }
 }
 
 async fn connection<S>(
@@ -89,7 +123,7 @@ async fn connection<S>(
     worker: Arc<Worker>,
     date: Arc<DateCache>,
     service: S,
-    _place: Place,
+    handshake: Place,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -107,6 +141,12 @@ async fn connection<S>(
             _ => return failed(),
         },
         _ = left_running(&mut phase) => return,
+    };
+    drop(handshake);
+    let Some(_place) = Place::take(&worker.open, limits.max_connections) else {
+        worker.counters.refused();
+        quic.close(EXCESSIVE_LOAD, b"");
+        return;
     };
     let _open = worker.counters.open(Protocol::H3);
     let local_ip = quic.local_ip().unwrap_or(addr.ip());
@@ -130,17 +170,25 @@ async fn connection<S>(
     );
     let Ok(Ok(mut h3)) = built.await else { return };
 
-    let conn = Arc::new(Conn { info, worker: Arc::clone(&worker), date });
+    let conn = Arc::new(Conn {
+        info,
+        worker: Arc::clone(&worker),
+        date,
+        quic: quic.clone(),
+        wasted: AtomicU32::new(0),
+    });
     let mut requests = Requests::new(worker.quic.max_streams as usize);
     let mut drain_signal = DrainSignal::new(&worker.phase);
     let mut drain = Drain::No;
+    let mut asked = false;
     loop {
         tokio::select! {
             biased;
             // RFC 9114 §5.2: first a GOAWAY that refuses nothing, then, when requests that were on
             // their way have arrived, one that names the last.
             () = poll_fn(|cx| drain_signal.poll(cx)) => {
-                if h3.shutdown(1 << 40).await.is_err() {
+                // Before the first request h3 would name that one, and take it none the less.
+                if asked && h3.shutdown(1 << 40).await.is_err() {
                     break;
                 }
                 let grace = (quic.rtt() * 2).clamp(Duration::from_millis(5), LAST_WORDS);
@@ -156,6 +204,15 @@ async fn connection<S>(
             accepted = h3.accept() => match accepted {
                 Ok(Some(resolver)) => {
                     let Some(shared) = latest.take() else { continue };
+                    asked = true;
+                    if matches!(drain, Drain::Final) {
+                        // h3 lets the one through that the GOAWAY names, and its client asks again
+                        // elsewhere.
+                        if let Some(mut sender) = shared.take() {
+                            sender.reset(Code::H3_REQUEST_REJECTED);
+                        }
+                        continue;
+                    }
                     let (conn, service) = (Arc::clone(&conn), service.clone());
                     requests.begin(request::serve(resolver, shared, conn, service));
                     // However many there are, other connections get their turn.

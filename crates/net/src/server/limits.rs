@@ -76,6 +76,11 @@ pub struct QuicConfig {
     /// 8 MiB. Bound: at least 64 KiB. Danger: below bandwidth × round trip it caps the speed; a client
     /// that does not acknowledge holds this much.
     pub send_window: u64,
+    /// Handshakes under way on one worker and address from which on a client must first show that it
+    /// is where it says (Retry, RFC 9000 §8.1.2). Unit: handshakes. Default 64. Bound: none; 0 asks
+    /// every client. Danger: too low costs clients a round trip; too high lets forged addresses hold
+    /// this many handshakes.
+    pub retry_above: usize,
     /// Request bytes accepted ahead of the service on one connection; a stream gets a quarter of
     /// it. Unit: bytes. Default 4 MiB. Bound: 64 KiB to 1 GiB. Danger: one client can make the
     /// server hold this much.
@@ -92,6 +97,7 @@ impl Default for QuicConfig {
             idle_timeout: Duration::from_secs(30),
             max_streams: 128,
             send_window: 8 << 20,
+            retry_above: 64,
             receive_window: 4 << 20,
             socket_buffer: 8 << 20,
         }

@@ -72,7 +72,7 @@ impl Metrics {
         counters
     }
 
-    /// The number of sockets open now in all workers, handshakes included.
+    /// The number of connections open now in all workers, handshakes over TCP included.
     pub(super) fn open_sockets(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.0.open)
     }

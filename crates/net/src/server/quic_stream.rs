@@ -201,6 +201,9 @@ pub(super) struct Shared {
     paused: AtomicBool,
     unparsed: AtomicUsize,
     max_unparsed: usize,
+    /// Empty DATA frames that h3 has yet to pass.
+    empty: AtomicUsize,
+    truncated: AtomicBool,
 }
 
 impl Shared {
@@ -210,7 +213,22 @@ impl Shared {
             paused: AtomicBool::new(false),
             unparsed: AtomicUsize::new(0),
             max_unparsed,
+            empty: AtomicUsize::new(0),
+            truncated: AtomicBool::new(false),
         })
+    }
+
+    /// Whether the end of data that h3 has just told of is only that of an empty DATA frame, which
+    /// it does not tell from the end of all.
+    pub(super) fn was_empty_frame(&self) -> bool {
+        let one_less = |empty: usize| empty.checked_sub(1);
+        self.empty.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+
+    /// Whether the stream ended inside a frame, which h3 lets pass between a frame's head and its
+    /// data.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.truncated.load(Ordering::Relaxed)
     }
 
     /// Takes the sending side out of h3's hands. Everything h3 was told to send is in quinn by then
@@ -265,9 +283,10 @@ impl Sender {
         }
     }
 
-    /// Hands the chunks to quinn without copying them.
-    pub(super) async fn write(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
-        self.stream.write_all_chunks(chunks).await
+    /// Hands as much of the chunks to quinn as it takes, and at least a byte, without copying them;
+    /// gives back how many it took whole.
+    pub(super) async fn write(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
+        self.stream.write_chunks(chunks).await.map(|written| written.chunks)
     }
 
     /// Ends the stream: what was written is all.
@@ -302,7 +321,9 @@ impl BothHalves {
         let id = stream_id(send.id());
         let shared = Shared::new(Some(Sender { stream: send, ended: false }), max_unparsed);
         let send = SendHalf { shared: Arc::clone(&shared), id, writing: None };
-        Self { send, recv: RecvHalf::new(recv, shared) }
+        let mut recv = RecvHalf::new(recv, shared);
+        recv.frames = Some(Frames::default());
+        Self { send, recv }
     }
 }
 
@@ -415,12 +436,14 @@ pub(super) struct RecvHalf {
     shared: Arc<Shared>,
     id: StreamId,
     ended: bool,
+    /// Only on a request's stream.
+    frames: Option<Frames>,
 }
 
 impl RecvHalf {
     fn new(stream: quinn::RecvStream, shared: Arc<Shared>) -> Self {
         let id = stream_id(stream.id());
-        Self { stream, shared, id, ended: false }
+        Self { stream, shared, id, ended: false, frames: None }
     }
 }
 
@@ -443,10 +466,17 @@ impl quic::RecvStream for RecvHalf {
         Poll::Ready(match ready!(pin!(self.stream.read_chunk(READ, true)).poll(cx)) {
             Ok(Some(chunk)) => {
                 self.shared.unparsed.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
+                let empty = self.frames.as_mut().map_or(0, |frames| frames.pass(&chunk.bytes));
+                if empty > 0 {
+                    self.shared.empty.fetch_add(empty, Ordering::Relaxed);
+                }
                 Ok(Some(chunk.bytes))
             }
             Ok(None) => {
                 self.ended = true;
+                if self.frames.as_ref().is_some_and(|frames| !frames.at_boundary()) {
+                    self.shared.truncated.store(true, Ordering::Relaxed);
+                }
                 Ok(None)
             }
             Err(error) => {
@@ -473,6 +503,51 @@ impl Drop for RecvHalf {
             let _ = self.stream.stop(var_int(Code::H3_NO_ERROR.value()));
         }
     }
+}
+
+/// Where a stream of frames (RFC 9114 §7.1) stands, as its bytes pass.
+#[derive(Default)]
+struct Frames {
+    /// The part of a frame's type and length that has come.
+    head: [u8; 16],
+    filled: usize,
+    /// Bytes of the frame's payload still to come.
+    left: u64,
+}
+
+impl Frames {
+    /// Lets bytes pass; gives back how many empty DATA frames they end.
+    fn pass(&mut self, mut bytes: &[u8]) -> usize {
+        let mut empty = 0;
+        loop {
+            let payload = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+            self.left -= payload as u64;
+            let Some((&byte, rest)) = bytes[payload..].split_first() else { return empty };
+            bytes = rest;
+            // Two integers of at most eight bytes each: the head is complete before it is full.
+            self.head[self.filled] = byte;
+            self.filled += 1;
+            if let Some((kind, rest)) = read_var_int(&self.head[..self.filled])
+                && let Some((len, _)) = read_var_int(rest)
+            {
+                self.filled = 0;
+                self.left = len;
+                empty += usize::from(kind == 0 && len == 0);
+            }
+        }
+    }
+
+    const fn at_boundary(&self) -> bool {
+        self.filled == 0 && self.left == 0
+    }
+}
+
+/// The integer (RFC 9000 §16) that the bytes begin with, when it is all there, and what follows it.
+fn read_var_int(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let first = *bytes.first()?;
+    let (int, rest) = bytes.split_at_checked(1 << (first >> 6))?;
+    let value = int.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    Some((value & (u64::MAX >> (66 - 8 * int.len())), rest))
 }
 
 fn var_int(code: u64) -> VarInt {

@@ -85,22 +85,32 @@ impl Drop for H3 {
     }
 }
 
+/// A QUIC connection, for tests that speak HTTP/3 by hand.
+pub(crate) async fn quic(
+    addr: SocketAddr,
+    name: &str,
+    tls: &Tls,
+) -> (quinn::Endpoint, quinn::Connection) {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(tls.leaf_der().to_vec().into()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h3".to_vec()];
+    let config = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(config));
+    let local = if addr.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+    let endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
+    let quic = endpoint.connect_with(config, addr, name).unwrap().await.unwrap();
+    (endpoint, quic)
+}
+
 impl H3 {
     pub(crate) async fn connect(addr: SocketAddr, name: &str, tls: &Tls) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(tls.leaf_der().to_vec().into()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h3".to_vec()];
-        let config = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
-        let config = quinn::ClientConfig::new(Arc::new(config));
-        let local = if addr.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
-        let endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
-        let quic = endpoint.connect_with(config, addr, name).unwrap().await.unwrap();
+        let (endpoint, quic) = quic(addr, name, tls).await;
         let transport = Transport::new(quic.clone(), usize::MAX);
         let (mut driver, requests) =
             h3::client::builder().send_grease(false).build(transport).await.unwrap();

@@ -6,6 +6,7 @@ mod client;
 mod cut;
 mod drain;
 mod http3;
+mod http3_frames;
 mod limits;
 mod protocols;
 mod service;

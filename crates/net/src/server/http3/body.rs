@@ -1,8 +1,10 @@
 //! Bodies on an HTTP/3 stream: requests in, responses out.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use h3::error::Code;
@@ -10,6 +12,7 @@ use h3::server::RequestStream;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::Conn;
 use crate::server::quic_stream::{RecvHalf, Sender, Shared};
 use crate::server::respond::Length;
 use crate::{Body, BodyError};
@@ -21,6 +24,7 @@ const BATCH: usize = 16;
 pub(super) struct Received {
     stream: RequestStream<RecvHalf, Bytes>,
     shared: Arc<Shared>,
+    conn: Arc<Conn>,
     length: Length,
     first: Option<Bytes>,
     ended: bool,
@@ -31,12 +35,13 @@ impl Received {
     pub(super) async fn body(
         stream: RequestStream<RecvHalf, Bytes>,
         shared: Arc<Shared>,
+        conn: Arc<Conn>,
         promised: Option<u64>,
     ) -> Body {
-        let mut body =
-            Self { stream, shared, length: Length::new(promised), first: None, ended: false };
+        let length = Length::new(promised);
+        let mut body = Self { stream, shared, conn, length, first: None, ended: false };
         // Look once, without waiting: the end mostly comes in the packet of the headers.
-        let peeked = std::future::poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await;
+        let peeked = poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await;
         match peeked {
             Poll::Ready(None) if promised.unwrap_or(0) == 0 => return Body::Empty,
             Poll::Ready(None) => body.ended = true,
@@ -55,6 +60,12 @@ impl Received {
                 self.shared.parsed();
                 return Poll::Ready(match polled {
                     Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
+                    Ok(None) if self.shared.was_empty_frame() => Some(Ok(Bytes::new())),
+                    // RFC 9114 §7.1: an error of the connection.
+                    Ok(None) if self.shared.is_truncated() => {
+                        self.conn.close(Code::H3_FRAME_ERROR);
+                        Some(Err(BodyError::source("the stream ended inside a frame")))
+                    }
                     Ok(None) => None,
                     Err(error) => Some(Err(BodyError::source(error))),
                 });
@@ -101,18 +112,48 @@ pub(super) enum Sent {
     Trailers(HeaderMap),
 }
 
+/// What `future` gives, unless that takes longer than `patience`. What is ready at once costs no
+/// reading of the clock.
+///
+/// # Errors
+/// [`BodyError::Aborted`] when it takes longer.
+pub(super) async fn within<T>(
+    patience: Duration,
+    future: impl Future<Output = T>,
+) -> Result<T, BodyError> {
+    let mut future = pin!(future);
+    if let Poll::Ready(ready) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Ok(ready);
+    }
+    tokio::time::timeout(patience, future).await.map_err(|_| BodyError::Aborted)
+}
+
+/// Hands the chunks to quinn, which must take some within each `patience`.
+async fn write(
+    sender: &mut Sender,
+    mut chunks: &mut [Bytes],
+    patience: Duration,
+) -> Result<(), BodyError> {
+    while !chunks.is_empty() {
+        let whole = within(patience, sender.write(chunks)).await?.map_err(BodyError::source)?;
+        chunks = &mut chunks[whole..];
+    }
+    Ok(())
+}
+
 /// Sends `body` in DATA frames without copying it; one frame for all of it when its length is
 /// known, as [`one_frame`] says. What `head` holds goes out first, and with it. A client that wants
 /// no more ends the waiting for the body.
 ///
 /// # Errors
 /// When the body failed or did not have its promised length (the stream is then reset with
-/// H3_INTERNAL_ERROR), or the client wants no more.
+/// H3_INTERNAL_ERROR), or the client wants no more, or has taken nothing for `patience`.
 pub(super) async fn send(
     sender: &mut Sender,
     head: Bytes,
     mut body: Body,
     promised: Option<u64>,
+    patience: Duration,
 ) -> Result<Sent, BodyError> {
     let known = promised.or(body.exact_len());
     let mut length = Length::new(known);
@@ -129,24 +170,24 @@ pub(super) async fn send(
                 batch[filled] = chunk;
                 filled += 1;
                 if filled == BATCH {
-                    sender.write(&mut batch).await.map_err(BodyError::source)?;
+                    write(sender, &mut batch, patience).await?;
                     filled = 0;
                 }
             }
             length.end()?;
-            sender.write(&mut batch[..filled]).await.map_err(BodyError::source)?;
+            write(sender, &mut batch[..filled], patience).await?;
             return Ok(Sent::Data);
         }
         let mut client_left = pin!(sender.stopped());
         if filled > 0 {
             // The rest may take its time.
-            sender.write(&mut batch[..filled]).await.map_err(BodyError::source)?;
+            write(sender, &mut batch[..filled], patience).await?;
             filled = 0;
         }
         loop {
             let frame = tokio::select! {
                 biased;
-                frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)) => frame,
+                frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)) => frame,
                 () = &mut client_left => return Err(BodyError::Aborted),
             };
             let Some(frame) = frame else { break };
@@ -161,7 +202,7 @@ pub(super) async fn send(
                     }
                     batch[filled] = data;
                     filled += 1;
-                    sender.write(&mut batch[..filled]).await.map_err(BodyError::source)?;
+                    write(sender, &mut batch[..filled], patience).await?;
                     filled = 0;
                 }
                 Err(frame) => {

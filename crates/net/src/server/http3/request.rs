@@ -40,9 +40,11 @@ where
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "request not understood");
+                conn.wasted();
                 return None;
             }
             Err(_) => {
+                conn.wasted();
                 shared.take()?.reset(Code::H3_REQUEST_INCOMPLETE);
                 return None;
             }
@@ -52,7 +54,9 @@ where
     let (send, recv) = stream.split();
     let (mut parts, ()) = request.into_parts();
     let to_head = is_head(&parts.method);
-    let body = Received::body(recv, Arc::clone(&shared), promised(&parts.headers)).await;
+    let body =
+        Received::body(recv, Arc::clone(&shared), Arc::clone(&conn), promised(&parts.headers))
+            .await;
     parts.extensions.insert(conn.info.clone());
 
     let called = Oneshot::new(service, Request::from_parts(parts, body));
@@ -77,6 +81,7 @@ async fn answer(
     shared: &Shared,
     conn: &Conn,
 ) -> Result<Sender, BodyError> {
+    let patience = conn.worker.limits.write_timeout;
     settle(&mut response, to_head);
     let promised = promised_body(&response, to_head);
     let (mut parts, body) = response.into_parts();
@@ -89,18 +94,20 @@ async fn answer(
             parts.headers.remove(name);
         }
         parts.headers.entry(header::DATE).or_insert_with(|| conn.date.now());
-        send.send_response(Response::from_parts(parts, ())).await.map_err(BodyError::source)?;
+        let head = send.send_response(Response::from_parts(parts, ()));
+        body::within(patience, head).await?.map_err(BodyError::source)?;
         data.map_or_else(Bytes::new, |data| {
             let (head, len) = body::data_header(data);
             Bytes::copy_from_slice(&head[..len])
         })
     };
     let mut sender = shared.take().ok_or(BodyError::Aborted)?;
-    match body::send(&mut sender, head, body, promised).await? {
+    match body::send(&mut sender, head, body, promised, patience).await? {
         Sent::Data => sender.finish(),
         Sent::Trailers(trailers) => {
             shared.put_back(sender);
-            send.send_trailers(trailers).await.map_err(BodyError::source)?;
+            let sent = body::within(patience, send.send_trailers(trailers)).await?;
+            sent.map_err(BodyError::source)?;
             sender = shared.take().ok_or(BodyError::Aborted)?;
             sender.finish();
         }

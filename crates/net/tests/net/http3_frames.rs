@@ -1,0 +1,243 @@
+//! HTTP/3 and QUIC spoken by hand, byte for byte.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use headwater_net::Protocol;
+use headwater_net::server::{QuicConfig, Tls};
+use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, RecvStream};
+
+use crate::client::{Client, H3, quic};
+use crate::service::{Running, short_limits, start, start_with, until};
+
+const REQUEST_REJECTED: u32 = 0x10b;
+const FRAME_ERROR: u32 = 0x106;
+const EXCESSIVE_LOAD: u32 = 0x107;
+
+/// A connection with the client's control stream on it.
+async fn connect(server: &Running) -> (Endpoint, Connection, quinn::SendStream) {
+    let (endpoint, quic) = quic(addr(server), "localhost", &server.tls).await;
+    let mut control = quic.open_uni().await.unwrap();
+    // A control stream, and SETTINGS that set nothing.
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    (endpoint, quic, control)
+}
+
+fn addr(server: &Running) -> SocketAddr {
+    server.handle.https_addrs()[0]
+}
+
+/// A HEADERS frame in QPACK's static table (RFC 9204 appendix A).
+fn headers(post: bool, path: &str) -> Vec<u8> {
+    // `:method` POST (20) or GET (17), `:scheme` https (23).
+    let mut section = vec![0, 0, if post { 0xd4 } else { 0xd1 }, 0xd7];
+    section.extend_from_slice(&[0x50, 9]);
+    section.extend_from_slice(b"localhost");
+    section.extend_from_slice(&[0x51, u8::try_from(path.len()).unwrap()]);
+    section.extend_from_slice(path.as_bytes());
+    let mut frame = vec![1, u8::try_from(section.len()).unwrap()];
+    frame.append(&mut section);
+    frame
+}
+
+/// Posts `body`, frames as they are, to `/count`, each on its own after the last has been read, and
+/// reads the whole answer.
+async fn post(quic: &Connection, frames: &[&[u8]]) -> Result<Vec<u8>, ReadToEndError> {
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(true, "/count")).await.unwrap();
+    for frame in frames {
+        // In a packet of its own, most of the time.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        send.write_all(frame).await.unwrap();
+    }
+    send.finish().unwrap();
+    recv.read_to_end(10_000).await
+}
+
+fn application_code(error: &ConnectionError) -> Option<u32> {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            u32::try_from(close.error_code.into_inner()).ok()
+        }
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn an_empty_data_frame_is_not_the_end() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    for (frames, len) in [
+        (&[&b"\0\0\0\x05hello"[..]][..], "5 bytes"),
+        (&[b"\0\0", b"\0\x05hello", b"\0\0\0\0\0\x01!"], "6 bytes"),
+        // A frame of a reserved type in between, and nothing but empty ones.
+        (&[b"\0\0\x21\x02ab", b"\0\x02hi"], "2 bytes"),
+        (&[b"\0\0", b"\0\0"], "0 bytes"),
+    ] {
+        let answer = post(&quic, frames).await.unwrap();
+        assert!(answer.ends_with(len.as_bytes()), "{frames:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_ends_inside_a_frame_is_an_error_of_the_connection() {
+    let server = start();
+    for frames in [
+        &[&b"\0\x05"[..]][..],
+        &[b"\0\x05he"],
+        &[b"\0\x05", b"he"],
+        &[b"\0\x02he\0"],
+        &[b"\0\0\0\x05"],
+    ] {
+        let (_endpoint, quic, _control) = connect(&server).await;
+        let answer = post(&quic, frames).await;
+        assert!(answer.is_err(), "{frames:?}: {answer:?}");
+        let closed = quic.closed().await;
+        assert_eq!(application_code(&closed), Some(FRAME_ERROR), "{frames:?}: {closed}");
+    }
+}
+
+#[tokio::test]
+async fn streams_without_requests_are_counted() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    let mut opened = 0u32;
+    let closed = loop {
+        match quic.open_bi().await {
+            Ok((mut send, mut recv)) => {
+                opened += 1;
+                if send.finish().is_ok() {
+                    let _ = recv.read_to_end(1000).await;
+                }
+            }
+            Err(error) => break error,
+        }
+        assert!(opened < 2000, "no end");
+    };
+    assert_eq!(application_code(&closed), Some(EXCESSIVE_LOAD), "{closed}");
+    assert!(opened > 100, "an honest client may cancel some");
+}
+
+/// The frames of the server's control stream after its SETTINGS: the ids of its GOAWAYs.
+async fn goaway(control: &mut RecvStream) -> u64 {
+    let (kind, _) = (var_int(control).await, var_int(control).await);
+    assert_eq!(kind, 7, "a GOAWAY");
+    var_int(control).await
+}
+
+async fn var_int(stream: &mut RecvStream) -> u64 {
+    let mut bytes = [0; 8];
+    stream.read_exact(&mut bytes[..1]).await.unwrap();
+    let len = 1 << (bytes[0] >> 6);
+    bytes[0] &= 0x3f;
+    stream.read_exact(&mut bytes[1..len]).await.unwrap();
+    bytes[..len].iter().fold(0, |value, &byte| value << 8 | u64::from(byte))
+}
+
+/// The server's control stream, past its SETTINGS.
+async fn server_control(quic: &Connection) -> RecvStream {
+    loop {
+        let mut stream = quic.accept_uni().await.unwrap();
+        if var_int(&mut stream).await == 0 {
+            assert_eq!(var_int(&mut stream).await, 4, "SETTINGS come first");
+            let mut settings = vec![0; usize::try_from(var_int(&mut stream).await).unwrap()];
+            stream.read_exact(&mut settings).await.unwrap();
+            return stream;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_request_a_goaway_names_is_not_taken() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    let mut control = server_control(&quic).await;
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(false, "/wait")).await.unwrap();
+    send.finish().unwrap();
+    let waiting = &server.play.waiting;
+    until("it waits", || waiting.load(Ordering::SeqCst) == 1).await;
+    let drain = server.handle.drain(Duration::from_secs(10));
+    let talk = async {
+        assert!(goaway(&mut control).await > 1 << 40, "refuses nothing");
+        assert_eq!(goaway(&mut control).await, 4, "took stream 0 only");
+        let (mut late, mut refused) = quic.open_bi().await.unwrap();
+        late.write_all(&headers(false, "/bytes/5")).await.unwrap();
+        let error = refused.read_to_end(1000).await.unwrap_err();
+        let rejected = ReadToEndError::Read(ReadError::Reset(REQUEST_REJECTED.into()));
+        assert_eq!(error, rejected);
+        server.play.gate.add_permits(1);
+        assert!(recv.read_to_end(400_000).await.unwrap().len() > 300_000);
+    };
+    let (drained, ()) = tokio::join!(drain, talk);
+    assert_eq!(drained.cut, 0);
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_does_not_read_is_reset() {
+    let mut limits = short_limits();
+    limits.write_timeout = Duration::from_millis(200);
+    let server = start_with(|builder| builder.limits(limits));
+    let client = H3::connect(addr(&server), "localhost", &server.tls).await;
+    let (mut send, mut unread) = client.quic.open_bi().await.unwrap();
+    send.write_all(&headers(false, "/endless")).await.unwrap();
+    send.finish().unwrap();
+    let waiting = &server.play.waiting;
+    until("it began", || waiting.load(Ordering::SeqCst) == 1).await;
+    until("it was given up", || waiting.load(Ordering::SeqCst) == 0).await;
+    assert!(matches!(
+        unread.read_to_end(100 << 20).await,
+        Err(ReadToEndError::Read(ReadError::Reset(_)))
+    ));
+    assert_eq!(Client::H3(Box::new(client)).get("/bytes/5").await.unwrap().body.len(), 5);
+}
+
+/// The first packet of a client, sent to the server from an address that says no more.
+fn answer_to_a_first_packet(server: &Running, first: &[u8]) -> u8 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.send_to(first, addr(server)).unwrap();
+    let mut answer = [0; 2000];
+    socket.recv(&mut answer).unwrap();
+    // Without the fixed bit, which may be anything (RFC 9287).
+    answer[0] & 0xb0
+}
+
+/// What a client sends first.
+async fn first_packet(tls: &Tls) -> Vec<u8> {
+    let nobody = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut packet = vec![0; 2000];
+    let addr = nobody.local_addr().unwrap();
+    tokio::select! {
+        _ = quic(addr, "localhost", tls) => panic!("nobody is there"),
+        len = nobody.recv(&mut packet) => packet.truncate(len.unwrap()),
+    }
+    packet
+}
+
+#[tokio::test]
+async fn above_some_handshakes_an_address_must_be_shown() {
+    let mut config = QuicConfig::default();
+    config.retry_above = 0;
+    let wary = start_with(|builder| builder.quic(config));
+    let first = first_packet(&wary.tls).await;
+    assert_eq!(answer_to_a_first_packet(&wary, &first), 0xb0, "a Retry (RFC 9000 §17.2.5)");
+    let client = Client::new(&wary, Protocol::H3).await;
+    assert_eq!(client.get("/bytes/5").await.unwrap().body.len(), 5);
+    let first = first_packet(&wary.tls).await;
+    assert_eq!(answer_to_a_first_packet(&start(), &first), 0x80, "an Initial");
+}
+
+#[tokio::test]
+async fn unfinished_handshakes_take_no_connection_s_place() {
+    let mut limits = headwater_net::server::ConnLimits::default();
+    limits.max_connections = 1;
+    let server = start_with(|builder| builder.limits(limits));
+    for _ in 0..5 {
+        let first = first_packet(&server.tls).await;
+        answer_to_a_first_packet(&server, &first);
+    }
+    let client = Client::new(&server, Protocol::H1).await;
+    assert_eq!(client.get("/bytes/5").await.unwrap().body.len(), 5);
+}
