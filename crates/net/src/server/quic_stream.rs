@@ -7,6 +7,10 @@
 //! A sending side that is dropped before it was finished resets its stream: quinn alone would
 //! end it cleanly, and an answer that was given up would look complete.
 
+// By path, for a test includes this file as its client.
+#[path = "quic_stream/frames.rs"]
+mod frames;
+
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,6 +22,8 @@ use futures_util::stream::{Stream, StreamExt};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+
+use frames::Frames;
 
 /// The most that one read takes from quinn.
 const READ: usize = 64 << 10;
@@ -503,51 +509,6 @@ impl Drop for RecvHalf {
             let _ = self.stream.stop(var_int(Code::H3_NO_ERROR.value()));
         }
     }
-}
-
-/// Where a stream of frames (RFC 9114 §7.1) stands, as its bytes pass.
-#[derive(Default)]
-struct Frames {
-    /// The part of a frame's type and length that has come.
-    head: [u8; 16],
-    filled: usize,
-    /// Bytes of the frame's payload still to come.
-    left: u64,
-}
-
-impl Frames {
-    /// Lets bytes pass; gives back how many empty DATA frames they end.
-    fn pass(&mut self, mut bytes: &[u8]) -> usize {
-        let mut empty = 0;
-        loop {
-            let payload = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-            self.left -= payload as u64;
-            let Some((&byte, rest)) = bytes[payload..].split_first() else { return empty };
-            bytes = rest;
-            // Two integers of at most eight bytes each: the head is complete before it is full.
-            self.head[self.filled] = byte;
-            self.filled += 1;
-            if let Some((kind, rest)) = read_var_int(&self.head[..self.filled])
-                && let Some((len, _)) = read_var_int(rest)
-            {
-                self.filled = 0;
-                self.left = len;
-                empty += usize::from(kind == 0 && len == 0);
-            }
-        }
-    }
-
-    const fn at_boundary(&self) -> bool {
-        self.filled == 0 && self.left == 0
-    }
-}
-
-/// The integer (RFC 9000 §16) that the bytes begin with, when it is all there, and what follows it.
-fn read_var_int(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let first = *bytes.first()?;
-    let (int, rest) = bytes.split_at_checked(1 << (first >> 6))?;
-    let value = int.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
-    Some((value & (u64::MAX >> (66 - 8 * int.len())), rest))
 }
 
 fn var_int(code: u64) -> VarInt {
