@@ -32,6 +32,13 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
 }
 
 async fn index(file: &Path) -> Result<MediaIndex, Error> {
+    let metadata = std::fs::metadata(file)?;
+    if metadata.is_dir() {
+        return Err("it is a folder: name the files in it, the renditions of one asset".into());
+    }
+    if !metadata.is_file() {
+        return Err("it is not a regular file".into());
+    }
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
     let source = FileSource::open(file, name.unwrap_or_default())?;
     Ok(read_index(&source, Limits::default()).await?)

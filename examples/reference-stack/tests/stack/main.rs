@@ -4,4 +4,5 @@
 
 mod composition;
 mod manners;
+mod replaced;
 mod support;
