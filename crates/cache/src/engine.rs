@@ -77,7 +77,7 @@ pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
         return Lookup::Miss(Miss { key: key.to_key(), directives, fwd, stale: None });
     };
     let now = inner.clock.now();
-    let fwd = match object.head.reuse(&directives, now) {
+    let fwd = match object.reuse(&directives, now) {
         Reuse::Fresh | Reuse::Stale => {
             return Lookup::Hit(hit(inner, object, parts, now), None);
         }
@@ -168,10 +168,16 @@ fn order(
     let mut request = parts.clone();
     headers::strip_hop_by_hop(&mut request.headers);
     headers::strip_conditions(&mut request.headers);
-    inner.policy.prepare_fill(&mut request);
+    // What anyone got is confirmed for anyone: with one client's credentials, the answer might be
+    // for that client alone.
     let authorization = parts.headers.contains_key(AUTHORIZATION);
-    let asked = Asked { authorization, no_store: false };
-    Order { request, asked, directives, stale, background }
+    let anonymous = authorization && stale.as_ref().is_some_and(|object| !object.head.authorized);
+    if anonymous {
+        request.headers.remove(AUTHORIZATION);
+    }
+    inner.policy.prepare_fill(&mut request);
+    let asked = Asked { authorization: authorization && !anonymous, no_store: false };
+    Order { request, asked, anonymous, directives, stale, background }
 }
 
 /// A request on its way past the store.
@@ -292,7 +298,7 @@ where
             current = variants.as_ref().and_then(|all| all.select(headers)).cloned();
             let object = current.as_ref()?;
             let now = inner.clock.now();
-            match object.head.reuse(&miss.directives, now) {
+            match object.reuse(&miss.directives, now) {
                 Reuse::Revalidate(_) => None,
                 _ => Some(Arc::clone(object)),
             }

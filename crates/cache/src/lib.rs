@@ -44,6 +44,10 @@
 //! - HEAD is answered from a stored GET, and revalidates one; any other HEAD passes through.
 //! - A GET with content passes through. Several ranges are answered whole. Trailers are dropped.
 //! - The scheme is not part of the key; a [`Policy`] may add it.
+//! - After a failed revalidation, what may answer stale does so for some seconds (`Retry-After`, at
+//!   most a minute, else five) before upstream is asked again.
+//! - What was got without `Authorization` is revalidated without it; where upstream wants it, the
+//!   client's request passes through.
 //! - When upstream fails with a 5xx that may not be stored, those who waited along get a problem
 //!   of the same status: a failing origin is not asked again for each of them.
 

@@ -4,7 +4,10 @@
 //! `Age` and this cache's `Cache-Status` have their places, so that an answer is one clone of its
 //! fields and two values put in.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Weak};
+
+use std::time::Duration;
 
 use headwater_net::conditional::Validators;
 use headwater_net::{Chunks, Timestamp};
@@ -17,7 +20,7 @@ use crate::fill::budget::Charge;
 use crate::headers;
 use crate::policy::Policy;
 use crate::policy::freshness::{self, Freshness};
-use crate::policy::reuse::{self, Reuse};
+use crate::policy::reuse::{self, Reuse, Why};
 use crate::policy::storable::{self, Asked, Refusal};
 use crate::status::CACHE_STATUS;
 use crate::vary::Vary;
@@ -29,13 +32,15 @@ pub(crate) struct Object {
     pub(crate) body: Chunks,
     /// The charge of the fill it came by, as long as that is read.
     charge: Weak<Charge>,
+    /// Until when, in milliseconds, upstream is not asked where this may answer stale.
+    paused: AtomicU64,
     /// The marks of hits at one age, in seconds: made once a second, not once a hit.
     stamp: Mutex<Option<(u64, Marks)>>,
 }
 
 impl Object {
     pub(crate) fn new(head: Head, body: Chunks, charge: Weak<Charge>) -> Self {
-        Self { head, body, charge, stamp: Mutex::new(None) }
+        Self { head, body, charge, paused: AtomicU64::new(0), stamp: Mutex::new(None) }
     }
 
     /// The marks of a hit now; they hang on nothing but the age in whole seconds. Waits for
@@ -51,6 +56,27 @@ impl Object {
                 marks
             }
         }
+    }
+
+    /// Whether it may answer `request` as it is, and how; upstream has a rest after a failure,
+    /// where this response may stand in for it.
+    pub(crate) fn reuse(&self, request: &RequestDirectives, now: Timestamp) -> Reuse {
+        let reuse = self.head.reuse(request, now);
+        if reuse == Reuse::Fresh || now.as_millis() >= self.paused.load(Ordering::Relaxed) {
+            return reuse;
+        }
+        match reuse {
+            Reuse::StaleWhileRevalidate => Reuse::Stale,
+            Reuse::Revalidate(Why::Stale) if self.head.may_answer_on_error(request, now) => {
+                Reuse::Stale
+            }
+            other => other,
+        }
+    }
+
+    /// Upstream failed to confirm or replace it: it is not asked again for a while.
+    pub(crate) fn pause(&self, now: Timestamp, delay: Duration) {
+        self.paused.store(now.plus(delay).as_millis(), Ordering::Relaxed);
     }
 
     /// The store counts its bytes from here on.
@@ -95,6 +121,8 @@ pub(crate) struct Head {
     pub(crate) vary: Vary,
     /// The body's length, where it is known.
     pub(crate) len: Option<u64>,
+    /// It came to a request with `Authorization`.
+    pub(crate) authorized: bool,
     /// It came with an `Age`: some cache on the way had it already.
     pub(crate) aged: bool,
 }
@@ -140,7 +168,8 @@ impl Head {
         let aged = headers.contains_key(header::AGE);
         make_ready(&mut headers, received);
         set_len(&mut headers, status, len);
-        let head = Self { status, headers, directives, freshness, vary, len, aged };
+        let authorized = exchange.asked.authorization;
+        let head = Self { status, headers, directives, freshness, vary, len, authorized, aged };
         if !head.has_validator() && !head.is_ever_usable() {
             return Err(Refusal::Useless);
         }
@@ -207,6 +236,11 @@ impl Head {
         reuse::decide(&self.freshness, &self.directives, request, now)
     }
 
+    /// Whether it may answer `request` though upstream failed.
+    pub(crate) fn may_answer_on_error(&self, request: &RequestDirectives, now: Timestamp) -> bool {
+        reuse::may_answer_on_error(&self.freshness, &self.directives, request, now)
+    }
+
     /// Whether requests that waited for it may have it without upstream being asked again.
     pub(crate) fn is_shareable(&self, now: Timestamp) -> bool {
         let reuse = self.reuse(&RequestDirectives::default(), now);
@@ -226,12 +260,7 @@ impl Head {
     /// Without a validator, only freshness or a stale extension makes it worth storing.
     fn is_ever_usable(&self) -> bool {
         self.is_shareable(self.freshness.received)
-            || reuse::may_answer_on_error(
-                &self.freshness,
-                &self.directives,
-                &RequestDirectives::default(),
-                self.freshness.received,
-            )
+            || self.may_answer_on_error(&RequestDirectives::default(), self.freshness.received)
     }
 }
 

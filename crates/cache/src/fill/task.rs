@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_net::conditional::Validators;
@@ -21,8 +22,7 @@ use super::{End, Fill, Interest, Outcome, lock};
 use crate::cache::{Inner, MIN_WINDOW};
 use crate::directives::RequestDirectives;
 use crate::object::{Exchange, Head, Object};
-use crate::policy::reuse;
-use crate::policy::storable::Asked;
+use crate::policy::storable::{Asked, Refusal};
 use crate::upstream::{self, BoxError};
 
 /// What a fill needs to know of the request that began it.
@@ -30,6 +30,8 @@ pub(crate) struct Order {
     /// The request upstream gets, without conditionals.
     pub(crate) request: Parts,
     pub(crate) asked: Asked,
+    /// The client's `Authorization` was left out.
+    pub(crate) anonymous: bool,
     pub(crate) directives: RequestDirectives,
     /// The stored response to be confirmed or replaced.
     pub(crate) stale: Option<Arc<Object>>,
@@ -51,7 +53,14 @@ where
     S::Future: Send,
 {
     inner.metrics.fills.inc();
-    let work = Work { inner, fill, background: order.background.take(), ended: false };
+    let stale = order.stale.clone();
+    let background = order.background.take();
+    let anonymous = order.anonymous.then(|| {
+        let mut request = fill.request.clone();
+        request.remove(header::AUTHORIZATION);
+        request
+    });
+    let work = Work { inner, fill, stale, anonymous, background, ended: false };
     carry_out(work, service, order)
 }
 
@@ -90,6 +99,10 @@ enum Answer {
 struct Work {
     inner: Arc<Inner>,
     fill: Arc<Fill>,
+    /// What is to be confirmed or replaced.
+    stale: Option<Arc<Object>>,
+    /// The leader's fields without its `Authorization`, if that was left out.
+    anonymous: Option<HeaderMap>,
     /// Holds the fill up where no request waits for it.
     background: Option<Interest>,
     ended: bool,
@@ -129,9 +142,29 @@ impl Work {
         })
     }
 
+    /// The fields that upstream answers to, for what `Vary` names.
+    fn request(&self) -> &HeaderMap {
+        self.anonymous.as_ref().unwrap_or(&self.fill.request)
+    }
+
+    /// Upstream did not confirm or replace the stale response: it has a rest, as long as it says,
+    /// within bounds.
+    fn pause(&self, retry_after: Option<&HeaderValue>) {
+        const PAUSE: Duration = Duration::from_secs(5);
+        const LONGEST: Duration = Duration::from_secs(60);
+        let Some(stale) = &self.stale else { return };
+        let now = self.inner.clock.now();
+        let said = retry_after.and_then(|value| value.to_str().ok()).and_then(|text| {
+            let date = || Timestamp::from_http_date(text).map(|date| date.since(now));
+            text.trim().parse().ok().map(Duration::from_secs).or_else(date)
+        });
+        let delay = said.unwrap_or(PAUSE);
+        stale.pause(now, delay.clamp(Duration::from_secs(1), LONGEST));
+    }
+
     fn exchange<'a>(&'a self, order: &Order, requested: Timestamp) -> Exchange<'a> {
         Exchange {
-            request: &self.fill.request,
+            request: self.request(),
             asked: order.asked,
             requested,
             received: self.inner.clock.now(),
@@ -143,6 +176,7 @@ impl Work {
     fn failed(&self, error: &BoxError, order: &Order) -> Answer {
         self.inner.metrics.fills_failed.inc();
         tracing::warn!(error = %error, "upstream gave no answer");
+        self.pause(None);
         Answer::Settled(self.stale_on_error(order, None).unwrap_or(Outcome::Failed {
             status: upstream::status_of(error),
             retry_after: None,
@@ -153,26 +187,38 @@ impl Work {
     /// The stored response in place of a failure, if it may be (RFC 5861 §4).
     fn stale_on_error(&self, order: &Order, fwd_status: Option<StatusCode>) -> Option<Outcome> {
         let object = order.stale.as_ref()?;
-        let head = &object.head;
         let now = self.inner.clock.now();
-        reuse::may_answer_on_error(&head.freshness, &head.directives, &order.directives, now)
-            .then(|| Outcome::Stored { object: Arc::clone(object), fwd_status, open: true })
+        object.head.may_answer_on_error(&order.directives, now).then(|| Outcome::Stored {
+            object: Arc::clone(object),
+            fwd_status,
+            open: true,
+        })
     }
 
     /// A final answer that is no 304.
     fn answered(&self, response: Response<Body>, requested: Timestamp, order: &Order) -> Answer {
         let status = response.status();
-        if matches!(status.as_u16(), 500 | 502 | 503 | 504)
-            && let Some(outcome) = self.stale_on_error(order, Some(status))
-        {
-            return Answer::Settled(outcome);
+        if matches!(status.as_u16(), 500 | 502 | 503 | 504) {
+            self.pause(response.headers().get(header::RETRY_AFTER));
+            if let Some(outcome) = self.stale_on_error(order, Some(status)) {
+                return Answer::Settled(outcome);
+            }
+        }
+        if order.anonymous && matches!(status.as_u16(), 401 | 403) {
+            // The client has credentials: it is to ask with them.
+            self.pause(None);
+            return Answer::Settled(Outcome::Alone);
         }
         let (parts, body) = response.into_parts();
         let len = meter::promised(parts.status, &parts.headers, &body);
         match Head::receive(&parts, len, self.exchange(order, requested)) {
+            Ok(head) if order.anonymous && !head.vary.matches(&self.fill.request) => {
+                Answer::Settled(Outcome::Alone)
+            }
             Ok(head) => Answer::Stream(Arc::new(head), body),
             Err(refusal) => {
                 tracing::trace!(?refusal, %status, "not stored");
+                self.pause(parts.headers.get(header::RETRY_AFTER));
                 let outcome = if status.is_server_error() || status.is_informational() {
                     Outcome::Failed {
                         status,
@@ -191,17 +237,22 @@ impl Work {
     fn confirmed(&self, stale: &Object, update: &HeaderMap, exchange: Exchange<'_>) -> Outcome {
         self.inner.metrics.revalidated.inc();
         let fwd_status = Some(StatusCode::NOT_MODIFIED);
-        let Ok(head) = stale.head.confirmed(update, exchange) else {
-            // It may no longer be stored: the leader gets it as it was, and it goes.
-            self.inner.store.remove(&self.fill.key);
-            let object = stale.with_head(stale.head.clone());
-            return Outcome::Stored { object: Arc::new(object), fwd_status, open: false };
+        let head = match stale.head.confirmed(update, exchange) {
+            Ok(head) => head,
+            Err(refusal) => {
+                // The leader gets it as it was. It goes, unless that is about the leader alone.
+                if refusal != Refusal::Authorization {
+                    self.inner.store.remove(&self.fill.key);
+                }
+                let object = stale.with_head(stale.head.clone());
+                return Outcome::Stored { object: Arc::new(object), fwd_status, open: false };
+            }
         };
         let open = head.is_shareable(exchange.received);
         let object = Arc::new(stale.with_head(head));
         self.inner.fills.retire(&self.fill, || {
             let kept = Arc::clone(&object);
-            self.inner.store.insert(&self.fill.key, kept, &self.fill.request);
+            self.inner.store.insert(&self.fill.key, kept, self.request());
         });
         Outcome::Stored { object, fwd_status, open }
     }
@@ -255,7 +306,9 @@ impl Work {
             if self.fill.is_windowed() {
                 finishing = false;
                 // What is not kept is fetched for readers only.
-                self.background = None;
+                if self.background.take().is_some() {
+                    self.pause(None);
+                }
                 if self.keep_pace().await {
                     return self.abandon();
                 }
@@ -282,12 +335,13 @@ impl Work {
                     };
                     let charge = Arc::downgrade(&self.fill.charge);
                     let object = Arc::new(Object::new(head, body, charge));
-                    self.inner.store.insert(&self.fill.key, object, &self.fill.request);
+                    self.inner.store.insert(&self.fill.key, object, self.request());
                 });
             }
             End::Failed(error) => {
                 self.inner.metrics.fills_failed.inc();
                 tracing::warn!(error = %error, "a fill broke off");
+                self.pause(None);
                 self.inner.fills.retire(&self.fill, || ());
             }
             _ => self.inner.fills.retire(&self.fill, || ()),
