@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use headwater_net::Body;
 use headwater_net::conditional::{self, Outcome};
 use headwater_net::range::{self, Selection};
+use headwater_net::{Body, Problem};
 use http::header::Entry;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
@@ -105,22 +105,35 @@ pub(crate) fn build(
             (StatusCode::NOT_MODIFIED, Body::empty())
         }
         Shape::Failed => {
-            drop_content(&mut headers);
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
-            (StatusCode::PRECONDITION_FAILED, Body::empty())
+            let detail = "what is stored is not what the request's precondition names";
+            refusal(&mut headers, StatusCode::PRECONDITION_FAILED, detail)
         }
         Shape::Unsatisfiable => {
-            drop_content(&mut headers);
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            let detail = "the range lies outside of what there is";
+            let refused = refusal(&mut headers, StatusCode::RANGE_NOT_SATISFIABLE, detail);
             let value = range::unsatisfied_range(len.unwrap_or_default());
             headers.insert(header::CONTENT_RANGE, value);
-            (StatusCode::RANGE_NOT_SATISFIABLE, Body::empty())
+            refused
         }
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// An answer about the request and not about the object: a problem document, and no lifetime of the
+/// object's. Its validators and who may read it stay.
+fn refusal(headers: &mut HeaderMap, status: StatusCode, detail: &str) -> (StatusCode, Body) {
+    drop_content(headers);
+    for name in [header::CACHE_CONTROL, header::EXPIRES, header::AGE] {
+        headers.remove(name);
+    }
+    let (problem, body) = Problem::new(status).detail(detail).into_response().into_parts();
+    for (name, value) in &problem.headers {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    (status, body)
 }
 
 /// Takes off what describes a body that is not sent (RFC 9110 §15.4.5).
