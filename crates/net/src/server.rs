@@ -33,6 +33,7 @@
 mod alt_svc;
 mod control;
 mod error;
+mod gather;
 mod handle;
 mod http3;
 mod limits;

@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
+use super::gather::Gather;
 use super::metrics::{Counters, OpenConnection, Place};
 use super::oneshot::Oneshot;
 use super::respond::{Outgoing, is_head, settle};
@@ -197,7 +198,8 @@ async fn serve<I, S>(
         Conn { info, alt_svc, activity, counters: Arc::clone(&worker.counters), _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
     if protocol == Protocol::H2 {
-        let io = TokioIo::new(stream);
+        let gather = Gather::new(stream);
+        let io = TokioIo::new(gather.clone());
         let conn = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.h2_max_streams)
@@ -206,7 +208,7 @@ async fn serve<I, S>(
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .serve_connection(io, service);
-        drive(conn, drain, idle).await;
+        drive(conn, |cx| gather.poll_send(cx), drain, idle).await;
     } else {
         let activity = Arc::clone(&service.conn.activity);
         let io = TokioIo::new(Watched { stream, activity });
@@ -216,7 +218,7 @@ async fn serve<I, S>(
             .max_header_size(limits.max_header_bytes as usize)
             .serve_connection(io, service)
             .with_upgrades();
-        drive(conn, drain, idle).await;
+        drive(conn, |_| Poll::Ready(Ok(())), drain, idle).await;
     }
 }
 
@@ -339,19 +341,29 @@ impl Drop for Wire {
 }
 
 /// Runs one connection; on a drain and on idleness it is asked to end, and one more idle check
-/// later it is dropped. One that is stalled is dropped at once.
-async fn drive<C, E>(conn: C, mut drain: DrainSignal, mut idle: IdleCheck)
-where
+/// later it is dropped. One that is stalled is dropped at once. After each poll, `send` sends what
+/// the connection wrote.
+async fn drive<C, E>(
+    conn: C,
+    mut send: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
+    mut drain: DrainSignal,
+    mut idle: IdleCheck,
+) where
     C: Future<Output = Result<(), E>> + Graceful,
     E: std::fmt::Display,
 {
     let mut conn = pin!(conn);
     let mut ending = false;
     poll_fn(|cx| {
-        if let Poll::Ready(done) = conn.as_mut().poll(cx) {
+        let polled = conn.as_mut().poll(cx);
+        let broken = matches!(send(cx), Poll::Ready(Err(_)));
+        if let Poll::Ready(done) = polled {
             if let Err(error) = done {
                 tracing::debug!(%error, "connection ended");
             }
+            return Poll::Ready(());
+        }
+        if broken {
             return Poll::Ready(());
         }
         let mut ask = drain.poll(cx).is_ready();
@@ -367,7 +379,9 @@ where
         if ask && !ending {
             ending = true;
             conn.as_mut().graceful_shutdown();
-            return conn.as_mut().poll(cx).map(drop);
+            let polled = conn.as_mut().poll(cx).map(drop);
+            let _ = send(cx);
+            return polled;
         }
         Poll::Pending
     })
