@@ -41,6 +41,7 @@ mod metrics;
 mod oneshot;
 mod quic;
 mod quic_stream;
+mod received;
 mod respond;
 mod self_signed;
 mod socket;

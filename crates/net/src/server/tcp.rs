@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::ALT_SVC;
 use http::{HeaderValue, Method, Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -28,9 +27,10 @@ use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::metrics::{Counters, OpenConnection, Place};
 use super::oneshot::Oneshot;
+use super::received::Received;
 use super::respond::{Outgoing, is_head, settle};
 use super::worker::{Worker, finish};
-use crate::{Body, BodyError, ConnInfo, Protocol};
+use crate::{Body, ConnInfo, Protocol};
 
 /// Plaintext that rustls holds for a connection whose socket is full.
 const TLS_BUFFER: usize = 64 << 10;
@@ -443,7 +443,7 @@ where
             if incoming.is_end_stream() {
                 Body::Empty
             } else {
-                Body::Stream(Box::pin(Received(incoming)))
+                Body::Stream(Box::pin(Received::new(incoming, info.protocol)))
             }
         });
         request.extensions_mut().insert(info);
@@ -482,28 +482,5 @@ where
         }
         let busy = this.busy.take().unwrap_or_else(|| this.conn.activity.begin());
         Poll::Ready(Ok(Outgoing::wrap(response, *this.to_head, busy)))
-    }
-}
-
-/// A request's body as it arrives.
-struct Received(Incoming);
-
-impl HttpBody for Received {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(BodyError::source)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
     }
 }

@@ -5,6 +5,7 @@
 mod client;
 mod cut;
 mod drain;
+mod http2_frames;
 mod http3;
 mod http3_frames;
 mod limits;

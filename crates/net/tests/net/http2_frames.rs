@@ -1,0 +1,69 @@
+//! HTTP/2 told by its frames, on the plain port with prior knowledge.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::service::start;
+
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The next frame: type, flags, stream.
+async fn next(stream: &mut TcpStream) -> (u8, u8, u32) {
+    let mut head = [0; 9];
+    let read = stream.read_exact(&mut head);
+    tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; length as usize];
+    stream.read_exact(&mut payload).await.unwrap();
+    let on = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+    (head[3], head[4], on)
+}
+
+/// Some clients throw the answer away when the stream is reset after it, RFC 9113 §8.1 or not.
+#[tokio::test]
+async fn a_short_body_that_nobody_reads_is_read_away_and_not_reset() {
+    let server = start();
+    let mut stream = TcpStream::connect(("127.0.0.1", server.plain_port())).await.unwrap();
+    let mut open = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    open.extend(frame(0x4, 0, 0, &[]));
+    // POST, http, `/bytes/7` and `localhost` as literals with static names (RFC 7541 §6.2.2).
+    let mut block = vec![0x83, 0x86, 0x04, 8];
+    block.extend(b"/bytes/7");
+    block.extend([0x01, 9]);
+    block.extend(b"localhost");
+    open.extend(frame(HEADERS, END_HEADERS, 1, &block));
+    stream.write_all(&open).await.unwrap();
+    loop {
+        let (kind, flags, on) = next(&mut stream).await;
+        assert_ne!(kind, RST_STREAM);
+        if on == 1 && kind == DATA && flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    // The answer is whole; only now comes the body that it did not wait for.
+    stream.write_all(&frame(DATA, 0, 1, &[0; 5000])).await.unwrap();
+    stream.write_all(&frame(DATA, END_STREAM, 1, &[])).await.unwrap();
+    // A PING after it is answered; no reset came before.
+    stream.write_all(&frame(0x6, 0, 0, &[7; 8])).await.unwrap();
+    loop {
+        let (kind, flags, _) = next(&mut stream).await;
+        assert_ne!(kind, RST_STREAM);
+        if kind == 0x6 && flags == 1 {
+            break;
+        }
+    }
+}
