@@ -1,22 +1,28 @@
 //! The whole edge as one service.
 
+use std::sync::Arc;
+
 use headwater_cache::{BoxError, Cache, CacheService};
 use headwater_net::{Body, Clock};
 use http::{Request, Response};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use crate::access_log::{AccessLog, AccessLogLayer, AccessLogService};
+use crate::access_log::AccessLog;
 use crate::headers::{Headers, HeadersLayer};
 use crate::methods::{Methods, MethodsLayer};
-use crate::metrics::{Metrics, MetricsService};
+use crate::metrics::Metrics;
 use crate::normalise::{Normalise, NormaliseLayer};
+use crate::observe::{Observed, Observer};
 
-/// An edge in front of `S`, layer by layer, outermost first: access log, metrics, response headers,
-/// allowed methods, one way to say each thing, cache. A concrete type: a hit calls through no
-/// pointer and boxes nothing.
-pub type EdgeService<S> =
-    AccessLogService<MetricsService<Headers<Methods<Normalise<CacheService<S>>>>>>;
+/// An edge in front of `S`, layer by layer, outermost first: access log and metrics, response
+/// headers, allowed methods, one way to say each thing, cache. A concrete type: a hit calls through
+/// no pointer and boxes nothing.
+///
+/// The response headers are there twice. Behind the cache they are added once for an object and
+/// kept with it, so that a hit has them without being made larger; before it they are added to what
+/// the edge says itself.
+pub type EdgeService<S> = Observed<Headers<Methods<Normalise<CacheService<Headers<S>>>>>>;
 
 /// The entrance to [`EdgeBuilder`].
 #[derive(Debug)]
@@ -29,8 +35,9 @@ impl Edge {
     }
 }
 
-/// Describes an edge; each part has a default. [`EdgeBuilder::build`] may be called once for each
-/// worker: what they make shares cache, log and metrics.
+/// Describes an edge; each part has a default. [`EdgeBuilder::build`] is to be called once for
+/// each worker, not for each connection: what it makes shares cache, log and metrics with the
+/// others, and has a queue and counters of its own.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until build is called"]
 pub struct EdgeBuilder {
@@ -63,7 +70,8 @@ impl EdgeBuilder {
         self
     }
 
-    /// Headers added to answers; by default `X-Content-Type-Options: nosniff`.
+    /// Headers added to answers; by default `X-Content-Type-Options: nosniff`. What is cached is
+    /// kept with them: edges that share a cache should add the same.
     pub fn headers(mut self, headers: HeadersLayer) -> Self {
         self.headers = headers;
         self
@@ -98,13 +106,11 @@ impl EdgeBuilder {
         let cache = self.cache.clone().unwrap_or_else(|| {
             Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
         });
-        let cached = cache.layer().layer(upstream);
+        let cached = cache.layer().layer(self.headers.layer(upstream));
         let checked = self.methods.layer(self.normalise.layer(cached));
-        let counted = self.metrics.layer().layer(self.headers.layer(checked));
-        let log = match &self.access_log {
-            Some(log) => log.layer(self.clock.clone()),
-            None => AccessLogLayer::off(),
-        };
-        log.layer(counted)
+        let answered = self.headers.layer(checked);
+        let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
+        let observer = Observer::new(Some(self.metrics.shard()), log);
+        Observed::new(answered, Some(Arc::new(observer)))
     }
 }

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::Entry;
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -14,19 +14,42 @@ use tower_service::Service;
 /// that no browser takes a segment or a problem document for a page.
 #[derive(Clone, Debug)]
 pub struct HeadersLayer {
-    headers: std::sync::Arc<[(HeaderName, HeaderValue)]>,
+    headers: Fields,
 }
+
+#[derive(Clone, Debug)]
+enum Fields {
+    /// Known here: a request shares no count for them.
+    Default,
+    Given(Arc<[(HeaderName, HeaderValue)]>),
+}
+
+static DEFAULT: [(HeaderName, HeaderValue); 1] =
+    [(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
 
 impl HeadersLayer {
     /// Adds `headers` and no others.
     pub fn new(headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
-        Self { headers: headers.into_iter().collect() }
+        Self { headers: Fields::Given(headers.into_iter().collect()) }
+    }
+
+    fn add(&self, headers: &mut HeaderMap) {
+        let fields = match &self.headers {
+            Fields::Default => &DEFAULT[..],
+            Fields::Given(fields) => fields,
+        };
+        for (name, value) in fields {
+            // Asked first: an entry would make room, also where none is needed.
+            if !headers.contains_key(name) {
+                headers.insert(name, value.clone());
+            }
+        }
     }
 }
 
 impl Default for HeadersLayer {
     fn default() -> Self {
-        Self::new([(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))])
+        Self { headers: Fields::Default }
     }
 }
 
@@ -82,11 +105,7 @@ where
         let this = self.project();
         let mut answer = std::task::ready!(this.inner.poll(cx));
         if let Ok(response) = &mut answer {
-            for (name, value) in this.layer.headers.iter() {
-                if let Entry::Vacant(place) = response.headers_mut().entry(name) {
-                    place.insert(value.clone());
-                }
-            }
+            this.layer.add(response.headers_mut());
         }
         Poll::Ready(answer)
     }

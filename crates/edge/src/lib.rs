@@ -44,6 +44,7 @@ pub mod headers;
 pub mod methods;
 pub mod metrics;
 pub mod normalise;
+mod observe;
 mod watch;
 
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
@@ -54,4 +55,5 @@ pub use headers::HeadersLayer;
 pub use methods::MethodsLayer;
 pub use metrics::{Metrics, MetricsLayer};
 pub use normalise::NormaliseLayer;
+pub use observe::{Observed, ObservedFuture};
 pub use watch::End;

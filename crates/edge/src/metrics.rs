@@ -13,30 +13,21 @@
 //! | `headwater_edge_requests_in_flight` | |
 
 mod scrape;
-mod shard;
+pub(crate) mod shard;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use headwater_cache::BoxError;
-use headwater_net::{Body, ConnInfo, Protocol};
-use http::{Method, Request, Response};
-use http_body::Body as HttpBody;
-use pin_project_lite::pin_project;
+use headwater_net::Protocol;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
-use tokio::time::Instant;
 use tower_layer::Layer;
-use tower_service::Service;
 
 use crate::cache_result::CacheResult;
-use crate::watch::{End, Witness, into_body, watch};
+use crate::observe::{Observed, Observer};
+use crate::watch::End;
 use shard::{BOUNDS_MICROS, METHODS, PROTOCOLS, STATUSES, Shard};
 
 pub use scrape::{Scrape, scrape};
@@ -51,9 +42,13 @@ impl Metrics {
     /// A layer that counts what passes. Each call makes room of its own: call it once for each
     /// worker and not for each connection.
     pub fn layer(&self) -> MetricsLayer {
+        MetricsLayer { observer: Arc::new(Observer::new(Some(self.shard()), None)) }
+    }
+
+    pub(crate) fn shard(&self) -> Arc<Shard> {
         let shard = Arc::new(Shard::default());
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&shard));
-        MetricsLayer { shard }
+        shard
     }
 
     /// Adds the counters to `registry`.
@@ -172,121 +167,13 @@ impl Collector for Metrics {
 /// Counts what passes.
 #[derive(Clone, Debug)]
 pub struct MetricsLayer {
-    shard: Arc<Shard>,
+    observer: Arc<Observer>,
 }
 
 impl<S> Layer<S> for MetricsLayer {
-    type Service = MetricsService<S>;
+    type Service = Observed<S>;
 
-    fn layer(&self, inner: S) -> MetricsService<S> {
-        MetricsService { inner, shard: Arc::clone(&self.shard) }
-    }
-}
-
-/// The service of [`MetricsLayer`].
-#[derive(Clone, Debug)]
-pub struct MetricsService<S> {
-    inner: S,
-    shard: Arc<Shard>,
-}
-
-impl<S, A, B> Service<Request<A>> for MetricsService<S>
-where
-    S: Service<Request<A>, Response = Response<B>>,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = MetricsFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<A>) -> MetricsFuture<S::Future> {
-        let protocol = request.extensions().get::<ConnInfo>().map(|conn| conn.protocol);
-        let count = Count {
-            shard: Arc::clone(&self.shard),
-            protocol: shard::protocol_index(protocol),
-            method: shard::method_index(request.method()),
-            head: request.method() == Method::HEAD,
-            cache: CacheResult::None,
-            started: Instant::now(),
-            ended: false,
-        };
-        self.shard.began();
-        MetricsFuture { inner: self.inner.call(request), count: Some(count) }
-    }
-}
-
-pin_project! {
-    /// The answer of [`MetricsService`].
-    #[derive(Debug)]
-    pub struct MetricsFuture<F> {
-        #[pin]
-        inner: F,
-        count: Option<Count>,
-    }
-}
-
-impl<F, B, E> Future for MetricsFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Output = Result<Response<Body>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = std::task::ready!(this.inner.poll(cx));
-        Poll::Ready(response.map(|response| {
-            let (head, body) = response.into_parts();
-            let mut body = into_body(body);
-            if let Some(mut count) = this.count.take() {
-                count.cache = CacheResult::of(&head.headers);
-                let micros = u64::try_from(count.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                let labels = shard::Labels {
-                    protocol: count.protocol,
-                    method: count.method,
-                    status: shard::status_index(head.status),
-                    cache: count.cache.index(),
-                };
-                count.shard.answered(labels, micros);
-                let sent = !count.head;
-                body = watch(body, sent, count);
-            }
-            Response::from_parts(head, body)
-        }))
-    }
-}
-
-/// One request on its way; counted as in flight until it is dropped.
-#[derive(Debug)]
-struct Count {
-    shard: Arc<Shard>,
-    protocol: usize,
-    method: usize,
-    head: bool,
-    cache: CacheResult,
-    started: Instant,
-    ended: bool,
-}
-
-impl Witness for Count {
-    fn ended(mut self, bytes: u64, end: End) {
-        self.ended = true;
-        self.shard.sent(self.protocol, self.cache.index(), bytes);
-        self.shard.cut(end);
-    }
-}
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.shard.cut(End::Aborted);
-        }
-        self.shard.finished();
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed::new(inner, Some(Arc::clone(&self.observer)))
     }
 }

@@ -114,7 +114,7 @@ impl NormaliseLayer {
             headers.remove(header::PRAGMA);
         }
         if !self.keep_accept_encoding {
-            encoding::simplify(headers);
+            simplify(headers);
         }
     }
 
@@ -172,12 +172,44 @@ impl NormaliseLayer {
             (None, None) if self.host_required => return Err("there is no host"),
             (None, None) => return Ok(None),
         };
-        let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b);
+        let plain = |b: &u8| IN_HOST[usize::from(*b)];
         if named.is_empty() || named.len() > 255 || !named.iter().all(plain) {
             return Err("the host is not a host");
         }
         Ok(Some(named))
     }
+}
+
+/// [`encoding::simplify`], with what every browser says told at its beginning.
+fn simplify(headers: &mut HeaderMap) {
+    match headers.get(header::ACCEPT_ENCODING).map(http::HeaderValue::as_bytes) {
+        Some(b"gzip, deflate, br, zstd" | b"gzip, deflate, br" | b"gzip, deflate") => {
+            headers.insert(header::ACCEPT_ENCODING, http::HeaderValue::from_static("gzip"));
+        }
+        _ => encoding::simplify(headers),
+    }
+}
+
+/// What may be in a host with its port (RFC 3986 §3.2.2).
+const IN_HOST: [bool; 256] = table(b"-._~:[]%!$&'()*+,;=");
+
+/// What may be in a path and means nothing but itself.
+const ORDINARY: [bool; 256] = table(b"-_~!$&'()*+,;=:@");
+
+/// A table of the letters, the digits and `others`.
+const fn table(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
 }
 
 enum Path {
@@ -201,6 +233,10 @@ fn check_path(path: &str) -> Result<Path, &'static str> {
     let mut at = 1;
     while let Some(&byte) = bytes.get(at) {
         at += 1;
+        if ORDINARY[usize::from(byte)] {
+            dots = None;
+            continue;
+        }
         let meant = if byte == b'%' {
             let pair =
                 (bytes.get(at).copied().and_then(hex), bytes.get(at + 1).copied().and_then(hex));

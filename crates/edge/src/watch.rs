@@ -54,24 +54,20 @@ where
     body.map_or_else(Body::empty, Body::stream)
 }
 
-/// Lets `witness` see `body` end. `sent` says whether the body will be sent at all: that of an
-/// answer to HEAD is not.
-pub(crate) fn watch(body: Body, sent: bool, witness: impl Witness) -> Body {
+/// How many bytes of `body` count as handed over at once; `None` where its end is to be watched.
+/// `sent` says whether the body will be sent at all: that of an answer to HEAD is not.
+pub(crate) fn at_once(body: &Body, sent: bool) -> Option<u64> {
     match body {
-        body if !sent => {
-            witness.ended(0, End::Complete);
-            body
-        }
-        Body::Full(chunks) if chunks.len() <= AT_ONCE => {
-            witness.ended(chunks.len(), End::Complete);
-            Body::Full(chunks)
-        }
-        Body::Empty => {
-            witness.ended(0, End::Complete);
-            Body::Empty
-        }
-        inner => Body::Stream(Box::pin(Watched { inner, bytes: 0, witness: Some(witness) })),
+        _ if !sent => Some(0),
+        Body::Full(chunks) if chunks.len() <= AT_ONCE => Some(chunks.len()),
+        Body::Empty => Some(0),
+        _ => None,
     }
+}
+
+/// Lets `witness` see `body` end.
+pub(crate) fn watch(body: Body, witness: impl Witness) -> Body {
+    Body::Stream(Box::pin(Watched { inner: body, bytes: 0, witness: Some(witness) }))
 }
 
 struct Watched<W: Witness> {

@@ -1,4 +1,4 @@
-//! One line of the access log: a record of fixed size, and how it is written as JSON.
+//! One line of the access log: what is kept of it in a page, and how it is written as JSON.
 //!
 //! | key | meaning |
 //! |---|---|
@@ -17,46 +17,24 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 
 use headwater_net::{Protocol, Timestamp};
-use http::Method;
 
 use crate::cache_result::CacheResult;
 use crate::watch::End;
 
-/// A copy of a short text. Longer ones are cut: what comes from a client never makes a record
-/// grow, and a record in the queue never holds on to a connection's buffer.
-#[derive(Clone)]
-pub(super) struct Text<const N: usize> {
-    bytes: [u8; N],
-    len: u8,
-    cut: bool,
+/// Records one after the other and, beside them, the texts they speak of, without gaps: what a
+/// request writes is as long as what its client said, and lies in one stretch of memory.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    records: Vec<(Facts, Lengths)>,
+    text: Vec<u8>,
 }
 
-impl<const N: usize> Text<N> {
-    pub(super) fn new(text: &[u8]) -> Self {
-        const { assert!(N <= u8::MAX as usize) };
-        let mut bytes = [0; N];
-        let len = text.len().min(N);
-        if let (Some(to), Some(from)) = (bytes.get_mut(..len), text.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        Self { bytes, len: len as u8, cut: len < text.len() }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
-    }
-}
-
-/// What one line says.
-#[derive(Clone)]
-pub(super) struct Record {
+/// What one line says in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
     pub(super) time: Timestamp,
     pub(super) peer: Option<SocketAddr>,
     pub(super) protocol: Option<Protocol>,
-    pub(super) method: Method,
-    pub(super) host: Text<64>,
-    pub(super) path: Text<160>,
-    pub(super) user_agent: Text<144>,
     pub(super) status: u16,
     pub(super) bytes: u64,
     pub(super) duration_us: u64,
@@ -64,9 +42,95 @@ pub(super) struct Record {
     pub(super) end: End,
 }
 
-impl Record {
-    /// Appends the line to `out`, with its line feed.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+/// What one line says in the client's words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Words<'a> {
+    pub(super) method: &'a [u8],
+    pub(super) host: &'a [u8],
+    pub(super) path: &'a [u8],
+    pub(super) user_agent: &'a [u8],
+}
+
+/// How much of each text is in the page.
+#[derive(Clone, Copy, Debug)]
+struct Lengths {
+    method: Length,
+    host: Length,
+    path: Length,
+    user_agent: Length,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Length {
+    bytes: u8,
+    /// There was more.
+    cut: bool,
+}
+
+impl Page {
+    /// A page with room for `records` of an ordinary size.
+    pub(super) fn with_room_for(records: usize) -> Self {
+        let text = records.saturating_mul(192);
+        Self { records: Vec::with_capacity(records), text: Vec::with_capacity(text) }
+    }
+
+    /// Copies a record in. Long texts are cut: what comes from a client never makes a page grow
+    /// beyond half a kilobyte a record, nor hold on to a connection's buffer.
+    pub(super) fn push(&mut self, facts: Facts, words: Words<'_>) {
+        let lengths = Lengths {
+            method: self.copy(words.method, 16),
+            host: self.copy(words.host, 64),
+            path: self.copy(words.path, 160),
+            user_agent: self.copy(words.user_agent, 144),
+        };
+        self.records.push((facts, lengths));
+    }
+
+    fn copy(&mut self, text: &[u8], most: u8) -> Length {
+        match text.get(..usize::from(most)) {
+            Some(beginning) if beginning.len() < text.len() => {
+                self.text.extend_from_slice(beginning);
+                Length { bytes: most, cut: true }
+            }
+            _ => {
+                self.text.extend_from_slice(text);
+                Length { bytes: text.len() as u8, cut: false }
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.text.clear();
+    }
+
+    /// Appends each line to `out`, with its line feed, and calls `after` when it is there.
+    pub(super) fn write(&self, out: &mut Vec<u8>, mut after: impl FnMut(&mut Vec<u8>)) {
+        let mut rest = self.text.as_slice();
+        for (facts, lengths) in &self.records {
+            let mut next = |length: Length| {
+                let (text, left) = rest.split_at_checked(length.bytes.into()).unwrap_or_default();
+                rest = left;
+                (text, length.cut)
+            };
+            let method = next(lengths.method);
+            let host = next(lengths.host);
+            let path = next(lengths.path);
+            facts.write(out, [method, host, path, next(lengths.user_agent)]);
+            after(out);
+        }
+    }
+}
+
+/// A text, and whether it was cut.
+type Cut<'a> = (&'a [u8], bool);
+
+impl Facts {
+    fn write(&self, out: &mut Vec<u8>, [method, host, path, user_agent]: [Cut<'_>; 4]) {
         let _ = write!(out, "{{\"time\":\"{}\",\"peer\":", Rfc3339(self.time));
         let _ = match self.peer {
             Some(peer) => write!(out, "\"{peer}\""),
@@ -76,10 +140,10 @@ impl Record {
             Some(protocol) => write!(out, ",\"protocol\":\"{protocol}\""),
             None => write!(out, ",\"protocol\":null"),
         };
-        string(out, "method", self.method.as_str().as_bytes(), false);
-        string(out, "host", self.host.as_bytes(), self.host.cut);
-        string(out, "path", self.path.as_bytes(), self.path.cut);
-        let _ = writeln!(
+        string(out, "method", method);
+        string(out, "host", host);
+        string(out, "path", path);
+        let _ = write!(
             out,
             ",\"status\":{},\"bytes\":{},\"duration_us\":{},\"cache\":\"{}\",\"end\":\"{}\"",
             self.status,
@@ -88,16 +152,14 @@ impl Record {
             self.cache.as_str(),
             self.end.as_str(),
         );
-        // The line goes on after its last fixed part.
-        out.pop();
-        string(out, "user_agent", self.user_agent.as_bytes(), self.user_agent.cut);
+        string(out, "user_agent", user_agent);
         out.extend_from_slice(b"}\n");
     }
 }
 
 /// A member whose value came from a client; what is not UTF-8 is replaced, what was cut ends in an
 /// ellipsis.
-fn string(out: &mut Vec<u8>, key: &str, value: &[u8], cut: bool) {
+fn string(out: &mut Vec<u8>, key: &str, (value, cut): Cut<'_>) {
     let _ = write!(out, ",\"{key}\":");
     let text = String::from_utf8_lossy(value);
     if cut {
@@ -152,26 +214,37 @@ mod tests {
     #[test]
     fn a_line_is_json_whatever_the_client_said() {
         let long = "ä".repeat(200);
-        let record = Record {
+        let facts = Facts {
             time: Timestamp::from_millis(5),
             peer: "[::1]:80".parse().ok(),
             protocol: Some(Protocol::H3),
-            method: Method::GET,
-            host: Text::new(b"h\"\\\n"),
-            path: Text::new(long.as_bytes()),
-            user_agent: Text::new(b"\xff\x00<"),
             status: 206,
             bytes: 7,
             duration_us: 12,
             cache: CacheResult::Stale,
             end: End::Failed,
         };
-        let mut out = Vec::new();
-        record.write(&mut out);
-        record.write(&mut out);
+        let words = Words {
+            method: b"GET",
+            host: b"h\"\\\n",
+            path: long.as_bytes(),
+            user_agent: b"\xff\x00<",
+        };
+        let (mut page, mut out, mut lines) = (Page::default(), Vec::new(), 0);
+        page.push(facts, Words { method: b"AN-EXTENSION-METHOD", host: b"", ..words });
+        page.push(facts, words);
+        page.write(&mut out, |_| lines += 1);
+        assert_eq!((page.len(), lines), (2, 2));
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 2);
-        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let line =
+            |n| serde_json::from_str::<serde_json::Value>(text.lines().nth(n).unwrap()).unwrap();
+        assert_eq!(
+            (&line(0)["method"], &line(0)["host"]),
+            (&"AN-EXTENSION-MET…".into(), &"".into())
+        );
+        let line = line(1);
+        assert_eq!(line["method"], "GET");
         assert_eq!(line["host"], "h\"\\\n");
         assert_eq!(line["path"], format!("{}…", "ä".repeat(80)));
         assert_eq!(line["user_agent"], "\u{fffd}\u{0}<");

@@ -1,36 +1,100 @@
-//! The thread that formats and writes, and the queue it reads from.
+//! The thread that formats and writes, and the queues it reads from: one for each layer, so that
+//! workers share none.
 //!
-//! The thread looks at the queue every few milliseconds instead of sleeping on it: waking a thread
-//! is a system call, and it would be paid by a request.
+//! The thread looks at the queues every few milliseconds instead of sleeping on them: waking a
+//! thread is a system call, and it would be paid by a request.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
-use super::record::Record;
+use super::record::{Facts, Page, Words};
 
-/// How long the thread rests when the queue is empty: at first, and at most.
+/// How long the thread rests when the queues are empty: at first, and at most.
 const REST: Duration = Duration::from_millis(5);
 const LONG_REST: Duration = Duration::from_millis(40);
 /// Bytes that are formatted before they are written.
 const BATCH: usize = 64 << 10;
 /// How long the end of a log may take when its sink blocks.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Records that a queue has room for from the beginning.
+const ROOM: usize = 256;
 
-/// The side of the queue that requests see.
-#[derive(Clone, Debug)]
-pub(super) struct Sender(SyncSender<Record>);
+/// Where layers get their queues from.
+#[derive(Debug)]
+pub(super) struct Hub {
+    capacity: usize,
+    joining: Mutex<Joining>,
+}
 
-impl Sender {
-    /// Puts a record into the queue, or says that it is full. Never waits.
-    pub(super) fn try_send(&self, record: Record) -> bool {
-        self.0.try_send(record).is_ok()
+/// Queues that the thread has yet to take up.
+#[derive(Debug, Default)]
+struct Joining {
+    queues: Vec<Arc<Queue>>,
+    ended: bool,
+}
+
+impl Hub {
+    /// A queue of its own for a layer.
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        let mut joining = self.joining();
+        let queue = Arc::new(Queue::new(self.capacity, joining.ended));
+        if !joining.ended {
+            joining.queues.push(Arc::clone(&queue));
+        }
+        queue
     }
+
+    fn joining(&self) -> MutexGuard<'_, Joining> {
+        self.joining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the requests of one layer put their records into.
+///
+/// There are two pages. The thread holds each, in turn, for as long as it takes to put an empty
+/// one in its place; a request that comes then writes on the other one. So a request waits for no
+/// one but for requests on other threads, where these share its layer.
+#[derive(Debug)]
+pub(super) struct Queue {
+    capacity: usize,
+    pages: [Mutex<Open>; 2],
+}
+
+#[derive(Debug)]
+struct Open {
+    page: Page,
+    ended: bool,
+}
+
+impl Queue {
+    fn new(capacity: usize, ended: bool) -> Self {
+        let open = |room| Mutex::new(Open { page: Page::with_room_for(room), ended });
+        Self { capacity, pages: [open(ROOM.min(capacity)), open(0)] }
+    }
+
+    /// Copies a record into the queue, or says that it is full.
+    pub(super) fn push(&self, facts: Facts, words: Words<'_>) -> bool {
+        let [first, second] = &self.pages;
+        let mut open = match first.try_lock() {
+            Ok(open) => open,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => held(second),
+        };
+        let fits = !open.ended && open.page.len() < self.capacity;
+        if fits {
+            open.page.push(facts, words);
+        }
+        fits
+    }
+}
+
+fn held(page: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    page.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps the log's thread. When it is dropped, what is queued is written, and the log ends; a sink
@@ -68,65 +132,107 @@ pub(super) fn start<W>(
     capacity: usize,
     written: Counter,
     failed: Counter,
-) -> io::Result<(Sender, LogWriter)>
+) -> io::Result<(Arc<Hub>, LogWriter)>
 where
     W: io::Write + Send + 'static,
 {
-    let (sender, receiver) = sync_channel(capacity);
+    let hub = Arc::new(Hub { capacity, joining: Mutex::default() });
     let stop = Arc::new(AtomicBool::new(false));
-    let writer = Writer { sink, receiver, stop: Arc::clone(&stop), written, failed };
+    let writer = Writer {
+        batch: Vec::with_capacity(BATCH + 4096),
+        out: Out { sink, lines: 0, written, failed },
+        hub: Arc::clone(&hub),
+        queues: Vec::new(),
+        spare: Page::default(),
+        stop: Arc::clone(&stop),
+    };
     let thread = thread::Builder::new().name("access-log".to_owned()).spawn(|| writer.run())?;
-    Ok((Sender(sender), LogWriter { stop, thread: Some(thread) }))
+    Ok((hub, LogWriter { stop, thread: Some(thread) }))
 }
 
 struct Writer<W> {
-    sink: W,
-    receiver: Receiver<Record>,
+    hub: Arc<Hub>,
+    queues: Vec<Arc<Queue>>,
+    /// The empty page that is put in the place of the next one.
+    spare: Page,
     stop: Arc<AtomicBool>,
+    /// Lines that are formatted and not written.
+    batch: Vec<u8>,
+    out: Out<W>,
+}
+
+struct Out<W> {
+    sink: W,
+    /// Lines in the batch.
+    lines: u64,
     written: Counter,
     failed: Counter,
 }
 
-impl<W: io::Write> Writer<W> {
-    fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH + 4096);
-        let mut rest = REST;
-        loop {
-            // Read before the queue is: what was queued before the stop is written.
-            let stopping = self.stop.load(Ordering::Acquire);
-            let mut lines = 0;
-            let ended = loop {
-                if batch.len() >= BATCH {
-                    break false;
-                }
-                match self.receiver.try_recv() {
-                    Ok(record) => {
-                        record.write(&mut batch);
-                        lines += 1;
-                    }
-                    Err(TryRecvError::Empty) => break stopping,
-                    Err(TryRecvError::Disconnected) => break true,
-                }
-            };
-            if lines > 0 {
-                self.write(&batch, lines);
-                batch.clear();
-                rest = REST;
-            } else if !ended {
-                thread::park_timeout(rest);
-                rest = (rest * 2).min(LONG_REST);
-            }
-            if ended {
-                return;
-            }
-        }
-    }
-
+impl<W: io::Write> Out<W> {
     /// A line that cannot be written is lost and counted; the next may fare better.
-    fn write(&mut self, batch: &[u8], lines: u64) {
+    fn write(&mut self, batch: &mut Vec<u8>) {
+        let lines = std::mem::take(&mut self.lines);
+        if lines == 0 {
+            return;
+        }
         match self.sink.write_all(batch).and_then(|()| self.sink.flush()) {
             Ok(()) => drop(self.written.inc_by(lines)),
             Err(_) => drop(self.failed.inc_by(lines)),
         }
+        batch.clear();
+    }
+}
+
+impl<W: io::Write> Writer<W> {
+    fn run(mut self) {
+        let mut rest = REST;
+        loop {
+            // Read before the queues are: what was queued before the stop is written.
+            let stopping = self.stop.load(Ordering::Acquire);
+            let mut joining = self.hub.joining();
+            joining.ended = stopping;
+            self.queues.append(&mut joining.queues);
+            drop(joining);
+            let found = self.empty_queues(stopping);
+            if stopping {
+                return;
+            }
+            if found {
+                rest = REST;
+            }
+            thread::park_timeout(rest);
+            rest = (rest * 2).min(LONG_REST);
+        }
+    }
+
+    /// Writes what is in the queues, and says whether that was anything.
+    fn empty_queues(&mut self, stopping: bool) -> bool {
+        let Self { queues, spare, batch, out, .. } = self;
+        let mut found = false;
+        queues.retain(|queue| {
+            // Looked at before the queue is emptied: nobody will fill it again.
+            let left = Arc::strong_count(queue) == 1;
+            for page in &queue.pages {
+                let mut open = held(page);
+                open.ended = stopping;
+                if open.page.len() == 0 {
+                    continue;
+                }
+                std::mem::swap(&mut open.page, spare);
+                drop(open);
+                found = true;
+                spare.write(batch, |batch| {
+                    out.lines += 1;
+                    if batch.len() >= BATCH {
+                        out.write(batch);
+                    }
+                });
+                spare.clear();
+            }
+            !left
+        });
+        out.write(batch);
+        found
     }
 }

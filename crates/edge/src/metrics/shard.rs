@@ -22,14 +22,14 @@ pub(super) const BOUNDS_MICROS: [u64; 16] = [
 
 /// What a request is counted under.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Labels {
-    pub(super) protocol: usize,
-    pub(super) method: usize,
-    pub(super) status: usize,
-    pub(super) cache: usize,
+pub(crate) struct Labels {
+    pub(crate) protocol: usize,
+    pub(crate) method: usize,
+    pub(crate) status: usize,
+    pub(crate) cache: usize,
 }
 
-pub(super) const fn protocol_index(protocol: Option<Protocol>) -> usize {
+pub(crate) const fn protocol_index(protocol: Option<Protocol>) -> usize {
     match protocol {
         Some(Protocol::H1) => 0,
         Some(Protocol::H2) => 1,
@@ -38,7 +38,7 @@ pub(super) const fn protocol_index(protocol: Option<Protocol>) -> usize {
     }
 }
 
-pub(super) fn method_index(method: &Method) -> usize {
+pub(crate) fn method_index(method: &Method) -> usize {
     match *method {
         Method::GET => 0,
         Method::HEAD => 1,
@@ -47,12 +47,12 @@ pub(super) fn method_index(method: &Method) -> usize {
     }
 }
 
-pub(super) fn status_index(status: StatusCode) -> usize {
+pub(crate) fn status_index(status: StatusCode) -> usize {
     usize::from(status.as_u16() / 100).clamp(1, STATUSES.len()) - 1
 }
 
 #[derive(Debug)]
-pub(super) struct Shard {
+pub(crate) struct Shard {
     requests: [[[[AtomicU64; CACHES]; STATUSES.len()]; METHODS.len()]; PROTOCOLS.len()],
     bytes: [[AtomicU64; CACHES]; PROTOCOLS.len()],
     first_byte: [Histogram; CACHES],
@@ -75,25 +75,25 @@ impl Default for Shard {
 }
 
 impl Shard {
-    pub(super) fn began(&self) {
+    pub(crate) fn began(&self) {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn finished(&self) {
+    pub(crate) fn finished(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    pub(super) fn answered(&self, labels: Labels, micros: u64) {
+    pub(crate) fn answered(&self, labels: Labels, micros: u64) {
         let Labels { protocol, method, status, cache } = labels;
         self.requests[protocol][method][status][cache].fetch_add(1, Relaxed);
         self.first_byte[cache].observe(micros);
     }
 
-    pub(super) fn sent(&self, protocol: usize, cache: usize, bytes: u64) {
+    pub(crate) fn sent(&self, protocol: usize, cache: usize, bytes: u64) {
         self.bytes[protocol][cache].fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn cut(&self, end: End) {
+    pub(crate) fn cut(&self, end: End) {
         match end {
             End::Complete => {}
             End::Failed => drop(self.failed.fetch_add(1, Relaxed)),
