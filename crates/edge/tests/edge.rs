@@ -6,7 +6,9 @@ mod support;
 use std::time::Duration;
 
 use headwater_cache::Cache;
-use headwater_edge::{AccessLog, CacheResult, Edge, EdgeService, Metrics, NormaliseLayer};
+use headwater_edge::{
+    AccessLog, CacheResult, Edge, EdgeService, HeadersLayer, Metrics, NormaliseLayer,
+};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
@@ -193,6 +195,46 @@ async fn an_answer_that_breaks_off_is_told_as_such() {
     let lines = play.log_lines();
     assert_eq!((&lines[0]["end"], &lines[0]["bytes"]), (&"failed".into(), &4.into()));
     assert_eq!((&lines[1]["end"], &lines[1]["bytes"]), (&"aborted".into(), &0.into()));
+}
+
+/// Whether it comes from the upstream, the cache or the edge itself.
+#[tokio::test]
+async fn every_answer_carries_the_edges_headers_once() {
+    let name = http::HeaderName::from_static("x-content-type-options");
+    let ours = (http::HeaderName::from_static("x-ours"), "1".parse().unwrap());
+    let headers = HeadersLayer::new([(name.clone(), "nosniff".parse().unwrap()), ours]);
+    let edge = Edge::builder().headers(headers).build(Origin::default());
+    let mut conditional = get("/small", Protocol::H2);
+    conditional.headers_mut().insert("if-none-match", "*".parse().unwrap());
+    for (request, status) in [
+        (get("/small", Protocol::H2), 200),
+        (get("/small", Protocol::H2), 200),
+        (request("HEAD", "/small", Protocol::H2), 200),
+        (said("/small", "range", "bytes=1-2"), 206),
+        (said("/small", "range", "bytes=9-"), 416),
+        (conditional, 304),
+        (get("/gone", Protocol::H1), 404),
+        (request("OPTIONS", "/gone", Protocol::H1), 404),
+        (request("POST", "/small", Protocol::H1), 405),
+        (get("/../small", Protocol::H1), 400),
+    ] {
+        let answer = ask(&edge, request).await;
+        assert_eq!(answer.status(), status);
+        for (name, value) in [(name.as_str(), "nosniff"), ("x-ours", "1")] {
+            let values: Vec<_> = answer.headers().get_all(name).iter().collect();
+            assert_eq!(values, [value], "{status}: {name}");
+        }
+    }
+    // Where there is no answer to add them to.
+    let nobody = tower::service_fn(|_: Request<Body>| async {
+        Err::<Response<Body>, _>(std::io::Error::other("gone"))
+    });
+    let edge = Edge::builder().build(nobody);
+    let answer = edge.oneshot(get("/small", Protocol::H3)).await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()[&name]),
+        (502, &"nosniff".parse().unwrap())
+    );
 }
 
 const DIRECTIVES: [(&str, &str); 5] = [

@@ -159,3 +159,44 @@ async fn a_request_given_up_before_its_answer_leaves_a_line() {
         (&0.into(), &"aborted".into())
     );
 }
+
+#[tokio::test]
+async fn each_worker_has_a_queue_and_all_reach_the_sink() {
+    let lines = Lines::default();
+    let (log, writer) = AccessLog::start(lines.clone(), 1_000).unwrap();
+    let workers: Vec<_> = (0..4)
+        .map(|worker| {
+            // Two threads to a layer: one worker's requests may come from several.
+            let service = log.layer(Clock::system()).layer(Origin::default());
+            let ask = move |service: headwater_edge::Observed<Origin>| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                for n in 0..200 {
+                    let request = support::get(&format!("/{worker}/{n}"), Protocol::H2);
+                    runtime.block_on(service.clone().oneshot(request)).unwrap();
+                }
+            };
+            let twin = service.clone();
+            [std::thread::spawn(move || ask(service)), std::thread::spawn(move || ask(twin))]
+        })
+        .collect();
+    for thread in workers.into_iter().flatten() {
+        thread.join().unwrap();
+    }
+    // The layers are gone; what they queued is not.
+    writer.finish();
+    assert_eq!((log.written(), log.dropped()), (1_600, 0));
+    let lines = lines.json();
+    for worker in 0..4 {
+        let prefix = format!("/{worker}/");
+        let mut paths: Vec<_> = lines.iter().filter_map(|line| line["path"].as_str()).collect();
+        paths.retain(|path| path.starts_with(&prefix));
+        assert_eq!(paths.len(), 400);
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), 200, "each once from either thread");
+    }
+    // After its end a log takes no more, and says so.
+    let late = log.layer(Clock::system()).layer(Origin::default());
+    late.oneshot(support::get("/small", Protocol::H1)).await.unwrap();
+    assert_eq!((log.written(), log.dropped()), (1_600, 1));
+}

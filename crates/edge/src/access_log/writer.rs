@@ -79,17 +79,25 @@ impl Queue {
 
     /// Copies a record into the queue, or says that it is full.
     pub(super) fn push(&self, facts: Facts, words: Words<'_>) -> bool {
-        let [first, second] = &self.pages;
-        let mut open = match first.try_lock() {
-            Ok(open) => open,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => held(second),
-        };
+        let mut open = self.free_page();
         let fits = !open.ended && open.page.len() < self.capacity;
         if fits {
             open.page.push(facts, words);
         }
         fits
+    }
+
+    fn free_page(&self) -> MutexGuard<'_, Open> {
+        let [first, second] = &self.pages;
+        // The thread may go on from the first to the second while they are tried.
+        for page in [first, second, first] {
+            match page.try_lock() {
+                Ok(open) => return open,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        held(first)
     }
 }
 
