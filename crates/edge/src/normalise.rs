@@ -32,7 +32,7 @@ use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::{Body, Problem, encoding};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -159,7 +159,7 @@ impl NormaliseLayer {
         headers: &'r HeaderMap,
     ) -> Result<Option<&'r [u8]>, &'static str> {
         let mut hosts = headers.get_all(header::HOST).iter();
-        let host = hosts.next().map(http::HeaderValue::as_bytes);
+        let host = hosts.next().map(HeaderValue::as_bytes);
         if hosts.next().is_some() {
             return Err("there is more than one host");
         }
@@ -180,14 +180,22 @@ impl NormaliseLayer {
     }
 }
 
-/// [`encoding::simplify`], with what every browser says told at its beginning.
+/// [`encoding::simplify`]; what nearly all clients say is replaced in place, since an insertion
+/// may make a map larger though it puts one value for another.
 fn simplify(headers: &mut HeaderMap) {
-    match headers.get(header::ACCEPT_ENCODING).map(http::HeaderValue::as_bytes) {
-        Some(b"gzip, deflate, br, zstd" | b"gzip, deflate, br" | b"gzip, deflate") => {
-            headers.insert(header::ACCEPT_ENCODING, http::HeaderValue::from_static("gzip"));
+    if headers.get_all(header::ACCEPT_ENCODING).iter().nth(1).is_none()
+        && let Some(said) = headers.get_mut(header::ACCEPT_ENCODING)
+    {
+        match said.as_bytes() {
+            b"gzip, deflate, br, zstd" | b"gzip, deflate, br" | b"gzip, deflate" | b"gzip" => {
+                *said = HeaderValue::from_static("gzip");
+                return;
+            }
+            b"identity" => return,
+            _ => {}
         }
-        _ => encoding::simplify(headers),
     }
+    encoding::simplify(headers);
 }
 
 /// What may be in a host with its port (RFC 3986 §3.2.2).

@@ -131,27 +131,45 @@ type Cut<'a> = (&'a [u8], bool);
 
 impl Facts {
     fn write(&self, out: &mut Vec<u8>, [method, host, path, user_agent]: [Cut<'_>; 4]) {
-        let _ = write!(out, "{{\"time\":\"{}\",\"peer\":", Rfc3339(self.time));
-        let _ = match self.peer {
-            Some(peer) => write!(out, "\"{peer}\""),
-            None => write!(out, "null"),
-        };
-        let _ = match self.protocol {
-            Some(protocol) => write!(out, ",\"protocol\":\"{protocol}\""),
-            None => write!(out, ",\"protocol\":null"),
-        };
+        out.extend_from_slice(b"{\"time\":\"");
+        rfc_3339(out, self.time);
+        out.extend_from_slice(b"\",\"peer\":");
+        match self.peer {
+            Some(SocketAddr::V4(peer)) => {
+                let [a, b, c, d] = peer.ip().octets();
+                for (before, number) in [(b'"', a), (b'.', b), (b'.', c), (b'.', d)] {
+                    out.push(before);
+                    decimal(out, number.into(), 1);
+                }
+                out.push(b':');
+                decimal(out, peer.port().into(), 1);
+                out.push(b'"');
+            }
+            Some(SocketAddr::V6(peer)) => drop(write!(out, "\"{peer}\"")),
+            None => out.extend_from_slice(b"null"),
+        }
+        match self.protocol {
+            Some(protocol) => drop(write!(out, ",\"protocol\":\"{protocol}\"")),
+            None => out.extend_from_slice(b",\"protocol\":null"),
+        }
         string(out, "method", method);
         string(out, "host", host);
         string(out, "path", path);
-        let _ = write!(
-            out,
-            ",\"status\":{},\"bytes\":{},\"duration_us\":{},\"cache\":\"{}\",\"end\":\"{}\"",
-            self.status,
-            self.bytes,
-            self.duration_us,
-            self.cache.as_str(),
-            self.end.as_str(),
-        );
+        for (key, number) in [
+            (&b",\"status\":"[..], self.status.into()),
+            (b",\"bytes\":", self.bytes),
+            (b",\"duration_us\":", self.duration_us),
+        ] {
+            out.extend_from_slice(key);
+            decimal(out, number, 1);
+        }
+        for (key, word) in
+            [(&b",\"cache\":\""[..], self.cache.as_str()), (b"\",\"end\":\"", self.end.as_str())]
+        {
+            out.extend_from_slice(key);
+            out.extend_from_slice(word.as_bytes());
+        }
+        out.push(b'"');
         string(out, "user_agent", user_agent);
         out.extend_from_slice(b"}\n");
     }
@@ -160,7 +178,15 @@ impl Facts {
 /// A member whose value came from a client; what is not UTF-8 is replaced, what was cut ends in an
 /// ellipsis.
 fn string(out: &mut Vec<u8>, key: &str, (value, cut): Cut<'_>) {
-    let _ = write!(out, ",\"{key}\":");
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+    if !cut && value.iter().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(value);
+        out.push(b'"');
+        return;
+    }
     let text = String::from_utf8_lossy(value);
     if cut {
         let text = format!("{}…", text.trim_end_matches('\u{fffd}'));
@@ -170,26 +196,49 @@ fn string(out: &mut Vec<u8>, key: &str, (value, cut): Cut<'_>) {
     }
 }
 
-/// RFC 3339 §5.6 in UTC with milliseconds.
-struct Rfc3339(Timestamp);
+/// A number in decimal, with zeros before it up to `width` digits.
+fn decimal(out: &mut Vec<u8>, mut number: u64, width: usize) {
+    // The longest has twenty digits.
+    let mut digits = [b'0'; 20];
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        if number == 0 && count >= width {
+            break;
+        }
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        count += 1;
+    }
+    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
+}
 
-impl std::fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let millis = self.0.as_millis();
-        let (secs, millis) = (millis / 1000, millis % 1000);
-        let (days, second) = (secs / 86_400, secs % 86_400);
-        // Days since 0000-03-01, by eras of 400 years of 146,097 days.
-        let days = days + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+/// RFC 3339 §5.6 in UTC with milliseconds.
+fn rfc_3339(out: &mut Vec<u8>, time: Timestamp) {
+    let millis = time.as_millis();
+    let (secs, millis) = (millis / 1000, millis % 1000);
+    let (days, second) = (secs / 86_400, secs % 86_400);
+    // Days since 0000-03-01, by eras of 400 years of 146,097 days.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    for (number, width, after) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (hour, 2, b':'),
+        (minute, 2, b':'),
+        (second, 2, b'.'),
+        (millis, 3, b'Z'),
+    ] {
+        decimal(out, number, width);
+        out.push(after);
     }
 }
 
@@ -207,7 +256,20 @@ mod tests {
             (1_795_446_184_007, "2026-11-23T15:03:04.007Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(Rfc3339(Timestamp::from_millis(millis)).to_string(), text);
+            let mut out = Vec::new();
+            rfc_3339(&mut out, Timestamp::from_millis(millis));
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_decimal() {
+        for (number, width, text) in
+            [(0, 1, "0"), (7, 3, "007"), (1_234, 2, "1234"), (u64::MAX, 1, "18446744073709551615")]
+        {
+            let mut out = Vec::new();
+            decimal(&mut out, number, width);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 

@@ -202,22 +202,25 @@ impl<W: io::Write> Writer<W> {
             joining.ended = stopping;
             self.queues.append(&mut joining.queues);
             drop(joining);
-            let found = self.empty_queues(stopping);
+            let fullest = self.empty_queues(stopping);
             if stopping {
                 return;
             }
-            if found {
+            if fullest > 0 {
                 rest = REST;
+            }
+            if fullest > self.hub.capacity / 4 {
+                continue;
             }
             thread::park_timeout(rest);
             rest = (rest * 2).min(LONG_REST);
         }
     }
 
-    /// Writes what is in the queues, and says whether that was anything.
-    fn empty_queues(&mut self, stopping: bool) -> bool {
+    /// Writes what is in the queues, and says how many records were in the fullest.
+    fn empty_queues(&mut self, stopping: bool) -> usize {
         let Self { queues, spare, batch, out, .. } = self;
-        let mut found = false;
+        let mut fullest = 0;
         queues.retain(|queue| {
             // Looked at before the queue is emptied: nobody will fill it again.
             let left = Arc::strong_count(queue) == 1;
@@ -229,7 +232,7 @@ impl<W: io::Write> Writer<W> {
                 }
                 std::mem::swap(&mut open.page, spare);
                 drop(open);
-                found = true;
+                fullest = fullest.max(spare.len());
                 spare.write(batch, |batch| {
                     out.lines += 1;
                     if batch.len() >= BATCH {
@@ -241,6 +244,6 @@ impl<W: io::Write> Writer<W> {
             !left
         });
         out.write(batch);
-        found
+        fullest
     }
 }
