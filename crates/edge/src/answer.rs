@@ -52,9 +52,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            Projected::Inner { inner } => {
-                inner.poll(cx).map(|answer| answer.map(|response| response.map(into_body)))
-            }
+            Projected::Inner { inner } => inner.poll(cx).map_ok(into_body),
             Projected::Ready { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(*response)),
                 // Polled after its end, which a future may answer by waiting for ever.

@@ -91,7 +91,7 @@ where
         let this = self.project();
         let response = std::task::ready!(this.inner.poll(cx));
         Poll::Ready(response.map(|response| {
-            let mut response = response.map(into_body);
+            let mut response = into_body(response);
             if let Some(seen) = this.seen {
                 let now = seen.answered(response.status(), response.headers());
                 if let Some(bytes) = at_once(response.body(), !seen.head) {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::{Body, BodyError};
+use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 /// Complete bodies up to this size are taken as sent when they are handed over: they fit into one
@@ -41,17 +42,19 @@ pub(crate) trait Witness: Send + Unpin + 'static {
     fn ended(self, bytes: u64, end: End);
 }
 
-/// Any body as [`Body`]; what is one already stays as it is.
-pub(crate) fn into_body<B>(body: B) -> Body
+/// A response of any body as one of [`Body`]; what is one already stays as it is, and is not taken
+/// apart.
+pub(crate) fn into_body<B>(response: Response<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut body = Some(body);
-    if let Some(body) = (&mut body as &mut dyn Any).downcast_mut::<Option<Body>>() {
-        return body.take().unwrap_or_default();
+    let mut response = Some(response);
+    let same = (&mut response as &mut dyn Any).downcast_mut::<Option<Response<Body>>>();
+    if let Some(same) = same.and_then(Option::take) {
+        return same;
     }
-    body.map_or_else(Body::empty, Body::stream)
+    response.map(|response| response.map(Body::stream)).unwrap_or_default()
 }
 
 /// How many bytes of `body` count as handed over at once; `None` where its end is to be watched.
