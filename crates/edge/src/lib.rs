@@ -33,8 +33,9 @@
 //! [`headers`], [`methods`], [`normalise`], and the cache of [`headwater_cache`]; [`Edge`] puts them
 //! together. [`CacheResult`] is the word all of them have for what the cache did.
 //!
-//! What they promise: a request pays for no lock, no formatting and no waiting in the log or the
-//! metrics; a queue that is full drops and counts; what a client sends makes nothing grow.
+//! What they promise: a request waits for nothing and formats nothing in the log or the metrics, and
+//! touches nothing there that another worker's requests touch; a queue that is full drops and
+//! counts; what a client sends makes nothing grow.
 
 pub mod access_log;
 mod answer;
