@@ -18,7 +18,7 @@ use crate::server::respond::Length;
 use crate::{Body, BodyError};
 
 /// Chunks handed to quinn in one go.
-const BATCH: usize = 16;
+const BATCH: usize = 4;
 
 /// A request's body as it arrives, held to its `Content-Length` (RFC 9114 §4.1.2).
 pub(super) struct Received {
@@ -119,9 +119,8 @@ pub(super) enum Sent {
 /// [`BodyError::Aborted`] when it takes longer.
 pub(super) async fn within<T>(
     patience: Duration,
-    future: impl Future<Output = T>,
+    mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, BodyError> {
-    let mut future = pin!(future);
     if let Poll::Ready(ready) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
         return Ok(ready);
     }
@@ -135,7 +134,10 @@ async fn write(
     patience: Duration,
 ) -> Result<(), BodyError> {
     while !chunks.is_empty() {
-        let whole = within(patience, sender.write(chunks)).await?.map_err(BodyError::source)?;
+        let whole = {
+            let writing = pin!(sender.write(chunks));
+            within(patience, writing).await?.map_err(BodyError::source)?
+        };
         chunks = &mut chunks[whole..];
     }
     Ok(())

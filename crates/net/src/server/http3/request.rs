@@ -1,6 +1,7 @@
 //! One HTTP/3 request, from its stream to its answer.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,27 +29,26 @@ pub(super) async fn serve<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let headers = resolver.resolve_request();
-    let (request, stream) =
-        match tokio::time::timeout(conn.worker.limits.header_timeout, headers).await {
-            Ok(Ok(resolved)) => resolved,
-            // h3 has answered 431.
-            Ok(Err(StreamError::HeaderTooBig { .. })) => {
-                let mut sender = shared.take()?;
-                sender.finish();
-                return Some(sender);
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "request not understood");
-                conn.wasted();
-                return None;
-            }
-            Err(_) => {
-                conn.wasted();
-                shared.take()?.reset(Code::H3_REQUEST_INCOMPLETE);
-                return None;
-            }
-        };
+    let patience = conn.worker.limits.header_timeout;
+    let (request, stream) = match body::within(patience, pin!(resolver.resolve_request())).await {
+        Ok(Ok(resolved)) => resolved,
+        // h3 has answered 431.
+        Ok(Err(StreamError::HeaderTooBig { .. })) => {
+            let mut sender = shared.take()?;
+            sender.finish();
+            return Some(sender);
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "request not understood");
+            conn.wasted();
+            return None;
+        }
+        Err(_) => {
+            conn.wasted();
+            shared.take()?.reset(Code::H3_REQUEST_INCOMPLETE);
+            return None;
+        }
+    };
     shared.parsed();
     conn.worker.counters.request(Protocol::H3);
     let (send, recv) = stream.split();
@@ -59,11 +59,13 @@ where
             .await;
     parts.extensions.insert(conn.info.clone());
 
-    let called = Oneshot::new(service, Request::from_parts(parts, body));
-    let Ok(response) = tokio::select! {
-        biased;
-        response = called => response,
-        () = shared.stopped() => return None,
+    let response = {
+        let mut called = pin!(Oneshot::new(service, Request::from_parts(parts, body)));
+        tokio::select! {
+            biased;
+            Ok(response) = &mut called => response,
+            () = shared.stopped() => return None,
+        }
     };
     match answer(response, to_head, send, &shared, &conn).await {
         Ok(sender) => Some(sender),
@@ -94,8 +96,9 @@ async fn answer(
             parts.headers.remove(name);
         }
         parts.headers.entry(header::DATE).or_insert_with(|| conn.date.now());
-        let head = send.send_response(Response::from_parts(parts, ()));
-        body::within(patience, head).await?.map_err(BodyError::source)?;
+        // Boxed, like the trailers, since they are rare and would make every request's future larger.
+        let mut head = Box::pin(send.send_response(Response::from_parts(parts, ())));
+        body::within(patience, head.as_mut()).await?.map_err(BodyError::source)?;
         data.map_or_else(Bytes::new, |data| {
             let (head, len) = body::data_header(data);
             Bytes::copy_from_slice(&head[..len])
@@ -106,8 +109,9 @@ async fn answer(
         Sent::Data => sender.finish(),
         Sent::Trailers(trailers) => {
             shared.put_back(sender);
-            let sent = body::within(patience, send.send_trailers(trailers)).await?;
-            sent.map_err(BodyError::source)?;
+            let mut sending = Box::pin(send.send_trailers(trailers));
+            body::within(patience, sending.as_mut()).await?.map_err(BodyError::source)?;
+            drop(sending);
             sender = shared.take().ok_or(BodyError::Aborted)?;
             sender.finish();
         }
