@@ -4,14 +4,23 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// CPU time that all threads of a process have spent on a core, to the nanosecond.
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+
+/// CPU time that the threads of a process have spent on a core, to the nanosecond. Threads that have
+/// ended are not in it: the servers that are measured keep theirs.
 ///
 /// # Errors
 /// When the process is gone, or the system has no `/proc/PID/task/TID/schedstat`.
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     let mut nanos = 0u64;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let text = match fs::read_to_string(task?.path().join("schedstat")) {
+            Ok(text) => text,
+            // It ended after it was listed.
+            Err(error) if matches!(error.raw_os_error(), Some(ENOENT | ESRCH)) => continue,
+            Err(error) => return Err(error),
+        };
         let spent = text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok());
         nanos += spent.ok_or_else(|| io::Error::other("schedstat is not as expected"))?;
     }
@@ -55,12 +64,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_time_grows_with_work() {
-        let before = cpu_time(std::process::id()).unwrap();
-        let mut x = 1u64;
-        for i in 0..20_000_000u64 {
-            x = std::hint::black_box(x.wrapping_mul(i | 1));
+    fn the_time_of_a_busy_process_grows_and_a_gone_one_is_an_error() {
+        let mut busy =
+            std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        let mut spent = Duration::ZERO;
+        while spent < Duration::from_millis(20) && begun.elapsed() < Duration::from_secs(30) {
+            spent = cpu_time(busy.id()).unwrap();
+            std::thread::yield_now();
         }
-        assert!(cpu_time(std::process::id()).unwrap() > before, "{x}");
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(spent >= Duration::from_millis(20), "{spent:?}");
+        assert!(cpu_time(busy.id()).is_err());
     }
 }
