@@ -19,6 +19,9 @@ pub use nginx::nginx;
 /// How long a server may take to answer for the first time.
 const START: Duration = Duration::from_secs(20);
 
+/// How long a server may take to end.
+const END: Duration = Duration::from_secs(5);
+
 /// What every server of one run is given.
 pub struct Setting {
     /// A folder of the run's own.
@@ -68,7 +71,14 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// Asks the server to end, so that it ends its own workers too; one that does not is killed.
     fn drop(&mut self) {
+        let pid = self.process.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let begun = Instant::now();
+        while begun.elapsed() < END && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
