@@ -63,6 +63,12 @@ pub fn is_cmcd(parameter: &str) -> bool {
 /// whose answers depend on it is to be told so by a policy of one's own.
 pub(crate) fn write_default(request: &Parts, key: &mut KeyBuf) {
     key.push_lowercase(host(request));
+    write_target(request, key);
+}
+
+/// Writes `path?query` without CMCD: the key of a cache whose site is one, whatever name it is
+/// called by.
+pub fn write_target(request: &Parts, key: &mut KeyBuf) {
     let path = request.uri.path();
     if !path.starts_with('/') {
         key.push(b"/");

@@ -114,7 +114,7 @@ impl NormaliseLayer {
             headers.remove(header::PRAGMA);
         }
         if !self.keep_accept_encoding {
-            simplify(headers);
+            encoding::simplify(headers);
         }
     }
 
@@ -178,24 +178,6 @@ impl NormaliseLayer {
         }
         Ok(Some(named))
     }
-}
-
-/// [`encoding::simplify`]; what nearly all clients say is replaced in place, since an insertion
-/// may make a map larger though it puts one value for another.
-fn simplify(headers: &mut HeaderMap) {
-    if headers.get_all(header::ACCEPT_ENCODING).iter().nth(1).is_none()
-        && let Some(said) = headers.get_mut(header::ACCEPT_ENCODING)
-    {
-        match said.as_bytes() {
-            b"gzip, deflate, br, zstd" | b"gzip, deflate, br" | b"gzip, deflate" | b"gzip" => {
-                *said = HeaderValue::from_static("gzip");
-                return;
-            }
-            b"identity" => return,
-            _ => {}
-        }
-    }
-    encoding::simplify(headers);
 }
 
 /// What may be in a host with its port (RFC 3986 §3.2.2).

@@ -22,7 +22,14 @@ use http::{HeaderMap, HeaderValue, header};
 pub fn simplify(headers: &mut HeaderMap) {
     let gzip = accepts_gzip(headers);
     let value = HeaderValue::from_static(if gzip { "gzip" } else { "identity" });
-    headers.insert(header::ACCEPT_ENCODING, value);
+    let once = headers.get_all(header::ACCEPT_ENCODING).iter().nth(1).is_none();
+    match headers.get_mut(header::ACCEPT_ENCODING) {
+        // In place: an insertion may make a map larger though it puts one value for another.
+        Some(said) if once => *said = value,
+        _ => {
+            headers.insert(header::ACCEPT_ENCODING, value);
+        }
+    }
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
@@ -68,5 +75,15 @@ mod tests {
             simplify(&mut headers);
             assert_eq!(headers[header::ACCEPT_ENCODING], asked, "{said:?}");
         }
+    }
+
+    #[test]
+    fn one_value_is_left_of_several() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::ACCEPT_ENCODING, "br".parse().unwrap());
+        headers.append(header::ACCEPT_ENCODING, "gzip".parse().unwrap());
+        simplify(&mut headers);
+        let left: Vec<_> = headers.get_all(header::ACCEPT_ENCODING).iter().collect();
+        assert_eq!(left, ["gzip"]);
     }
 }

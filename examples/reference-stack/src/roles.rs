@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 
-use headwater_cache::key::is_cmcd;
+use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, KeyBuf, Policy};
 use headwater_edge::{AccessLog, Edge, LogWriter};
 use headwater_net::Body;
@@ -135,13 +135,7 @@ struct OneSite;
 
 impl Policy for OneSite {
     fn key(&self, request: &Parts, key: &mut KeyBuf) {
-        key.push(request.uri.path().as_bytes());
-        let query = request.uri.query().unwrap_or_default();
-        for parameter in query.split('&').filter(|parameter| !is_cmcd(parameter)) {
-            // A path holds no `?`: no two targets write the same bytes.
-            key.push(b"?");
-            key.push(parameter.as_bytes());
-        }
+        write_target(request, key);
     }
 }
 

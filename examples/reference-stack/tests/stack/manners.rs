@@ -1,5 +1,7 @@
 //! The command's manners: what it says when something is wrong, and how it ends.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -111,6 +113,33 @@ fn both_signals_drain_and_exit_0_and_the_ready_file_goes() {
         assert_eq!(stack.end(signal), Some(0));
         assert!(!state.join("ready.json").exists());
     }
+}
+
+#[test]
+fn without_built_pages_a_plain_one_names_the_command_that_makes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = video(dir.path(), "clip.mp4", 2);
+    let stack = Stack::start(&dir.path().join("state"), &["--input", input.to_str().unwrap()]);
+    let page = get(stack.field("http"), "/");
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    assert!(page.contains("content-type: text/html"), "{page}");
+    assert!(page.contains("<code>cargo xtask demo</code>"), "{page}");
+    // What it leads to is there.
+    assert!(page.contains("href=/media/"), "{page}");
+    let list = get(stack.field("http"), "/media/");
+    assert!(list.starts_with("HTTP/1.1 200 ") && list.contains("\"clip\""), "{list}");
+    assert_eq!(stack.end("-TERM"), Some(0));
+}
+
+/// What a plain HTTP/1.1 request is answered, headers and body.
+fn get(base: &str, path: &str) -> String {
+    let authority = base.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(authority).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]
