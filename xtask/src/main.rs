@@ -11,6 +11,7 @@ mod hash;
 mod places;
 mod process;
 mod python;
+mod rehearsal;
 mod setup;
 mod stack;
 mod test;

@@ -13,7 +13,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{claim, process, python, tidy, ui, web};
+use crate::{claim, process, python, rehearsal, tidy, ui, web};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "test",
@@ -25,12 +25,12 @@ pub(crate) static SPEC: Spec = Spec {
     flags: &[Flag {
         name: "--fast",
         value: None,
-        help: "Leave out what takes longest: browser, doc and package, and clippy with any \
+        help: "Leave out what takes longest: browser, demo, doc and package, and clippy with any \
                features but the default ones",
     }],
 };
 
-const STEP_NAMES: [(&str, &str); 9] = [
+const STEP_NAMES: [(&str, &str); 10] = [
     ("setup", "install what this machine lacks"),
     ("format", "rustfmt, in check mode"),
     ("tidy", "what `cargo xtask tidy` looks at"),
@@ -38,12 +38,13 @@ const STEP_NAMES: [(&str, &str); 9] = [
     ("test", "unit, integration and documentation tests of every crate"),
     ("pages", "build the pages, check their types, run their unit tests"),
     ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3"),
+    ("demo", "start `cargo xtask demo` as people do, twice: the second time in under 5 s"),
     ("doc", "build the documentation with warnings denied"),
     ("package", "pack every crate as for publishing"),
 ];
 
 /// What a step leaves out under `--fast`.
-const SLOW: [&str; 3] = ["browser", "doc", "package"];
+const SLOW: [&str; 4] = ["browser", "demo", "doc", "package"];
 
 /// What the tests counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -100,6 +101,7 @@ fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
             process::run(web::npm(places).arg("test"))
         }
         "browser" => browser(places),
+        "demo" => rehearsal::run(places),
         "doc" => documentation(places),
         _ => package(places),
     }
