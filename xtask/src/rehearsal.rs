@@ -4,7 +4,6 @@
 //! The first start makes the demo video and, on a machine that has not built it, the stack in
 //! release. What is asked of it is asked over plain HTTP by hand: this program has no client.
 
-use std::env;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use serde_json::Value;
 
 use crate::cli::{Failure, Outcome};
 use crate::places::Places;
-use crate::ui;
+use crate::{process, ui};
 
 /// How long the first start may take: it builds.
 const FIRST_START: Duration = Duration::from_secs(45 * 60);
@@ -64,12 +63,9 @@ struct Demo {
 impl Demo {
     fn start(places: &Places, state: &Path, patience: Duration) -> Outcome<Self> {
         let ready_file = state.join("ready.json");
-        let program = env::current_exe()
-            .map_err(|error| Failure::new(format!("cannot find this program: {error}")))?;
-        let mut command = Command::new(program);
-        command.args(["demo", "--port", "0", "--state"]).arg(state);
+        let mut command = process::cargo(places);
+        command.args(["xtask", "demo", "--port", "0", "--state"]).arg(state);
         command.arg("--ready").arg(&ready_file).stdin(Stdio::null());
-        command.env("CARGO_TARGET_DIR", &places.target);
         let begun = Instant::now();
         let process = command
             .spawn()
