@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use crate::choice::Choice;
 use crate::codec::Codec;
 use crate::error::{Error, Result};
 use crate::frame_rate::frame_rate;
@@ -12,6 +13,7 @@ use crate::ladder::{Ladder, Left};
 use crate::media::{Media, Options, Place};
 use crate::report::Report;
 use crate::segments::{Lane, SegmentTable};
+use crate::select::{self, Chosen};
 use crate::timeline::{Placement, start_offset};
 use crate::track::{Audio, Track, TrackId, TrackKind, TrackMedia, Video};
 use crate::units::MediaTime;
@@ -22,8 +24,10 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
     for (number, source) in sources.iter().enumerate() {
         report.absorb(number, source.report());
     }
-    let pictures = place(first_pictures(&sources, &mut report), &mut report)?;
-    let sounds = place(distinct_sounds(&sources), &mut report)?;
+    let chosen = select::pictures(&sources, &options.choice, &mut report)?;
+    let pictures = place(chosen, &mut report)?;
+    let chosen = select::sounds(&sources, &options.choice, &mut report)?;
+    let sounds = place(chosen, &mut report)?;
     if pictures.is_empty() && sounds.is_empty() {
         let why =
             if sources.is_empty() { "there are no sources".to_owned() } else { report.to_string() };
@@ -75,25 +79,17 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         }
     }
     Ok(Media {
-        version: version(&sources, target),
+        version: version(&sources, target, &options.choice),
         tracks,
         places,
         segments,
         start_offset: offset,
         duration,
         target,
+        choice: options.choice.clone(),
         report,
         sources,
     })
-}
-
-/// A track that was chosen, and where it is.
-#[derive(Debug, Clone, Copy)]
-struct Chosen<'a> {
-    source: usize,
-    position: usize,
-    index: &'a MediaIndex,
-    track: &'a TrackIndex,
 }
 
 #[derive(Debug)]
@@ -106,63 +102,6 @@ impl Placed<'_> {
     fn lane(&self) -> Lane<'_> {
         Lane { track: self.chosen.track, placement: &self.placement }
     }
-}
-
-fn all_tracks(sources: &[Arc<MediaIndex>]) -> impl Iterator<Item = Chosen<'_>> {
-    sources.iter().enumerate().flat_map(|(source, index)| {
-        let tracks = index.tracks().iter().enumerate();
-        tracks.map(move |(position, track)| Chosen { source, position, index, track })
-    })
-}
-
-/// One picture track of each source: its first that is enabled, or its first.
-fn first_pictures<'a>(sources: &'a [Arc<MediaIndex>], report: &mut Report) -> Vec<Chosen<'a>> {
-    let mut found: Vec<Chosen<'a>> = Vec::new();
-    for candidate in all_tracks(sources).filter(|chosen| chosen.track.is_video()) {
-        let told = match found.last_mut().filter(|last| last.source == candidate.source) {
-            None => {
-                found.push(candidate);
-                continue;
-            }
-            Some(last) if candidate.track.enabled && !last.track.enabled => {
-                std::mem::replace(last, candidate)
-            }
-            Some(_) => candidate,
-        };
-        report.skip(told.track.number(), "only one picture track of a source is carried");
-        report.about(told.source);
-    }
-    found
-}
-
-/// All sound, without what a later source repeats: the same codec, language and channel count as
-/// often as a source before has it.
-fn distinct_sounds(sources: &[Arc<MediaIndex>]) -> Vec<Chosen<'_>> {
-    let mut found: Vec<Chosen<'_>> = Vec::new();
-    for candidate in all_tracks(sources).filter(|chosen| !chosen.track.is_video()) {
-        let same = |other: &Chosen<'_>| sound_key(other.track) == sound_key(candidate.track);
-        let nth = candidate
-            .index
-            .tracks()
-            .iter()
-            .take(candidate.position)
-            .filter(|track| !track.is_video() && sound_key(track) == sound_key(candidate.track))
-            .count();
-        let before =
-            found.iter().filter(|other| other.source < candidate.source && same(other)).count();
-        if nth >= before {
-            found.push(candidate);
-        }
-    }
-    found
-}
-
-fn sound_key(track: &TrackIndex) -> (&str, Option<&str>, u16) {
-    let channels = match &track.codec {
-        Codec::Aac(aac) => aac.channels,
-        Codec::Avc(_) => 0,
-    };
-    (track.codec(), track.language.as_deref(), channels)
 }
 
 /// Settles the times of tracks. One whose times cannot be is left out while another remains.
@@ -240,22 +179,33 @@ fn describe<'a>(
     media: TrackMedia,
     placed: impl Iterator<Item = &'a Placed<'a>> + Clone,
 ) -> Vec<Track> {
-    let default = placed.clone().position(|placed| placed.chosen.track.enabled).unwrap_or(0);
+    let picked = |placed: &Placed<'_>| placed.chosen.pick.is_some_and(|pick| pick.default);
+    let default = placed
+        .clone()
+        .position(picked)
+        .or_else(|| placed.clone().position(|placed| placed.chosen.track.enabled))
+        .unwrap_or(0);
     // Numbers end where 16 bits do; the limits on tracks and sources end long before.
     (1..=u16::MAX)
         .filter_map(NonZeroU16::new)
         .zip(placed)
         .enumerate()
         .map(|(position, (number, placed))| {
-            let track = placed.chosen.track;
+            let Chosen { track, pick, source, .. } = placed.chosen;
+            let language = pick.and_then(|pick| pick.language.as_ref());
+            let name = pick.and_then(|pick| pick.name.as_ref());
             Track {
                 id: TrackId::new(media, number),
                 kind: kind(track),
                 codec: track.codec().to_owned(),
-                language: track.language.clone(),
-                name: track.name.clone(),
+                language: language
+                    .or(track.language.as_ref())
+                    .filter(|tag| !tag.eq_ignore_ascii_case("und"))
+                    .cloned(),
+                name: name.or(track.name.as_ref()).cloned(),
+                roles: pick.map(|pick| pick.roles.clone()).unwrap_or_default(),
                 timescale: track.timescale(),
-                source: placed.chosen.source,
+                source,
                 source_track: track.number(),
                 default: position == default,
             }
@@ -289,7 +239,7 @@ fn kind(track: &TrackIndex) -> TrackKind {
     }
 }
 
-fn version(sources: &[Arc<MediaIndex>], target: MediaTime) -> Version {
+fn version(sources: &[Arc<MediaIndex>], target: MediaTime, choice: &Choice) -> Version {
     let mut hash = Fnv::new();
     hash.field(&LAYOUT_REVISION.to_be_bytes());
     hash.field(&target.as_millis().to_be_bytes());
@@ -297,5 +247,6 @@ fn version(sources: &[Arc<MediaIndex>], target: MediaTime) -> Version {
     for source in sources.iter().filter(|source| !source.tracks().is_empty()) {
         source.source().mix_into(&mut hash);
     }
+    choice.mix_into(&mut hash);
     Version(hash.finish())
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::isobmff::FourCc;
+use crate::track::TrackMedia;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -64,6 +65,16 @@ pub enum Error {
     /// No track of the source can be carried; the text says why for each.
     #[error("no track of the source can be carried: {0}")]
     NoUsableTrack(String),
+    /// A [`Pick`](crate::Pick) of a [`Choice`](crate::Choice) cannot be carried.
+    #[error("pick {} of {media}: {why}", .number + 1)]
+    BadPick {
+        /// Among the pictures or the sounds.
+        media: TrackMedia,
+        /// Which pick of them, counted from 0.
+        number: usize,
+        /// What is wrong with it, about the source that it names.
+        why: String,
+    },
     /// The caller fed bytes that were not asked for; a fault of the program, not of the source.
     #[error("bytes were fed that had not been asked for")]
     UnexpectedBytes,

@@ -23,12 +23,14 @@
 //! }
 //! ```
 
+mod choice;
 mod error;
 mod identity;
 mod language;
 mod limits;
 mod ratio;
 mod report;
+mod role;
 pub mod units;
 
 pub mod index;
@@ -44,6 +46,7 @@ mod ladder;
 mod media;
 mod plan;
 mod segments;
+mod select;
 mod timeline;
 mod track;
 
@@ -60,6 +63,7 @@ pub mod service;
 #[cfg(feature = "http")]
 pub mod source;
 
+pub use choice::{Choice, Pick, SessionContent, SessionData};
 pub use error::{Error, Result};
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
 pub use index::{IndexBuilder, MediaIndex, Step};
@@ -69,6 +73,7 @@ pub use plan::{Part, Plan, SourceRange};
 pub use presentation::{Absent, Presentation};
 pub use report::{Note, NoteKind, Report};
 pub use resource::Resource;
+pub use role::Role;
 pub use segments::{SegmentSpan, SegmentTable};
 pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};
 pub use units::{ByteRange, MediaTime, Timescale};

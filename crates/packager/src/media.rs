@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::assemble;
+use crate::choice::Choice;
 use crate::cmaf::{self, Cut};
 use crate::error::Result;
 use crate::identity::Version;
@@ -24,11 +25,13 @@ pub struct Options {
     /// The duration that segments aim at; they end at sync samples, so real ones differ. Default
     /// 4 s; clamped to 0.1 s to 1 h, in whole milliseconds. Part of the asset's version.
     pub target_duration: Duration,
+    /// Which tracks are carried and what is said of them; by default what the sources say.
+    pub choice: Choice,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { target_duration: Duration::from_secs(4) }
+        Self { target_duration: Duration::from_secs(4), choice: Choice::default() }
     }
 }
 
@@ -56,6 +59,7 @@ pub struct Media {
     pub(crate) start_offset: u32,
     pub(crate) duration: MediaTime,
     pub(crate) target: MediaTime,
+    pub(crate) choice: Choice,
     pub(crate) report: Report,
 }
 
@@ -69,9 +73,10 @@ pub(crate) struct Place {
 }
 
 impl Media {
-    /// Puts the sources of one asset together: the first picture track of each source becomes a
-    /// rendition of one ladder; sound is taken once per codec, language and channel count, from
-    /// the first source that has it. Sources that are [`unusable`](MediaIndex::unusable) keep their
+    /// Puts the sources of one asset together. Unless [`Options::choice`] picks tracks, the first
+    /// picture track of each source becomes a rendition of one ladder; sound is taken once per
+    /// codec, language, channel count and name: where several sources have it, the first of equal
+    /// ones and the best of different bit rates. Sources that are [`unusable`](MediaIndex::unusable) keep their
     /// place among them, but are no part of the version.
     pub fn new(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Result<Self> {
         assemble::assemble(sources, options)
@@ -110,6 +115,11 @@ impl Media {
     /// From presentation zero to the end of the longest track.
     pub fn duration(&self) -> MediaTime {
         self.duration
+    }
+
+    /// What was decided about it beyond what the sources say.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
     }
 
     /// The duration that segments were aimed at.

@@ -103,13 +103,17 @@ impl Presentation {
     /// of one URL promise equal bytes (RFC 9110 §8.8.3). Known without making the bytes.
     pub fn etag(&self, resource: Resource) -> String {
         let version = self.version();
+        // Names and the like are no new version of the segments, but other manifests.
+        let labels = match self.media.choice().labels() {
+            0 => String::new(),
+            labels => format!("-{labels:016x}"),
+        };
+        let manifest = |what: &str| format!("\"{version}{labels}-m{MANIFEST_REVISION}-{what}\"");
         match resource {
-            Resource::Multivariant => format!("\"{version}-m{MANIFEST_REVISION}-main\""),
-            Resource::Mpd => format!("\"{version}-m{MANIFEST_REVISION}-mpd\""),
-            Resource::Report => {
-                format!("\"{version}-m{MANIFEST_REVISION}-report-{:016x}\"", self.sources_hash())
-            }
-            Resource::MediaPlaylist(track) => format!("\"{version}-m{MANIFEST_REVISION}-{track}\""),
+            Resource::Multivariant => manifest("main"),
+            Resource::Mpd => manifest("mpd"),
+            Resource::Report => manifest(&format!("report-{:016x}", self.sources_hash())),
+            Resource::MediaPlaylist(track) => manifest(&track.to_string()),
             Resource::Init(track) => format!("\"{version}-{track}-init\""),
             Resource::Segment(track, number) => format!("\"{version}-{track}-{number}\""),
         }
@@ -172,6 +176,7 @@ fn describe(media: &Media, track: &Track, target: u64) -> Value {
         "codec": track.codec,
         "language": track.language,
         "name": track.name,
+        "roles": track.roles,
         "default": track.default,
         "timescale": track.timescale.get(),
         "source": track.source,

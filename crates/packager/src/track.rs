@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use crate::role::Role;
 use crate::units::Timescale;
 
 /// A track of an asset as players see it: one rendition of the picture, or one sound.
@@ -20,13 +21,16 @@ pub struct Track {
     pub language: Option<String>,
     /// The name that the source gives the track, where it is worth showing.
     pub name: Option<String>,
+    /// What it is for, where an operator says so.
+    pub roles: Vec<Role>,
     /// Ticks per second of the track's times in its output.
     pub timescale: Timescale,
     /// Which source file it comes from, as counted by [`Media::sources`](crate::Media::sources).
     pub source: usize,
     /// The track's number (track_ID) in that file.
     pub source_track: u32,
-    /// Whether players should start with it: the first of its kind that the source enables.
+    /// Whether players should start with it: the one picked, or the first of its kind that the
+    /// source enables.
     pub default: bool,
 }
 
@@ -149,6 +153,15 @@ impl fmt::Display for TrackId {
             TrackMedia::Audio => 'a',
         };
         write!(f, "{letter}{}", self.number)
+    }
+}
+
+impl fmt::Display for TrackMedia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+        })
     }
 }
 

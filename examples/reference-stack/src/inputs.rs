@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use headwater_packager::assets::{Assets, EXTENSIONS};
-use headwater_packager::{Packager, Report, Track};
+use headwater_packager::{NoteKind, Packager, Report, Track};
 
 use crate::{Error, demo_video};
 
@@ -117,9 +117,9 @@ async fn check_folder(
     }
 }
 
-/// What was left out of an asset or done differently.
+/// What was left out of an asset or done differently. What only may be of interest is in its report.
 fn tell(name: &str, report: &Report) {
-    for note in report.notes() {
+    for note in report.notes().iter().filter(|note| note.kind != NoteKind::Info) {
         crate::say(&format!("{name}: {note}"));
     }
 }

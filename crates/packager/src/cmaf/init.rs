@@ -96,7 +96,10 @@ fn mdia(out: &mut BytesMut, track: &Track, index: &TrackIndex) {
         out.put_slice(if track.is_video() { b"vide" } else { b"soun" });
         out.put_bytes(0, 12 + 1);
     });
-    if let Some(language) = track.language.as_deref().filter(|tag| tag.contains('-')) {
+    // A tag that three letters do not hold, or that an operator put in place of the source's.
+    let told = track.language.as_deref().unwrap_or("und");
+    let needed = told.contains('-') || track.language != index.language;
+    if let Some(language) = Some(told).filter(|_| needed) {
         full_box(out, *b"elng", 0, 0, |out| {
             out.put_slice(language.as_bytes());
             out.put_u8(0);

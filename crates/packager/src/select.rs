@@ -1,0 +1,230 @@
+//! Which tracks of an asset's sources are carried.
+//!
+//! Unless an operator picks: one picture of each source, and each sound once. Renditions of one
+//! ladder usually repeat the same sound; players would offer each copy as one more language, and
+//! caches would hold it once a rendition.
+//!
+//! Two sounds of different sources are the same where codec, language, channels and name are. Equal
+//! sample tables say that even their bytes are; otherwise they are one sound at several bit rates,
+//! and the best is kept: beside any picture the difference is small, and one sound for all
+//! renditions is what lets a player change pictures without changing sound. Who wants several bit
+//! rates picks them.
+
+use std::sync::Arc;
+
+use crate::choice::{Choice, Pick};
+use crate::codec::Codec;
+use crate::error::{Error, Result};
+use crate::identity::Fnv;
+use crate::index::{MediaIndex, TrackIndex};
+use crate::report::Report;
+use crate::track::TrackMedia;
+
+/// A track that was chosen, and where it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chosen<'a> {
+    pub(crate) source: usize,
+    pub(crate) position: usize,
+    pub(crate) index: &'a MediaIndex,
+    pub(crate) track: &'a TrackIndex,
+    /// What the operator says of it.
+    pub(crate) pick: Option<&'a Pick>,
+}
+
+/// The pictures: those picked, or one of each source: its first that is enabled, or its first.
+pub(crate) fn pictures<'a>(
+    sources: &'a [Arc<MediaIndex>],
+    choice: &'a Choice,
+    report: &mut Report,
+) -> Result<Vec<Chosen<'a>>> {
+    match &choice.pictures {
+        Some(picks) => picked(sources, picks, TrackMedia::Video),
+        None => Ok(first_pictures(sources, report)),
+    }
+}
+
+/// The sounds: those picked, or each once.
+pub(crate) fn sounds<'a>(
+    sources: &'a [Arc<MediaIndex>],
+    choice: &'a Choice,
+    report: &mut Report,
+) -> Result<Vec<Chosen<'a>>> {
+    match &choice.sounds {
+        Some(picks) => picked(sources, picks, TrackMedia::Audio),
+        None => Ok(distinct_sounds(sources, report)),
+    }
+}
+
+fn picked<'a>(
+    sources: &'a [Arc<MediaIndex>],
+    picks: &'a [Pick],
+    media: TrackMedia,
+) -> Result<Vec<Chosen<'a>>> {
+    let mut found: Vec<Chosen<'a>> = Vec::with_capacity(picks.len());
+    for (number, pick) in picks.iter().enumerate() {
+        let refuse = |why: String| Error::BadPick { media, number, why };
+        let candidates = || {
+            all_tracks(sources).filter(|chosen| {
+                chosen.source == pick.source
+                    && chosen.track.is_video() == (media == TrackMedia::Video)
+            })
+        };
+        let wanted = match pick.track {
+            Some(track) => candidates().find(|chosen| chosen.track.number() == track),
+            None => candidates().find(|chosen| chosen.track.enabled).or(candidates().next()),
+        };
+        let Some(chosen) = wanted else {
+            let Some(index) = sources.get(pick.source) else {
+                return Err(refuse("there is no such source".to_owned()));
+            };
+            let has: Vec<String> =
+                candidates().map(|chosen| chosen.track.number().to_string()).collect();
+            let mut why = match (pick.track, has.is_empty()) {
+                (_, true) => format!("it has no {media} track that can be carried"),
+                (Some(track), false) => {
+                    format!("it has no {media} track {track}, only {}", has.join(", "))
+                }
+                (None, false) => format!("it has no {media} track"),
+            };
+            if !index.report().is_empty() {
+                why = format!("{why} ({})", index.report());
+            }
+            return Err(refuse(why));
+        };
+        let twice =
+            |other: &Chosen<'_>| (other.source, other.position) == (chosen.source, chosen.position);
+        if found.iter().any(twice) {
+            return Err(refuse(format!("track {} is picked twice", chosen.track.number())));
+        }
+        found.push(Chosen { pick: Some(pick), ..chosen });
+    }
+    Ok(found)
+}
+
+fn all_tracks(sources: &[Arc<MediaIndex>]) -> impl Iterator<Item = Chosen<'_>> {
+    sources.iter().enumerate().flat_map(|(source, index)| {
+        let tracks = index.tracks().iter().enumerate();
+        tracks.map(move |(position, track)| Chosen { source, position, index, track, pick: None })
+    })
+}
+
+fn first_pictures<'a>(sources: &'a [Arc<MediaIndex>], report: &mut Report) -> Vec<Chosen<'a>> {
+    let mut found: Vec<Chosen<'a>> = Vec::new();
+    for candidate in all_tracks(sources).filter(|chosen| chosen.track.is_video()) {
+        let told = match found.last_mut().filter(|last| last.source == candidate.source) {
+            None => {
+                found.push(candidate);
+                continue;
+            }
+            Some(last) if candidate.track.enabled && !last.track.enabled => {
+                std::mem::replace(last, candidate)
+            }
+            Some(_) => candidate,
+        };
+        report.skip(told.track.number(), "only one picture track of a source is carried");
+        report.about(told.source);
+    }
+    found
+}
+
+/// All sounds, each once however many sources have it. A source that has two alike has two sounds.
+fn distinct_sounds<'a>(sources: &'a [Arc<MediaIndex>], report: &mut Report) -> Vec<Chosen<'a>> {
+    let mut found: Vec<(Chosen<'a>, Option<Content>)> = Vec::new();
+    for candidate in all_tracks(sources).filter(|chosen| !chosen.track.is_video()) {
+        let key = Key::of(candidate.track);
+        let earlier_alike = candidate
+            .index
+            .tracks()
+            .iter()
+            .take(candidate.position)
+            .filter(|track| !track.is_video() && Key::of(track) == key)
+            .count();
+        let twin = found
+            .iter_mut()
+            .filter(|(other, _)| Key::of(other.track) == key)
+            .filter(|(other, _)| other.source < candidate.source)
+            .nth(earlier_alike);
+        let Some((kept, content)) = twin else {
+            found.push((candidate, None));
+            continue;
+        };
+        let ours = Content::of(candidate.track);
+        let theirs = *content.get_or_insert_with(|| Content::of(kept.track));
+        if ours.hash == theirs.hash {
+            tell(report, candidate, &format!("it is the same sound as that of {}", place(*kept)));
+            continue;
+        }
+        let (left, stays) = if ours.rate > theirs.rate {
+            *content = Some(ours);
+            (std::mem::replace(kept, candidate), candidate)
+        } else {
+            (candidate, *kept)
+        };
+        tell(
+            report,
+            left,
+            &format!(
+                "it is the same sound at {} kbit/s as that of {} at {} kbit/s, which is sent \
+                 in its place",
+                ours.rate.min(theirs.rate).div_ceil(1_000),
+                place(stays),
+                ours.rate.max(theirs.rate).div_ceil(1_000),
+            ),
+        );
+    }
+    found.into_iter().map(|(chosen, _)| chosen).collect()
+}
+
+fn place(chosen: Chosen<'_>) -> String {
+    format!("source {}, track {}", chosen.source + 1, chosen.track.number())
+}
+
+fn tell(report: &mut Report, chosen: Chosen<'_>, message: &str) {
+    report.info(Some(chosen.track.number()), message);
+    report.about(chosen.source);
+}
+
+/// What sounds have in common that are one to a listener.
+#[derive(PartialEq, Eq)]
+struct Key<'a> {
+    codec: &'a str,
+    language: Option<&'a str>,
+    channels: u16,
+    name: Option<&'a str>,
+}
+
+impl<'a> Key<'a> {
+    fn of(track: &'a TrackIndex) -> Self {
+        let channels = match &track.codec {
+            Codec::Aac(aac) => aac.channels,
+            Codec::Avc(_) => 0,
+        };
+        let (language, name) = (track.language.as_deref(), track.name.as_deref());
+        Self { codec: track.codec(), language, channels, name }
+    }
+}
+
+/// What a sound's sample table says of its bytes.
+#[derive(Clone, Copy)]
+struct Content {
+    /// Over all sizes and durations.
+    hash: u64,
+    /// Bits per second on average.
+    rate: u64,
+}
+
+impl Content {
+    fn of(track: &TrackIndex) -> Self {
+        let mut hash = Fnv::new();
+        let hz = track.timescale().get();
+        hash.field(&hz.to_be_bytes());
+        let mut bytes = 0_u128;
+        for sample in track.samples() {
+            bytes += u128::from(sample.size);
+            hash.field(&(u64::from(sample.size) << 32 | u64::from(sample.duration)).to_be_bytes());
+        }
+        let ticks = u128::from(track.samples().duration().max(1));
+        let rate = u64::try_from(bytes * 8 * u128::from(hz) / ticks).unwrap_or(u64::MAX);
+        Self { hash: hash.finish(), rate }
+    }
+}
