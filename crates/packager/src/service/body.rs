@@ -4,25 +4,27 @@
 //! reads nothing more. A source that fails ends the body in an error, after what was read well.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::mem;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headwater_net::BodyError;
 use http_body::{Frame, SizeHint};
 
 use super::builds::Ready;
+use super::frames::{Frames, Rope};
 use super::metrics::Metrics;
 use crate::plan::{Part, Plan, SourceRange};
-use crate::source::{SourceError, read_coalesced};
+use crate::source::{Coalescing, Source, SourceError};
 use crate::units::ByteRange;
 
-/// How much of a plan is read at a time, in bytes.
-pub(super) const WINDOW_BYTES: u64 = 512 << 10;
+/// How much of a plan is read before anything is sent, in bytes: little, so that the first byte
+/// leaves early, and enough to know that the source can be read.
+const FIRST_WINDOW_BYTES: u64 = 16 << 10;
 
 /// The body of an answer that is read from sources.
 pub(super) struct PlanBody {
@@ -33,6 +35,9 @@ pub(super) struct PlanBody {
     now: VecDeque<Bytes>,
     /// Being read, or read and waiting for its turn.
     next: Next,
+    /// Whether the last window had to be waited for. Then the one after it is read while it is
+    /// sent; what is in memory anyway is read when its turn comes, into the buffer just sent.
+    waits: bool,
 }
 
 enum Next {
@@ -54,26 +59,37 @@ impl PlanBody {
     ) -> Result<Self, SourceError> {
         let left = plan.len;
         let mut fetcher = Fetcher { ready, parts: plan.parts.into(), metrics };
-        let now = match fetcher.window() {
-            Some(reading) => reading.await?,
+        let mut waits = false;
+        let now = match fetcher.window(FIRST_WINDOW_BYTES) {
+            Some(mut reading) => {
+                let read = poll_fn(|cx| {
+                    let polled = reading.as_mut().poll(cx);
+                    waits |= polled.is_pending();
+                    polled
+                });
+                read.await?
+            }
             None => VecDeque::new(),
         };
-        Ok(Self { fetcher, left, now, next: Next::Idle })
+        Ok(Self { fetcher, left, now, next: Next::Idle, waits })
     }
 
     /// Moves the window after the present one along.
     fn read_ahead(&mut self, cx: &mut Context<'_>) {
-        if matches!(self.next, Next::Idle)
-            && let Some(reading) = self.fetcher.window()
-        {
+        if matches!(self.next, Next::Idle) {
+            let room = self.fetcher.window_bytes();
+            let Some(reading) = self.fetcher.window(room) else { return };
             self.next = Next::Reading(reading);
+            self.waits = false;
         }
-        if let Next::Reading(reading) = &mut self.next
-            && let Poll::Ready(outcome) = reading.as_mut().poll(cx)
-        {
-            self.next = match outcome {
-                Ok(window) => Next::Read(window),
-                Err(error) => Next::Failed(error),
+        if let Next::Reading(reading) = &mut self.next {
+            self.next = match reading.as_mut().poll(cx) {
+                Poll::Ready(Ok(window)) => Next::Read(window),
+                Poll::Ready(Err(error)) => Next::Failed(error),
+                Poll::Pending => {
+                    self.waits = true;
+                    return;
+                }
             };
         }
     }
@@ -89,7 +105,9 @@ impl http_body::Body for PlanBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         loop {
-            this.read_ahead(cx);
+            if this.waits || this.now.is_empty() {
+                this.read_ahead(cx);
+            }
             if let Some(bytes) = this.now.pop_front() {
                 this.left = this.left.saturating_sub(bytes.len() as u64);
                 this.fetcher.metrics.sent_bytes.inc_by(bytes.len() as u64);
@@ -128,9 +146,17 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    /// Takes the next window off the plan; `None` at its end.
-    fn window(&mut self) -> Option<Reading> {
-        let mut room = WINDOW_BYTES;
+    /// How much is read at a time of what comes next.
+    fn window_bytes(&self) -> u64 {
+        let source = self.parts.iter().find_map(|part| match part {
+            Part::Copy(copy) => self.ready.sources.get(copy.source),
+            Part::Bytes(_) => None,
+        });
+        source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes.max(1)
+    }
+
+    /// Takes the next window off the plan, `room` bytes of it; `None` at its end.
+    fn window(&mut self, mut room: u64) -> Option<Reading> {
         let mut window = Vec::new();
         while room > 0
             && let Some(part) = self.parts.pop_front()
@@ -156,62 +182,48 @@ async fn read(
     window: Vec<Part>,
     metrics: &Metrics,
 ) -> Result<VecDeque<Bytes>, SourceError> {
-    let mut pieces: Vec<Bytes> = Vec::with_capacity(window.len());
-    let mut wanted: Vec<(usize, SourceRange)> = Vec::new();
-    for part in window {
-        match part {
-            Part::Bytes(bytes) => pieces.push(bytes),
-            Part::Copy(copy) => {
-                wanted.push((pieces.len(), copy));
-                pieces.push(Bytes::new());
-            }
-        }
-    }
+    let mut ropes = Vec::with_capacity(1);
     for (number, source) in ready.sources.iter().enumerate() {
-        let mine = || wanted.iter().filter(|(_, copy)| copy.source == number);
-        let ranges: Vec<ByteRange> = mine().map(|(_, copy)| copy.range).collect();
+        let ranges: Vec<ByteRange> = window
+            .iter()
+            .filter_map(|part| match part {
+                Part::Copy(copy) if copy.source == number => Some(copy.range),
+                _ => None,
+            })
+            .collect();
         if ranges.is_empty() {
             continue;
         }
-        let (read, total) = read_coalesced(source, &ranges).await?;
-        metrics.source_read_bytes.inc_by(total);
-        for ((place, _), bytes) in mine().zip(read) {
-            pieces[*place] = bytes;
+        let gathered = source.gather(&ranges).await?;
+        metrics.source_read_bytes.inc_by(gathered.read_bytes);
+        metrics.source_reads.inc_by(gathered.reads);
+        ropes.push((number, Rope::new(gathered.pieces)));
+    }
+    let mut frames = Frames::default();
+    let mut window = window.into_iter().peekable();
+    while let Some(part) = window.next() {
+        match part {
+            Part::Bytes(bytes) => frames.push(bytes),
+            Part::Copy(SourceRange { source, range }) => {
+                // Ranges that follow each other here are one piece, if they were read as one.
+                let mut len = range.len;
+                while let Some(Part::Copy(more)) = window.peek()
+                    && more.source == source
+                {
+                    len += more.range.len;
+                    window.next();
+                }
+                let rope = ropes.iter_mut().find(|(number, _)| *number == source);
+                // A plan that names a source which is not there leaves a hole: never send that.
+                let (_, rope) = rope.ok_or(SourceError::NotFound)?;
+                rope.take(len, &mut frames).ok_or(SourceError::Truncated)?;
+            }
         }
     }
-    // A plan that names a source which is not there leaves a hole: never send that.
-    let whole = wanted.iter().all(|(place, copy)| pieces[*place].len() as u64 == copy.range.len);
-    if whole { Ok(pack(pieces)) } else { Err(SourceError::NotFound) }
+    let (frames, copied) = frames.finish();
+    metrics.copied_bytes.inc_by(copied);
+    Ok(frames)
 }
-
-/// Joins small neighbours, such as a sound's chunks between pictures, into frames worth sending;
-/// larger pieces stay as they are, uncopied.
-fn pack(pieces: Vec<Bytes>) -> VecDeque<Bytes> {
-    let mut packed = VecDeque::new();
-    let mut joint = BytesMut::new();
-    for piece in pieces {
-        if piece.len() >= SMALL || joint.len() + piece.len() > FRAME {
-            if !joint.is_empty() {
-                packed.push_back(joint.split().freeze());
-            }
-            if piece.len() >= SMALL {
-                packed.push_back(piece);
-                continue;
-            }
-        }
-        joint.extend_from_slice(&piece);
-    }
-    if !joint.is_empty() {
-        packed.push_back(joint.freeze());
-    }
-    packed
-}
-
-/// Pieces below this many bytes are joined.
-const SMALL: usize = 8 << 10;
-
-/// Joined pieces grow to this many bytes.
-const FRAME: usize = 64 << 10;
 
 /// The bytes `part.start..part.end` of a plan, which lie within it.
 pub(super) fn cut(plan: Plan, part: &Range<u64>) -> Plan {
@@ -296,23 +308,6 @@ mod tests {
             let piece = cut(plan, &(from..to));
             prop_assert_eq!(piece.len, to - from);
             prop_assert_eq!(bytes_of(&piece), expected);
-        }
-
-        #[test]
-        fn packing_loses_nothing_and_copies_only_small_pieces(
-            lens in proptest::collection::vec(
-                prop_oneof![0usize..2_000, SMALL - 2..SMALL + 2, Just(100_000)], 0..60),
-        ) {
-            let pieces: Vec<Bytes> =
-                lens.iter().enumerate().map(|(i, len)| vec![i as u8; *len].into()).collect();
-            let expected = pieces.concat();
-            let addresses: Vec<_> =
-                pieces.iter().filter(|p| p.len() >= SMALL).map(|p| p.as_ptr()).collect();
-            let packed = pack(pieces);
-            prop_assert!(packed.iter().all(|frame| !frame.is_empty()));
-            let kept: Vec<_> = packed.iter().map(|p| p.as_ptr()).collect();
-            prop_assert!(addresses.iter().all(|address| kept.contains(address)));
-            prop_assert_eq!(packed.into_iter().collect::<Vec<_>>().concat(), expected);
         }
     }
 

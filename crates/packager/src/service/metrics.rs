@@ -17,6 +17,11 @@ pub struct Metrics {
     pub segments: Counter,
     /// Bytes read from sources for media, with those between joined ranges.
     pub source_read_bytes: Counter,
+    /// Reads of sources for media: system calls for local files, requests to stores. Those that a
+    /// cache of blocks answered are not among them.
+    pub source_reads: Counter,
+    /// Bytes of media that were copied in memory on their way from source to client.
+    pub copied_bytes: Counter,
     /// Bytes of bodies handed on.
     pub sent_bytes: Counter,
 }
@@ -35,6 +40,8 @@ impl Metrics {
         );
         counter("segments", "Requests for media segments answered", &self.segments);
         counter("source_read_bytes", "Bytes read from sources for media", &self.source_read_bytes);
+        counter("source_reads", "Reads of sources for media", &self.source_reads);
+        counter("copied_bytes", "Bytes of media copied in memory", &self.copied_bytes);
         counter("sent_bytes", "Bytes of bodies handed on", &self.sent_bytes);
         registry.register(
             "headwater_packager_index_cache_bytes",

@@ -12,6 +12,7 @@ mod body;
 mod builds;
 mod coding;
 mod fault;
+mod frames;
 mod metrics;
 
 use std::convert::Infallible;
@@ -31,7 +32,7 @@ use crate::limits::Limits;
 use crate::media::Options;
 use crate::presentation::Presentation;
 use crate::resource::Resource;
-use crate::source::SourceError;
+use crate::source::{Coalescing, SourceError};
 
 pub use metrics::Metrics;
 
@@ -153,8 +154,10 @@ impl PackagerBuilder {
 }
 
 impl Packager {
-    /// The most that a body has read but not yet handed on, in bytes.
-    pub const READ_AHEAD_BYTES: u64 = 2 * body::WINDOW_BYTES;
+    /// The most that a body has read from a source on this machine but not yet handed on, in bytes.
+    /// Of other sources it is twice their
+    /// [`window_bytes`](crate::source::Coalescing::window_bytes).
+    pub const READ_AHEAD_BYTES: u64 = 2 * Coalescing::LOCAL.window_bytes;
 
     /// Starts on a packager of these assets.
     pub fn builder(assets: Assets) -> PackagerBuilder {

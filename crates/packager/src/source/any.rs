@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Source, SourceError};
+use super::{Coalescing, Gathered, Source, SourceError};
 use crate::identity::SourceId;
 use crate::units::ByteRange;
 
@@ -33,6 +33,17 @@ impl Source for AnySource {
     ) -> impl Future<Output = Result<Vec<Bytes>, SourceError>> + Send {
         Arc::clone(&self.0).erased_read(ranges.to_vec())
     }
+
+    fn coalescing(&self) -> Coalescing {
+        self.0.erased_coalescing()
+    }
+
+    fn gather(
+        &self,
+        ranges: &[ByteRange],
+    ) -> impl Future<Output = Result<Gathered, SourceError>> + Send {
+        Arc::clone(&self.0).erased_gather(ranges.to_vec())
+    }
 }
 
 impl fmt::Debug for AnySource {
@@ -41,12 +52,14 @@ impl fmt::Debug for AnySource {
     }
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<Vec<Bytes>, SourceError>> + Send>>;
+type Erasing<T> = Pin<Box<dyn Future<Output = Result<T, SourceError>> + Send>>;
 
 /// [`Source`] in the form that can be behind a pointer.
 trait Erased: Send + Sync {
     fn erased_id(&self) -> &SourceId;
-    fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Reading;
+    fn erased_coalescing(&self) -> Coalescing;
+    fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Vec<Bytes>>;
+    fn erased_gather(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Gathered>;
 }
 
 impl<S: Source> Erased for S {
@@ -54,7 +67,15 @@ impl<S: Source> Erased for S {
         self.id()
     }
 
-    fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Reading {
+    fn erased_coalescing(&self) -> Coalescing {
+        self.coalescing()
+    }
+
+    fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Vec<Bytes>> {
         Box::pin(async move { self.read(&ranges).await })
+    }
+
+    fn erased_gather(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Gathered> {
+        Box::pin(async move { self.gather(&ranges).await })
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{BufferPool, Source, SourceError};
+use super::gather::{Gathering, Layout};
+use super::{BufferPool, Gathered, Source, SourceError};
 use crate::identity::{Fnv, SourceId};
 use crate::units::ByteRange;
 
@@ -18,7 +19,10 @@ use crate::units::ByteRange;
 /// over it stays readable as it was, unless the other has the same identity and so would be taken
 /// for this one. A file that is written in place changes its modification time, or at least its
 /// change time, which each read looks at after it has read. Reads of what is changed fail with
-/// [`SourceError::Changed`]. Reading runs on tokio's blocking threads.
+/// [`SourceError::Changed`].
+///
+/// What the page cache holds is gathered where it is asked for; what a disk must be waited for, on
+/// tokio's blocking threads.
 #[derive(Debug, Clone)]
 pub struct FileSource {
     file: Arc<File>,
@@ -133,9 +137,40 @@ impl Source for FileSource {
             .await
             .map_err(|_| SourceError::Io(std::io::ErrorKind::Interrupted))?
     }
+
+    async fn gather(&self, ranges: &[ByteRange]) -> Result<Gathered, SourceError> {
+        let layout = Layout::of(ranges, self.id.size)?;
+        let buffer = self.pool.take(layout.buffer_len());
+        let mut gathering = Gathering::new(layout, buffer);
+        if gathering.read_cached(&self.file) {
+            return self.gathered(gathering);
+        }
+        let source = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let outcome = gathering.read_rest(&source.file);
+            if outcome.is_err() && source.changed() {
+                return Err(SourceError::Changed);
+            }
+            outcome?;
+            source.gathered(gathering)
+        })
+        .await
+        .map_err(|_| SourceError::Io(std::io::ErrorKind::Interrupted))?
+    }
 }
 
 impl FileSource {
+    /// What was gathered, if the file is still the one that it was.
+    fn gathered(&self, gathering: Gathering) -> Result<Gathered, SourceError> {
+        // The kernel sets the times before it writes: a file that still has the old ones after the
+        // reads had the old bytes during them.
+        if self.changed() {
+            return Err(SourceError::Changed);
+        }
+        let (buffer, read_bytes, reads) = gathering.finish();
+        Ok(Gathered { pieces: vec![Bytes::from_owner(buffer)], read_bytes, reads })
+    }
+
     fn read_blocking(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
         let mut read = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -152,8 +187,6 @@ impl FileSource {
             outcome?;
             read.push(Bytes::from_owner(buffer));
         }
-        // The kernel sets the times before it writes: a file that still has the old ones after the
-        // reads had the old bytes during them.
         if self.changed() { Err(SourceError::Changed) } else { Ok(read) }
     }
 

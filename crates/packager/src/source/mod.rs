@@ -7,7 +7,9 @@
 mod any;
 mod coalesce;
 pub(crate) mod file;
+mod gather;
 mod memory;
+mod page_cache;
 mod pool;
 mod read_index;
 
@@ -20,7 +22,7 @@ use crate::identity::SourceId;
 use crate::units::ByteRange;
 
 pub use any::AnySource;
-pub use coalesce::{MAX_GAP_BYTES, MAX_RUN_BYTES, read_coalesced};
+pub use coalesce::{Coalesced, Coalescing, read_coalesced};
 pub use file::FileSource;
 pub use memory::MemorySource;
 pub use read_index::{IndexError, read_index};
@@ -32,8 +34,7 @@ pub(crate) use pool::BufferPool;
 /// Implementers guarantee: `read` gives exactly one `Bytes` for each range, in order, each of
 /// exactly the asked length, all of them bytes of the state that [`id`](Self::id) names; anything
 /// else is an error. Reads may run at the same time. Dropping the future abandons the read; it
-/// changes nothing. Implementations may read big pieces at once but join no ranges: callers do so
-/// with [`read_coalesced`].
+/// changes nothing. `read` joins no ranges: callers do so with [`read_coalesced`].
 pub trait Source: Send + Sync + 'static {
     /// Which bytes these are.
     fn id(&self) -> &SourceId;
@@ -43,6 +44,35 @@ pub trait Source: Send + Sync + 'static {
         &self,
         ranges: &[ByteRange],
     ) -> impl Future<Output = Result<Vec<Bytes>, SourceError>> + Send;
+
+    /// How its ranges are best read; by default as those of files on this machine.
+    fn coalescing(&self) -> Coalescing {
+        Coalescing::LOCAL
+    }
+
+    /// Reads ranges to be sent one after the other: their bytes in order, cut anywhere. The same
+    /// promises as of [`read`](Self::read); all ranges together should be no more than a few
+    /// megabytes, since they are in memory at the same time.
+    fn gather(
+        &self,
+        ranges: &[ByteRange],
+    ) -> impl Future<Output = Result<Gathered, SourceError>> + Send
+    where
+        Self: Sized,
+    {
+        coalesce::gather(self, ranges)
+    }
+}
+
+/// What [`Source::gather`] read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathered {
+    /// The bytes of all ranges, one after the other, in as many pieces as they came in.
+    pub pieces: Vec<Bytes>,
+    /// How many bytes were read for that, with those between joined ranges.
+    pub read_bytes: u64,
+    /// How many reads it took: system calls, or requests to a store.
+    pub reads: u64,
 }
 
 /// Why a source was not read. The messages hold no paths: strangers may see them.

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers of two sizes. What is idle is bounded: 16 MiB in all.
+/// Buffers of four sizes. What is idle is bounded: 16 MiB in all.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
-    classes: [Mutex<Vec<Vec<u8>>>; 2],
+    classes: [Mutex<Vec<Vec<u8>>>; CLASSES.len()],
 }
 
 /// A buffer that goes back to its pool when dropped. As `AsRef` it is as long as was asked for.
@@ -31,6 +31,11 @@ impl BufferPool {
 }
 
 impl Buffer {
+    /// Makes it end after `len` bytes, where it is longer.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
     pub(crate) fn as_mut(&mut self) -> &mut [u8] {
         &mut self.data[..self.len]
     }
@@ -61,9 +66,14 @@ struct Class {
     keep: usize,
 }
 
-const CLASSES: [Class; 2] = [
-    Class { from: 48 << 10, size: 256 << 10, keep: 32 },
-    Class { from: (256 << 10) + 1, size: 1 << 20, keep: 8 },
+const CLASSES: [Class; 4] = [
+    // The start of an answer, which is read by itself.
+    Class { from: 4 << 10, size: 32 << 10, keep: 64 },
+    // Sound.
+    Class { from: (32 << 10) + 1, size: 96 << 10, keep: 32 },
+    // A window of a local file, with the gaps of its longest run.
+    Class { from: (96 << 10) + 1, size: 288 << 10, keep: 32 },
+    Class { from: (288 << 10) + 1, size: 1 << 20, keep: 2 },
 ];
 
 #[cfg(test)]
@@ -81,13 +91,15 @@ mod tests {
         assert_eq!(again.as_ref().len(), 200_000);
         let many: Vec<_> = (0..100).map(|_| pool.take(1 << 20)).collect();
         drop(many);
-        assert_eq!(pool.classes[1].lock().map(|idle| idle.len()).ok(), Some(CLASSES[1].keep));
+        assert_eq!(pool.classes[3].lock().map(|idle| idle.len()).ok(), Some(CLASSES[3].keep));
+        let idle: usize = CLASSES.iter().map(|class| class.size * class.keep).sum();
+        assert!(idle <= 16 << 20, "{idle}");
     }
 
     #[test]
     fn odd_sizes_are_plain() {
         let pool = Arc::new(BufferPool::default());
-        for len in [0, 1, (48 << 10) - 1, (1 << 20) + 1] {
+        for len in [0, 1, (4 << 10) - 1, (1 << 20) + 1] {
             let buffer = pool.take(len);
             assert!(buffer.home.is_none());
             assert_eq!(buffer.as_ref().len(), len);
