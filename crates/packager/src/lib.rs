@@ -53,8 +53,11 @@ mod track;
 pub mod dash;
 pub mod hls;
 mod presentation;
+mod query;
 mod rates;
 mod resource;
+mod selection;
+mod view;
 
 #[cfg(feature = "http")]
 pub mod assets;
@@ -71,10 +74,12 @@ pub use limits::Limits;
 pub use media::{Media, Options};
 pub use plan::{Part, Plan, SourceRange};
 pub use presentation::{Absent, Presentation};
+pub use query::QueryError;
 pub use report::{Note, NoteKind, Report};
 pub use resource::Resource;
 pub use role::Role;
 pub use segments::{SegmentSpan, SegmentTable};
+pub use selection::{Coding, Container, Selection};
 pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};
 pub use units::{ByteRange, MediaTime, Timescale};
 

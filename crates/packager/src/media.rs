@@ -156,6 +156,12 @@ impl Media {
         self.span(track, number).map(|span| span.bytes)
     }
 
+    /// Whether every segment of every track can be decoded without another one (RFC 8216bis
+    /// §4.4.2.1).
+    pub fn independent_segments(&self) -> bool {
+        true
+    }
+
     /// The init segment of a track; `None` for an unknown track.
     pub fn init(&self, track: TrackId) -> Option<Plan> {
         let position = self.position(track)?;

@@ -3,7 +3,7 @@
 //! Every replica, every restart and an export give identical bytes for one version of an asset.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -13,7 +13,9 @@ use crate::media::Media;
 use crate::plan::Plan;
 use crate::rates::{self, Rates};
 use crate::resource::Resource;
+use crate::selection::Selection;
 use crate::track::{Track, TrackKind};
+use crate::view::View;
 use crate::{dash, hls};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
@@ -25,6 +27,8 @@ const MANIFEST_REVISION: u32 = 1;
 pub struct Presentation {
     name: Arc<str>,
     media: Arc<Media>,
+    /// `None` for the default.
+    selection: Option<Arc<Selection>>,
 }
 
 /// Why a path has no answer.
@@ -37,12 +41,36 @@ pub enum Absent {
     /// The path names another version of the asset than the present one.
     #[error("this version of the asset was replaced")]
     Gone,
+    /// The asset has pictures, but none that the parameters allow.
+    #[error("no picture of the asset fits the parameters")]
+    NoPictureFits,
+    /// The asset has sounds, but none that the parameters allow.
+    #[error("no sound of the asset fits the parameters")]
+    NoSoundFits,
 }
 
 impl Presentation {
     /// Presents an asset under a name.
     pub fn new(name: impl Into<Arc<str>>, media: Arc<Media>) -> Self {
-        Self { name: name.into(), media }
+        Self { name: name.into(), media, selection: None }
+    }
+
+    /// The same asset, of which playlists and MPDs show what `selection` keeps. Segments and their
+    /// URLs are the same in all selections.
+    ///
+    /// # Errors
+    /// [`Absent::NoPictureFits`] and [`Absent::NoSoundFits`] where nothing is kept of a kind that
+    /// the asset has.
+    pub fn select(&self, selection: Selection) -> Result<Self, Absent> {
+        selection.tracks(&self.media)?;
+        let selection = (!selection.is_default()).then(|| Arc::new(selection));
+        Ok(Self { selection, ..self.clone() })
+    }
+
+    /// What manifests show.
+    pub fn selection(&self) -> &Selection {
+        static ALL: LazyLock<Selection> = LazyLock::new(Selection::default);
+        self.selection.as_deref().unwrap_or(&ALL)
     }
 
     /// The asset's name.
@@ -108,7 +136,11 @@ impl Presentation {
             0 => String::new(),
             labels => format!("-{labels:016x}"),
         };
-        let manifest = |what: &str| format!("\"{version}{labels}-m{MANIFEST_REVISION}-{what}\"");
+        let manifest = |what: &str| {
+            let selected = self.selection_hash().map(|hash| format!("-{hash:016x}"));
+            let selected = selected.unwrap_or_default();
+            format!("\"{version}{labels}-m{MANIFEST_REVISION}-{what}{selected}\"")
+        };
         match resource {
             Resource::Multivariant => manifest("main"),
             Resource::Mpd => manifest("mpd"),
@@ -117,6 +149,13 @@ impl Presentation {
             Resource::Init(track) => format!("\"{version}-{track}-init\""),
             Resource::Segment(track, number) => format!("\"{version}-{track}-{number}\""),
         }
+    }
+
+    fn selection_hash(&self) -> Option<u64> {
+        let selection = self.selection.as_ref()?;
+        let mut hash = Fnv::new();
+        hash.field(selection.to_string().as_bytes());
+        Some(hash.finish())
     }
 
     /// What of the report does not follow from the version: sources that carry nothing.
@@ -136,16 +175,21 @@ impl Presentation {
         let media = &*self.media;
         match resource {
             Resource::Multivariant => {
-                Some(whole(hls::CONTENT_TYPE, hls::multivariant_playlist(media)))
+                Some(whole(hls::CONTENT_TYPE, hls::multivariant_playlist(&self.view()?)))
             }
-            Resource::Mpd => Some(whole(dash::CONTENT_TYPE, dash::manifest(media))),
+            Resource::Mpd => Some(whole(dash::CONTENT_TYPE, dash::manifest(&self.view()?))),
             Resource::Report => Some(whole("application/json", self.report())),
             Resource::MediaPlaylist(track) => {
-                Some(whole(hls::CONTENT_TYPE, hls::media_playlist(media, track)?))
+                let text = hls::media_playlist(media, self.selection(), track)?;
+                Some(whole(hls::CONTENT_TYPE, text))
             }
             Resource::Init(track) => media.init(track),
             Resource::Segment(track, number) => media.segment(track, number.get()),
         }
+    }
+
+    fn view(&self) -> Option<View<'_>> {
+        View::new(&self.media, self.selection()).ok()
     }
 
     /// What the asset holds and what was left out, as JSON.

@@ -4,7 +4,7 @@
 mod mpd;
 mod xml;
 
-pub use mpd::manifest;
+pub(crate) use mpd::manifest;
 
 /// The media type of an MPD (ISO/IEC 23009-1 Annex C).
 pub const CONTENT_TYPE: &str = "application/dash+xml";

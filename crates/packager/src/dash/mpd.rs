@@ -6,13 +6,14 @@ use crate::rates::{self, Rates};
 use crate::segments::SegmentSpan;
 use crate::track::Track;
 use crate::units::{MediaTime, Timescale};
+use crate::view::View;
 
 /// The MPD: one adaptation set for the pictures of each coding, one for each sound.
 ///
 /// Segments are addressed by `$Number$`, which counts from 1 as their URLs do; `$Time$` together
 /// with a start number would make FFmpeg's reader skip the first one.
-pub fn manifest(media: &Media) -> String {
-    let target = rates::target_duration(media);
+pub(crate) fn manifest(view: &View<'_>) -> String {
+    let (media, target) = (view.media, view.target);
     let mut xml = Xml::new();
     xml.open(
         "MPD",
@@ -26,17 +27,17 @@ pub fn manifest(media: &Media) -> String {
         ],
     );
     xml.open("Period", &[Attribute("id", &"1"), Attribute("start", &"PT0S")]);
-    for (number, tracks) in (1..).zip(&adaptation_sets(media)) {
+    for (number, tracks) in (1..).zip(&adaptation_sets(view)) {
         adaptation_set(&mut xml, media, number, tracks, target);
     }
     xml.finish()
 }
 
 /// Pictures by sample entry, so that players switch only within one coding; each sound alone.
-fn adaptation_sets(media: &Media) -> Vec<Vec<&Track>> {
+fn adaptation_sets<'a>(view: &View<'a>) -> Vec<Vec<&'a Track>> {
     let coding = |track: &Track| track.codec.split('.').next().unwrap_or_default().to_owned();
     let mut sets: Vec<Vec<&Track>> = Vec::new();
-    for track in media.tracks() {
+    for track in view.tracks.iter().copied() {
         let of_same_coding = sets
             .iter_mut()
             .find(|set| track.is_video() && set[0].is_video() && coding(set[0]) == coding(track));

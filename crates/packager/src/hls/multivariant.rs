@@ -3,46 +3,54 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{VERSION, tag::Tag};
+use super::head::{Needs, head, playlist_query, start};
+use super::tag::Tag;
 use crate::media::Media;
-use crate::rates::{self, Rates};
+use crate::rates::Rates;
 use crate::track::Track;
 use crate::units::{MediaTime, Timescale};
+use crate::view::View;
 
 /// The multivariant playlist: every picture rendition with every group of sounds; sounds alone
 /// where there is no picture.
-pub fn multivariant_playlist(media: &Media) -> String {
-    let target = rates::target_duration(media);
-    let groups = groups(media);
-    let videos: Vec<&Track> = media.tracks().iter().filter(|track| track.is_video()).collect();
+pub(crate) fn multivariant_playlist(view: &View<'_>) -> String {
+    let (media, target) = (view.media, view.target);
+    let groups = groups(view);
+    let videos: Vec<&Track> = view.pictures().collect();
     // A single sound without picture needs no group: it is the variant itself.
     let grouped = match groups.as_slice() {
         [] => false,
         [only] => !videos.is_empty() || only.members.len() > 1,
         _ => true,
     };
-    let mut out = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    let mut out = String::new();
+    head(&mut out, Needs::Map, view.selection);
+    start(&mut out, view.selection, media.duration().as_millis());
+    if media.independent_segments() {
+        out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    let query = playlist_query(view.selection);
     if grouped {
         for group in &groups {
-            group.write(&mut out);
+            group.write(&mut out, &query);
         }
     }
     if videos.is_empty() {
         for group in &groups {
             let id = grouped.then_some(group.id.as_str());
             let rates = group.rates(media, target);
-            variant(&mut out, group.default_member(), rates, Some(group), id);
+            variant(&mut out, group.default_member(), rates, Some(group), id, &query);
         }
         return out;
     }
     for video in videos {
         let rates = Rates::of(media, video.id, target);
         if groups.is_empty() {
-            variant(&mut out, video, rates, None, None);
+            variant(&mut out, video, rates, None, None, &query);
         }
         for group in &groups {
             let rates = rates.plus(group.rates(media, target));
-            variant(&mut out, video, rates, Some(group), Some(&group.id));
+            variant(&mut out, video, rates, Some(group), Some(&group.id), &query);
         }
     }
     out
@@ -55,6 +63,7 @@ fn variant(
     rates: Rates,
     audio: Option<&Group<'_>>,
     group_id: Option<&str>,
+    query: &str,
 ) {
     let mut codecs = vec![track.codec.as_str()];
     for member in audio.iter().flat_map(|group| &group.members) {
@@ -81,7 +90,7 @@ fn variant(
     }
     tag.bare("CLOSED-CAPTIONS", "NONE").end(out);
     // Writing into a String never fails.
-    let _ = writeln!(out, "{}.m3u8", track.id);
+    let _ = writeln!(out, "{}.m3u8{query}", track.id);
 }
 
 /// Sounds among which a player chooses: one codec, and one channel count where every channel
@@ -107,7 +116,7 @@ impl Group<'_> {
     }
 
     /// Its `EXT-X-MEDIA` tags (§4.4.6.1).
-    fn write(&self, out: &mut String) {
+    fn write(&self, out: &mut String, query: &str) {
         let default = self.default_member().id;
         let mut names = BTreeSet::new();
         let mut languages = BTreeSet::new();
@@ -129,15 +138,15 @@ impl Group<'_> {
             if let Some(audio) = track.audio() {
                 tag = tag.quoted("CHANNELS", &audio.channels.to_string());
             }
-            tag.quoted("URI", &format!("{}.m3u8", track.id)).end(out);
+            tag.quoted("URI", &format!("{}.m3u8{query}", track.id)).end(out);
         }
     }
 }
 
 /// The groups of an asset's sounds; none is empty.
-fn groups(media: &Media) -> Vec<Group<'_>> {
+fn groups<'a>(view: &View<'a>) -> Vec<Group<'a>> {
     let mut by_codec: Vec<Vec<&Track>> = Vec::new();
-    for track in media.tracks().iter().filter(|track| track.is_audio()) {
+    for track in view.sounds() {
         match by_codec.iter_mut().find(|list| list[0].codec == track.codec) {
             Some(list) => list.push(track),
             None => by_codec.push(vec![track]),
@@ -173,7 +182,9 @@ fn by_channels(tracks: Vec<&Track>) -> Vec<Vec<&Track>> {
 /// The source's name for the track, or its language, or `Audio`; numbered where taken.
 fn unique_name(track: &Track, taken: &mut BTreeSet<String>) -> String {
     let base = track.name.as_deref().or(track.language.as_deref()).unwrap_or("Audio");
-    let mut name = base.to_owned();
+    // It must not look like a reference to a variable (§4.3).
+    let base = base.replace("{$", "{ $");
+    let mut name = base.clone();
     let mut number = 2_u32;
     while !taken.insert(name.clone()) {
         name = format!("{base} {number}");

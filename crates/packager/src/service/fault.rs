@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::error::Error;
 use crate::presentation::Absent;
+use crate::query::QueryError;
 use crate::source::{IndexError, SourceError};
 
 /// Why a request has no proper answer.
@@ -14,6 +15,8 @@ use crate::source::{IndexError, SourceError};
 pub(super) enum Fault {
     /// The path names nothing, whatever the assets.
     UnknownPath,
+    /// A query parameter has a value that it cannot have.
+    Query(QueryError),
     /// There is no asset of that name.
     UnknownAsset,
     /// The asset has no such resource, or not in that version.
@@ -51,6 +54,12 @@ impl Fault {
     }
 }
 
+impl From<QueryError> for Fault {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}
+
 impl From<Absent> for Fault {
     fn from(absent: Absent) -> Self {
         Self::Absent(absent)
@@ -69,9 +78,10 @@ impl From<Fault> for Problem {
         match fault {
             Fault::UnknownPath => new(StatusCode::NOT_FOUND).detail("nothing has this path"),
             Fault::UnknownAsset => new(StatusCode::NOT_FOUND).detail("there is no such asset"),
-            Fault::Absent(Absent::NotFound) => {
-                new(StatusCode::NOT_FOUND).detail(Absent::NotFound.to_string())
-            }
+            Fault::Query(error) => new(StatusCode::BAD_REQUEST).detail(error.to_string()),
+            Fault::Absent(
+                absent @ (Absent::NotFound | Absent::NoPictureFits | Absent::NoSoundFits),
+            ) => new(StatusCode::NOT_FOUND).detail(absent.to_string()),
             Fault::Absent(Absent::Gone) | Fault::Replaced => {
                 new(StatusCode::GONE).detail(Absent::Gone.to_string())
             }

@@ -1,9 +1,10 @@
 //! The packager as a tower service: names to assets, paths to plans, plans to answers.
 //!
 //! `GET /` lists the assets; everything else lives below `/{asset}/`, as
-//! [`Resource`] spells it. Requests with a body may come; it is not read.
+//! [`Resource`] spells it. Manifests take the query parameters of [`Selection`]; segments take none.
+//! Requests with a body may come; it is not read.
 //!
-//! Errors are problem documents (RFC 9457): 404 for what is not there, 410 for segments of a
+//! Errors are problem documents (RFC 9457): 400 for a query parameter with a bad value, 404 for what is not there, 410 for segments of a
 //! version that was replaced, 422 with the cause for a source that cannot be packaged, 502 for one
 //! that cannot be read, 503 with `Retry-After` where too much is asked for at a time.
 
@@ -32,6 +33,7 @@ use crate::limits::Limits;
 use crate::media::Options;
 use crate::presentation::Presentation;
 use crate::resource::Resource;
+use crate::selection::Selection;
 use crate::source::{Coalescing, SourceError};
 
 pub use metrics::Metrics;
@@ -208,13 +210,16 @@ impl Packager {
         let (asset, rest) = path.split_once('/').ok_or(Fault::UnknownPath)?;
         let name = decode_name(asset).ok_or(Fault::UnknownAsset)?;
         // What no asset could answer costs no index.
-        if Resource::parse(rest).is_none() {
-            return Err(Fault::UnknownPath);
-        }
+        let (resource, _) = Resource::parse(rest).ok_or(Fault::UnknownPath)?;
+        let selection = match request.uri.query() {
+            Some(query) if !resource.is_immutable() => Selection::parse(query)?,
+            _ => Selection::default(),
+        };
         let ready = self.ready(&name).await?;
         let resource = ready.presentation.resource(rest)?;
         if !resource.is_immutable() {
-            return Answer::manifest(request, &ready.presentation, resource).await;
+            let presentation = ready.presentation.select(selection)?;
+            return Answer::manifest(request, &presentation, resource).await;
         }
         let mut answer = Answer::media(request, &ready, resource, &self.inner.metrics).await;
         if let Err(Fault::Source(error)) = answer {

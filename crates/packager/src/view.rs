@@ -1,0 +1,36 @@
+//! An asset as one selection shows it: what the writers of playlists and MPDs look at.
+
+use crate::media::Media;
+use crate::presentation::Absent;
+use crate::rates;
+use crate::selection::Selection;
+use crate::track::Track;
+
+/// An asset, and which of its tracks are shown.
+#[derive(Debug, Clone)]
+pub(crate) struct View<'a> {
+    pub(crate) media: &'a Media,
+    pub(crate) selection: &'a Selection,
+    /// In the asset's order; never empty where the asset has tracks.
+    pub(crate) tracks: Vec<&'a Track>,
+    /// The target duration of all media playlists in seconds, whatever is shown of them: a
+    /// playlist is the same text in every selection.
+    pub(crate) target: u64,
+}
+
+impl<'a> View<'a> {
+    /// # Errors
+    /// Where nothing of one kind is left that the asset has.
+    pub(crate) fn new(media: &'a Media, selection: &'a Selection) -> Result<Self, Absent> {
+        let tracks = selection.tracks(media)?;
+        Ok(Self { media, selection, tracks, target: rates::target_duration(media) })
+    }
+
+    pub(crate) fn pictures(&self) -> impl Iterator<Item = &'a Track> {
+        self.tracks.iter().copied().filter(|track| track.is_video())
+    }
+
+    pub(crate) fn sounds(&self) -> impl Iterator<Item = &'a Track> {
+        self.tracks.iter().copied().filter(|track| track.is_audio())
+    }
+}
