@@ -30,7 +30,7 @@ fn main() {
         ("media", Resource::MediaPlaylist("v1".parse().unwrap())),
         ("mpd", Resource::Mpd),
     ] {
-        let len = presentation.plan(resource).unwrap().len;
+        let len = presentation.plan(resource).unwrap().ready().unwrap().len;
         group.throughput(Throughput::Bytes(len));
         group.bench_function(name, |b| b.iter(|| black_box(presentation.plan(resource))));
     }

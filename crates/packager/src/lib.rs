@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The core reads nothing itself: it says which byte ranges it needs, and answers with plans
-//! whose length is known before any sample is read.
+//! whose length is known before any sample is sent.
 //!
 //! Around it stands a thin shell (feature `http`, on by default): `assets` names files, `source`
 //! reads them, and `service` is a tower service that answers HTTP; its `Packager` has an example.
@@ -43,6 +43,7 @@ mod cmaf;
 mod edits;
 mod frame_rate;
 mod ladder;
+mod layout;
 mod media;
 mod plan;
 mod segments;
@@ -70,9 +71,10 @@ pub use choice::{Choice, Pick, SessionContent, SessionData};
 pub use error::{Error, Result};
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
 pub use index::{IndexBuilder, MediaIndex, Step};
+pub use layout::{Layout, LayoutStep, Planned};
 pub use limits::Limits;
 pub use media::{Media, Options};
-pub use plan::{Part, Plan, SourceRange};
+pub use plan::{Map, Part, Plan, SourceRange};
 pub use presentation::{Absent, Presentation};
 pub use query::QueryError;
 pub use report::{Note, NoteKind, Report};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::identity::{Fnv, Version};
+use crate::layout::Planned;
 use crate::media::Media;
 use crate::plan::Plan;
 use crate::rates::{self, Rates};
@@ -171,21 +172,21 @@ impl Presentation {
     }
 
     /// What to send for a resource; `None` where the asset does not have it.
-    pub fn plan(&self, resource: Resource) -> Option<Plan> {
+    pub fn plan(&self, resource: Resource) -> Option<Planned> {
         let media = &*self.media;
-        match resource {
+        Some(match resource {
             Resource::Multivariant => {
-                Some(whole(hls::CONTENT_TYPE, hls::multivariant_playlist(&self.view()?)))
+                whole(hls::CONTENT_TYPE, hls::multivariant_playlist(&self.view()?))
             }
-            Resource::Mpd => Some(whole(dash::CONTENT_TYPE, dash::manifest(&self.view()?))),
-            Resource::Report => Some(whole("application/json", self.report())),
+            Resource::Mpd => whole(dash::CONTENT_TYPE, dash::manifest(&self.view()?)),
+            Resource::Report => whole("application/json", self.report()),
             Resource::MediaPlaylist(track) => {
                 let text = hls::media_playlist(media, self.selection(), track)?;
-                Some(whole(hls::CONTENT_TYPE, text))
+                whole(hls::CONTENT_TYPE, text)
             }
-            Resource::Init(track) => media.init(track),
-            Resource::Segment(track, number) => media.segment(track, number.get()),
-        }
+            Resource::Init(track) => Planned::Ready(media.init(track)?),
+            Resource::Segment(track, number) => Planned::Ready(media.segment(track, number.get())?),
+        })
     }
 
     fn view(&self) -> Option<View<'_>> {
@@ -249,8 +250,8 @@ fn describe(media: &Media, track: &Track, target: u64) -> Value {
     description
 }
 
-fn whole(content_type: &'static str, text: String) -> Plan {
+fn whole(content_type: &'static str, text: String) -> Planned {
     let mut plan = Plan::new(content_type);
     plan.push_bytes(Bytes::from(text));
-    plan
+    Planned::Ready(plan)
 }

@@ -10,10 +10,11 @@ use headwater_net::range::{Selection, content_range, select, unsatisfied_range};
 use headwater_net::{Body, Chunks, Problem};
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
-use super::body::{PlanBody, cut};
+use super::body::{Outlet, PlanBody, cut};
 use super::builds::Ready;
 use super::coding::{accepts_gzip, gzip};
 use super::fault::Fault;
+use super::layouts::Layouts;
 use super::metrics::Metrics;
 use crate::identity::Fnv;
 use crate::plan::Part;
@@ -74,7 +75,7 @@ impl Answer {
         let work = {
             let presentation = presentation.clone();
             move || {
-                let plan = presentation.plan(resource)?;
+                let plan = presentation.plan(resource)?.ready()?;
                 let [Part::Bytes(text)] = plan.parts.as_slice() else { return None };
                 let text = if zipped { gzip(text)? } else { text.clone() };
                 Some((plan.content_type, text))
@@ -112,13 +113,14 @@ impl Answer {
         request: &request::Parts,
         ready: &Arc<Ready>,
         resource: Resource,
-        metrics: &Metrics,
+        layouts: &Layouts,
+        outlet: &Outlet,
     ) -> Result<Self, Fault> {
         let tagged = Tagged::media(ready.presentation.etag(resource));
         if let Some(answer) = tagged.precondition(request)? {
             return Ok(answer);
         }
-        let plan = ready.presentation.plan(resource).ok_or(Fault::UnknownPath)?;
+        let plan = layouts.plan(ready, resource, &outlet.metrics).await?;
         let (whole, content_type) = (plan.len, plan.content_type);
         let (plan, part) = match tagged.select(request, whole) {
             Selection::Unsatisfiable => return Ok(Self::unsatisfiable(whole)),
@@ -131,7 +133,7 @@ impl Answer {
         } else if let [Part::Bytes(bytes)] = plan.parts.as_slice() {
             Body::from(bytes.clone())
         } else {
-            let body = PlanBody::start(Arc::clone(ready), plan, metrics.clone()).await?;
+            let body = PlanBody::start(Arc::clone(ready), plan, outlet.clone()).await?;
             Body::Stream(Box::pin(body))
         };
         Ok(tagged.answer(content_type, len, part, body))

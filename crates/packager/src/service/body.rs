@@ -19,12 +19,20 @@ use super::builds::Ready;
 use super::frames::{Frames, Rope};
 use super::metrics::Metrics;
 use crate::plan::{Part, Plan, SourceRange};
-use crate::source::{Coalescing, Source, SourceError};
+use crate::source::{BufferPool, Coalescing, Source, SourceError};
 use crate::units::ByteRange;
 
 /// How much of a plan is read before anything is sent, in bytes: little, so that the first byte
 /// leaves early, and enough to know that the source can be read.
 const FIRST_WINDOW_BYTES: u64 = 16 << 10;
+
+/// What bodies share.
+#[derive(Debug, Clone)]
+pub(super) struct Outlet {
+    pub(super) metrics: Metrics,
+    /// For bytes that are made on the way.
+    pub(super) buffers: Arc<BufferPool>,
+}
 
 /// The body of an answer that is read from sources.
 pub(super) struct PlanBody {
@@ -55,10 +63,10 @@ impl PlanBody {
     pub(super) async fn start(
         ready: Arc<Ready>,
         plan: Plan,
-        metrics: Metrics,
+        outlet: Outlet,
     ) -> Result<Self, SourceError> {
         let left = plan.len;
-        let mut fetcher = Fetcher { ready, parts: plan.parts.into(), metrics };
+        let mut fetcher = Fetcher { ready, parts: plan.parts.into(), outlet };
         let mut waits = false;
         let now = match fetcher.window(FIRST_WINDOW_BYTES) {
             Some(mut reading) => {
@@ -110,7 +118,7 @@ impl http_body::Body for PlanBody {
             }
             if let Some(bytes) = this.now.pop_front() {
                 this.left = this.left.saturating_sub(bytes.len() as u64);
-                this.fetcher.metrics.sent_bytes.inc_by(bytes.len() as u64);
+                this.fetcher.outlet.metrics.sent_bytes.inc_by(bytes.len() as u64);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match mem::replace(&mut this.next, Next::Idle) {
@@ -142,16 +150,14 @@ impl http_body::Body for PlanBody {
 struct Fetcher {
     ready: Arc<Ready>,
     parts: VecDeque<Part>,
-    metrics: Metrics,
+    outlet: Outlet,
 }
 
 impl Fetcher {
     /// How much is read at a time of what comes next.
     fn window_bytes(&self) -> u64 {
-        let source = self.parts.iter().find_map(|part| match part {
-            Part::Copy(copy) => self.ready.sources.get(copy.source),
-            Part::Bytes(_) => None,
-        });
+        let first = self.parts.iter().find_map(|part| part.inputs().first());
+        let source = first.and_then(|input| self.ready.sources.get(input.source));
         source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes.max(1)
     }
 
@@ -161,8 +167,13 @@ impl Fetcher {
         while room > 0
             && let Some(part) = self.parts.pop_front()
         {
+            // A map is made whole: it waits for the next window unless it is the first of this.
+            if matches!(part, Part::Map(_)) && part.len() > room && !window.is_empty() {
+                self.parts.push_front(part);
+                break;
+            }
             let (head, tail) = split(part, room);
-            room -= head.len();
+            room = room.saturating_sub(head.len());
             window.push(head);
             if let Some(tail) = tail {
                 self.parts.push_front(tail);
@@ -171,35 +182,20 @@ impl Fetcher {
         if window.is_empty() {
             return None;
         }
-        let (ready, metrics) = (Arc::clone(&self.ready), self.metrics.clone());
-        Some(Box::pin(async move { read(&ready, window, &metrics).await }))
+        let (ready, outlet) = (Arc::clone(&self.ready), self.outlet.clone());
+        Some(Box::pin(async move { read(&ready, window, &outlet).await }))
     }
 }
 
-/// Reads a window: the ranges of each source together.
+/// Reads a window and makes of it what is to be sent.
 async fn read(
     ready: &Ready,
     window: Vec<Part>,
-    metrics: &Metrics,
+    outlet: &Outlet,
 ) -> Result<VecDeque<Bytes>, SourceError> {
-    let mut ropes = Vec::with_capacity(1);
-    for (number, source) in ready.sources.iter().enumerate() {
-        let ranges: Vec<ByteRange> = window
-            .iter()
-            .filter_map(|part| match part {
-                Part::Copy(copy) if copy.source == number => Some(copy.range),
-                _ => None,
-            })
-            .collect();
-        if ranges.is_empty() {
-            continue;
-        }
-        let gathered = source.gather(&ranges).await?;
-        metrics.source_read_bytes.inc_by(gathered.read_bytes);
-        metrics.source_reads.inc_by(gathered.reads);
-        ropes.push((number, Rope::new(gathered.pieces)));
-    }
+    let mut ropes = Ropes::read(ready, &window, &outlet.metrics).await?;
     let mut frames = Frames::default();
+    let mut copied = 0;
     let mut window = window.into_iter().peekable();
     while let Some(part) = window.next() {
         match part {
@@ -213,16 +209,76 @@ async fn read(
                     len += more.range.len;
                     window.next();
                 }
-                let rope = ropes.iter_mut().find(|(number, _)| *number == source);
-                // A plan that names a source which is not there leaves a hole: never send that.
-                let (_, rope) = rope.ok_or(SourceError::NotFound)?;
-                rope.take(len, &mut frames).ok_or(SourceError::Truncated)?;
+                ropes.of(source)?.take(len, &mut frames).ok_or(SourceError::Truncated)?;
+            }
+            Part::Map(map) => {
+                // As many as fit are written into one buffer.
+                let mut len = map.len();
+                let mut maps = vec![map];
+                while let Some(Part::Map(more)) = window.peek()
+                    && len + more.len() <= MADE
+                {
+                    len += more.len();
+                    maps.push(more.clone());
+                    window.next();
+                }
+                let len = usize::try_from(len).map_err(|_| SourceError::Truncated)?;
+                let mut buffer = outlet.buffers.take(len);
+                let mut rest = buffer.as_mut();
+                for map in maps {
+                    let mut inputs = Vec::with_capacity(map.inputs().len());
+                    for input in map.inputs() {
+                        let rope = ropes.of(input.source)?;
+                        let bytes = rope.take_whole(input.range.len, &mut copied);
+                        inputs.push(bytes.ok_or(SourceError::Truncated)?);
+                    }
+                    let out;
+                    (out, rest) = rest.split_at_mut(map.len() as usize);
+                    map.write(&inputs, out);
+                    copied += out.len() as u64;
+                }
+                frames.push(Bytes::from_owner(buffer));
             }
         }
     }
-    let (frames, copied) = frames.finish();
-    metrics.copied_bytes.inc_by(copied);
+    let (frames, joined) = frames.finish();
+    outlet.metrics.copied_bytes.inc_by(copied + joined);
     Ok(frames)
+}
+
+/// Maps are written into buffers of up to this many bytes; one alone may be larger.
+const MADE: u64 = 256 << 10;
+
+/// What was read of each source, in the order of the window.
+struct Ropes(Vec<(usize, Rope)>);
+
+impl Ropes {
+    /// Reads the ranges of each source together.
+    async fn read(ready: &Ready, window: &[Part], metrics: &Metrics) -> Result<Self, SourceError> {
+        let mut ropes = Vec::with_capacity(1);
+        for (number, source) in ready.sources.iter().enumerate() {
+            let ranges: Vec<ByteRange> = window
+                .iter()
+                .flat_map(Part::inputs)
+                .filter(|input| input.source == number)
+                .map(|input| input.range)
+                .collect();
+            if ranges.is_empty() {
+                continue;
+            }
+            let gathered = source.gather(&ranges).await?;
+            metrics.source_read_bytes.inc_by(gathered.read_bytes);
+            metrics.source_reads.inc_by(gathered.reads);
+            ropes.push((number, Rope::new(gathered.pieces)));
+        }
+        Ok(Self(ropes))
+    }
+
+    /// A plan that names a source which is not there leaves a hole: never send that.
+    fn of(&mut self, source: usize) -> Result<&mut Rope, SourceError> {
+        let rope = self.0.iter_mut().find(|(number, _)| *number == source);
+        rope.map(|(_, rope)| rope).ok_or(SourceError::NotFound)
+    }
 }
 
 /// The bytes `part.start..part.end` of a plan, which lie within it.
@@ -241,12 +297,13 @@ pub(super) fn cut(plan: Plan, part: &Range<u64>) -> Plan {
             Part::Copy(SourceRange { source, range }) => {
                 piece.push_copy(source, ByteRange { start: range.start + from, len: to - from });
             }
+            Part::Map(map) => piece.push_map(map.cut(from, to - from)),
         }
     }
     piece
 }
 
-/// Splits a part after at most `room` bytes, where `room` is not 0.
+/// Splits a part after at most `room` bytes, where `room` is not 0. A map stays whole.
 fn split(part: Part, room: u64) -> (Part, Option<Part>) {
     if part.len() <= room {
         return (part, None);
@@ -261,6 +318,7 @@ fn split(part: Part, room: u64) -> (Part, Option<Part>) {
                 |start, len| Part::Copy(SourceRange { source, range: ByteRange { start, len } });
             (copy(range.start, room), Some(copy(range.start + room, range.len - room)))
         }
+        map @ Part::Map(_) => (map, None),
     }
 }
 
@@ -279,6 +337,7 @@ mod tests {
                 Part::Copy(copy) => {
                     all.extend((copy.range.start..copy.range.end()).map(|n| (n % 251) as u8));
                 }
+                Part::Map(_) => unreachable!("none is in these plans"),
             }
         }
         all

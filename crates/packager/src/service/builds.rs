@@ -37,6 +37,13 @@ pub(super) struct Ready {
     weight: u64,
 }
 
+impl Ready {
+    /// Of which state of the files it is: other files, another key.
+    pub(super) fn key(&self) -> u64 {
+        self.key
+    }
+}
+
 /// The cache of indexes and the builds that fill it.
 #[derive(Debug)]
 pub(super) struct Builds {

@@ -85,6 +85,36 @@ impl Rope {
         }
         Some(())
     }
+
+    /// The first `len` bytes in one piece, copied only where they are not; `None` where there are
+    /// fewer. `copied` counts.
+    pub(super) fn take_whole(&mut self, len: u64, copied: &mut u64) -> Option<Bytes> {
+        let len = usize::try_from(len).ok()?;
+        if len == 0 {
+            return Some(Bytes::new());
+        }
+        let front = self.0.front_mut()?;
+        if front.len() > len {
+            return Some(front.split_to(len));
+        }
+        if front.len() == len {
+            return self.0.pop_front();
+        }
+        if self.0.iter().map(Bytes::len).sum::<usize>() < len {
+            return None;
+        }
+        let mut whole = BytesMut::with_capacity(len);
+        while whole.len() < len {
+            let front = self.0.front_mut()?;
+            let piece = front.split_to(front.len().min(len - whole.len()));
+            whole.extend_from_slice(&piece);
+            if front.is_empty() {
+                self.0.pop_front();
+            }
+        }
+        *copied += len as u64;
+        Some(whole.freeze())
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +150,22 @@ mod tests {
             let small: usize = lens.iter().filter(|len| **len < SMALL).sum();
             prop_assert!(copied <= small as u64);
             prop_assert_eq!(packed.into_iter().collect::<Vec<_>>().concat(), expected);
+        }
+
+        #[test]
+        fn a_rope_gives_whole_pieces(lens in lens(), takes in lens()) {
+            let pieces = pieces(&lens);
+            let all = pieces.concat();
+            let mut rope = Rope::new(pieces);
+            let (mut at, mut copied) = (0, 0);
+            for take in takes {
+                let whole = rope.take_whole(take as u64, &mut copied);
+                prop_assert_eq!(whole.is_some(), at + take <= all.len());
+                let Some(piece) = whole else { break };
+                prop_assert_eq!(&piece[..], &all[at..at + take]);
+                at += take;
+            }
+            prop_assert!(copied <= at as u64);
         }
 
         #[test]

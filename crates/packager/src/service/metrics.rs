@@ -13,6 +13,8 @@ pub struct Metrics {
     pub index_build_failures: Counter,
     /// Memory that cached indexes hold, in bytes.
     pub index_cache_bytes: Gauge,
+    /// Layouts that were made: resources whose source was read before their length was known.
+    pub layouts: Counter,
     /// Requests for media segments that were answered, wholly or in part.
     pub segments: Counter,
     /// Bytes read from sources for media, with those between joined ranges.
@@ -38,6 +40,7 @@ impl Metrics {
             "Indexes of assets that could not be built",
             &self.index_build_failures,
         );
+        counter("layouts", "Layouts of resources made by reading their source", &self.layouts);
         counter("segments", "Requests for media segments answered", &self.segments);
         counter("source_read_bytes", "Bytes read from sources for media", &self.source_read_bytes);
         counter("source_reads", "Reads of sources for media", &self.source_reads);

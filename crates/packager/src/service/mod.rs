@@ -14,6 +14,7 @@ mod builds;
 mod coding;
 mod fault;
 mod frames;
+mod layouts;
 mod metrics;
 
 use std::convert::Infallible;
@@ -34,13 +35,15 @@ use crate::media::Options;
 use crate::presentation::Presentation;
 use crate::resource::Resource;
 use crate::selection::Selection;
-use crate::source::{Coalescing, SourceError};
+use crate::source::{BufferPool, Coalescing, SourceError};
 
 pub use metrics::Metrics;
 
 use answer::Answer;
+use body::Outlet;
 use builds::{Builds, Ready};
 use fault::Fault;
+use layouts::Layouts;
 
 /// Packages the assets it was given, on request. Clones share one index cache.
 ///
@@ -77,7 +80,8 @@ struct Inner {
     assets: Assets,
     clock: Clock,
     builds: Builds,
-    metrics: Metrics,
+    layouts: Layouts,
+    outlet: Outlet,
 }
 
 /// What a [`Packager`] may use at a time.
@@ -89,6 +93,9 @@ pub struct ServiceLimits {
     /// Memory of cached indexes in bytes; default 256 MiB. Indexes in use by bodies that are being
     /// sent come on top.
     pub index_cache_bytes: u64,
+    /// Memory of cached layouts in bytes; default 64 MiB. Only resources whose source must be read
+    /// before their length is known have one.
+    pub layout_cache_bytes: u64,
     /// Source files that cached indexes hold open; default 512. Keep it well below the process's
     /// limit of descriptors.
     pub max_open_sources: u32,
@@ -108,6 +115,7 @@ impl Default for ServiceLimits {
         Self {
             source: Limits::default(),
             index_cache_bytes: 256 << 20,
+            layout_cache_bytes: 64 << 20,
             max_open_sources: 512,
             concurrent_builds: 4,
             queued_builds: 64,
@@ -149,8 +157,10 @@ impl PackagerBuilder {
     /// The packager.
     pub fn build(self) -> Packager {
         let metrics = Metrics::default();
+        let layouts = Layouts::new(self.limits.layout_cache_bytes);
         let builds = Builds::new(self.assets.clone(), self.options, self.limits, metrics.clone());
-        let inner = Inner { assets: self.assets, clock: self.clock, builds, metrics };
+        let outlet = Outlet { metrics, buffers: Arc::new(BufferPool::default()) };
+        let inner = Inner { assets: self.assets, clock: self.clock, builds, layouts, outlet };
         Packager { inner: Arc::new(inner) }
     }
 }
@@ -158,7 +168,8 @@ impl PackagerBuilder {
 impl Packager {
     /// The most that a body has read from a source on this machine but not yet handed on, in bytes.
     /// Of other sources it is twice their
-    /// [`window_bytes`](crate::source::Coalescing::window_bytes).
+    /// [`window_bytes`](crate::source::Coalescing::window_bytes). A single sample that is changed
+    /// on the way may be larger.
     pub const READ_AHEAD_BYTES: u64 = 2 * Coalescing::LOCAL.window_bytes;
 
     /// Starts on a packager of these assets.
@@ -173,7 +184,7 @@ impl Packager {
 
     /// Its counters.
     pub fn metrics(&self) -> &Metrics {
-        &self.inner.metrics
+        &self.inner.outlet.metrics
     }
 
     /// The names of the assets, in order.
@@ -199,7 +210,7 @@ impl Packager {
             },
             _ => Answer::method_not_allowed(),
         };
-        answer.finish(&request.method, &self.inner.metrics)
+        answer.finish(&request.method, &self.inner.outlet.metrics)
     }
 
     async fn route(&self, request: &request::Parts) -> Result<Answer, Fault> {
@@ -221,7 +232,8 @@ impl Packager {
             let presentation = ready.presentation.select(selection)?;
             return Answer::manifest(request, &presentation, resource).await;
         }
-        let mut answer = Answer::media(request, &ready, resource, &self.inner.metrics).await;
+        let Inner { layouts, outlet, .. } = &*self.inner;
+        let mut answer = Answer::media(request, &ready, resource, layouts, outlet).await;
         if let Err(Fault::Source(error)) = answer {
             // Whatever it was, the next request looks at the files anew.
             self.inner.assets.doubt(&name).await;
@@ -232,12 +244,12 @@ impl Packager {
                 && let Ok(again) = self.ready(&name).await
                 && again.presentation.version() == ready.presentation.version()
             {
-                let second = Answer::media(request, &again, resource, &self.inner.metrics).await;
+                let second = Answer::media(request, &again, resource, layouts, outlet).await;
                 answer = second.or(answer);
             }
         }
         if answer.is_ok() && matches!(resource, Resource::Segment(..)) {
-            self.inner.metrics.segments.inc();
+            outlet.metrics.segments.inc();
         }
         answer
     }

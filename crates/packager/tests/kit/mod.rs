@@ -66,6 +66,19 @@ pub fn send(plan: &Plan, files: &[Vec<u8>]) -> Vec<u8> {
                 let range = copy.range.start as usize..copy.range.end() as usize;
                 out.extend_from_slice(&files[copy.source][range]);
             }
+            Part::Map(map) => {
+                let inputs: Vec<Bytes> = map
+                    .inputs()
+                    .iter()
+                    .map(|input| {
+                        let range = input.range.start as usize..input.range.end() as usize;
+                        Bytes::copy_from_slice(&files[input.source][range])
+                    })
+                    .collect();
+                let from = out.len();
+                out.resize(from + map.len() as usize, 0);
+                map.write(&inputs, &mut out[from..]);
+            }
             other => panic!("an unknown part: {other:?}"),
         }
     }
