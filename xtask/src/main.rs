@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod hash;
 mod places;
+mod platforms;
 mod process;
 mod python;
 mod rehearsal;
@@ -31,12 +32,13 @@ struct Command {
     run: fn(&Places, &cli::Given) -> Outcome,
 }
 
-const COMMANDS: [Command; 5] = [
+const COMMANDS: [Command; 6] = [
     Command { spec: &setup::SPEC, run: setup::main },
     Command { spec: &demo::SPEC, run: demo::main },
     Command { spec: &test::SPEC, run: test::main },
     Command { spec: &bench::SPEC, run: bench::main },
     Command { spec: &tidy::SPEC, run: tidy::main },
+    Command { spec: &platforms::SPEC, run: platforms::main },
 ];
 
 fn main() -> ExitCode {

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::cli::{Failure, Given, Outcome, Spec};
 use crate::places::Places;
+use crate::platforms::TARGETS;
 use crate::{process, ui};
 
 pub(crate) static SPEC: Spec = Spec {
@@ -34,11 +35,6 @@ pub(crate) static SPEC: Spec = Spec {
     names: &[],
     flags: &[],
 };
-
-/// The platforms whose dependencies count: those the edge runs on, and the one people also
-/// develop on.
-const PLATFORMS: [&str; 3] =
-    ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"];
 
 /// Something against the rules.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +135,7 @@ fn dependencies(places: &Places, files: &[File]) -> Outcome<Vec<Finding>> {
 fn metadata(places: &Places) -> Outcome<Value> {
     let mut cargo = process::cargo(places);
     cargo.args(["metadata", "--locked", "--quiet", "--format-version", "1"]);
-    for platform in PLATFORMS {
+    for (platform, _) in TARGETS {
         cargo.args(["--filter-platform", platform]);
     }
     let text = process::capture(&mut cargo)?;
@@ -153,7 +149,7 @@ fn tree(places: &Places, of: &[&str], edges: &str) -> Outcome<Vec<graph::Package
     let mut cargo = process::cargo(places);
     cargo.args(["tree", "--locked", "--quiet"]).args(of);
     cargo.args(["--prefix", "none", "--edges", edges, "--format", graph::FORMAT]);
-    for platform in PLATFORMS {
+    for (platform, _) in TARGETS {
         cargo.args(["--target", platform]);
     }
     graph::parse(&process::capture(&mut cargo)?)
