@@ -76,11 +76,12 @@ impl Edits {
     }
 
     /// How many samples are presented, in decode order from the first: all but those at the end
-    /// that lie after the last edit. `latest` is the latest composition time of any.
-    pub(crate) fn count(&mut self, samples: &TrackSamples, latest: i64) -> u32 {
+    /// that lie after the last edit. The first is decoded at `start`, and `latest` is the latest
+    /// composition time of any.
+    pub(crate) fn count(&mut self, samples: &TrackSamples, start: i64, latest: i64) -> u32 {
         let all = samples.count();
         let Some(end) = self.end.filter(|end| !end.is_after(latest)) else { return all };
-        let inside = (1..).zip(samples).filter(|(_, sample)| !end.excludes(sample));
+        let inside = (1..).zip(samples).filter(|(_, sample)| !end.excludes(sample, start));
         if let Some((count, _)) = inside.last() {
             return count;
         }
@@ -113,8 +114,8 @@ impl End {
 
     /// Whether a sample lies after it. One that the end falls into does not, nor does one that is
     /// over by the end: the last of a track may be shorter than the rounding.
-    fn excludes(&self, sample: &Sample) -> bool {
-        let start = i128::from(sample.cts()) * self.tick;
+    fn excludes(&self, sample: &Sample, start: i64) -> bool {
+        let start = (i128::from(start) + i128::from(sample.cts())) * self.tick;
         let end = start + i128::from(sample.duration) * self.tick;
         start >= self.latest || (start >= self.earliest && end > self.latest)
     }
@@ -175,7 +176,7 @@ mod tests {
     fn excludes(edit_ticks: (u64, u32), track: u32, start: i64, duration: u32) -> bool {
         let sample =
             Sample { offset: 0, size: 1, dts: start, duration, composition_offset: 0, sync: true };
-        End::of(&edit(edit_ticks.0, 0), scale(track), scale(edit_ticks.1)).excludes(&sample)
+        End::of(&edit(edit_ticks.0, 0), scale(track), scale(edit_ticks.1)).excludes(&sample, 0)
     }
 
     #[test]

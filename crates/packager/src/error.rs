@@ -51,9 +51,6 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
-    /// All samples are in movie fragments.
-    #[error("the source is a fragmented MP4, which is not read yet")]
-    Fragmented,
     /// The samples are encrypted.
     #[error("track {track} is encrypted ({entry}), which is not read yet")]
     Encrypted {

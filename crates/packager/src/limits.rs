@@ -20,6 +20,12 @@ pub struct Limits {
     /// The most byte-range reads for one index; default 64. Ordinary files need 2 or 3; more are
     /// needed only where many boxes lie between the start and the `moov`.
     pub max_reads: u32,
+    /// The most movie fragments in one file; default 4 Mi (over 9 hours of a fragment for each of
+    /// two tracks at 60 a second). Each is read once while the index is built, many in one batch
+    /// where a `sidx` or `mfra` tells where they are.
+    pub max_fragments: u32,
+    /// The longest `moof` in bytes that is read; default 16 MiB.
+    pub max_moof_bytes: u64,
     /// The longest presentation in seconds; default 3,600,000 (1,000 hours). It keeps all
     /// arithmetic on times within 64 bits.
     pub max_duration_seconds: u32,
@@ -33,6 +39,8 @@ impl Default for Limits {
             max_samples: 32 << 20,
             max_boxes: 65_536,
             max_reads: 64,
+            max_fragments: 4 << 20,
+            max_moof_bytes: 16 << 20,
             max_duration_seconds: 3_600_000,
         }
     }

@@ -23,7 +23,8 @@ use crate::units::Timescale;
 /// One track on the presentation's timeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Placement {
-    /// Presentation time minus composition time, in ticks of the track.
+    /// Presentation time minus composition time as samples have it, which are decoded from 0 on; in
+    /// ticks of the track.
     pub(crate) shift: i64,
     /// Output decode time minus source decode time, before shift and start offset: the most
     /// negative composition offset, or 0.
@@ -53,12 +54,12 @@ impl Placement {
     /// Looks at every sample of the track once, or twice where its edit list ends before it.
     pub(crate) fn new(track: &TrackIndex, movie: Timescale) -> Result<Self> {
         let samples = track.samples();
-        let mut survey = Survey::of(samples.iter());
+        let mut survey = Survey::of(samples.iter(), track.start);
         let mut edits = Edits::read(track.edits(), track.timescale(), movie, survey.end);
-        let count = edits.count(samples, survey.latest);
+        let count = edits.count(samples, track.start, survey.latest);
         let left_out = samples.count() - count;
         if left_out > 0 {
-            survey = Survey::of(samples.range(0..count));
+            survey = Survey::of(samples.range(0..count), track.start);
         }
         let Survey { start, end, least, most, .. } = survey;
         if most.checked_sub(least).is_none() {
@@ -73,7 +74,8 @@ impl Placement {
                 .warnings
                 .push("pictures before the start of its edit list stay in, before time zero");
         }
-        let shift = edits.delay - edits.media_start;
+        let moved = edits.delay - edits.media_start;
+        let shift = track.start + moved;
         let sync = if track.is_video() {
             (0..)
                 .zip(samples.range(0..count))
@@ -86,8 +88,8 @@ impl Placement {
         Ok(Self {
             shift,
             lead: least,
-            start: start + shift,
-            end: end + shift,
+            start: start + moved,
+            end: end + moved,
             count,
             left_out,
             sync,
@@ -119,7 +121,7 @@ pub(crate) fn start_offset<'a>(
     })
 }
 
-/// What the times of samples span.
+/// What the times of samples span, on the timeline of edit lists.
 #[derive(Debug, Clone, Copy)]
 struct Survey {
     start: i64,
@@ -132,11 +134,11 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(samples: Samples<'_>) -> Self {
+    fn of(samples: Samples<'_>, first: i64) -> Self {
         let mut survey =
             Self { start: i64::MAX, latest: i64::MIN, end: i64::MIN, least: 0, most: 0 };
         for sample in samples {
-            let time = sample.cts();
+            let time = first + sample.cts();
             survey.start = survey.start.min(time);
             survey.latest = survey.latest.max(time);
             survey.end = survey.end.max(time + i64::from(sample.duration));

@@ -69,18 +69,7 @@ fn what_is_not_carried_yet_is_said() {
         let file = std::fs::read(folder.join(name)).unwrap();
         index_counted(name, &file).map(|(index, _)| index.report().to_string())
     };
-    for name in [
-        "aac_frag_sidx_60s.mp4",
-        "h264_aac_frag_mfra_nosidx.mp4",
-        "h264_aac_frag_muxed_clear_8s.mp4",
-        "h264_aac_frag_sidx.mp4",
-        "h264_frag_sidx_144p_60s.mp4",
-    ] {
-        assert_eq!(error(name), Err(Error::Fragmented), "{name}");
-    }
     assert!(matches!(error("h264_aac_frag_cenc_8s.mp4"), Err(Error::Encrypted { .. })));
-    // Some samples in the movie box, the rest in fragments: not a tenth of it, but a refusal.
-    assert_eq!(error("h264_aac_partially_fragmented.mp4"), Err(Error::Fragmented));
     assert!(matches!(error("qt_truncated_596s_moov_only.mp4"), Err(Error::Truncated { .. })));
     for (name, words) in [
         ("vvc_720p_2s.mp4", "codec vvc1 (VVC) is not carried yet"),

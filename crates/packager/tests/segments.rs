@@ -404,9 +404,6 @@ fn faults_that_can_be_known_are_known_at_once() {
     let bytes = good.bytes();
     let cut = &bytes[..bytes.len() - 1];
     assert!(matches!(index("cut", cut), Err(Error::Truncated { .. })));
-    let mut fragmented = FileSpec::new(vec![TrackSpec::video(0, 1, 1)]);
-    fragmented.mvex = true;
-    assert!(matches!(index("fragmented", &fragmented.bytes()), Err(Error::Fragmented)));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn it_keeps_its_place_and_changes_nothing_else() {
     let good = good();
     let broken = |name: &str| {
         let id = SourceId::new(name, 9, "x");
-        Arc::new(MediaIndex::unusable(id, &Error::Fragmented))
+        Arc::new(MediaIndex::unusable(id, &Error::NoUsableTrack("it has none".to_owned())))
     };
     let alone = with(&[&good]).unwrap();
     for name in ["a", "b"] {

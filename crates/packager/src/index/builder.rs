@@ -4,13 +4,18 @@
 //! the second read. With the `moov` at the end the second read takes the start of what follows the
 //! last box seen, and the third the rest of the `moov`. Each further box that hides what follows
 //! it costs one more small read, up to [`Limits::max_reads`].
+//!
+//! A `moov` that speaks of fragments is followed by a [scan](super::scan) of these. Where it ends
+//! with another `moov` that has all samples, as recorders write when they finish, that one counts.
 
 use bytes::{Bytes, BytesMut};
 
+use super::joined::Joined;
 use super::movie;
-use super::{MediaIndex, Step};
+use super::scan::{Ending, Scan, Wants};
+use super::{MediaIndex, Recording, Step, TrackIndex};
 use crate::error::{Error, Result};
-use crate::identity::SourceId;
+use crate::identity::{Fnv, SourceId};
 use crate::isobmff::{Budget, FourCc, Header, Parsed};
 use crate::limits::Limits;
 use crate::units::ByteRange;
@@ -46,6 +51,8 @@ pub struct IndexBuilder {
     limits: Limits,
     budget: Budget,
     reads: u32,
+    /// The first fragment that was passed on the way to the movie box.
+    early: Option<u64>,
     state: State,
 }
 
@@ -59,6 +66,12 @@ enum State {
     Rest { moov: Moov, have: Bytes, rest: ByteRange },
     /// The movie box is complete.
     Parse { moov: Moov, bytes: Bytes },
+    /// Its fragments are being found.
+    Scan { moov: Moov, bytes: Bytes, scan: Box<Scan> },
+    /// The movie box after the fragments is wanted.
+    Final { range: ByteRange, before: Option<MediaIndex> },
+    /// It is here.
+    ParseFinal { range: ByteRange, bytes: Bytes, before: Option<MediaIndex> },
     /// The index was handed out, or there is none.
     Over(Option<Error>),
 }
@@ -79,6 +92,7 @@ impl IndexBuilder {
             limits,
             budget: Budget::new(limits.max_boxes),
             reads: 0,
+            early: None,
             state: State::Window(head),
         }
     }
@@ -96,8 +110,11 @@ impl IndexBuilder {
     /// Hands over one range that [`step`](Self::step) asked for. Fewer or other bytes than asked
     /// for are an error: the source is not what its identity says.
     pub fn feed(&mut self, range: ByteRange, bytes: Bytes) -> Result<()> {
-        let wanted = match &self.state {
-            State::Window(wanted) | State::Rest { rest: wanted, .. } => *wanted,
+        let wanted = match &mut self.state {
+            State::Scan { scan, .. } => return scan.feed(range, bytes),
+            State::Window(wanted)
+            | State::Rest { rest: wanted, .. }
+            | State::Final { range: wanted, .. } => *wanted,
             _ => return Err(Error::UnexpectedBytes),
         };
         if range != wanted {
@@ -115,6 +132,7 @@ impl IndexBuilder {
                 joined.extend_from_slice(&bytes);
                 State::Parse { moov, bytes: joined.freeze() }
             }
+            State::Final { range, before } => State::ParseFinal { range, bytes, before },
             _ => State::Walk { at: wanted.start, bytes },
         };
         Ok(())
@@ -122,7 +140,7 @@ impl IndexBuilder {
 
     fn advance(&mut self) -> Result<Step<MediaIndex>> {
         loop {
-            match &self.state {
+            match &mut self.state {
                 State::Window(range) if range.len == 0 => {
                     return Err(Error::NotMp4("it is empty"));
                 }
@@ -141,9 +159,36 @@ impl IndexBuilder {
                 }
                 State::Parse { moov, bytes } => {
                     let (moov, bytes) = (*moov, bytes.clone());
-                    let index = self.parse(moov, &bytes)?;
+                    let Some(scan) = self.scan(moov, &bytes)? else {
+                        let index = self.parse(moov, &bytes, None)?;
+                        self.state = State::Over(None);
+                        return Ok(Step::Done(index));
+                    };
+                    self.state = State::Scan { moov, bytes, scan: Box::new(scan) };
+                }
+                State::Scan { scan, .. } => {
+                    if let Wants::Ranges(ranges) = scan.advance()? {
+                        return Ok(Step::Need(ranges));
+                    }
+                    let state = std::mem::replace(&mut self.state, State::Over(None));
+                    if let State::Scan { moov, bytes, scan } = state {
+                        let index = self.scanned(moov, &bytes, &scan);
+                        match scan.later_movie().filter(|it| it.len <= self.limits.max_moov_bytes) {
+                            None => return Ok(Step::Done(index?)),
+                            Some(range) => {
+                                self.state = State::Final { range, before: Some(index?) };
+                            }
+                        }
+                    }
+                }
+                State::Final { range, .. } => return Ok(Step::Need(vec![*range])),
+                State::ParseFinal { range, bytes, before } => {
+                    let (range, bytes, before) = (*range, bytes.clone(), before.take());
                     self.state = State::Over(None);
-                    return Ok(Step::Done(index));
+                    return match self.finished(range, &bytes, before.as_ref()) {
+                        Some(index) => Ok(Step::Done(index)),
+                        None => before.map(Step::Done).ok_or(Error::UnexpectedBytes),
+                    };
                 }
                 State::Over(error) => {
                     return Err(error.clone().unwrap_or(Error::UnexpectedBytes));
@@ -192,6 +237,9 @@ impl IndexBuilder {
                     .ok_or(Error::Truncated { what: "the movie box is cut off", track: None })?;
                 return self.found(range, header, rest, at, bytes, start);
             }
+            if header.kind.0 == *b"moof" {
+                self.early.get_or_insert(at);
+            }
             at = range
                 .ok_or(Error::Truncated {
                     what: "a box runs past the end of the file and no movie box was found before",
@@ -235,17 +283,105 @@ impl IndexBuilder {
         ByteRange { start: at, len: (self.source.size - at).min(WINDOW) }
     }
 
-    fn parse(&mut self, moov: Moov, bytes: &Bytes) -> Result<MediaIndex> {
+    fn parse(&mut self, moov: Moov, bytes: &Bytes, joined: Option<&Joined>) -> Result<MediaIndex> {
         let payload = bytes.get(moov.header as usize..).unwrap_or_default();
-        let movie =
-            movie::read(payload, moov.range, self.source.size, &self.limits, &mut self.budget)?;
+        let (file, limits) = (self.source.size, &self.limits);
+        let movie = movie::read(payload, moov.range, file, joined, limits, &mut self.budget)?;
         Ok(MediaIndex {
             source: self.source.clone(),
             movie_timescale: movie.timescale,
             tracks: movie.tracks,
             report: movie.report,
+            recording: None,
         })
     }
+
+    /// A scan, where the movie box says that there may be fragments.
+    fn scan(&mut self, moov: Moov, bytes: &Bytes) -> Result<Option<Scan>> {
+        let payload = bytes.get(moov.header as usize..).unwrap_or_default();
+        let Some(trexes) = movie::fragment_defaults(payload, &mut self.budget)? else {
+            return Ok(None);
+        };
+        let file = self.source.size;
+        let joined = Joined::of_movie(payload, file, &self.limits, &mut self.budget)?;
+        let at = self.early.unwrap_or(moov.range.end());
+        Ok(Some(Scan::new(at, file, joined, trexes, self.limits)))
+    }
+
+    /// The index of a movie box with its fragments.
+    fn scanned(&mut self, moov: Moov, bytes: &Bytes, scan: &Scan) -> Result<MediaIndex> {
+        let position = scan.position();
+        let joined = (position.fragments > 0).then(|| scan.joined());
+        let mut index = self.parse(moov, bytes, joined)?;
+        start_near_zero(&mut index, &self.limits)?;
+        match scan.ending() {
+            Ending::Whole => {}
+            Ending::CutShort => index.report.info(
+                None,
+                format!(
+                    "it ends within a fragment, which is left out: {} before it are complete",
+                    position.fragments
+                ),
+            ),
+            Ending::Damaged => index.report.warn(
+                None,
+                format!(
+                    "it is damaged after its fragment {}, and what follows is left out",
+                    position.fragments
+                ),
+            ),
+        }
+        if position.fragments > 0 && !position.indexed {
+            let mut hash = Fnv::new();
+            hash.field(self.source.name.as_bytes());
+            hash.field(bytes);
+            hash.field(&position.hashes.0.to_be_bytes());
+            index.recording = Some(Recording { identity: hash.finish(), closed: scan.is_closed() });
+        }
+        Ok(index)
+    }
+
+    /// The index of the movie box after the fragments, where that has all that these have.
+    fn finished(
+        &mut self,
+        range: ByteRange,
+        bytes: &Bytes,
+        before: Option<&MediaIndex>,
+    ) -> Option<MediaIndex> {
+        let Parsed::Header(header) = Header::parse(bytes) else { return None };
+        let index = self.parse(Moov { range, header: header.len }, bytes, None).ok()?;
+        let has = |track: &TrackIndex| {
+            let same = index.tracks.iter().find(|other| other.number == track.number);
+            same.is_some_and(|other| other.samples.count() >= track.samples.count())
+        };
+        before?.tracks.iter().all(has).then_some(index)
+    }
+}
+
+/// Moves all tracks of a source by the same whole number of seconds, so that its presentation
+/// starts within its first second: fragments cut from a longer recording keep its times.
+fn start_near_zero(index: &mut MediaIndex, limits: &Limits) -> Result<()> {
+    let seconds = |track: &TrackIndex| {
+        let first = track.edits.iter().find(|edit| !edit.is_empty());
+        let media_start = first.map_or(0, |edit| edit.media_time);
+        track.start.saturating_sub(media_start).div_euclid(i64::from(track.timescale.get()))
+    };
+    let early = index.tracks.iter().map(seconds).min().unwrap_or(0).max(0);
+    for track in &mut index.tracks {
+        let hz = i64::from(track.timescale.get());
+        track.start = track.start.saturating_sub(early.saturating_mul(hz));
+        let longest = i64::from(limits.max_duration_seconds) * hz;
+        if track.start > longest {
+            return Err(Error::Limit {
+                what: "seconds between the starts of two tracks",
+                limit: u64::from(limits.max_duration_seconds),
+            });
+        }
+    }
+    if early > 0 {
+        index.report.info(None, format!("its times start at {early} s, which is taken for zero"));
+    }
+    Ok(())
 }
 
 /// What files in this format start with; old QuickTime files have no `ftyp`.

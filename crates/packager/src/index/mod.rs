@@ -1,9 +1,12 @@
 //! The index of one source: what its `moov` says, in compact tables.
 
 mod builder;
+mod fragment;
+mod joined;
 mod movie;
 mod pack;
 mod samples;
+mod scan;
 mod table;
 
 pub use builder::IndexBuilder;
@@ -35,6 +38,16 @@ pub struct MediaIndex {
     movie_timescale: Timescale,
     tracks: Vec<TrackIndex>,
     report: Report,
+    recording: Option<Recording>,
+}
+
+/// A source that is written fragment by fragment, and may be growing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recording {
+    /// What names its bytes, however far it has grown: a hash of its movie box and first fragment.
+    pub(crate) identity: u64,
+    /// It says that it is finished.
+    pub(crate) closed: bool,
 }
 
 impl MediaIndex {
@@ -43,7 +56,13 @@ impl MediaIndex {
     pub fn unusable(source: SourceId, why: &impl fmt::Display) -> Self {
         let mut report = Report::new();
         report.skip_source(format!("it is left out: {why}"));
-        Self { source, movie_timescale: Timescale::MILLIS, tracks: Vec::new(), report }
+        Self {
+            source,
+            movie_timescale: Timescale::MILLIS,
+            tracks: Vec::new(),
+            report,
+            recording: None,
+        }
     }
 
     /// The source it was made from.
@@ -89,6 +108,8 @@ pub struct TrackIndex {
     pub(crate) matrix: [i32; 9],
     pub(crate) edits: Box<[Edit]>,
     pub(crate) codec: Codec,
+    /// When its first sample is decoded, on the timeline that its edit list speaks of; in ticks.
+    pub(crate) start: i64,
     pub(crate) samples: TrackSamples,
 }
 

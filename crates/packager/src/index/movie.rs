@@ -1,5 +1,6 @@
 //! From the bytes of a `moov` to the tracks that can be carried (ISO/IEC 14496-12 §8.2 to §8.7).
 
+use super::joined::{Joined, JoinedTrack};
 use super::table::{Bounds, Built, SampleTable};
 use super::{TrackIndex, TrackSamples};
 use crate::codec::{self, Codec, Found};
@@ -8,7 +9,8 @@ use crate::isobmff::elst::{self, Edit};
 use crate::isobmff::hdlr::Hdlr;
 use crate::isobmff::mdhd::{self, Mdhd};
 use crate::isobmff::tkhd::Tkhd;
-use crate::isobmff::{Budget, Children, FourCc, children, dref, elng, mvhd, stsd};
+use crate::isobmff::trex::Trex;
+use crate::isobmff::{Budget, Children, FourCc, children, dref, elng, mvhd, stsd, trex};
 use crate::language;
 use crate::limits::Limits;
 use crate::report::Report;
@@ -23,11 +25,20 @@ pub(super) struct Movie {
     pub(super) report: Report,
 }
 
-/// Reads the payload of a `moov` that lies at `moov` in a file of `file` bytes.
+/// The defaults for fragments (§8.8.1); `None` where the movie says that there are none.
+pub(super) fn fragment_defaults(payload: &[u8], budget: &mut Budget) -> Result<Option<Vec<Trex>>> {
+    let Some(mvex) = children(payload, budget)?.get(b"mvex") else { return Ok(None) };
+    let boxes = children(mvex, budget)?;
+    Ok(Some(boxes.all(b"trex").filter_map(|child| trex::read(child.payload)).collect()))
+}
+
+/// Reads the payload of a `moov` that lies at `moov` in a file of `file` bytes. `joined` are its
+/// samples together with those of its fragments, where it has any.
 pub(super) fn read(
     payload: &[u8],
     moov: ByteRange,
     file: u64,
+    joined: Option<&Joined>,
     limits: &Limits,
     budget: &mut Budget,
 ) -> Result<Movie> {
@@ -41,11 +52,10 @@ pub(super) fn read(
     if traks.len() > limits.max_tracks as usize {
         return Err(Error::Limit { what: "tracks", limit: u64::from(limits.max_tracks) });
     }
-    let fragmented = boxes.has(b"mvex");
+    let report = Report::new();
     let mut reader =
-        Reader { movie_timescale: timescale, moov, file, limits, budget, report: Report::new() };
+        Reader { movie_timescale: timescale, moov, file, joined, limits, budget, report };
     let mut tracks: Vec<TrackIndex> = Vec::new();
-    let mut without_samples = 0;
     for trak in &traks {
         match reader.track(trak.payload)? {
             Outcome::Track(track) if tracks.iter().any(|other| other.number == track.number) => {
@@ -57,26 +67,16 @@ pub(super) fn read(
             }
             Outcome::Track(track) => tracks.push(*track),
             Outcome::Skipped => {}
-            Outcome::NoSamples(track) => {
-                without_samples += 1;
-                reader.report.skip(track, "it has no samples");
-            }
+            Outcome::NoSamples(track) => reader.report.skip(track, "it has no samples"),
         }
     }
     let report = reader.report;
     if tracks.is_empty() {
-        return Err(if fragmented && without_samples > 0 {
-            Error::Fragmented
-        } else if traks.is_empty() {
+        return Err(if traks.is_empty() {
             Error::NoUsableTrack("it has none".to_owned())
         } else {
             Error::NoUsableTrack(report.to_string())
         });
-    }
-    if fragmented {
-        // It says that fragments may follow. To play only what the movie box holds would lose the
-        // rest without a word.
-        return Err(Error::Fragmented);
     }
     Ok(Movie { timescale, tracks, report })
 }
@@ -91,6 +91,7 @@ struct Reader<'a> {
     movie_timescale: Timescale,
     moov: ByteRange,
     file: u64,
+    joined: Option<&'a Joined>,
     limits: &'a Limits,
     budget: &'a mut Budget,
     report: Report,
@@ -148,7 +149,8 @@ impl Reader<'_> {
             moov: self.moov,
             max_samples: self.limits.max_samples,
         };
-        let table = match SampleTable::build(&stbl, &bounds)? {
+        let joined = self.joined.and_then(|joined| joined.track(number));
+        let table = match self.table(&stbl, joined, &bounds)? {
             Built::Table(table) => table,
             Built::Empty => return Ok(Outcome::NoSamples(number)),
             Built::ManyDescriptions => {
@@ -171,7 +173,15 @@ impl Reader<'_> {
         {
             self.report.warn(track, warning);
         }
-        let edits = self.edits(&boxes, number, &mdhd)?;
+        let mut edits = self.edits(&boxes, number, &mdhd)?;
+        if joined.is_some()
+            && let Some(last) = edits.last_mut()
+            && !last.is_empty()
+        {
+            // It was written when the fragments were not: it goes on to the end (§8.6.6.1).
+            last.duration = 0;
+        }
+        let start = joined.map_or(0, |joined| joined.start);
         Ok(Outcome::Track(Box::new(TrackIndex {
             number,
             timescale: mdhd.timescale,
@@ -187,8 +197,30 @@ impl Reader<'_> {
             matrix: tkhd.matrix,
             edits,
             codec,
+            start: i64::try_from(start).unwrap_or(i64::MAX),
             samples: TrackSamples::from_table(table),
         })))
+    }
+
+    /// The samples of the movie box, or all of them where there are fragments.
+    fn table(
+        &mut self,
+        stbl: &Children<'_>,
+        joined: Option<&JoinedTrack>,
+        bounds: &Bounds,
+    ) -> Result<Built> {
+        let Some(joined) = joined else { return SampleTable::build(stbl, bounds) };
+        if joined.ignored_times > 0 {
+            self.report.warn(
+                Some(bounds.track),
+                format!(
+                    "the times of {} of its fragments go back and were not followed",
+                    joined.ignored_times
+                ),
+            );
+        }
+        let tables = joined.stbl();
+        SampleTable::build(&children(&tables, self.budget)?, bounds)
     }
 
     fn is_in_this_file(&mut self, minf: &Children<'_>, entry: &[u8]) -> Result<bool> {

@@ -16,15 +16,21 @@ pub(crate) mod elst;
 pub(crate) mod esds;
 pub(crate) mod hdlr;
 pub(crate) mod mdhd;
+pub(crate) mod mfra;
 pub(crate) mod mvhd;
 pub(crate) mod pasp;
+pub(crate) mod sidx;
 pub(crate) mod stco;
 pub(crate) mod stsc;
 pub(crate) mod stsd;
 pub(crate) mod stss;
 pub(crate) mod stsz;
 pub(crate) mod stts;
+pub(crate) mod tfdt;
+pub(crate) mod tfhd;
 pub(crate) mod tkhd;
+pub(crate) mod trex;
+pub(crate) mod trun;
 
 pub(crate) mod write;
 

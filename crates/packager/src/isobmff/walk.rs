@@ -121,10 +121,6 @@ impl<'a> Children<'a> {
         self.all(kind).next().map(|child| child.payload)
     }
 
-    pub(crate) fn has(&self, kind: impl Into<FourCc>) -> bool {
-        self.get(kind).is_some()
-    }
-
     /// The boxes of that kind.
     pub(crate) fn all(&self, kind: impl Into<FourCc>) -> impl Iterator<Item = Child<'a>> {
         let kind = kind.into();
@@ -185,7 +181,7 @@ mod tests {
     #[test]
     fn damage_is_told_when_something_is_missing() {
         let found = walk(b"\0\0\0\x08free\0\0\0\x40stsz");
-        assert!(found.has(b"free"));
+        assert!(found.get(b"free").is_some());
         assert!(matches!(found.require(b"stsz", b"stbl", Some(1)), Err(Error::BadBox { .. })));
         assert!(matches!(walk(b"").require(b"stsz", b"stbl", None), Err(Error::MissingBox { .. })));
     }
