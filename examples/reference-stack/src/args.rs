@@ -11,9 +11,10 @@ use clap::{Parser, ValueEnum};
 #[derive(Parser, Debug, Clone)]
 #[command(name = "reference-stack", version, max_term_width = 100)]
 pub struct Args {
-    /// A video file, or a folder of them; give it several times for several. Each file is one
-    /// asset named after the file; in a folder, each file is one asset and each sub-folder one
-    /// asset whose files are its renditions
+    /// A video file, a folder of them, or a descriptor NAME.headwater.json; give it several times
+    /// for several. Each file is one asset named after the file; in a folder, each file is one
+    /// asset, files such as film_720p.mp4 and film_1080p.mp4 are the renditions of one, and so are
+    /// the files of each sub-folder (docs/descriptor.md)
     #[arg(long, value_name = "PATH")]
     pub input: Vec<PathBuf>,
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use headwater_packager::assets::{Assets, EXTENSIONS};
+use headwater_packager::assets::{Assets, EXTENSIONS, asset_name};
 use headwater_packager::{NoteKind, Packager, Report, Track};
 
 use crate::{Error, demo_video};
@@ -70,8 +70,8 @@ fn assets(inputs: &[PathBuf]) -> Result<Assets, Error> {
 
 /// Looks at a file that was named: it must play as a person expects, with its picture.
 async fn check_file(path: &Path, packager: &Packager) -> Result<Arc<str>, Error> {
-    let name = path.file_stem().and_then(|stem| stem.to_str());
-    let name = name.ok_or_else(|| refuse(path, "its name is not valid UTF-8".to_owned()))?;
+    let name = asset_name(path)
+        .ok_or_else(|| refuse(path, "its name cannot stand in a URL".to_owned()))?;
     let presentation =
         packager.presentation(name).await.map_err(|problem| refuse(path, problem.to_string()))?;
     let media = presentation.media();

@@ -1,11 +1,16 @@
 //! Names for mezzanines: which files make which asset, and whether they are still the same files.
 //!
-//! A file is one asset, called by its stem; a folder inside the given one is one asset whose files
-//! are its renditions. Files that appear later are found within a second of being asked for; files
-//! that are replaced are noticed within a second.
+//! A file is one asset, called by its stem; files beside each other whose names differ in
+//! `_720p` and the like are one; a folder inside the given one is one asset whose files are its
+//! renditions; and what a descriptor `NAME.headwater.json` says overrides all of these for `NAME`
+//! (docs/descriptor.md). Files that appear later are found within a second of being asked for;
+//! files that are replaced are noticed within a second.
 
+mod descriptor;
+mod json_line;
 mod name;
 mod scan;
+mod siblings;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +21,17 @@ use std::time::Duration;
 use headwater_net::Timestamp;
 use tokio::sync::Mutex;
 
+use crate::error::Error;
 use crate::identity::Fnv;
+use crate::media::Options;
 use crate::source::{AnySource, BufferPool, FileSource, Source, SourceError};
 
+pub use descriptor::{DESCRIPTOR_SUFFIX, DescriptorError, MAX_DESCRIPTOR_BYTES};
 pub use name::{decode_name, encode_name};
-pub use scan::{EXTENSIONS, MAX_ASSETS, MAX_RENDITIONS};
+pub use scan::{EXTENSIONS, MAX_ASSETS, MAX_RENDITIONS, asset_name};
 
-use scan::{Located, Place, Root};
+use descriptor::Descriptor;
+use scan::{Contents, Located, Place, Root};
 
 /// The assets that a packager serves. Clones share one state.
 #[derive(Clone)]
@@ -61,14 +70,17 @@ pub enum AssetsError {
 }
 
 impl Assets {
-    /// All mezzanines in a folder: `X.mp4` (or another of [`EXTENSIONS`]) is the asset `X`, and a
-    /// folder `Y` in it is the asset `Y` with its files as renditions. Blocks on the file system.
+    /// All assets in a folder: `X.mp4` (or another of [`EXTENSIONS`]) is the asset `X`;
+    /// `Y_720p.mp4` and `Y_1080p.mp4` are the renditions of `Y`; a folder `Z` in it is the asset
+    /// `Z` with its files as renditions; `W.headwater.json` describes `W`. Blocks on the file
+    /// system.
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, AssetsError> {
         Self::from_roots(vec![Root::Folder(dir.as_ref().to_owned())])
     }
 
-    /// The named files, each one asset, whatever its extension; a folder among them stands for
-    /// what [`from_dir`](Self::from_dir) finds in it. Blocks on the file system.
+    /// The named files, each one asset, whatever its extension or what it says where it is a
+    /// descriptor; a folder among them stands for what [`from_dir`](Self::from_dir) finds in it.
+    /// Blocks on the file system.
     pub fn from_files<P: Into<PathBuf>>(
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, AssetsError> {
@@ -105,8 +117,9 @@ impl Assets {
         &self,
         name: &str,
         now: Timestamp,
-    ) -> Result<Option<Arc<Found>>, SourceError> {
-        if self.entry(name).is_none() {
+    ) -> Result<Option<Arc<Found>>, FindError> {
+        // One more sibling makes another ladder.
+        if self.entry(name).is_none_or(|entry| entry.has_siblings()) {
             self.rescan(now).await;
         }
         let Some(entry) = self.entry(name) else { return Ok(None) };
@@ -116,22 +129,26 @@ impl Assets {
         };
         // One request looks; those that come meanwhile wait for what it sees.
         let mut looked = entry.looked.lock().await;
-        if let Some((at, found)) = &*looked
+        if let Some((at, seen)) = &*looked
             && now.since(*at) < LOOK_AGAIN
         {
-            return Ok(Some(Arc::clone(found)));
+            return seen.clone().map(Some).map_err(FindError::Descriptor);
         }
         let (place, owned_name) = (place.clone(), name.to_owned());
         let located = blocking(move || place.locate(&owned_name)).await?;
         match located {
-            Ok(files) => {
-                let found = Arc::new(Found::files(name, files));
-                *looked = Some((now, Arc::clone(&found)));
+            Ok(contents) => {
+                let found = Arc::new(Found::files(name, contents));
+                *looked = Some((now, Ok(Arc::clone(&found))));
                 Ok(Some(found))
             }
-            Err(SourceError::NotFound) => {
+            Err(FindError::Source(SourceError::NotFound)) => {
                 *looked = None;
                 Ok(None)
+            }
+            Err(FindError::Descriptor(error)) => {
+                *looked = Some((now, Err(error.clone())));
+                Err(error.into())
             }
             Err(error) => Err(error),
         }
@@ -241,6 +258,18 @@ pub(crate) struct Found {
     /// the one that it was: other files, another key. For this process alone.
     pub(crate) key: u64,
     parts: Parts,
+    descriptor: Option<Descriptor>,
+}
+
+/// Why an asset is not found although there is one of that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FindError {
+    /// Its files cannot be looked at.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// What describes it is wrong.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
 }
 
 #[derive(Debug)]
@@ -251,13 +280,17 @@ enum Parts {
 
 impl Found {
     /// Files that only look the same have the same identities, but another key.
-    fn files(name: &str, files: Vec<Located>) -> Self {
+    fn files(name: &str, contents: Contents) -> Self {
+        let Contents { files, descriptor } = contents;
         let mut hash = named(name);
         for file in &files {
             file.id.mix_into(&mut hash);
             file.stamp.mix_into(&mut hash);
         }
-        Self { key: hash.finish(), parts: Parts::Files(files) }
+        if let Some(descriptor) = &descriptor {
+            hash.field(descriptor.text().as_bytes());
+        }
+        Self { key: hash.finish(), parts: Parts::Files(files), descriptor }
     }
 
     fn sources(name: &str, sources: Vec<AnySource>) -> Self {
@@ -265,7 +298,24 @@ impl Found {
         for source in &sources {
             source.id().mix_into(&mut hash);
         }
-        Self { key: hash.finish(), parts: Parts::Sources(sources) }
+        Self { key: hash.finish(), parts: Parts::Sources(sources), descriptor: None }
+    }
+
+    /// How it is packaged: as `options` say, unless its descriptor says otherwise.
+    pub(crate) fn options(&self, mut options: Options) -> Options {
+        if let Some(descriptor) = &self.descriptor {
+            options.choice = descriptor.choice();
+            if let Some(target) = descriptor.target_duration() {
+                options.target_duration = target;
+            }
+        }
+        options
+    }
+
+    /// What its descriptor has to do with an error, where it has.
+    pub(crate) fn explain(&self, error: &Error) -> Option<DescriptorError> {
+        let Error::BadPick { media, number, why } = error else { return None };
+        Some(self.descriptor.as_ref()?.bad_pick(*media, *number, why))
     }
 }
 
@@ -286,8 +336,11 @@ type Entries = BTreeMap<Arc<str>, Arc<Entry>>;
 
 struct Entry {
     kind: Kind,
-    looked: Mutex<Option<(Timestamp, Arc<Found>)>>,
+    looked: Mutex<Option<(Timestamp, Seen)>>,
 }
+
+/// What was found, or what keeps it from being found until someone mends it.
+type Seen = Result<Arc<Found>, DescriptorError>;
 
 enum Kind {
     Place(Place),
@@ -302,6 +355,10 @@ impl Entry {
     fn fixed(name: &str, sources: Vec<AnySource>) -> Arc<Self> {
         let found = Arc::new(Found::sources(name, sources));
         Arc::new(Self { kind: Kind::Fixed(found), looked: Mutex::new(None) })
+    }
+
+    fn has_siblings(&self) -> bool {
+        matches!(&self.kind, Kind::Place(Place::Siblings(_)))
     }
 
     fn is_at(&self, other: &Place) -> bool {

@@ -1,11 +1,13 @@
 //! Which files make which asset, as the file system has them now. Everything here blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AssetsError, name};
+use super::descriptor::{DESCRIPTOR_SUFFIX, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES};
+use super::{AssetsError, FindError, name, siblings};
 use crate::identity::SourceId;
 use crate::source::SourceError;
 use crate::source::file::{Stamp, require_regular};
@@ -24,6 +26,8 @@ pub const MAX_RENDITIONS: usize = 64;
 pub(super) enum Root {
     /// A file that is one asset.
     File(PathBuf),
+    /// A descriptor of one asset.
+    Descriptor(PathBuf),
     /// A folder of assets.
     Folder(PathBuf),
 }
@@ -32,6 +36,7 @@ impl Root {
     pub(super) fn of(path: PathBuf) -> Result<Self, AssetsError> {
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path)),
+            Ok(_) if is_descriptor(&path) => Ok(Self::Descriptor(path)),
             Ok(_) => Ok(Self::File(path)),
             Err(error) => Err(AssetsError::Unreadable { path, error }),
         }
@@ -43,8 +48,12 @@ impl Root {
 pub(super) enum Place {
     /// One file.
     File(PathBuf),
-    /// A folder whose files are renditions.
+    /// Files beside each other that are renditions by their names.
+    Siblings(Vec<PathBuf>),
+    /// A folder whose files are renditions, unless a descriptor in it says otherwise.
     Folder(PathBuf),
+    /// What a descriptor says.
+    Descriptor(PathBuf),
 }
 
 /// A file and what it was when it was looked at.
@@ -55,38 +64,130 @@ pub(super) struct Located {
     pub(super) stamp: Stamp,
 }
 
+/// The files of an asset, and what its descriptor says where it has one.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) files: Vec<Located>,
+    pub(super) descriptor: Option<Descriptor>,
+}
+
 impl Place {
     /// The files of the asset `name` with their identities, in order.
-    pub(super) fn locate(&self, name: &str) -> Result<Vec<Located>, SourceError> {
+    pub(super) fn locate(&self, name: &str) -> Result<Contents, FindError> {
         let files = match self {
-            Self::File(path) => vec![path.clone()],
-            Self::Folder(path) => media_files(path)?,
+            Self::File(path) => located([path], |file| file.to_owned())?,
+            Self::Siblings(paths) => {
+                let there = paths.iter().take(MAX_RENDITIONS).filter(|path| path.is_file());
+                located(there, |file| file.to_owned())?
+            }
+            Self::Folder(path) => {
+                if let Some(descriptor) = descriptor_in(path)? {
+                    return described(&descriptor, Some(name));
+                }
+                let files = media_files(path)?;
+                // What it is called below the operator's folder: the same on every machine.
+                located(&files, |file| format!("{name}/{file}"))?
+            }
+            Self::Descriptor(path) => return described(path, None),
         };
         if files.is_empty() {
-            return Err(SourceError::NotFound);
+            return Err(SourceError::NotFound.into());
         }
-        files
-            .into_iter()
-            .map(|path| {
-                let metadata = fs::metadata(&path)?;
-                require_regular(&metadata)?;
-                let file = path.file_name().unwrap_or_default().to_string_lossy();
-                // What it is called below the operator's folder: the same on every machine.
-                let source = match self {
-                    Self::File(_) => file.into_owned(),
-                    Self::Folder(_) => format!("{name}/{file}"),
-                };
-                let stamp = Stamp::of(&metadata);
-                Ok(Located { path, id: stamp.identity(source), stamp })
-            })
-            .collect()
+        Ok(Contents { files, descriptor: None })
     }
 
     fn path(&self) -> &Path {
         match self {
-            Self::File(path) | Self::Folder(path) => path,
+            Self::File(path) | Self::Folder(path) | Self::Descriptor(path) => path,
+            Self::Siblings(paths) => paths.first().map_or(Path::new(""), PathBuf::as_path),
         }
     }
+}
+
+fn located<'a>(
+    paths: impl IntoIterator<Item = &'a PathBuf>,
+    identity: impl Fn(&str) -> String,
+) -> Result<Vec<Located>, SourceError> {
+    paths
+        .into_iter()
+        .map(|path| {
+            let metadata = fs::metadata(path)?;
+            require_regular(&metadata)?;
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            let stamp = Stamp::of(&metadata);
+            Ok(Located { path: path.clone(), id: stamp.identity(identity(&file)), stamp })
+        })
+        .collect()
+}
+
+/// The one descriptor in an asset's folder.
+fn descriptor_in(folder: &Path) -> Result<Option<PathBuf>, FindError> {
+    let mut found: Option<PathBuf> = None;
+    for entry in fs::read_dir(folder).map_err(SourceError::from)?.take(MAX_ASSETS) {
+        let path = entry.map_err(SourceError::from)?.path();
+        if !is_descriptor(&path) || !path.is_file() {
+            continue;
+        }
+        if let Some(other) = found {
+            let (first, second) = (file_name(&other.min(path.clone())), file_name(&path));
+            let message = format!("the folder holds another descriptor, {second}");
+            return Err(DescriptorError::whole(&first, message).into());
+        }
+        found = Some(path);
+    }
+    Ok(found)
+}
+
+/// What a descriptor says, and its files.
+fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
+    let file = file_name(path);
+    let metadata = fs::metadata(path).map_err(SourceError::from)?;
+    require_regular(&metadata)?;
+    if metadata.len() > MAX_DESCRIPTOR_BYTES {
+        let message = format!("it is longer than {MAX_DESCRIPTOR_BYTES} bytes");
+        return Err(DescriptorError::whole(&file, message).into());
+    }
+    let mut text = Vec::new();
+    let reader = fs::File::open(path).map_err(SourceError::from)?;
+    reader.take(MAX_DESCRIPTOR_BYTES).read_to_end(&mut text).map_err(SourceError::from)?;
+    let text = String::from_utf8(text)
+        .map_err(|_| DescriptorError::whole(&file, "it is not valid UTF-8"))?;
+    let descriptor = Descriptor::parse(&file, text)?;
+
+    // Links are followed, but not out of the folder: a descriptor may come from a stranger.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).map_err(SourceError::from)?;
+    let mut files = Vec::new();
+    for named in descriptor.files() {
+        let wrong = |error: &io::Error| {
+            let why = match error.kind() {
+                ErrorKind::NotFound => format!("there is no file {}", named.path),
+                kind => format!("{} cannot be read: {kind}", named.path),
+            };
+            descriptor.bad_file(&named, &why)
+        };
+        let path = fs::canonicalize(folder.join(&named.path)).map_err(|error| wrong(&error))?;
+        if !path.starts_with(&folder) {
+            let why = format!("{} leads out of the descriptor's folder", named.path);
+            return Err(descriptor.bad_file(&named, &why).into());
+        }
+        let metadata = fs::metadata(&path).map_err(|error| wrong(&error))?;
+        if !metadata.is_file() {
+            let why = format!("{} is not a regular file", named.path);
+            return Err(descriptor.bad_file(&named, &why).into());
+        }
+        let stamp = Stamp::of(&metadata);
+        let source = match asset {
+            Some(asset) => format!("{asset}/{}", named.path),
+            None => named.path,
+        };
+        files.push(Located { path, id: stamp.identity(source), stamp });
+    }
+    Ok(Contents { files, descriptor: Some(descriptor) })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// All assets below the roots, by name.
@@ -94,7 +195,8 @@ pub(super) fn places(roots: &[Root]) -> Result<BTreeMap<Arc<str>, Place>, Assets
     let mut found: BTreeMap<Arc<str>, Place> = BTreeMap::new();
     for root in roots {
         let places = match root {
-            Root::File(path) => vec![named_by_stem(path)?],
+            Root::File(path) => vec![named_by_file(path, Place::File)?],
+            Root::Descriptor(path) => vec![named_by_file(path, Place::Descriptor)?],
             Root::Folder(path) => folder(path)?,
         };
         for (name, place) in places {
@@ -114,12 +216,37 @@ pub(super) fn places(roots: &[Root]) -> Result<BTreeMap<Arc<str>, Place>, Assets
     Ok(found)
 }
 
-fn named_by_stem(path: &Path) -> Result<(String, Place), AssetsError> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
-    match stem.filter(|stem| name::is_usable(stem)) {
-        Some(stem) => Ok((stem.to_owned(), Place::File(path.to_owned()))),
+/// What a file that is an asset of its own is called: its name without extension, or without what
+/// makes it a descriptor. `None` where that cannot stand in a URL.
+pub fn asset_name(path: &Path) -> Option<&str> {
+    let file = path.file_name()?.to_str()?;
+    let name = match descriptor_name(file) {
+        Some(name) => name,
+        None => path.file_stem()?.to_str()?,
+    };
+    Some(name).filter(|name| name::is_usable(name))
+}
+
+fn named_by_file(
+    path: &Path,
+    place: impl FnOnce(PathBuf) -> Place,
+) -> Result<(String, Place), AssetsError> {
+    match asset_name(path) {
+        Some(name) => Ok((name.to_owned(), place(path.to_owned()))),
         None => Err(AssetsError::BadName(path.to_owned())),
     }
+}
+
+/// The asset that a file is the descriptor of, by its name.
+fn descriptor_name(file: &str) -> Option<&str> {
+    let split = file.len().checked_sub(DESCRIPTOR_SUFFIX.len())?;
+    let (name, suffix) = file.split_at_checked(split)?;
+    (!name.is_empty() && suffix.eq_ignore_ascii_case(DESCRIPTOR_SUFFIX)).then_some(name)
+}
+
+fn is_descriptor(path: &Path) -> bool {
+    let file = path.file_name().and_then(|file| file.to_str());
+    file.is_some_and(|file| !file.starts_with('.') && descriptor_name(file).is_some())
 }
 
 /// The assets of one folder. What has no usable name is passed over: people keep other things in
@@ -127,6 +254,7 @@ fn named_by_stem(path: &Path) -> Result<(String, Place), AssetsError> {
 fn folder(path: &Path) -> Result<Vec<(String, Place)>, AssetsError> {
     let unreadable = |error| AssetsError::Unreadable { path: path.to_owned(), error };
     let mut places = Vec::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         // Follows links; a broken one is passed over.
@@ -134,21 +262,75 @@ fn folder(path: &Path) -> Result<Vec<(String, Place)>, AssetsError> {
         if metadata.is_dir() {
             let name = path.file_name().and_then(|name| name.to_str());
             let Some(name) = name.filter(|name| name::is_usable(name)) else { continue };
-            if media_files(&path).is_ok_and(|files| !files.is_empty()) {
+            if holds_asset(&path) {
                 places.push((name.to_owned(), Place::Folder(path)));
             }
-        } else if metadata.is_file()
-            && is_media(&path)
-            && let Ok(place) = named_by_stem(&path)
-        {
-            places.push(place);
+        } else if metadata.is_file() {
+            if is_descriptor(&path) {
+                places.extend(named_by_file(&path, Place::Descriptor));
+            } else if is_media(&path)
+                && let Some(stem) = asset_name(&path)
+            {
+                files.push((stem.to_owned(), path));
+            }
         }
-        if places.len() > MAX_ASSETS {
+        if places.len() > MAX_ASSETS || files.len() > MAX_ASSETS * MAX_RENDITIONS {
             return Err(AssetsError::TooMany);
         }
     }
+    files.sort();
+    group(files, &mut places);
+    if places.len() > MAX_ASSETS {
+        return Err(AssetsError::TooMany);
+    }
     places.sort_by(|a, b| (&a.0, a.1.path()).cmp(&(&b.0, b.1.path())));
     Ok(places)
+}
+
+/// Makes assets of the files (stem and path, in order) of a folder whose other assets are known:
+/// of those that a descriptor stands for none, of siblings by the rule of [`siblings`] one, of each
+/// other file one. Siblings whose common name something else has already stay on their own.
+fn group(files: Vec<(String, PathBuf)>, places: &mut Vec<(String, Place)>) {
+    let mut taken: BTreeSet<String> = places.iter().map(|(name, _)| name.clone()).collect();
+    let described: BTreeSet<String> = places
+        .iter()
+        .filter(|(_, place)| matches!(place, Place::Descriptor(_)))
+        .map(|(name, _)| name.clone())
+        .collect();
+    let mut ladders: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
+    for (stem, path) in files {
+        let base = siblings::base(&stem);
+        if described.contains(&stem) || base.is_some_and(|base| described.contains(base)) {
+            continue;
+        }
+        match base {
+            Some(base) => ladders.entry(base.to_owned()).or_default().push((stem, path)),
+            None => {
+                taken.insert(stem.clone());
+                places.push((stem, Place::File(path)));
+            }
+        }
+    }
+    for (base, files) in ladders {
+        let alike = files.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b));
+        if files.len() > 1 && !alike && name::is_usable(&base) && !taken.contains(&base) {
+            let paths = files.into_iter().map(|(_, path)| path).collect();
+            places.push((base, Place::Siblings(paths)));
+        } else {
+            places.extend(files.into_iter().map(|(stem, path)| (stem, Place::File(path))));
+        }
+    }
+}
+
+/// Whether a folder is an asset: it holds a mezzanine or a descriptor.
+fn holds_asset(folder: &Path) -> bool {
+    let Ok(mut entries) = fs::read_dir(folder) else { return false };
+    entries.any(|entry| {
+        entry.is_ok_and(|entry| {
+            let path = entry.path();
+            (is_visible_media(&path) || is_descriptor(&path)) && path.is_file()
+        })
+    })
 }
 
 /// The mezzanines directly in a folder, by name.
@@ -156,8 +338,7 @@ fn media_files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let visible = path.file_name().and_then(|name| name.to_str()).is_some_and(name::is_usable);
-        if visible && is_media(&path) && path.is_file() {
+        if is_visible_media(&path) && path.is_file() {
             files.push(path);
         }
         if files.len() > MAX_ASSETS {
@@ -167,6 +348,11 @@ fn media_files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     files.sort();
     files.truncate(MAX_RENDITIONS);
     Ok(files)
+}
+
+fn is_visible_media(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(name::is_usable) && is_media(path)
 }
 
 fn is_media(path: &Path) -> bool {
@@ -204,9 +390,83 @@ mod tests {
         let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
         let names: Vec<&str> = found.keys().map(|name| &**name).collect();
         assert_eq!(names, ["a b", "b", "ladder"]);
-        let files = found["ladder"].locate("ladder").unwrap();
+        let files = found["ladder"].locate("ladder").unwrap().files;
         let ids: Vec<&str> = files.iter().map(|file| file.id.name.as_str()).collect();
         assert_eq!(ids, ["ladder/1.mp4", "ladder/2.mp4"]);
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let found = places(&[Root::Folder(dir.to_owned())]).unwrap();
+        found.keys().map(|name| (**name).to_owned()).collect()
+    }
+
+    #[test]
+    fn siblings_are_one_ladder_and_loners_keep_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in [
+            "movie_1080p.mp4",
+            "movie_720p.mov",
+            "movie-480p.mp4",
+            "short_720p.mp4",
+            "has_720p.mp4",
+            "has_480p.mp4",
+            "has.mp4",
+            "twin_720p.mp4",
+            "twin_480p.mp4",
+            "twin/a.mp4",
+        ] {
+            touch(&dir.path().join(file));
+        }
+        assert_eq!(
+            names(dir.path()),
+            [
+                "has",
+                "has_480p",
+                "has_720p",
+                "movie",
+                "short_720p",
+                "twin",
+                "twin_480p",
+                "twin_720p"
+            ]
+        );
+        let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
+        let files = found["movie"].locate("movie").unwrap().files;
+        let ids: Vec<&str> = files.iter().map(|file| file.id.name.as_str()).collect();
+        assert_eq!(ids, ["movie-480p.mp4", "movie_1080p.mp4", "movie_720p.mov"]);
+        // Files that are named one by one are assets one by one.
+        let each = ["movie_1080p.mp4", "movie_720p.mov"].map(|file| dir.path().join(file));
+        let roots = each.map(|path| Root::of(path).unwrap());
+        let each: Vec<_> = places(&roots).unwrap().into_keys().collect();
+        assert_eq!(each, ["movie_1080p".into(), "movie_720p".into()] as [Arc<str>; 2]);
+    }
+
+    #[test]
+    fn a_descriptor_stands_for_the_files_of_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["movie_1080p.mp4", "movie.mp4", "movie_720p.mp4", "other.mp4", "alone/x.txt"] {
+            touch(&dir.path().join(file));
+        }
+        let text = r#"{"headwater": 1, "renditions": [{"file": "movie_720p.mp4"}]}"#;
+        fs::write(dir.path().join("movie.headwater.json"), text).unwrap();
+        assert_eq!(names(dir.path()), ["movie", "other"]);
+        let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
+        let contents = found["movie"].locate("movie").unwrap();
+        assert_eq!(contents.files.len(), 1);
+        assert_eq!(contents.files[0].id.name, "movie_720p.mp4");
+        assert!(contents.descriptor.is_some());
+
+        // In a folder of its own it needs no mezzanine beside it, and takes the folder's name.
+        let deep = r#"{"headwater": 1, "renditions": [{"file": "deep/a.mp4"}]}"#;
+        fs::write(dir.path().join("alone/any.headwater.json"), deep).unwrap();
+        touch(&dir.path().join("alone/deep/a.mp4"));
+        assert_eq!(names(dir.path()), ["alone", "movie", "other"]);
+        let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
+        let files = found["alone"].locate("alone").unwrap().files;
+        assert_eq!(files[0].id.name, "alone/deep/a.mp4");
+        fs::write(dir.path().join("alone/b.headwater.json"), deep).unwrap();
+        let error = found["alone"].locate("alone").unwrap_err().to_string();
+        assert!(error.contains("the folder holds another descriptor"), "{error}");
     }
 
     #[test]

@@ -248,10 +248,14 @@ async fn make(
 ) -> Outcome {
     let sources = assets.open(found).await?;
     let indexes = index_all(name, &sources, limits.source).await?;
+    let options = found.options(options);
     let media = tokio::task::spawn_blocking(move || Media::new(indexes, &options))
         .await
         .map_err(|_| Fault::Busy)?
-        .map_err(|error| Fault::Unusable(None, error))?;
+        .map_err(|error| match found.explain(&error) {
+            Some(error) => Fault::Described(error),
+            None => Fault::Unusable(None, error),
+        })?;
     let weight = weigh(&media);
     let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
     Ok(Arc::new(Ready { key: found.key, presentation, sources, weight }))

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use headwater_net::Problem;
 use http::StatusCode;
 
+use crate::assets::{DescriptorError, FindError};
 use crate::error::Error;
 use crate::presentation::Absent;
 use crate::query::QueryError;
@@ -23,6 +24,8 @@ pub(super) enum Fault {
     Absent(Absent),
     /// A source (counted from 0, where there are several) cannot be packaged.
     Unusable(Option<usize>, Error),
+    /// What describes the asset is wrong.
+    Described(DescriptorError),
     /// A source could not be read.
     Source(SourceError),
     /// Bytes of an immutable URL are no more: the source was changed under it.
@@ -72,6 +75,15 @@ impl From<SourceError> for Fault {
     }
 }
 
+impl From<FindError> for Fault {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Source(error) => Self::Source(error),
+            FindError::Descriptor(error) => Self::Described(error),
+        }
+    }
+}
+
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         let new = Problem::new;
@@ -100,6 +112,9 @@ impl From<Fault> for Problem {
                     .title("The asset cannot be packaged")
                     .detail(detail)
             }
+            Fault::Described(error) => new(StatusCode::UNPROCESSABLE_ENTITY)
+                .title("The asset's descriptor is wrong")
+                .detail(error.to_string()),
             Fault::Source(SourceError::NotFound) => {
                 new(StatusCode::NOT_FOUND).detail("there is no such asset")
             }

@@ -1,0 +1,291 @@
+//! Descriptors: what they make of an asset, how their mistakes are told, and that manual, schema and
+//! code say the same.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+#[path = "kit/schema.rs"]
+mod schema;
+mod shell;
+
+use std::fs;
+use std::path::Path;
+
+use headwater_packager::Assets;
+use serde_json::{Value, json};
+use shell::{TINY, get, packager};
+
+const MANUAL: &str = include_str!("../../../docs/descriptor.md");
+const SCHEMA: &str = include_str!("../../../docs/descriptor.schema.json");
+
+/// The answer of an asset whose folder holds `files` and this descriptor.
+async fn answer(dir: &Path, text: &str, path: &str) -> shell::Reply {
+    fs::write(dir.join("film.headwater.json"), text).unwrap();
+    let (packager, _) = packager(Assets::from_dir(dir).unwrap());
+    get(&packager, &format!("/film/{path}")).await
+}
+
+/// What is said of a descriptor.
+async fn told(text: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.mp4"), TINY).unwrap();
+    fs::write(dir.path().join("b.mp4"), "no video").unwrap();
+    let reply = answer(dir.path(), text, "report.json").await;
+    if reply.status == 200 {
+        return "fine".to_owned();
+    }
+    assert_eq!(
+        (reply.status.as_u16(), reply.header("content-type")),
+        (422, "application/problem+json")
+    );
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(!detail.contains(dir.path().to_str().unwrap()), "{detail}");
+    detail
+}
+
+#[tokio::test]
+async fn a_descriptor_names_tracks() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("low")).unwrap();
+    fs::write(dir.path().join("film_720p.mp4"), TINY).unwrap();
+    fs::write(dir.path().join("low/other.mp4"), TINY).unwrap();
+    let text = json!({
+        "headwater": 1,
+        "target_duration_ms": 3000,
+        "renditions": [{ "file": "film_720p.mp4" }, { "file": "low/other.mp4", "track": 1 }],
+        "audio": [
+            { "file": "film_720p.mp4", "language": "de", "name": "Deutsch", "roles": ["dub"] },
+            { "file": "low/other.mp4", "default": true },
+        ],
+        "session_data": [{ "id": "com.example.title", "value": "A film" }],
+    });
+    let reply = answer(dir.path(), &text.to_string(), "report.json").await;
+    let report = reply.json();
+    let facts = |key: &str| -> Vec<Value> {
+        report["tracks"].as_array().unwrap().iter().map(|track| track[key].clone()).collect()
+    };
+    assert_eq!(facts("id"), ["v1", "v2", "a1", "a2"]);
+    assert_eq!(facts("source"), [0, 1, 0, 1]);
+    assert_eq!(facts("language"), [json!(null), json!(null), json!("de"), json!("en")]);
+    assert_eq!(facts("name")[2], "Deutsch");
+    assert_eq!(facts("roles")[2], json!(["dub"]));
+    assert_eq!(facts("default"), [true, false, false, true]);
+    assert_eq!(report["target_duration_s"], 3);
+
+    // Another name is another manifest, but the same segments.
+    let master = answer(dir.path(), &text.to_string(), "main.m3u8").await;
+    assert!(master.text().contains("Deutsch"), "{}", master.text());
+    let renamed = text.to_string().replace("Deutsch", "German");
+    let again = answer(dir.path(), &renamed, "main.m3u8").await;
+    assert_ne!(master.header("etag"), again.header("etag"));
+    let report_again = answer(dir.path(), &renamed, "report.json").await.json();
+    assert_eq!(report["version"], report_again["version"]);
+}
+
+#[tokio::test]
+async fn mistakes_are_told_with_line_and_key() {
+    for (text, expected) in [
+        ("{", "film.headwater.json:1: EOF while parsing an object"),
+        ("[]", "film.headwater.json:1: invalid type: sequence, expected an object"),
+        (
+            "{\"headwater\": 1, \"audio\": [\n[\"a.mp4\"]]}",
+            "film.headwater.json:2: audio[0]: invalid type: sequence, expected an object",
+        ),
+        ("{\"headwater\": 1}", "film.headwater.json:1: it names neither renditions nor audio"),
+        (
+            "{\"headwater\": 2}",
+            "film.headwater.json:1: headwater: revision 2 is not known here, only 1",
+        ),
+        ("{\"renditions\": []}", "film.headwater.json:1: missing field `headwater`"),
+        (
+            "{\"headwater\": 1,\n\"audio\": [{\"file\": \"a.mp4\",\n\n\"langauge\": \"en\"}]}",
+            "film.headwater.json:4: audio[0].langauge: unknown key `langauge`; did you mean \
+             `language`?",
+        ),
+        (
+            "{\"headwater\": 1, \"film\": 1}",
+            "film.headwater.json:1: film: unknown key `film`; known are $schema, headwater, \
+             target_duration_ms, renditions, audio, session_data",
+        ),
+        (
+            "{\"headwater\": 1,\n\"audio\": [{\"file\": \"a.mp4\",\n\"roles\": [\n\"mian\"]}]}",
+            "film.headwater.json:4: audio[0].roles[0]: unknown value `mian`; did you mean `main`?",
+        ),
+        (
+            "{\"headwater\": 1,\n\"audio\": [{\"file\": \"a.mp4\",\n\"language\": \"English!\"}]}",
+            "film.headwater.json:3: audio[0].language: `English!` is no language tag such as `en` \
+             or `pt-BR`",
+        ),
+        (
+            "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}],\n\"target_duration_ms\": 4}",
+            "film.headwater.json:2: target_duration_ms: it must lie between 100 and 3600000 \
+             milliseconds",
+        ),
+        (
+            "{\"headwater\": 1,\n\"renditions\": [{\"file\": \"a.mp4\"},\n{\n\"file\": \"c.mp4\"}]}",
+            "film.headwater.json:4: renditions[1].file: there is no file c.mp4",
+        ),
+        (
+            "{\"headwater\": 1,\n\"renditions\": [\n{\"file\": \"a.mp4\",\n\"track\": 7}]}",
+            "film.headwater.json:4: renditions[0].track: a.mp4: it has no video track 7, only 1",
+        ),
+        (
+            "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"},\n{\"file\": \"b.mp4\"}]}",
+            "film.headwater.json:2: renditions[1].track: b.mp4: it has no video track that can be \
+             carried (it is left out: the source is not an MP4 file: it starts with a box that no \
+             movie starts with)",
+        ),
+        (
+            "{\"headwater\": 1, \"audio\": [{\"file\": \"a.mp4\", \"default\": true},\n\
+             {\"file\": \"a.mp4\", \"default\": true}]}",
+            "film.headwater.json:2: audio[1].default: audio[0] is the default already",
+        ),
+        (
+            "{\"headwater\": 1, \"audio\": [{\"file\": \"a.mp4\"},\n{\"file\": \"a.mp4\"}]}",
+            "film.headwater.json:2: audio[1].track: a.mp4: track 2 is picked twice",
+        ),
+        (
+            "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}],\n\"session_data\": [\n\
+             {\"id\": \"x\"}]}",
+            "film.headwater.json:3: session_data[0]: it needs either `value` or `uri`",
+        ),
+        (
+            "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}]} x",
+            "film.headwater.json:1: trailing characters",
+        ),
+        ("{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}]}", "fine"),
+    ] {
+        assert_eq!(told(text).await, expected, "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn no_path_leads_out_of_the_folder() {
+    for path in ["../x.mp4", "/etc/passwd", "a/../../x.mp4", "..", ".", "a//b", "a/./b", "a\\b", ""]
+    {
+        let text = json!({ "headwater": 1, "renditions": [{ "file": path }] }).to_string();
+        let said = told(&text).await;
+        assert!(said.starts_with("film.headwater.json:1: renditions[0].file: a path "), "{said}");
+    }
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("secret.mp4"), TINY).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("real.mp4"), TINY).unwrap();
+    std::os::unix::fs::symlink(outside.path(), dir.path().join("out")).unwrap();
+    std::os::unix::fs::symlink("real.mp4", dir.path().join("link.mp4")).unwrap();
+    let naming =
+        |file: &str| json!({ "headwater": 1, "renditions": [{ "file": file }] }).to_string();
+    let reply = answer(dir.path(), &naming("out/secret.mp4"), "main.m3u8").await;
+    assert_eq!(reply.status, 422);
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("out/secret.mp4 leads out of the descriptor's folder"), "{detail}");
+    // A link that stays inside is a name like another.
+    assert_eq!(answer(dir.path(), &naming("link.mp4"), "main.m3u8").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_mended_descriptor_is_seen_a_second_later() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.mp4"), TINY).unwrap();
+    let descriptor = dir.path().join("film.headwater.json");
+    fs::write(&descriptor, "{").unwrap();
+    let (packager, clock) = packager(Assets::from_files([&descriptor]).unwrap());
+    assert_eq!(get(&packager, "/film/main.m3u8").await.status, 422);
+    let text = json!({ "headwater": 1, "renditions": [{ "file": "a.mp4" }] });
+    fs::write(&descriptor, text.to_string()).unwrap();
+    assert_eq!(get(&packager, "/film/main.m3u8").await.status, 422, "believed for a second");
+    clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(get(&packager, "/film/main.m3u8").await.status, 200);
+}
+
+/// The examples of the manual.
+fn examples() -> Vec<Value> {
+    let blocks = MANUAL.split("```json\n").skip(1);
+    blocks.map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_manuals_examples_are_valid_and_served() {
+    let schema = serde_json::from_str(SCHEMA).unwrap();
+    assert!(examples().len() >= 3);
+    for example in examples() {
+        schema::check(&schema, &example).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let lists = ["renditions", "audio"].into_iter();
+        for entry in lists.flat_map(|list| example[list].as_array().cloned().unwrap_or_default()) {
+            let path = dir.path().join(entry["file"].as_str().unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, TINY).unwrap();
+        }
+        let reply = answer(dir.path(), &example.to_string(), "main.m3u8").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+}
+
+/// The keys that the code knows where `text` has the unknown key `?`.
+async fn known(text: &str) -> Vec<String> {
+    let said = told(text).await;
+    let list = said.split_once("known are ").unwrap_or_else(|| panic!("{said}")).1;
+    list.split(", ").map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn schema_and_code_know_the_same_keys() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let properties = &schema["properties"];
+    let keys =
+        |object: &Value| -> Vec<String> { object.as_object().unwrap().keys().cloned().collect() };
+    let sorted = |mut list: Vec<String>| {
+        list.sort();
+        list
+    };
+    assert_eq!(sorted(known("{\"?????????\": 1}").await), sorted(keys(properties)));
+    for list in ["renditions", "audio", "session_data"] {
+        let text = format!("{{\"headwater\": 1, \"{list}\": [{{\"?????????\": 1}}]}}");
+        let ours = sorted(known(&text).await);
+        assert_eq!(ours, sorted(keys(&properties[list]["items"]["properties"])), "{list}");
+        for required in properties[list]["items"]["required"].as_array().unwrap() {
+            let said = told(&format!("{{\"headwater\": 1, \"{list}\": [{{}}]}}")).await;
+            assert!(said.ends_with(&format!("missing field `{}`", required.as_str().unwrap())));
+        }
+    }
+    let text = r#"{"headwater": 1, "audio": [{"file": "a", "roles": ["?????????"]}]}"#;
+    let roles: Vec<String> =
+        serde_json::from_value(schema["$defs"]["role"]["enum"].clone()).unwrap();
+    assert_eq!(known(text).await, roles);
+}
+
+#[tokio::test]
+async fn schema_and_code_refuse_the_same() {
+    let schema = serde_json::from_str(SCHEMA).unwrap();
+    let audio = |entry: Value| json!({ "headwater": 1, "audio": [entry] });
+    for (document, good) in [
+        (json!({ "headwater": 1, "renditions": [{ "file": "a.mp4" }] }), true),
+        (json!({ "headwater": 1, "renditions": [{ "file": "a.mp4", "track": null }] }), true),
+        (json!({ "headwater": 1, "renditions": [], "audio": [{ "file": "a.mp4" }] }), true),
+        (json!({ "headwater": 1 }), false),
+        (json!({ "headwater": "1", "renditions": [{ "file": "a.mp4" }] }), false),
+        (json!({ "headwater": 1, "renditions": [] }), false),
+        (json!({ "headwater": 1, "renditions": [{ "track": 1 }] }), false),
+        (json!({ "headwater": 1, "renditions": [{ "file": "a.mp4", "track": 0 }] }), false),
+        (json!({ "headwater": 1, "renditions": [{ "file": "../a.mp4" }] }), false),
+        (json!({ "headwater": 1, "renditions": [{ "file": "/a.mp4" }] }), false),
+        (json!({ "headwater": 1, "renditions": [{ "file": "a//b.mp4" }] }), false),
+        (json!({ "headwater": 1, "renditions": {} }), false),
+        (
+            audio(json!({ "file": "a.mp4", "language": "pt-BR", "name": "x", "default": true })),
+            true,
+        ),
+        (audio(json!({ "file": "a.mp4", "language": "x" })), false),
+        (audio(json!({ "file": "a.mp4", "name": " " })), false),
+        (audio(json!({ "file": "a.mp4", "name": "a \"b\"" })), false),
+        (audio(json!({ "file": "a.mp4", "roles": ["none"] })), false),
+        (audio(json!({ "file": "a.mp4", "default": "yes" })), false),
+        (audio(json!({ "file": "a.mp4", "x": 1 })), false),
+    ] {
+        let theirs = schema::check(&schema, &document);
+        let ours = told(&document.to_string()).await;
+        assert_eq!(theirs.is_ok(), good, "{document}: {theirs:?}");
+        assert_eq!(ours == "fine", good, "{document}: {ours}");
+    }
+}
