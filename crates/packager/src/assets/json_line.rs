@@ -23,8 +23,7 @@ pub(super) fn line(text: &str, path: &[Step<'_>]) -> usize {
         let Some(at) = found else { break };
         seen = at;
     }
-    let before = text.as_bytes().get(..seen).unwrap_or_default();
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
+    1 + text.get(..seen).unwrap_or_default().matches('\n').count()
 }
 
 struct Scan<'a> {

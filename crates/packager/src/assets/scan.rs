@@ -75,10 +75,10 @@ impl Place {
     /// The files of the asset `name` with their identities, in order.
     pub(super) fn locate(&self, name: &str) -> Result<Contents, FindError> {
         let files = match self {
-            Self::File(path) => located([path], |file| file.to_owned())?,
+            Self::File(path) => located([path], ToOwned::to_owned)?,
             Self::Siblings(paths) => {
                 let there = paths.iter().take(MAX_RENDITIONS).filter(|path| path.is_file());
-                located(there, |file| file.to_owned())?
+                located(there, ToOwned::to_owned)?
             }
             Self::Folder(path) => {
                 if let Some(descriptor) = descriptor_in(path)? {
@@ -303,12 +303,11 @@ fn group(files: Vec<(String, PathBuf)>, places: &mut Vec<(String, Place)>) {
         if described.contains(&stem) || base.is_some_and(|base| described.contains(base)) {
             continue;
         }
-        match base {
-            Some(base) => ladders.entry(base.to_owned()).or_default().push((stem, path)),
-            None => {
-                taken.insert(stem.clone());
-                places.push((stem, Place::File(path)));
-            }
+        if let Some(base) = base {
+            ladders.entry(base.to_owned()).or_default().push((stem, path));
+        } else {
+            taken.insert(stem.clone());
+            places.push((stem, Place::File(path)));
         }
     }
     for (base, files) in ladders {
