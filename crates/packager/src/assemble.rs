@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::choice::Choice;
-use crate::codec::Codec;
+use crate::codec::Facts;
 use crate::error::{Error, Result};
 use crate::frame_rate::frame_rate;
 use crate::identity::{Fnv, LAYOUT_REVISION, Version};
@@ -198,6 +198,8 @@ fn describe<'a>(
                 id: TrackId::new(media, number),
                 kind: kind(track),
                 codec: track.codec().to_owned(),
+                coding: track.codec.coding,
+                carriage: track.codec.carriage,
                 language: language
                     .or(track.language.as_ref())
                     .filter(|tag| !tag.eq_ignore_ascii_case("und"))
@@ -214,26 +216,30 @@ fn describe<'a>(
 }
 
 fn kind(track: &TrackIndex) -> TrackKind {
-    match &track.codec {
-        Codec::Aac(aac) => {
-            TrackKind::Audio(Audio { channels: aac.channels, sample_rate: aac.sample_rate })
-        }
-        Codec::Avc(avc) => {
-            let (across, down) = avc.sample_aspect;
-            let wide = u64::from(avc.width) * u64::from(across) + u64::from(down) / 2;
+    match &track.codec.facts {
+        Facts::Sound(sound) => TrackKind::Audio(Audio {
+            channels: sound.channels,
+            sample_rate: sound.sample_rate,
+            speakers: sound.speakers,
+        }),
+        Facts::Picture(picture) => {
+            let (across, down) = picture.sample_aspect;
+            let wide = u64::from(picture.width) * u64::from(across) + u64::from(down) / 2;
             let wide = u32::try_from(wide / u64::from(down.max(1))).unwrap_or(u32::MAX).max(1);
             let (display_width, display_height) = match track.rotation {
-                90 | 270 => (avc.height, wide),
-                _ => (wide, avc.height),
+                90 | 270 => (picture.height, wide),
+                _ => (wide, picture.height),
             };
             TrackKind::Video(Video {
-                width: avc.width,
-                height: avc.height,
+                width: picture.width,
+                height: picture.height,
                 display_width,
                 display_height,
-                sample_aspect: avc.sample_aspect,
+                sample_aspect: picture.sample_aspect,
                 rotation: track.rotation,
-                frame_rate: frame_rate(track).or(avc.frame_rate),
+                frame_rate: frame_rate(track).or(picture.frame_rate),
+                colour: picture.colour,
+                range: picture.range,
             })
         }
     }

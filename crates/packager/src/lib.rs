@@ -68,6 +68,7 @@ pub mod service;
 pub mod source;
 
 pub use choice::{Choice, Pick, SessionContent, SessionData};
+pub use codec::{Coding, Colour, Protocol, Speakers, VideoRange};
 pub use error::{Error, Result};
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
 pub use index::{IndexBuilder, MediaIndex, Step};
@@ -81,7 +82,7 @@ pub use report::{Note, NoteKind, Report};
 pub use resource::Resource;
 pub use role::Role;
 pub use segments::{SegmentSpan, SegmentTable};
-pub use selection::{Coding, Container, Selection};
+pub use selection::{Container, Selection};
 pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};
 pub use units::{ByteRange, MediaTime, Timescale};
 

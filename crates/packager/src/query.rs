@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `min_bitrate`, `max_bitrate` | whole number of bits per second | keeps pictures whose own peak rate lies between; sounds where there is no picture |
 //! | `min_height`, `max_height` | whole number of pixels | keeps pictures displayed so high |
-//! | `codecs` | names from [`Coding`], with commas | keeps these codings; a kind of which none is named stays whole |
+//! | `codecs` | names from [`Coding`](crate::Coding), with commas | keeps these codings; a kind of which none is named stays whole |
 //! | `container` | a name from [`Container`] | how HLS segments are made |
 //! | `start` | seconds, with up to three decimals; below zero from the end | `EXT-X-START` (HLS) |
 //! | `iframes` | `0` or `1` | whether trick play is offered |
@@ -16,7 +16,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::selection::{Coding, Container, Selection};
+use crate::codec::Coding;
+use crate::selection::{Container, Selection};
 
 /// A known parameter with a value that it cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

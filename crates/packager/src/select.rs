@@ -13,7 +13,6 @@
 use std::sync::Arc;
 
 use crate::choice::{Choice, Pick};
-use crate::codec::Codec;
 use crate::error::{Error, Result};
 use crate::identity::Fnv;
 use crate::index::{MediaIndex, TrackIndex};
@@ -195,10 +194,7 @@ struct Key<'a> {
 
 impl<'a> Key<'a> {
     fn of(track: &'a TrackIndex) -> Self {
-        let channels = match &track.codec {
-            Codec::Aac(aac) => aac.channels,
-            Codec::Avc(_) => 0,
-        };
+        let channels = track.codec.sound().map_or(0, |sound| sound.channels);
         let (language, name) = (track.language.as_deref(), track.name.as_deref());
         Self { codec: track.codec(), language, channels, name }
     }

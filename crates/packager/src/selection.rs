@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
+use crate::codec::Coding;
 use crate::media::Media;
 use crate::presentation::Absent;
 use crate::rates::{self, Rates};
@@ -58,87 +59,6 @@ impl Container {
     }
 }
 
-/// A coding by its everyday name, whatever its profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Coding {
-    /// H.264.
-    Avc,
-    /// H.265, Dolby Vision on it included.
-    Hevc,
-    /// AV1.
-    Av1,
-    /// VP9.
-    Vp9,
-    /// AAC of any kind.
-    Aac,
-    /// AC-3.
-    Ac3,
-    /// Enhanced AC-3.
-    Eac3,
-    /// Opus.
-    Opus,
-    /// FLAC.
-    Flac,
-    /// MPEG-1 layer 3.
-    Mp3,
-}
-
-impl Coding {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::Avc,
-        Self::Hevc,
-        Self::Av1,
-        Self::Vp9,
-        Self::Aac,
-        Self::Ac3,
-        Self::Eac3,
-        Self::Opus,
-        Self::Flac,
-        Self::Mp3,
-    ];
-
-    /// Its name in queries.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Avc => "avc",
-            Self::Hevc => "hevc",
-            Self::Av1 => "av1",
-            Self::Vp9 => "vp9",
-            Self::Aac => "aac",
-            Self::Ac3 => "ac3",
-            Self::Eac3 => "eac3",
-            Self::Opus => "opus",
-            Self::Flac => "flac",
-            Self::Mp3 => "mp3",
-        }
-    }
-
-    /// The coding of an RFC 6381 string; `None` for one that has no name here.
-    pub fn of(codec: &str) -> Option<Self> {
-        let lower = codec.to_ascii_lowercase();
-        Some(match lower.split('.').next().unwrap_or_default() {
-            "avc1" | "avc3" | "dvav" | "dva1" => Self::Avc,
-            "hvc1" | "hev1" | "dvh1" | "dvhe" => Self::Hevc,
-            "av01" | "dav1" => Self::Av1,
-            "vp09" => Self::Vp9,
-            "mp4a" if matches!(lower.as_str(), "mp4a.6b" | "mp4a.69" | "mp4a.40.34") => Self::Mp3,
-            "mp4a" => Self::Aac,
-            "ac-3" => Self::Ac3,
-            "ec-3" => Self::Eac3,
-            "opus" => Self::Opus,
-            "flac" => Self::Flac,
-            "mp3" => Self::Mp3,
-            _ => return None,
-        })
-    }
-
-    const fn is_picture(self) -> bool {
-        matches!(self, Self::Avc | Self::Hevc | Self::Av1 | Self::Vp9)
-    }
-}
-
 impl Selection {
     /// Whether it is all of an asset, shown in the default way.
     pub fn is_default(&self) -> bool {
@@ -170,8 +90,7 @@ impl Selection {
 
     fn fits_coding(&self, track: &Track) -> bool {
         let mut named = self.codecs.iter().filter(|coding| coding.is_picture() == track.is_video());
-        let coding = Coding::of(&track.codec);
-        named.clone().next().is_none() || named.any(|named| Some(*named) == coding)
+        named.clone().next().is_none() || named.any(|named| *named == track.coding)
     }
 
     fn fits_height(&self, track: &Track) -> bool {
@@ -241,23 +160,6 @@ pub(crate) fn seconds(millis: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codings_are_told_by_their_sample_entries() {
-        for (codec, coding) in [
-            ("avc1.640028", Some(Coding::Avc)),
-            ("dvh1.05.06", Some(Coding::Hevc)),
-            ("mp4a.40.2", Some(Coding::Aac)),
-            ("mp4a.40.34", Some(Coding::Mp3)),
-            ("mp4a.6B", Some(Coding::Mp3)),
-            ("Opus", Some(Coding::Opus)),
-            ("fLaC", Some(Coding::Flac)),
-            ("vvc1.1.L51", None),
-            ("", None),
-        ] {
-            assert_eq!(Coding::of(codec), coding, "{codec}");
-        }
-    }
 
     #[test]
     fn seconds_are_as_short_as_they_can_be() {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
+use crate::codec::{Carriage, Coding, Colour, Protocol, Speakers, VideoRange};
 use crate::role::Role;
 use crate::units::Timescale;
 
@@ -17,6 +18,10 @@ pub struct Track {
     pub kind: TrackKind,
     /// RFC 6381 codec string, such as `avc1.640028` or `mp4a.40.2`.
     pub codec: String,
+    /// The codec by its everyday name.
+    pub coding: Coding,
+    /// Which protocols leave it out.
+    pub(crate) carriage: Carriage,
     /// BCP 47 language tag; `None` where the source says nothing or `und`.
     pub language: Option<String>,
     /// The name that the source gives the track, where it is worth showing.
@@ -61,6 +66,16 @@ impl Track {
         }
     }
 
+    /// Why a protocol leaves the track out; `None` where it carries it.
+    pub fn obstacle(&self, protocol: Protocol) -> Option<&'static str> {
+        self.carriage.obstacle(protocol)
+    }
+
+    /// Whether a protocol carries the track: manifests name no other.
+    pub fn is_carried_by(&self, protocol: Protocol) -> bool {
+        self.obstacle(protocol).is_none()
+    }
+
     /// The media type of its init and media segments.
     pub fn content_type(&self) -> &'static str {
         match self.kind {
@@ -99,6 +114,10 @@ pub struct Video {
     /// Frames per second as a fraction in lowest terms: exact for a constant rate (snapped to the
     /// usual rates where a coarse timescale blurs it), the average for a variable one.
     pub frame_rate: Option<(u32, u32)>,
+    /// Its colour, where sample entry or bitstream state it.
+    pub colour: Option<Colour>,
+    /// Its dynamic range.
+    pub range: VideoRange,
 }
 
 /// Facts of a sound track.
@@ -109,6 +128,19 @@ pub struct Audio {
     pub channels: u16,
     /// Samples per second after decoding.
     pub sample_rate: u32,
+    /// Where the channels belong.
+    pub speakers: Speakers,
+}
+
+impl Audio {
+    /// `CHANNELS` of RFC 8216bis §4.4.6.1: the number of channels; with Joint Object Coding the
+    /// number of objects instead, and `JOC`.
+    pub fn hls_channels(&self) -> String {
+        match self.speakers.joc() {
+            Some(objects) => format!("{objects}/JOC"),
+            None => self.channels.to_string(),
+        }
+    }
 }
 
 /// A track's name in URLs: `v1`, `v2`, … for pictures, `a1`, `a2`, … for sounds.

@@ -13,8 +13,12 @@ mod kit;
 use headwater_packager::{Error, Options};
 use kit::{compare_with_source, index_counted, media, media_folder};
 
-const PROGRESSIVE: [&str; 11] = [
+const PROGRESSIVE: [&str; 16] = [
+    "ac3_aac_two_tracks.mp4",
+    "av1_aac_1s.mp4",
+    "av1_hdr10_mdcv_clli_1080p.mp4",
     "bbb_854x480_30s_aac51.mp4",
+    "eac3_joc_atmos_2s.mp4",
     "fire_720p_vfr_phone.mp4",
     "flower_540p_5s_cc0.mp4",
     "friday_480p_6s_co64_cc0.mp4",
@@ -24,6 +28,7 @@ const PROGRESSIVE: [&str; 11] = [
     "h264_aac_noelst_bframes_audio_first_360p_8s.mp4",
     "intel_car_768x432_30s.mp4",
     "intel_person_768x432_139s.mp4",
+    "opus_prog_1s.mp4",
     "smpte_1080p_10s.mp4",
 ];
 
@@ -71,21 +76,16 @@ fn what_is_not_carried_yet_is_said() {
     };
     assert!(matches!(error("h264_aac_frag_cenc_8s.mp4"), Err(Error::Encrypted { .. })));
     assert!(matches!(error("qt_truncated_596s_moov_only.mp4"), Err(Error::Truncated { .. })));
-    for (name, words) in [
-        ("vvc_720p_2s.mp4", "codec vvc1 (VVC) is not carried yet"),
-        ("opus_prog_1s.mp4", "codec Opus (Opus) is not carried yet"),
-        ("eac3_joc_atmos_2s.mp4", "codec ec-3 (E-AC-3) is not carried yet"),
-        ("flac_frag.mp4", "codec fLaC (FLAC) is not carried yet"),
-    ] {
+    for (name, words) in
+        [("vvc_720p_2s.mp4", "codec vvc1 (VVC) is not carried: transcode it to H.264")]
+    {
         match error(name) {
             Err(Error::NoUsableTrack(why)) => assert!(why.contains(words), "{name}: {why}"),
             other => panic!("{name}: {other:?}"),
         }
     }
     for (name, words) in [
-        ("hevc_hvc1_aac_elst_bframes.mp4", "codec hvc1 (HEVC) is not carried yet"),
-        ("av1_aac_1s.mp4", "codec av01 (AV1) is not carried yet"),
-        ("ac3_aac_two_tracks.mp4", "codec ac-3 (AC-3) is not carried yet"),
+        ("hevc_hvc1_aac_elst_bframes.mp4", "codec hvc1 (HEVC)"),
         ("dovi84_mov_mebx_tracks.mov", "timed metadata (mebx)"),
     ] {
         let report = error(name).unwrap();
@@ -160,7 +160,11 @@ fn what_players_are_told() {
         lines.join("; ")
     };
     insta::assert_snapshot!(PROGRESSIVE.map(|name| format!("{name}: {}", told(name))).join("\n"), @r"
+    ac3_aac_two_tracks.mp4: a1 ac-3 6 ch 48000 Hz - 1; a2 mp4a.40.2 2 ch 48000 Hz - 1
+    av1_aac_1s.mp4: v1 av01.0.05M.08 1080x720 shown 1080x720 rate (30000, 1001) - 1; a1 mp4a.40.2 1 ch 44100 Hz - 1
+    av1_hdr10_mdcv_clli_1080p.mp4: v1 av01.0.09M.10.0.110.09.16.09.0 1920x1080 shown 1920x1080 rate (60000, 1001) - 1; a1 mp4a.40.2 2 ch 44100 Hz - 1
     bbb_854x480_30s_aac51.mp4: v1 avc1.64001e 854x480 shown 854x480 rate (24, 1) - 4; a1 mp4a.40.2 6 ch 48000 Hz - 4
+    eac3_joc_atmos_2s.mp4: a1 ec-3 6 ch 48000 Hz - 1
     fire_720p_vfr_phone.mp4: v1 avc1.420029 1280x720 shown 1280x720 rate (750000, 71393) en 1; a1 mp4a.40.2 1 ch 48000 Hz en 1
     flower_540p_5s_cc0.mp4: v1 avc1.64001f 960x540 shown 960x540 rate (30000, 1001) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
     friday_480p_6s_co64_cc0.mp4: v1 avc1.4d401e 640x480 shown 640x480 rate (30, 1) - 2; a1 mp4a.40.2 2 ch 44100 Hz - 2
@@ -170,6 +174,7 @@ fn what_players_are_told() {
     h264_aac_noelst_bframes_audio_first_360p_8s.mp4: v1 avc1.64001e 640x360 shown 640x360 rate (30, 1) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
     intel_car_768x432_30s.mp4: v1 avc1.428016 768x432 shown 768x432 rate (25, 2) en 7; a1 mp4a.40.2 2 ch 48000 Hz en 7
     intel_person_768x432_139s.mp4: v1 avc1.4d401f 768x432 shown 768x432 rate (10, 1) en 35
+    opus_prog_1s.mp4: a1 opus 2 ch 48000 Hz - 1
     smpte_1080p_10s.mp4: v1 avc1.640028 1920x1080 shown 1920x1080 rate (25, 1) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
     ");
 }

@@ -1,172 +1,135 @@
 //! AAC in ISO files: ISO/IEC 14496-14 §5.6, AudioSpecificConfig of ISO/IEC 14496-3 §1.6.2.
+//!
+//! Spectral band replication and parametric stereo may be signalled explicitly (the first object
+//! type is 5 or 29), compatibly at the end of the configuration (§1.6.5.3), or not at all. In the
+//! second form too the codec string names them, as DASH-IF and Apple want: players choose by it.
+//! The third form is known by the bitstream alone and is presented as its core.
 
-use bytes::{BufMut, Bytes, BytesMut};
-
-use super::{Codec, Found};
-use crate::error::{Error, Result};
+use super::bits::Bits;
+use super::sound::{SoundEntry, clean};
+use super::{Carriage, Codec, Coding, Facts, Found, Sound, Speakers};
+use crate::error::Result;
+use crate::isobmff::Child;
 use crate::isobmff::esds::Esds;
-use crate::isobmff::write::boxed;
-use crate::isobmff::{Budget, Child, Children, Cursor, FourCc, children};
 
-/// One AAC track.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Aac {
-    /// `mp4a.40.N` (RFC 6381 §3.3).
-    pub(crate) codec: String,
-    /// The sample entry, in the standard's form also where the source has QuickTime's.
-    pub(crate) sample_entry: Bytes,
-    pub(crate) channels: u16,
-    /// After decoding, that is with spectral band replication where it is said to be there.
-    pub(crate) sample_rate: u32,
-}
-
-pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<Found> {
-    let esds = find_esds(entry, budget)?
-        .ok_or(Error::MissingBox { kind: FourCc(*b"esds"), track: Some(track) })?;
-    let bad = |why| Error::BadBox { kind: FourCc(*b"esds"), track: Some(track), why };
-    let facts = Esds::read(esds.payload).ok_or(bad("it is cut short"))?;
-    match facts.object_type {
-        0x40 | 0x66..=0x68 => {}
-        0x69 | 0x6b => return Ok(skip("codec mp4a.6b (MP3) is not carried yet")),
-        0xa5 => return Ok(skip("codec mp4a.a5 (AC-3) is not carried yet")),
-        0xa6 => return Ok(skip("codec mp4a.a6 (E-AC-3) is not carried yet")),
-        other => {
-            return Ok(Found::Skip(format!("codec mp4a.{other:02x} is not carried yet")));
+/// Reads an `esds` that says it is AAC.
+pub(super) fn read(entry: &SoundEntry<'_>, esds: Child<'_>, facts: Esds<'_>) -> Result<Found> {
+    let Some(config) = Config::read(facts.specific) else {
+        return Err(entry.bad(*b"esds", "its AudioSpecificConfig is not readable"));
+    };
+    let kind = match config.core {
+        1..=4 | 42 => config.kind(),
+        rare => {
+            return Ok(Found::Skip(format!(
+                "codec mp4a.40.{rare} (AAC of a rare kind) is not carried: transcode it to AAC-LC"
+            )));
         }
-    }
-    let config =
-        Config::read(facts.specific).ok_or(bad("its AudioSpecificConfig is not readable"))?;
-    if !matches!(config.object_type, 2 | 5 | 29) {
-        return Ok(Found::Skip(format!(
-            "codec mp4a.40.{} (AAC of a rare kind) is not carried yet",
-            config.object_type
-        )));
-    }
-    let stated = Stated::read(entry.payload);
-    let channels = if config.channels > 0 { config.channels } else { stated.channels.max(1) };
-    Ok(Found::Carry(Codec::Aac(Aac {
-        codec: match facts.object_type {
-            0x40 => format!("mp4a.40.{}", config.object_type),
+    };
+    let channels = if config.channels > 0 { config.channels } else { entry.channels.max(1) };
+    let carriage = Carriage::of(Coding::Aac);
+    Ok(Found::Carry(Codec {
+        coding: Coding::Aac,
+        rfc6381: match facts.object_type {
+            0x40 => format!("mp4a.40.{kind}"),
             other => format!("mp4a.{other:02x}"),
         },
-        sample_entry: clean(channels, config.base_rate, esds.whole),
-        channels,
-        sample_rate: config.sample_rate,
-    })))
-}
-
-fn skip(reason: &str) -> Found {
-    Found::Skip(reason.to_owned())
-}
-
-/// What the sample entry itself says (ISO/IEC 14496-12 §12.2.3).
-struct Stated {
-    channels: u16,
-}
-
-impl Stated {
-    fn read(payload: &[u8]) -> Self {
-        let mut cursor = Cursor::new(payload);
-        Self { channels: cursor.skip(16).and_then(|()| cursor.u16()).unwrap_or(0) }
-    }
-}
-
-/// The `esds`, directly in the entry or where QuickTime puts it: behind a longer header of version
-/// 1 or 2, and there inside a `wave` box.
-fn find_esds<'a>(entry: Child<'a>, budget: &mut Budget) -> Result<Option<Child<'a>>> {
-    for header in [28, 28 + 16, 28 + 36] {
-        let Some(boxes) = entry.payload.get(header..) else {
-            break;
-        };
-        let boxes = children(boxes, budget)?;
-        if let Some(esds) = first(&boxes) {
-            return Ok(Some(esds));
-        }
-        if let Some(wave) = boxes.get(b"wave")
-            && let Some(esds) = first(&children(wave, budget)?)
-        {
-            return Ok(Some(esds));
-        }
-    }
-    Ok(None)
-}
-
-fn first<'a>(boxes: &Children<'a>) -> Option<Child<'a>> {
-    boxes.all(b"esds").next()
-}
-
-fn clean(channels: u16, rate: u32, esds: &[u8]) -> Bytes {
-    let mut out = BytesMut::new();
-    boxed(&mut out, *b"mp4a", |out| {
-        out.put_slice(&[0, 0, 0, 0, 0, 0, 0, 1]);
-        out.put_u64(0);
-        out.put_u16(channels);
-        out.put_u16(16);
-        out.put_u32(0);
-        // 16.16; rates that do not fit are told by the configuration alone.
-        out.put_u32(u16::try_from(rate).map_or(0, |rate| u32::from(rate) << 16));
-        out.put_slice(esds);
-    });
-    out.freeze()
+        sample_entry: clean(*b"mp4a", channels, 16, config.base_rate, esds.whole),
+        facts: Facts::Sound(Sound {
+            channels,
+            sample_rate: config.sample_rate,
+            speakers: match config.layout {
+                // With parametric stereo one channel comes out as two.
+                1 if channels == 2 => Speakers::Cicp(2),
+                0 => Speakers::usual(channels),
+                layout => Speakers::Cicp(layout),
+            },
+        }),
+        carriage: if kind == 42 {
+            carriage.without_ts("xHE-AAC has no place in MPEG-TS")
+        } else {
+            carriage
+        },
+        warnings: Vec::new(),
+    }))
 }
 
 /// An AudioSpecificConfig.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Config {
-    /// The first object type: 5 and 29 where SBR and PS are signalled explicitly.
-    object_type: u32,
+    /// The object type of the core: 2 is AAC-LC, 42 is xHE-AAC.
+    core: u32,
+    replication: bool,
+    parametric: bool,
     /// Of the core.
     base_rate: u32,
     sample_rate: u32,
+    /// The channelConfiguration: a ChannelConfiguration of ISO/IEC 23091-3, or 0.
+    layout: u8,
     /// 0 where the configuration does not say.
     channels: u16,
 }
 
 impl Config {
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut bits = PlainBits { bytes, position: 0 };
-        let object_type = object_type(&mut bits)?;
+        let mut bits = Bits::new(bytes);
+        let first = object_type(&mut bits)?;
         let base_rate = rate(&mut bits)?;
-        let layout = bits.take(4)?;
-        let mut sample_rate = base_rate;
-        let mut core = object_type;
-        let mut parametric = object_type == 29;
-        if matches!(object_type, 5 | 29) {
-            sample_rate = rate(&mut bits)?;
-            core = self::object_type(&mut bits)?;
+        let layout = bits.bits(4)?;
+        let mut config = Self {
+            core: first,
+            replication: matches!(first, 5 | 29),
+            parametric: first == 29,
+            base_rate,
+            sample_rate: base_rate,
+            layout: layout as u8,
+            channels: channel_count(layout),
+        };
+        if config.replication {
+            config.sample_rate = rate(&mut bits)?;
+            config.core = object_type(&mut bits)?;
         }
-        let mut channels = channel_count(layout);
-        if matches!(core, 1..=4) {
+        if matches!(config.core, 1..=4) {
             // GASpecificConfig, §4.4.1; what cannot be read past it adds nothing.
-            let _ = bits.take(1);
-            if bits.take(1) == Some(1) {
-                let _ = bits.take(14);
+            let _ = bits.bit();
+            if bits.bit() == Some(true) {
+                let _ = bits.skip(14);
             }
-            let _ = bits.take(1);
+            let _ = bits.bit();
             if layout == 0 {
-                channels = program_channels(&mut bits).unwrap_or(0);
-            } else if let Some((extended, ps)) = sync_extension(&mut bits) {
-                sample_rate = extended;
-                parametric |= ps;
+                config.channels = program_channels(&mut bits).unwrap_or(0);
+            } else if let Some((extended, parametric)) = sync_extension(&mut bits) {
+                config.sample_rate = extended;
+                config.replication = true;
+                config.parametric |= parametric;
             }
         }
-        if parametric && channels == 1 {
-            channels = 2;
+        if config.parametric && config.channels == 1 {
+            config.channels = 2;
         }
-        Some(Self { object_type, base_rate, sample_rate, channels })
+        Some(config)
+    }
+
+    /// The object type that names all that is needed to decode it.
+    fn kind(&self) -> u32 {
+        match self {
+            Self { core: 42, .. } => 42,
+            Self { parametric: true, .. } => 29,
+            Self { replication: true, .. } => 5,
+            _ => self.core,
+        }
     }
 }
 
-fn object_type(bits: &mut PlainBits<'_>) -> Option<u32> {
-    match bits.take(5)? {
-        31 => Some(32 + bits.take(6)?),
+fn object_type(bits: &mut Bits<'_>) -> Option<u32> {
+    match bits.bits(5)? {
+        31 => Some(32 + bits.bits(6)?),
         kind => Some(kind),
     }
 }
 
-fn rate(bits: &mut PlainBits<'_>) -> Option<u32> {
-    let rate = match bits.take(4)? {
-        15 => bits.take(24)?,
+fn rate(bits: &mut Bits<'_>) -> Option<u32> {
+    let rate = match bits.bits(4)? {
+        15 => bits.bits(24)?,
         index => *RATES.get(index as usize)?,
     };
     (rate > 0).then_some(rate)
@@ -174,12 +137,12 @@ fn rate(bits: &mut PlainBits<'_>) -> Option<u32> {
 
 /// Backward-compatible signalling of SBR and PS at the end (§1.6.6): the extended rate, and whether
 /// there is parametric stereo.
-fn sync_extension(bits: &mut PlainBits<'_>) -> Option<(u32, bool)> {
-    if bits.take(11)? != 0x2b7 || object_type(bits)? != 5 || bits.take(1)? != 1 {
+fn sync_extension(bits: &mut Bits<'_>) -> Option<(u32, bool)> {
+    if bits.bits(11)? != 0x2b7 || object_type(bits)? != 5 || !bits.bit()? {
         return None;
     }
     let extended = rate(bits)?;
-    let ps = bits.take(11) == Some(0x548) && bits.take(1) == Some(1);
+    let ps = bits.bits(11) == Some(0x548) && bits.bit() == Some(true);
     Some((extended, ps))
 }
 
@@ -195,43 +158,27 @@ fn channel_count(layout: u32) -> u16 {
 }
 
 /// Channels of a program_config_element, §4.4.1.1.
-fn program_channels(bits: &mut PlainBits<'_>) -> Option<u16> {
-    bits.take(4 + 2 + 4)?;
-    let counts = [bits.take(4)?, bits.take(4)?, bits.take(4)?];
-    let lfe = bits.take(2)?;
-    bits.take(3 + 4)?;
-    if bits.take(1)? == 1 {
-        bits.take(4)?;
+fn program_channels(bits: &mut Bits<'_>) -> Option<u16> {
+    bits.bits(4 + 2 + 4)?;
+    let counts = [bits.bits(4)?, bits.bits(4)?, bits.bits(4)?];
+    let lfe = bits.bits(2)?;
+    bits.bits(3 + 4)?;
+    if bits.bit()? {
+        bits.bits(4)?;
     }
-    if bits.take(1)? == 1 {
-        bits.take(4)?;
+    if bits.bit()? {
+        bits.bits(4)?;
     }
-    if bits.take(1)? == 1 {
-        bits.take(3)?;
+    if bits.bit()? {
+        bits.bits(3)?;
     }
     let mut channels = lfe as u16;
     for _ in 0..counts.iter().sum() {
-        let pair = bits.take(1)? as u16;
-        bits.take(4)?;
+        let pair = u16::from(bits.bit()?);
+        bits.bits(4)?;
         channels += 1 + pair;
     }
     Some(channels)
-}
-
-struct PlainBits<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl PlainBits<'_> {
-    fn take(&mut self, count: u32) -> Option<u32> {
-        (0..count).try_fold(0, |value, _| {
-            let byte = self.bytes.get(self.position / 8)?;
-            let bit = byte >> (7 - self.position % 8) & 1;
-            self.position += 1;
-            Some(value << 1 | u32::from(bit))
-        })
-    }
 }
 
 const RATES: [u32; 13] = [
@@ -246,7 +193,7 @@ mod tests {
 
     fn config(bytes: &[u8]) -> (u32, u32, u16) {
         let config = Config::read(bytes).unwrap();
-        (config.object_type, config.sample_rate, config.channels)
+        (config.kind(), config.sample_rate, config.channels)
     }
 
     #[test]
@@ -254,76 +201,17 @@ mod tests {
         assert_eq!(config(&[0x12, 0x10]), (2, 44_100, 2));
         assert_eq!(config(&[0x11, 0x90]), (2, 48_000, 2));
         assert_eq!(config(&[0x11, 0xb0]), (2, 48_000, 6));
-        // HE-AAC signalled compatibly: 24 kHz core, 48 kHz out.
-        assert_eq!(config(&[0x13, 0x10, 0x56, 0xe5, 0x98]), (2, 48_000, 2));
+        // HE-AAC signalled compatibly: 24 kHz core, 48 kHz out; with parametric stereo.
+        assert_eq!(config(&[0x13, 0x10, 0x56, 0xe5, 0x98]), (5, 48_000, 2));
+        assert_eq!(config(&[0x13, 0x08, 0x56, 0xe5, 0x9d, 0x48, 0x80]), (29, 48_000, 2));
+        // The extension is there and says that there is no replication.
+        assert_eq!(config(&[0x13, 0x10, 0x56, 0xe5, 0x00]), (2, 24_000, 2));
         // HE-AAC signalled explicitly: 5, 24 kHz, stereo, 48 kHz, core 2.
         assert_eq!(config(&[0x2b, 0x11, 0x88, 0x00]), (5, 48_000, 2));
         // HE-AAC v2: mono core comes out as stereo.
         assert_eq!(config(&[0xeb, 0x09, 0x88, 0x00]), (29, 48_000, 2));
+        // xHE-AAC: 31, 10, then 48 kHz stereo.
+        assert_eq!(config(&[0xf9, 0x46, 0x40]), (42, 48_000, 2));
         assert_eq!(Config::read(&[0x12]), None);
-    }
-
-    fn esds(specific: &[u8], object_type: u8) -> Vec<u8> {
-        let mut out = BytesMut::new();
-        boxed(&mut out, *b"esds", |out| {
-            out.put_u32(0);
-            out.put_slice(&[3, (3 + 15 + 2 + specific.len()) as u8, 0, 1, 0]);
-            out.put_slice(&[4, (13 + 2 + specific.len()) as u8, object_type, 0x15]);
-            out.put_bytes(0, 11);
-            out.put_slice(&[5, specific.len() as u8]);
-            out.put_slice(specific);
-        });
-        out.to_vec()
-    }
-
-    fn entry(version: u8, inner: &[u8]) -> Vec<u8> {
-        let mut out = BytesMut::new();
-        boxed(&mut out, *b"mp4a", |out| {
-            out.put_slice(&[0, 0, 0, 0, 0, 0, 0, 1, 0, version]);
-            out.put_bytes(0, 6);
-            out.put_u16(2);
-            out.put_u16(16);
-            out.put_u32(0);
-            out.put_u32(48_000 << 16);
-            out.put_bytes(0, if version == 1 { 16 } else { 0 });
-            out.put_slice(inner);
-        });
-        out.to_vec()
-    }
-
-    fn identify(bytes: &[u8]) -> Result<Found> {
-        let mut budget = Budget::new(50);
-        let list = children(bytes, &mut budget).unwrap();
-        let child = list.iter().next().unwrap();
-        read(child, 2, &mut budget)
-    }
-
-    #[test]
-    fn quicktime_entries_become_standard_ones() {
-        let esds = esds(&[0x11, 0x90], 0x40);
-        let mut wave = BytesMut::new();
-        boxed(&mut wave, *b"wave", |out| {
-            boxed(out, *b"frma", |out| out.put_slice(b"mp4a"));
-            out.put_slice(&esds);
-            out.put_slice(&[0, 0, 0, 8, 0, 0, 0, 0]);
-        });
-        let (Ok(Found::Carry(Codec::Aac(quicktime))), Ok(Found::Carry(Codec::Aac(standard)))) =
-            (identify(&entry(1, &wave)), identify(&entry(0, &esds)))
-        else {
-            panic!("not carried");
-        };
-        assert_eq!(quicktime, standard);
-        assert_eq!(standard.codec, "mp4a.40.2");
-        assert_eq!((standard.channels, standard.sample_rate), (2, 48_000));
-        assert_eq!(&standard.sample_entry[..], entry(0, &esds));
-    }
-
-    #[test]
-    fn other_codecs_behind_mp4a_are_named() {
-        let Ok(Found::Skip(reason)) = identify(&entry(0, &esds(&[], 0x6b))) else {
-            panic!("not skipped");
-        };
-        assert_eq!(reason, "codec mp4a.6b (MP3) is not carried yet");
-        assert!(matches!(identify(&entry(0, &[])), Err(Error::MissingBox { .. })));
     }
 }

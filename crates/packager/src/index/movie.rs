@@ -3,7 +3,7 @@
 use super::joined::{Joined, JoinedTrack};
 use super::table::{Bounds, Built, SampleTable};
 use super::{TrackIndex, TrackSamples};
-use crate::codec::{self, Codec, Found};
+use crate::codec::{self, Found};
 use crate::error::{Error, Result};
 use crate::isobmff::elst::{self, Edit};
 use crate::isobmff::hdlr::Hdlr;
@@ -168,10 +168,8 @@ impl Reader<'_> {
                 limit: u64::from(self.limits.max_duration_seconds),
             });
         }
-        if let Codec::Avc(avc) = &codec
-            && let Some(warning) = avc.warning
-        {
-            self.report.warn(track, warning);
+        for warning in &codec.warnings {
+            self.report.warn(track, *warning);
         }
         let mut edits = self.edits(&boxes, number, &mdhd)?;
         if joined.is_some()

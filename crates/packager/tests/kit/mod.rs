@@ -173,8 +173,9 @@ pub fn compare_with_source(
     let out = scratch.join(format!("out.{name}.{}.mp4", track.id));
     std::fs::write(&out, bytes).unwrap();
     let stream = if track.is_video() { "v:0" } else { "a:0" };
-    let Some(expected) = packets(source, stream, &[]) else { return false };
-    let all = packets(source, stream, &["-ignore_editlist", "1"]).unwrap();
+    let of_source = format!("i:{}", track.source_track);
+    let Some(expected) = packets(source, &of_source, &[]) else { return false };
+    let all = packets(source, &of_source, &["-ignore_editlist", "1"]).unwrap();
     let found = packets(&out, stream, &[]).unwrap();
     let offset = i64::from(media.start_offset_seconds()) * 1_000_000_000;
     compare(&format!("{name} {}", track.id), &all, &expected, &found, offset);

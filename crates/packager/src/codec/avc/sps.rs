@@ -1,6 +1,7 @@
 //! The sequence parameter set, ITU-T H.264 §7.3.2.1.1 and annex E.
 
-use super::bits::Bits;
+use crate::codec::bits::Bits;
+use crate::codec::colour::Colour;
 
 /// What of a sequence parameter set is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +10,7 @@ pub(crate) struct Sps {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) aspect: Option<(u32, u32)>,
+    pub(crate) colour: Option<Colour>,
     /// Frames per second, where the rate is said to be fixed.
     pub(crate) frame_rate: Option<(u32, u32)>,
 }
@@ -20,7 +22,7 @@ impl Sps {
         if header & 31 != 7 {
             return None;
         }
-        let mut bits = Bits::new(payload);
+        let mut bits = Bits::of_nal(payload);
         let profile = bits.bits(8)?;
         bits.bits(16)?;
         bits.unsigned()?;
@@ -76,8 +78,9 @@ impl Sps {
         if !plausible.contains(&width) || !plausible.contains(&height) {
             return None;
         }
-        let (aspect, frame_rate) = usability(&mut bits).unwrap_or_default();
-        Some(Self { width, height, aspect, frame_rate })
+        let usability = Usability::read(&mut bits).unwrap_or_default();
+        let Usability { aspect, colour, frame_rate } = usability;
+        Some(Self { width, height, aspect, colour, frame_rate })
     }
 }
 
@@ -115,47 +118,63 @@ fn scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
     Some(())
 }
 
-type Usability = (Option<(u32, u32)>, Option<(u32, u32)>);
-
 /// Video usability information, §E.1.1, as far as the timing.
-fn usability(bits: &mut Bits<'_>) -> Option<Usability> {
-    if !bits.bit()? {
-        return None;
-    }
-    let aspect = if bits.bit()? {
-        match bits.bits(8)? {
-            255 => Some((bits.bits(16)?, bits.bits(16)?)),
-            index => ASPECTS.get(index as usize).copied(),
-        }
-    } else {
-        None
-    };
-    let aspect = aspect.filter(|(x, y)| *x > 0 && *y > 0);
-    Some((aspect, timing(bits)))
+#[derive(Debug, Default)]
+struct Usability {
+    aspect: Option<(u32, u32)>,
+    colour: Option<Colour>,
+    frame_rate: Option<(u32, u32)>,
 }
 
-fn timing(bits: &mut Bits<'_>) -> Option<(u32, u32)> {
-    if bits.bit()? {
-        bits.bit()?;
-    }
-    if bits.bit()? {
-        bits.bits(4)?;
-        if bits.bit()? {
-            bits.bits(24)?;
+impl Usability {
+    fn read(bits: &mut Bits<'_>) -> Option<Self> {
+        if !bits.bit()? {
+            return None;
         }
+        let mut found = Self::default();
+        if bits.bit()? {
+            let aspect = aspect(bits)?;
+            found.aspect = Some(aspect).filter(|(x, y)| *x > 0 && *y > 0);
+        }
+        // What is damaged further on takes nothing from what came before.
+        let _ = found.rest(bits);
+        Some(found)
     }
-    if bits.bit()? {
-        bits.unsigned()?;
-        bits.unsigned()?;
+
+    fn rest(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        if bits.bit()? {
+            bits.bit()?;
+        }
+        if bits.bit()? {
+            bits.skip(3)?;
+            let full_range = bits.bit()?;
+            if bits.bit()? {
+                let mut point = || bits.bits(8).map(|point| point as u8);
+                let (primaries, transfer, matrix) = (point()?, point()?, point()?);
+                self.colour = Colour::stated(primaries, transfer, matrix, full_range);
+            }
+        }
+        if bits.bit()? {
+            bits.unsigned()?;
+            bits.unsigned()?;
+        }
+        if bits.bit()? {
+            let (units, scale) = (bits.bits(32)?, bits.bits(32)?);
+            let fixed = bits.bit()?;
+            // One tick is a field: two make a frame.
+            let frame = units.checked_mul(2).filter(|frame| *frame > 0 && fixed && scale > 0);
+            self.frame_rate = frame.map(|frame| crate::ratio::reduce(scale, frame));
+        }
+        Some(())
     }
-    if !bits.bit()? {
-        return None;
+}
+
+/// What `aspect_ratio_idc` stands for, the same in HEVC (ITU-T H.265 §E.2.1); a zero is "unknown".
+pub(in crate::codec) fn aspect(bits: &mut Bits<'_>) -> Option<(u32, u32)> {
+    match bits.bits(8)? {
+        255 => Some((bits.bits(16)?, bits.bits(16)?)),
+        index => Some(ASPECTS.get(index as usize).copied().unwrap_or_default()),
     }
-    let (units, scale) = (bits.bits(32)?, bits.bits(32)?);
-    let fixed = bits.bit()?;
-    // One tick is a field: two make a frame.
-    let frame = units.checked_mul(2).filter(|frame| *frame > 0);
-    frame.filter(|_| fixed && scale > 0).map(|frame| crate::ratio::reduce(scale, frame))
 }
 
 /// Table E-1.
@@ -197,6 +216,7 @@ mod tests {
         assert_eq!(sps.frame_rate, None, "the rate is not said to be fixed");
         nal[21] |= 8;
         assert_eq!(Sps::read(&nal).unwrap().frame_rate, Some((25, 1)));
+        assert_eq!(sps.colour, None);
     }
 
     #[test]

@@ -1,26 +1,34 @@
-//! Bits of a raw byte sequence payload (H.264 §7.3.1, §9.1): emulation prevention bytes are passed
-//! over, and every read is bounded by the data.
+//! Bits of configuration records and bitstreams; every read is bounded by the data.
 
-/// A position in a NAL unit's payload.
+/// A position in bytes, counted in bits.
 #[derive(Debug, Clone)]
 pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     position: usize,
+    /// Whether emulation prevention bytes are passed over.
+    escaped: bool,
     zeros: u8,
     current: u8,
     left: u8,
 }
 
 impl<'a> Bits<'a> {
+    /// Bytes as they are.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0, zeros: 0, current: 0, left: 0 }
+        Self { bytes, position: 0, escaped: false, zeros: 0, current: 0, left: 0 }
+    }
+
+    /// A NAL unit's payload (ITU-T H.264 §7.3.1, H.265 §7.3.1.1), whose emulation prevention bytes
+    /// are passed over.
+    pub(crate) fn of_nal(bytes: &'a [u8]) -> Self {
+        Self { escaped: true, ..Self::new(bytes) }
     }
 
     pub(crate) fn bit(&mut self) -> Option<bool> {
         if self.left == 0 {
             let mut byte = *self.bytes.get(self.position)?;
             self.position += 1;
-            if self.zeros >= 2 && byte == 3 {
+            if self.escaped && self.zeros >= 2 && byte == 3 {
                 byte = *self.bytes.get(self.position)?;
                 self.position += 1;
                 self.zeros = 0;
@@ -38,7 +46,12 @@ impl<'a> Bits<'a> {
         (0..count.min(32)).try_fold(0, |value, _| Some(value << 1 | u32::from(self.bit()?)))
     }
 
-    /// ue(v)
+    /// Passes over `count` bits.
+    pub(crate) fn skip(&mut self, count: u32) -> Option<()> {
+        (0..count).try_for_each(|_| self.bit().map(|_| ()))
+    }
+
+    /// ue(v) of ITU-T H.264 §9.1.
     pub(crate) fn unsigned(&mut self) -> Option<u32> {
         let mut zeros = 0_u8;
         while !self.bit()? {
@@ -51,7 +64,7 @@ impl<'a> Bits<'a> {
         Some((1_u32 << zeros) - 1 + rest)
     }
 
-    /// se(v)
+    /// se(v) of ITU-T H.264 §9.1.1.
     pub(crate) fn signed(&mut self) -> Option<i32> {
         let code = self.unsigned()?;
         let magnitude = code.div_ceil(2).cast_signed();
@@ -77,8 +90,9 @@ mod tests {
 
     #[test]
     fn emulation_prevention_is_removed() {
-        let mut bits = Bits::new(&[0, 0, 3, 1]);
+        let mut bits = Bits::of_nal(&[0, 0, 3, 1]);
         assert_eq!(bits.bits(24), Some(1));
         assert_eq!(bits.bit(), None);
+        assert_eq!(Bits::new(&[0, 0, 3, 1]).bits(32), Some(0x301));
     }
 }
