@@ -52,7 +52,7 @@ impl Fault {
     pub(super) fn after_reading(error: SourceError) -> Self {
         match error {
             SourceError::Changed | SourceError::Truncated | SourceError::NotFound => Self::Replaced,
-            SourceError::Io(_) => Self::Source(error),
+            SourceError::Unfit(_) | SourceError::Io(_) => Self::Source(error),
         }
     }
 }
@@ -121,7 +121,7 @@ impl From<Fault> for Problem {
             Fault::Source(error @ (SourceError::Changed | SourceError::Truncated)) => {
                 new(StatusCode::SERVICE_UNAVAILABLE).retry_after(1).detail(error.to_string())
             }
-            Fault::Source(error @ SourceError::Io(_)) => {
+            Fault::Source(error @ (SourceError::Unfit(_) | SourceError::Io(_))) => {
                 new(StatusCode::BAD_GATEWAY).detail(error.to_string())
             }
             Fault::Busy => new(StatusCode::SERVICE_UNAVAILABLE)

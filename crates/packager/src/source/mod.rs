@@ -5,6 +5,7 @@
 //! cut short, reading fails rather than mixing old bytes with new.
 
 mod any;
+mod blocks;
 mod coalesce;
 pub(crate) mod file;
 mod gather;
@@ -22,6 +23,7 @@ use crate::identity::SourceId;
 use crate::units::ByteRange;
 
 pub use any::AnySource;
+pub use blocks::{BlockCache, BlockMetrics, BlockSource};
 pub use coalesce::{Coalesced, Coalescing, read_coalesced};
 pub use file::FileSource;
 pub use memory::MemorySource;
@@ -88,6 +90,9 @@ pub enum SourceError {
     /// The file ends before a range that was asked for.
     #[error("the source ended early")]
     Truncated,
+    /// The store does not do what reading by byte ranges needs.
+    #[error("the source cannot be read by byte ranges: {0}")]
+    Unfit(&'static str),
     /// The operating system or the store said no.
     #[error("the source could not be read: {0}")]
     Io(io::ErrorKind),
