@@ -30,7 +30,7 @@ const SHELL: [&str; 8] =
     ["aws-lc-rs", "h3", "headwater-net", "hyper", "moka", "quinn", "rustls", "tokio"];
 
 /// What costs most to compile and to carry, and what types cross crates in.
-const HEAVY: [&str; 27] = [
+const HEAVY: [&str; 26] = [
     "aws-lc-rs",
     "aws-lc-sys",
     "axum",
@@ -47,7 +47,6 @@ const HEAVY: [&str; 27] = [
     "moka",
     "mp4-atom",
     "prometheus-client",
-    "quick-xml",
     "quinn",
     "quinn-proto",
     "reqwest",

@@ -16,6 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::coalesce::joined;
 use super::{Coalescing, Gathered, Source, SourceError};
 use crate::identity::SourceId;
 use crate::units::ByteRange;
@@ -125,20 +126,8 @@ impl<S: Source> Source for BlockSource<S> {
             return self.source.read(ranges).await;
         }
         let (blocks, _) = self.blocks(ranges).await?;
-        let joined = ranges.iter().map(|range| {
-            let pieces = blocks.slices(*range)?;
-            Some(match pieces.as_slice() {
-                [one] => one.clone(),
-                many => {
-                    let mut whole = BytesMut::with_capacity(many.iter().map(Bytes::len).sum());
-                    for piece in many {
-                        whole.extend_from_slice(piece);
-                    }
-                    whole.freeze()
-                }
-            })
-        });
-        joined.collect::<Option<_>>().ok_or(SourceError::Truncated)
+        let whole = ranges.iter().map(|range| Some(joined(blocks.slices(*range)?)));
+        whole.collect::<Option<_>>().ok_or(SourceError::Truncated)
     }
 
     async fn gather(&self, ranges: &[ByteRange]) -> Result<Gathered, SourceError> {
@@ -528,7 +517,9 @@ mod tests {
         let source = Arc::new(cache.wrap(store.clone()));
         let ask = || {
             let source = Arc::clone(&source);
-            tokio::spawn(async move { source.gather(&[range(5, 10)]).await.unwrap().pieces.concat() })
+            tokio::spawn(
+                async move { source.gather(&[range(5, 10)]).await.unwrap().pieces.concat() },
+            )
         };
         let first = ask();
         settle(|| store.reads() == 1).await;

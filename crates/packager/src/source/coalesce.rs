@@ -3,7 +3,7 @@
 //! What a read costs beside its bytes differs by store: a system call takes as long as copying a
 //! few kilobytes, a GET as long as sending a few hundred. So each source says when joining pays.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Gathered, Source, SourceError};
 use crate::units::ByteRange;
@@ -125,6 +125,27 @@ pub(super) async fn gather(
 ) -> Result<Gathered, SourceError> {
     let Coalesced { bytes, read_bytes, reads } = read_coalesced(source, ranges).await?;
     Ok(Gathered { pieces: bytes, read_bytes, reads })
+}
+
+/// Pieces in one; copies only where there is more than one.
+pub(super) fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    if pieces.len() <= 1 {
+        return pieces.pop().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in pieces {
+        whole.extend_from_slice(&piece);
+    }
+    whole.freeze()
+}
+
+/// A range in steps of at most `step` bytes, where `step` is not 0.
+#[cfg(any(feature = "http-source", feature = "object-store"))]
+pub(super) fn steps(range: ByteRange, step: u64) -> impl Iterator<Item = ByteRange> {
+    (0..range.len.div_ceil(step)).map(move |number| {
+        let start = range.start + number * step;
+        ByteRange { start, len: step.min(range.end() - start) }
+    })
 }
 
 #[cfg(test)]

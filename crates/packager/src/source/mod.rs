@@ -9,10 +9,16 @@ mod blocks;
 mod coalesce;
 pub(crate) mod file;
 mod gather;
+#[cfg(feature = "http-source")]
+mod http;
 mod memory;
+#[cfg(feature = "object-store")]
+mod object;
 mod page_cache;
 mod pool;
 mod read_index;
+#[cfg(feature = "http-source")]
+mod retry;
 
 use std::future::Future;
 use std::io;
@@ -26,7 +32,11 @@ pub use any::AnySource;
 pub use blocks::{BlockCache, BlockMetrics, BlockSource};
 pub use coalesce::{Coalesced, Coalescing, read_coalesced};
 pub use file::FileSource;
+#[cfg(feature = "http-source")]
+pub use http::{HttpLocation, HttpMetrics, HttpOptions, HttpSettingError, HttpSource, HttpStore};
 pub use memory::MemorySource;
+#[cfg(feature = "object-store")]
+pub use object::ObjectSource;
 pub use read_index::{IndexError, read_index};
 
 pub(crate) use pool::BufferPool;
