@@ -2,13 +2,13 @@
 //!
 //! The first read takes the head of the file. With the `moov` in front it is there, or its rest is
 //! the second read. With the `moov` at the end the second read takes the start of what follows the
-//! last box seen, and the third the rest of the `moov`. Each further box that hides what follows
+//! last box seen, and the third the `moov`. Each further box that hides what follows
 //! it costs one more small read, up to [`Limits::max_reads`].
 //!
 //! A `moov` that speaks of fragments is followed by a [scan](super::scan) of these. Where it ends
 //! with another `moov` that has all samples, as recorders write when they finish, that one counts.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::joined::Joined;
 use super::movie;
@@ -62,8 +62,9 @@ enum State {
     Window(ByteRange),
     /// They are here.
     Walk { at: u64, bytes: Bytes },
-    /// The rest of the movie box is wanted.
-    Rest { moov: Moov, have: Bytes, rest: ByteRange },
+    /// The whole movie box is wanted: what of it was seen is read once more, at most a window,
+    /// since to put megabytes together costs more than to make an index of them.
+    Whole(Moov),
     /// The movie box is complete.
     Parse { moov: Moov, bytes: Bytes },
     /// Its fragments are being found.
@@ -113,7 +114,7 @@ impl IndexBuilder {
         let wanted = match &mut self.state {
             State::Scan { scan, .. } => return scan.feed(range, bytes),
             State::Window(wanted)
-            | State::Rest { rest: wanted, .. }
+            | State::Whole(Moov { range: wanted, .. })
             | State::Final { range: wanted, .. } => *wanted,
             _ => return Err(Error::UnexpectedBytes),
         };
@@ -126,12 +127,7 @@ impl IndexBuilder {
         self.reads += 1;
         let state = std::mem::replace(&mut self.state, State::Over(None));
         self.state = match state {
-            State::Rest { moov, have, .. } => {
-                let mut joined = BytesMut::with_capacity(have.len() + bytes.len());
-                joined.extend_from_slice(&have);
-                joined.extend_from_slice(&bytes);
-                State::Parse { moov, bytes: joined.freeze() }
-            }
+            State::Whole(moov) => State::Parse { moov, bytes },
             State::Final { range, before } => State::ParseFinal { range, bytes, before },
             _ => State::Walk { at: wanted.start, bytes },
         };
@@ -144,7 +140,7 @@ impl IndexBuilder {
                 State::Window(range) if range.len == 0 => {
                     return Err(Error::NotMp4("it is empty"));
                 }
-                State::Window(range) | State::Rest { rest: range, .. } => {
+                State::Window(range) | State::Whole(Moov { range, .. }) => {
                     if self.reads >= self.limits.max_reads {
                         return Err(Error::Limit {
                             what: "reads to find the movie box",
@@ -267,15 +263,10 @@ impl IndexBuilder {
         let moov = Moov { range, header: header.len };
         let have = (rest.len() as u64).min(range.len);
         let offset = (at - start) as usize;
-        let have_bytes = bytes.slice(offset..offset + have as usize);
         Ok(if have == range.len {
-            State::Parse { moov, bytes: have_bytes }
+            State::Parse { moov, bytes: bytes.slice(offset..offset + have as usize) }
         } else {
-            State::Rest {
-                moov,
-                have: have_bytes,
-                rest: ByteRange { start: range.start + have, len: range.len - have },
-            }
+            State::Whole(moov)
         })
     }
 

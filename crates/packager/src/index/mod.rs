@@ -1,16 +1,21 @@
 //! The index of one source: what its `moov` says, in compact tables.
 
 mod builder;
+mod chunks;
 mod fragment;
 mod joined;
 mod movie;
-mod pack;
+mod packed;
+mod runs;
 mod samples;
 mod scan;
+mod sizes;
+mod sync;
 mod table;
+mod times;
 
 pub use builder::IndexBuilder;
-pub use samples::{Sample, Samples, TrackSamples};
+pub use samples::{Sample, Samples, TableBytes, TrackSamples};
 
 pub use crate::isobmff::elst::Edit;
 

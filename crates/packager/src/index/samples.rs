@@ -94,11 +94,39 @@ impl TrackSamples {
         }
     }
 
+    /// Memory held, in bytes, table by table.
+    pub fn table_bytes(&self) -> TableBytes {
+        match &self.level {
+            Level::Table(table) => table.bytes(),
+        }
+    }
+
     /// Memory held, in bytes.
     pub fn weight_bytes(&self) -> usize {
-        match &self.level {
-            Level::Table(table) => table.weight_bytes(),
-        }
+        self.table_bytes().total()
+    }
+}
+
+/// What the tables of a track take in memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TableBytes {
+    /// Sizes of samples and their sums.
+    pub sizes: usize,
+    /// Durations, from which decode times follow.
+    pub durations: usize,
+    /// Composition offsets.
+    pub composition_offsets: usize,
+    /// Offsets of chunks, and how many samples are in each.
+    pub chunks: usize,
+    /// Which samples are sync samples.
+    pub sync_samples: usize,
+}
+
+impl TableBytes {
+    /// All together.
+    pub fn total(&self) -> usize {
+        self.sizes + self.durations + self.composition_offsets + self.chunks + self.sync_samples
     }
 }
 

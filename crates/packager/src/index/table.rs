@@ -2,73 +2,33 @@
 //!
 //! Everything is checked once when the table is made: counts agree, every sample lies within the
 //! file, sizes add up to no more than the file. Iteration afterwards has nothing left to fail.
-//! Finding a sample takes binary searches over runs and at most [`STRIDE`] additions.
+//! Finding a sample takes binary searches over blocks and a walk through one block of each list.
 
 use std::ops::Range;
 
-use super::Sample;
-use super::pack::{
-    store_chunk_runs, store_chunks, store_offsets, store_sizes, store_sync, store_times,
-};
+use super::chunks::{Chunks, Groups, Known, Place, Placed};
+use super::packed::{BLOCK, Reader};
+use super::runs;
+use super::samples::{Sample, TableBytes};
+use super::sizes::SampleSizes;
+use super::sync::SyncSamples;
+use super::times::{CompositionOffsets, Durations};
 use crate::error::{Error, Result};
+use crate::isobmff::stco::Offsets;
+use crate::isobmff::stsz::Sizes;
 use crate::isobmff::{Children, FourCc, ctts, stco, stsc, stss, stsz, stts};
 use crate::units::ByteRange;
-
-/// Samples between two stored sums of sizes.
-pub(super) const STRIDE: u32 = 256;
 
 /// Compact tables of one track.
 #[derive(Debug)]
 pub(super) struct SampleTable {
     count: u32,
-    duration: u64,
-    times: Box<[TimeRun]>,
-    offsets: CompositionOffsets,
-    sizes: StoredSizes,
-    /// Sum of the sizes before every `STRIDE`th sample; empty for a constant size.
-    sums: Box<[u64]>,
-    chunks: ChunkOffsets,
-    chunk_runs: Box<[StoredChunkRun]>,
-    /// Sorted numbers from 0; `None` when all are sync samples.
-    sync: Option<Box<[u32]>>,
-}
-
-/// Samples from `first` last `delta` each, until the next run.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TimeRun {
-    pub(super) first: u32,
-    pub(super) delta: u32,
-    pub(super) dts: i64,
-}
-
-#[derive(Debug)]
-pub(super) enum CompositionOffsets {
-    None,
-    /// From sample number on, this offset.
-    Runs(Box<[(u32, i32)]>),
-    Small(Box<[i16]>),
-    Wide(Box<[i32]>),
-}
-
-#[derive(Debug)]
-pub(super) enum StoredSizes {
-    Constant(u32),
-    Small(Box<[u16]>),
-    Wide(Box<[u32]>),
-}
-
-#[derive(Debug)]
-pub(super) enum ChunkOffsets {
-    Narrow(Box<[u32]>),
-    Wide(Box<[u64]>),
-}
-
-/// Chunks from `chunk` (from 0) hold `samples` each; the first sample in them is `first`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StoredChunkRun {
-    pub(super) chunk: u32,
-    pub(super) samples: u32,
-    pub(super) first: u32,
+    durations: Durations,
+    /// `None` where all are 0.
+    offsets: Option<CompositionOffsets>,
+    sizes: SampleSizes,
+    chunks: Chunks,
+    sync: SyncSamples,
 }
 
 /// What the tables are checked against.
@@ -115,8 +75,8 @@ impl SampleTable {
                 what: "samples in one track",
                 limit: u64::from(bounds.max_samples),
             })?;
-        let (sizes, sums, total) = store_sizes(&raw_sizes, count);
-        if total > u128::from(bounds.file) {
+        let (sizes, totals) = SampleSizes::build(&raw_sizes, count);
+        if totals.bytes > u128::from(bounds.file) {
             return Err(Error::Truncated {
                 what: "its samples together are longer than the file",
                 track,
@@ -124,22 +84,23 @@ impl SampleTable {
         }
 
         let stts = stbl.require(b"stts", b"stbl", track)?;
-        let runs = stts::runs(stts).ok_or_else(|| short(b"stts"))?;
-        let (times, duration) = store_times(runs, count).map_err(|why| bad(b"stts", why))?;
+        let entries = stts::entries(stts).ok_or_else(|| short(b"stts"))?;
+        let durations = Durations::build(entries, count).map_err(|why| bad(b"stts", why))?;
 
         let offsets = match stbl.get(b"ctts") {
             Some(ctts) => {
-                let runs = ctts::runs(ctts).ok_or_else(|| short(b"ctts"))?;
-                store_offsets(runs, count).map_err(|why| bad(b"ctts", why))?
+                let entries = ctts::entries(ctts).ok_or_else(|| short(b"ctts"))?;
+                CompositionOffsets::build(entries, count, durations.bounds.0)
+                    .map_err(|why| bad(b"ctts", why))?
             }
-            None => CompositionOffsets::None,
+            None => None,
         };
         let sync = match stbl.get(b"stss") {
             Some(stss) => {
-                let numbers = stss::numbers(stss).ok_or_else(|| short(b"stss"))?;
-                store_sync(numbers, count).map_err(|why| bad(b"stss", why))?
+                let numbers = stss::entries(stss).ok_or_else(|| short(b"stss"))?;
+                SyncSamples::build(numbers, count).map_err(|why| bad(b"stss", why))?
             }
-            None => None,
+            None => SyncSamples::All,
         };
 
         let raw_chunks = match (stbl.get(b"stco"), stbl.get(b"co64")) {
@@ -151,26 +112,14 @@ impl SampleTable {
             }
         };
         let stsc = stbl.require(b"stsc", b"stbl", track)?;
-        let runs = stsc::runs(stsc).ok_or_else(|| short(b"stsc"))?;
-        let Some(chunk_runs) =
-            store_chunk_runs(runs, raw_chunks.len(), count).map_err(|why| bad(b"stsc", why))?
-        else {
+        let entries = stsc::entries(stsc).ok_or_else(|| short(b"stsc"))?;
+        let groups =
+            Groups::build(entries, raw_chunks.len(), count).map_err(|why| bad(b"stsc", why))?;
+        if !groups.one_description {
             return Ok(Built::ManyDescriptions);
-        };
-
-        let table = Self {
-            count,
-            duration,
-            times,
-            offsets,
-            sizes,
-            sums,
-            chunks: store_chunks(&raw_chunks),
-            chunk_runs,
-            sync,
-        };
-        table.check_chunks(bounds)?;
-        Ok(Built::Table(table))
+        }
+        let chunks = place(&raw_chunks, &raw_sizes, groups, count, totals.largest, bounds)?;
+        Ok(Built::Table(Self { count, durations, offsets, sizes, chunks, sync }))
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -178,181 +127,96 @@ impl SampleTable {
     }
 
     pub(super) fn duration(&self) -> u64 {
-        self.duration
+        self.durations.total
     }
 
     pub(super) fn constant_duration(&self) -> Option<u32> {
-        match *self.times {
-            [only] => Some(only.delta),
-            [run, last] if last.first + 1 == self.count => Some(run.delta),
-            _ => None,
-        }
+        let (least, most) = self.durations.bounds;
+        (least == most).then_some(least)
     }
 
     pub(super) fn duration_bounds(&self) -> Option<(u32, u32)> {
-        let runs = match self.times.split_last() {
-            Some((last, runs)) if last.first + 1 == self.count && !runs.is_empty() => runs,
-            _ => &self.times,
-        };
-        let deltas = || runs.iter().map(|run| run.delta);
-        Some((deltas().min()?, deltas().max()?))
+        Some(self.durations.bounds)
     }
 
     pub(super) fn at_or_after(&self, dts: i64) -> u32 {
-        let next = self.times.partition_point(|run| run.dts < dts);
-        let Some(run) = next.checked_sub(1).and_then(|index| self.times.get(index)) else {
-            return 0;
-        };
-        let end = self.times.get(next).map_or(self.count, |following| following.first);
-        if run.delta == 0 {
-            return end;
-        }
-        let steps = (dts - run.dts).cast_unsigned().div_ceil(u64::from(run.delta));
-        u32::try_from(steps)
-            .ok()
-            .and_then(|steps| run.first.checked_add(steps))
-            .map_or(end, |number| number.min(end))
+        self.durations.at_or_after(dts, self.count)
     }
 
-    pub(super) fn weight_bytes(&self) -> usize {
-        size_of_val(&*self.times)
-            + match &self.offsets {
-                CompositionOffsets::None => 0,
-                CompositionOffsets::Runs(runs) => size_of_val(&**runs),
-                CompositionOffsets::Small(all) => size_of_val(&**all),
-                CompositionOffsets::Wide(all) => size_of_val(&**all),
-            }
-            + match &self.sizes {
-                StoredSizes::Constant(_) => 0,
-                StoredSizes::Small(all) => size_of_val(&**all),
-                StoredSizes::Wide(all) => size_of_val(&**all),
-            }
-            + size_of_val(&*self.sums)
-            + match &self.chunks {
-                ChunkOffsets::Narrow(all) => size_of_val(&**all),
-                ChunkOffsets::Wide(all) => size_of_val(&**all),
-            }
-            + size_of_val(&*self.chunk_runs)
-            + self.sync.as_deref().map_or(0, size_of_val)
+    pub(super) fn bytes(&self) -> TableBytes {
+        TableBytes {
+            sizes: self.sizes.weight_bytes(),
+            durations: self.durations.runs.weight_bytes(),
+            composition_offsets: self.offsets.as_ref().map_or(0, |o| o.runs.weight_bytes()),
+            chunks: self.chunks.weight_bytes(),
+            sync_samples: self.sync.weight_bytes(),
+        }
     }
 
     pub(super) fn range(&self, range: Range<u32>) -> TableSamples<'_> {
         let end = range.end.min(self.count);
         let next = range.start.min(end);
-        let time_run = last_at_or_before(&self.times, next, |run| run.first);
-        let dts = self
-            .times
-            .get(time_run)
-            .map_or(0, |run| run.dts + i64::from(next - run.first) * i64::from(run.delta));
-        let offset_run = match &self.offsets {
-            CompositionOffsets::Runs(runs) => last_at_or_before(runs, next, |run| run.0),
-            _ => 0,
-        };
-        let chunk_run = last_at_or_before(&self.chunk_runs, next, |run| run.first);
-        let (chunk, into) = self.chunk_runs.get(chunk_run).map_or((0, 0), |run| {
-            let skipped = next - run.first;
-            (run.chunk + skipped / run.samples, skipped % run.samples)
-        });
-        let in_chunk = self.chunk_runs.get(chunk_run).map_or(0, |run| run.samples - into);
+        // A range that is empty starts somewhere too.
+        let number = next.min(self.count - 1);
+        let time = self.durations.at(number);
+        let into = u64::from(number) - time.start.count;
+        let ticks = time.start.weight + into * u64::from(time.value);
+        let offset = self.offsets.as_ref().map(|offsets| offsets.runs.at_count(u64::from(number)));
         TableSamples {
             table: self,
             next,
             end,
-            dts,
-            time_run,
-            offset_run,
-            chunk_run,
-            chunk,
-            in_chunk,
-            position: self.chunk_offset(chunk) + self.bytes_between(next - into, next),
-            sync: self
-                .sync
-                .as_deref()
-                .map_or(0, |sync| sync.partition_point(|number| *number < next)),
+            dts: ticks.cast_signed(),
+            offset: offset.map(|run| Current::new(run, number)),
+            time: Current::new(time, number),
+            place: self.chunks.at(number, &self.sizes),
+            sizes: Reader::new(),
+            sync: self.sync.place(number),
         }
-    }
-
-    /// Sum of the sizes of a few samples, one by one: all chunks together take one pass, where sums
-    /// from the last stored one would take over a hundred.
-    fn bytes_of(&self, samples: Range<u32>) -> u64 {
-        if let StoredSizes::Constant(size) = self.sizes {
-            return u64::from(size) * u64::from(samples.end - samples.start);
-        }
-        samples.map(|number| u64::from(self.size(number))).sum()
-    }
-
-    /// Sum of the sizes of samples `from..to`.
-    fn bytes_between(&self, from: u32, to: u32) -> u64 {
-        self.bytes_before(to) - self.bytes_before(from)
-    }
-
-    fn bytes_before(&self, number: u32) -> u64 {
-        if let StoredSizes::Constant(size) = self.sizes {
-            return u64::from(size) * u64::from(number);
-        }
-        let block = number / STRIDE;
-        let sum = self.sums.get(block as usize).copied().unwrap_or(0);
-        (block * STRIDE..number).fold(sum, |sum, number| sum + u64::from(self.size(number)))
-    }
-
-    fn size(&self, number: u32) -> u32 {
-        let number = number as usize;
-        match &self.sizes {
-            StoredSizes::Constant(size) => *size,
-            StoredSizes::Small(all) => all.get(number).map_or(0, |size| u32::from(*size)),
-            StoredSizes::Wide(all) => all.get(number).copied().unwrap_or(0),
-        }
-    }
-
-    fn chunk_offset(&self, chunk: u32) -> u64 {
-        let chunk = chunk as usize;
-        match &self.chunks {
-            ChunkOffsets::Narrow(all) => all.get(chunk).map_or(0, |offset| u64::from(*offset)),
-            ChunkOffsets::Wide(all) => all.get(chunk).copied().unwrap_or(0),
-        }
-    }
-
-    fn chunk_count(&self) -> u32 {
-        match &self.chunks {
-            ChunkOffsets::Narrow(all) => all.len() as u32,
-            ChunkOffsets::Wide(all) => all.len() as u32,
-        }
-    }
-
-    /// Every chunk lies within the file and outside the movie box.
-    fn check_chunks(&self, bounds: &Bounds) -> Result<()> {
-        let mut first = 0_u32;
-        for (index, run) in self.chunk_runs.iter().enumerate() {
-            let until = self
-                .chunk_runs
-                .get(index + 1)
-                .map_or_else(|| self.chunk_count(), |next| next.chunk);
-            for chunk in run.chunk..until {
-                let after = first.saturating_add(run.samples).min(self.count);
-                let len = self.bytes_of(first..after);
-                first = after;
-                let range = ByteRange::new(self.chunk_offset(chunk), len)
-                    .filter(|range| range.end() <= bounds.file)
-                    .ok_or(Error::Truncated {
-                        what: "a chunk of samples lies past the end of the file",
-                        track: Some(bounds.track),
-                    })?;
-                if len > 0 && range.overlaps(bounds.moov) {
-                    return Err(Error::BadBox {
-                        kind: FourCc(*b"stco"),
-                        track: Some(bounds.track),
-                        why: "a chunk of samples lies within the movie box",
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 }
 
-/// The last element whose number is at most `number`; the first where there is none.
-fn last_at_or_before<T>(runs: &[T], number: u32, of: impl Fn(&T) -> u32) -> usize {
-    runs.partition_point(|run| of(run) <= number).saturating_sub(1)
+/// Packs the chunks, and sees to it that each lies within the file and outside the movie box.
+fn place(
+    raw: &Offsets<'_>,
+    sizes: &Sizes<'_>,
+    groups: Groups,
+    count: u32,
+    largest: u32,
+    bounds: &Bounds,
+) -> Result<Chunks> {
+    let Bounds { file, moov, track, .. } = *bounds;
+    let allowed = |from: u64, to: u64| to <= file && (to <= moov.start || from >= moov.end());
+    let longest = u64::from(groups.most.min(count)) * u64::from(largest);
+    let known = Known { sizes, longest, allowed: &allowed };
+    let Placed { chunks, doubtful } = Placed::build(raw, groups, &known);
+    for block in doubtful {
+        let first = block as usize * BLOCK;
+        let mut run = chunks.runs.at_count(first as u64);
+        let mut sample = run.start.weight + (first as u64 - run.start.count) * u64::from(run.value);
+        for chunk in first..(first + BLOCK).min(raw.len()) {
+            if chunk as u64 >= run.end().count {
+                run.next(&chunks.runs);
+            }
+            let after = (sample + u64::from(run.value)).min(u64::from(count));
+            let len = (sample..after).map(|number| u64::from(sizes.get(number as usize))).sum();
+            sample = after;
+            let range = ByteRange::new(raw.get(chunk).unwrap_or(u64::MAX), len)
+                .filter(|range| range.end() <= file)
+                .ok_or(Error::Truncated {
+                    what: "a chunk of samples lies past the end of the file",
+                    track: Some(track),
+                })?;
+            if len > 0 && range.overlaps(moov) {
+                return Err(Error::BadBox {
+                    kind: FourCc(*b"stco"),
+                    track: Some(track),
+                    why: "a chunk of samples lies within the movie box",
+                });
+            }
+        }
+    }
+    Ok(chunks)
 }
 
 /// Samples of a table in decode order.
@@ -362,49 +226,68 @@ pub(super) struct TableSamples<'a> {
     next: u32,
     end: u32,
     dts: i64,
-    time_run: usize,
-    offset_run: usize,
-    chunk_run: usize,
-    chunk: u32,
-    /// Samples left in the current chunk.
-    in_chunk: u32,
-    /// Where the next sample lies.
-    position: u64,
-    /// Index of the next sync sample.
+    time: Current,
+    offset: Option<Current>,
+    place: Place,
+    sizes: Reader,
+    /// Where the list of sync samples goes on.
     sync: usize,
+}
+
+/// The run that the next sample is in.
+#[derive(Debug, Clone)]
+struct Current {
+    run: runs::Cursor,
+    left: u32,
+}
+
+impl Current {
+    fn new(run: runs::Cursor, number: u32) -> Self {
+        let left = run.end().count.saturating_sub(u64::from(number)) as u32;
+        Self { run, left }
+    }
+
+    #[inline]
+    fn pass(&mut self, runs: &runs::Runs) {
+        if self.left == 0 {
+            self.run.next(runs);
+            self.left = self.run.count;
+        }
+        self.left -= 1;
+    }
 }
 
 impl Iterator for TableSamples<'_> {
     type Item = Sample;
 
+    #[inline]
     fn next(&mut self) -> Option<Sample> {
         if self.next >= self.end {
             return None;
         }
         let table = self.table;
         let number = self.next;
-        if self.in_chunk == 0 {
-            self.next_chunk();
-        }
-        if let Some(run) = table.times.get(self.time_run + 1)
-            && run.first <= number
-        {
-            self.time_run += 1;
-        }
-        let duration = table.times.get(self.time_run).map_or(0, |run| run.delta);
-        let sample = Sample {
-            offset: self.position,
-            size: table.size(number),
-            dts: self.dts,
-            duration,
-            composition_offset: self.composition_offset(number),
-            sync: self.is_sync(number),
-        };
         self.next += 1;
-        self.in_chunk -= 1;
-        self.position += u64::from(sample.size);
+        self.time.pass(&table.durations.runs);
+        let duration = self.time.run.value;
+        let composition_offset = match (&mut self.offset, &table.offsets) {
+            (Some(offset), Some(offsets)) => {
+                offset.pass(&offsets.runs);
+                CompositionOffsets::offset(&offset.run)
+            }
+            _ => 0,
+        };
+        let size = table.sizes.get(&mut self.sizes, number);
+        let dts = self.dts;
         self.dts += i64::from(duration);
-        Some(sample)
+        Some(Sample {
+            offset: self.place.pass(&table.chunks, size),
+            size,
+            dts,
+            duration,
+            composition_offset,
+            sync: table.sync.is_sync(&mut self.sync, number),
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -413,42 +296,287 @@ impl Iterator for TableSamples<'_> {
     }
 }
 
-impl TableSamples<'_> {
-    fn next_chunk(&mut self) {
-        self.chunk += 1;
-        if let Some(run) = self.table.chunk_runs.get(self.chunk_run + 1)
-            && run.chunk <= self.chunk
-        {
-            self.chunk_run += 1;
-        }
-        self.in_chunk = self.table.chunk_runs.get(self.chunk_run).map_or(1, |run| run.samples);
-        self.position = self.table.chunk_offset(self.chunk);
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+    use super::*;
+    use crate::isobmff::{Budget, children};
+    use proptest::prelude::*;
+
+    /// Tables as a naive reader has them: one entry a sample, one a chunk.
+    #[derive(Debug, Clone)]
+    struct Lists {
+        sizes: Vec<u32>,
+        /// 0 for `stsz`, else the bits of `stz2`.
+        compact: u8,
+        durations: Vec<u32>,
+        composition_offsets: Option<Vec<i32>>,
+        sync: Option<Vec<bool>>,
+        /// Samples and offset.
+        chunks: Vec<(u32, u64)>,
+        wide: bool,
+        /// Whether neighbours that are alike share a run.
+        joined: bool,
     }
 
-    fn composition_offset(&mut self, number: u32) -> i32 {
-        match &self.table.offsets {
-            CompositionOffsets::None => 0,
-            CompositionOffsets::Small(all) => {
-                all.get(number as usize).map_or(0, |offset| i32::from(*offset))
+    fn boxed(kind: &[u8; 4], words: &[u32]) -> Vec<u8> {
+        let mut out = (words.len() as u32 * 4 + 12).to_be_bytes().to_vec();
+        out.extend(kind);
+        out.extend([0; 4]);
+        out.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+        out
+    }
+
+    impl Lists {
+        fn runs<T: Copy + PartialEq>(&self, values: &[T]) -> Vec<(u32, T)> {
+            let joined = self.joined;
+            values
+                .chunk_by(|a, b| joined && a == b)
+                .map(|run| (run.len() as u32, run[0]))
+                .collect()
+        }
+
+        fn stbl(&self) -> Vec<u8> {
+            let table = |runs: Vec<(u32, u32)>| {
+                let mut words = vec![runs.len() as u32 + 1];
+                words.extend(runs.iter().flat_map(|run| [run.0, run.1]));
+                // A run of nothing says nothing.
+                words.extend([0, 7]);
+                words
+            };
+            let count = self.sizes.len() as u32;
+            let mut out = boxed(b"stts", &table(self.runs(&self.durations)));
+            if let Some(offsets) = &self.composition_offsets {
+                let offsets: Vec<_> = offsets.iter().map(|offset| offset.cast_unsigned()).collect();
+                out.extend(boxed(b"ctts", &table(self.runs(&offsets))));
             }
-            CompositionOffsets::Wide(all) => all.get(number as usize).copied().unwrap_or(0),
-            CompositionOffsets::Runs(runs) => {
-                if let Some(run) = runs.get(self.offset_run + 1)
-                    && run.0 <= number
-                {
-                    self.offset_run += 1;
+            if let Some(sync) = &self.sync {
+                let numbers = (1..).zip(sync).filter(|(_, sync)| **sync).map(|(number, _)| number);
+                let numbers: Vec<u32> = numbers.collect();
+                out.extend(boxed(b"stss", &[vec![numbers.len() as u32], numbers].concat()));
+            }
+            let samples: Vec<u32> = self.chunks.iter().map(|chunk| chunk.0).collect();
+            let (mut stsc, mut first) = (Vec::new(), 1);
+            for (chunks, samples) in self.runs(&samples) {
+                stsc.push([first, samples, 1]);
+                first += chunks;
+            }
+            out.extend(boxed(b"stsc", &[vec![stsc.len() as u32], stsc.concat()].concat()));
+            if self.compact > 0 {
+                let mut stz2 = boxed(b"stz2", &[u32::from(self.compact), count]);
+                for pair in self.sizes.chunks(2) {
+                    let second = pair.get(1).copied().unwrap_or(0);
+                    match self.compact {
+                        4 => stz2.push((pair[0] << 4 | second) as u8),
+                        8 => stz2.extend(pair.iter().map(|size| *size as u8)),
+                        _ => stz2.extend(pair.iter().flat_map(|size| (*size as u16).to_be_bytes())),
+                    }
                 }
-                runs.get(self.offset_run).map_or(0, |run| run.1)
+                let len = stz2.len() as u32;
+                stz2[..4].copy_from_slice(&len.to_be_bytes());
+                out.extend(stz2);
+            } else if self.joined && self.sizes.iter().all(|size| *size == self.sizes[0] && *size > 0) {
+                out.extend(boxed(b"stsz", &[self.sizes[0], count]));
+            } else {
+                out.extend(boxed(b"stsz", &[vec![0, count], self.sizes.clone()].concat()));
+            }
+            let offsets = self.chunks.iter().map(|chunk| chunk.1);
+            let mut words = vec![self.chunks.len() as u32];
+            if self.wide {
+                words.extend(offsets.flat_map(|offset| [(offset >> 32) as u32, offset as u32]));
+                out.extend(boxed(b"co64", &words));
+            } else {
+                words.extend(offsets.map(|offset| offset as u32));
+                out.extend(boxed(b"stco", &words));
+            }
+            out
+        }
+
+        fn samples(&self) -> Vec<Sample> {
+            let mut samples = Vec::new();
+            let mut dts = 0;
+            for (samples_in_chunk, start) in &self.chunks {
+                let mut offset = *start;
+                for _ in 0..*samples_in_chunk {
+                    let number = samples.len();
+                    let sample = Sample {
+                        offset,
+                        size: self.sizes[number],
+                        dts,
+                        duration: self.durations[number],
+                        composition_offset: self
+                            .composition_offsets
+                            .as_ref()
+                            .map_or(0, |offsets| offsets[number]),
+                        sync: self.sync.as_ref().is_none_or(|sync| sync[number]),
+                    };
+                    offset += u64::from(sample.size);
+                    dts += i64::from(sample.duration);
+                    samples.push(sample);
+                }
+            }
+            samples
+        }
+    }
+
+    fn build(lists: &Lists, bounds: &Bounds) -> Result<Built> {
+        let stbl = lists.stbl();
+        SampleTable::build(&children(&stbl, &mut Budget::new(20)).unwrap(), bounds)
+    }
+
+    const ANYWHERE: Bounds = Bounds {
+        track: 1,
+        file: 1 << 50,
+        moov: ByteRange { start: 0, len: 0 },
+        max_samples: u32::MAX,
+    };
+
+    fn built(lists: &Lists) -> SampleTable {
+        match build(lists, &ANYWHERE).unwrap() {
+            Built::Table(table) => table,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn sizes(most: u32) -> impl Strategy<Value = u32> {
+        prop_oneof![8 => 0..=most, 1 => Just(0), 1 => Just(most)]
+    }
+
+    fn durations() -> impl Strategy<Value = Vec<u32>> {
+        prop_oneof![
+            Just(vec![512]),
+            prop::collection::vec(0_u32..5, 1..40),
+            prop::collection::vec(prop_oneof![Just(0), Just(1_001), any::<u32>()], 1..900),
+        ]
+    }
+
+    fn composition_offsets() -> impl Strategy<Value = Option<Vec<i32>>> {
+        prop_oneof![
+            Just(None),
+            Just(Some(vec![0])),
+            Just(Some(vec![1_024, 2_048, 512, 512])),
+            prop::collection::vec(-3_i32..9, 1..50)
+                .prop_map(|all| Some(all.iter().map(|offset| offset * 1_001).collect())),
+            prop::collection::vec(
+                prop_oneof![Just(i32::MIN), Just(i32::MAX), any::<i32>()], 1..900
+            ).prop_map(Some),
+        ]
+    }
+
+    /// Samples in each chunk and bytes before it; some lie before the chunk before them.
+    fn gaps() -> impl Strategy<Value = Vec<(u32, i64)>> {
+        prop_oneof![
+            prop::collection::vec((Just(1), 0_i64..900), 1..50),
+            prop::collection::vec((1_u32..3, 0_i64..90_000), 1..900),
+            prop::collection::vec((1_u32..40, 0_i64..900), 1..9),
+            prop::collection::vec((1_u32..3, prop_oneof![9 => 0_i64..9, 1 => -5_000_i64..0]), 1..900),
+            prop::collection::vec((Just(1), prop_oneof![50 => 0_i64..9, 1 => 0_i64..(1 << 34)]), 1..900),
+        ]
+    }
+
+    prop_compose! {
+        fn lists()(
+            count in prop_oneof![1_usize..20, 1_usize..1_500],
+            compact in prop_oneof![6 => Just(0), 1 => Just(4), 1 => Just(8), 1 => Just(16)],
+            most in prop_oneof![Just(15), Just(379), Just(70_000), Just(u32::MAX)],
+        )(
+            sizes in prop::collection::vec(
+                sizes(if compact == 0 { most } else { most.min((1 << compact) - 1) }), count),
+            count in Just(count),
+            compact in Just(compact),
+            durations in durations(),
+            composition_offsets in composition_offsets(),
+            sync in prop::option::of(prop::collection::vec(any::<bool>(), 1..300)),
+            gaps in gaps(),
+            wide in any::<bool>(),
+            joined in any::<bool>(),
+        ) -> Lists {
+            let cycled = |list: Vec<u32>| list.into_iter().cycle().take(count).collect::<Vec<_>>();
+            let offsets = composition_offsets;
+            let mut chunks = Vec::new();
+            let (mut first, mut end) = (0, 10_000_i64);
+            for (samples, gap) in gaps.into_iter().cycle() {
+                if first == count {
+                    break;
+                }
+                let after = (first + samples as usize).min(count);
+                let start = (end + gap).max(0);
+                let len: i64 = sizes[first..after].iter().map(|size| i64::from(*size)).sum();
+                chunks.push(((after - first) as u32, start as u64));
+                (first, end) = (after, start + len);
+            }
+            let wide = wide || chunks.iter().any(|chunk| chunk.1 > u64::from(u32::MAX));
+            Lists {
+                sizes,
+                compact,
+                durations: cycled(durations),
+                composition_offsets: offsets
+                    .map(|offsets| offsets.into_iter().cycle().take(count).collect()),
+                sync: sync.map(|sync| sync.into_iter().cycle().take(count).collect()),
+                chunks,
+                wide,
+                joined,
             }
         }
     }
 
-    fn is_sync(&mut self, number: u32) -> bool {
-        let Some(sync) = &self.table.sync else {
-            return true;
-        };
-        let found = sync.get(self.sync) == Some(&number);
-        self.sync += usize::from(found);
-        found
+    proptest! {
+        #[test]
+        fn packed_tables_say_what_the_boxes_say(
+            lists in lists(),
+            starts in prop::collection::vec(any::<prop::sample::Index>(), 1..20),
+            times in prop::collection::vec(any::<prop::sample::Index>(), 1..20),
+        ) {
+            let table = built(&lists);
+            let expected = lists.samples();
+            prop_assert_eq!(table.count() as usize, expected.len());
+            prop_assert_eq!(
+                table.duration(),
+                expected.iter().map(|sample| u64::from(sample.duration)).sum::<u64>()
+            );
+            let all: Vec<_> = table.range(0..u32::MAX).collect();
+            prop_assert_eq!(&all, &expected);
+            for start in &starts {
+                let start = start.index(expected.len() + 1);
+                let end = (start + 300).min(expected.len());
+                let some: Vec<_> = table.range(start as u32..end as u32).collect();
+                prop_assert_eq!(&some, &expected[start..end]);
+            }
+            for time in times {
+                let time = expected[time.index(expected.len())].dts;
+                for time in [time - 1, time, time + 1] {
+                    let first = expected.iter().position(|sample| sample.dts >= time);
+                    let first = first.unwrap_or(expected.len()) as u32;
+                    prop_assert_eq!(table.at_or_after(time), first, "{}", time);
+                }
+            }
+        }
+
+        #[test]
+        fn a_chunk_that_does_not_fit_is_found(lists in lists(), at in any::<prop::sample::Index>()) {
+            let samples = lists.samples();
+            let ends = samples.iter().map(|sample| sample.offset + u64::from(sample.size));
+            let ends = ends.chain(lists.chunks.iter().map(|chunk| chunk.1));
+            let file = ends.max().unwrap_or(0);
+            let total: u64 = lists.sizes.iter().map(|size| u64::from(*size)).sum();
+            // Just long enough, and one byte too short.
+            let exact = Bounds { file, ..ANYWHERE };
+            prop_assume!(file > total);
+            let whole = matches!(build(&lists, &exact), Ok(Built::Table(_)));
+            prop_assert!(whole);
+            let short = Bounds { file: file - 1, ..ANYWHERE };
+            let cut = matches!(build(&lists, &short), Err(Error::Truncated { .. }));
+            prop_assert!(cut);
+            // A movie box of one byte is hit wherever a sample is.
+            let sample = samples[at.index(samples.len())];
+            let moov = ByteRange { start: sample.offset, len: 1 };
+            let hit = lists.chunks.iter().scan(0, |first, (count, start)| {
+                let sizes = &lists.sizes[*first..*first + *count as usize];
+                *first += *count as usize;
+                Some(ByteRange { start: *start, len: sizes.iter().map(|s| u64::from(*s)).sum() })
+            }).any(|chunk| chunk.len > 0 && chunk.overlaps(moov));
+            let refused = build(&lists, &Bounds { moov, ..exact }).is_err();
+            prop_assert_eq!(refused, hit);
+        }
     }
 }

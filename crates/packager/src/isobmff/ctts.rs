@@ -7,9 +7,14 @@ use super::cursor::word;
 /// standard, but QuickTime writes negative offsets in it, and offsets of 2^31 ticks do not exist:
 /// both versions are read as signed.
 pub(crate) fn runs(payload: &[u8]) -> Option<impl ExactSizeIterator<Item = (u32, i32)>> {
-    let (_, _, mut cursor) = Cursor::full_box(payload)?;
-    let entries = cursor.table::<8>()?;
+    let entries = entries(payload)?;
     Some(entries.iter().map(|entry| (word(entry, 0), word(entry, 4).cast_signed())))
+}
+
+/// The same runs as they are stored: a count and an offset.
+pub(crate) fn entries(payload: &[u8]) -> Option<&[[u8; 8]]> {
+    let (_, _, mut cursor) = Cursor::full_box(payload)?;
+    cursor.table::<8>()
 }
 
 #[cfg(test)]

@@ -36,6 +36,31 @@ impl Offsets<'_> {
             Self::Wide(entries) => entries.get(index).map(|entry| u64::from_be_bytes(*entry)),
         }
     }
+
+    /// The offsets of as many chunks from `first` on, less what is returned; `None` where one is
+    /// too far from the first for that, or not behind it.
+    #[expect(clippy::inline_always, reason = "compiled for the vectors of each dispatch")]
+    #[inline(always)]
+    pub(crate) fn fill(&self, first: usize, offsets: &mut [u32]) -> Option<u64> {
+        match self {
+            Self::Narrow(entries) => {
+                for (offset, entry) in offsets.iter_mut().zip(entries.get(first..)?) {
+                    *offset = u32::from_be_bytes(*entry);
+                }
+                Some(0)
+            }
+            Self::Wide(entries) => {
+                let origin = self.get(first)?;
+                let mut high = 0;
+                for (offset, entry) in offsets.iter_mut().zip(entries.get(first..)?) {
+                    let after = u64::from_be_bytes(*entry).wrapping_sub(origin);
+                    high |= after >> 32;
+                    *offset = after as u32;
+                }
+                (high == 0).then_some(origin)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

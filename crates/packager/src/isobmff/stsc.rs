@@ -14,13 +14,18 @@ pub(crate) struct ChunkRun {
 }
 
 pub(crate) fn runs(payload: &[u8]) -> Option<impl ExactSizeIterator<Item = ChunkRun>> {
-    let (_, _, mut cursor) = Cursor::full_box(payload)?;
-    let entries = cursor.table::<12>()?;
+    let entries = entries(payload)?;
     Some(entries.iter().map(|entry| ChunkRun {
         first_chunk: word(entry, 0),
         samples_per_chunk: word(entry, 4),
         description: word(entry, 8),
     }))
+}
+
+/// The same runs as they are stored.
+pub(crate) fn entries(payload: &[u8]) -> Option<&[[u8; 12]]> {
+    let (_, _, mut cursor) = Cursor::full_box(payload)?;
+    cursor.table::<12>()
 }
 
 #[cfg(test)]

@@ -4,9 +4,14 @@ use super::Cursor;
 
 /// Numbers of sync samples, from 1, as stored.
 pub(crate) fn numbers(payload: &[u8]) -> Option<impl ExactSizeIterator<Item = u32>> {
-    let (_, _, mut cursor) = Cursor::full_box(payload)?;
-    let entries = cursor.table::<4>()?;
+    let entries = entries(payload)?;
     Some(entries.iter().map(|entry| u32::from_be_bytes(*entry)))
+}
+
+/// The same numbers as they are stored.
+pub(crate) fn entries(payload: &[u8]) -> Option<&[[u8; 4]]> {
+    let (_, _, mut cursor) = Cursor::full_box(payload)?;
+    cursor.table::<4>()
 }
 
 #[cfg(test)]

@@ -42,6 +42,51 @@ impl Sizes<'_> {
         }
     }
 
+    /// The sizes of samples from `first` on; those past the end are left as they are.
+    #[expect(clippy::inline_always, reason = "compiled for the vectors of each dispatch")]
+    #[inline(always)]
+    pub(crate) fn fill(&self, first: usize, sizes: &mut [u32]) {
+        match self {
+            Self::Constant { size, .. } => sizes.fill(*size),
+            Self::Words(words) => {
+                for (size, word) in sizes.iter_mut().zip(words.get(first..).unwrap_or_default()) {
+                    *size = u32::from_be_bytes(*word);
+                }
+            }
+            Self::Compact { .. } => {
+                for (index, size) in (first..).zip(sizes) {
+                    *size = self.get(index);
+                }
+            }
+        }
+    }
+
+    /// The sums of the sizes of each `each` samples from `first` on; false where one is more than
+    /// 32 bits.
+    #[expect(clippy::inline_always, reason = "compiled for the vectors of each dispatch")]
+    #[inline(always)]
+    pub(crate) fn fill_sums(&self, first: usize, each: usize, sums: &mut [u32]) -> bool {
+        let mut large = 0;
+        if let Self::Words(words) = self {
+            let words = words.get(first..).unwrap_or_default();
+            for (sum, words) in sums.iter_mut().zip(words.chunks(each.max(1))) {
+                let bytes: u64 =
+                    words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum();
+                large |= bytes >> 32;
+                *sum = bytes as u32;
+            }
+        } else {
+            for (sum, nth) in sums.iter_mut().zip(0..) {
+                let first = first + nth * each;
+                let bytes: u64 =
+                    (first..first + each).map(|index| u64::from(self.get(index))).sum();
+                large |= bytes >> 32;
+                *sum = bytes as u32;
+            }
+        }
+        large == 0
+    }
+
     /// The size of sample `index`; 0 past the end.
     pub(crate) fn get(&self, index: usize) -> u32 {
         match self {

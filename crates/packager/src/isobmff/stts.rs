@@ -5,9 +5,14 @@ use super::cursor::word;
 
 /// Runs of (number of samples, duration of each).
 pub(crate) fn runs(payload: &[u8]) -> Option<impl ExactSizeIterator<Item = (u32, u32)>> {
-    let (_, _, mut cursor) = Cursor::full_box(payload)?;
-    let entries = cursor.table::<8>()?;
+    let entries = entries(payload)?;
     Some(entries.iter().map(|entry| (word(entry, 0), word(entry, 4))))
+}
+
+/// The same runs as they are stored.
+pub(crate) fn entries(payload: &[u8]) -> Option<&[[u8; 8]]> {
+    let (_, _, mut cursor) = Cursor::full_box(payload)?;
+    cursor.table::<8>()
 }
 
 #[cfg(test)]
