@@ -16,7 +16,7 @@ pub(crate) fn frame_rate(track: &TrackIndex) -> Option<(u32, u32)> {
     }
     let average =
         reduce_wide(u64::from(samples.count()) * u64::from(timescale), samples.duration())?;
-    let (least, most) = samples.duration_bounds()?;
+    let (least, most) = samples.duration_bounds();
     if most - least > 1 {
         return Some(average);
     }

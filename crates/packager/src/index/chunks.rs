@@ -85,8 +85,7 @@ impl Chunks {
             Steps::FromEnd => {
                 let head = u64::from(chunk - into);
                 let run = self.runs.at_count(head);
-                let before =
-                    run.start.weight + (head - run.start.count) * u64::from(run.value);
+                let before = run.start.weight + (head - run.start.count) * u64::from(run.value);
                 let before = u32::try_from(before).unwrap_or(first);
                 let len = sizes.before(first).saturating_sub(sizes.before(before));
                 block.offset + self.steps.sum_before(chunk) + len
@@ -327,7 +326,6 @@ fn place(raw: &Offsets<'_>, groups: Groups, known: &Known<'_>) -> Placed {
         steps.push(&mut numbers, seen - 1, span);
         blocks.push(Block { offset: whole_offset, steps: kind });
     }
-    drop(lengths);
     let chunks =
         Chunks { runs, steps: steps.finish(), blocks: blocks.into(), offsets: whole.into() };
     Placed { chunks, doubtful }

@@ -160,7 +160,10 @@ impl Packer {
         let mut width = WORD - span.high.saturating_sub(span.low).leading_zeros();
         let mut in_units = false;
         let mut base = span.low;
-        if self.unit > 1 && width > 1 && let Some(largest) = in_units_of(self.unit, numbers, base) {
+        if self.unit > 1
+            && width > 1
+            && let Some(largest) = in_units_of(self.unit, numbers, base)
+        {
             width = WORD - largest.leading_zeros();
             in_units = true;
             base = 0;
@@ -239,9 +242,8 @@ fn in_units_of(unit: u32, numbers: &mut [u32; BLOCK], base: u32) -> Option<u32> 
 
 /// The inverse of an odd number modulo 2^32, by Newton's iteration: each step doubles the bits.
 fn inverse(odd: u32) -> u32 {
-    (0..4).fold(odd, |inverse, _| {
-        inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)))
-    })
+    (0..4)
+        .fold(odd, |inverse, _| inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse))))
 }
 
 #[cfg(test)]

@@ -208,9 +208,8 @@ pub(super) fn sum(numbers: &[u32], span: Span) -> u64 {
 /// The sum of counts times values of one block.
 #[inline(always)]
 fn weigh(counts: &[u32], values: &[u32], count_span: Span, value_span: Span) -> Option<u64> {
-    let weights = || {
-        counts.iter().zip(values).map(|(count, value)| u64::from(*count) * u64::from(*value))
-    };
+    let weights =
+        || counts.iter().zip(values).map(|(count, value)| u64::from(*count) * u64::from(*value));
     let heaviest = u64::from(count_span.high) * u64::from(value_span.high);
     if heaviest < 1 << (u64::BITS - BLOCK.trailing_zeros()) {
         return Some(weights().fold(0, u64::wrapping_add));

@@ -39,11 +39,11 @@ pub struct TrackSamples {
 
 #[derive(Debug)]
 enum Level {
-    Table(SampleTable),
+    Table(Box<SampleTable>),
 }
 
 impl TrackSamples {
-    pub(super) fn from_table(table: SampleTable) -> Self {
+    pub(super) fn from_table(table: Box<SampleTable>) -> Self {
         Self { level: Level::Table(table) }
     }
 
@@ -88,7 +88,7 @@ impl TrackSamples {
     }
 
     /// The shortest and longest duration among all samples but the last.
-    pub(crate) fn duration_bounds(&self) -> Option<(u32, u32)> {
+    pub(crate) fn duration_bounds(&self) -> (u32, u32) {
         match &self.level {
             Level::Table(table) => table.duration_bounds(),
         }

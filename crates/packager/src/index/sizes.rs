@@ -86,8 +86,5 @@ fn pack(raw: &Sizes<'_>, count: usize) -> (SampleSizes, Totals) {
         sums.push(total);
     }
     let sizes = packer.finish();
-    (
-        SampleSizes::Each { sizes, sums: sums.into() },
-        Totals { bytes: u128::from(total), largest },
-    )
+    (SampleSizes::Each { sizes, sums: sums.into() }, Totals { bytes: u128::from(total), largest })
 }

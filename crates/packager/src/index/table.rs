@@ -44,7 +44,7 @@ pub(super) struct Bounds {
 /// A sample table, or why there is none.
 #[derive(Debug)]
 pub(super) enum Built {
-    Table(SampleTable),
+    Table(Box<SampleTable>),
     Empty,
     /// Several sample descriptions are in use, which is not carried.
     ManyDescriptions,
@@ -119,7 +119,8 @@ impl SampleTable {
             return Ok(Built::ManyDescriptions);
         }
         let chunks = place(&raw_chunks, &raw_sizes, groups, count, totals.largest, bounds)?;
-        Ok(Built::Table(Self { count, durations, offsets, sizes, chunks, sync }))
+        let table = Self { count, durations, offsets, sizes, chunks, sync };
+        Ok(Built::Table(Box::new(table)))
     }
 
     pub(super) fn count(&self) -> u32 {
@@ -135,8 +136,8 @@ impl SampleTable {
         (least == most).then_some(least)
     }
 
-    pub(super) fn duration_bounds(&self) -> Option<(u32, u32)> {
-        Some(self.durations.bounds)
+    pub(super) fn duration_bounds(&self) -> (u32, u32) {
+        self.durations.bounds
     }
 
     pub(super) fn at_or_after(&self, dts: i64) -> u32 {
@@ -319,7 +320,7 @@ mod tests {
         joined: bool,
     }
 
-    fn boxed(kind: &[u8; 4], words: &[u32]) -> Vec<u8> {
+    fn boxed(kind: [u8; 4], words: &[u32]) -> Vec<u8> {
         let mut out = (words.len() as u32 * 4 + 12).to_be_bytes().to_vec();
         out.extend(kind);
         out.extend([0; 4]);
@@ -330,10 +331,7 @@ mod tests {
     impl Lists {
         fn runs<T: Copy + PartialEq>(&self, values: &[T]) -> Vec<(u32, T)> {
             let joined = self.joined;
-            values
-                .chunk_by(|a, b| joined && a == b)
-                .map(|run| (run.len() as u32, run[0]))
-                .collect()
+            values.chunk_by(|a, b| joined && a == b).map(|run| (run.len() as u32, run[0])).collect()
         }
 
         fn stbl(&self) -> Vec<u8> {
@@ -345,15 +343,15 @@ mod tests {
                 words
             };
             let count = self.sizes.len() as u32;
-            let mut out = boxed(b"stts", &table(self.runs(&self.durations)));
+            let mut out = boxed(*b"stts", &table(self.runs(&self.durations)));
             if let Some(offsets) = &self.composition_offsets {
                 let offsets: Vec<_> = offsets.iter().map(|offset| offset.cast_unsigned()).collect();
-                out.extend(boxed(b"ctts", &table(self.runs(&offsets))));
+                out.extend(boxed(*b"ctts", &table(self.runs(&offsets))));
             }
             if let Some(sync) = &self.sync {
                 let numbers = (1..).zip(sync).filter(|(_, sync)| **sync).map(|(number, _)| number);
                 let numbers: Vec<u32> = numbers.collect();
-                out.extend(boxed(b"stss", &[vec![numbers.len() as u32], numbers].concat()));
+                out.extend(boxed(*b"stss", &[vec![numbers.len() as u32], numbers].concat()));
             }
             let samples: Vec<u32> = self.chunks.iter().map(|chunk| chunk.0).collect();
             let (mut stsc, mut first) = (Vec::new(), 1);
@@ -361,9 +359,9 @@ mod tests {
                 stsc.push([first, samples, 1]);
                 first += chunks;
             }
-            out.extend(boxed(b"stsc", &[vec![stsc.len() as u32], stsc.concat()].concat()));
+            out.extend(boxed(*b"stsc", &[vec![stsc.len() as u32], stsc.concat()].concat()));
             if self.compact > 0 {
-                let mut stz2 = boxed(b"stz2", &[u32::from(self.compact), count]);
+                let mut stz2 = boxed(*b"stz2", &[u32::from(self.compact), count]);
                 for pair in self.sizes.chunks(2) {
                     let second = pair.get(1).copied().unwrap_or(0);
                     match self.compact {
@@ -375,19 +373,21 @@ mod tests {
                 let len = stz2.len() as u32;
                 stz2[..4].copy_from_slice(&len.to_be_bytes());
                 out.extend(stz2);
-            } else if self.joined && self.sizes.iter().all(|size| *size == self.sizes[0] && *size > 0) {
-                out.extend(boxed(b"stsz", &[self.sizes[0], count]));
+            } else if self.joined
+                && self.sizes.iter().all(|size| *size == self.sizes[0] && *size > 0)
+            {
+                out.extend(boxed(*b"stsz", &[self.sizes[0], count]));
             } else {
-                out.extend(boxed(b"stsz", &[vec![0, count], self.sizes.clone()].concat()));
+                out.extend(boxed(*b"stsz", &[vec![0, count], self.sizes.clone()].concat()));
             }
             let offsets = self.chunks.iter().map(|chunk| chunk.1);
             let mut words = vec![self.chunks.len() as u32];
             if self.wide {
                 words.extend(offsets.flat_map(|offset| [(offset >> 32) as u32, offset as u32]));
-                out.extend(boxed(b"co64", &words));
+                out.extend(boxed(*b"co64", &words));
             } else {
                 words.extend(offsets.map(|offset| offset as u32));
-                out.extend(boxed(b"stco", &words));
+                out.extend(boxed(*b"stco", &words));
             }
             out
         }
@@ -433,7 +433,7 @@ mod tests {
 
     fn built(lists: &Lists) -> SampleTable {
         match build(lists, &ANYWHERE).unwrap() {
-            Built::Table(table) => table,
+            Built::Table(table) => *table,
             other => panic!("{other:?}"),
         }
     }
@@ -458,8 +458,10 @@ mod tests {
             prop::collection::vec(-3_i32..9, 1..50)
                 .prop_map(|all| Some(all.iter().map(|offset| offset * 1_001).collect())),
             prop::collection::vec(
-                prop_oneof![Just(i32::MIN), Just(i32::MAX), any::<i32>()], 1..900
-            ).prop_map(Some),
+                prop_oneof![Just(i32::MIN), Just(i32::MAX), any::<i32>()],
+                1..900
+            )
+            .prop_map(Some),
         ]
     }
 
@@ -469,8 +471,14 @@ mod tests {
             prop::collection::vec((Just(1), 0_i64..900), 1..50),
             prop::collection::vec((1_u32..3, 0_i64..90_000), 1..900),
             prop::collection::vec((1_u32..40, 0_i64..900), 1..9),
-            prop::collection::vec((1_u32..3, prop_oneof![9 => 0_i64..9, 1 => -5_000_i64..0]), 1..900),
-            prop::collection::vec((Just(1), prop_oneof![50 => 0_i64..9, 1 => 0_i64..(1 << 34)]), 1..900),
+            prop::collection::vec(
+                (1_u32..3, prop_oneof![9 => 0_i64..9, 1 => -5_000_i64..0]),
+                1..900
+            ),
+            prop::collection::vec(
+                (Just(1), prop_oneof![50 => 0_i64..9, 1 => 0_i64..(1 << 34)]),
+                1..900
+            ),
         ]
     }
 
@@ -521,6 +529,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
         #[test]
         fn packed_tables_say_what_the_boxes_say(
             lists in lists(),

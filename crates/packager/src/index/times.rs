@@ -21,9 +21,10 @@ pub(super) struct Durations {
 impl Durations {
     /// Reads the entries of `stts`, for `count` samples.
     pub(super) fn build(entries: &[Entry], count: u32) -> Result<Self, &'static str> {
-        let list = without_empty_runs(entries, |entries| {
-            dispatch!(Level::new(), _simd => pack::<true>(entries, 1))
-        });
+        let list = without_empty_runs(
+            entries,
+            |entries| dispatch!(Level::new(), _simd => pack::<true>(entries, 1)),
+        );
         let List { runs, count: held, weight, bounds } =
             list.map_err(|_| "the durations add up to more than 64 bits")?;
         if held > u64::from(count) {
@@ -74,9 +75,10 @@ impl CompositionOffsets {
         count: u32,
         duration: u32,
     ) -> Result<Option<Self>, &'static str> {
-        let list = without_empty_runs(entries, |entries| {
-            dispatch!(Level::new(), _simd => pack::<false>(entries, duration))
-        });
+        let list = without_empty_runs(
+            entries,
+            |entries| dispatch!(Level::new(), _simd => pack::<false>(entries, duration)),
+        );
         // Nothing is summed that could be too much.
         let List { runs, count: held, bounds, .. } = list.map_err(|_| "it is not usable")?;
         if held > u64::from(count) {
@@ -128,9 +130,9 @@ fn pack<const STTS: bool>(entries: &[Entry], unit: u32) -> Result<List, Refused>
     let mut bounds = Span { low: u32::MAX, high: 0 };
     for (nth, block) in entries.chunks(BLOCK).enumerate() {
         for ((entry, count), value) in block.iter().zip(&mut counts).zip(&mut values) {
-            let [a, b, c, d, e, f, g, h] = *entry;
-            *count = u32::from_be_bytes([a, b, c, d]);
-            *value = u32::from_be_bytes([e, f, g, h]) ^ flip;
+            let (first, second) = (entry.first_chunk(), entry.last_chunk());
+            *count = first.map_or(0, |word| u32::from_be_bytes(*word));
+            *value = second.map_or(0, |word| u32::from_be_bytes(*word)) ^ flip;
         }
         let used = block.len();
         let last_is_one = nth * BLOCK + used == entries.len()
