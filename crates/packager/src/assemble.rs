@@ -66,7 +66,13 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
     let mut tracks = describe(TrackMedia::Video, pictures.iter().copied());
     tracks.extend(describe(TrackMedia::Audio, sounds.iter()));
     let places = all()
-        .map(|placed| Place { position: placed.chosen.position, lead: placed.placement.lead })
+        .map(|placed| Place {
+            position: placed.chosen.position,
+            lead: placed.placement.lead,
+            shift: placed.placement.shift,
+            count: placed.placement.count,
+            end: placed.placement.end,
+        })
         .collect();
     for (position, placed) in all().enumerate() {
         let silent = segments.spans(position).iter().filter(|span| span.samples == 0).count();

@@ -52,6 +52,7 @@ mod timeline;
 mod track;
 
 pub mod dash;
+mod download;
 pub mod hls;
 mod presentation;
 mod query;
@@ -69,6 +70,7 @@ pub mod source;
 
 pub use choice::{Choice, Pick, SessionContent, SessionData};
 pub use codec::{Coding, Colour, Protocol, Speakers, VideoRange};
+pub use download::{Download, DownloadTracks, Wish};
 pub use error::{Error, Result};
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
 pub use index::{IndexBuilder, MediaIndex, Step};

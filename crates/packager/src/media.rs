@@ -70,6 +70,12 @@ pub(crate) struct Place {
     pub(crate) position: usize,
     /// What its composition offsets are lessened by.
     pub(crate) lead: i32,
+    /// Presentation time minus composition time as its samples have it, in ticks of the track.
+    pub(crate) shift: i64,
+    /// How many of its samples are presented: the first so many.
+    pub(crate) count: u32,
+    /// The latest end of a sample's presentation, in ticks.
+    pub(crate) end: i64,
 }
 
 impl Media {
@@ -193,7 +199,7 @@ impl Media {
             + self.segments.weight_bytes()
     }
 
-    fn position(&self, track: TrackId) -> Option<usize> {
+    pub(crate) fn position(&self, track: TrackId) -> Option<usize> {
         self.tracks.iter().position(|candidate| candidate.id == track)
     }
 
@@ -202,7 +208,7 @@ impl Media {
         self.spans(track).get(index)
     }
 
-    fn place(&self, position: usize) -> Option<(&TrackIndex, Place)> {
+    pub(crate) fn place(&self, position: usize) -> Option<(&TrackIndex, Place)> {
         let track = self.tracks.get(position)?;
         let place = *self.places.get(position)?;
         let index = self.sources.get(track.source)?;
