@@ -1,7 +1,7 @@
 //! From the indexes of an asset's sources to one [`Media`].
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::choice::Choice;
 use crate::codec::Facts;
@@ -95,6 +95,7 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         choice: options.choice.clone(),
         report,
         sources,
+        ts: OnceLock::new(),
     })
 }
 

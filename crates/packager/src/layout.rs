@@ -51,7 +51,6 @@ pub enum LayoutStep {
 
 impl Layout {
     /// The layout that a machine makes.
-    #[allow(dead_code, reason = "its first user lands next")]
     pub(crate) fn new(machine: impl LayoutMachine + 'static) -> Self {
         Self(Box::new(machine))
     }

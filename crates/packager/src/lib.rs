@@ -50,6 +50,7 @@ mod segments;
 mod select;
 mod timeline;
 mod track;
+mod ts;
 
 pub mod dash;
 mod download;
@@ -86,6 +87,7 @@ pub use role::Role;
 pub use segments::{SegmentSpan, SegmentTable};
 pub use selection::{Container, Selection};
 pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};
+pub use ts::Program;
 pub use units::{ByteRange, MediaTime, Timescale};
 
 #[cfg(feature = "http")]

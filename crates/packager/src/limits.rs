@@ -45,3 +45,7 @@ impl Default for Limits {
         }
     }
 }
+
+/// The largest picture in bytes that goes into MPEG-TS, 16 MiB: it is in memory as a whole while
+/// it is made into packets. A track with a larger one is left out of MPEG-TS.
+pub(crate) const MAX_TS_SAMPLE_BYTES: u32 = 16 << 20;

@@ -3,7 +3,8 @@
 //! This is the seam between the core and everything that writes playlists or answers requests.
 //! All of it is settled in [`Media::new`]; the rest only looks things up.
 
-use std::sync::Arc;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::assemble;
@@ -12,10 +13,12 @@ use crate::cmaf::{self, Cut};
 use crate::error::Result;
 use crate::identity::Version;
 use crate::index::{MediaIndex, TrackIndex};
+use crate::layout::Planned;
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::segments::{SegmentSpan, SegmentTable};
 use crate::track::{Track, TrackId};
+use crate::ts::{self, Program};
 use crate::units::MediaTime;
 
 /// How an asset is cut.
@@ -61,6 +64,8 @@ pub struct Media {
     pub(crate) target: MediaTime,
     pub(crate) choice: Choice,
     pub(crate) report: Report,
+    /// Of transport streams, made when the first is asked for.
+    pub(crate) ts: OnceLock<Arc<ts::Table>>,
 }
 
 /// Where a track's samples come from.
@@ -190,6 +195,24 @@ impl Media {
             lead: place.lead,
         };
         Some(cmaf::segment(track.content_type(), &cut))
+    }
+
+    /// Segment `number` (from 1) of a program as MPEG-TS; `None` where one of its tracks has no
+    /// place in MPEG-TS or is none, and where there is no such number.
+    pub fn ts_segment(&self, program: Program, number: NonZeroU32) -> Option<Planned> {
+        ts::segment(self, program, number)
+    }
+
+    /// The lengths of all segments of a program in bytes. Where NAL units of the picture have
+    /// lengths of other than four bytes, they are estimates, rather too large; all others are
+    /// exact. `None` where one of its tracks has no place in MPEG-TS or is none.
+    pub fn ts_segment_bytes(&self, program: Program) -> Option<Vec<u64>> {
+        Some(self.ts_spans(program)?.into_iter().map(|(span, _)| span.bytes).collect())
+    }
+
+    /// The packets of transport streams. Counting them looks at every sample, once.
+    pub(crate) fn ts(&self) -> &ts::Table {
+        self.ts.get_or_init(|| Arc::new(ts::Table::of(self)))
     }
 
     /// Memory that it holds without its sources, in bytes.

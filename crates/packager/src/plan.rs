@@ -71,7 +71,6 @@ pub(crate) trait Transform: fmt::Debug + Send + Sync {
 
 impl Map {
     /// All that a transform makes.
-    #[allow(dead_code, reason = "its first user lands next")]
     pub(crate) fn new(transform: Arc<dyn Transform>) -> Self {
         let kept = ByteRange { start: 0, len: transform.len() };
         Self { transform, kept }

@@ -11,6 +11,7 @@
 )]
 
 pub mod boxes;
+pub mod ts;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

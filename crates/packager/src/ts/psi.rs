@@ -1,0 +1,69 @@
+//! Program association and program map tables (ISO/IEC 13818-1 §2.4.4), one packet each.
+//!
+//! They stand at the start of every segment, so the one counter of each follows from the segment's
+//! number.
+
+use super::packet::{PACKET, section_packet};
+use super::stream::Stream;
+
+/// The one program's map.
+const MAP_PID: u16 = 0x1000;
+const PROGRAM: u16 = 1;
+
+/// Both tables as they stand at the start of segment `number` (from 1).
+pub(super) fn tables(number: u32, clock_pid: u16, streams: &[(u16, &Stream)]) -> Vec<u8> {
+    let counter = (number.wrapping_sub(1) & 15) as u8;
+    let mut map = Vec::with_capacity(64);
+    map.extend((0xe000 | clock_pid).to_be_bytes());
+    // No descriptors of the program.
+    map.extend([0xf0, 0]);
+    for (pid, stream) in streams {
+        let descriptors = stream.descriptors();
+        map.push(stream.stream_type());
+        map.extend((0xe000 | pid).to_be_bytes());
+        map.extend((0xf000 | descriptors.len() as u16).to_be_bytes());
+        map.extend(descriptors);
+    }
+    let association = [PROGRAM.to_be_bytes(), (0xe000 | MAP_PID).to_be_bytes()].concat();
+    let mut out = Vec::with_capacity(2 * PACKET);
+    out.extend(section_packet(0, counter, &section(0, 1, &association)));
+    out.extend(section_packet(MAP_PID, counter, &section(2, PROGRAM, &map)));
+    out
+}
+
+/// A section of the long form, current, the only one of its table.
+fn section(table: u8, extension: u16, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(12 + body.len());
+    out.push(table);
+    out.extend((0xb000 | (body.len() + 9) as u16).to_be_bytes());
+    out.extend(extension.to_be_bytes());
+    // Version 0, current; section 0 of 0.
+    out.extend([0xc1, 0, 0]);
+    out.extend(body);
+    out.extend(crc(&out).to_be_bytes());
+    out
+}
+
+/// CRC_32 of Annex A.
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |mut crc, byte| {
+        crc ^= u32::from(*byte) << 24;
+        for _ in 0..8 {
+            crc = crc << 1 ^ if crc >> 31 == 1 { 0x04c1_1db7 } else { 0 };
+        }
+        crc
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_standard() {
+        // The CRC-32/MPEG-2 check value.
+        assert_eq!(crc(b"123456789"), 0x0376_e6e7);
+        let section = section(0, 1, &[0, 1, 0xf0, 0]);
+        assert_eq!(crc(&section), 0, "over a section with its checksum it is 0");
+    }
+}

@@ -1,0 +1,253 @@
+//! One segment as a plan: tables, then the PES packets of both tracks in the order of their decode
+//! times, each made of its samples in one pass while it is sent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::packet::{Adaptation, PACKET, Packets, clock_packet, packets};
+use super::pes::{self, Stamps};
+use super::psi::tables;
+use super::stream::Stream;
+use super::units::{Clocks, Unit, Units};
+use crate::index::{Sample, Samples};
+use crate::plan::{Map, Plan, SourceRange, Transform};
+use crate::units::ByteRange;
+
+/// The media type of a segment.
+pub(super) const CONTENT_TYPE: &str = "video/mp2t";
+
+/// One track in a segment.
+#[derive(Debug)]
+pub(super) struct Cut<'a> {
+    pub(super) stream: &'a Arc<Stream>,
+    pub(super) pid: u16,
+    /// Continuity counter of its first packet.
+    pub(super) counter: u8,
+    /// Whether it carries the program's clock.
+    pub(super) clocked: bool,
+    /// Whether it has nothing in later segments.
+    pub(super) ends: bool,
+    pub(super) source: usize,
+    pub(super) samples: Samples<'a>,
+    pub(super) units: Units<'a>,
+}
+
+/// A segment that is laid out but for the growth of pictures whose NAL units must be counted.
+#[derive(Debug)]
+pub(super) struct Draft {
+    tables: Bytes,
+    items: Vec<Item>,
+    /// PID and next counter of each stream.
+    counters: Vec<(u16, u8)>,
+}
+
+#[derive(Debug)]
+enum Item {
+    Pes(Pes),
+    /// The time alone, on the PID that carries the clock.
+    Clock {
+        pid: u16,
+        clock: u64,
+    },
+}
+
+impl Draft {
+    /// Segment `number` (from 1) of the streams in `cuts`, of which one is clocked.
+    pub(super) fn new(number: u32, cuts: Vec<Cut<'_>>, delay: u64) -> Self {
+        let clock_pid = cuts.iter().find(|cut| cut.clocked).map_or(0x1fff, |cut| cut.pid);
+        let streams: Vec<_> = cuts.iter().map(|cut| (cut.pid, &**cut.stream)).collect();
+        let tables = Bytes::from(tables(number, clock_pid, &streams));
+        let counters = cuts.iter().map(|cut| (cut.pid, cut.counter)).collect();
+        let mut lanes: Vec<_> = cuts.into_iter().map(|cut| (cut, None::<Unit>)).collect();
+        for (cut, next) in &mut lanes {
+            *next = cut.units.next();
+        }
+        // Sound that goes on after the pictures still needs their clock.
+        let lonely = lanes.iter().any(|(cut, next)| cut.clocked && next.is_none());
+
+        let mut items = Vec::new();
+        let mut clocks = Clocks::default();
+        // The earliest comes first, and of equal ones the first stream.
+        while let Some((cut, next)) = lanes
+            .iter_mut()
+            .filter(|(_, next)| next.is_some())
+            .min_by_key(|(_, next)| next.as_ref().map(|unit| unit.stamps.dts))
+            && let Some(unit) = next.take()
+        {
+            let dts = unit.stamps.dts;
+            while let Some(time) = clocks.next_before(dts) {
+                items.push(Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) });
+            }
+            if lonely {
+                items.push(Item::Clock { pid: clock_pid, clock: dts.saturating_sub(delay) });
+            }
+            if cut.clocked {
+                clocks = unit.clocks(cut.ends);
+            }
+            items.push(Item::Pes(Pes::new(cut, &unit, delay)));
+            *next = cut.units.next();
+        }
+        while let Some(time) = clocks.next_own() {
+            items.push(Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) });
+        }
+        Self { tables, items, counters }
+    }
+
+    /// The pictures whose byte streams are longer than their samples, by an unknown amount.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = SourceRange> {
+        let pes = self.items.iter().filter_map(|item| match item {
+            Item::Pes(pes) if !pes.stream.is_counted() => Some(pes),
+            _ => None,
+        });
+        pes.flat_map(|pes| pes.inputs.iter().copied())
+    }
+
+    /// Takes the growth of each of [`unknown`](Self::unknown), in their order.
+    pub(super) fn grow(&mut self, growth: impl IntoIterator<Item = usize>) {
+        let mut growth = growth.into_iter();
+        let mut packets_of_pid = 0;
+        let mut last = None;
+        for (number, item) in self.items.iter_mut().enumerate() {
+            if let Item::Pes(pes) = item
+                && !pes.stream.is_counted()
+            {
+                if !pes.inputs.is_empty() {
+                    pes.payload += growth.next().unwrap_or(0);
+                }
+                packets_of_pid += pes.packets();
+                last = Some(number);
+            }
+        }
+        // Zero bytes after the last NAL unit, so that the next segment begins at counter 0 again.
+        if let Some(Item::Pes(pes)) = last.and_then(|number| self.items.get_mut(number)) {
+            let missing = packets_of_pid.next_multiple_of(16) - packets_of_pid;
+            pes.payload += missing * (PACKET - 4);
+        }
+    }
+
+    /// The plan, once all lengths are known.
+    pub(super) fn plan(mut self) -> Plan {
+        let mut plan = Plan::new(CONTENT_TYPE);
+        plan.push_bytes(self.tables);
+        for item in self.items {
+            match item {
+                Item::Clock { pid, clock } => {
+                    let next = counter(&mut self.counters, pid).copied().unwrap_or(0);
+                    let packet = clock_packet(pid, next.wrapping_sub(1), clock);
+                    plan.push_bytes(Bytes::copy_from_slice(&packet));
+                }
+                Item::Pes(mut pes) => {
+                    if let Some(counter) = counter(&mut self.counters, pes.pid) {
+                        pes.counter = *counter & 15;
+                        *counter = counter.wrapping_add(pes.packets() as u8);
+                    }
+                    plan.push_map(Map::new(Arc::new(pes)));
+                }
+            }
+        }
+        plan
+    }
+}
+
+/// The next counter of a PID.
+fn counter(counters: &mut [(u16, u8)], pid: u16) -> Option<&mut u8> {
+    counters.iter_mut().find(|(of, _)| *of == pid).map(|(_, counter)| counter)
+}
+
+/// One PES packet in its transport packets.
+#[derive(Debug)]
+struct Pes {
+    stream: Arc<Stream>,
+    pid: u16,
+    counter: u8,
+    first: Adaptation,
+    stamps: Stamps,
+    sync: bool,
+    /// Bytes after the PES header.
+    payload: usize,
+    /// Lengths of the frames that get headers; empty where none do.
+    frames: Box<[u32]>,
+    inputs: Box<[SourceRange]>,
+}
+
+impl Pes {
+    fn new(cut: &mut Cut<'_>, unit: &Unit, delay: u64) -> Self {
+        let samples: Vec<Sample> = cut.samples.by_ref().take(unit.samples as usize).collect();
+        let mut inputs: Vec<SourceRange> = Vec::with_capacity(1);
+        for sample in samples.iter().filter(|sample| sample.size > 0) {
+            let range = ByteRange { start: sample.offset, len: u64::from(sample.size) };
+            match inputs.last_mut() {
+                Some(last) if last.range.end() == range.start => last.range.len += range.len,
+                _ => inputs.push(SourceRange { source: cut.source, range }),
+            }
+        }
+        let framed = cut.stream.frame_header() > 0;
+        let frames = samples.iter().filter(|_| framed).map(|sample| sample.size).collect();
+        let clock = cut.clocked.then(|| unit.stamps.dts.saturating_sub(delay));
+        Self {
+            stream: Arc::clone(cut.stream),
+            pid: cut.pid,
+            counter: 0,
+            first: Adaptation { clock, random_access: cut.clocked && unit.sync },
+            stamps: unit.stamps,
+            sync: unit.sync,
+            payload: unit.payload,
+            frames,
+            inputs: inputs.into(),
+        }
+    }
+
+    fn packets(&self) -> usize {
+        packets(self.stamps.header_len() + self.payload, self.first)
+    }
+}
+
+impl Transform for Pes {
+    fn len(&self) -> u64 {
+        (self.packets() * PACKET) as u64
+    }
+
+    fn inputs(&self) -> &[SourceRange] {
+        &self.inputs
+    }
+
+    fn write(&self, inputs: &[Bytes], out: &mut [u8]) {
+        let head = self.stamps.header_len();
+        let mut packets =
+            Packets::new(out, self.pid, self.counter, self.first, head + self.payload);
+        let id = self.stream.stream_id();
+        let header = pes::header(id, self.stamps, self.payload, !self.stream.is_video());
+        packets.push(header.get(..head).unwrap_or_default());
+        match &*self.stream {
+            Stream::Avc(avc) => {
+                let sample = inputs.first().map_or(&[][..], |sample| sample);
+                avc.write(sample, self.sync, &mut packets);
+            }
+            Stream::Aac(adts) => {
+                let mut inputs = inputs.iter().map(|input| &input[..]);
+                let mut rest = inputs.next().unwrap_or_default();
+                for frame in &self.frames {
+                    let len = *frame as usize;
+                    if rest.is_empty() && len > 0 {
+                        rest = inputs.next().unwrap_or_default();
+                    }
+                    let bytes;
+                    (bytes, rest) = rest.split_at(len.min(rest.len()));
+                    packets.push(&adts.header(len));
+                    packets.push(bytes);
+                }
+            }
+            Stream::Ac3 { .. } | Stream::Eac3 { .. } => {
+                for input in inputs {
+                    packets.push(input);
+                }
+            }
+        }
+        packets.finish();
+    }
+
+    fn weight_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.frames) + size_of_val(&*self.inputs)
+    }
+}

@@ -1,0 +1,169 @@
+//! The PES packets of one track's segment, before anything of its samples is read.
+
+use super::clock::Clock;
+use super::packet::{Adaptation, packets};
+use super::pes::Stamps;
+use super::sound::Grouping;
+use super::stream::Stream;
+use crate::index::{Sample, Samples};
+use crate::units::Timescale;
+
+/// The clock is never silent for longer, in ticks of 90 kHz (ISO/IEC 13818-1 §2.7.2).
+const CLOCK_INTERVAL: u64 = 9_000;
+
+/// The most packets with the clock alone after one PES packet: ten seconds, for a picture that
+/// stands longer than that is no reason to fill megabytes.
+const MAX_CLOCKS: u64 = 100;
+
+/// What one PES packet carries: a picture, or a few frames of sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub(super) stamps: Stamps,
+    /// When the next one is decoded, in ticks of 90 kHz.
+    pub(super) end: u64,
+    pub(super) sync: bool,
+    /// How many samples.
+    pub(super) samples: u32,
+    /// Bytes after the PES header, as long as samples keep their lengths.
+    pub(super) payload: usize,
+}
+
+impl Unit {
+    /// How many packets it takes.
+    pub(super) fn packets(&self, clocked: bool) -> usize {
+        let clock = clocked.then_some(0);
+        let first = Adaptation { clock, random_access: false };
+        packets(self.stamps.header_len() + self.payload, first)
+    }
+
+    /// When the clock is told after it. `on` says that nothing of its track follows, ever.
+    pub(super) fn clocks(&self, on: bool) -> Clocks {
+        let own = Clocks::before(self.stamps.dts, self.end);
+        Clocks { last: self.stamps.dts, own, left: if on { MAX_CLOCKS } else { own } }
+    }
+}
+
+/// Times of packets that tell the clock alone, in ticks of 90 kHz: up to when the next unit of the
+/// same track is decoded, and on while those of others follow if there is none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clocks {
+    last: u64,
+    own: u64,
+    left: u64,
+}
+
+impl Clocks {
+    /// How many there are after a unit at `dts` and before `end`.
+    pub(super) fn before(dts: u64, end: u64) -> u64 {
+        (end.saturating_sub(dts).saturating_sub(1) / CLOCK_INTERVAL).min(MAX_CLOCKS)
+    }
+
+    /// The next, if it is before `dts`.
+    pub(super) fn next_before(&mut self, dts: u64) -> Option<u64> {
+        if self.last.saturating_add(CLOCK_INTERVAL) < dts { self.advance() } else { None }
+    }
+
+    /// The next that is there whatever follows.
+    pub(super) fn next_own(&mut self) -> Option<u64> {
+        if self.own > 0 { self.advance() } else { None }
+    }
+
+    fn advance(&mut self) -> Option<u64> {
+        self.left = self.left.checked_sub(1)?;
+        self.own = self.own.saturating_sub(1);
+        self.last += CLOCK_INTERVAL;
+        Some(self.last)
+    }
+}
+
+/// The samples of one segment as [`Unit`]s.
+#[derive(Debug, Clone)]
+pub(super) struct Units<'a> {
+    stream: &'a Stream,
+    clock: Clock,
+    samples: Samples<'a>,
+    pending: Option<Sample>,
+    grouping: Option<Grouping>,
+    /// Output decode time minus the source's, in ticks of the track.
+    shift: i64,
+    lead: i32,
+}
+
+impl<'a> Units<'a> {
+    /// Of samples whose first is decoded at `decode_time` on the output's timeline, and whose
+    /// composition offsets are `lead` too large.
+    pub(super) fn new(
+        stream: &'a Stream,
+        timescale: Timescale,
+        mut samples: Samples<'a>,
+        decode_time: u64,
+        lead: i32,
+    ) -> Self {
+        let pending = samples.next();
+        let first = pending.map_or(0, |sample| sample.dts);
+        let shift = i64::try_from(decode_time).unwrap_or(i64::MAX).saturating_sub(first);
+        let grouping = Grouping::new(stream, timescale);
+        Self { stream, clock: Clock::new(timescale), samples, pending, grouping, shift, lead }
+    }
+
+    fn time(&self, time: i64) -> u64 {
+        u64::try_from(time.saturating_add(self.shift)).unwrap_or(0)
+    }
+
+    fn picture(&self, sample: Sample) -> Unit {
+        let shown = sample.cts().saturating_sub(i64::from(self.lead));
+        let stamps = Stamps {
+            pts: self.clock.stamp(self.time(shown)),
+            dts: self.clock.stamp(self.time(sample.dts)),
+        };
+        let prefix = match self.stream {
+            Stream::Avc(avc) => avc.prefix_len(sample.sync),
+            _ => 0,
+        };
+        Unit {
+            stamps,
+            end: self.clock.stamp(self.time(sample.dts + i64::from(sample.duration))),
+            sync: sample.sync,
+            samples: 1,
+            payload: prefix + sample.size as usize,
+        }
+    }
+}
+
+impl Iterator for Units<'_> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        let first = self.pending.take()?;
+        let Some(mut grouping) = self.grouping.take() else {
+            self.pending = self.samples.next();
+            return Some(self.picture(first));
+        };
+        let time = self.time(first.dts);
+        grouping.add(time, first.size, first.duration);
+        let header = self.stream.frame_header();
+        let stamp = self.clock.stamp(time);
+        let mut unit = Unit {
+            stamps: Stamps { pts: stamp, dts: stamp },
+            end: 0,
+            sync: true,
+            samples: 1,
+            payload: first.size as usize + header,
+        };
+        let mut last = first;
+        for sample in self.samples.by_ref() {
+            // Where it begins a packet, the next round begins with the same grouping anew.
+            let time = u64::try_from(sample.dts.saturating_add(self.shift)).unwrap_or(0);
+            if grouping.add(time, sample.size, sample.duration) {
+                self.pending = Some(sample);
+                break;
+            }
+            unit.samples += 1;
+            unit.payload += sample.size as usize + header;
+            last = sample;
+        }
+        unit.end = self.clock.stamp(self.time(last.dts + i64::from(last.duration)));
+        self.grouping = Some(grouping.anew());
+        Some(unit)
+    }
+}
