@@ -16,6 +16,7 @@ use crate::segments::{Lane, SegmentTable};
 use crate::select::{self, Chosen};
 use crate::timeline::{Placement, start_offset};
 use crate::track::{Audio, Track, TrackId, TrackKind, TrackMedia, Video};
+use crate::trick;
 use crate::units::MediaTime;
 
 pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Result<Media> {
@@ -89,6 +90,7 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         tracks,
         places,
         segments,
+        trick: pictures.iter().map(|placed| trick::points(placed.lane(), offset)).collect(),
         start_offset: offset,
         duration,
         target,

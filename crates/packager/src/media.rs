@@ -18,6 +18,7 @@ use crate::plan::Plan;
 use crate::report::Report;
 use crate::segments::{SegmentSpan, SegmentTable};
 use crate::track::{Track, TrackId};
+use crate::trick::TrickPoint;
 use crate::ts::{self, Program};
 use crate::units::MediaTime;
 
@@ -59,6 +60,8 @@ pub struct Media {
     /// For each track where it is in its source, and the lead of its decode times.
     pub(crate) places: Vec<Place>,
     pub(crate) segments: SegmentTable,
+    /// The I-frames of each picture, by its position; none for sounds, which come after them.
+    pub(crate) trick: Vec<Box<[TrickPoint]>>,
     pub(crate) start_offset: u32,
     pub(crate) duration: MediaTime,
     pub(crate) target: MediaTime,
@@ -173,6 +176,13 @@ impl Media {
         true
     }
 
+    /// The number of the segment that starts at `time`, in ticks of the track on the output's
+    /// timeline; `None` where none does.
+    pub(crate) fn number_at(&self, track: TrackId, time: u64) -> Option<u32> {
+        let position = self.spans(track).binary_search_by_key(&time, |span| span.start).ok()?;
+        u32::try_from(position + 1).ok()
+    }
+
     /// The init segment of a track; `None` for an unknown track.
     pub fn init(&self, track: TrackId) -> Option<Plan> {
         let position = self.position(track)?;
@@ -220,15 +230,23 @@ impl Media {
         size_of::<Self>()
             + self.tracks.len() * (size_of::<Track>() + size_of::<Place>() + 64)
             + self.segments.weight_bytes()
+            + self.trick.iter().map(|points| size_of_val::<[TrickPoint]>(points)).sum::<usize>()
     }
 
     pub(crate) fn position(&self, track: TrackId) -> Option<usize> {
         self.tracks.iter().position(|candidate| candidate.id == track)
     }
 
-    fn span(&self, track: TrackId, number: u32) -> Option<&SegmentSpan> {
+    pub(crate) fn span(&self, track: TrackId, number: u32) -> Option<&SegmentSpan> {
         let index = usize::try_from(number.checked_sub(1)?).ok()?;
         self.spans(track).get(index)
+    }
+
+    /// A track with where its samples are.
+    pub(crate) fn found(&self, track: TrackId) -> Option<(&Track, &TrackIndex, Place)> {
+        let position = self.position(track)?;
+        let (index, place) = self.place(position)?;
+        Some((self.tracks.get(position)?, index, place))
     }
 
     pub(crate) fn place(&self, position: usize) -> Option<(&TrackIndex, Place)> {

@@ -5,6 +5,7 @@
 //! the Content-Length is too.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -196,6 +197,40 @@ impl Plan {
             self.len += map.len();
             self.parts.push(Part::Map(map));
         }
+    }
+
+    /// Appends all of another plan.
+    pub fn append(&mut self, other: Self) {
+        for part in other.parts {
+            match part {
+                Part::Bytes(bytes) => self.push_bytes(bytes),
+                Part::Copy(SourceRange { source, range }) => self.push_copy(source, range),
+                Part::Map(map) => self.push_map(map),
+            }
+        }
+    }
+
+    /// The bytes `part` of it, cut to what there is.
+    pub fn cut(self, part: &Range<u64>) -> Self {
+        let mut piece = Self::new(self.content_type);
+        let mut at = 0;
+        for whole in self.parts {
+            let (from, to) = (at, at + whole.len());
+            at = to;
+            let (from, to) = (from.max(part.start) - from, to.min(part.end).saturating_sub(from));
+            if from >= to {
+                continue;
+            }
+            match whole {
+                Part::Bytes(bytes) => piece.push_bytes(bytes.slice(from as usize..to as usize)),
+                Part::Copy(SourceRange { source, range }) => {
+                    let start = range.start + from;
+                    piece.push_copy(source, ByteRange { start, len: to - from });
+                }
+                Part::Map(map) => piece.push_map(map.cut(from, to - from)),
+            }
+        }
+        piece
     }
 
     /// Memory that it holds, in bytes.

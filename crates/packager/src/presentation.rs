@@ -3,6 +3,7 @@
 //! Every replica, every restart and an export give identical bytes for one version of an asset.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -11,17 +12,18 @@ use serde_json::{Value, json};
 use crate::identity::{Fnv, Version};
 use crate::layout::Planned;
 use crate::media::Media;
+use crate::pair::Pair;
 use crate::plan::Plan;
 use crate::rates::{self, Rates};
 use crate::resource::Resource;
-use crate::selection::Selection;
+use crate::selection::{Container, Selection};
 use crate::track::{Track, TrackKind};
 use crate::view::View;
 use crate::{dash, hls};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
 /// that their entity tags change with them.
-const MANIFEST_REVISION: u32 = 1;
+const MANIFEST_REVISION: u32 = 2;
 
 /// A named asset and all that can be asked of it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -99,28 +101,81 @@ impl Presentation {
         if version.is_some_and(|version| version != self.version()) {
             return Err(Absent::Gone);
         }
+        let media = &*self.media;
         let exists = match resource {
-            Resource::Multivariant | Resource::Mpd | Resource::Report => true,
-            Resource::MediaPlaylist(track) | Resource::Init(track) => {
-                self.media.track(track).is_some()
+            Resource::Multivariant
+            | Resource::SingleMultivariant
+            | Resource::Mpd
+            | Resource::TimeMpd
+            | Resource::Report => true,
+            Resource::OnDemandMpd => {
+                media.tracks().iter().all(|track| media.file_map(track.id).is_some())
             }
-            Resource::Segment(track, number) => number.get() <= self.media.segment_count(track),
+            Resource::MediaPlaylist(track) | Resource::Init(track) => media.track(track).is_some(),
+            Resource::SinglePlaylist(track) | Resource::TrackFile(track) => {
+                media.file_map(track).is_some()
+            }
+            Resource::IFramePlaylist(track) | Resource::IFrameInit(track) => {
+                media.iframe_count(track) > 0
+            }
+            Resource::MuxedPlaylist(pair) | Resource::MuxedInit(pair) => {
+                media.track(pair.video()).is_some() && media.track(pair.audio()).is_some()
+            }
+            Resource::Segment(track, number) => number.get() <= media.segment_count(track),
+            Resource::SegmentAt(track, time) => media.number_at(track, time).is_some(),
+            Resource::IFrame(track, number) => number.get() <= media.iframe_count(track),
+            Resource::MuxedSegment(pair, number) => {
+                let (video, audio) = (media.track(pair.video()), media.track(pair.audio()));
+                video.is_some() && audio.is_some() && number.get() <= media.muxed_count(pair)
+            }
         };
         if exists { Ok(resource) } else { Err(Absent::NotFound) }
     }
 
-    /// All resources, manifests first, then track by track: what an export writes.
+    /// What an export writes: the report, and the manifests of the common forms (HLS and DASH with
+    /// numbered segments) with all that they name in the present selection; manifests first, then
+    /// track by track.
     pub fn resources(&self) -> impl Iterator<Item = Resource> {
-        let tracks = self.media.tracks();
-        let manifests = [Resource::Multivariant, Resource::Mpd, Resource::Report].into_iter();
-        manifests.chain(tracks.iter().map(|track| Resource::MediaPlaylist(track.id))).chain(
-            tracks.iter().flat_map(|track| {
-                let count = self.media.segment_count(track.id);
-                let numbers = (1..=count).filter_map(NonZeroU32::new);
-                let segments = numbers.map(|number| Resource::Segment(track.id, number));
-                std::iter::once(Resource::Init(track.id)).chain(segments)
-            }),
-        )
+        let tracks = self.view().map(|view| view.tracks).unwrap_or_default();
+        let muxed = self.muxed_pairs(&tracks);
+        let mut manifests = vec![Resource::Multivariant, Resource::Mpd, Resource::Report];
+        let mut all = Vec::new();
+        for pair in muxed {
+            manifests.push(Resource::MuxedPlaylist(pair));
+            all.push((Resource::MuxedInit(pair), self.media.muxed_count(pair)));
+        }
+        for track in tracks {
+            manifests.push(Resource::MediaPlaylist(track.id));
+            all.push((Resource::Init(track.id), self.media.segment_count(track.id)));
+            let iframes = self.media.iframe_count(track.id);
+            if iframes > 0 && !self.selection().without_iframes {
+                manifests.push(Resource::IFramePlaylist(track.id));
+                all.push((Resource::IFrameInit(track.id), iframes));
+            }
+        }
+        let segments = all.into_iter().flat_map(|(init, count)| {
+            let numbers = (1..=count).filter_map(NonZeroU32::new);
+            let segments = numbers.filter_map(move |number| match init {
+                Resource::MuxedInit(pair) => Some(Resource::MuxedSegment(pair, number)),
+                Resource::IFrameInit(track) => Some(Resource::IFrame(track, number)),
+                Resource::Init(track) => Some(Resource::Segment(track, number)),
+                _ => None,
+            });
+            std::iter::once(init).chain(segments)
+        });
+        manifests.into_iter().chain(segments)
+    }
+
+    /// The pairs that the selection's multivariant playlist names.
+    fn muxed_pairs(&self, tracks: &[&Track]) -> Vec<Pair> {
+        if self.selection().container != Container::Muxed {
+            return Vec::new();
+        }
+        let sounds = self.view().map(|view| hls::default_sounds(&view)).unwrap_or_default();
+        let pictures = tracks.iter().filter(|track| track.is_video());
+        pictures
+            .flat_map(|video| sounds.iter().filter_map(|audio| Pair::new(video.id, *audio)))
+            .collect()
     }
 
     /// The path of a resource, relative to the asset's folder.
@@ -144,11 +199,23 @@ impl Presentation {
         };
         match resource {
             Resource::Multivariant => manifest("main"),
+            Resource::SingleMultivariant => manifest("single"),
             Resource::Mpd => manifest("mpd"),
+            Resource::TimeMpd => manifest("time"),
+            Resource::OnDemandMpd => manifest("ondemand"),
             Resource::Report => manifest(&format!("report-{:016x}", self.sources_hash())),
             Resource::MediaPlaylist(track) => manifest(&track.to_string()),
+            Resource::SinglePlaylist(track) => manifest(&format!("{track}-single")),
+            Resource::IFramePlaylist(track) => manifest(&format!("{track}-iframes")),
+            Resource::MuxedPlaylist(pair) => manifest(&pair.to_string()),
             Resource::Init(track) => format!("\"{version}-{track}-init\""),
             Resource::Segment(track, number) => format!("\"{version}-{track}-{number}\""),
+            Resource::SegmentAt(track, time) => format!("\"{version}-{track}-t{time}\""),
+            Resource::TrackFile(track) => format!("\"{version}-{track}-file\""),
+            Resource::IFrameInit(track) => format!("\"{version}-{track}-iframes-init\""),
+            Resource::IFrame(track, number) => format!("\"{version}-{track}-iframes-{number}\""),
+            Resource::MuxedInit(pair) => format!("\"{version}-{pair}-init\""),
+            Resource::MuxedSegment(pair, number) => format!("\"{version}-{pair}-{number}\""),
         }
     }
 
@@ -172,21 +239,62 @@ impl Presentation {
     }
 
     /// What to send for a resource; `None` where the asset does not have it.
+    ///
+    /// The plan of a whole track's file is as long as the track: servers rather send it
+    /// [in parts](Self::plan_part).
     pub fn plan(&self, resource: Resource) -> Option<Planned> {
-        let media = &*self.media;
-        Some(match resource {
-            Resource::Multivariant => {
-                whole(hls::CONTENT_TYPE, hls::multivariant_playlist(&self.view()?))
-            }
-            Resource::Mpd => whole(dash::CONTENT_TYPE, dash::manifest(&self.view()?)),
-            Resource::Report => whole("application/json", self.report()),
+        let (media, selection) = (&*self.media, self.selection());
+        let playlist = |text: Option<String>| Some(whole(hls::CONTENT_TYPE, text?));
+        let multivariant = |form| playlist(Some(hls::multivariant_playlist(&self.view()?, form)));
+        let mpd =
+            |addressing| Some(whole(dash::CONTENT_TYPE, dash::manifest(&self.view()?, addressing)));
+        let ready = |plan: Option<Plan>| plan.map(Planned::Ready);
+        match resource {
+            Resource::Multivariant => multivariant(hls::Form::Segments),
+            Resource::SingleMultivariant => multivariant(hls::Form::Files),
+            Resource::Mpd => mpd(dash::Addressing::Number),
+            Resource::TimeMpd => mpd(dash::Addressing::Time),
+            Resource::OnDemandMpd => mpd(dash::Addressing::Ranges),
+            Resource::Report => Some(whole("application/json", self.report())),
             Resource::MediaPlaylist(track) => {
-                let text = hls::media_playlist(media, self.selection(), track)?;
-                whole(hls::CONTENT_TYPE, text)
+                playlist(hls::media_playlist(media, selection, track))
             }
-            Resource::Init(track) => Planned::Ready(media.init(track)?),
-            Resource::Segment(track, number) => Planned::Ready(media.segment(track, number.get())?),
-        })
+            Resource::SinglePlaylist(track) => {
+                playlist(hls::single_playlist(media, selection, track))
+            }
+            Resource::IFramePlaylist(track) => {
+                playlist(hls::iframe_playlist(media, selection, track))
+            }
+            Resource::MuxedPlaylist(pair) => playlist(hls::muxed_playlist(media, selection, pair)),
+            Resource::Init(track) | Resource::IFrameInit(track) => ready(media.init(track)),
+            Resource::Segment(track, number) => ready(media.segment(track, number.get())),
+            Resource::SegmentAt(track, time) => {
+                ready(media.segment(track, media.number_at(track, time)?))
+            }
+            Resource::TrackFile(_) => {
+                ready(self.plan_part(resource, 0..self.len_of_parts(resource)?))
+            }
+            Resource::IFrame(track, number) => ready(media.iframe(track, number.get())),
+            Resource::MuxedInit(pair) => ready(media.muxed_init(pair)),
+            Resource::MuxedSegment(pair, number) => ready(media.muxed_segment(pair, number.get())),
+        }
+    }
+
+    /// The length in bytes of a resource that [`plan_part`](Self::plan_part) can plan: one that may
+    /// be as large as its sources. `None` for all others.
+    pub fn len_of_parts(&self, resource: Resource) -> Option<u64> {
+        match resource {
+            Resource::TrackFile(track) => Some(self.media.file_map(track)?.len),
+            _ => None,
+        }
+    }
+
+    /// What to send for the bytes `range` of a large resource: only what they touch is planned.
+    pub fn plan_part(&self, resource: Resource, range: Range<u64>) -> Option<Plan> {
+        match resource {
+            Resource::TrackFile(track) => self.media.file_part(track, range),
+            _ => None,
+        }
     }
 
     fn view(&self) -> Option<View<'_>> {

@@ -39,7 +39,8 @@ impl Rates {
         Self { peak: self.peak.max(other.peak), average: self.average.max(other.average) }
     }
 
-    fn over(spans: &[SegmentSpan], timescale: Timescale, target_seconds: u64) -> Self {
+    /// The rates of these segments.
+    pub(crate) fn over(spans: &[SegmentSpan], timescale: Timescale, target_seconds: u64) -> Self {
         let average = Run::of(spans).rate(timescale);
         let unit = u128::from(target_seconds) * u128::from(timescale.get());
         let mut peak = 0;
@@ -68,14 +69,16 @@ pub(crate) fn target_duration(media: &Media) -> u64 {
     media
         .tracks()
         .iter()
-        .map(|track| {
-            let longest = media.spans(track.id).iter().map(|span| span.duration).max();
-            let hz = u64::from(track.timescale.get());
-            longest.map_or(0, |ticks| ticks.saturating_add(hz / 2) / hz)
-        })
+        .map(|track| target_of(media.spans(track.id), track.timescale))
         .max()
-        .unwrap_or(0)
-        .max(1)
+        .unwrap_or(1)
+}
+
+/// The target duration of these segments alone.
+pub(crate) fn target_of(spans: &[SegmentSpan], timescale: Timescale) -> u64 {
+    let longest = spans.iter().map(|span| span.duration).max().unwrap_or(0);
+    let hertz = u64::from(timescale.get());
+    (longest.saturating_add(hertz / 2) / hertz).max(1)
 }
 
 /// The longest segment of an asset, as it is.

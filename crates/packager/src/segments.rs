@@ -6,7 +6,7 @@
 //! longest track is empty, and a last one under half a target joins the one before it where the
 //! two together last at most one and a half.
 
-use crate::cmaf::Shape;
+use crate::cmaf::{self, Shape};
 use crate::index::TrackIndex;
 use crate::ladder::Ladder;
 use crate::timeline::Placement;
@@ -234,7 +234,7 @@ fn spans(
         spans.push(SegmentSpan {
             start,
             duration: 0,
-            bytes: shape.segment_len(),
+            bytes: cmaf::segment_len(&shape),
             first_sample: *first,
             samples: shape.samples,
             decode_time: decode_time.map_or(start, output),

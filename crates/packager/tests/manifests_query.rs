@@ -32,7 +32,7 @@ fn ladder() -> (tempfile::TempDir, Packager) {
 
 /// Widths and heights that a multivariant playlist and an MPD offer.
 async fn offered(packager: &Packager, query: &str) -> (Vec<u64>, Vec<u64>) {
-    let reply = get(packager, &format!("/show/main.m3u8?{query}")).await;
+    let reply = get(packager, &format!("/show/main.m3u8?iframes=0&{query}")).await;
     let master = m3u8_rs::parse_master_playlist_res(&reply.body).unwrap();
     let hls = master.variants.iter().map(|v| v.resolution.unwrap().height).collect();
     let mpd = text(packager, &format!("/show/manifest.mpd?iframes=0&{query}")).await;

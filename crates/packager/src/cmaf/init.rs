@@ -1,4 +1,4 @@
-//! The init segment of one track: `ftyp` and a `moov` without samples (ISO/IEC 23000-19 §7.3.1,
+//! Init segments, of one track or of several: `ftyp` and a `moov` without samples (ISO/IEC 23000-19 §7.3.1,
 //! boxes of ISO/IEC 14496-12 §8).
 //!
 //! There is no edit list: the timeline is in the segments. Creation times are zero, so that the
@@ -11,55 +11,72 @@ use crate::isobmff::write::{boxed, full_box};
 use crate::plan::Plan;
 use crate::track::{Track, TrackKind};
 
-/// The track number in every output: each has one track.
+/// The number of an output's only track.
 pub(super) const TRACK: u32 = 1;
 
 const IDENTITY: [i32; 9] = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30];
 
-/// The plan of an init segment.
+/// The plan of the init segment of one track.
 pub(crate) fn init(track: &Track, index: &TrackIndex) -> Plan {
+    plan(track.content_type(), *b"cmfc", &[(track, index)])
+}
+
+/// The plan of the init segment of tracks that share segments, numbered from 1 in this order.
+pub(crate) fn init_muxed(tracks: &[(&Track, &TrackIndex)]) -> Plan {
+    plan("video/mp4", *b"iso5", tracks)
+}
+
+fn plan(content_type: &'static str, brand: [u8; 4], tracks: &[(&Track, &TrackIndex)]) -> Plan {
     let mut out = BytesMut::with_capacity(1024);
     boxed(&mut out, *b"ftyp", |out| {
-        out.put_slice(b"iso6\0\0\0\0iso6cmfcmp41");
+        out.put_slice(b"iso6\0\0\0\0iso6");
+        out.put_slice(&brand);
+        out.put_slice(b"mp41");
     });
+    let numbered = || (TRACK..).zip(tracks);
     boxed(&mut out, *b"moov", |out| {
-        mvhd(out, track);
-        boxed(out, *b"trak", |out| {
-            tkhd(out, track, index);
-            boxed(out, *b"mdia", |out| mdia(out, track, index));
-        });
-        boxed(out, *b"mvex", |out| {
-            full_box(out, *b"trex", 0, 0, |out| {
-                out.put_u32(TRACK);
-                out.put_u32(1);
-                out.put_bytes(0, 12);
+        mvhd(out, tracks);
+        for (number, (track, index)) in numbered() {
+            boxed(out, *b"trak", |out| {
+                tkhd(out, number, track, index);
+                boxed(out, *b"mdia", |out| mdia(out, track, index));
             });
+        }
+        boxed(out, *b"mvex", |out| {
+            for (number, _) in numbered() {
+                full_box(out, *b"trex", 0, 0, |out| {
+                    out.put_u32(number);
+                    out.put_u32(1);
+                    out.put_bytes(0, 12);
+                });
+            }
         });
     });
-    let mut plan = Plan::new(track.content_type());
+    let mut plan = Plan::new(content_type);
     plan.push_bytes(out.freeze());
     plan
 }
 
-fn mvhd(out: &mut BytesMut, track: &Track) {
+fn mvhd(out: &mut BytesMut, tracks: &[(&Track, &TrackIndex)]) {
+    let timescale = tracks.first().map_or(1_000, |(track, _)| track.timescale.get());
     full_box(out, *b"mvhd", 0, 0, |out| {
         out.put_bytes(0, 8);
-        out.put_u32(track.timescale.get());
+        out.put_u32(timescale);
         out.put_u32(0);
         out.put_u32(1 << 16);
         out.put_u16(1 << 8);
         out.put_bytes(0, 10);
         matrix(out, &IDENTITY);
         out.put_bytes(0, 24);
-        out.put_u32(TRACK + 1);
+        out.put_u32(u32::try_from(tracks.len()).unwrap_or(u32::MAX).saturating_add(TRACK));
     });
 }
 
-fn tkhd(out: &mut BytesMut, track: &Track, index: &TrackIndex) {
+fn tkhd(out: &mut BytesMut, number: u32, track: &Track, index: &TrackIndex) {
     // Enabled, in movie, in preview.
     full_box(out, *b"tkhd", 0, 7, |out| {
         out.put_bytes(0, 8);
-        out.put_u32(TRACK);
+        out.put_u32(number);
         out.put_bytes(0, 4 + 4 + 8 + 2 + 2);
         match &track.kind {
             TrackKind::Video(video) => {

@@ -1,280 +1,77 @@
-//! One media segment: `styp`, one `moof` with one `traf` and one `trun`, and an `mdat` whose bytes
-//! are the source's samples in decode order (ISO/IEC 14496-12 §8.8, ISO/IEC 23000-19 §7.3.2).
-//!
-//! What all samples of a segment share stands once in `tfhd`. The size of the headers follows from
-//! the [`Shape`] of the samples alone, so that every segment's length is known in advance.
+//! Media segments as plans: `styp`, one `moof`, and an `mdat` whose bytes are the source's samples
+//! (ISO/IEC 14496-12 §8.8, ISO/IEC 23000-19 §7.3.2).
 
 use bytes::{BufMut, BytesMut};
 
-use crate::index::{Sample, Samples};
-use crate::isobmff::write::{boxed, full_box};
+use super::init::TRACK;
+use super::moof::{MOOF_LEN, Run, Shape, Traf, moof};
+use crate::index::Sample;
+use crate::isobmff::write::boxed;
 use crate::plan::Plan;
 use crate::units::ByteRange;
 
 /// What a segment of a track is made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Cut<'a> {
+pub(crate) struct Cut<S> {
     /// From 1.
     pub(crate) number: u32,
     pub(crate) source: usize,
-    pub(crate) samples: Samples<'a>,
+    /// In decode order.
+    pub(crate) samples: S,
     /// `tfdt`: the output decode time of the first sample.
     pub(crate) decode_time: u64,
     /// Subtracted from every composition offset.
     pub(crate) lead: i32,
 }
 
-/// The plan of one segment.
-pub(crate) fn segment(content_type: &'static str, cut: &Cut<'_>) -> Plan {
+/// The plan of one segment of one track.
+pub(crate) fn segment<S>(content_type: &'static str, cut: &Cut<S>) -> Plan
+where
+    S: Iterator<Item = Sample> + Clone,
+{
     let shape = Shape::of(cut.samples.clone(), cut.lead);
-    let mut head = BytesMut::with_capacity(shape.header_len() as usize);
+    let header_len = header_len(&shape);
+    let mut head = BytesMut::with_capacity(usize::try_from(header_len).unwrap_or(0));
     boxed(&mut head, *b"styp", |out| {
         out.put_slice(b"msdh\0\0\0\0msdhcmfs");
     });
-    moof(&mut head, cut, &shape);
+    let mut runs = Vec::new();
+    if shape.samples > 0 {
+        let data_offset = header_len - STYP_LEN;
+        runs.push(Run { samples: cut.samples.clone(), count: shape.samples, data_offset });
+    }
+    let (decode_time, lead) = (cut.decode_time, cut.lead);
+    let traf = Traf { track: TRACK, shape: &shape, decode_time, lead, runs };
+    moof(&mut head, cut.number, &[traf]);
     mdat_header(&mut head, shape.payload);
 
     let mut plan = Plan::new(content_type);
     plan.push_bytes(head.freeze());
-    for sample in cut.samples.clone() {
-        let range = ByteRange { start: sample.offset, len: u64::from(sample.size) };
-        plan.push_copy(cut.source, range);
-    }
+    copy(&mut plan, cut.source, cut.samples.clone());
     plan
 }
 
-/// What the samples of a segment have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) samples: u32,
-    pub(crate) payload: u64,
-    duration: Shared<u32>,
-    size: Shared<u32>,
-    first_sync: bool,
-    /// How many after the first are sync samples.
-    later_sync: u32,
-    /// Whether any composition offset is not zero.
-    offsets: bool,
+/// The length in bytes of a segment of one track with samples of this shape.
+pub(crate) fn segment_len(shape: &Shape) -> u64 {
+    header_len(shape) + shape.payload
 }
 
-/// One value that all have, or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shared<T> {
-    None,
-    One(T),
-    Many,
+fn header_len(shape: &Shape) -> u64 {
+    STYP_LEN + MOOF_LEN + shape.traf_len(1) + mdat_header_len(shape.payload)
 }
 
-impl<T: PartialEq + Copy> Shared<T> {
-    fn add(&mut self, value: T) {
-        *self = match *self {
-            Self::None => Self::One(value),
-            Self::One(shared) if shared == value => return,
-            _ => Self::Many,
-        };
+/// Appends the bytes of samples.
+pub(super) fn copy(plan: &mut Plan, source: usize, samples: impl Iterator<Item = Sample>) {
+    for sample in samples {
+        let range = ByteRange { start: sample.offset, len: u64::from(sample.size) };
+        plan.push_copy(source, range);
     }
 }
 
-impl Shape {
-    pub(crate) const EMPTY: Self = Self {
-        samples: 0,
-        payload: 0,
-        duration: Shared::None,
-        size: Shared::None,
-        first_sync: false,
-        later_sync: 0,
-        offsets: false,
-    };
+/// Bytes of a `styp` with one compatible brand beside its own.
+pub(super) const STYP_LEN: u64 = 24;
 
-    pub(crate) fn add(&mut self, sample: &Sample, lead: i32) {
-        if self.samples == 0 {
-            self.first_sync = sample.sync;
-        } else {
-            self.later_sync += u32::from(sample.sync);
-        }
-        self.samples += 1;
-        self.payload += u64::from(sample.size);
-        self.duration.add(sample.duration);
-        self.size.add(sample.size);
-        self.offsets |= sample.composition_offset != lead;
-    }
-
-    /// Bytes of the segment before its first sample.
-    pub(crate) fn header_len(&self) -> u64 {
-        STYP_LEN + self.moof_len() + mdat_header_len(self.payload)
-    }
-
-    /// Bytes of the whole segment.
-    pub(crate) fn segment_len(&self) -> u64 {
-        self.header_len() + self.payload
-    }
-
-    fn of(samples: Samples<'_>, lead: i32) -> Self {
-        let mut shape = Self::EMPTY;
-        for sample in samples {
-            shape.add(&sample, lead);
-        }
-        shape
-    }
-
-    fn flags(&self) -> SampleFlags {
-        let rest = self.samples.saturating_sub(1);
-        match (self.first_sync, self.later_sync) {
-            (true, later) if later == rest => SampleFlags::All(SYNC),
-            (true, 0) => SampleFlags::FirstIsSync,
-            (false, 0) => SampleFlags::All(NOT_SYNC),
-            _ => SampleFlags::Each,
-        }
-    }
-
-    fn tfhd_flags(&self) -> u32 {
-        if self.samples == 0 {
-            return tfhd::BASE_IS_MOOF | tfhd::DURATION_IS_EMPTY;
-        }
-        let mut flags = tfhd::BASE_IS_MOOF;
-        if let Shared::One(_) = self.duration {
-            flags |= tfhd::DURATION;
-        }
-        if let Shared::One(_) = self.size {
-            flags |= tfhd::SIZE;
-        }
-        if !matches!(self.flags(), SampleFlags::Each) {
-            flags |= tfhd::FLAGS;
-        }
-        flags
-    }
-
-    fn trun_flags(&self) -> u32 {
-        let mut flags = trun::DATA_OFFSET;
-        if self.duration == Shared::Many {
-            flags |= trun::DURATION;
-        }
-        if self.size == Shared::Many {
-            flags |= trun::SIZE;
-        }
-        match self.flags() {
-            SampleFlags::FirstIsSync => flags |= trun::FIRST_FLAGS,
-            SampleFlags::Each => flags |= trun::FLAGS,
-            SampleFlags::All(_) => {}
-        }
-        if self.offsets {
-            flags |= trun::COMPOSITION_OFFSET;
-        }
-        flags
-    }
-
-    fn moof_len(&self) -> u64 {
-        let tfhd_fields = (self.tfhd_flags() & tfhd::FIELDS).count_ones();
-        let (mfhd, tfhd, tfdt) = (16, 16 + 4 * u64::from(tfhd_fields), 20);
-        let trun = if self.samples == 0 {
-            0
-        } else {
-            let flags = self.trun_flags();
-            let once = (flags & trun::ONCE).count_ones();
-            let each = (flags & trun::PER_SAMPLE).count_ones();
-            16 + 4 * u64::from(once) + 4 * u64::from(each) * u64::from(self.samples)
-        };
-        8 + mfhd + 8 + tfhd + tfdt + trun
-    }
-}
-
-/// How sync samples are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SampleFlags {
-    All(u32),
-    FirstIsSync,
-    Each,
-}
-
-/// sample_depends_on = 2: on no other.
-const SYNC: u32 = 0x0200_0000;
-/// sample_depends_on = 1, sample_is_non_sync_sample.
-const NOT_SYNC: u32 = 0x0101_0000;
-
-/// Flags of §8.8.7.
-mod tfhd {
-    pub(super) const DURATION: u32 = 0x08;
-    pub(super) const SIZE: u32 = 0x10;
-    pub(super) const FLAGS: u32 = 0x20;
-    pub(super) const FIELDS: u32 = DURATION | SIZE | FLAGS;
-    pub(super) const DURATION_IS_EMPTY: u32 = 0x01_0000;
-    pub(super) const BASE_IS_MOOF: u32 = 0x02_0000;
-}
-
-/// Flags of §8.8.8.
-mod trun {
-    pub(super) const DATA_OFFSET: u32 = 0x001;
-    pub(super) const FIRST_FLAGS: u32 = 0x004;
-    pub(super) const ONCE: u32 = DATA_OFFSET | FIRST_FLAGS;
-    pub(super) const DURATION: u32 = 0x100;
-    pub(super) const SIZE: u32 = 0x200;
-    pub(super) const FLAGS: u32 = 0x400;
-    pub(super) const COMPOSITION_OFFSET: u32 = 0x800;
-    pub(super) const PER_SAMPLE: u32 = DURATION | SIZE | FLAGS | COMPOSITION_OFFSET;
-}
-
-const STYP_LEN: u64 = 24;
-
-fn moof(out: &mut BytesMut, cut: &Cut<'_>, shape: &Shape) {
-    boxed(out, *b"moof", |out| {
-        full_box(out, *b"mfhd", 0, 0, |out| out.put_u32(cut.number));
-        boxed(out, *b"traf", |out| {
-            full_box(out, *b"tfhd", 0, shape.tfhd_flags(), |out| {
-                out.put_u32(super::init::TRACK);
-                if shape.samples == 0 {
-                    return;
-                }
-                if let Shared::One(duration) = shape.duration {
-                    out.put_u32(duration);
-                }
-                if let Shared::One(size) = shape.size {
-                    out.put_u32(size);
-                }
-                match shape.flags() {
-                    SampleFlags::All(flags) => out.put_u32(flags),
-                    SampleFlags::FirstIsSync => out.put_u32(NOT_SYNC),
-                    SampleFlags::Each => {}
-                }
-            });
-            full_box(out, *b"tfdt", 1, 0, |out| out.put_u64(cut.decode_time));
-            if shape.samples > 0 {
-                run(out, cut, shape);
-            }
-        });
-    });
-}
-
-fn run(out: &mut BytesMut, cut: &Cut<'_>, shape: &Shape) {
-    let flags = shape.trun_flags();
-    full_box(out, *b"trun", 1, flags, |out| {
-        out.put_u32(shape.samples);
-        let to_data = shape.moof_len() + mdat_header_len(shape.payload);
-        out.put_i32(i32::try_from(to_data).unwrap_or(i32::MAX));
-        if flags & trun::FIRST_FLAGS != 0 {
-            out.put_u32(SYNC);
-        }
-        if flags & trun::PER_SAMPLE == 0 {
-            return;
-        }
-        for sample in cut.samples.clone() {
-            if flags & trun::DURATION != 0 {
-                out.put_u32(sample.duration);
-            }
-            if flags & trun::SIZE != 0 {
-                out.put_u32(sample.size);
-            }
-            if flags & trun::FLAGS != 0 {
-                out.put_u32(if sample.sync { SYNC } else { NOT_SYNC });
-            }
-            if flags & trun::COMPOSITION_OFFSET != 0 {
-                // The timeline has checked that this never wraps.
-                out.put_i32(sample.composition_offset.wrapping_sub(cut.lead));
-            }
-        }
-    });
-}
-
-fn mdat_header(out: &mut BytesMut, payload: u64) {
+pub(super) fn mdat_header(out: &mut BytesMut, payload: u64) {
     if let Ok(size) = u32::try_from(payload + 8) {
         out.put_u32(size);
         out.put_slice(b"mdat");
@@ -285,39 +82,13 @@ fn mdat_header(out: &mut BytesMut, payload: u64) {
     }
 }
 
-fn mdat_header_len(payload: u64) -> u64 {
+pub(super) fn mdat_header_len(payload: u64) -> u64 {
     if u32::try_from(payload + 8).is_ok() { 8 } else { 16 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shape(samples: &[(u32, u32, bool, i32)]) -> Shape {
-        let mut shape = Shape::EMPTY;
-        for &(duration, size, sync, composition_offset) in samples {
-            let sample = Sample { offset: 0, size, dts: 0, duration, composition_offset, sync };
-            shape.add(&sample, 2);
-        }
-        shape
-    }
-
-    #[test]
-    fn what_is_shared_is_said_once() {
-        let sound = shape(&[(1024, 7, true, 2), (1024, 7, true, 2)]);
-        assert_eq!(sound.trun_flags(), trun::DATA_OFFSET);
-        assert_eq!(sound.tfhd_flags(), 0x02_0038);
-        assert_eq!(sound.flags(), SampleFlags::All(SYNC));
-
-        let picture = shape(&[(1, 900, true, 2), (1, 90, false, 4), (1, 80, false, 0)]);
-        assert_eq!(picture.flags(), SampleFlags::FirstIsSync);
-        assert_eq!(picture.trun_flags(), 0xa05);
-        assert_eq!(picture.tfhd_flags(), 0x02_0028);
-
-        let odd = shape(&[(1, 9, false, 2), (2, 9, true, 2)]);
-        assert_eq!(odd.flags(), SampleFlags::Each);
-        assert_eq!(odd.trun_flags(), 0x501);
-    }
 
     #[test]
     fn large_payloads_have_a_large_size() {

@@ -26,6 +26,27 @@ impl Xml {
         self.out.push_str("/>\n");
     }
 
+    /// An element with the children that `contents` writes, or without content where there are
+    /// none.
+    pub(super) fn element(
+        &mut self,
+        name: &'static str,
+        attributes: &[Attribute<'_>],
+        contents: impl FnOnce(&mut Self),
+    ) {
+        let before = self.out.len();
+        self.open(name, attributes);
+        let opened = self.out.len();
+        contents(self);
+        if self.out.len() == opened {
+            self.open.pop();
+            self.out.truncate(before);
+            self.empty(name, attributes);
+        } else {
+            self.close();
+        }
+    }
+
     /// An element that holds text only.
     pub(super) fn text(&mut self, name: &'static str, text: &str) {
         self.start(name, &[]);

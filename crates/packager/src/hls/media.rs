@@ -1,13 +1,16 @@
-//! Media playlists of one track each (RFC 8216bis §4.4.3 and §4.4.4).
+//! Media playlists: of a track, of a pair, of I-frames, of a track's file (RFC 8216bis §4.4.3 and §4.4.4).
 
 use std::fmt::Write as _;
 
 use super::head::{Needs, head, segment_query, start};
 use super::tag::Tag;
 use crate::media::Media;
+use crate::pair::Pair;
 use crate::rates;
+use crate::segments::SegmentSpan;
 use crate::selection::Selection;
 use crate::track::TrackId;
+use crate::units::Timescale;
 
 /// The media playlist of a track; `None` for an unknown track.
 pub(crate) fn media_playlist(
@@ -15,28 +18,125 @@ pub(crate) fn media_playlist(
     selection: &Selection,
     track: TrackId,
 ) -> Option<String> {
-    let clock = Clock::new(media.track(track)?.timescale.get());
-    let spans = media.spans(track);
+    let timescale = media.track(track)?.timescale;
+    let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
+    list.vod(media.independent_segments());
     let folder = format!("{}/{track}", media.version());
-    let query = segment_query(selection);
-    let mut out = String::with_capacity(256 + spans.len() * (folder.len() + query.len() + 32));
-    head(&mut out, Needs::Map, selection);
-    start(&mut out, selection, media.duration().as_millis());
-    // Writing into a String never fails.
-    let _ = writeln!(out, "#EXT-X-TARGETDURATION:{}", rates::target_duration(media));
-    // Segments are numbered from 1 in their URLs; the playlist counts them the same way.
-    out.push_str("#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
-    if media.independent_segments() {
-        out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    list.numbered(&folder, timescale, media.spans(track));
+    Some(list.end())
+}
+
+/// The media playlist of a picture with a sound in common segments; `None` for an unknown pair.
+pub(crate) fn muxed_playlist(media: &Media, selection: &Selection, pair: Pair) -> Option<String> {
+    let timescale = media.track(pair.video())?.timescale;
+    let spans = media.muxed_spans(pair)?;
+    let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
+    list.vod(media.independent_segments());
+    list.numbered(&format!("{}/{pair}", media.version()), timescale, &spans);
+    Some(list.end())
+}
+
+/// The playlist of a picture's I-frames (§4.4.3.6); `None` where it has none. Its target duration
+/// is its own, which §6.2.4 allows it.
+pub(crate) fn iframe_playlist(
+    media: &Media,
+    selection: &Selection,
+    track: TrackId,
+) -> Option<String> {
+    let timescale = media.track(track)?.timescale;
+    let spans = media.iframe_spans(track);
+    let target = rates::target_of(&spans, timescale);
+    spans.first()?;
+    let mut list = List::new(media, selection, Needs::IFrameMap, target);
+    // I-frames need no other picture, whatever the segments do.
+    list.vod(true);
+    list.out.push_str("#EXT-X-I-FRAMES-ONLY\n");
+    list.numbered(&format!("{}/{track}.iframes", media.version()), timescale, &spans);
+    Some(list.end())
+}
+
+/// The media playlist of a track over byte ranges of its file (§4.4.4.2); `None` where there is no
+/// such file.
+pub(crate) fn single_playlist(
+    media: &Media,
+    selection: &Selection,
+    track: TrackId,
+) -> Option<String> {
+    let timescale = media.track(track)?.timescale;
+    let map = media.file_map(track)?;
+    let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
+    list.vod(media.independent_segments());
+    let uri = format!("{}/{track}/track.mp4{}", media.version(), list.query);
+    Tag::new("EXT-X-MAP")
+        .quoted("URI", &uri)
+        .quoted("BYTERANGE", &format!("{}@0", map.init.end))
+        .end(&mut list.out);
+    let mut at = map.index.end;
+    list.each(timescale, media.spans(track), |out, _, span| {
+        // Writing into a String never fails.
+        let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{at}\n{uri}", span.bytes);
+        at += span.bytes;
+    });
+    Some(list.end())
+}
+
+/// A media playlist that is being written.
+struct List {
+    out: String,
+    /// What is appended to the URLs of segments.
+    query: String,
+}
+
+impl List {
+    fn new(media: &Media, selection: &Selection, needs: Needs, target: u64) -> Self {
+        let mut out = String::new();
+        head(&mut out, needs, selection);
+        start(&mut out, selection, media.duration().as_millis());
+        // Writing into a String never fails.
+        let _ = writeln!(out, "#EXT-X-TARGETDURATION:{target}");
+        Self { out, query: segment_query(selection) }
     }
-    Tag::new("EXT-X-MAP").quoted("URI", &format!("{folder}/init.mp4{query}")).end(&mut out);
-    let origin = spans.first().map_or(0, |span| span.start);
-    for (number, span) in (1_u32..).zip(spans) {
-        clock.extinf(&mut out, span.start.saturating_sub(origin), span.duration);
-        let _ = writeln!(out, "{folder}/{number}.m4s{query}");
+
+    /// What is true of all segments. They are numbered from 1 in their URLs; the playlist counts
+    /// them the same way.
+    fn vod(&mut self, independent: bool) {
+        self.out.push_str("#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
+        if independent {
+            self.out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+        }
     }
-    out.push_str("#EXT-X-ENDLIST\n");
-    Some(out)
+
+    /// An init segment and numbered segments in a folder.
+    fn numbered(&mut self, folder: &str, timescale: Timescale, spans: &[SegmentSpan]) {
+        let query = std::mem::take(&mut self.query);
+        self.out.reserve(256 + spans.len() * (folder.len() + query.len() + 32));
+        let map = format!("{folder}/init.mp4{query}");
+        Tag::new("EXT-X-MAP").quoted("URI", &map).end(&mut self.out);
+        self.each(timescale, spans, |out, number, _| {
+            // Writing into a String never fails.
+            let _ = writeln!(out, "{folder}/{number}.m4s{query}");
+        });
+    }
+
+    /// `EXTINF` of each segment, and what `line` writes after it.
+    fn each(
+        &mut self,
+        timescale: Timescale,
+        spans: &[SegmentSpan],
+        mut line: impl FnMut(&mut String, u32, &SegmentSpan),
+    ) {
+        let clock = Clock::new(timescale.get());
+        let origin = spans.first().map_or(0, |span| span.start);
+        for (number, span) in (1_u32..).zip(spans) {
+            clock.extinf(&mut self.out, span.start.saturating_sub(origin), span.duration);
+            line(&mut self.out, number, span);
+        }
+    }
+
+    fn end(mut self) -> String {
+        self.out.push_str("#EXT-X-ENDLIST\n");
+        self.out
+    }
 }
 
 /// Ticks of a track as seconds of a playlist.

@@ -4,13 +4,16 @@
 //! A multivariant playlist names the media playlists beside it, and those name segments below the
 //! folder of the asset's version; all URLs are relative, so that any prefix works.
 
+mod groups;
 mod head;
 mod media;
 mod multivariant;
 mod tag;
+mod variant;
 
-pub(crate) use media::media_playlist;
-pub(crate) use multivariant::multivariant_playlist;
+pub(crate) use groups::default_sounds;
+pub(crate) use media::{iframe_playlist, media_playlist, muxed_playlist, single_playlist};
+pub(crate) use multivariant::{Form, multivariant_playlist};
 
 /// The media type of playlists (RFC 8216bis §4).
 pub const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";

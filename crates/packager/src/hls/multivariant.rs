@@ -1,194 +1,161 @@
 //! The multivariant playlist (RFC 8216bis §4.4.6).
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-
+use super::groups::{Group, groups};
 use super::head::{Needs, head, playlist_query, start};
 use super::tag::Tag;
+use super::variant::{Variant, iframes};
+use crate::choice::{SessionContent, SessionData};
 use crate::media::Media;
+use crate::pair::Pair;
 use crate::rates::Rates;
+use crate::selection::Container;
 use crate::track::Track;
-use crate::units::{MediaTime, Timescale};
 use crate::view::View;
+
+/// Which media playlists a multivariant playlist names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Of segments, in the container that the selection says.
+    Segments,
+    /// Of byte ranges of one file a track.
+    Files,
+}
 
 /// The multivariant playlist: every picture rendition with every group of sounds; sounds alone
 /// where there is no picture.
-pub(crate) fn multivariant_playlist(view: &View<'_>) -> String {
-    let (media, target) = (view.media, view.target);
-    let groups = groups(view);
-    let videos: Vec<&Track> = view.pictures().collect();
-    // A single sound without picture needs no group: it is the variant itself.
-    let grouped = match groups.as_slice() {
-        [] => false,
-        [only] => !videos.is_empty() || only.members.len() > 1,
-        _ => true,
-    };
+pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> String {
+    let media = view.media;
     let mut out = String::new();
     head(&mut out, Needs::Map, view.selection);
     start(&mut out, view.selection, media.duration().as_millis());
     if media.independent_segments() {
         out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
+    for data in &media.choice().session_data {
+        session_data(&mut out, data);
+    }
     let query = playlist_query(view.selection);
-    if grouped {
-        for group in &groups {
-            group.write(&mut out, &query);
-        }
+    let list = Writer { view, query: &query, form };
+    let groups = groups(view);
+    if form == Form::Segments && view.selection.container == Container::Muxed {
+        list.muxed(&mut out, &groups);
+    } else {
+        list.demuxed(&mut out, &groups);
     }
-    if videos.is_empty() {
-        for group in &groups {
-            let id = grouped.then_some(group.id.as_str());
-            let rates = group.rates(media, target);
-            variant(&mut out, group.default_member(), rates, Some(group), id, &query);
-        }
-        return out;
-    }
-    for video in videos {
-        let rates = Rates::of(media, video.id, target);
-        if groups.is_empty() {
-            variant(&mut out, video, rates, None, None, &query);
-        }
-        for group in &groups {
-            let rates = rates.plus(group.rates(media, target));
-            variant(&mut out, video, rates, Some(group), Some(&group.id), &query);
+    if !view.selection.without_iframes {
+        for track in view.pictures() {
+            iframes(&mut out, media, track, &query);
         }
     }
     out
 }
 
-/// One `EXT-X-STREAM-INF` (§4.4.6.2) and its URI.
-fn variant(
-    out: &mut String,
-    track: &Track,
-    rates: Rates,
-    audio: Option<&Group<'_>>,
-    group_id: Option<&str>,
-    query: &str,
-) {
-    let mut codecs = vec![track.codec.as_str()];
-    for member in audio.iter().flat_map(|group| &group.members) {
-        if !codecs.contains(&member.codec.as_str()) {
-            codecs.push(&member.codec);
-        }
+/// One fact about the presentation (§4.4.6.4).
+fn session_data(out: &mut String, data: &SessionData) {
+    let mut tag = Tag::new("EXT-X-SESSION-DATA").quoted("DATA-ID", &data.id);
+    tag = match &data.content {
+        SessionContent::Value(value) => tag.quoted("VALUE", value),
+        SessionContent::Uri(uri) => tag.quoted("URI", uri),
+    };
+    if let Some(language) = &data.language {
+        tag = tag.quoted("LANGUAGE", language);
     }
-    let mut tag = Tag::new("EXT-X-STREAM-INF")
-        .bare("BANDWIDTH", rates.peak.max(1))
-        .bare("AVERAGE-BANDWIDTH", rates.average.max(1))
-        .quoted("CODECS", &codecs.join(","));
-    if let Some(video) = track.video() {
-        let size = format!("{}x{}", video.display_width, video.display_height);
-        tag = tag.bare("RESOLUTION", size);
-        if let Some((frames, seconds)) = video.frame_rate
-            && let Some(seconds) = Timescale::new(seconds)
-        {
-            let rate = MediaTime::new(i64::from(frames), seconds);
-            tag = tag.bare("FRAME-RATE", rate.seconds(3));
-        }
-    }
-    if let Some(id) = group_id {
-        tag = tag.quoted("AUDIO", id);
-    }
-    tag.bare("CLOSED-CAPTIONS", "NONE").end(out);
-    // Writing into a String never fails.
-    let _ = writeln!(out, "{}.m3u8{query}", track.id);
+    tag.end(out);
 }
 
-/// Sounds among which a player chooses: one codec, and one channel count where every channel
-/// count offers the same languages.
-struct Group<'a> {
-    id: String,
-    members: Vec<&'a Track>,
+struct Writer<'a> {
+    view: &'a View<'a>,
+    query: &'a str,
+    form: Form,
 }
 
-impl Group<'_> {
-    /// The member to start with.
-    fn default_member(&self) -> &Track {
-        let chosen = self.members.iter().find(|track| track.default);
-        chosen.unwrap_or(&self.members[0])
-    }
-
-    /// What the costliest member costs.
-    fn rates(&self, media: &Media, target: u64) -> Rates {
-        self.members
-            .iter()
-            .map(|track| Rates::of(media, track.id, target))
-            .fold(Rates::default(), Rates::max)
-    }
-
-    /// Its `EXT-X-MEDIA` tags (§4.4.6.1).
-    fn write(&self, out: &mut String, query: &str) {
-        let default = self.default_member().id;
-        let mut names = BTreeSet::new();
-        let mut languages = BTreeSet::new();
-        // The default claims its language first: within a group, members that may be chosen
-        // automatically differ in language (§4.4.6.1.1).
-        languages.insert(self.default_member().language.as_deref());
-        for track in &self.members {
-            let is_default = track.id == default;
-            let first_of_language = languages.insert(track.language.as_deref());
-            let mut tag = Tag::new("EXT-X-MEDIA")
-                .bare("TYPE", "AUDIO")
-                .quoted("GROUP-ID", &self.id)
-                .quoted("NAME", &unique_name(track, &mut names));
-            if let Some(language) = &track.language {
-                tag = tag.quoted("LANGUAGE", language);
+impl Writer<'_> {
+    /// Each track in a playlist of its own.
+    fn demuxed(&self, out: &mut String, groups: &[Group<'_>]) {
+        let pictures: Vec<&Track> = self.view.pictures().collect();
+        // A single sound without picture needs no group: it is the variant itself.
+        let grouped = match groups {
+            [] => false,
+            [only] => !pictures.is_empty() || only.members.len() > 1,
+            _ => true,
+        };
+        if grouped {
+            for group in groups {
+                group.write(out, |track| Some(self.uri(track)));
             }
-            tag =
-                tag.flag("DEFAULT", is_default).flag("AUTOSELECT", is_default || first_of_language);
-            if let Some(audio) = track.audio() {
-                tag = tag.quoted("CHANNELS", &audio.channels.to_string());
+        }
+        if pictures.is_empty() {
+            for group in groups {
+                let track = group.default_member();
+                let rates = self.costliest(group.members.iter().copied());
+                let id = grouped.then_some(group.id.as_str());
+                Variant { track, sounds: &group.members, rates, group: id, uri: self.uri(track) }
+                    .write(out);
             }
-            tag.quoted("URI", &format!("{}.m3u8{query}", track.id)).end(out);
+        }
+        for track in pictures {
+            let rates = self.rates(track);
+            if groups.is_empty() {
+                Variant { track, sounds: &[], rates, group: None, uri: self.uri(track) }.write(out);
+            }
+            for group in groups {
+                let rates = rates.plus(self.costliest(group.members.iter().copied()));
+                Variant {
+                    track,
+                    sounds: &group.members,
+                    rates,
+                    group: Some(&group.id),
+                    uri: self.uri(track),
+                }
+                .write(out);
+            }
         }
     }
-}
 
-/// The groups of an asset's sounds; none is empty.
-fn groups<'a>(view: &View<'a>) -> Vec<Group<'a>> {
-    let mut by_codec: Vec<Vec<&Track>> = Vec::new();
-    for track in view.sounds() {
-        match by_codec.iter_mut().find(|list| list[0].codec == track.codec) {
-            Some(list) => list.push(track),
-            None => by_codec.push(vec![track]),
+    /// Each picture with the default sound of each group; other sounds in playlists of their own.
+    fn muxed(&self, out: &mut String, groups: &[Group<'_>]) {
+        let mut pictures = self.view.pictures().peekable();
+        if groups.is_empty() || pictures.peek().is_none() {
+            return self.demuxed(out, groups);
+        }
+        for group in groups.iter().filter(|group| group.members.len() > 1) {
+            let within = group.default_member().id;
+            group.write(out, |track| (track.id != within).then(|| self.uri(track)));
+        }
+        for track in pictures {
+            for group in groups {
+                let Some(pair) = Pair::new(track.id, group.default_member().id) else { continue };
+                let spans = self.view.media.muxed_spans(pair).unwrap_or_default();
+                let rates = Rates::over(&spans, track.timescale, self.view.target)
+                    .plus(self.costliest(group.others()));
+                let id = (group.members.len() > 1).then_some(group.id.as_str());
+                let uri = format!("{pair}.m3u8{}", self.query);
+                Variant { track, sounds: &group.members, rates, group: id, uri }.write(out);
+            }
         }
     }
-    let lists: Vec<Vec<&Track>> = by_codec.into_iter().flat_map(by_channels).collect();
-    let several = lists.len() > 1;
-    (1..)
-        .zip(lists)
-        .map(|(number, members)| Group {
-            id: if several { format!("audio{number}") } else { "audio".to_owned() },
-            members,
-        })
-        .collect()
-}
 
-/// Parts sounds by channel count, unless that would hide a language from some variant (§4.4.6.2.1).
-fn by_channels(tracks: Vec<&Track>) -> Vec<Vec<&Track>> {
-    let channels = |track: &Track| track.audio().map_or(0, |audio| audio.channels);
-    let mut parts: Vec<Vec<&Track>> = Vec::new();
-    for track in &tracks {
-        match parts.iter_mut().find(|part| channels(part[0]) == channels(track)) {
-            Some(part) => part.push(track),
-            None => parts.push(vec![track]),
+    /// The media playlist of one track.
+    fn uri(&self, track: &Track) -> String {
+        let id = track.id;
+        match self.form {
+            Form::Files if self.view.media.file_map(id).is_some() => {
+                format!("{id}.single.m3u8{}", self.query)
+            }
+            _ => format!("{id}.m3u8{}", self.query),
         }
     }
-    let languages =
-        |part: &[&Track]| part.iter().map(|t| t.language.clone()).collect::<BTreeSet<_>>();
-    let alike = parts.windows(2).all(|pair| languages(&pair[0]) == languages(&pair[1]));
-    if alike { parts } else { vec![tracks] }
-}
 
-/// The source's name for the track, or its language, or `Audio`; numbered where taken.
-fn unique_name(track: &Track, taken: &mut BTreeSet<String>) -> String {
-    let base = track.name.as_deref().or(track.language.as_deref()).unwrap_or("Audio");
-    // It must not look like a reference to a variable (§4.3).
-    let base = base.replace("{$", "{ $");
-    let mut name = base.clone();
-    let mut number = 2_u32;
-    while !taken.insert(name.clone()) {
-        name = format!("{base} {number}");
-        number += 1;
+    fn rates(&self, track: &Track) -> Rates {
+        Rates::of(self.media(), track.id, self.view.target)
     }
-    name
+
+    /// What the costliest of some sounds costs.
+    fn costliest<'t>(&self, tracks: impl Iterator<Item = &'t Track>) -> Rates {
+        tracks.map(|track| self.rates(track)).fold(Rates::default(), Rates::max)
+    }
+
+    fn media(&self) -> &Media {
+        self.view.media
+    }
 }

@@ -10,7 +10,7 @@ use headwater_net::range::{Selection, content_range, select, unsatisfied_range};
 use headwater_net::{Body, Chunks, Problem};
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
-use super::body::{Outlet, PlanBody, cut};
+use super::body::{Outlet, PlanBody, Rest};
 use super::builds::Ready;
 use super::coding::{accepts_gzip, gzip};
 use super::fault::Fault;
@@ -120,12 +120,15 @@ impl Answer {
         if let Some(answer) = tagged.precondition(request)? {
             return Ok(answer);
         }
+        if let Some(whole) = ready.presentation.len_of_parts(resource) {
+            return tagged.in_parts(request, ready, resource, whole, outlet).await;
+        }
         let plan = layouts.plan(ready, resource, &outlet.metrics).await?;
         let (whole, content_type) = (plan.len, plan.content_type);
         let (plan, part) = match tagged.select(request, whole) {
             Selection::Unsatisfiable => return Ok(Self::unsatisfiable(whole)),
             Selection::Whole => (plan, None),
-            Selection::Part(part) => (cut(plan, &part), Some((part, whole))),
+            Selection::Part(part) => (plan.cut(&part), Some((part, whole))),
         };
         let len = plan.len;
         let body = if request.method == Method::HEAD {
@@ -133,7 +136,7 @@ impl Answer {
         } else if let [Part::Bytes(bytes)] = plan.parts.as_slice() {
             Body::from(bytes.clone())
         } else {
-            let body = PlanBody::start(Arc::clone(ready), plan, outlet.clone()).await?;
+            let body = PlanBody::start(Arc::clone(ready), plan, None, outlet.clone()).await?;
             Body::Stream(Box::pin(body))
         };
         Ok(tagged.answer(content_type, len, part, body))
@@ -208,6 +211,35 @@ impl Tagged {
             Selection::Part(part) => (all.slice(part.clone()), Some((part, whole))),
         };
         self.answer(content_type, chosen.len(), part, Body::from(chosen))
+    }
+
+    /// The answer about a resource of `whole` bytes that is planned as it is sent: of a range, only
+    /// what it touches.
+    async fn in_parts(
+        &self,
+        request: &request::Parts,
+        ready: &Arc<Ready>,
+        resource: Resource,
+        whole: u64,
+        outlet: &Outlet,
+    ) -> Result<Answer, Fault> {
+        let (range, part) = match self.select(request, whole) {
+            Selection::Unsatisfiable => return Ok(Answer::unsatisfiable(whole)),
+            Selection::Whole => (0..whole, None),
+            Selection::Part(part) => (part.clone(), Some((part, whole))),
+        };
+        let end = range.end.min(range.start.saturating_add(Rest::PIECE_BYTES));
+        let plan = ready.presentation.plan_part(resource, range.start..end);
+        let plan = plan.ok_or(Fault::UnknownPath)?;
+        let (content_type, len) = (plan.content_type, range.end - range.start);
+        let body = if request.method == Method::HEAD {
+            Body::empty()
+        } else {
+            let rest = Rest { resource, range: end..range.end };
+            let body = PlanBody::start(Arc::clone(ready), plan, Some(rest), outlet.clone()).await?;
+            Body::Stream(Box::pin(body))
+        };
+        Ok(self.answer(content_type, len, part, body))
     }
 
     /// 200, or 206 for a part of so many bytes.

@@ -19,6 +19,7 @@ use super::builds::Ready;
 use super::frames::{Frames, Rope};
 use super::metrics::Metrics;
 use crate::plan::{Part, Plan, SourceRange};
+use crate::resource::Resource;
 use crate::source::{BufferPool, Coalescing, Source, SourceError};
 use crate::units::ByteRange;
 
@@ -63,10 +64,11 @@ impl PlanBody {
     pub(super) async fn start(
         ready: Arc<Ready>,
         plan: Plan,
+        rest: Option<Rest>,
         outlet: Outlet,
     ) -> Result<Self, SourceError> {
-        let left = plan.len;
-        let mut fetcher = Fetcher { ready, parts: plan.parts.into(), outlet };
+        let left = plan.len + rest.as_ref().map_or(0, Rest::len);
+        let mut fetcher = Fetcher { ready, parts: plan.parts.into(), rest, outlet };
         let mut waits = false;
         let now = match fetcher.window(FIRST_WINDOW_BYTES) {
             Some(mut reading) => {
@@ -123,10 +125,18 @@ impl http_body::Body for PlanBody {
             }
             match mem::replace(&mut this.next, Next::Idle) {
                 Next::Read(window) => this.now = window,
+                Next::Idle if this.left > 0 => {
+                    // The rest could not be planned, which it could when the answer began.
+                    this.left = 0;
+                    let error = BodyError::source(SourceError::Truncated);
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Next::Idle => return Poll::Ready(None),
                 Next::Failed(error) => {
                     // Nothing more: neither bytes nor a clean end.
                     this.fetcher.parts.clear();
+                    this.fetcher.rest = None;
+                    this.left = 0;
                     return Poll::Ready(Some(Err(BodyError::source(error))));
                 }
                 reading @ Next::Reading(_) => {
@@ -146,14 +156,47 @@ impl http_body::Body for PlanBody {
     }
 }
 
+/// What comes after a plan, of a resource that is planned piece by piece: its plan as a whole would
+/// be large.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub(super) resource: Resource,
+    /// Which of its bytes.
+    pub(super) range: Range<u64>,
+}
+
+impl Rest {
+    /// How much is planned at a time, in bytes.
+    pub(super) const PIECE_BYTES: u64 = 4 << 20;
+
+    fn len(&self) -> u64 {
+        self.range.end.saturating_sub(self.range.start)
+    }
+}
+
 /// What is left of a plan, and where to read it.
 struct Fetcher {
     ready: Arc<Ready>,
     parts: VecDeque<Part>,
+    rest: Option<Rest>,
     outlet: Outlet,
 }
 
 impl Fetcher {
+    /// The next part, planned now where it was not yet.
+    fn part(&mut self) -> Option<Part> {
+        if self.parts.is_empty()
+            && let Some(rest) = self.rest.as_mut().filter(|rest| rest.len() > 0)
+        {
+            let end = rest.range.end.min(rest.range.start.saturating_add(Rest::PIECE_BYTES));
+            let piece = rest.range.start..end;
+            rest.range.start = end;
+            let plan = self.ready.presentation.plan_part(rest.resource, piece)?;
+            self.parts = plan.parts.into();
+        }
+        self.parts.pop_front()
+    }
+
     /// How much is read at a time of what comes next.
     fn window_bytes(&self) -> u64 {
         let first = self.parts.iter().find_map(|part| part.inputs().first());
@@ -165,7 +208,7 @@ impl Fetcher {
     fn window(&mut self, mut room: u64) -> Option<Reading> {
         let mut window = Vec::new();
         while room > 0
-            && let Some(part) = self.parts.pop_front()
+            && let Some(part) = self.part()
         {
             // A map is made whole: it waits for the next window unless it is the first of this.
             if matches!(part, Part::Map(_)) && part.len() > room && !window.is_empty() {
@@ -281,28 +324,6 @@ impl Ropes {
     }
 }
 
-/// The bytes `part.start..part.end` of a plan, which lie within it.
-pub(super) fn cut(plan: Plan, part: &Range<u64>) -> Plan {
-    let mut piece = Plan::new(plan.content_type);
-    let mut at = 0;
-    for whole in plan.parts {
-        let (from, to) = (at, at + whole.len());
-        at = to;
-        let (from, to) = (from.max(part.start) - from, to.min(part.end).saturating_sub(from));
-        if from >= to {
-            continue;
-        }
-        match whole {
-            Part::Bytes(bytes) => piece.push_bytes(bytes.slice(from as usize..to as usize)),
-            Part::Copy(SourceRange { source, range }) => {
-                piece.push_copy(source, ByteRange { start: range.start + from, len: to - from });
-            }
-            Part::Map(map) => piece.push_map(map.cut(from, to - from)),
-        }
-    }
-    piece
-}
-
 /// Splits a part after at most `room` bytes, where `room` is not 0. A map stays whole.
 fn split(part: Part, room: u64) -> (Part, Option<Part>) {
     if part.len() <= room {
@@ -364,7 +385,7 @@ mod tests {
             let plan = plan_of(&parts);
             let (from, to) = (a.min(b).min(plan.len), a.max(b).min(plan.len));
             let expected = bytes_of(&plan)[from as usize..to as usize].to_vec();
-            let piece = cut(plan, &(from..to));
+            let piece = plan.cut(&(from..to));
             prop_assert_eq!(piece.len, to - from);
             prop_assert_eq!(bytes_of(&piece), expected);
         }

@@ -248,7 +248,7 @@ impl Packager {
                 answer = second.or(answer);
             }
         }
-        if answer.is_ok() && matches!(resource, Resource::Segment(..)) {
+        if answer.is_ok() && resource.is_segment() {
             outlet.metrics.segments.inc();
         }
         answer

@@ -1,0 +1,134 @@
+//! Groups of sounds, and the tags of their members (RFC 8216bis §4.4.6.1 and §4.4.6.2.1).
+
+use std::collections::BTreeSet;
+
+use super::tag::Tag;
+use crate::role::Role;
+use crate::track::{Track, TrackId};
+use crate::view::View;
+
+/// Sounds among which a player chooses: one codec, and one channel count where every channel
+/// count offers the same languages.
+pub(super) struct Group<'a> {
+    pub(super) id: String,
+    pub(super) members: Vec<&'a Track>,
+}
+
+impl<'a> Group<'a> {
+    /// The member to start with.
+    pub(super) fn default_member(&self) -> &'a Track {
+        let chosen = self.members.iter().find(|track| track.default);
+        chosen.unwrap_or(&self.members[0])
+    }
+
+    /// The members beside that one.
+    pub(super) fn others(&self) -> impl Iterator<Item = &'a Track> {
+        let default = self.default_member().id;
+        self.members.iter().copied().filter(move |track| track.id != default)
+    }
+
+    /// Its `EXT-X-MEDIA` tags (§4.4.6.1). `uri` gives the media playlist of a member; `None` for
+    /// one that is in the variants themselves (§4.4.6.2.1).
+    pub(super) fn write(&self, out: &mut String, uri: impl Fn(&Track) -> Option<String>) {
+        let default = self.default_member();
+        let mut names = BTreeSet::new();
+        // The default claims its place first: members that may be chosen automatically differ in
+        // language or characteristics (§4.4.6.1.1).
+        let mut claimed = BTreeSet::from([claim(default)]);
+        for track in &self.members {
+            let is_default = track.id == default.id;
+            let automatic = is_default || (!asked_for(track) && claimed.insert(claim(track)));
+            let mut tag = Tag::new("EXT-X-MEDIA")
+                .bare("TYPE", "AUDIO")
+                .quoted("GROUP-ID", &self.id)
+                .quoted("NAME", &unique_name(track, &mut names));
+            if let Some(language) = &track.language {
+                tag = tag.quoted("LANGUAGE", language);
+            }
+            tag = tag.flag("DEFAULT", is_default).flag("AUTOSELECT", automatic);
+            let characteristics = characteristics(track);
+            if !characteristics.is_empty() {
+                tag = tag.quoted("CHARACTERISTICS", &characteristics);
+            }
+            if let Some(audio) = track.audio() {
+                tag = tag.quoted("CHANNELS", &audio.channels.to_string());
+            }
+            if let Some(uri) = uri(track) {
+                tag = tag.quoted("URI", &uri);
+            }
+            tag.end(out);
+        }
+    }
+}
+
+/// What automatic choice goes by.
+fn claim(track: &Track) -> (Option<&str>, String) {
+    (track.language.as_deref(), characteristics(track))
+}
+
+/// Whether only people choose it, never a player by itself: remarks on the film are not the film,
+/// and HLS has no characteristic by which a player could know them.
+fn asked_for(track: &Track) -> bool {
+    track.roles.iter().any(|role| matches!(role, Role::Commentary | Role::Supplementary))
+}
+
+/// The media characteristic tags of a track, in alphabetical order with commas.
+fn characteristics(track: &Track) -> String {
+    let tags: BTreeSet<_> = track.roles.iter().filter_map(|role| role.characteristic()).collect();
+    tags.into_iter().collect::<Vec<_>>().join(",")
+}
+
+/// The sounds that muxed variants hold: the default of each group.
+pub(crate) fn default_sounds(view: &View<'_>) -> Vec<TrackId> {
+    groups(view).iter().map(|group| group.default_member().id).collect()
+}
+
+/// The groups of an asset's sounds; none is empty.
+pub(super) fn groups<'a>(view: &View<'a>) -> Vec<Group<'a>> {
+    let mut by_codec: Vec<Vec<&Track>> = Vec::new();
+    for track in view.sounds() {
+        match by_codec.iter_mut().find(|list| list[0].codec == track.codec) {
+            Some(list) => list.push(track),
+            None => by_codec.push(vec![track]),
+        }
+    }
+    let lists: Vec<Vec<&Track>> = by_codec.into_iter().flat_map(by_channels).collect();
+    let several = lists.len() > 1;
+    (1..)
+        .zip(lists)
+        .map(|(number, members)| Group {
+            id: if several { format!("audio{number}") } else { "audio".to_owned() },
+            members,
+        })
+        .collect()
+}
+
+/// Parts sounds by channel count, unless that would hide a language from some variant (§4.4.6.2.1).
+fn by_channels(tracks: Vec<&Track>) -> Vec<Vec<&Track>> {
+    let channels = |track: &Track| track.audio().map_or(0, |audio| audio.channels);
+    let mut parts: Vec<Vec<&Track>> = Vec::new();
+    for track in &tracks {
+        match parts.iter_mut().find(|part| channels(part[0]) == channels(track)) {
+            Some(part) => part.push(track),
+            None => parts.push(vec![track]),
+        }
+    }
+    let languages =
+        |part: &[&Track]| part.iter().map(|t| t.language.clone()).collect::<BTreeSet<_>>();
+    let alike = parts.windows(2).all(|pair| languages(&pair[0]) == languages(&pair[1]));
+    if alike { parts } else { vec![tracks] }
+}
+
+/// The source's name for the track, or its language, or `Audio`; numbered where taken.
+fn unique_name(track: &Track, taken: &mut BTreeSet<String>) -> String {
+    let base = track.name.as_deref().or(track.language.as_deref()).unwrap_or("Audio");
+    // It must not look like a reference to a variable (§4.3).
+    let base = base.replace("{$", "{ $");
+    let mut name = base.clone();
+    let mut number = 2_u32;
+    while !taken.insert(name.clone()) {
+        name = format!("{base} {number}");
+        number += 1;
+    }
+    name
+}

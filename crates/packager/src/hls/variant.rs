@@ -1,0 +1,74 @@
+//! The tags of variant streams (RFC 8216bis §4.4.6.2 and §4.4.6.3).
+
+use std::fmt::Write as _;
+
+use super::tag::Tag;
+use crate::media::Media;
+use crate::rates::{self, Rates};
+use crate::track::Track;
+use crate::units::{MediaTime, Timescale};
+
+/// A variant stream.
+#[derive(Debug)]
+pub(super) struct Variant<'a> {
+    /// Its picture; its sound where it has none.
+    pub(super) track: &'a Track,
+    /// The sounds that go with a picture.
+    pub(super) sounds: &'a [&'a Track],
+    pub(super) rates: Rates,
+    /// The group of those sounds, where they are one.
+    pub(super) group: Option<&'a str>,
+    pub(super) uri: String,
+}
+
+impl Variant<'_> {
+    /// Its `EXT-X-STREAM-INF` and URI.
+    pub(super) fn write(&self, out: &mut String) {
+        let mut codecs = vec![self.track.codec.as_str()];
+        for sound in self.sounds {
+            if !codecs.contains(&sound.codec.as_str()) {
+                codecs.push(&sound.codec);
+            }
+        }
+        let mut tag = stream(Tag::new("EXT-X-STREAM-INF"), self.track, self.rates, &codecs);
+        if let Some((frames, seconds)) = self.track.video().and_then(|video| video.frame_rate)
+            && let Some(seconds) = Timescale::new(seconds)
+        {
+            let rate = MediaTime::new(i64::from(frames), seconds);
+            tag = tag.bare("FRAME-RATE", rate.seconds(3));
+        }
+        if let Some(id) = self.group {
+            tag = tag.quoted("AUDIO", id);
+        }
+        tag.bare("CLOSED-CAPTIONS", "NONE").end(out);
+        // Writing into a String never fails.
+        let _ = writeln!(out, "{}", self.uri);
+    }
+}
+
+/// The `EXT-X-I-FRAME-STREAM-INF` of a picture, where it has I-frames for trick play.
+pub(super) fn iframes(out: &mut String, media: &Media, track: &Track, query: &str) {
+    let spans = media.iframe_spans(track.id);
+    if spans.is_empty() {
+        return;
+    }
+    let target = rates::target_of(&spans, track.timescale);
+    let rates = Rates::over(&spans, track.timescale, target);
+    let tag = Tag::new("EXT-X-I-FRAME-STREAM-INF");
+    stream(tag, track, rates, &[&track.codec])
+        .quoted("URI", &format!("{}.iframes.m3u8{query}", track.id))
+        .end(out);
+}
+
+/// The attributes that both tags have.
+fn stream(tag: Tag, track: &Track, rates: Rates, codecs: &[&str]) -> Tag {
+    let mut tag = tag
+        .bare("BANDWIDTH", rates.peak.max(1))
+        .bare("AVERAGE-BANDWIDTH", rates.average.max(1))
+        .quoted("CODECS", &codecs.join(","));
+    if let Some(video) = track.video() {
+        let size = format!("{}x{}", video.display_width, video.display_height);
+        tag = tag.bare("RESOLUTION", size);
+    }
+    tag
+}
