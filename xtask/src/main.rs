@@ -6,6 +6,7 @@
 mod bench;
 mod claim;
 mod cli;
+mod conform;
 mod demo;
 mod hash;
 mod places;
@@ -29,16 +30,25 @@ use places::Places;
 /// A subcommand: what its help says, and what it does.
 struct Command {
     spec: &'static Spec,
-    run: fn(&Places, &cli::Given) -> Outcome,
+    run: Run,
 }
 
-const COMMANDS: [Command; 6] = [
-    Command { spec: &setup::SPEC, run: setup::main },
-    Command { spec: &demo::SPEC, run: demo::main },
-    Command { spec: &test::SPEC, run: test::main },
-    Command { spec: &bench::SPEC, run: bench::main },
-    Command { spec: &tidy::SPEC, run: tidy::main },
-    Command { spec: &platforms::SPEC, run: platforms::main },
+/// What a subcommand wants of the words after its name.
+enum Run {
+    /// Read by its spec.
+    Parsed(fn(&Places, &cli::Given) -> Outcome),
+    /// As they were typed: a program of its own reads them, `--help` too.
+    Raw(fn(&Places, &[OsString]) -> Outcome),
+}
+
+const COMMANDS: [Command; 7] = [
+    Command { spec: &setup::SPEC, run: Run::Parsed(setup::main) },
+    Command { spec: &demo::SPEC, run: Run::Parsed(demo::main) },
+    Command { spec: &test::SPEC, run: Run::Parsed(test::main) },
+    Command { spec: &bench::SPEC, run: Run::Parsed(bench::main) },
+    Command { spec: &tidy::SPEC, run: Run::Parsed(tidy::main) },
+    Command { spec: &platforms::SPEC, run: Run::Parsed(platforms::main) },
+    Command { spec: &conform::SPEC, run: Run::Raw(conform::main) },
 ];
 
 fn main() -> ExitCode {
@@ -65,11 +75,16 @@ fn dispatch(mut args: Vec<OsString>) -> Outcome {
         let names = COMMANDS.iter().map(|command| command.spec.name);
         return Err(Failure::new(cli::unknown("command", &name, names)));
     };
-    match cli::parse(command.spec, args)? {
-        Parsed::Help => ui::line(&command.spec.help()),
-        Parsed::Run(given) => (command.run)(&Places::find()?, &given)?,
+    match command.run {
+        Run::Raw(run) => run(&Places::find()?, &args),
+        Run::Parsed(run) => match cli::parse(command.spec, args)? {
+            Parsed::Help => {
+                ui::line(&command.spec.help());
+                Ok(())
+            }
+            Parsed::Run(given) => run(&Places::find()?, &given),
+        },
     }
-    Ok(())
 }
 
 fn help() -> String {

@@ -1,0 +1,100 @@
+//! It is useful on other people's presentations: what FFmpeg 5.1 writes is read, and what is
+//! against the standards in it is found.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::path::Path;
+
+use headwater_conform::{Files, Level, Options, Report, Sampling, Verdict, check};
+use support::{broken, encode, ffmpeg};
+
+fn report(path: &Path) -> Report {
+    let options = Options { sampling: Sampling::All, only: Vec::new() };
+    let report = check(path.to_str().unwrap(), &mut Files, &options).unwrap();
+    eprintln!("{}", report.table(false));
+    report
+}
+
+fn passed(report: &Report, id: &str) -> bool {
+    matches!(report.row(id).unwrap().verdict, Verdict::Pass(_))
+}
+
+#[test]
+fn ffmpegs_playlists_of_fragmented_mp4() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.mp4");
+    if !encode(&source, "320x180", 12, 50, "300k") {
+        return;
+    }
+    let playlist = folder.path().join("v.m3u8");
+    let mut arguments = vec!["-i", source.to_str().unwrap(), "-c", "copy", "-f", "hls"];
+    arguments.extend(["-hls_time", "2", "-hls_segment_type", "fmp4", "-hls_playlist_type", "vod"]);
+    arguments.extend(["-master_pl_name", "main.m3u8", playlist.to_str().unwrap()]);
+    assert!(ffmpeg(&arguments));
+    let report = report(&folder.path().join("main.m3u8"));
+    assert_eq!(
+        broken(&report, Level::Must),
+        [
+            "apple-codecs",
+            "apple-frame-rate",
+            "apple-average-bandwidth",
+            "apple-several-rates",
+            "apple-iframes",
+        ]
+    );
+    for id in
+        ["hls-extinf", "hls-durations-true", "mp4-continuous", "apple-video-idr", "hls-fmp4-map"]
+    {
+        assert!(passed(&report, id), "{id}");
+    }
+}
+
+#[test]
+fn ffmpegs_playlists_of_transport_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.mp4");
+    if !encode(&source, "320x180", 12, 50, "300k") {
+        return;
+    }
+    let playlist = folder.path().join("v.m3u8");
+    let mut arguments = vec!["-i", source.to_str().unwrap(), "-c", "copy", "-f", "hls"];
+    arguments.extend(["-hls_time", "2", "-hls_list_size", "0"]);
+    arguments.push(playlist.to_str().unwrap());
+    assert!(ffmpeg(&arguments));
+    let report = report(&playlist);
+    assert_eq!(broken(&report, Level::Must), ["apple-vod-type"]);
+    for id in [
+        "ts-sync",
+        "ts-tables",
+        "ts-continuity",
+        "ts-continuity-across",
+        "ts-pcr",
+        "ts-decode-order",
+        "ts-timestamps-across",
+        "ts-video-start",
+        "hls-durations-true",
+    ] {
+        assert!(passed(&report, id), "{id}");
+    }
+}
+
+#[test]
+fn ffmpegs_mpd() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.mp4");
+    if !encode(&source, "320x180", 12, 50, "300k") {
+        return;
+    }
+    let mpd = folder.path().join("m.mpd");
+    let mut arguments = vec!["-i", source.to_str().unwrap(), "-c", "copy", "-f", "dash"];
+    arguments.extend(["-seg_duration", "2", mpd.to_str().unwrap()]);
+    assert!(ffmpeg(&arguments));
+    let report = report(&mpd);
+    // It states the duration that was asked for, and cuts sound a little later.
+    assert_eq!(broken(&report, Level::Must), ["dash-max-segment"]);
+    for id in ["dash-timeline-true", "dash-codecs-true", "dash-bandwidth-true", "dash-sap-true"] {
+        assert!(passed(&report, id), "{id}");
+    }
+}
