@@ -207,6 +207,7 @@ fn describe<'a>(
                 id: TrackId::new(media, number),
                 kind: kind(track),
                 codec: track.codec().to_owned(),
+                hls_codec: track.codec.hls_string().to_owned(),
                 coding: track.codec.coding,
                 carriage: track.codec.carriage,
                 language: language
@@ -249,6 +250,7 @@ fn kind(track: &TrackIndex) -> TrackKind {
                 frame_rate: frame_rate(track).or(picture.frame_rate),
                 colour: picture.colour,
                 range: picture.range,
+                supplemental: picture.supplemental.clone(),
             })
         }
     }

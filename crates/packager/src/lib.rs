@@ -74,7 +74,7 @@ pub mod service;
 pub mod source;
 
 pub use choice::{Choice, Pick, SessionContent, SessionData};
-pub use codec::{Coding, Colour, Protocol, Speakers, VideoRange};
+pub use codec::{Coding, Colour, Protocol, Speakers, Supplemental, VideoRange};
 pub use download::{Download, DownloadTracks, Wish};
 pub use error::{Error, Result};
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-use crate::codec::{Carriage, Coding, Colour, Protocol, Speakers, VideoRange};
+use crate::codec::{Carriage, Coding, Colour, Protocol, Speakers, Supplemental, VideoRange};
+use crate::isobmff::FourCc;
 use crate::role::Role;
 use crate::units::Timescale;
 
@@ -18,6 +19,8 @@ pub struct Track {
     pub kind: TrackKind,
     /// RFC 6381 codec string, such as `avc1.640028` or `mp4a.40.2`.
     pub codec: String,
+    /// The string that HLS uses: another one for MP3 alone.
+    pub hls_codec: String,
     /// The codec by its everyday name.
     pub coding: Coding,
     /// Which protocols leave it out.
@@ -118,6 +121,8 @@ pub struct Video {
     pub colour: Option<Colour>,
     /// Its dynamic range.
     pub range: VideoRange,
+    /// What it is for players that know more than [`Track::codec`]: Dolby Vision.
+    pub supplemental: Option<Supplemental>,
 }
 
 /// Facts of a sound track.
@@ -159,6 +164,17 @@ pub enum TrackMedia {
     Video,
     /// Sound.
     Audio,
+}
+
+impl TrackMedia {
+    /// What a track of that handler holds (ISO/IEC 14496-12 §8.4.3), where it is one of these.
+    pub(crate) fn of_handler(handler: FourCc) -> Option<Self> {
+        match &handler.0 {
+            b"vide" => Some(Self::Video),
+            b"soun" => Some(Self::Audio),
+            _ => None,
+        }
+    }
 }
 
 impl TrackId {

@@ -13,11 +13,12 @@ mod kit;
 use headwater_packager::{Error, Options};
 use kit::{compare_with_source, index_counted, media, media_folder};
 
-const PROGRESSIVE: [&str; 16] = [
+const PROGRESSIVE: [&str; 18] = [
     "ac3_aac_two_tracks.mp4",
     "av1_aac_1s.mp4",
     "av1_hdr10_mdcv_clli_1080p.mp4",
     "bbb_854x480_30s_aac51.mp4",
+    "dovi84_mov_mebx_tracks.mov",
     "eac3_joc_atmos_2s.mp4",
     "fire_720p_vfr_phone.mp4",
     "flower_540p_5s_cc0.mp4",
@@ -26,6 +27,7 @@ const PROGRESSIVE: [&str; 16] = [
     "h264_aac_coverart_mjpeg.m4v",
     "h264_aac_elst_bframes_moovend_240p_10s.mp4",
     "h264_aac_noelst_bframes_audio_first_360p_8s.mp4",
+    "hevc_hvc1_aac_elst_bframes.mp4",
     "intel_car_768x432_30s.mp4",
     "intel_person_768x432_139s.mp4",
     "opus_prog_1s.mp4",
@@ -84,13 +86,8 @@ fn what_is_not_carried_yet_is_said() {
             other => panic!("{name}: {other:?}"),
         }
     }
-    for (name, words) in [
-        ("hevc_hvc1_aac_elst_bframes.mp4", "codec hvc1 (HEVC)"),
-        ("dovi84_mov_mebx_tracks.mov", "timed metadata (mebx)"),
-    ] {
-        let report = error(name).unwrap();
-        assert!(report.contains(words), "{name}: {report}");
-    }
+    let report = error("dovi84_mov_mebx_tracks.mov").unwrap();
+    assert!(report.contains("timed metadata (mebx)"), "{report}");
 }
 
 #[test]
@@ -164,6 +161,7 @@ fn what_players_are_told() {
     av1_aac_1s.mp4: v1 av01.0.05M.08 1080x720 shown 1080x720 rate (30000, 1001) - 1; a1 mp4a.40.2 1 ch 44100 Hz - 1
     av1_hdr10_mdcv_clli_1080p.mp4: v1 av01.0.09M.10.0.110.09.16.09.0 1920x1080 shown 1920x1080 rate (60000, 1001) - 1; a1 mp4a.40.2 2 ch 44100 Hz - 1
     bbb_854x480_30s_aac51.mp4: v1 avc1.64001e 854x480 shown 854x480 rate (24, 1) - 4; a1 mp4a.40.2 6 ch 48000 Hz - 4
+    dovi84_mov_mebx_tracks.mov: v1 hvc1.2.4.L93.B0 1280x720 shown 720x1280 rate (30, 1) - 1; a1 mp4a.40.2 2 ch 44100 Hz - 1
     eac3_joc_atmos_2s.mp4: a1 ec-3 6 ch 48000 Hz - 1
     fire_720p_vfr_phone.mp4: v1 avc1.420029 1280x720 shown 1280x720 rate (750000, 71393) en 1; a1 mp4a.40.2 1 ch 48000 Hz en 1
     flower_540p_5s_cc0.mp4: v1 avc1.64001f 960x540 shown 960x540 rate (30000, 1001) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
@@ -172,6 +170,7 @@ fn what_players_are_told() {
     h264_aac_coverart_mjpeg.m4v: v1 avc1.42c00d 320x180 shown 320x180 rate (24, 1) - 1; a1 mp4a.40.2 2 ch 48000 Hz - 1
     h264_aac_elst_bframes_moovend_240p_10s.mp4: v1 avc1.64000d 320x240 shown 427x240 rate (24, 1) - 2; a1 mp4a.40.2 2 ch 44100 Hz - 2
     h264_aac_noelst_bframes_audio_first_360p_8s.mp4: v1 avc1.64001e 640x360 shown 640x360 rate (30, 1) - 2; a1 mp4a.40.2 2 ch 48000 Hz - 2
+    hevc_hvc1_aac_elst_bframes.mp4: v1 hvc1.1.6.L120.90 640x360 shown 640x360 rate (25, 1) - 1; a1 mp4a.40.2 2 ch 44100 Hz - 1
     intel_car_768x432_30s.mp4: v1 avc1.428016 768x432 shown 768x432 rate (25, 2) en 7; a1 mp4a.40.2 2 ch 48000 Hz en 7
     intel_person_768x432_139s.mp4: v1 avc1.4d401f 768x432 shown 768x432 rate (10, 1) en 35
     opus_prog_1s.mp4: a1 opus 2 ch 48000 Hz - 1

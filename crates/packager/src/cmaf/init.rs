@@ -32,6 +32,12 @@ fn plan(content_type: &'static str, brand: [u8; 4], tracks: &[(&Track, &TrackInd
         out.put_slice(b"iso6\0\0\0\0iso6");
         out.put_slice(&brand);
         out.put_slice(b"mp41");
+        // Players choose a supplemental codec only where the media claims it (RFC 8216bis
+        // §4.4.6.2).
+        let videos = tracks.iter().filter_map(|(track, _)| track.video());
+        for supplemental in videos.filter_map(|video| video.supplemental.as_ref()) {
+            out.put_slice(&supplemental.brand.0);
+        }
     });
     let numbered = || (TRACK..).zip(tracks);
     boxed(&mut out, *b"moov", |out| {

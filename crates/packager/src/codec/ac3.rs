@@ -1,23 +1,67 @@
 //! AC-3 in ISO files: ETSI TS 102 366 annex F.4.
 
+use bytes::{BufMut, Bytes, BytesMut};
+
 use super::bits::Bits;
 use super::sound::{SoundEntry, clean};
-use super::{Carriage, Codec, Coding, Facts, Found, Sound, Speakers};
+use super::{Carriage, Codec, Coding, Facts, Found, Heads, Sound, Speakers, Wants};
 use crate::error::Result;
+use crate::isobmff::write::boxed;
 
-pub(super) fn read(entry: &SoundEntry<'_>) -> Result<Found> {
-    let configuration = entry.child(*b"dac3").ok_or(entry.missing(*b"dac3"))?;
-    let mode =
-        facts(configuration.payload).ok_or(entry.bad(*b"dac3", "it is cut short or reserved"))?;
+/// Reads `ac-3`, or an `mp4a` that says it is AC-3.
+pub(super) fn read(entry: &SoundEntry<'_>, heads: Heads<'_>) -> Result<Found> {
+    let (mode, configuration) = match (entry.child(*b"dac3"), heads) {
+        (Some(configuration), _) => {
+            let mode = facts(configuration.payload);
+            let mode = mode.ok_or(entry.bad(*b"dac3", "it is cut short or reserved"))?;
+            (mode, Bytes::copy_from_slice(configuration.whole))
+        }
+        // QuickTime files may lack it: the first frame says the same.
+        (None, None) => return Ok(Found::Peek(Wants::First)),
+        (None, Some(heads)) => match heads.first().and_then(|head| frame(head)) {
+            Some(found) => found,
+            None => return Err(entry.missing(*b"dac3")),
+        },
+    };
     Ok(Found::Carry(Codec {
         coding: Coding::Ac3,
         rfc6381: "ac-3".to_owned(),
         // Its channel count and sample size mean nothing (F.3): as the annex has them.
-        sample_entry: clean(*b"ac-3", 2, 16, mode.rate, configuration.whole),
+        sample_entry: clean(*b"ac-3", 2, 16, mode.rate, &configuration),
         facts: Facts::Sound(mode.sound(0, None)),
         carriage: Carriage::of(Coding::Ac3),
         warnings: Vec::new(),
     }))
+}
+
+/// What the start of a frame says (§4.3.1, §4.3.2), and the box that says it again.
+fn frame(bytes: &[u8]) -> Option<(Mode, Bytes)> {
+    let mut bits = Bits::new(bytes);
+    if bits.bits(16)? != 0x0b77 {
+        return None;
+    }
+    bits.skip(16)?;
+    let (rate_code, size_code) = (bits.bits(2)?, bits.bits(6)?);
+    let (identification, service) = (bits.bits(5)?, bits.bits(3)?);
+    let acmod = bits.bits(3)?;
+    if identification > 10 {
+        return None;
+    }
+    bits.skip(match acmod {
+        2 => 2,
+        0 | 1 => 0,
+        _ => 2 * ((acmod & 1) + (acmod >> 2)),
+    })?;
+    let lfe = bits.bit()?;
+    let word = rate_code << 22
+        | identification << 17
+        | service << 14
+        | acmod << 11
+        | u32::from(lfe) << 10
+        | (size_code >> 1) << 5;
+    let mut whole = BytesMut::new();
+    boxed(&mut whole, *b"dac3", |out| out.put_slice(&word.to_be_bytes()[1..]));
+    Some((Mode { rate: rate(rate_code)?, acmod: acmod as u8, lfe }, whole.freeze()))
 }
 
 /// An AC3SpecificBox.
@@ -80,12 +124,9 @@ fn channels(map: u16) -> u16 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
-    use bytes::{BufMut, BytesMut};
-
     use super::super::sound::tests::entry;
     use super::*;
     use crate::error::Error;
-    use crate::isobmff::write::boxed;
     use crate::isobmff::{Budget, children};
 
     fn identify(dac3: &[u8]) -> Result<Found> {
@@ -94,7 +135,7 @@ mod tests {
         let bytes = entry(*b"ac-3", 1, &inner);
         let mut budget = Budget::new(20);
         let list = children(&bytes, &mut budget).unwrap();
-        read(&SoundEntry::read(list.iter().next().unwrap(), 1, &mut budget)?)
+        read(&SoundEntry::read(list.iter().next().unwrap(), 1, &mut budget)?, None)
     }
 
     #[test]
@@ -115,5 +156,24 @@ mod tests {
         assert_eq!(of(&[0x10, 0x08, 0]).speakers, map(0x4000), "mono");
         assert!(matches!(identify(&[0xd0, 0x3d, 0xe0]), Err(Error::BadBox { .. })), "reserved");
         assert!(matches!(identify(&[0x10]), Err(Error::BadBox { .. })));
+    }
+
+    #[test]
+    fn a_frame_says_what_the_box_would() {
+        // 48 kHz, 448 kbit/s, 5.1: bsid 8, acmod 7, cmixlev, surmixlev, lfeon.
+        let head = [0x0b, 0x77, 0, 0, 0x1e, 0x40, 0xe1, 0x00];
+        let (mode, whole) = frame(&head).unwrap();
+        assert_eq!(mode.sound(0, None).channels, 6);
+        assert_eq!(&whole[8..], [0x10, 0x3d, 0xe0]);
+        assert_eq!(facts(&whole[8..]).unwrap().rate, 48_000);
+        assert!(frame(&[0x0b, 0x77, 0, 0, 0x1e, 0x80, 0xe1]).is_none(), "E-AC-3");
+        let bytes = entry(*b"ac-3", 0, &[]);
+        let mut budget = Budget::new(20);
+        let list = children(&bytes, &mut budget).unwrap();
+        let entry = SoundEntry::read(list.iter().next().unwrap(), 1, &mut budget).unwrap();
+        assert!(matches!(read(&entry, None), Ok(Found::Peek(Wants::First))));
+        let heads = [Bytes::copy_from_slice(&head)];
+        assert!(matches!(read(&entry, Some(&heads)), Ok(Found::Carry(_))));
+        assert!(matches!(read(&entry, Some(&[])), Err(Error::MissingBox { .. })));
     }
 }

@@ -56,6 +56,11 @@ impl Carriage {
         Self { hls: None, ts }
     }
 
+    /// Left out of HLS in any container.
+    pub(crate) fn without_hls(why: &'static str) -> Self {
+        Self { hls: Some(why), ts: Some(why) }
+    }
+
     /// Left out of MPEG-TS.
     pub(crate) fn without_ts(self, why: &'static str) -> Self {
         Self { ts: Some(why), ..self }

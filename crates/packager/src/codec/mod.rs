@@ -1,5 +1,8 @@
 //! Codecs: one file each for what a sample entry says, its RFC 6381 string, and the sample entry
 //! as CMAF wants it.
+//!
+//! What a sample entry should say and does not is looked for in the track's samples: reading it
+//! then answers [`Found::Peek`], and is repeated with the heads of the samples it wants.
 
 mod aac;
 mod ac3;
@@ -7,6 +10,8 @@ mod av1;
 mod avc;
 mod eac3;
 mod flac;
+mod hevc;
+mod mp3;
 mod mp4a;
 mod opus;
 mod vp9;
@@ -15,6 +20,7 @@ mod bits;
 mod carriage;
 mod coding;
 mod colour;
+mod dolby_vision;
 mod names;
 mod sound;
 mod speakers;
@@ -23,6 +29,7 @@ mod visual;
 pub use carriage::Protocol;
 pub use coding::Coding;
 pub use colour::{Colour, VideoRange};
+pub use dolby_vision::Supplemental;
 pub use speakers::Speakers;
 
 pub(crate) use carriage::Carriage;
@@ -67,6 +74,7 @@ pub(crate) struct Picture {
     pub(crate) frame_rate: Option<(u32, u32)>,
     pub(crate) colour: Option<Colour>,
     pub(crate) range: VideoRange,
+    pub(crate) supplemental: Option<Supplemental>,
 }
 
 /// Of a sound.
@@ -79,6 +87,29 @@ pub(crate) struct Sound {
 }
 
 impl Codec {
+    /// That of a track whose samples are still to be looked at.
+    pub(crate) fn unknown(picture: bool) -> Self {
+        let nothing = Picture {
+            width: 0,
+            height: 0,
+            sample_aspect: (1, 1),
+            frame_rate: None,
+            colour: None,
+            range: VideoRange::Sdr,
+            supplemental: None,
+        };
+        let silence = Sound { channels: 0, sample_rate: 0, speakers: Speakers::Unknown };
+        let coding = if picture { Coding::Hevc } else { Coding::Mp3 };
+        Self {
+            coding,
+            rfc6381: String::new(),
+            sample_entry: Bytes::new(),
+            facts: if picture { Facts::Picture(nothing) } else { Facts::Sound(silence) },
+            carriage: Carriage::of(coding),
+            warnings: Vec::new(),
+        }
+    }
+
     /// RFC 6381 string.
     pub(crate) fn rfc6381(&self) -> &str {
         &self.rfc6381
@@ -91,6 +122,14 @@ impl Codec {
 
     pub(crate) fn is_video(&self) -> bool {
         matches!(self.facts, Facts::Picture(_))
+    }
+
+    /// The string that HLS uses, where it differs from RFC 6381's.
+    pub(crate) fn hls_string(&self) -> &str {
+        match self.coding {
+            Coding::Mp3 => "mp4a.40.34",
+            _ => &self.rfc6381,
+        }
     }
 
     pub(crate) fn sound(&self) -> Option<&Sound> {
@@ -107,24 +146,41 @@ pub(crate) enum Found {
     Carry(Codec),
     /// Left out, for this reason.
     Skip(String),
+    /// The heads of samples must be seen.
+    Peek(Wants),
 }
+
+/// Which samples are to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// The first.
+    First,
+    /// Sync samples spread over the track, the first and the last among them.
+    Spread,
+}
+
+/// The first bytes of the samples that were wanted; `None` before any was looked at.
+pub(crate) type Heads<'a> = Option<&'a [Bytes]>;
 
 /// Reads the sample entry of a track whose handler is `handler`.
 pub(crate) fn identify(
     handler: FourCc,
     entry: Child<'_>,
     track: u32,
+    heads: Heads<'_>,
     budget: &mut Budget,
 ) -> Result<Found> {
     match &entry.kind.0 {
         b"encv" | b"enca" => Err(Error::Encrypted { track, entry: entry.kind }),
         b"avc1" | b"avc3" | b"dva1" | b"dvav" => avc::read(entry, track, budget),
-        b"av01" => av1::read(entry, track, budget),
+        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => hevc::read(entry, track, heads, budget),
+        b"av01" | b"dav1" => av1::read(entry, track, heads, budget),
         b"vp09" => vp9::read(entry, track, budget),
         b"mp4v" => visual::object(entry, track, budget),
-        b"mp4a" => mp4a::read(&SoundEntry::read(entry, track, budget)?),
-        b"ac-3" => ac3::read(&SoundEntry::read(entry, track, budget)?),
-        b"ec-3" => eac3::read(&SoundEntry::read(entry, track, budget)?),
+        b"mp4a" => mp4a::read(&SoundEntry::read(entry, track, budget)?, heads),
+        b"ac-3" => ac3::read(&SoundEntry::read(entry, track, budget)?, heads),
+        b"ec-3" => eac3::read(&SoundEntry::read(entry, track, budget)?, heads),
+        b".mp3" | b"ms\0\x55" => Ok(mp3::read(&SoundEntry::read(entry, track, budget)?, heads)),
         b"Opus" => opus::read(&SoundEntry::read(entry, track, budget)?),
         b"fLaC" => flac::read(&SoundEntry::read(entry, track, budget)?),
         _ => Ok(Found::Skip(names::skip_reason(handler, entry.kind))),

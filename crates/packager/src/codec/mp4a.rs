@@ -2,15 +2,18 @@
 //! §7.2.6.6, registered values).
 
 use super::sound::SoundEntry;
-use super::{Found, aac, names};
+use super::{Found, Heads, aac, ac3, eac3, mp3, names};
 use crate::error::Result;
 use crate::isobmff::esds::Esds;
 
-pub(super) fn read(entry: &SoundEntry<'_>) -> Result<Found> {
+pub(super) fn read(entry: &SoundEntry<'_>, heads: Heads<'_>) -> Result<Found> {
     let esds = entry.child(*b"esds").ok_or(entry.missing(*b"esds"))?;
     let facts = Esds::read(esds.payload).ok_or(entry.bad(*b"esds", "it is cut short"))?;
     match facts.object_type {
         0x40 | 0x66..=0x68 => aac::read(entry, esds, facts),
+        0x69 | 0x6b => Ok(mp3::read(entry, heads)),
+        0xa5 => ac3::read(entry, heads),
+        0xa6 => eac3::read(entry, heads),
         other => {
             let codec = format!("mp4a.{other:02X} ({})", names::sound_object(other));
             Ok(Found::Skip(names::not_carried(&codec, false)))
@@ -47,7 +50,7 @@ mod tests {
         let mut budget = Budget::new(50);
         let list = children(bytes, &mut budget).unwrap();
         let entry = SoundEntry::read(list.iter().next().unwrap(), 2, &mut budget)?;
-        read(&entry)
+        read(&entry, None)
     }
 
     fn carried(bytes: &[u8]) -> Codec {

@@ -37,6 +37,7 @@ pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<
             frame_rate: None,
             colour,
             range: colour.map(Colour::range).unwrap_or_default(),
+            supplemental: None,
         }),
         carriage: Carriage::of(Coding::Vp9),
         warnings: Vec::new(),

@@ -5,6 +5,9 @@
 //! last box seen, and the third the `moov`. Each further box that hides what follows
 //! it costs one more small read, up to [`Limits::max_reads`].
 //!
+//! Where a sample entry leaves out what a player must know, heads of samples are
+//! [looked at](super::peek) in one more round.
+//!
 //! A `moov` that speaks of fragments is followed by a [scan](super::scan) of these. Where it ends
 //! with another `moov` that has all samples, as recorders write when they finish, that one counts.
 
@@ -12,6 +15,7 @@ use bytes::Bytes;
 
 use super::joined::Joined;
 use super::movie;
+use super::peek::Peeking;
 use super::scan::{Ending, Scan, Wants};
 use super::{MediaIndex, Recording, Step, TrackIndex};
 use crate::error::{Error, Result};
@@ -73,6 +77,8 @@ enum State {
     Final { range: ByteRange, before: Option<MediaIndex> },
     /// It is here.
     ParseFinal { range: ByteRange, bytes: Bytes, before: Option<MediaIndex> },
+    /// Samples are looked at for what their sample entries do not say.
+    Peek(Box<Peeking>),
     /// The index was handed out, or there is none.
     Over(Option<Error>),
 }
@@ -101,7 +107,13 @@ impl IndexBuilder {
     /// What is needed next, or the index. Calling it again without feeding repeats the request;
     /// after an error it repeats the error.
     pub fn step(&mut self) -> Result<Step<MediaIndex>> {
-        let step = self.advance();
+        let step = self.advance().and_then(|step| match step {
+            Step::Done(index) if index.tracks.iter().any(|track| track.pending.is_some()) => {
+                self.state = State::Peek(Box::new(Peeking::new(index)));
+                self.advance()
+            }
+            step => Ok(step),
+        });
         if let Err(error) = &step {
             self.state = State::Over(Some(error.clone()));
         }
@@ -113,6 +125,7 @@ impl IndexBuilder {
     pub fn feed(&mut self, range: ByteRange, bytes: Bytes) -> Result<()> {
         let wanted = match &mut self.state {
             State::Scan { scan, .. } => return scan.feed(range, bytes),
+            State::Peek(peeking) => return peeking.feed(range, &bytes),
             State::Window(wanted)
             | State::Whole(Moov { range: wanted, .. })
             | State::Final { range: wanted, .. } => *wanted,
@@ -178,6 +191,16 @@ impl IndexBuilder {
                     }
                 }
                 State::Final { range, .. } => return Ok(Step::Need(vec![*range])),
+                State::Peek(peeking) => {
+                    let needs = peeking.needs();
+                    if !needs.is_empty() {
+                        return Ok(Step::Need(needs));
+                    }
+                    let state = std::mem::replace(&mut self.state, State::Over(None));
+                    if let State::Peek(peeking) = state {
+                        return peeking.settle(&mut self.budget).map(Step::Done);
+                    }
+                }
                 State::ParseFinal { range, bytes, before } => {
                     let (range, bytes, before) = (*range, bytes.clone(), before.take());
                     self.state = State::Over(None);

@@ -6,6 +6,7 @@ mod fragment;
 mod joined;
 mod movie;
 mod packed;
+mod peek;
 mod runs;
 mod samples;
 mod scan;
@@ -21,6 +22,7 @@ pub use crate::isobmff::elst::Edit;
 
 use std::fmt;
 
+use self::peek::Pending;
 use crate::codec::Codec;
 use crate::identity::SourceId;
 use crate::report::Report;
@@ -113,6 +115,8 @@ pub struct TrackIndex {
     pub(crate) matrix: [i32; 9],
     pub(crate) edits: Box<[Edit]>,
     pub(crate) codec: Codec,
+    /// Where the codec is not known before samples were looked at.
+    pub(crate) pending: Option<Box<Pending>>,
     /// When its first sample is decoded, on the timeline that its edit list speaks of; in ticks.
     pub(crate) start: i64,
     pub(crate) samples: TrackSamples,

@@ -1,9 +1,12 @@
 //! From the bytes of a `moov` to the tracks that can be carried (ISO/IEC 14496-12 §8.2 to §8.7).
 
+use bytes::Bytes;
+
 use super::joined::{Joined, JoinedTrack};
+use super::peek::Pending;
 use super::table::{Bounds, Built, SampleTable};
 use super::{TrackIndex, TrackSamples};
-use crate::codec::{self, Found};
+use crate::codec::{self, Codec, Found};
 use crate::error::{Error, Result};
 use crate::isobmff::elst::{self, Edit};
 use crate::isobmff::hdlr::Hdlr;
@@ -122,18 +125,21 @@ impl Reader<'_> {
         let [entry, ..] = entries.as_slice() else {
             return Err(malformed(b"stsd", track, "it holds no sample entry"));
         };
-        let codec = match codec::identify(hdlr.handler, *entry, number, self.budget)? {
-            Found::Carry(codec) => codec,
-            Found::Skip(reason) => {
-                let media = match &hdlr.handler.0 {
-                    b"vide" => Some(TrackMedia::Video),
-                    b"soun" => Some(TrackMedia::Audio),
-                    _ => None,
-                };
-                self.report.skip_media(number, media, &reason);
-                return Ok(Outcome::Skipped);
-            }
-        };
+        let media = TrackMedia::of_handler(hdlr.handler);
+        let (codec, pending) =
+            match codec::identify(hdlr.handler, *entry, number, None, self.budget)? {
+                Found::Carry(codec) => (codec, None),
+                Found::Peek(wants) => {
+                    let entry = Bytes::copy_from_slice(entry.whole);
+                    let pending = Pending { handler: hdlr.handler, entry, wants };
+                    let picture = media == Some(TrackMedia::Video);
+                    (Codec::unknown(picture), Some(Box::new(pending)))
+                }
+                Found::Skip(reason) => {
+                    self.report.skip_media(number, media, &reason);
+                    return Ok(Outcome::Skipped);
+                }
+            };
         if !self.is_in_this_file(&minf, entry.payload)? {
             self.report.skip(number, "its samples are in another file");
             return Ok(Outcome::Skipped);
@@ -195,6 +201,7 @@ impl Reader<'_> {
             matrix: tkhd.matrix,
             edits,
             codec,
+            pending,
             start: i64::try_from(start).unwrap_or(i64::MAX),
             samples: TrackSamples::from_table(table),
         })))

@@ -1,17 +1,23 @@
 //! AV1 in ISO files: AV1 Codec ISO Media File Format Binding §2.2 and §2.3, codec strings of its
-//! §5.
+//! §5. With Dolby Vision profile 10 on it.
 
 mod sequence;
 
 use std::fmt::Write as _;
 
 use super::colour::Colour;
+use super::dolby_vision::{self, DolbyVision};
 use super::visual::VisualEntry;
-use super::{Carriage, Codec, Coding, Facts, Found, Picture};
+use super::{Carriage, Codec, Coding, Facts, Found, Heads, Picture, VideoRange, Wants};
 use crate::error::{Error, Result};
 use crate::isobmff::{Budget, Child, Cursor, FourCc};
 
-pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<Found> {
+pub(super) fn read(
+    entry: Child<'_>,
+    track: u32,
+    heads: Heads<'_>,
+    budget: &mut Budget,
+) -> Result<Found> {
     let entry = VisualEntry::read(entry, track, budget)?;
     let configuration = entry.require(*b"av1C")?;
     let facts = Configuration::read(configuration).ok_or(Error::BadBox {
@@ -19,7 +25,12 @@ pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<
         track: Some(track),
         why: "it is cut short",
     })?;
-    let sequence = sequence::find(facts.units);
+    let mut sequence = sequence::find(facts.units);
+    if sequence.is_none() && entry.colour().is_none() {
+        // The colour is in the sequence header alone, and that in the samples.
+        let Some(heads) = heads else { return Ok(Found::Peek(Wants::First)) };
+        sequence = heads.first().and_then(|head| sequence::find(head));
+    }
     let size = sequence.map_or(entry.size, |sequence| (sequence.width, sequence.height));
     if size.0 == 0 || size.1 == 0 {
         return Err(entry.bad("the picture has no size"));
@@ -29,17 +40,31 @@ pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<
     if entry.size != size {
         warnings.push("the sample entry states another picture size than the bitstream");
     }
+    let dolby = DolbyVision::find(&entry.boxes);
+    let dolby_only = dolby.is_some_and(DolbyVision::stands_alone);
+    let supplemental = dolby.and_then(|dolby| dolby.supplemental("dav1", false));
+    let name = if dolby_only { *b"dav1" } else { *b"av01" };
+    let kept: &[[u8; 4]] =
+        if dolby_only || supplemental.is_some() { &dolby_vision::BOXES } else { &[] };
     Ok(Found::Carry(Codec {
         coding: Coding::Av1,
-        rfc6381: facts.codec_string(colour),
-        sample_entry: entry.clean(*b"av01", size, (*b"av1C", configuration), &[]),
+        rfc6381: match dolby {
+            Some(dolby) if dolby_only => dolby.codec_string(FourCc(name)),
+            _ => facts.codec_string(colour),
+        },
+        sample_entry: entry.clean(name, size, (*b"av1C", configuration), kept),
         facts: Facts::Picture(Picture {
             width: size.0,
             height: size.1,
             sample_aspect: entry.aspect(None),
             frame_rate: None,
             colour,
-            range: colour.map(Colour::range).unwrap_or_default(),
+            range: if dolby_only {
+                VideoRange::Pq
+            } else {
+                colour.map(Colour::range).unwrap_or_default()
+            },
+            supplemental,
         }),
         carriage: Carriage::of(Coding::Av1),
         warnings,
@@ -112,7 +137,6 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
     use bytes::{BufMut, BytesMut};
 
-    use super::super::VideoRange;
     use super::super::visual::tests::{entry, kinds};
     use super::*;
     use crate::isobmff::children;
@@ -125,7 +149,7 @@ mod tests {
         let bytes = entry(*b"av01", boxes);
         let mut budget = Budget::new(20);
         let list = children(&bytes, &mut budget).unwrap();
-        match read(list.iter().next().unwrap(), 1, &mut budget) {
+        match read(list.iter().next().unwrap(), 1, Some(&[]), &mut budget) {
             Ok(Found::Carry(codec)) => codec,
             other => panic!("{other:?}"),
         }

@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 use crate::isobmff::{Budget, Child, Cursor, FourCc};
 use sps::Sps;
 
+pub(super) use sps::aspect;
+
 pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<Found> {
     let entry = VisualEntry::read(entry, track, budget)?;
     let configuration = entry.require(*b"avcC")?;
@@ -48,6 +50,7 @@ pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<
             frame_rate: sps.as_ref().and_then(|sps| sps.frame_rate),
             colour,
             range: colour.map(super::Colour::range).unwrap_or_default(),
+            supplemental: None,
         }),
         carriage: Carriage::of(Coding::Avc),
         warnings,
