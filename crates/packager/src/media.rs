@@ -217,7 +217,12 @@ impl Media {
     /// lengths of other than four bytes, they are estimates, rather too large; all others are
     /// exact. `None` where one of its tracks has no place in MPEG-TS or is none.
     pub fn ts_segment_bytes(&self, program: Program) -> Option<Vec<u64>> {
-        Some(self.ts_spans(program)?.into_iter().map(|(span, _)| span.bytes).collect())
+        Some(self.ts_spans(program)?.iter().map(|span| span.bytes).collect())
+    }
+
+    /// Whether [`ts`](Self::ts) has counted.
+    pub(crate) fn ts_is_counted(&self) -> bool {
+        self.ts.get().is_some()
     }
 
     /// The packets of transport streams. Counting them looks at every sample, once.

@@ -18,6 +18,7 @@ use crate::rates::{self, Rates};
 use crate::resource::Resource;
 use crate::selection::{Container, Selection};
 use crate::track::{Track, TrackKind};
+use crate::ts::Program;
 use crate::view::View;
 use crate::{dash, hls};
 
@@ -121,6 +122,10 @@ impl Presentation {
             Resource::MuxedPlaylist(pair) | Resource::MuxedInit(pair) => {
                 media.track(pair.video()).is_some() && media.track(pair.audio()).is_some()
             }
+            Resource::TsPlaylist(program) => media.ts_count(program).is_some(),
+            Resource::TsSegment(program, number) => {
+                media.ts_count(program).is_some_and(|count| number.get() <= count)
+            }
             Resource::Segment(track, number) => number.get() <= media.segment_count(track),
             Resource::SegmentAt(track, time) => media.number_at(track, time).is_some(),
             Resource::IFrame(track, number) => number.get() <= media.iframe_count(track),
@@ -144,6 +149,9 @@ impl Presentation {
             manifests.push(Resource::MuxedPlaylist(pair));
             all.push((Resource::MuxedInit(pair), self.media.muxed_count(pair)));
         }
+        for program in self.programs() {
+            all.push((Resource::TsPlaylist(program), self.media.ts_count(program).unwrap_or(0)));
+        }
         for track in tracks {
             manifests.push(Resource::MediaPlaylist(track.id));
             all.push((Resource::Init(track.id), self.media.segment_count(track.id)));
@@ -153,17 +161,28 @@ impl Presentation {
                 all.push((Resource::IFrameInit(track.id), iframes));
             }
         }
-        let segments = all.into_iter().flat_map(|(init, count)| {
+        let segments = all.into_iter().flat_map(|(first, count)| {
             let numbers = (1..=count).filter_map(NonZeroU32::new);
-            let segments = numbers.filter_map(move |number| match init {
+            let segments = numbers.filter_map(move |number| match first {
                 Resource::MuxedInit(pair) => Some(Resource::MuxedSegment(pair, number)),
+                Resource::TsPlaylist(program) => Some(Resource::TsSegment(program, number)),
                 Resource::IFrameInit(track) => Some(Resource::IFrame(track, number)),
                 Resource::Init(track) => Some(Resource::Segment(track, number)),
                 _ => None,
             });
-            std::iter::once(init).chain(segments)
+            std::iter::once(first).chain(segments)
         });
         manifests.into_iter().chain(segments)
+    }
+
+    /// The transport streams that the selection's multivariant playlist names.
+    fn programs(&self) -> Vec<Program> {
+        match self.view() {
+            Some(view) if self.selection().container == Container::Ts => {
+                view.in_ts().map(|view| hls::programs(&view)).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The pairs that the selection's multivariant playlist names.
@@ -216,6 +235,8 @@ impl Presentation {
             Resource::IFrame(track, number) => format!("\"{version}-{track}-iframes-{number}\""),
             Resource::MuxedInit(pair) => format!("\"{version}-{pair}-init\""),
             Resource::MuxedSegment(pair, number) => format!("\"{version}-{pair}-{number}\""),
+            Resource::TsPlaylist(program) => manifest(&format!("{program}-ts")),
+            Resource::TsSegment(program, number) => format!("\"{version}-{program}-{number}-ts\""),
         }
     }
 
@@ -245,7 +266,7 @@ impl Presentation {
     pub fn plan(&self, resource: Resource) -> Option<Planned> {
         let (media, selection) = (&*self.media, self.selection());
         let playlist = |text: Option<String>| Some(whole(hls::CONTENT_TYPE, text?));
-        let multivariant = |form| playlist(Some(hls::multivariant_playlist(&self.view()?, form)));
+        let multivariant = |form| playlist(hls::multivariant_playlist(&self.view()?, form));
         let mpd =
             |addressing| Some(whole(dash::CONTENT_TYPE, dash::manifest(&self.view()?, addressing)));
         let ready = |plan: Option<Plan>| plan.map(Planned::Ready);
@@ -277,6 +298,8 @@ impl Presentation {
             Resource::IFrame(track, number) => ready(media.iframe(track, number.get())),
             Resource::MuxedInit(pair) => ready(media.muxed_init(pair)),
             Resource::MuxedSegment(pair, number) => ready(media.muxed_segment(pair, number.get())),
+            Resource::TsPlaylist(program) => playlist(hls::ts_playlist(media, selection, program)),
+            Resource::TsSegment(program, number) => media.ts_segment(program, number),
         }
     }
 

@@ -105,7 +105,7 @@ impl Selection {
                 self.container = CONTAINERS
                     .into_iter()
                     .find(|container| container.name() == value)
-                    .ok_or_else(|| QueryError::new(name, "cmaf or muxed", value))?;
+                    .ok_or_else(|| QueryError::new(name, "cmaf, muxed or ts", value))?;
             }
             "start" => self.start_millis = Some(millis(name, value)?),
             "iframes" => {
@@ -223,7 +223,7 @@ const NAMES: [&str; 9] = [
     "start",
 ];
 
-const CONTAINERS: [Container; 2] = [Container::Cmaf, Container::Muxed];
+const CONTAINERS: [Container; 3] = [Container::Cmaf, Container::Muxed, Container::Ts];
 
 #[cfg(test)]
 mod tests {
@@ -244,6 +244,7 @@ mod tests {
             "codecs=avc,aac&max_height=720&start=-30.5"
         );
         assert_eq!(canonical("iframes=1&container=cmaf"), "");
+        assert_eq!(canonical("container=ts"), "container=ts");
         assert_eq!(
             canonical("token=a&define=token,uid&uid=%20&container=muxed&iframes=0"),
             "container=muxed&define=token,uid&iframes=0"
@@ -267,7 +268,7 @@ mod tests {
             ("max_bitrate=99999999999999999999", "max_bitrate must be"),
             ("codecs=avc,vvc", "codecs must be a list"),
             ("codecs=", "codecs must be a list"),
-            ("container=mkv", "container must be cmaf or muxed, not \"mkv\""),
+            ("container=mkv", "container must be cmaf, muxed or ts, not \"mkv\""),
             ("start=1e3", "start must be seconds"),
             ("start=1.", "start must be seconds"),
             ("start=--1", "start must be seconds"),

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use crate::identity::Version;
 use crate::pair::Pair;
 use crate::track::{TrackId, TrackMedia};
+use crate::ts::Program;
 
 /// One thing that a presentation can answer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +34,8 @@ pub enum Resource {
     IFramePlaylist(TrackId),
     /// The HLS media playlist of a picture with a sound, `{pair}.m3u8`.
     MuxedPlaylist(Pair),
+    /// The HLS media playlist of a transport stream, `{program}.ts.m3u8`.
+    TsPlaylist(Program),
     /// The init segment of a track, `{version}/{track}/init.mp4`.
     Init(TrackId),
     /// A media segment of a track, counted from 1: `{version}/{track}/{n}.m4s`.
@@ -51,6 +54,8 @@ pub enum Resource {
     MuxedInit(Pair),
     /// A media segment of a picture with a sound, counted from 1: `{version}/{pair}/{n}.m4s`.
     MuxedSegment(Pair, NonZeroU32),
+    /// A segment of a transport stream, counted from 1: `{version}/{program}/{n}.ts`.
+    TsSegment(Program, NonZeroU32),
 }
 
 impl Resource {
@@ -81,6 +86,7 @@ impl Resource {
             Self::SinglePlaylist(track) => format!("{track}.single.m3u8"),
             Self::IFramePlaylist(track) => format!("{track}.iframes.m3u8"),
             Self::MuxedPlaylist(pair) => format!("{pair}.m3u8"),
+            Self::TsPlaylist(program) => format!("{program}.ts.m3u8"),
             Self::Init(track) => format!("{version}/{track}/init.mp4"),
             Self::Segment(track, number) => format!("{version}/{track}/{number}.m4s"),
             Self::SegmentAt(track, time) => format!("{version}/{track}/t{time}.m4s"),
@@ -89,6 +95,7 @@ impl Resource {
             Self::IFrame(track, number) => format!("{version}/{track}.iframes/{number}.m4s"),
             Self::MuxedInit(pair) => format!("{version}/{pair}/init.mp4"),
             Self::MuxedSegment(pair, number) => format!("{version}/{pair}/{number}.m4s"),
+            Self::TsSegment(program, number) => format!("{version}/{program}/{number}.ts"),
         }
     }
 
@@ -104,7 +111,8 @@ impl Resource {
             | Self::MediaPlaylist(_)
             | Self::SinglePlaylist(_)
             | Self::IFramePlaylist(_)
-            | Self::MuxedPlaylist(_) => false,
+            | Self::MuxedPlaylist(_)
+            | Self::TsPlaylist(_) => false,
             Self::Init(_)
             | Self::Segment(..)
             | Self::SegmentAt(..)
@@ -112,7 +120,8 @@ impl Resource {
             | Self::IFrameInit(_)
             | Self::IFrame(..)
             | Self::MuxedInit(_)
-            | Self::MuxedSegment(..) => true,
+            | Self::MuxedSegment(..)
+            | Self::TsSegment(..) => true,
         }
     }
 
@@ -120,7 +129,11 @@ impl Resource {
     pub const fn is_segment(self) -> bool {
         matches!(
             self,
-            Self::Segment(..) | Self::SegmentAt(..) | Self::IFrame(..) | Self::MuxedSegment(..)
+            Self::Segment(..)
+                | Self::SegmentAt(..)
+                | Self::IFrame(..)
+                | Self::MuxedSegment(..)
+                | Self::TsSegment(..)
         )
     }
 }
@@ -142,6 +155,9 @@ fn manifest(file: &str) -> Option<Resource> {
     if let Some(track) = name.strip_suffix(".iframes") {
         return Some(Resource::IFramePlaylist(picture(track)?));
     }
+    if let Some(program) = name.strip_suffix(".ts") {
+        return Some(Resource::TsPlaylist(program.parse().ok()?));
+    }
     match name.parse() {
         Ok(track) => Some(Resource::MediaPlaylist(track)),
         Err(_) => Some(Resource::MuxedPlaylist(name.parse().ok()?)),
@@ -150,6 +166,9 @@ fn manifest(file: &str) -> Option<Resource> {
 
 fn media(folder: &str, file: &str) -> Option<Resource> {
     let numbered = || number(file.strip_suffix(".m4s")?);
+    if let Some(name) = file.strip_suffix(".ts") {
+        return Some(Resource::TsSegment(folder.parse().ok()?, number(name)?));
+    }
     if let Some(track) = folder.strip_suffix(".iframes") {
         let track = picture(track)?;
         return Some(match file {
@@ -203,7 +222,7 @@ mod tests {
     fn resources() -> impl Strategy<Value = Resource> {
         let number = (1..=u32::MAX).prop_map(|number| NonZeroU32::new(number).unwrap());
         let place = (1..=u16::MAX).prop_map(|number| NonZeroU16::new(number).unwrap());
-        (0..18, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
+        (0..20, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
             |(kind, a, b, number, (time, is_video))| {
                 let video = TrackId::new(TrackMedia::Video, a);
                 let audio = TrackId::new(TrackMedia::Audio, b);
@@ -227,6 +246,13 @@ mod tests {
                     14 => Resource::IFrameInit(video),
                     15 => Resource::IFrame(video, number),
                     16 => Resource::MuxedInit(pair),
+                    17 => {
+                        Resource::TsPlaylist(if time % 2 == 0 { track.into() } else { pair.into() })
+                    }
+                    18 => Resource::TsSegment(
+                        if time % 2 == 0 { track.into() } else { pair.into() },
+                        number,
+                    ),
                     _ => Resource::MuxedSegment(pair, number),
                 }
             },
@@ -244,7 +270,7 @@ mod tests {
 
         #[test]
         fn whatever_parses_is_spelt_that_way(
-            path in "(00000000000000ab/)?(v|a|t|i)?[0-9a.]{0,4}(/(t|track|init)?[0-9]{0,3})?\\.(m3u8|m4s|mp4|mpd)",
+            path in "(00000000000000ab/)?(v|a|t|i)?[0-9a.]{0,4}(/(t|track|init)?[0-9]{0,3})?\\.(m3u8|m4s|mp4|mpd|ts)",
         ) {
             if let Some((resource, version)) = Resource::parse(&path) {
                 prop_assert_eq!(resource.path(version.unwrap_or(Version(0))), path);

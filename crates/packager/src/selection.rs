@@ -47,6 +47,9 @@ pub enum Container {
     Cmaf,
     /// Picture and sound together in fragmented MP4.
     Muxed,
+    /// Picture and sound together in MPEG-TS, for players that know no MP4. Tracks that have no
+    /// place in it are left out.
+    Ts,
 }
 
 impl Container {
@@ -55,6 +58,7 @@ impl Container {
         match self {
             Self::Cmaf => "cmaf",
             Self::Muxed => "muxed",
+            Self::Ts => "ts",
         }
     }
 }

@@ -26,6 +26,13 @@ impl<'a> View<'a> {
         Ok(Self { media, selection, tracks, target: rates::target_duration(media) })
     }
 
+    /// The same of the tracks that have a place in MPEG-TS; `None` where none has.
+    pub(crate) fn in_ts(&self) -> Option<Self> {
+        let mut view = self.clone();
+        view.tracks.retain(|track| self.media.is_in_ts(track.id));
+        if view.tracks.is_empty() { None } else { Some(view) }
+    }
+
     pub(crate) fn pictures(&self) -> impl Iterator<Item = &'a Track> {
         self.tracks.iter().copied().filter(|track| track.is_video())
     }

@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_packager::{
-    Layout, LayoutStep, Media, Options, Plan, Planned, Program, Track, TrackKind,
+    Layout, LayoutStep, Media, Options, Pair, Plan, Planned, Program, Track, TrackKind,
 };
-use kit::boxes::{FileSpec, TrackSpec, avc1};
+use kit::boxes::TrackSpec;
+use kit::nal::film_of_units;
 use kit::ts::{frames, read, units};
-use kit::{ffmpeg, index, media, media_folder, packets, send};
+use kit::{ffmpeg, media, media_folder, packets, send};
 
 const VIDEO: u16 = 0x100;
 const AUDIO: u16 = 0x101;
@@ -60,7 +61,7 @@ fn segments(media: &Media, program: Program, files: &[Vec<u8>]) -> Vec<Vec<u8>> 
 
 fn program(video: Option<&Track>, audio: Option<&Track>) -> Program {
     match (video, audio) {
-        (Some(video), Some(audio)) => Program::pair(video.id, audio.id).unwrap(),
+        (Some(video), Some(audio)) => Pair::new(video.id, audio.id).unwrap().into(),
         (one, other) => one.or(other).unwrap().id.into(),
     }
 }
@@ -291,37 +292,6 @@ fn one_segment_is_the_same_by_itself() {
     let last = NonZeroU32::new(all.len() as u32).unwrap();
     let plan = another.ts_segment(program, last).and_then(Planned::ready).unwrap();
     assert_eq!(Some(&send(&plan, &files)), all.last());
-}
-
-/// A file whose pictures are NAL units with lengths of `length_size` bytes.
-fn film_of_units(length_size: u8, mut video: TrackSpec, audio: Option<TrackSpec>) -> Vec<u8> {
-    let mut entry = avc1();
-    // lengthSizeMinusOne is in the fifth byte of the configuration.
-    let at = entry.windows(4).position(|bytes| bytes == b"avcC").unwrap() + 8;
-    entry[at] = 0xfc | (length_size - 1);
-    video.entry = Some(entry);
-    let sync = video.sync.clone();
-    let mut file = FileSpec::new([Some(video), audio].into_iter().flatten().collect()).bytes();
-    let index = index("0.mp4", &file).unwrap();
-    let track = index.tracks().iter().find(|track| track.is_video()).unwrap();
-    for (number, sample) in (1_u32..).zip(track.samples().iter()) {
-        let range = sample.offset as usize..sample.offset as usize + sample.size as usize;
-        let mut rest = &mut file[range];
-        let is_sync = sync.as_ref().is_none_or(|sync| sync.contains(&number));
-        let mut kind = if number % 3 == 0 { 9 } else { 6 };
-        while rest.len() > usize::from(length_size) {
-            let (length, after) = rest.split_at_mut(usize::from(length_size));
-            let most = if kind == 9 { 2 } else { 90 + number as usize % 100 };
-            let unit_len = most.min(after.len());
-            length.copy_from_slice(&(unit_len as u32).to_be_bytes()[4 - length.len()..]);
-            let (unit, more) = after.split_at_mut(unit_len);
-            unit.fill(0x77);
-            unit[0] = 0x60 | kind;
-            kind = if is_sync { 5 } else { 1 };
-            rest = more;
-        }
-    }
-    file
 }
 
 #[test]

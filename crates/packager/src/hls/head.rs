@@ -11,6 +11,8 @@ use crate::selection::{Selection, seconds};
 /// counts what its media playlists need, since it speaks for its media too (§4.4.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Needs {
+    /// `EXTINF` with fractions, and nothing more: what the oldest players know.
+    Fractions = 3,
     /// `EXT-X-MAP` in a playlist of I-frames.
     IFrameMap = 5,
     /// `EXT-X-MAP` in a playlist of whole segments.

@@ -1,4 +1,5 @@
-//! Media playlists: of a track, of a pair, of I-frames, of a track's file (RFC 8216bis §4.4.3 and §4.4.4).
+//! Media playlists: of a track, of a pair, of a transport stream, of I-frames, of a track's file
+//! (RFC 8216bis §4.4.3 and §4.4.4).
 
 use std::fmt::Write as _;
 
@@ -10,6 +11,7 @@ use crate::rates;
 use crate::segments::SegmentSpan;
 use crate::selection::Selection;
 use crate::track::TrackId;
+use crate::ts::Program;
 use crate::units::Timescale;
 
 /// The media playlist of a track; `None` for an unknown track.
@@ -33,6 +35,26 @@ pub(crate) fn muxed_playlist(media: &Media, selection: &Selection, pair: Pair) -
     let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
     list.vod(media.independent_segments());
     list.numbered(&format!("{}/{pair}", media.version()), timescale, &spans);
+    Some(list.end())
+}
+
+/// The media playlist of a transport stream; `None` where there is none.
+pub(crate) fn ts_playlist(
+    media: &Media,
+    selection: &Selection,
+    program: Program,
+) -> Option<String> {
+    let first = program.video().or(program.audio())?;
+    let timescale = media.track(first)?.timescale;
+    let spans = media.ts_spans(program)?;
+    let mut list = List::new(media, selection, Needs::Fractions, rates::target_duration(media));
+    list.vod(media.independent_segments());
+    let folder = format!("{}/{program}", media.version());
+    let query = std::mem::take(&mut list.query);
+    list.each(timescale, &spans, |out, number, _| {
+        // Writing into a String never fails.
+        let _ = writeln!(out, "{folder}/{number}.ts{query}");
+    });
     Some(list.end())
 }
 

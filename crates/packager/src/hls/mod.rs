@@ -12,8 +12,10 @@ mod tag;
 mod variant;
 
 pub(crate) use groups::default_sounds;
-pub(crate) use media::{iframe_playlist, media_playlist, muxed_playlist, single_playlist};
-pub(crate) use multivariant::{Form, multivariant_playlist};
+pub(crate) use media::{
+    iframe_playlist, media_playlist, muxed_playlist, single_playlist, ts_playlist,
+};
+pub(crate) use multivariant::{Form, multivariant_playlist, programs};
 
 /// The media type of playlists (RFC 8216bis §4).
 pub const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";

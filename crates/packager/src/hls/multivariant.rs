@@ -8,8 +8,10 @@ use crate::choice::{SessionContent, SessionData};
 use crate::media::Media;
 use crate::pair::Pair;
 use crate::rates::Rates;
+use crate::segments::SegmentSpan;
 use crate::selection::Container;
 use crate::track::Track;
+use crate::ts::Program;
 use crate::view::View;
 
 /// Which media playlists a multivariant playlist names.
@@ -22,11 +24,21 @@ pub(crate) enum Form {
 }
 
 /// The multivariant playlist: every picture rendition with every group of sounds; sounds alone
-/// where there is no picture.
-pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> String {
+/// where there is no picture. `None` where the container can carry no track.
+pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> Option<String> {
+    let carried;
+    let (view, container) = match (form, view.selection.container) {
+        (Form::Segments, Container::Ts) => {
+            carried = view.in_ts()?;
+            (&carried, Container::Ts)
+        }
+        (Form::Segments, container) => (view, container),
+        (Form::Files, _) => (view, Container::Cmaf),
+    };
     let media = view.media;
     let mut out = String::new();
-    head(&mut out, Needs::Map, view.selection);
+    let needs = if container == Container::Ts { Needs::Fractions } else { Needs::Map };
+    head(&mut out, needs, view.selection);
     start(&mut out, view.selection, media.duration().as_millis());
     if media.independent_segments() {
         out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
@@ -35,19 +47,35 @@ pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> String {
         session_data(&mut out, data);
     }
     let query = playlist_query(view.selection);
-    let list = Writer { view, query: &query, form };
+    let list = Writer { view, query: &query, form, container };
     let groups = groups(view);
-    if form == Form::Segments && view.selection.container == Container::Muxed {
-        list.muxed(&mut out, &groups);
-    } else {
-        list.demuxed(&mut out, &groups);
+    match container {
+        Container::Cmaf => list.demuxed(&mut out, &groups),
+        Container::Muxed | Container::Ts => list.muxed(&mut out, &groups),
     }
-    if !view.selection.without_iframes {
+    // I-frames are in fragmented MP4, which players of MPEG-TS need not know.
+    if !view.selection.without_iframes && container != Container::Ts {
         for track in view.pictures() {
             iframes(&mut out, media, track, &query);
         }
     }
-    out
+    Some(out)
+}
+
+/// The transport streams that a multivariant playlist of MPEG-TS names.
+pub(crate) fn programs(view: &View<'_>) -> Vec<Program> {
+    let groups = groups(view);
+    let mut programs = Vec::new();
+    let mut pictures = view.pictures().peekable();
+    if groups.is_empty() || pictures.peek().is_none() {
+        return view.tracks.iter().map(|track| track.id.into()).collect();
+    }
+    for track in pictures {
+        let pairs = groups.iter().filter_map(|g| Pair::new(track.id, g.default_member().id));
+        programs.extend(pairs.map(Program::from));
+    }
+    programs.extend(groups.iter().flat_map(Group::others).map(|track| Program::from(track.id)));
+    programs
 }
 
 /// One fact about the presentation (§4.4.6.4).
@@ -67,6 +95,7 @@ struct Writer<'a> {
     view: &'a View<'a>,
     query: &'a str,
     form: Form,
+    container: Container,
 }
 
 impl Writer<'_> {
@@ -125,11 +154,12 @@ impl Writer<'_> {
         for track in pictures {
             for group in groups {
                 let Some(pair) = Pair::new(track.id, group.default_member().id) else { continue };
-                let spans = self.view.media.muxed_spans(pair).unwrap_or_default();
-                let rates = Rates::over(&spans, track.timescale, self.view.target)
-                    .plus(self.costliest(group.others()));
+                let rates = self.pair_rates(track, pair).plus(self.costliest(group.others()));
                 let id = (group.members.len() > 1).then_some(group.id.as_str());
-                let uri = format!("{pair}.m3u8{}", self.query);
+                let uri = match self.container {
+                    Container::Ts => format!("{pair}.ts.m3u8{}", self.query),
+                    _ => format!("{pair}.m3u8{}", self.query),
+                };
                 Variant { track, sounds: &group.members, rates, group: id, uri }.write(out);
             }
         }
@@ -142,12 +172,28 @@ impl Writer<'_> {
             Form::Files if self.view.media.file_map(id).is_some() => {
                 format!("{id}.single.m3u8{}", self.query)
             }
+            _ if self.container == Container::Ts => format!("{id}.ts.m3u8{}", self.query),
             _ => format!("{id}.m3u8{}", self.query),
         }
     }
 
     fn rates(&self, track: &Track) -> Rates {
-        Rates::of(self.media(), track.id, self.view.target)
+        match self.container {
+            Container::Ts => self.over(track, self.media().ts_spans(track.id.into())),
+            _ => Rates::of(self.media(), track.id, self.view.target),
+        }
+    }
+
+    /// Of a picture with a sound.
+    fn pair_rates(&self, track: &Track, pair: Pair) -> Rates {
+        match self.container {
+            Container::Ts => self.over(track, self.media().ts_spans(pair.into())),
+            _ => self.over(track, self.media().muxed_spans(pair)),
+        }
+    }
+
+    fn over(&self, track: &Track, spans: Option<Vec<SegmentSpan>>) -> Rates {
+        Rates::over(&spans.unwrap_or_default(), track.timescale, self.view.target)
     }
 
     /// What the costliest of some sounds costs.

@@ -25,6 +25,7 @@ use crate::media::{Media, Options};
 use crate::presentation::Presentation;
 use crate::segments::SegmentSpan;
 use crate::source::{AnySource, IndexError, Source, SourceError, read_index};
+use crate::ts::SEGMENT_WEIGHT;
 
 /// An asset that can answer: its index and its open sources, which belong together.
 #[derive(Debug)]
@@ -316,7 +317,7 @@ fn is_its_own_fault(error: &IndexError) -> bool {
 fn weigh(media: &Media) -> u64 {
     let indexes: usize = media.sources().iter().map(|index| index.weight_bytes()).sum();
     let spans: usize = media.tracks().iter().map(|track| media.spans(track.id).len()).sum();
-    (indexes + spans * size_of::<SegmentSpan>() + size_of::<Ready>()) as u64
+    (indexes + spans * (size_of::<SegmentSpan>() + SEGMENT_WEIGHT) + size_of::<Ready>()) as u64
 }
 
 /// A request that waits, counted.

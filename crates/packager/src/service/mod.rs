@@ -34,7 +34,7 @@ use crate::limits::Limits;
 use crate::media::Options;
 use crate::presentation::Presentation;
 use crate::resource::Resource;
-use crate::selection::Selection;
+use crate::selection::{Container, Selection};
 use crate::source::{BufferPool, Coalescing, SourceError};
 
 pub use metrics::Metrics;
@@ -227,6 +227,10 @@ impl Packager {
             _ => Selection::default(),
         };
         let ready = self.ready(&name).await?;
+        let in_ts = matches!(resource, Resource::TsPlaylist(_) | Resource::TsSegment(..));
+        if in_ts || selection.container == Container::Ts {
+            count_ts(&ready.presentation).await?;
+        }
         let resource = ready.presentation.resource(rest)?;
         if !resource.is_immutable() {
             let presentation = ready.presentation.select(selection)?;
@@ -275,6 +279,18 @@ impl Packager {
             .collect();
         format!("{:#}\n", json!({ "assets": assets }))
     }
+}
+
+/// Has the packets of transport streams counted, not on the runtime: that looks at every sample.
+async fn count_ts(presentation: &Presentation) -> Result<(), Fault> {
+    if presentation.media().ts_is_counted() {
+        return Ok(());
+    }
+    let presentation = presentation.clone();
+    let count = move || {
+        presentation.media().ts();
+    };
+    tokio::task::spawn_blocking(count).await.map_err(|_| Fault::Busy)
 }
 
 /// Whatever the type of request bodies: they are not read. So it fits routers with body types of

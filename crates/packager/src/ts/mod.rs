@@ -33,7 +33,7 @@ mod units;
 
 pub use program::Program;
 
-pub(crate) use table::Table;
+pub(crate) use table::{SEGMENT_WEIGHT, Table};
 
 use std::num::NonZeroU32;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::pair::Pair;
 use crate::track::{ParseTrackIdError, TrackId, TrackMedia};
 
 /// A picture, a sound or both in one transport stream (a program, ISO/IEC 13818-1 §2.1.55);
@@ -15,16 +16,6 @@ pub struct Program {
 }
 
 impl Program {
-    /// A picture with a sound; `None` for any other two.
-    pub const fn pair(video: TrackId, audio: TrackId) -> Option<Self> {
-        match (video.media(), audio.media()) {
-            (TrackMedia::Video, TrackMedia::Audio) => {
-                Some(Self { first: video, second: Some(audio) })
-            }
-            _ => None,
-        }
-    }
-
     /// The picture.
     pub fn video(self) -> Option<TrackId> {
         Some(self.first).filter(|track| track.media() == TrackMedia::Video)
@@ -33,6 +24,13 @@ impl Program {
     /// The sound.
     pub fn audio(self) -> Option<TrackId> {
         self.second.or(Some(self.first).filter(|track| track.media() == TrackMedia::Audio))
+    }
+}
+
+/// A picture with its sound.
+impl From<Pair> for Program {
+    fn from(pair: Pair) -> Self {
+        Self { first: pair.video(), second: Some(pair.audio()) }
     }
 }
 
@@ -54,12 +52,9 @@ impl FromStr for Program {
     type Err = ParseTrackIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.rfind('a') {
-            Some(at) if at > 0 => {
-                let (video, audio) = text.split_at(at);
-                Self::pair(video.parse()?, audio.parse()?).ok_or(ParseTrackIdError)
-            }
-            _ => text.parse::<TrackId>().map(Self::from),
+        match text.parse::<TrackId>() {
+            Ok(track) => Ok(track.into()),
+            Err(_) => text.parse::<Pair>().map(Self::from),
         }
     }
 }

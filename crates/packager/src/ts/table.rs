@@ -12,9 +12,9 @@ use super::program::Program;
 use super::stream::Stream;
 use super::units::{Clocks, Unit, Units};
 use crate::media::Media;
+use crate::pair::Pair;
 use crate::segments::SegmentSpan;
 use crate::track::TrackId;
-use crate::units::Timescale;
 
 /// Of all tracks of an asset.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ struct Counts {
     segments: Vec<Count>,
     /// Nothing, with the counter after the last.
     past: Count,
+    /// When the last PES packet of all ends, in ticks of 90 kHz.
+    end: u64,
 }
 
 /// In one segment.
@@ -53,9 +55,8 @@ pub(super) struct Count {
     packets: u32,
     /// PES packets.
     units: u32,
-    /// When the last of those is decoded, and its end, in ticks of 90 kHz.
+    /// When the last of those is decoded, in ticks of 90 kHz.
     last: u64,
-    end: u64,
     /// Continuity counter of the first.
     pub(super) counter: u8,
 }
@@ -130,12 +131,14 @@ struct Tally {
     before: u32,
     now: u32,
     counted: bool,
+    end: u64,
 }
 
 impl Tally {
     fn new(stream: &Stream, segments: usize) -> Self {
         let counts = Vec::with_capacity(segments);
-        Self { counts, open: Count::default(), before: 0, now: 0, counted: stream.is_counted() }
+        let (open, counted) = (Count::default(), stream.is_counted());
+        Self { counts, open, before: 0, now: 0, counted, end: 0 }
     }
 
     fn add(&mut self, unit: &Unit, clocked: bool) {
@@ -146,7 +149,8 @@ impl Tally {
         let open = &mut self.open;
         open.packets = open.packets.saturating_add(packets).saturating_add(clocks);
         open.units += 1;
-        (open.last, open.end) = (last, end);
+        open.last = last;
+        self.end = end;
     }
 
     fn counter(&self) -> u8 {
@@ -155,7 +159,7 @@ impl Tally {
 
     fn end(self) -> Counts {
         let past = Count { counter: self.counter(), ..Count::default() };
-        Counts { segments: self.counts, past }
+        Counts { segments: self.counts, past, end: self.end }
     }
 
     fn close(&mut self) {
@@ -170,51 +174,58 @@ impl Tally {
     }
 }
 
+/// Memory of a table for each segment of each track, in bytes.
+pub(crate) const SEGMENT_WEIGHT: usize = 2 * size_of::<Count>();
+
 impl Media {
-    /// The segments of a program: the picture's, and the sound's after the picture's end; with the
-    /// timescale of each. Their `bytes` are exact unless NAL units of the pictures have lengths of
-    /// other than four bytes: then they are an estimate, rather too large. `None` where a track has
-    /// no place in MPEG-TS, or is none.
-    pub(crate) fn ts_spans(&self, program: Program) -> Option<Vec<(SegmentSpan, Timescale)>> {
-        let table = self.ts();
-        let part = |track: TrackId, clocked: bool| {
-            let position = self.position(track)?;
-            let lane = table.lane(position)?;
-            let timescale = self.tracks.get(position)?.timescale;
-            let spans = self.segments.spans(position).iter().enumerate();
-            Some(spans.map(move |(index, span)| (*span, timescale, lane.count(index, clocked))))
+    /// The segments of a program in ticks of its picture, or of its sound where it has none: as
+    /// long as the picture's, and as the sound's after the picture's end. Their `bytes` are exact
+    /// unless NAL units of the pictures have lengths of other than four bytes: then they are an
+    /// estimate, rather too large. `None` where a track has no place in MPEG-TS, or is none.
+    pub(crate) fn ts_spans(&self, program: Program) -> Option<Vec<SegmentSpan>> {
+        let lane = |track: TrackId| self.ts().lane(self.position(track)?);
+        let (mut spans, video, audio) = match (program.video(), program.audio()) {
+            (Some(video), Some(audio)) => {
+                let pair = Pair::new(video, audio)?;
+                (self.muxed_spans(pair)?, Some(lane(video)?), Some(lane(audio)?))
+            }
+            (Some(video), None) => (self.spans(video).to_vec(), Some(lane(video)?), None),
+            (None, audio) => (self.spans(audio?).to_vec(), None, Some(lane(audio?)?)),
         };
-        let (mut pictures, mut sounds) = (None, None);
-        if let Some(track) = program.video() {
-            pictures = Some(part(track, true)?);
-        }
-        if let Some(track) = program.audio() {
-            sounds = Some(part(track, program.video().is_none())?);
-        }
-        let mut all = Vec::new();
-        let pictures_end = program.video().map_or(0, |track| self.spans(track).len());
-        loop {
-            let picture = pictures.as_mut().and_then(Iterator::next);
-            let sound = sounds.as_mut().and_then(Iterator::next);
-            let Some((mut span, timescale, _)) = picture.or(sound) else { return Some(all) };
-            let counts = [&picture, &sound].into_iter().flatten().map(|(_, _, count)| count);
+        for (index, span) in spans.iter_mut().enumerate() {
+            let picture = video.map(|lane| lane.count(index, true));
+            let sound = audio.map(|lane| lane.count(index, video.is_none()));
+            let counts = [&picture, &sound].into_iter().flatten();
+            // The two tables at the start.
             let mut packets = 2 + counts.map(|count| u64::from(count.packets)).sum::<u64>();
-            if let Some((_, _, sound)) = sound
-                && program.video().is_some()
-            {
-                packets += match picture {
-                    // The clock goes on after the very last picture, as long as there is sound.
-                    Some((_, _, last)) if last.units > 0 && all.len() + 1 == pictures_end => {
-                        let there = Clocks::before(last.last, last.end.max(sound.last));
-                        there - Clocks::before(last.last, last.end)
-                    }
-                    Some((_, _, last)) if last.units > 0 => 0,
+            if let (Some(lane), Some(picture), Some(sound)) = (video, picture, sound) {
+                packets += if picture.units == 0 {
                     // The clock of pictures that are not there goes before each packet of sound.
-                    _ => u64::from(sound.units),
+                    u64::from(sound.units)
+                } else if index + 1 == lane.clocked.segments.len() {
+                    // The clock goes on after the very last picture, as long as there is sound.
+                    let end = lane.clocked.end;
+                    let there = Clocks::before(picture.last, end.max(sound.last));
+                    there - Clocks::before(picture.last, end)
+                } else {
+                    0
                 };
             }
             span.bytes = packets * PACKET as u64;
-            all.push((span, timescale));
         }
+        Some(spans)
+    }
+
+    /// How many segments a program has; `None` where a track has no place in MPEG-TS, or is none.
+    pub(crate) fn ts_count(&self, program: Program) -> Option<u32> {
+        let tracks = program.video().into_iter().chain(program.audio());
+        tracks
+            .map(|track| self.is_in_ts(track).then(|| self.segment_count(track)))
+            .try_fold(0, |most, count| Some(most.max(count?)))
+    }
+
+    /// Whether a track has a place in MPEG-TS.
+    pub(crate) fn is_in_ts(&self, track: TrackId) -> bool {
+        self.position(track).is_some_and(|position| self.ts().lane(position).is_some())
     }
 }

@@ -11,6 +11,7 @@
 )]
 
 pub mod boxes;
+pub mod nal;
 pub mod ts;
 
 use std::path::{Path, PathBuf};
