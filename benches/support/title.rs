@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use headwater::packager::{IndexBuilder, Limits, MediaIndex, SourceId, Step};
+use headwater_packager::{IndexBuilder, Limits, MediaIndex, SourceId, Step};
 use mp4_atom::{
     Atom, CttsEntry, Decode, Edts, Encode, FourCC, Ftyp, Header, Moov, Stbl, Stco, StscEntry, Stsz,
     StszSamples, SttsEntry, Trak,

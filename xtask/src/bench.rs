@@ -16,7 +16,7 @@ use crate::{claim, process, ui};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "bench",
-    summary: "Measure: the edge beside nginx, or the criterion benches",
+    summary: "Measure: the edge beside nginx, the sample index, or the criterion benches",
     usage: "bench NAME [OPTIONS]",
     about: "Runs a bench, shows its progress and prints a table.",
     names: &BENCH_NAMES,
@@ -31,11 +31,16 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const BENCH_NAMES: [(&str, &str); 2] = [
+const BENCH_NAMES: [(&str, &str); 3] = [
     (
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
          alternating rounds with an nginx with QUIC",
+    ),
+    (
+        "index",
+        "CPU to index a two-hour title beside mp4-atom and mp4, bytes a sample of each table, \
+         memory of 1,000 open titles",
     ),
     ("criterion", "the benches of `cargo bench`: index, plans, playlists, cache hit and miss"),
 ];
@@ -57,6 +62,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     for name in names {
         match name {
             "edge" => edge(places, json.as_deref(), check)?,
+            "index" => index(places, json.as_deref(), check)?,
             // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
             _ if check => ui::line("criterion: no case has a bar"),
             _ => criterion(places, json.as_deref())?,
@@ -78,6 +84,20 @@ fn edge(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
         harness.arg("--check");
     }
     process::run(&mut harness)
+}
+
+/// It counts allocations, so it is a program of its own.
+fn index(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
+    setup::ensure(places, &[Group::Build])?;
+    let mut bench = process::cargo(places);
+    bench.args(["run", "--release", "--locked", "-p", "headwater-bench-index", "--"]);
+    if let Some(json) = json {
+        bench.arg("--json").arg(json);
+    }
+    if check {
+        bench.arg("--check");
+    }
+    process::run(&mut bench)
 }
 
 fn criterion(places: &Places, json: Option<&Path>) -> Outcome {

@@ -18,7 +18,8 @@ const FLOORS: [(&str, &[&str]); 7] = [
 ];
 
 /// Those that put crates together.
-const COMPOSERS: [&str; 4] = ["headwater", "headwater-reference-stack", "headwater-bench", "xtask"];
+const COMPOSERS: [&str; 5] =
+    ["headwater", "headwater-reference-stack", "headwater-bench", "headwater-bench-index", "xtask"];
 
 /// External crates that one crate alone may link.
 const ALONE: [(&str, &str); 1] = [("ffmpeg-next", "headwater-transcode")];
