@@ -8,6 +8,7 @@ mod claim;
 mod cli;
 mod conform;
 mod demo;
+mod fuzz;
 mod hash;
 mod places;
 mod platforms;
@@ -41,7 +42,7 @@ enum Run {
     Raw(fn(&Places, &[OsString]) -> Outcome),
 }
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 8] = [
     Command { spec: &setup::SPEC, run: Run::Parsed(setup::main) },
     Command { spec: &demo::SPEC, run: Run::Parsed(demo::main) },
     Command { spec: &test::SPEC, run: Run::Parsed(test::main) },
@@ -49,6 +50,7 @@ const COMMANDS: [Command; 7] = [
     Command { spec: &tidy::SPEC, run: Run::Parsed(tidy::main) },
     Command { spec: &platforms::SPEC, run: Run::Parsed(platforms::main) },
     Command { spec: &conform::SPEC, run: Run::Raw(conform::main) },
+    Command { spec: &fuzz::SPEC, run: Run::Parsed(fuzz::main) },
 ];
 
 fn main() -> ExitCode {

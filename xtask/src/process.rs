@@ -63,6 +63,15 @@ pub(crate) fn capture(command: &mut Command) -> Outcome<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Runs a program that may fail, and gives back all that it wrote.
+pub(crate) fn both(command: &mut Command) -> Outcome<String> {
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| not_started(command, &error))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Ok(text)
+}
+
 /// Runs a program and shows each line of its standard output to `see` as it comes.
 pub(crate) fn follow(command: &mut Command, mut see: impl FnMut(&str)) -> Outcome {
     let mut child =

@@ -19,7 +19,11 @@ const FLOORS: [(&str, &[&str]); 7] = [
 
 /// Those that put crates together.
 const COMPOSERS: [&str; 5] =
+<<<<<<< HEAD
     ["headwater", "headwater-reference-stack", "headwater-bench", "headwater-bench-index", "xtask"];
+=======
+    ["headwater", "headwater-reference-stack", "headwater-bench", "headwater-fuzz", "xtask"];
+>>>>>>> 1904516 (Fuzz: boxes, index, plan and paths under libFuzzer on stable Rust, and replayed as a test)
 
 /// External crates that one crate alone may link.
 const ALONE: [(&str, &str); 1] = [("ffmpeg-next", "headwater-transcode")];
