@@ -221,6 +221,7 @@ impl Media {
     }
 
     /// Whether [`ts`](Self::ts) has counted.
+    #[cfg(feature = "http")]
     pub(crate) fn ts_is_counted(&self) -> bool {
         self.ts.get().is_some()
     }

@@ -18,12 +18,14 @@ const FLOORS: [(&str, &[&str]); 7] = [
 ];
 
 /// Those that put crates together.
-const COMPOSERS: [&str; 5] =
-<<<<<<< HEAD
-    ["headwater", "headwater-reference-stack", "headwater-bench", "headwater-bench-index", "xtask"];
-=======
-    ["headwater", "headwater-reference-stack", "headwater-bench", "headwater-fuzz", "xtask"];
->>>>>>> 1904516 (Fuzz: boxes, index, plan and paths under libFuzzer on stable Rust, and replayed as a test)
+const COMPOSERS: [&str; 6] = [
+    "headwater",
+    "headwater-reference-stack",
+    "headwater-bench",
+    "headwater-bench-index",
+    "headwater-fuzz",
+    "xtask",
+];
 
 /// External crates that one crate alone may link.
 const ALONE: [(&str, &str); 1] = [("ffmpeg-next", "headwater-transcode")];

@@ -33,7 +33,9 @@ mod units;
 
 pub use program::Program;
 
-pub(crate) use table::{SEGMENT_WEIGHT, Table};
+#[cfg(feature = "http")]
+pub(crate) use table::SEGMENT_WEIGHT;
+pub(crate) use table::Table;
 
 use std::num::NonZeroU32;
 
