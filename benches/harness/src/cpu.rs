@@ -47,6 +47,42 @@ pub fn children(pid: u32) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// The processes that listen on a TCP port of this machine.
+///
+/// # Errors
+/// When the system has no `/proc`.
+pub fn listeners(port: u16) -> io::Result<Vec<u32>> {
+    const LISTEN: &str = "0A";
+    let mut sockets = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, local, _, LISTEN, .., _] = fields.as_slice() else { continue };
+            let here = local.rsplit_once(':').map(|(_, port)| u16::from_str_radix(port, 16));
+            if here == Some(Ok(port))
+                && let Some(inode) = fields.get(9)
+            {
+                sockets.push(format!("socket:[{inode}]"));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        let listens = open.flatten().any(|file| {
+            fs::read_link(file.path())
+                .is_ok_and(|target| sockets.iter().any(|socket| target.as_os_str() == &**socket))
+        });
+        if listens {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
 /// The kernel's clock speed report and name, for the head of a table.
 pub fn machine() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -62,6 +98,15 @@ pub fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_listens_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(listeners(port).unwrap(), [std::process::id()]);
+        drop(listener);
+        assert!(listeners(port).unwrap().is_empty());
+    }
 
     #[test]
     fn the_time_of_a_busy_process_grows_and_a_gone_one_is_an_error() {

@@ -9,6 +9,7 @@ mod cpu;
 mod edge;
 mod load;
 mod origin;
+mod packager;
 mod peer;
 mod stats;
 
@@ -35,6 +36,11 @@ enum Task {
     },
     /// Cache hits over HTTP/1.1, TLS, HTTP/2 and HTTP/3, beside nginx
     Edge(edge::Args),
+    /// Segments made on request, beside nginx sending the same bytes from files
+    Packager(packager::Args),
+    /// Serve one file through the packager, or its ranges by a bare loop: what `packager` measures
+    #[command(hide = true)]
+    Serve(packager::ServeArgs),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +66,11 @@ fn run(cli: &Cli) -> load::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             tokio::task::LocalSet::new().block_on(&runtime, edge::run(args))
         }
+        Task::Packager(args) => {
+            keep_to_the_last_core();
+            packager::run(args)
+        }
+        Task::Serve(args) => packager::serve(args),
     }
 }
 

@@ -2,8 +2,10 @@
 //! same cipher, the same origin behind it.
 
 mod build;
+mod files;
 mod headwater;
 mod nginx;
+mod own;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,8 +15,10 @@ use std::time::{Duration, Instant};
 use crate::load::{Protocol, Result};
 
 pub use build::nginx_binary;
+pub use files::nginx_files;
 pub use headwater::headwater;
 pub use nginx::nginx;
+pub use own::own;
 
 /// How long a server may take to answer for the first time.
 const START: Duration = Duration::from_secs(20);
@@ -97,8 +101,8 @@ fn on_the_servers_core(program: &Path) -> Command {
 }
 
 /// Starts a server with its output in a file of the run's folder.
-fn spawn(mut command: Command, setting: &Setting, name: &str) -> Result<Child> {
-    let output = std::fs::File::create(setting.dir.join(format!("{name}.out")))?;
+fn spawn(mut command: Command, dir: &Path, name: &str) -> Result<Child> {
+    let output = std::fs::File::create(dir.join(format!("{name}.out")))?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     command.spawn().map_err(|error| format!("{name} could not be started: {error}").into())
 }
@@ -106,7 +110,7 @@ fn spawn(mut command: Command, setting: &Setting, name: &str) -> Result<Child> {
 /// Calls `ready` until it gives something, the process ends, or [`START`] has passed.
 fn wait_for<T>(
     process: &mut Child,
-    setting: &Setting,
+    dir: &Path,
     name: &str,
     mut ready: impl FnMut() -> Option<T>,
 ) -> Result<T> {
@@ -119,8 +123,8 @@ fn wait_for<T>(
         if ended.is_some() || begun.elapsed() > START {
             let _ = process.kill();
             let _ = process.wait();
-            let output = std::fs::read_to_string(setting.dir.join(format!("{name}.out")))
-                .unwrap_or_default();
+            let output =
+                std::fs::read_to_string(dir.join(format!("{name}.out"))).unwrap_or_default();
             let last: Vec<&str> = output.lines().rev().take(5).collect();
             let why = if ended.is_some() { "ended at once" } else { "does not answer" };
             return Err(format!("{name} {why}: {}", last.join(" / ")).into());

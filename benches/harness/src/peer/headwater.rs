@@ -30,8 +30,8 @@ pub fn headwater(binary: &Path, setting: &Setting) -> Result<Server> {
     if setting.log {
         command.arg("--access-log").arg(home.join("access.log"));
     }
-    let mut process = spawn(command, setting, "headwater")?;
-    let (worker, plain, secure) = wait_for(&mut process, setting, "headwater", || {
+    let mut process = spawn(command, &setting.dir, "headwater")?;
+    let (worker, plain, secure) = wait_for(&mut process, &setting.dir, "headwater", || {
         let text = std::fs::read(&ready).ok()?;
         let ready: serde_json::Value = serde_json::from_slice(&text).ok()?;
         let worker = u32::try_from(ready["pid"].as_u64()?).ok()?;

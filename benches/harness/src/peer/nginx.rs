@@ -23,21 +23,26 @@ pub fn nginx(binary: &Path, setting: &Setting) -> Result<Server> {
     std::fs::write(&config, configuration(setting, &home, plain, secure))?;
     let mut command = on_the_servers_core(binary);
     command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&config);
-    let mut process = spawn(command, setting, "nginx")?;
+    let mut process = spawn(command, &setting.dir, "nginx")?;
     let master = process.id();
-    let worker = wait_for(&mut process, setting, "nginx", || {
+    let worker = wait_for(&mut process, &setting.dir, "nginx", || {
         TcpStream::connect(secure).ok()?;
-        let children = crate::cpu::children(master).ok()?;
-        children.into_iter().find(|pid| {
-            std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.starts_with("nginx: worker process"))
-        })
+        worker_of(master)
     })?;
     Ok(Server { name: "nginx", process, worker, plain, secure })
 }
 
+/// The worker of an nginx, once there is one.
+pub(super) fn worker_of(master: u32) -> Option<u32> {
+    let children = crate::cpu::children(master).ok()?;
+    children.into_iter().find(|pid| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.starts_with("nginx: worker process"))
+    })
+}
+
 /// A port of the loopback that neither TCP nor UDP uses; nginx cannot pick one itself.
-fn free_port() -> Result<SocketAddr> {
+pub(super) fn free_port() -> Result<SocketAddr> {
     for _ in 0..50 {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let addr = tcp.local_addr()?;
