@@ -16,12 +16,19 @@ use crate::{claim, process, ui};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "bench",
-    summary: "Measure: the edge beside nginx, the sample index, or the criterion benches",
+    summary: "Measure: the edge or the packager beside nginx, the sample index, or the criterion \
+              benches",
     usage: "bench NAME [OPTIONS]",
     about: "Runs a bench, shows its progress and prints a table.",
     names: &BENCH_NAMES,
     flags: &[
         Flag { name: "--json", value: Some("FILE"), help: "Write the figures here too, as JSON" },
+        Flag {
+            name: "--peer",
+            value: Some("URL"),
+            help: "Of packager: a segment of another packager on this machine (http://ADDRESS:PORT/…), \
+                   measured beside nginx sending its bytes",
+        },
         Flag {
             name: "--check",
             value: None,
@@ -31,7 +38,7 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const BENCH_NAMES: [(&str, &str); 3] = [
+const BENCH_NAMES: [(&str, &str); 4] = [
     (
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
@@ -42,6 +49,11 @@ const BENCH_NAMES: [(&str, &str); 3] = [
         "CPU to index a two-hour title beside mp4-atom and mp4, bytes a sample of each table, \
          memory of 1,000 open titles",
     ),
+    (
+        "packager",
+        "segments made on request, in alternating rounds with nginx sending the same bytes by \
+         `sendfile` and with a bare loop of reads and writes, warm and cold",
+    ),
     ("criterion", "the benches of `cargo bench`: index, plans, playlists, cache hit and miss"),
 ];
 
@@ -50,6 +62,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     claim::target(places)?;
     let check = given.has("--check");
     let json = given.last("--json").map(absolute).transpose()?;
+    let peer = given.last("--peer");
     let names = match (given.names.as_slice(), check) {
         ([], true) => BENCH_NAMES.map(|(name, _)| name).to_vec(),
         ([name], _) => vec![*name],
@@ -63,6 +76,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
         match name {
             "edge" => edge(places, json.as_deref(), check)?,
             "index" => index(places, json.as_deref(), check)?,
+            "packager" => packager(places, json.as_deref(), peer, check)?,
             // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
             _ if check => ui::line("criterion: no case has a bar"),
             _ => criterion(places, json.as_deref())?,
@@ -98,6 +112,23 @@ fn index(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
         bench.arg("--check");
     }
     process::run(&mut bench)
+}
+
+/// As [`edge`], its bars are in the harness; so is the server that it measures.
+fn packager(places: &Places, json: Option<&Path>, peer: Option<&OsStr>, check: bool) -> Outcome {
+    setup::ensure(places, &[Group::Build, Group::Bench])?;
+    let mut harness = setup::harness(places);
+    harness.arg("packager").arg("--cache").arg(&places.cache);
+    if let Some(json) = json {
+        harness.arg("--json").arg(json);
+    }
+    if let Some(peer) = peer {
+        harness.arg("--peer").arg(peer);
+    }
+    if check {
+        harness.arg("--check");
+    }
+    process::run(&mut harness)
 }
 
 fn criterion(places: &Places, json: Option<&Path>) -> Outcome {
