@@ -148,6 +148,28 @@ async fn a_client_that_leaves_stops_the_reading() {
 }
 
 #[tokio::test]
+async fn more_open_bodies_than_allowed_are_turned_away() {
+    let source = Staged::new(large());
+    let mut limits = ServiceLimits::default();
+    limits.open_bodies = 2;
+    let packager = Packager::builder(source.assets()).limits(limits).options(options(2)).build();
+    let metrics = packager.metrics().clone();
+    let url = segment_urls(&packager, "staged", "v1").await[1].clone();
+    let first = open(&packager, Method::GET, &url, &[]).await.into_body();
+    let second = open(&packager, Method::GET, &url, &[]).await.into_body();
+    assert_eq!(metrics.open_bodies.get(), 2);
+    let refused = get(&packager, &url).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"));
+    // What reads nothing needs no room.
+    assert_eq!(open(&packager, Method::HEAD, &url, &[]).await.status(), 200);
+    drop(first);
+    assert_eq!(get(&packager, &url).await.status, 200);
+    drop(second);
+    assert_eq!(metrics.open_bodies.get(), 0);
+    assert_eq!((metrics.abandoned_bodies.get(), metrics.refused_bodies.get()), (2, 1));
+}
+
+#[tokio::test]
 async fn a_source_that_fails_midway_ends_the_body_in_an_error() {
     let source = Staged::new(large());
     let (packager, _) = packager(source.assets());

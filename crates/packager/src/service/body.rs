@@ -16,8 +16,10 @@ use headwater_net::BodyError;
 use http_body::{Frame, SizeHint};
 
 use super::builds::Ready;
+use super::fault::Fault;
 use super::frames::{Frames, Rope};
 use super::metrics::Metrics;
+use super::open::{OpenBodies, OpenBody};
 use crate::plan::{Part, Plan, SourceRange};
 use crate::resource::Resource;
 use crate::source::{BufferPool, Coalescing, Source, SourceError};
@@ -31,6 +33,7 @@ const FIRST_WINDOW_BYTES: u64 = 16 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Outlet {
     pub(super) metrics: Metrics,
+    pub(super) open: OpenBodies,
     /// For bytes that are made on the way.
     pub(super) buffers: Arc<BufferPool>,
 }
@@ -47,6 +50,7 @@ pub(super) struct PlanBody {
     /// Whether the last window had to be waited for. Then the one after it is read while it is
     /// sent; what is in memory anyway is read when its turn comes, into the buffer just sent.
     waits: bool,
+    open: OpenBody,
 }
 
 enum Next {
@@ -66,7 +70,8 @@ impl PlanBody {
         plan: Plan,
         rest: Option<Rest>,
         outlet: Outlet,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, Fault> {
+        let open = outlet.open.enter(&outlet.metrics).ok_or(Fault::Crowded)?;
         let left = plan.len + rest.as_ref().map_or(0, Rest::len);
         let mut fetcher = Fetcher { ready, parts: plan.parts.into(), rest, outlet };
         let mut waits = false;
@@ -81,7 +86,7 @@ impl PlanBody {
             }
             None => VecDeque::new(),
         };
-        Ok(Self { fetcher, left, now, next: Next::Idle, waits })
+        Ok(Self { fetcher, left, now, next: Next::Idle, waits, open })
     }
 
     /// Moves the window after the present one along.
@@ -120,6 +125,9 @@ impl http_body::Body for PlanBody {
             }
             if let Some(bytes) = this.now.pop_front() {
                 this.left = this.left.saturating_sub(bytes.len() as u64);
+                if this.left == 0 {
+                    this.open.finish();
+                }
                 this.fetcher.outlet.metrics.sent_bytes.inc_by(bytes.len() as u64);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }

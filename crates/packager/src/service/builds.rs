@@ -85,7 +85,7 @@ impl Builds {
         let capacity = limits.index_cache_bytes;
         // Each source weighs at least its share, so that the weight also bounds open files.
         let share = capacity / u64::from(limits.max_open_sources.max(1));
-        let gauge = metrics.index_cache_bytes.clone();
+        let (bytes, open) = (metrics.index_cache_bytes.clone(), metrics.open_sources.clone());
         let ready = Cache::builder()
             .max_capacity(capacity)
             .weigher(move |_, ready: &Arc<Ready>| {
@@ -96,7 +96,8 @@ impl Builds {
             // What is asked for now is what will be asked for next, segment by segment.
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(move |_, ready, _| {
-                gauge.dec_by(i64::try_from(ready.weight).unwrap_or(i64::MAX));
+                bytes.dec_by(i64::try_from(ready.weight).unwrap_or(i64::MAX));
+                open.dec_by(ready.sources.len() as i64);
             })
             .build();
         let permits = Arc::new(Semaphore::new(limits.concurrent_builds.max(1)));
@@ -135,7 +136,7 @@ impl Builds {
             Joined::Done(ready) => return Ok(ready),
             Joined::Running(outcome) => outcome,
         };
-        let _waiting = Waiting::enter(&shared.waiting, shared.limits.waiting_requests)?;
+        let _waiting = Waiting::enter(shared)?;
         match outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Err(Fault::Busy)),
             // The build was aborted: the packager is going away.
@@ -161,10 +162,12 @@ impl Builds {
         }
         let bound = shared.limits.concurrent_builds.saturating_add(shared.limits.queued_builds);
         if running.builds.len() >= bound {
+            shared.metrics.refused_builds.inc();
             return Err(Fault::Busy);
         }
         let (sender, outcome) = watch::channel(None);
         running.builds.insert(found.key, outcome.clone());
+        shared.metrics.index_builds_open.set(running.builds.len() as i64);
         while running.tasks.try_join_next().is_some() {}
         let build = Build {
             name: name.into(),
@@ -212,6 +215,7 @@ impl Build {
                 home.metrics.index_builds.inc();
                 let weight = i64::try_from(ready.weight).unwrap_or(i64::MAX);
                 home.metrics.index_cache_bytes.inc_by(weight);
+                home.metrics.open_sources.inc_by(ready.sources.len() as i64);
                 home.ready.insert(Arc::clone(&self.name), Arc::clone(ready));
                 // Evictions happen now rather than with some later access.
                 home.ready.run_pending_tasks();
@@ -222,7 +226,10 @@ impl Build {
                 home.failures.insert(self.found.key, (self.now, fault.clone()));
             }
         }
-        home.running().builds.remove(&self.found.key);
+        let mut running = home.running();
+        running.builds.remove(&self.found.key);
+        home.metrics.index_builds_open.set(running.builds.len() as i64);
+        drop(running);
         self.sender.send_replace(Some(outcome));
     }
 
@@ -321,18 +328,25 @@ fn weigh(media: &Media) -> u64 {
 }
 
 /// A request that waits, counted.
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiting<'a>(&'a Shared);
 
 impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize, bound: usize) -> Result<Self, Fault> {
-        let waiting = Self(count);
-        if count.fetch_add(1, Ordering::AcqRel) >= bound { Err(Fault::Busy) } else { Ok(waiting) }
+    fn enter(shared: &'a Shared) -> Result<Self, Fault> {
+        let before = shared.waiting.fetch_add(1, Ordering::AcqRel);
+        shared.metrics.waiting_requests.inc();
+        let waiting = Self(shared);
+        if before < shared.limits.waiting_requests {
+            return Ok(waiting);
+        }
+        shared.metrics.refused_requests.inc();
+        Err(Fault::Busy)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.0.metrics.waiting_requests.dec();
     }
 }
 

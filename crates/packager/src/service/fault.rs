@@ -32,6 +32,8 @@ pub(super) enum Fault {
     Replaced,
     /// More is asked for than is allowed at a time.
     Busy,
+    /// More segments are being sent than is allowed at a time.
+    Crowded,
     /// Building the index took too long.
     TimedOut,
     /// A precondition of the request is not met.
@@ -124,6 +126,9 @@ impl From<Fault> for Problem {
             Fault::Source(error @ (SourceError::Unfit(_) | SourceError::Io(_))) => {
                 new(StatusCode::BAD_GATEWAY).detail(error.to_string())
             }
+            Fault::Crowded => new(StatusCode::SERVICE_UNAVAILABLE)
+                .retry_after(1)
+                .detail("too many segments are being sent"),
             Fault::Busy => new(StatusCode::SERVICE_UNAVAILABLE)
                 .retry_after(1)
                 .detail("too many assets are being prepared"),

@@ -16,6 +16,7 @@ mod fault;
 mod frames;
 mod layouts;
 mod metrics;
+mod open;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -44,6 +45,7 @@ use body::Outlet;
 use builds::{Builds, Ready};
 use fault::Fault;
 use layouts::Layouts;
+use open::OpenBodies;
 
 /// Packages the assets it was given, on request. Clones share one index cache.
 ///
@@ -106,6 +108,10 @@ pub struct ServiceLimits {
     pub queued_builds: usize,
     /// Requests that wait for indexes; default 4,096. More are answered 503.
     pub waiting_requests: usize,
+    /// Media answers being read and sent at the same time; default 4,096. Each holds at most two
+    /// windows of its source: 512 KiB of a local file, 8 MiB of a remote one, and usually less. More
+    /// are answered 503.
+    pub open_bodies: usize,
     /// How long building one index may take; default 30 s. Then the answer is 503.
     pub build_timeout: Duration,
 }
@@ -120,6 +126,7 @@ impl Default for ServiceLimits {
             concurrent_builds: 4,
             queued_builds: 64,
             waiting_requests: 4_096,
+            open_bodies: 4_096,
             build_timeout: Duration::from_secs(30),
         }
     }
@@ -158,8 +165,9 @@ impl PackagerBuilder {
     pub fn build(self) -> Packager {
         let metrics = Metrics::default();
         let layouts = Layouts::new(self.limits.layout_cache_bytes);
+        let open = OpenBodies::new(self.limits.open_bodies);
         let builds = Builds::new(self.assets.clone(), self.options, self.limits, metrics.clone());
-        let outlet = Outlet { metrics, buffers: Arc::new(BufferPool::default()) };
+        let outlet = Outlet { metrics, open, buffers: Arc::new(BufferPool::default()) };
         let inner = Inner { assets: self.assets, clock: self.clock, builds, layouts, outlet };
         Packager { inner: Arc::new(inner) }
     }

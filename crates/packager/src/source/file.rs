@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::gather::{Gathering, Layout};
-use super::{BufferPool, Gathered, Source, SourceError};
+use super::{BufferPool, Coalescing, Gathered, Source, SourceError};
 use crate::identity::{Fnv, SourceId};
 use crate::units::ByteRange;
 
@@ -131,6 +131,12 @@ impl Source for FileSource {
     }
 
     async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
+        let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.len));
+        if total <= Coalescing::LOCAL.window_bytes {
+            let gathered = self.gather(ranges).await?;
+            let mut all = gathered.pieces.into_iter().next().unwrap_or_default();
+            return Ok(ranges.iter().map(|range| all.split_to(range.len as usize)).collect());
+        }
         let source = self.clone();
         let ranges = ranges.to_vec();
         tokio::task::spawn_blocking(move || source.read_blocking(&ranges))
