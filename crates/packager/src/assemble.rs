@@ -215,7 +215,13 @@ fn describe<'a>(
                     .filter(|tag| !tag.eq_ignore_ascii_case("und"))
                     .cloned(),
                 name: name.or(track.name.as_ref()).cloned(),
-                roles: pick.map(|pick| pick.roles.clone()).unwrap_or_default(),
+                // What is picked is said of it; else what the source says.
+                roles: pick
+                    .map(|pick| &pick.roles)
+                    .filter(|roles| !roles.is_empty())
+                    .unwrap_or(&track.roles)
+                    .clone(),
+                score: pick.and_then(|pick| pick.score),
                 timescale: track.timescale(),
                 source,
                 source_track: track.number(),

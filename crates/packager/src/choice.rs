@@ -3,6 +3,8 @@
 //!
 //! The default decides nothing: the sources speak for themselves.
 
+use std::num::NonZeroU16;
+
 use crate::identity::Fnv;
 use crate::role::Role;
 
@@ -33,6 +35,9 @@ pub struct Pick {
     pub name: Option<String>,
     /// What the track is for.
     pub roles: Vec<Role>,
+    /// How much a player should prefer a picture to others that it can play, more is better (HLS
+    /// `SCORE`, RFC 8216bis §4.4.6.2). Said only where all pictures that are shown have one.
+    pub score: Option<NonZeroU16>,
     /// Whether players start with it. Where no pick says so, the first enabled one is.
     pub default: bool,
 }
@@ -91,6 +96,9 @@ impl Choice {
             for pick in picks.iter().flatten() {
                 hash.field(pick.name.as_deref().unwrap_or_default().as_bytes());
                 hash.field(&[u8::from(pick.default), pick.roles.len() as u8]);
+                if let Some(score) = pick.score {
+                    hash.field(&score.get().to_be_bytes());
+                }
                 for role in &pick.roles {
                     hash.field(role.dash().as_bytes());
                 }

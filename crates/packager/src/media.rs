@@ -171,9 +171,10 @@ impl Media {
     }
 
     /// Whether every segment of every track can be decoded without another one (RFC 8216bis
-    /// §4.4.2.1).
+    /// §4.4.2.1): not where GOPs are open, so that pictures before a sync sample in presentation
+    /// need the GOP before it.
     pub fn independent_segments(&self) -> bool {
-        true
+        self.segments.is_independent()
     }
 
     /// The number of the segment that starts at `time`, in ticks of the track on the output's
@@ -231,9 +232,12 @@ impl Media {
         self.ts.get_or_init(|| Arc::new(ts::Table::of(self)))
     }
 
-    /// Memory that it holds without its sources, in bytes.
+    /// Memory that it holds without its sources, in bytes; what is counted for transport streams
+    /// later is in it from the start.
     pub fn weight_bytes(&self) -> usize {
+        let spans: usize = self.tracks.iter().map(|track| self.spans(track.id).len()).sum();
         size_of::<Self>()
+            + spans * ts::SEGMENT_WEIGHT
             + self.tracks.len() * (size_of::<Track>() + size_of::<Place>() + 64)
             + self.segments.weight_bytes()
             + self.trick.iter().map(|points| size_of_val::<[TrickPoint]>(points)).sum::<usize>()

@@ -39,6 +39,18 @@ impl Role {
         Self::Emergency,
     ];
 
+    /// The role that a value of a scheme stands for, as `kind` boxes hold them
+    /// (ISO/IEC 14496-12 §8.10.4): roles of DASH, and audio purposes of TV-Anytime.
+    pub fn of_kind(scheme: &str, value: &str) -> Option<Self> {
+        match scheme {
+            "urn:mpeg:dash:role:2011" => Self::ALL.into_iter().find(|role| role.dash() == value),
+            "urn:tva:metadata:cs:AudioPurposeCS:2007" => Self::ALL
+                .into_iter()
+                .find(|role| role.audio_purpose().is_some_and(|own| own.to_string() == value)),
+            _ => None,
+        }
+    }
+
     /// Its value in the scheme `urn:mpeg:dash:role:2011`.
     pub const fn dash(self) -> &'static str {
         match self {
@@ -79,6 +91,16 @@ impl Role {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+
+    #[test]
+    fn kinds_are_roles() {
+        let role = "urn:mpeg:dash:role:2011";
+        assert_eq!(Role::of_kind(role, "commentary"), Some(Role::Commentary));
+        assert_eq!(Role::of_kind(role, "caption"), None);
+        let purpose = "urn:tva:metadata:cs:AudioPurposeCS:2007";
+        assert_eq!(Role::of_kind(purpose, "1"), Some(Role::Description));
+        assert_eq!(Role::of_kind("about:html-kind", "main"), None);
+    }
 
     #[test]
     fn a_role_has_one_name() {

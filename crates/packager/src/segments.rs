@@ -17,6 +17,9 @@ use crate::units::MediaTime;
 pub struct SegmentTable {
     boundaries: Vec<MediaTime>,
     tracks: Vec<Vec<SegmentSpan>>,
+    /// Whether pictures in some segment are presented before its first sample, and so may need the
+    /// segment before it.
+    leading: bool,
 }
 
 /// One segment of one track.
@@ -67,6 +70,12 @@ impl SegmentTable {
         self.tracks.get(position).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether no segment needs another one: none has pictures that lead its first sample in
+    /// presentation, as an open GOP has.
+    pub(crate) fn is_independent(&self) -> bool {
+        !self.leading
+    }
+
     /// Memory that it holds, in bytes.
     pub(crate) fn weight_bytes(&self) -> usize {
         let spans: usize = self.tracks.iter().map(Vec::len).sum();
@@ -97,11 +106,16 @@ impl SegmentTable {
                 .collect();
             (*lane, firsts)
         });
+        let mut leading = false;
         let tracks = pictures
             .chain(sounds)
-            .map(|(lane, firsts)| spans(lane, &firsts, &boundaries, start_offset))
+            .map(|(lane, firsts)| {
+                let (spans, leads) = spans(lane, &firsts, &boundaries, start_offset);
+                leading |= leads;
+                spans
+            })
             .collect();
-        Self { boundaries, tracks }
+        Self { boundaries, tracks, leading }
     }
 }
 
@@ -201,12 +215,13 @@ fn lengthen(
     }
 }
 
+/// The segments of a track, and whether any has pictures that lead its first sample.
 fn spans(
     lane: Lane<'_>,
     firsts: &[u32],
     boundaries: &[MediaTime],
     start_offset: u32,
-) -> Vec<SegmentSpan> {
+) -> (Vec<SegmentSpan>, bool) {
     let samples = lane.track.samples();
     let placement = lane.placement;
     let offset = i64::from(start_offset) * i64::from(lane.track.timescale().get());
@@ -215,13 +230,16 @@ fn spans(
     let used = firsts.iter().take_while(|first| **first < count).count();
 
     let mut spans: Vec<SegmentSpan> = Vec::with_capacity(used);
+    let mut leading = false;
     for (index, (first, boundary)) in firsts.iter().zip(boundaries).take(used).enumerate() {
         let until = firsts.get(index + 1).copied().unwrap_or(count).max(*first);
         let mut shape = Shape::EMPTY;
         let mut earliest = i64::MAX;
         let mut decode_time = None;
+        let mut first_time = None;
         for sample in samples.range(*first..until) {
             shape.add(&sample, placement.lead);
+            leading |= sample.cts() < *first_time.get_or_insert(sample.cts());
             earliest = earliest.min(sample.cts() + placement.shift);
             decode_time.get_or_insert(placement.decode_time(sample.dts));
         }
@@ -245,5 +263,5 @@ fn spans(
         span.duration = next.saturating_sub(span.start);
         next = span.start;
     }
-    spans
+    (spans, leading)
 }

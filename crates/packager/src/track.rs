@@ -29,8 +29,11 @@ pub struct Track {
     pub language: Option<String>,
     /// The name that the source gives the track, where it is worth showing.
     pub name: Option<String>,
-    /// What it is for, where an operator says so.
+    /// What it is for, where an operator or the source says so.
     pub roles: Vec<Role>,
+    /// How much it is preferred to others of its kind, where an operator says so: more is better
+    /// (HLS `SCORE`).
+    pub score: Option<NonZeroU16>,
     /// Ticks per second of the track's times in its output.
     pub timescale: Timescale,
     /// Which source file it comes from, as counted by [`Media::sources`](crate::Media::sources).

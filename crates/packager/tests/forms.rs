@@ -433,3 +433,91 @@ async fn an_export_holds_all_that_its_manifests_name() {
     }
     assert!(named.len() > 15 && named.values().all(|is_there| *is_there), "{named:?}");
 }
+
+/// The order of children in the schema of ISO/IEC 23009-1 (DASH-MPD.xsd), as far as they are used:
+/// a sequence, so any other order is invalid.
+const SCHEMA: [(&str, &[&str]); 7] = [
+    ("MPD", &["Period"]),
+    ("Period", &["AdaptationSet"]),
+    (
+        "AdaptationSet",
+        &[
+            "FramePacking",
+            "AudioChannelConfiguration",
+            "ContentProtection",
+            "OutputProtection",
+            "EssentialProperty",
+            "SupplementalProperty",
+            "InbandEventStream",
+            "Switching",
+            "RandomAccess",
+            "GroupLabel",
+            "Label",
+            "Accessibility",
+            "Role",
+            "Rating",
+            "Viewpoint",
+            "ContentComponent",
+            "BaseURL",
+            "SegmentBase",
+            "SegmentList",
+            "SegmentTemplate",
+            "Representation",
+        ],
+    ),
+    (
+        "Representation",
+        &[
+            "FramePacking",
+            "AudioChannelConfiguration",
+            "ContentProtection",
+            "EssentialProperty",
+            "SupplementalProperty",
+            "Label",
+            "BaseURL",
+            "SegmentBase",
+            "SegmentTemplate",
+        ],
+    ),
+    ("SegmentTemplate", &["Initialization", "SegmentTimeline"]),
+    ("SegmentTimeline", &["S"]),
+    ("SegmentBase", &["Initialization"]),
+];
+
+#[tokio::test]
+async fn elements_of_mpds_are_in_the_schema_s_order() {
+    use quick_xml::events::Event;
+    let (packager, _) = packager(memory("tiny", TINY));
+    for manifest in ["manifest.mpd", "time.mpd", "ondemand.mpd"] {
+        let reply = get(&packager, &format!("/tiny/{manifest}")).await;
+        let mut reader = quick_xml::Reader::from_str(reply.text());
+        // Each open element with the place of its last child in the schema.
+        let mut open: Vec<(String, usize)> = Vec::new();
+        let mut seen = 0;
+        loop {
+            let (name, stays_open) = match reader.read_event().unwrap() {
+                Event::Start(tag) => (tag.name().as_ref().to_owned(), true),
+                Event::Empty(tag) => (tag.name().as_ref().to_owned(), false),
+                Event::End(_) => {
+                    open.pop();
+                    continue;
+                }
+                Event::Eof => break,
+                _ => continue,
+            };
+            if let Some((parent, last)) = open.last_mut() {
+                let children = SCHEMA.iter().find(|(of, _)| of == parent);
+                let (_, children) = children.unwrap_or_else(|| panic!("{parent} has {name}"));
+                let place = children.iter().position(|child| *child == name);
+                let place = place.unwrap_or_else(|| panic!("{name} in {parent}"));
+                assert!(place >= *last, "{manifest}: {name} in {parent}");
+                *last = place;
+                seen += 1;
+            }
+            if stays_open {
+                open.push((name, 0));
+            }
+        }
+        assert!(seen > 8, "{manifest}");
+    }
+}

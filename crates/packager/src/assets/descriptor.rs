@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::Deref;
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -95,6 +95,8 @@ struct Rendition {
     file: FilePath,
     #[serde(default)]
     track: Option<NonZeroU32>,
+    #[serde(default)]
+    score: Option<NonZeroU16>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -186,6 +188,7 @@ impl Descriptor {
         let pictures = self.document.renditions.iter().map(|rendition| Pick {
             source: source(&rendition.file),
             track: rendition.track.map(NonZeroU32::get),
+            score: rendition.score,
             ..Pick::default()
         });
         let sounds = self.document.audio.as_ref().map(|sounds| {
@@ -198,6 +201,7 @@ impl Descriptor {
                     name: audio.name.clone().map(|name| name.0),
                     roles: audio.roles.clone(),
                     default: audio.default,
+                    score: None,
                 })
                 .collect()
         });

@@ -47,7 +47,8 @@ pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> Option<Strin
         session_data(&mut out, data);
     }
     let query = playlist_query(view.selection);
-    let list = Writer { view, query: &query, form, container };
+    let scored = view.pictures().all(|track| track.score.is_some());
+    let list = Writer { view, query: &query, form, container, scored };
     let groups = groups(view);
     match container {
         Container::Cmaf => list.demuxed(&mut out, &groups),
@@ -56,7 +57,7 @@ pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> Option<Strin
     // I-frames are in fragmented MP4, which players of MPEG-TS need not know.
     if !view.selection.without_iframes && container != Container::Ts {
         for track in view.pictures() {
-            iframes(&mut out, media, track, &query);
+            iframes(&mut out, media, track, scored, &query);
         }
     }
     Some(out)
@@ -96,6 +97,7 @@ struct Writer<'a> {
     query: &'a str,
     form: Form,
     container: Container,
+    scored: bool,
 }
 
 impl Writer<'_> {
@@ -118,19 +120,35 @@ impl Writer<'_> {
                 let track = group.default_member();
                 let rates = self.costliest(group.members.iter().copied());
                 let id = grouped.then_some(group.id.as_str());
-                Variant { track, sounds: &group.members, rates, group: id, uri: self.uri(track) }
-                    .write(out);
+                Variant {
+                    track,
+                    scored: self.scored,
+                    sounds: &group.members,
+                    rates,
+                    group: id,
+                    uri: self.uri(track),
+                }
+                .write(out);
             }
         }
         for track in pictures {
             let rates = self.rates(track);
             if groups.is_empty() {
-                Variant { track, sounds: &[], rates, group: None, uri: self.uri(track) }.write(out);
+                Variant {
+                    track,
+                    scored: self.scored,
+                    sounds: &[],
+                    rates,
+                    group: None,
+                    uri: self.uri(track),
+                }
+                .write(out);
             }
             for group in groups {
                 let rates = rates.plus(self.costliest(group.members.iter().copied()));
                 Variant {
                     track,
+                    scored: self.scored,
                     sounds: &group.members,
                     rates,
                     group: Some(&group.id),
@@ -160,7 +178,15 @@ impl Writer<'_> {
                     Container::Ts => format!("{pair}.ts.m3u8{}", self.query),
                     _ => format!("{pair}.m3u8{}", self.query),
                 };
-                Variant { track, sounds: &group.members, rates, group: id, uri }.write(out);
+                Variant {
+                    track,
+                    scored: self.scored,
+                    sounds: &group.members,
+                    rates,
+                    group: id,
+                    uri,
+                }
+                .write(out);
             }
         }
     }

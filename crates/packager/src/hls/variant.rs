@@ -16,6 +16,8 @@ pub(super) struct Variant<'a> {
     /// The sounds that go with a picture.
     pub(super) sounds: &'a [&'a Track],
     pub(super) rates: Rates,
+    /// Whether all variants of the playlist have a score, so that it is said (§4.4.6.2).
+    pub(super) scored: bool,
     /// The group of those sounds, where they are one.
     pub(super) group: Option<&'a str>,
     pub(super) uri: String,
@@ -30,7 +32,8 @@ impl Variant<'_> {
                 codecs.push(&sound.codec);
             }
         }
-        let mut tag = stream(Tag::new("EXT-X-STREAM-INF"), self.track, self.rates, &codecs);
+        let mut tag =
+            stream(Tag::new("EXT-X-STREAM-INF"), self.track, self.rates, self.scored, &codecs);
         if let Some((frames, seconds)) = self.track.video().and_then(|video| video.frame_rate)
             && let Some(seconds) = Timescale::new(seconds)
         {
@@ -47,7 +50,7 @@ impl Variant<'_> {
 }
 
 /// The `EXT-X-I-FRAME-STREAM-INF` of a picture, where it has I-frames for trick play.
-pub(super) fn iframes(out: &mut String, media: &Media, track: &Track, query: &str) {
+pub(super) fn iframes(out: &mut String, media: &Media, track: &Track, scored: bool, query: &str) {
     let spans = media.iframe_spans(track.id);
     if spans.is_empty() {
         return;
@@ -55,17 +58,19 @@ pub(super) fn iframes(out: &mut String, media: &Media, track: &Track, query: &st
     let target = rates::target_of(&spans, track.timescale);
     let rates = Rates::over(&spans, track.timescale, target);
     let tag = Tag::new("EXT-X-I-FRAME-STREAM-INF");
-    stream(tag, track, rates, &[&track.codec])
+    stream(tag, track, rates, scored, &[&track.codec])
         .quoted("URI", &format!("{}.iframes.m3u8{query}", track.id))
         .end(out);
 }
 
 /// The attributes that both tags have.
-fn stream(tag: Tag, track: &Track, rates: Rates, codecs: &[&str]) -> Tag {
-    let mut tag = tag
-        .bare("BANDWIDTH", rates.peak.max(1))
-        .bare("AVERAGE-BANDWIDTH", rates.average.max(1))
-        .quoted("CODECS", &codecs.join(","));
+fn stream(tag: Tag, track: &Track, rates: Rates, scored: bool, codecs: &[&str]) -> Tag {
+    let mut tag =
+        tag.bare("BANDWIDTH", rates.peak.max(1)).bare("AVERAGE-BANDWIDTH", rates.average.max(1));
+    if let Some(score) = track.score.filter(|_| scored) {
+        tag = tag.bare("SCORE", score);
+    }
+    tag = tag.quoted("CODECS", &codecs.join(","));
     if let Some(video) = track.video() {
         let size = format!("{}x{}", video.display_width, video.display_height);
         tag = tag.bare("RESOLUTION", size);

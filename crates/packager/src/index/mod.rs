@@ -26,6 +26,7 @@ use self::peek::Pending;
 use crate::codec::Codec;
 use crate::identity::SourceId;
 use crate::report::Report;
+use crate::role::Role;
 use crate::units::{ByteRange, Timescale};
 
 /// What a state machine wants next.
@@ -110,6 +111,8 @@ pub struct TrackIndex {
     pub(crate) packed_language: u16,
     pub(crate) language: Option<String>,
     pub(crate) name: Option<String>,
+    /// What its `kind` boxes say.
+    pub(crate) roles: Vec<Role>,
     pub(crate) enabled: bool,
     pub(crate) rotation: u16,
     pub(crate) matrix: [i32; 9],

@@ -1,5 +1,7 @@
 //! From the bytes of a `moov` to the tracks that can be carried (ISO/IEC 14496-12 §8.2 to §8.7).
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::joined::{Joined, JoinedTrack};
@@ -10,6 +12,7 @@ use crate::codec::{self, Codec, Found};
 use crate::error::{Error, Result};
 use crate::isobmff::elst::{self, Edit};
 use crate::isobmff::hdlr::Hdlr;
+use crate::isobmff::kind;
 use crate::isobmff::mdhd::{self, Mdhd};
 use crate::isobmff::tkhd::Tkhd;
 use crate::isobmff::trex::Trex;
@@ -17,6 +20,7 @@ use crate::isobmff::{Budget, Children, FourCc, children, dref, elng, mvhd, stsd,
 use crate::language;
 use crate::limits::Limits;
 use crate::report::Report;
+use crate::role::Role;
 use crate::track::TrackMedia;
 use crate::units::{ByteRange, Timescale};
 
@@ -196,6 +200,7 @@ impl Reader<'_> {
             },
             language: language::tag(mdhd.language, mdia.get(b"elng").and_then(elng::tag)),
             name: self.name(&boxes, hdlr.name)?,
+            roles: self.roles(&boxes)?,
             enabled: tkhd.enabled,
             rotation: tkhd.rotation(),
             matrix: tkhd.matrix,
@@ -259,6 +264,16 @@ impl Reader<'_> {
             self.report.warn(Some(number), "its edit list is not usable and was passed over");
         }
         Ok(edits.unwrap_or_default().into())
+    }
+
+    /// What the track is for, in order, each once.
+    fn roles(&mut self, trak: &Children<'_>) -> Result<Vec<Role>> {
+        let Some(udta) = trak.get(b"udta") else { return Ok(Vec::new()) };
+        let kinds = children(udta, self.budget)?;
+        let known = kinds.all(b"kind").filter_map(|kind| kind::read(kind.payload));
+        let roles: BTreeSet<_> =
+            known.filter_map(|(scheme, value)| Role::of_kind(scheme, value)).collect();
+        Ok(roles.into_iter().collect())
     }
 
     /// What the track is called: its title, or a handler name that is no muxer's boilerplate.

@@ -15,6 +15,7 @@ pub(crate) mod elng;
 pub(crate) mod elst;
 pub(crate) mod esds;
 pub(crate) mod hdlr;
+pub(crate) mod kind;
 pub(crate) mod mdhd;
 pub(crate) mod mfra;
 pub(crate) mod mvhd;

@@ -23,9 +23,7 @@ use crate::index::MediaIndex;
 use crate::limits::Limits;
 use crate::media::{Media, Options};
 use crate::presentation::Presentation;
-use crate::segments::SegmentSpan;
 use crate::source::{AnySource, IndexError, Source, SourceError, read_index};
-use crate::ts::SEGMENT_WEIGHT;
 
 /// An asset that can answer: its index and its open sources, which belong together.
 #[derive(Debug)]
@@ -323,8 +321,7 @@ fn is_its_own_fault(error: &IndexError) -> bool {
 /// Memory that an asset holds, in bytes.
 fn weigh(media: &Media) -> u64 {
     let indexes: usize = media.sources().iter().map(|index| index.weight_bytes()).sum();
-    let spans: usize = media.tracks().iter().map(|track| media.spans(track.id).len()).sum();
-    (indexes + spans * (size_of::<SegmentSpan>() + SEGMENT_WEIGHT) + size_of::<Ready>()) as u64
+    (indexes + media.weight_bytes() + size_of::<Ready>()) as u64
 }
 
 /// A request that waits, counted.

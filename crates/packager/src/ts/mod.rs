@@ -33,7 +33,6 @@ mod units;
 
 pub use program::Program;
 
-#[cfg(feature = "http")]
 pub(crate) use table::SEGMENT_WEIGHT;
 pub(crate) use table::Table;
 

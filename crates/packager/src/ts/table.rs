@@ -175,7 +175,6 @@ impl Tally {
 }
 
 /// Memory of a table for each segment of each track, in bytes.
-#[cfg(feature = "http")]
 pub(crate) const SEGMENT_WEIGHT: usize = 2 * size_of::<Count>();
 
 impl Media {
