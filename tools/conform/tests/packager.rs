@@ -59,7 +59,8 @@ fn a_ladder_keeps_every_must_rule_in_every_form() {
         }
         let report = report(&mut ours, &path);
         assert!(report.complete && report.segments > 0, "{}", report.summary());
-        assert_eq!(unexpected(&report, &NOT_YET), Vec::<&str>::new(), "{path}");
+        let known = if form == "main.m3u8" { &[][..] } else { &NOT_YET };
+        assert_eq!(unexpected(&report, known), Vec::<&str>::new(), "{path}");
     }
 }
 
@@ -96,7 +97,8 @@ fn real_media_keep_every_must_rule() {
 /// What a file alone cannot have, or what its source does not tell.
 const OF_SINGLE_FILES: [&str; 2] = ["apple-several-rates", "apple-language"];
 
-/// What the packager does not write yet.
+/// What the packager does not write yet: I-frame playlists of transport streams and of titles with a
+/// single I-frame, and VIDEO-RANGE.
 const NOT_YET: [&str; 3] = ["apple-iframes", "apple-video-range", "hls-video-range-true"];
 
 fn unexpected(report: &Report, known: &[&str]) -> Vec<&'static str> {

@@ -202,12 +202,15 @@ impl Presentation {
                     return;
                 };
                 let index = self.get(fetch, base, Some(range.clone()), MAX_INIT);
-                let index = index.map(|answer| read_index(&answer.bytes, &range));
-                if let Some(Ok(index)) = &index {
+                let index = index.map_or_else(
+                    || Err("it cannot be fetched".to_owned()),
+                    |answer| read_index(&answer.bytes, &range),
+                );
+                if let Ok(index) = &index {
                     found.segments = indexed(index, base);
                     found.addressing.timescale = u64::from(index.timescale.max(1));
                 }
-                found.index = index;
+                found.index = Some(index);
             }
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Playlist {
     pub(crate) is_utf8: bool,
     /// Variables that were used and are not defined, with their lines.
     pub(crate) undefined: Vec<(usize, String)>,
+    /// URI lines by their numbers, with variables put in.
+    uris: BTreeMap<usize, String>,
     /// Variables that it defines.
     pub(crate) variables: BTreeMap<String, String>,
 }
@@ -100,6 +102,7 @@ impl Playlist {
             maps: Vec::new(),
             is_utf8,
             undefined: Vec::new(),
+            uris: BTreeMap::new(),
             variables: BTreeMap::new(),
             lines: Vec::new(),
         };
@@ -175,11 +178,12 @@ impl Playlist {
 
     /// The URI line that follows a line, and its number.
     pub(crate) fn uri_after(&self, line: usize) -> Option<(usize, String)> {
-        self.lines.iter().skip(line).find_map(|next| match &next.kind {
-            Kind::Uri(uri) => Some(Some((next.number, uri.clone()))),
-            Kind::Tag { .. } => Some(None),
-            Kind::Blank | Kind::Comment => None,
-        })?
+        let next = self
+            .lines
+            .iter()
+            .skip(line)
+            .find(|next| matches!(next.kind, Kind::Tag { .. } | Kind::Uri(_)))?;
+        Some((next.number, self.uris.get(&next.number)?.clone()))
     }
 
     fn tag(
@@ -232,6 +236,7 @@ impl Playlist {
     fn uri(&mut self, line: usize, uri: &str, state: &mut State) {
         let uri = self.substitute(line, uri);
         let url = self.resolve(uri.trim());
+        self.uris.insert(line, uri);
         let mut segment = std::mem::take(&mut state.next);
         // Of a multivariant playlist this is a variant, not a segment.
         let in_media = segment.info.is_some() || !self.has("EXT-X-STREAM-INF");

@@ -9,6 +9,9 @@ use super::{Kind, Span};
 pub(crate) const PACKET: usize = 188;
 pub(crate) const SYNC: u8 = 0x47;
 
+/// The lowest PID that may be a stream's or a PMT's.
+const FIRST_STREAM: u16 = 0x20;
+
 /// How much of the first unit is kept, to look for its slice.
 const FIRST_UNIT: usize = 256 << 10;
 
@@ -25,7 +28,7 @@ pub(crate) struct Transport {
     /// The numbers of the packets that hold the first PAT and the first PMT.
     pub(crate) pat_at: Option<usize>,
     pub(crate) pmt_at: Option<usize>,
-    /// The number of the first packet with a part of a stream.
+    /// The number of the first packet that is of neither.
     pub(crate) media_at: Option<usize>,
     pub(crate) programs: usize,
     pub(crate) pcr_pid: Option<u16>,
@@ -154,10 +157,11 @@ impl Transport {
             self.pmt_at.get_or_insert(self.packets);
             return self.map(section(payload, starts)?);
         }
-        let number = self.packets;
-        let stream = self.elementary.get_mut(&pid)?;
-        self.media_at.get_or_insert(number);
-        stream.payload(payload, starts)
+        // PIDs below are tables' (§2.4.3.3).
+        if pid >= FIRST_STREAM {
+            self.media_at.get_or_insert(self.packets);
+        }
+        self.elementary.get_mut(&pid)?.payload(payload, starts)
     }
 
     /// §2.4.3.3: it goes up by one with each packet that has a payload; one repetition is allowed.

@@ -25,7 +25,7 @@ pub(super) static RULES: &[Rule] = rules![
     "mp4-sync-true" Must Bmff "8.8.3.1" "What is marked as a sync sample is a picture at which decoding can begin." Media(sync_true);
     "mp4-sequence" Should Bmff "8.8.5" "Sequence numbers of movie fragments grow." Media(sequence);
     "cmaf-edit-list" Must Cmaf "7.5.13" "An edit list is a single edit at rate 1 that gives a start offset." Media(edit_list);
-    "cmaf-brand" Should Cmaf "7.2" "Fragmented MP4 claims one of CMAF's structural brands, cmfc or cmf2." Media(brand);
+    "cmaf-brand" Should Cmaf "7.2" "Fragmented MP4 of one track claims one of CMAF's structural brands, cmfc or cmf2." Media(brand);
     "cmaf-minor-version" Must Cmaf "7.2" "Where a structural brand is the major brand, the minor version is 0." Media(minor_version);
     "cmaf-one-track" Must Cmaf "7.3.1" "A CMAF header has exactly one track, and each CMAF chunk one traf." Media(one_track);
     "cmaf-chunk" Must Cmaf "7.3.2.3" "Each moof of a CMAF segment is followed by its mdat." Media(chunk);
@@ -295,7 +295,7 @@ fn edit_list(stream: &Stream, findings: &mut Findings) {
 }
 
 fn brand(stream: &Stream, findings: &mut Findings) {
-    for (place, movie) in stream.movies() {
+    for (place, movie) in stream.movies().filter(|(_, movie)| movie.tracks.len() == 1) {
         findings.expect(movie.is_cmaf(), || place, || list("brands", &movie.brands));
     }
 }

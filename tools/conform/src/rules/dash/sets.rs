@@ -17,7 +17,7 @@ pub(super) static RULES: &[Rule] = rules![
     "dash-roles" Must Dash "5.8.5.5" "Roles of the scheme urn:mpeg:dash:role:2011 have values that it defines." Dash(roles);
     "dash-one-main" Should Dash "5.8.5.5" "At most one set of a type and a language has the role main." Dash(one_main);
     "dash-audio-channels" Should Dash "5.8.5.4" "Audio has an AudioChannelConfiguration." Dash(audio_channels);
-    "dash-video-size" Should Dash "5.3.7.2" "Video has width, height and frameRate." Dash(video_size);
+    "dash-video-size" Should Dash "5.3.7.2" "Video has width, height and, unless it is single pictures, frameRate." Dash(video_size);
     "dash-trick-mode" Must Dash "5.8.5" "A trick mode descriptor names adaptation sets of the Period." Dash(trick_mode);
     "dash-one-addressing" Must Dash "5.3.9.1" "A level has one of SegmentBase, SegmentTemplate and SegmentList." Dash(one_addressing);
 ];
@@ -190,8 +190,11 @@ fn audio_channels(dash: &Presentation, findings: &mut Findings) {
 
 fn video_size(dash: &Presentation, findings: &mut Findings) {
     for found in dash.representations.iter().filter(|found| found.content_type() == "video") {
+        // Single pictures have no frame rate.
+        let wanted = if found.stream.pictures { 2 } else { 3 };
         let missing = ["width", "height", "frameRate"]
             .into_iter()
+            .take(wanted)
             .find(|name| found.element.get(name).is_none());
         let what = || format!("there is no {}", missing.unwrap_or(""));
         findings.expect(missing.is_none(), || dash.representation(found), what);

@@ -8,7 +8,7 @@ use crate::rule::{Rule, rules};
 use crate::verdict::Findings;
 
 pub(super) static RULES: &[Rule] = rules![
-    "dash-timeline-true" Must Dash "5.3.9.6" "A segment begins and lasts as its SegmentTimeline says, to within a tick of either timescale." Dash(timeline);
+    "dash-timeline-true" Must Dash "5.3.9.6" "A segment begins and lasts as its SegmentTimeline says, to within a tick of either timescale; the last may be stated a frame longer." Dash(timeline);
     "dash-duration-true" Must Dash "5.3.9.2.2" "Without a timeline, a segment begins within half its nominal duration of its nominal time." Dash(nominal);
     "dash-codecs-true" Must Dash "5.3.7.2" "codecs names every format of the media, as its configuration says." Dash(codecs);
     "dash-size-true" Must Dash "5.3.7.2" "width and height are those of the video." Dash(size);
@@ -17,7 +17,7 @@ pub(super) static RULES: &[Rule] = rules![
     "dash-channels-true" Should Dash "5.8.5.4" "An AudioChannelConfiguration with a plain number gives the channels that the audio has." Dash(channels);
     "dash-sap-true" Must Dash "5.3.7.2" "With startWithSAP 1 or 2 decoding can begin at every segment." Dash(sap);
     "dash-alignment-true" Must Dash "5.3.3.2" "With segmentAlignment the segments of all representations of a set begin at the same times." Dash(alignment);
-    "dash-bandwidth-true" Must Dash "5.3.5.2" "After minBufferTime, a channel of bandwidth bits a second delivers every segment in time." Dash(bandwidth);
+    "dash-bandwidth-true" Must Dash "5.3.5.2" "After minBufferTime, a channel of bandwidth bits a second delivers every sample in time, whichever segment one begins with." Dash(bandwidth);
     "dash-index-true" Must Dash "6.3.4.4" "indexRange holds one sidx, which says where the segments are, when they begin and how long they last." Dash(index);
     "dash-index-sap" Must Dash "5.3.3.2" "With subsegmentStartsWithSAP 1 or 2 the sidx marks every subsegment as starting with a SAP, and they do." Dash(index_sap);
     "dash-self-contained" Must Dash "6.3.4.2" "A media segment is one or more whole movie fragments." Dash(self_contained);
@@ -37,6 +37,13 @@ fn tick(found: &Representation, span: &Span) -> f64 {
     coarse * 1.01 + 1e-6
 }
 
+/// By how much a segment may be stated as longer than its media: the last may by a frame, for its
+/// last picture stays until the presentation ends.
+fn longest(found: &Representation, segment: &Segment, span: &Span, tick: f64) -> f64 {
+    let last = segment.index + 1 == found.segments.len();
+    if last { tick + span.sample_seconds() } else { tick }
+}
+
 fn timeline(dash: &Presentation, findings: &mut Findings) {
     for found in &dash.representations {
         if found.addressing.timeline.is_none() || found.stream.pictures {
@@ -50,8 +57,9 @@ fn timeline(dash: &Presentation, findings: &mut Findings) {
             let decode = span.seconds(span.start as f64);
             let tick = tick(found, &span);
             let near = (start - time).abs() <= tick || (decode - time).abs() <= tick;
+            let long = longest(found, segment, &span, tick);
             findings.expect(
-                near && (lasts - ticks).abs() <= tick,
+                near && lasts - ticks <= tick && ticks - lasts <= long,
                 || &segment.place,
                 || {
                     format!(
@@ -237,41 +245,80 @@ fn alignment(dash: &Presentation, findings: &mut Findings) {
     }
 }
 
-/// A leaky bucket that is filled at `@bandwidth`: what is needed by the time a segment has to be
-/// there is never more than what has come since, with `minBufferTime` of a head start.
+/// A leaky bucket that is filled at `@bandwidth`: beginning with any segment, what has to be there
+/// by the time of a sample is never more than what has come since, with `minBufferTime` of a head
+/// start.
 fn bandwidth(dash: &Presentation, findings: &mut Findings) {
     let buffer = dash.mpd().and_then(|mpd| mpd.get("minBufferTime")).and_then(duration);
     let Some(buffer) = buffer else { return };
     for found in &dash.representations {
-        let Some(rate) = found.bandwidth() else { continue };
-        let run: Vec<_> =
-            each(found).map(|(segment, _, span)| (segment, span.duration_seconds())).collect();
-        // Beginning with any segment, as a player that seeks does.
-        let mut worst: Option<(f64, &str)> = None;
-        for (at, (first, _)) in run.iter().enumerate() {
-            let (mut bits, mut clock) = (0.0, 0.0);
-            for (step, (segment, seconds)) in run.iter().skip(at).enumerate() {
-                if segment.index != first.index + step {
-                    break;
-                }
-                bits += segment.bytes as f64 * 8.0;
-                let late = bits / rate as f64 - (clock + buffer.max(*seconds));
-                if worst.is_none_or(|(most, _)| late > most) {
-                    worst = Some((late, &segment.place));
-                }
-                clock += seconds;
+        let Some(rate) = found.bandwidth().filter(|rate| *rate > 0) else { continue };
+        let mut bucket = Bucket { rate: rate as f64, ..Bucket::default() };
+        for (segment, _, span) in each(found) {
+            bucket.begin(segment.index);
+            let samples = samples(segment, &span);
+            let payload: f64 = samples.iter().map(|(bits, _)| bits).sum();
+            // Headers come before the first sample.
+            bucket.take(segment.bytes as f64 * 8.0 - payload, &segment.place);
+            for (bits, seconds) in samples {
+                bucket.take(bits, &segment.place);
+                bucket.clock += seconds;
             }
         }
-        let Some((late, place)) = worst else { continue };
+        let Some((worst, place)) = bucket.worst else { continue };
+        let late = worst - buffer;
         findings.expect(
             late <= 0.001,
             || dash.representation(found),
             || {
-                format!(
-                    "at {rate} bit/s and with {buffer} s of buffer, {place} comes {late:.3} s late"
-                )
+                let wanted = format!("at {rate} bit/s and with {buffer} s of buffer");
+                format!("{wanted}, a sample of {place} comes {late:.3} s late")
             },
         );
+    }
+}
+
+/// Bits and seconds of each sample; of the whole where there are none to be seen.
+fn samples(segment: &Segment, span: &Span) -> Vec<(f64, f64)> {
+    let trafs = segment.fragments().into_iter().flat_map(|fragments| &fragments.moofs);
+    let samples = trafs.flat_map(|moof| &moof.trafs).flat_map(|traf| &traf.samples);
+    let found: Vec<_> = samples
+        .map(|sample| (f64::from(sample.size) * 8.0, span.seconds(f64::from(sample.duration))))
+        .collect();
+    if found.is_empty() { vec![(0.0, span.duration_seconds())] } else { found }
+}
+
+/// Bits and time since the first segment of a run of neighbours.
+#[derive(Default)]
+struct Bucket<'a> {
+    rate: f64,
+    bits: f64,
+    clock: f64,
+    last: Option<usize>,
+    /// How far, in seconds, bits were ahead of time at the start that is best to begin with.
+    lowest: f64,
+    /// The longest that a sample has to be waited for, and where.
+    worst: Option<(f64, &'a str)>,
+}
+
+impl<'a> Bucket<'a> {
+    fn ahead(&self) -> f64 {
+        self.bits / self.rate - self.clock
+    }
+
+    fn begin(&mut self, index: usize) {
+        let follows = self.last.is_some_and(|last| index == last + 1);
+        self.last = Some(index);
+        let ahead = self.ahead();
+        self.lowest = if follows { self.lowest.min(ahead) } else { ahead };
+    }
+
+    fn take(&mut self, bits: f64, place: &'a str) {
+        self.bits += bits;
+        let wait = self.ahead() - self.lowest;
+        if self.worst.is_none_or(|(worst, _)| wait > worst) {
+            self.worst = Some((wait, place));
+        }
     }
 }
 
@@ -293,8 +340,9 @@ fn index(dash: &Presentation, findings: &mut Findings) {
             let (time, ticks) = (found.seconds(time as f64), found.seconds(ticks as f64));
             let (start, lasts) = (span.begins(), span.shown_seconds());
             let tick = tick(found, &span);
+            let long = longest(found, segment, &span, tick);
             findings.expect(
-                (start - time).abs() <= tick && (lasts - ticks).abs() <= tick,
+                (start - time).abs() <= tick && lasts - ticks <= tick && ticks - lasts <= long,
                 || &segment.place,
                 || {
                     format!(
