@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::{Arc, OnceLock};
 
 use crate::choice::Choice;
-use crate::codec::Facts;
+use crate::codec::{Facts, Protocol};
 use crate::error::{Error, Result};
 use crate::frame_rate::frame_rate;
 use crate::identity::{Fnv, LAYOUT_REVISION, Version};
@@ -66,6 +66,7 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
 
     let mut tracks = describe(TrackMedia::Video, pictures.iter().copied());
     tracks.extend(describe(TrackMedia::Audio, sounds.iter()));
+    carriage(&tracks, &mut report);
     let places = all()
         .map(|placed| Place {
             position: placed.chosen.position,
@@ -180,6 +181,20 @@ fn compare_durations(pictures: &[&Placed<'_>], report: &mut Report) {
                 ),
             );
             report.about(other.chosen.source);
+        }
+    }
+}
+
+/// Tells which tracks a protocol leaves out.
+fn carriage(tracks: &[Track], report: &mut Report) {
+    for track in tracks {
+        if let Some(why) = track.obstacle(Protocol::HlsCmaf) {
+            report.warn(Some(track.source_track), format!("HLS leaves it out: {why}"));
+            report.about(track.source);
+        } else if let Some(why) = track.obstacle(Protocol::HlsTs) {
+            let message = format!("HLS with MPEG-TS leaves out {}: {why}", track.coding);
+            report.info(Some(track.source_track), message);
+            report.about(track.source);
         }
     }
 }

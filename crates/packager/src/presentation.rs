@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::codec::Protocol;
 use crate::identity::{Fnv, Version};
 use crate::layout::Planned;
 use crate::media::Media;
@@ -24,7 +25,7 @@ use crate::{dash, hls};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
 /// that their entity tags change with them.
-const MANIFEST_REVISION: u32 = 2;
+const MANIFEST_REVISION: u32 = 3;
 
 /// A named asset and all that can be asked of it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -103,23 +104,30 @@ impl Presentation {
             return Err(Absent::Gone);
         }
         let media = &*self.media;
+        let in_hls = |track: &Track| track.is_carried_by(Protocol::HlsCmaf);
         let exists = match resource {
-            Resource::Multivariant
-            | Resource::SingleMultivariant
-            | Resource::Mpd
-            | Resource::TimeMpd
-            | Resource::Report => true,
+            Resource::Multivariant | Resource::SingleMultivariant => {
+                media.tracks().iter().any(in_hls)
+            }
+            Resource::Mpd | Resource::TimeMpd | Resource::Report => true,
             Resource::OnDemandMpd => {
                 media.tracks().iter().all(|track| media.file_map(track.id).is_some())
             }
-            Resource::MediaPlaylist(track) | Resource::Init(track) => media.track(track).is_some(),
-            Resource::SinglePlaylist(track) | Resource::TrackFile(track) => {
-                media.file_map(track).is_some()
+            Resource::Init(track) => media.track(track).is_some(),
+            Resource::MediaPlaylist(track) => media.track(track).is_some_and(in_hls),
+            Resource::SinglePlaylist(track) => {
+                media.track(track).is_some_and(in_hls) && media.file_map(track).is_some()
             }
-            Resource::IFramePlaylist(track) | Resource::IFrameInit(track) => {
-                media.iframe_count(track) > 0
+            Resource::TrackFile(track) => media.file_map(track).is_some(),
+            Resource::IFramePlaylist(track) => {
+                media.track(track).is_some_and(in_hls) && media.iframe_count(track) > 0
             }
-            Resource::MuxedPlaylist(pair) | Resource::MuxedInit(pair) => {
+            Resource::IFrameInit(track) => media.iframe_count(track) > 0,
+            Resource::MuxedPlaylist(pair) => {
+                [pair.video(), pair.audio()].map(|id| media.track(id).is_some_and(in_hls))
+                    == [true, true]
+            }
+            Resource::MuxedInit(pair) => {
                 media.track(pair.video()).is_some() && media.track(pair.audio()).is_some()
             }
             Resource::TsPlaylist(program) => media.ts_count(program).is_some(),
@@ -143,7 +151,11 @@ impl Presentation {
     pub fn resources(&self) -> impl Iterator<Item = Resource> {
         let tracks = self.view().map(|view| view.tracks).unwrap_or_default();
         let muxed = self.muxed_pairs(&tracks);
-        let mut manifests = vec![Resource::Multivariant, Resource::Mpd, Resource::Report];
+        let in_hls = |track: &Track| track.is_carried_by(Protocol::HlsCmaf);
+        let mut manifests = vec![Resource::Mpd, Resource::Report];
+        if tracks.iter().any(|track| in_hls(track)) {
+            manifests.insert(0, Resource::Multivariant);
+        }
         let mut all = Vec::new();
         for pair in muxed {
             manifests.push(Resource::MuxedPlaylist(pair));
@@ -153,11 +165,15 @@ impl Presentation {
             all.push((Resource::TsPlaylist(program), self.media.ts_count(program).unwrap_or(0)));
         }
         for track in tracks {
-            manifests.push(Resource::MediaPlaylist(track.id));
+            if in_hls(track) {
+                manifests.push(Resource::MediaPlaylist(track.id));
+            }
             all.push((Resource::Init(track.id), self.media.segment_count(track.id)));
             let iframes = self.media.iframe_count(track.id);
             if iframes > 0 && !self.selection().without_iframes {
-                manifests.push(Resource::IFramePlaylist(track.id));
+                if in_hls(track) {
+                    manifests.push(Resource::IFramePlaylist(track.id));
+                }
                 all.push((Resource::IFrameInit(track.id), iframes));
             }
         }
@@ -190,8 +206,10 @@ impl Presentation {
         if self.selection().container != Container::Muxed {
             return Vec::new();
         }
-        let sounds = self.view().map(|view| hls::default_sounds(&view)).unwrap_or_default();
-        let pictures = tracks.iter().filter(|track| track.is_video());
+        let view = self.view_in(Protocol::HlsCmaf);
+        let sounds = view.map(|view| hls::default_sounds(&view)).unwrap_or_default();
+        let in_hls = |track: &&&Track| track.is_carried_by(Protocol::HlsCmaf);
+        let pictures = tracks.iter().filter(|track| track.is_video()).filter(in_hls);
         pictures
             .flat_map(|video| sounds.iter().filter_map(|audio| Pair::new(video.id, *audio)))
             .collect()
@@ -266,9 +284,14 @@ impl Presentation {
     pub fn plan(&self, resource: Resource) -> Option<Planned> {
         let (media, selection) = (&*self.media, self.selection());
         let playlist = |text: Option<String>| Some(whole(hls::CONTENT_TYPE, text?));
-        let multivariant = |form| playlist(hls::multivariant_playlist(&self.view()?, form));
-        let mpd =
-            |addressing| Some(whole(dash::CONTENT_TYPE, dash::manifest(&self.view()?, addressing)));
+        let multivariant =
+            |form| playlist(hls::multivariant_playlist(&self.view_in(Protocol::HlsCmaf)?, form));
+        let mpd = |addressing| {
+            Some(whole(
+                dash::CONTENT_TYPE,
+                dash::manifest(&self.view_in(Protocol::Dash)?, addressing),
+            ))
+        };
         let ready = |plan: Option<Plan>| plan.map(Planned::Ready);
         match resource {
             Resource::Multivariant => multivariant(hls::Form::Segments),
@@ -320,6 +343,11 @@ impl Presentation {
         }
     }
 
+    /// What a protocol shows of the selection.
+    fn view_in(&self, protocol: Protocol) -> Option<View<'_>> {
+        self.view()?.carried_by(protocol)
+    }
+
     fn view(&self) -> Option<View<'_>> {
         View::new(&self.media, self.selection()).ok()
     }
@@ -369,6 +397,9 @@ fn describe(media: &Media, track: &Track, target: u64) -> Value {
             description["display_width"] = video.display_width.into();
             description["display_height"] = video.display_height.into();
             description["rotation"] = video.rotation.into();
+            description["video_range"] = video.range.as_str().into();
+            description["supplemental_codec"] =
+                video.supplemental.as_ref().map(|found| found.codec.clone()).into();
             description["frame_rate"] =
                 video.frame_rate.map(|(frames, seconds)| format!("{frames}/{seconds}")).into();
         }

@@ -1,5 +1,6 @@
 //! An asset as one selection shows it: what the writers of playlists and MPDs look at.
 
+use crate::codec::Protocol;
 use crate::media::Media;
 use crate::presentation::Absent;
 use crate::rates;
@@ -31,6 +32,12 @@ impl<'a> View<'a> {
         let mut view = self.clone();
         view.tracks.retain(|track| self.media.is_in_ts(track.id));
         if view.tracks.is_empty() { None } else { Some(view) }
+    }
+
+    /// What of it a protocol carries; `None` where that is nothing.
+    pub(crate) fn carried_by(mut self, protocol: Protocol) -> Option<Self> {
+        self.tracks.retain(|track| track.is_carried_by(protocol));
+        (!self.tracks.is_empty()).then_some(self)
     }
 
     pub(crate) fn pictures(&self) -> impl Iterator<Item = &'a Track> {

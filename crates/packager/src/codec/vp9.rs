@@ -40,7 +40,9 @@ pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<
             supplemental: None,
         }),
         carriage: Carriage::of(Coding::Vp9),
-        warnings: Vec::new(),
+        warnings: vec![
+            "Apple's players for HLS do not play VP9: add a rendition in H.264, HEVC or AV1",
+        ],
     }))
 }
 

@@ -34,17 +34,22 @@ pub(crate) fn manifest(view: &View<'_>, addressing: Addressing) -> String {
     let (media, target) = (view.media, view.target);
     let tricks = addressing != Addressing::Ranges && !view.selection.without_iframes;
     let mut xml = Xml::new();
-    xml.open(
-        "MPD",
-        &[
-            Attribute("xmlns", &"urn:mpeg:dash:schema:mpd:2011"),
-            Attribute("profiles", &addressing.profile()),
-            Attribute("type", &"static"),
-            Attribute("mediaPresentationDuration", &duration(media.duration())),
-            Attribute("maxSegmentDuration", &duration(longest(view, tricks))),
-            Attribute("minBufferTime", &format_args!("PT{target}S")),
-        ],
-    );
+    let total = duration(media.duration());
+    let most = duration(longest(view, tricks));
+    let mut attributes = vec![Attribute("xmlns", &"urn:mpeg:dash:schema:mpd:2011")];
+    // Supplemental codecs are an extension of ANSI/SCTE 214-1 that ISO/IEC 23009-1 lacks.
+    if view.pictures().filter_map(Track::video).any(|video| video.supplemental.is_some()) {
+        attributes.push(Attribute("xmlns:scte214", &"urn:scte:dash:scte214-extensions"));
+    }
+    let (profile, buffer) = (addressing.profile(), format!("PT{target}S"));
+    attributes.extend([
+        Attribute("profiles", &profile),
+        Attribute("type", &"static"),
+        Attribute("mediaPresentationDuration", &total),
+        Attribute("maxSegmentDuration", &most),
+        Attribute("minBufferTime", &buffer),
+    ]);
+    xml.open("MPD", &attributes);
     xml.open("Period", &[Attribute("id", &"1"), Attribute("start", &"PT0S")]);
     let sets = adaptation_sets(view);
     for (number, tracks) in (1..).zip(&sets) {
@@ -75,9 +80,13 @@ fn longest(view: &View<'_>, tricks: bool) -> MediaTime {
     iframes.fold(rates::longest_segment(media), MediaTime::max)
 }
 
-/// Pictures by sample entry, so that players switch only within one coding; each sound alone.
+/// Pictures by sample entry and dynamic range, so that players switch only within one; each sound
+/// alone.
 fn adaptation_sets<'a>(view: &View<'a>) -> Vec<Vec<&'a Track>> {
-    let coding = |track: &Track| track.codec.split('.').next().unwrap_or_default().to_owned();
+    let coding = |track: &Track| {
+        let entry = track.codec.split('.').next().unwrap_or_default().to_owned();
+        (entry, track.video().map(|video| video.range))
+    };
     let mut sets: Vec<Vec<&Track>> = Vec::new();
     for track in view.tracks.iter().copied() {
         let of_same_coding = sets

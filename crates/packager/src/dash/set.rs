@@ -1,6 +1,7 @@
 //! Adaptation sets and representations (ISO/IEC 23009-1 §5.3.3 and §5.3.5). Elements are in the order
 //! of the schema (§5.3.3.3, §5.3.7.3).
 
+use super::descriptors::{channels, colour, descriptor};
 use super::mpd::Addressing;
 use super::segments::{base, template};
 use super::xml::{Attribute, Xml};
@@ -58,13 +59,14 @@ impl Set<'_> {
         let Some(first) = members.first() else { return };
         self.open(xml, first.track);
         if let Some(audio) = first.track.audio() {
-            let scheme = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
-            descriptor(xml, "AudioChannelConfiguration", scheme, &audio.channels.to_string());
+            channels(xml, audio);
         }
         if let Kind::Trick { of } = self.kind {
             let scheme = "http://dashif.org/guidelines/trickmode";
             descriptor(xml, "EssentialProperty", scheme, &of.to_string());
-        } else {
+        }
+        colour(xml, self.view, first.track);
+        if self.kind == Kind::Whole {
             purpose(xml, first.track);
         }
         if self.addressing == Addressing::Ranges {
@@ -173,6 +175,10 @@ impl Set<'_> {
         if let Some(audio) = track.audio() {
             attributes.push(("audioSamplingRate", audio.sample_rate.to_string()));
         }
+        if let Some(supplemental) = track.video().and_then(|video| video.supplemental.as_ref()) {
+            attributes.push(("scte214:supplementalCodecs", supplemental.codec.clone()));
+            attributes.push(("scte214:supplementalProfiles", supplemental.brand.to_string()));
+        }
         let attributes: Vec<Attribute<'_>> =
             attributes.iter().map(|(name, value)| Attribute(name, value)).collect();
         xml.element("Representation", &attributes, contents);
@@ -204,10 +210,6 @@ fn purpose(xml: &mut Xml, track: &Track) {
     for stated in &track.roles {
         role(xml, stated.dash());
     }
-}
-
-fn descriptor(xml: &mut Xml, name: &'static str, scheme: &str, value: &str) {
-    xml.empty(name, &[Attribute("schemeIdUri", &scheme), Attribute("value", &value)]);
 }
 
 fn same_timeline(a: &Member<'_>, b: &Member<'_>) -> bool {

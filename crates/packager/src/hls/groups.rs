@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tag::Tag;
 use crate::role::Role;
-use crate::track::{Track, TrackId};
+use crate::track::{Audio, Track, TrackId};
 use crate::view::View;
 
 /// Sounds among which a player chooses: one codec, and one channel count where every channel
@@ -51,7 +51,7 @@ impl<'a> Group<'a> {
                 tag = tag.quoted("CHARACTERISTICS", &characteristics);
             }
             if let Some(audio) = track.audio() {
-                tag = tag.quoted("CHANNELS", &audio.channels.to_string());
+                tag = tag.quoted("CHANNELS", &audio.hls_channels());
             }
             if let Some(uri) = uri(track) {
                 tag = tag.quoted("URI", &uri);
@@ -105,7 +105,7 @@ pub(super) fn groups<'a>(view: &View<'a>) -> Vec<Group<'a>> {
 
 /// Parts sounds by channel count, unless that would hide a language from some variant (§4.4.6.2.1).
 fn by_channels(tracks: Vec<&Track>) -> Vec<Vec<&Track>> {
-    let channels = |track: &Track| track.audio().map_or(0, |audio| audio.channels);
+    let channels = |track: &Track| track.audio().map(Audio::hls_channels);
     let mut parts: Vec<Vec<&Track>> = Vec::new();
     for track in &tracks {
         match parts.iter_mut().find(|part| channels(part[0]) == channels(track)) {

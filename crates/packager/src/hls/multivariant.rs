@@ -121,6 +121,7 @@ impl Writer<'_> {
                 let rates = self.costliest(group.members.iter().copied());
                 let id = grouped.then_some(group.id.as_str());
                 Variant {
+                    media: self.media(),
                     track,
                     scored: self.scored,
                     sounds: &group.members,
@@ -135,6 +136,7 @@ impl Writer<'_> {
             let rates = self.rates(track);
             if groups.is_empty() {
                 Variant {
+                    media: self.media(),
                     track,
                     scored: self.scored,
                     sounds: &[],
@@ -147,6 +149,7 @@ impl Writer<'_> {
             for group in groups {
                 let rates = rates.plus(self.costliest(group.members.iter().copied()));
                 Variant {
+                    media: self.media(),
                     track,
                     scored: self.scored,
                     sounds: &group.members,
@@ -179,6 +182,7 @@ impl Writer<'_> {
                     _ => format!("{pair}.m3u8{}", self.query),
                 };
                 Variant {
+                    media: self.media(),
                     track,
                     scored: self.scored,
                     sounds: &group.members,

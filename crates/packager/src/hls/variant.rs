@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tag::Tag;
+use crate::codec::VideoRange;
 use crate::media::Media;
 use crate::rates::{self, Rates};
 use crate::track::Track;
@@ -11,6 +12,7 @@ use crate::units::{MediaTime, Timescale};
 /// A variant stream.
 #[derive(Debug)]
 pub(super) struct Variant<'a> {
+    pub(super) media: &'a Media,
     /// Its picture; its sound where it has none.
     pub(super) track: &'a Track,
     /// The sounds that go with a picture.
@@ -26,14 +28,14 @@ pub(super) struct Variant<'a> {
 impl Variant<'_> {
     /// Its `EXT-X-STREAM-INF` and URI.
     pub(super) fn write(&self, out: &mut String) {
-        let mut codecs = vec![self.track.codec.as_str()];
+        let mut codecs = vec![self.track.hls_codec.as_str()];
         for sound in self.sounds {
-            if !codecs.contains(&sound.codec.as_str()) {
-                codecs.push(&sound.codec);
+            if !codecs.contains(&sound.hls_codec.as_str()) {
+                codecs.push(&sound.hls_codec);
             }
         }
-        let mut tag =
-            stream(Tag::new("EXT-X-STREAM-INF"), self.track, self.rates, self.scored, &codecs);
+        let tag = Tag::new("EXT-X-STREAM-INF");
+        let mut tag = stream(tag, self.media, self.track, self.rates, self.scored, &codecs);
         if let Some((frames, seconds)) = self.track.video().and_then(|video| video.frame_rate)
             && let Some(seconds) = Timescale::new(seconds)
         {
@@ -58,13 +60,20 @@ pub(super) fn iframes(out: &mut String, media: &Media, track: &Track, scored: bo
     let target = rates::target_of(&spans, track.timescale);
     let rates = Rates::over(&spans, track.timescale, target);
     let tag = Tag::new("EXT-X-I-FRAME-STREAM-INF");
-    stream(tag, track, rates, scored, &[&track.codec])
+    stream(tag, media, track, rates, scored, &[&track.hls_codec])
         .quoted("URI", &format!("{}.iframes.m3u8{query}", track.id))
         .end(out);
 }
 
 /// The attributes that both tags have.
-fn stream(tag: Tag, track: &Track, rates: Rates, scored: bool, codecs: &[&str]) -> Tag {
+fn stream(
+    tag: Tag,
+    media: &Media,
+    track: &Track,
+    rates: Rates,
+    scored: bool,
+    codecs: &[&str],
+) -> Tag {
     let mut tag =
         tag.bare("BANDWIDTH", rates.peak.max(1)).bare("AVERAGE-BANDWIDTH", rates.average.max(1));
     if let Some(score) = track.score.filter(|_| scored) {
@@ -72,8 +81,17 @@ fn stream(tag: Tag, track: &Track, rates: Rates, scored: bool, codecs: &[&str]) 
     }
     tag = tag.quoted("CODECS", &codecs.join(","));
     if let Some(video) = track.video() {
+        if let Some(supplemental) = &video.supplemental {
+            let value = format!("{}/{}", supplemental.codec, supplemental.brand);
+            tag = tag.quoted("SUPPLEMENTAL-CODECS", &value);
+        }
         let size = format!("{}x{}", video.display_width, video.display_height);
         tag = tag.bare("RESOLUTION", size);
+        // Where it is absent everywhere, all is SDR.
+        let videos = media.tracks().iter().filter_map(Track::video);
+        if videos.into_iter().any(|video| video.range != VideoRange::Sdr) {
+            tag = tag.bare("VIDEO-RANGE", video.range.as_str());
+        }
     }
     tag
 }

@@ -11,6 +11,7 @@
 )]
 
 pub mod boxes;
+pub mod entries;
 pub mod nal;
 pub mod ts;
 
