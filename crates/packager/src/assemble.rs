@@ -3,7 +3,6 @@
 use std::num::NonZeroU16;
 use std::sync::{Arc, OnceLock};
 
-use crate::choice::Choice;
 use crate::codec::{Facts, Protocol};
 use crate::error::{Error, Result};
 use crate::frame_rate::frame_rate;
@@ -87,7 +86,7 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         }
     }
     Ok(Media {
-        version: version(&sources, target, &options.choice),
+        version: version(&sources, target, options),
         tracks,
         places,
         segments,
@@ -96,6 +95,7 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         duration,
         target,
         choice: options.choice.clone(),
+        segment_key: options.segment_key.clone(),
         report,
         sources,
         ts: OnceLock::new(),
@@ -277,7 +277,7 @@ fn kind(track: &TrackIndex) -> TrackKind {
     }
 }
 
-fn version(sources: &[Arc<MediaIndex>], target: MediaTime, choice: &Choice) -> Version {
+fn version(sources: &[Arc<MediaIndex>], target: MediaTime, options: &Options) -> Version {
     let mut hash = Fnv::new();
     hash.field(&LAYOUT_REVISION.to_be_bytes());
     hash.field(&target.as_millis().to_be_bytes());
@@ -285,6 +285,9 @@ fn version(sources: &[Arc<MediaIndex>], target: MediaTime, choice: &Choice) -> V
     for source in sources.iter().filter(|source| !source.tracks().is_empty()) {
         source.source().mix_into(&mut hash);
     }
-    choice.mix_into(&mut hash);
+    options.choice.mix_into(&mut hash);
+    if let Some(key) = &options.segment_key {
+        hash.field(&key.fingerprint().to_be_bytes());
+    }
     Version(hash.finish())
 }

@@ -38,6 +38,7 @@ pub mod isobmff;
 
 mod codec;
 
+mod aes128;
 mod assemble;
 mod cmaf;
 mod edits;
@@ -73,6 +74,7 @@ pub mod service;
 #[cfg(feature = "http")]
 pub mod source;
 
+pub use aes128::{KeyLengthError, SegmentKey};
 pub use choice::{Choice, Pick, SessionContent, SessionData};
 pub use codec::{Coding, Colour, Protocol, Speakers, Supplemental, VideoRange};
 pub use download::{Download, DownloadTracks, Wish};

@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::aes128::SegmentKey;
 use crate::assemble;
 use crate::choice::Choice;
 use crate::cmaf::{self, Cut};
@@ -31,11 +32,19 @@ pub struct Options {
     pub target_duration: Duration,
     /// Which tracks are carried and what is said of them; by default what the sources say.
     pub choice: Choice,
+    /// The key that segments are encrypted with by AES-128 of HLS; by default none. An asset with
+    /// one is presented as HLS with MPEG-TS alone: what this cannot encrypt is not served. Part of
+    /// the asset's version.
+    pub segment_key: Option<SegmentKey>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { target_duration: Duration::from_secs(4), choice: Choice::default() }
+        Self {
+            target_duration: Duration::from_secs(4),
+            choice: Choice::default(),
+            segment_key: None,
+        }
     }
 }
 
@@ -66,6 +75,7 @@ pub struct Media {
     pub(crate) duration: MediaTime,
     pub(crate) target: MediaTime,
     pub(crate) choice: Choice,
+    pub(crate) segment_key: Option<SegmentKey>,
     pub(crate) report: Report,
     /// Of transport streams, made when the first is asked for.
     pub(crate) ts: OnceLock<Arc<ts::Table>>,
@@ -208,17 +218,22 @@ impl Media {
         Some(cmaf::segment(track.content_type(), &cut))
     }
 
-    /// Segment `number` (from 1) of a program as MPEG-TS; `None` where one of its tracks has no
+    /// Segment `number` (from 1) of a program as MPEG-TS, not yet encrypted; `None` where one of its tracks has no
     /// place in MPEG-TS or is none, and where there is no such number.
     pub fn ts_segment(&self, program: Program, number: NonZeroU32) -> Option<Planned> {
         ts::segment(self, program, number)
     }
 
-    /// The lengths of all segments of a program in bytes. Where NAL units of the picture have
+    /// The lengths of all segments of a program in bytes, encrypted where they are. Where NAL units of the picture have
     /// lengths of other than four bytes, they are estimates, rather too large; all others are
     /// exact. `None` where one of its tracks has no place in MPEG-TS or is none.
     pub fn ts_segment_bytes(&self, program: Program) -> Option<Vec<u64>> {
         Some(self.ts_spans(program)?.iter().map(|span| span.bytes).collect())
+    }
+
+    /// The key that segments are encrypted with, where they are.
+    pub fn segment_key(&self) -> Option<&SegmentKey> {
+        self.segment_key.as_ref()
     }
 
     /// Whether [`ts`](Self::ts) has counted.

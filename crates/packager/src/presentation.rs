@@ -106,9 +106,12 @@ impl Presentation {
         let media = &*self.media;
         let in_hls = |track: &Track| track.is_carried_by(Protocol::HlsCmaf);
         let exists = match resource {
-            Resource::Multivariant | Resource::SingleMultivariant => {
-                media.tracks().iter().any(in_hls)
+            // What cannot be encrypted is not there where segments are.
+            clear if media.segment_key().is_some() && !is_encrypted(clear) => false,
+            Resource::Multivariant => {
+                media.segment_key().is_some() || media.tracks().iter().any(in_hls)
             }
+            Resource::SingleMultivariant => media.tracks().iter().any(in_hls),
             Resource::Mpd | Resource::TimeMpd | Resource::Report => true,
             Resource::OnDemandMpd => {
                 media.tracks().iter().all(|track| media.file_map(track.id).is_some())
@@ -131,6 +134,7 @@ impl Presentation {
                 media.track(pair.video()).is_some() && media.track(pair.audio()).is_some()
             }
             Resource::TsPlaylist(program) => media.ts_count(program).is_some(),
+            Resource::SegmentKey => media.segment_key().is_some_and(|key| key.uri().is_none()),
             Resource::TsSegment(program, number) => {
                 media.ts_count(program).is_some_and(|count| number.get() <= count)
             }
@@ -149,12 +153,17 @@ impl Presentation {
     /// numbered segments) with all that they name in the present selection; manifests first, then
     /// track by track.
     pub fn resources(&self) -> impl Iterator<Item = Resource> {
-        let tracks = self.view().map(|view| view.tracks).unwrap_or_default();
+        let mut tracks = self.view().map(|view| view.tracks).unwrap_or_default();
         let muxed = self.muxed_pairs(&tracks);
         let in_hls = |track: &Track| track.is_carried_by(Protocol::HlsCmaf);
         let mut manifests = vec![Resource::Mpd, Resource::Report];
         if tracks.iter().any(|track| in_hls(track)) {
             manifests.insert(0, Resource::Multivariant);
+        }
+        if let Some(key) = self.media.segment_key() {
+            tracks.clear();
+            manifests.retain(|manifest| is_encrypted(*manifest));
+            manifests.extend(key.uri().is_none().then_some(Resource::SegmentKey));
         }
         let mut all = Vec::new();
         for pair in muxed {
@@ -194,7 +203,7 @@ impl Presentation {
     /// The transport streams that the selection's multivariant playlist names.
     fn programs(&self) -> Vec<Program> {
         match self.view() {
-            Some(view) if self.selection().container == Container::Ts => {
+            Some(view) if view.container() == Container::Ts => {
                 view.in_ts().map(|view| hls::programs(&view)).unwrap_or_default()
             }
             _ => Vec::new(),
@@ -203,7 +212,7 @@ impl Presentation {
 
     /// The pairs that the selection's multivariant playlist names.
     fn muxed_pairs(&self, tracks: &[&Track]) -> Vec<Pair> {
-        if self.selection().container != Container::Muxed {
+        if self.view().is_none_or(|view| view.container() != Container::Muxed) {
             return Vec::new();
         }
         let view = self.view_in(Protocol::HlsCmaf);
@@ -254,6 +263,7 @@ impl Presentation {
             Resource::MuxedInit(pair) => format!("\"{version}-{pair}-init\""),
             Resource::MuxedSegment(pair, number) => format!("\"{version}-{pair}-{number}\""),
             Resource::TsPlaylist(program) => manifest(&format!("{program}-ts")),
+            Resource::SegmentKey => format!("\"{version}-key\""),
             Resource::TsSegment(program, number) => format!("\"{version}-{program}-{number}-ts\""),
         }
     }
@@ -278,6 +288,9 @@ impl Presentation {
     }
 
     /// What to send for a resource; `None` where the asset does not have it.
+    ///
+    /// Segments of an asset with a [segment key](crate::Options::segment_key) are planned in clear:
+    /// they are encrypted where they are sent, as the packager's service does.
     ///
     /// The plan of a whole track's file is as long as the track: servers rather send it
     /// [in parts](Self::plan_part).
@@ -323,6 +336,8 @@ impl Presentation {
             Resource::MuxedSegment(pair, number) => ready(media.muxed_segment(pair, number.get())),
             Resource::TsPlaylist(program) => playlist(hls::ts_playlist(media, selection, program)),
             Resource::TsSegment(program, number) => media.ts_segment(program, number),
+            // It is answered from memory and stored nowhere: no plan holds it.
+            Resource::SegmentKey => None,
         }
     }
 
@@ -371,6 +386,18 @@ impl Presentation {
         });
         format!("{document:#}\n")
     }
+}
+
+/// Whether an asset with a segment key has a resource.
+fn is_encrypted(resource: Resource) -> bool {
+    matches!(
+        resource,
+        Resource::Multivariant
+            | Resource::Report
+            | Resource::TsPlaylist(_)
+            | Resource::TsSegment(..)
+            | Resource::SegmentKey
+    )
 }
 
 fn describe(media: &Media, track: &Track, target: u64) -> Value {

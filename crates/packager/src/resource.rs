@@ -56,6 +56,8 @@ pub enum Resource {
     MuxedSegment(Pair, NonZeroU32),
     /// A segment of a transport stream, counted from 1: `{version}/{program}/{n}.ts`.
     TsSegment(Program, NonZeroU32),
+    /// The key of encrypted segments, `{version}/segments.key`.
+    SegmentKey,
 }
 
 impl Resource {
@@ -65,6 +67,9 @@ impl Resource {
         let mut pieces = path.splitn(4, '/');
         match (pieces.next()?, pieces.next(), pieces.next(), pieces.next()) {
             (file, None, ..) => Some((manifest(file)?, None)),
+            (version, Some("segments.key"), None, _) => {
+                Some((Self::SegmentKey, Some(version.parse().ok()?)))
+            }
             (version, Some(folder), Some(file), None) => {
                 let version = version.parse().ok()?;
                 Some((media(folder, file)?, Some(version)))
@@ -96,6 +101,7 @@ impl Resource {
             Self::MuxedInit(pair) => format!("{version}/{pair}/init.mp4"),
             Self::MuxedSegment(pair, number) => format!("{version}/{pair}/{number}.m4s"),
             Self::TsSegment(program, number) => format!("{version}/{program}/{number}.ts"),
+            Self::SegmentKey => format!("{version}/segments.key"),
         }
     }
 
@@ -121,7 +127,8 @@ impl Resource {
             | Self::IFrame(..)
             | Self::MuxedInit(_)
             | Self::MuxedSegment(..)
-            | Self::TsSegment(..) => true,
+            | Self::TsSegment(..)
+            | Self::SegmentKey => true,
         }
     }
 
@@ -222,7 +229,7 @@ mod tests {
     fn resources() -> impl Strategy<Value = Resource> {
         let number = (1..=u32::MAX).prop_map(|number| NonZeroU32::new(number).unwrap());
         let place = (1..=u16::MAX).prop_map(|number| NonZeroU16::new(number).unwrap());
-        (0..20, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
+        (0..21, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
             |(kind, a, b, number, (time, is_video))| {
                 let video = TrackId::new(TrackMedia::Video, a);
                 let audio = TrackId::new(TrackMedia::Audio, b);

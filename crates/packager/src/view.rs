@@ -4,7 +4,7 @@ use crate::codec::Protocol;
 use crate::media::Media;
 use crate::presentation::Absent;
 use crate::rates;
-use crate::selection::Selection;
+use crate::selection::{Container, Selection};
 use crate::track::Track;
 
 /// An asset, and which of its tracks are shown.
@@ -25,6 +25,11 @@ impl<'a> View<'a> {
     pub(crate) fn new(media: &'a Media, selection: &'a Selection) -> Result<Self, Absent> {
         let tracks = selection.tracks(media)?;
         Ok(Self { media, selection, tracks, target: rates::target_duration(media) })
+    }
+
+    /// How segments are made: as the selection says, unless they are encrypted.
+    pub(crate) fn container(&self) -> Container {
+        if self.media.segment_key().is_some() { Container::Ts } else { self.selection.container }
     }
 
     /// The same of the tracks that have a place in MPEG-TS; `None` where none has.

@@ -9,12 +9,12 @@ mod shell;
 
 use std::path::Path;
 
-use headwater_packager::Packager;
+use headwater_packager::{Packager, SegmentKey};
 use http::{Method, StatusCode};
 use kit::boxes::TrackSpec;
 use kit::nal::film_of_units;
 use kit::ts::read;
-use shell::{TINY, encode, get, memory, packager, request, run};
+use shell::{TINY, encode, get, memory, options, packager, request, run};
 
 async fn version(packager: &Packager, asset: &str) -> String {
     packager.presentation(asset).await.ok().unwrap().version().to_string()
@@ -149,4 +149,84 @@ async fn ffmpeg_plays_the_playlist_and_its_pictures_are_those_of_the_source() {
     let (found, expected) = (hashes(&playlist), hashes(&film));
     assert_eq!(expected.len(), 225);
     assert!(found == expected);
+}
+
+/// One small asset whose segments are encrypted.
+fn encrypted(key: SegmentKey) -> Packager {
+    let mut options = options(2);
+    options.segment_key = Some(key);
+    Packager::builder(memory("tiny", TINY)).options(options).build()
+}
+
+const KEY: [u8; 16] = *b"0123456789abcdef";
+
+#[tokio::test]
+async fn encrypted_segments_are_the_clear_ones_to_openssl() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clear, _) = packager(memory("tiny", TINY));
+    let sealed = encrypted(SegmentKey::from_bytes(&KEY).unwrap());
+    let clear_urls = segments(&clear, "tiny", "v1a1.ts.m3u8").await;
+    let sealed_urls = segments(&sealed, "tiny", "v1a1.ts.m3u8").await;
+    assert_ne!(clear_urls, sealed_urls, "another version");
+    for (number, (clear_url, url)) in (1..).zip(clear_urls.iter().zip(&sealed_urls)) {
+        let reply = get(&sealed, url).await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("content-length"), reply.body.len().to_string());
+        let ranged = request(&sealed, Method::GET, url, &[("range", "bytes=5-9")]).await;
+        assert!(ranged.status == 200 && ranged.body == reply.body, "never in part");
+        let head = request(&sealed, Method::HEAD, url, &[]).await;
+        assert_eq!(head.header("content-length"), reply.header("content-length"));
+        let (input, output) = (dir.path().join("sealed"), dir.path().join("clear"));
+        std::fs::write(&input, &reply.body).unwrap();
+        let iv = format!("{number:032x}");
+        let mut arguments = vec!["enc", "-d", "-aes-128-cbc", "-nosalt"];
+        let key = format!("{:032x}", u128::from_be_bytes(KEY));
+        arguments.extend(["-K", &key, "-iv", &iv, "-in", input.to_str().unwrap()]);
+        arguments.extend(["-out", output.to_str().unwrap()]);
+        run("openssl", &arguments);
+        assert!(std::fs::read(&output).unwrap() == get(&clear, clear_url).await.body);
+    }
+}
+
+#[tokio::test]
+async fn an_asset_with_a_key_has_nothing_in_clear() {
+    let sealed = encrypted(SegmentKey::from_bytes(&KEY).unwrap());
+    let version = version(&sealed, "tiny").await;
+    for path in ["v1.m3u8", "manifest.mpd", "time.mpd", "single.m3u8", "v1a1.m3u8", "a1.m3u8"] {
+        assert_eq!(get(&sealed, &format!("/tiny/{path}")).await.status, 404, "{path}");
+    }
+    for path in ["v1/init.mp4", "v1/1.m4s", "v1a1/1.m4s", "v1/track.mp4", "v1.iframes/1.m4s"] {
+        assert_eq!(get(&sealed, &format!("/tiny/{version}/{path}")).await.status, 404, "{path}");
+    }
+    // The multivariant playlist is that of MPEG-TS, whatever is asked for.
+    let multivariant = get(&sealed, "/tiny/main.m3u8?container=cmaf").await;
+    assert!(multivariant.text().contains("\nv1a1.ts.m3u8\n"), "{}", multivariant.text());
+    let playlist = get(&sealed, "/tiny/v1a1.ts.m3u8").await;
+    let tag = format!("\n#EXT-X-KEY:METHOD=AES-128,URI=\"{version}/segments.key\"\n");
+    assert!(playlist.text().contains(&tag), "{}", playlist.text());
+    let key = get(&sealed, &format!("/tiny/{version}/segments.key")).await;
+    assert_eq!((&key.body[..], key.header("cache-control")), (&KEY[..], "private, no-store"));
+    let (clear, _) = packager(memory("tiny", TINY));
+    let version = self::version(&clear, "tiny").await;
+    assert_eq!(get(&clear, &format!("/tiny/{version}/segments.key")).await.status, 404);
+}
+
+#[tokio::test]
+async fn the_key_may_be_elsewhere() {
+    let key = SegmentKey::from_bytes(&KEY).unwrap().at("https://keys.example/films/1");
+    let sealed = encrypted(key);
+    let version = version(&sealed, "tiny").await;
+    let playlist = get(&sealed, "/tiny/a1.ts.m3u8").await;
+    assert!(playlist.text().contains("URI=\"https://keys.example/films/1\""));
+    assert_eq!(get(&sealed, &format!("/tiny/{version}/segments.key")).await.status, 404);
+}
+
+#[tokio::test]
+async fn ffmpeg_plays_encrypted_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let sealed = encrypted(SegmentKey::from_bytes(&KEY).unwrap());
+    let folder = shell::export(&sealed, "tiny", dir.path()).await;
+    let playlist = folder.join("main.m3u8");
+    assert_eq!(times(&playlist, "v:0").len(), 144);
+    assert!(times(&playlist, "a:0").len() > 280);
 }

@@ -51,6 +51,12 @@ pub(crate) fn ts_playlist(
     list.vod(media.independent_segments());
     let folder = format!("{}/{program}", media.version());
     let query = std::mem::take(&mut list.query);
+    if let Some(key) = media.segment_key() {
+        // Without an IV attribute it is the media sequence number (RFC 8216bis §5.2).
+        let own = format!("{}/segments.key{query}", media.version());
+        let uri = key.uri().unwrap_or(&own);
+        Tag::new("EXT-X-KEY").bare("METHOD", "AES-128").quoted("URI", uri).end(&mut list.out);
+    }
     list.each(timescale, &spans, |out, number, _| {
         // Writing into a String never fails.
         let _ = writeln!(out, "{folder}/{number}.ts{query}");

@@ -27,7 +27,7 @@ pub(crate) enum Form {
 /// where there is no picture. `None` where the container can carry no track.
 pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> Option<String> {
     let carried;
-    let (view, container) = match (form, view.selection.container) {
+    let (view, container) = match (form, view.container()) {
         (Form::Segments, Container::Ts) => {
             carried = view.in_ts()?;
             (&carried, Container::Ts)

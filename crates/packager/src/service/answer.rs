@@ -12,10 +12,12 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
 use super::body::{Outlet, PlanBody, Rest};
 use super::builds::Ready;
+use super::cipher::EncryptedBody;
 use super::coding::{accepts_gzip, gzip};
 use super::fault::Fault;
 use super::layouts::Layouts;
 use super::metrics::Metrics;
+use crate::aes128::{SegmentKey, encrypted_len, vector};
 use crate::identity::Fnv;
 use crate::plan::Part;
 use crate::presentation::Presentation;
@@ -108,6 +110,16 @@ impl Answer {
         Ok(tagged.complete(request, "application/json", text))
     }
 
+    /// The key of encrypted segments, which no cache may keep.
+    pub(super) fn key(key: &SegmentKey) -> Self {
+        let mut response = Response::new(Body::from(Bytes::copy_from_slice(key.bytes())));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(key.bytes().len()));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        Self { response }
+    }
+
     /// An init or media segment: immutable, and read as it is sent.
     pub(super) async fn media(
         request: &request::Parts,
@@ -125,6 +137,24 @@ impl Answer {
         }
         let plan = layouts.plan(ready, resource, &outlet.metrics).await?;
         let (whole, content_type) = (plan.len, plan.content_type);
+        if let (Some(key), Resource::TsSegment(_, number)) =
+            (ready.presentation.media().segment_key(), resource)
+        {
+            // One chain from start to end: a range of it costs the whole, so none is offered.
+            let body = if request.method == Method::HEAD {
+                Body::empty()
+            } else {
+                let body = PlanBody::start(Arc::clone(ready), plan, None, outlet.clone()).await?;
+                let (vector, buffers) = (vector(number), Arc::clone(&outlet.buffers));
+                let body = EncryptedBody::new(body, key.bytes(), vector, buffers)
+                    .map_err(|_| Fault::Busy)?;
+                Body::Stream(Box::pin(body))
+            };
+            let mut answer = tagged.answer(content_type, encrypted_len(whole), None, body);
+            let headers = answer.response.headers_mut();
+            headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
+            return Ok(answer);
+        }
         let (plan, part) = match tagged.select(request, whole) {
             Selection::Unsatisfiable => return Ok(Self::unsatisfiable(whole)),
             Selection::Whole => (plan, None),

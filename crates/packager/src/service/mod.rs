@@ -11,6 +11,7 @@
 mod answer;
 mod body;
 mod builds;
+mod cipher;
 mod coding;
 mod fault;
 mod frames;
@@ -236,13 +237,18 @@ impl Packager {
         };
         let ready = self.ready(&name).await?;
         let in_ts = matches!(resource, Resource::TsPlaylist(_) | Resource::TsSegment(..));
-        if in_ts || selection.container == Container::Ts {
+        let encrypted = ready.presentation.media().segment_key().is_some();
+        if in_ts || encrypted || selection.container == Container::Ts {
             count_ts(&ready.presentation).await?;
         }
         let resource = ready.presentation.resource(rest)?;
         if !resource.is_immutable() {
             let presentation = ready.presentation.select(selection)?;
             return Answer::manifest(request, &presentation, resource).await;
+        }
+        if resource == Resource::SegmentKey {
+            let key = ready.presentation.media().segment_key().ok_or(Fault::UnknownPath)?;
+            return Ok(Answer::key(key));
         }
         let Inner { layouts, outlet, .. } = &*self.inner;
         let mut answer = Answer::media(request, &ready, resource, layouts, outlet).await;

@@ -11,6 +11,7 @@ use super::packet::PACKET;
 use super::program::Program;
 use super::stream::Stream;
 use super::units::{Clocks, Unit, Units};
+use crate::aes128::encrypted_len;
 use crate::media::Media;
 use crate::pair::Pair;
 use crate::segments::SegmentSpan;
@@ -179,8 +180,8 @@ pub(crate) const SEGMENT_WEIGHT: usize = 2 * size_of::<Count>();
 
 impl Media {
     /// The segments of a program in ticks of its picture, or of its sound where it has none: as
-    /// long as the picture's, and as the sound's after the picture's end. Their `bytes` are exact
-    /// unless NAL units of the pictures have lengths of other than four bytes: then they are an
+    /// long as the picture's, and as the sound's after the picture's end. Their `bytes` (encrypted,
+    /// where they are) are exact unless NAL units of the pictures have lengths of other than four bytes: then they are an
     /// estimate, rather too large. `None` where a track has no place in MPEG-TS, or is none.
     pub(crate) fn ts_spans(&self, program: Program) -> Option<Vec<SegmentSpan>> {
         let lane = |track: TrackId| self.ts().lane(self.position(track)?);
@@ -212,6 +213,9 @@ impl Media {
                 };
             }
             span.bytes = packets * PACKET as u64;
+            if self.segment_key.is_some() {
+                span.bytes = encrypted_len(span.bytes);
+            }
         }
         Some(spans)
     }
