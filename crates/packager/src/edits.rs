@@ -81,14 +81,21 @@ impl Edits {
     pub(crate) fn count(&mut self, samples: &TrackSamples, start: i64, latest: i64) -> u32 {
         let all = samples.count();
         let Some(end) = self.end.filter(|end| !end.is_after(latest)) else { return all };
-        let inside = (1..).zip(samples).filter(|(_, sample)| !end.excludes(sample, start));
-        if let Some((count, _)) = inside.last() {
-            return count;
+        // From the end, for there it is, and nearly always within the last few samples.
+        for until in (1..=all).rev().step_by(LOOK_BACK as usize) {
+            let from = until.saturating_sub(LOOK_BACK);
+            let some = (from + 1..).zip(samples.range(from..until));
+            if let Some((count, _)) = some.filter(|(_, it)| !end.excludes(it, start)).last() {
+                return count;
+            }
         }
         self.warnings.push("no sample lies within its edit list, so its end is not followed");
         all
     }
 }
+
+/// Samples that are looked at together on the way back from the end.
+const LOOK_BACK: u32 = 64;
 
 /// Where an edit ends, give or take half a tick of the movie: that is what durations in edit lists
 /// are rounded to. In units that make whole numbers of all of these.

@@ -233,19 +233,18 @@ fn spans(
     let mut leading = false;
     for (index, (first, boundary)) in firsts.iter().zip(boundaries).take(used).enumerate() {
         let until = firsts.get(index + 1).copied().unwrap_or(count).max(*first);
-        let mut shape = Shape::EMPTY;
-        let mut earliest = i64::MAX;
-        let mut decode_time = None;
-        let mut first_time = None;
-        for sample in samples.range(*first..until) {
-            shape.add(&sample, placement.lead);
-            leading |= sample.cts() < *first_time.get_or_insert(sample.cts());
-            earliest = earliest.min(sample.cts() + placement.shift);
-            decode_time.get_or_insert(placement.decode_time(sample.dts));
-        }
-        if shape.samples == 0 {
-            earliest = boundary.rescale(lane.track.timescale()).map_or(0, MediaTime::ticks);
-        }
+        let summary = samples.summary(*first..until);
+        let (shape, earliest) = match &summary {
+            Some(summary) => {
+                leading |= summary.earliest < summary.cts;
+                (Shape::of_all(summary, placement.lead), summary.earliest + placement.shift)
+            }
+            None => {
+                let silence = boundary.rescale(lane.track.timescale());
+                (Shape::EMPTY, silence.map_or(0, MediaTime::ticks))
+            }
+        };
+        let decode_time = summary.map(|summary| placement.decode_time(summary.dts));
         // Pictures that lead a sync sample may be earlier than it, but segments never overlap.
         let floor = spans.last().map_or(0, |before| before.start);
         let start = output(earliest).max(floor);

@@ -16,7 +16,7 @@
 
 use crate::edits::Edits;
 use crate::error::{Error, Result};
-use crate::index::{Samples, TrackIndex};
+use crate::index::TrackIndex;
 use crate::isobmff::FourCc;
 use crate::units::Timescale;
 
@@ -51,15 +51,15 @@ pub(crate) struct SyncPoint {
 }
 
 impl Placement {
-    /// Looks at every sample of the track once, or twice where its edit list ends before it.
+    /// Takes a look at the runs of the track's times, or two where its edit list ends before it.
     pub(crate) fn new(track: &TrackIndex, movie: Timescale) -> Result<Self> {
         let samples = track.samples();
-        let mut survey = Survey::of(samples.iter(), track.start);
+        let mut survey = Survey::of(track, samples.count());
         let mut edits = Edits::read(track.edits(), track.timescale(), movie, survey.end);
         let count = edits.count(samples, track.start, survey.latest);
         let left_out = samples.count() - count;
         if left_out > 0 {
-            survey = Survey::of(samples.range(0..count), track.start);
+            survey = Survey::of(track, count);
         }
         let Survey { start, end, least, most, .. } = survey;
         if most.checked_sub(least).is_none() {
@@ -77,11 +77,8 @@ impl Placement {
         let moved = edits.delay - edits.media_start;
         let shift = track.start + moved;
         let sync = if track.is_video() {
-            (0..)
-                .zip(samples.range(0..count))
-                .filter(|(_, sample)| sample.sync)
-                .map(|(number, sample)| SyncPoint { number, time: sample.cts() + shift })
-                .collect()
+            let times = samples.sync_times(0..count).into_iter();
+            times.map(|(number, time)| SyncPoint { number, time: time + shift }).collect()
         } else {
             Vec::new()
         };
@@ -134,18 +131,17 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(samples: Samples<'_>, first: i64) -> Self {
-        let mut survey =
-            Self { start: i64::MAX, latest: i64::MIN, end: i64::MIN, least: 0, most: 0 };
-        for sample in samples {
-            let time = first + sample.cts();
-            survey.start = survey.start.min(time);
-            survey.latest = survey.latest.max(time);
-            survey.end = survey.end.max(time + i64::from(sample.duration));
-            survey.least = survey.least.min(sample.composition_offset);
-            survey.most = survey.most.max(sample.composition_offset);
+    fn of(track: &TrackIndex, count: u32) -> Self {
+        let Some(all) = track.samples().summary(0..count) else {
+            return Self { start: i64::MAX, latest: i64::MIN, end: i64::MIN, least: 0, most: 0 };
+        };
+        Self {
+            start: track.start + all.earliest,
+            latest: track.start + all.latest,
+            end: track.start + all.end,
+            least: all.least_offset.min(0),
+            most: all.most_offset.max(0),
         }
-        survey
     }
 }
 

@@ -43,10 +43,8 @@ pub(crate) fn points(lane: Lane<'_>, start_offset: u32) -> Box<[TrickPoint]> {
         if !far {
             continue;
         }
-        let number = sync.number;
-        if let Some(sample) = lane.track.samples().range(number..number.saturating_add(1)).next() {
-            points.push(TrickPoint { time, sample: number, size: sample.size });
-        }
+        let size = lane.track.samples().size(sync.number);
+        points.push(TrickPoint { time, sample: sync.number, size });
     }
     if points.len() < 2 { Box::default() } else { points.into() }
 }

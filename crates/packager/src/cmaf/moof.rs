@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::index::Sample;
+use crate::index::{Sample, Summary};
 use crate::isobmff::write::{boxed, full_box};
 
 /// What the samples of a segment have in common.
@@ -71,6 +71,20 @@ impl Shape {
             shape.add(&sample, lead);
         }
         shape
+    }
+
+    /// Of samples that are known together.
+    pub(crate) fn of_all(samples: &Summary, lead: i32) -> Self {
+        let shared = |value: Option<u32>| value.map_or(Shared::Many, Shared::One);
+        Self {
+            samples: samples.samples,
+            payload: samples.bytes,
+            duration: shared(samples.duration),
+            size: shared(samples.size),
+            first_sync: samples.first_sync,
+            later_sync: samples.later_sync,
+            offsets: samples.least_offset != lead || samples.most_offset != lead,
+        }
     }
 
     fn flags(&self) -> SampleFlags {

@@ -11,12 +11,14 @@ mod runs;
 mod samples;
 mod scan;
 mod sizes;
+mod summary;
 mod sync;
 mod table;
 mod times;
 
 pub use builder::IndexBuilder;
 pub use samples::{Sample, Samples, TableBytes, TrackSamples};
+pub(crate) use summary::Summary;
 
 pub use crate::isobmff::elst::Edit;
 

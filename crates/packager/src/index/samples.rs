@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::summary::Summary;
 use super::table::{SampleTable, TableSamples};
 
 /// One sample: an access unit of picture, a frame of sound.
@@ -77,6 +78,28 @@ impl TrackSamples {
     pub fn at_or_after(&self, dts: i64) -> u32 {
         match &self.level {
             Level::Table(table) => table.at_or_after(dts),
+        }
+    }
+
+    /// What the samples with numbers in `range` (cut to what there is) come to, without a look at
+    /// each; `None` where there is none.
+    pub(crate) fn summary(&self, range: Range<u32>) -> Option<Summary> {
+        match &self.level {
+            Level::Table(table) => table.summary(range),
+        }
+    }
+
+    /// The numbers and composition times of the sync samples in `range`.
+    pub(crate) fn sync_times(&self, range: Range<u32>) -> Vec<(u32, i64)> {
+        match &self.level {
+            Level::Table(table) => table.sync_times(range),
+        }
+    }
+
+    /// The size in bytes of sample `number`; 0 where there is none.
+    pub(crate) fn size(&self, number: u32) -> u32 {
+        match &self.level {
+            Level::Table(table) => table.size(number),
         }
     }
 

@@ -1,5 +1,7 @@
 //! How large each sample of a table is (ISO/IEC 14496-12 §8.7.3).
 
+use std::ops::Range;
+
 use fearless_simd::{Level, dispatch};
 
 use super::packed::{BLOCK, Packed, Packer, Reader, Span};
@@ -49,6 +51,16 @@ impl SampleSizes {
             Self::Constant(size) => *size,
             Self::Each { sizes, .. } => reader.get(sizes, number),
         }
+    }
+
+    /// The one size of all samples in a range; `None` where there are two, or no samples.
+    pub(super) fn same(&self, range: Range<u32>) -> Option<u32> {
+        let mut reader = Reader::new();
+        let first = self.get(&mut reader, range.start);
+        let constant = matches!(self, Self::Constant(_));
+        (!range.is_empty()
+            && (constant || range.clone().all(|n| self.get(&mut reader, n) == first)))
+        .then_some(first)
     }
 
     /// The sum of the sizes of the samples before `number`.

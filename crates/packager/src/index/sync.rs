@@ -1,5 +1,7 @@
 //! Which samples are sync samples (ISO/IEC 14496-12 §8.6.2).
 
+use std::ops::Range;
+
 /// The sync samples of a table, numbered from 0.
 #[derive(Debug)]
 pub(super) enum SyncSamples {
@@ -72,6 +74,31 @@ impl SyncSamples {
             Self::Bits(bits) => bit(bits, number),
         }
     }
+
+    /// The numbers of those in a range.
+    pub(super) fn within(&self, range: Range<u32>) -> impl Iterator<Item = u32> + '_ {
+        let (list, every) = match self {
+            Self::List(list) => {
+                let from = list.partition_point(|sync| *sync < range.start);
+                let to = list.partition_point(|sync| *sync < range.end).max(from);
+                (list.get(from..to).unwrap_or_default(), 0..0)
+            }
+            _ => (&[][..], range),
+        };
+        let listed = list.iter().copied();
+        listed.chain(every.filter(|number| match self {
+            Self::Bits(bits) => bit(bits, *number),
+            _ => true,
+        }))
+    }
+
+    /// How many are in a range.
+    pub(super) fn count_within(&self, range: Range<u32>) -> u32 {
+        match self {
+            Self::All => range.end.saturating_sub(range.start),
+            _ => self.within(range).map(|_| 1).sum(),
+        }
+    }
 }
 
 fn bit(bits: &[u64], number: u32) -> bool {
@@ -109,6 +136,8 @@ mod tests {
             for range in [0..1_000, 48..97, 500..500] {
                 let expected: Vec<u32> =
                     numbers.iter().map(|number| number - 1).filter(|n| range.contains(n)).collect();
+                assert_eq!(sync.within(range.clone()).collect::<Vec<_>>(), expected);
+                assert_eq!(sync.count_within(range.clone()) as usize, expected.len());
                 let mut place = sync.place(range.start);
                 let walked: Vec<u32> =
                     range.filter(|number| sync.is_sync(&mut place, *number)).collect();

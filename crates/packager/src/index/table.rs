@@ -11,6 +11,7 @@ use super::packed::{BLOCK, Reader};
 use super::runs;
 use super::samples::{Sample, TableBytes};
 use super::sizes::SampleSizes;
+use super::summary::{Pieces, Summary};
 use super::sync::SyncSamples;
 use super::times::{CompositionOffsets, Durations};
 use crate::error::{Error, Result};
@@ -152,6 +153,60 @@ impl SampleTable {
             chunks: self.chunks.weight_bytes(),
             sync_samples: self.sync.weight_bytes(),
         }
+    }
+
+    pub(super) fn size(&self, number: u32) -> u32 {
+        if number < self.count { self.sizes.get(&mut Reader::new(), number) } else { 0 }
+    }
+
+    pub(super) fn summary(&self, range: Range<u32>) -> Option<Summary> {
+        let range = range.start..range.end.min(self.count);
+        let mut pieces = self.pieces(range.clone());
+        let first = pieces.next()?;
+        let mut summary = Summary {
+            samples: range.end - range.start,
+            bytes: self.sizes.before(range.end) - self.sizes.before(range.start),
+            size: self.sizes.same(range.clone()),
+            duration: Some(first.duration),
+            dts: first.dts,
+            cts: first.cts(first.number),
+            earliest: i64::MAX,
+            latest: i64::MIN,
+            end: i64::MIN,
+            least_offset: first.composition_offset,
+            most_offset: first.composition_offset,
+            first_sync: self.sync.count_within(range.start..range.start + 1) > 0,
+            later_sync: self.sync.count_within(range.start + 1..range.end),
+        };
+        for piece in std::iter::once(first).chain(pieces) {
+            let last = piece.last_cts();
+            summary.earliest = summary.earliest.min(piece.cts(piece.number));
+            summary.latest = summary.latest.max(last);
+            summary.end = summary.end.max(last + i64::from(piece.duration));
+            summary.least_offset = summary.least_offset.min(piece.composition_offset);
+            summary.most_offset = summary.most_offset.max(piece.composition_offset);
+            summary.duration = summary.duration.filter(|duration| *duration == piece.duration);
+        }
+        Some(summary)
+    }
+
+    pub(super) fn sync_times(&self, range: Range<u32>) -> Vec<(u32, i64)> {
+        let range = range.start..range.end.min(self.count);
+        let mut pieces = self.pieces(range.clone());
+        let mut piece = pieces.next();
+        let mut times = Vec::new();
+        for number in self.sync.within(range) {
+            while piece.is_some_and(|piece| number - piece.number >= piece.count) {
+                piece = pieces.next();
+            }
+            let Some(piece) = piece else { break };
+            times.push((number, piece.cts(number)));
+        }
+        times
+    }
+
+    fn pieces(&self, range: Range<u32>) -> Pieces<'_> {
+        Pieces::new(&self.durations, self.offsets.as_ref(), range.start, range.end)
     }
 
     pub(super) fn range(&self, range: Range<u32>) -> TableSamples<'_> {
@@ -438,6 +493,29 @@ mod tests {
         }
     }
 
+    fn summary(samples: &[Sample]) -> Option<Summary> {
+        let (first, others) = samples.split_first()?;
+        let offsets = || samples.iter().map(|sample| sample.composition_offset);
+        let same = |of: fn(&Sample) -> u32| {
+            Some(of(first)).filter(|one| others.iter().all(|sample| of(sample) == *one))
+        };
+        Some(Summary {
+            samples: samples.len() as u32,
+            bytes: samples.iter().map(|sample| u64::from(sample.size)).sum(),
+            size: same(|sample| sample.size),
+            duration: same(|sample| sample.duration),
+            dts: first.dts,
+            cts: first.cts(),
+            earliest: samples.iter().map(Sample::cts).min()?,
+            latest: samples.iter().map(Sample::cts).max()?,
+            end: samples.iter().map(|it| it.cts() + i64::from(it.duration)).max()?,
+            least_offset: offsets().min()?,
+            most_offset: offsets().max()?,
+            first_sync: first.sync,
+            later_sync: others.iter().filter(|sample| sample.sync).count() as u32,
+        })
+    }
+
     fn sizes(most: u32) -> impl Strategy<Value = u32> {
         prop_oneof![8 => 0..=most, 1 => Just(0), 1 => Just(most)]
     }
@@ -551,7 +629,13 @@ mod tests {
                 let end = (start + 300).min(expected.len());
                 let some: Vec<_> = table.range(start as u32..end as u32).collect();
                 prop_assert_eq!(&some, &expected[start..end]);
+                let some = &expected[start..end];
+                prop_assert_eq!(table.summary(start as u32..end as u32), summary(some));
+                let sync = (start as u32..).zip(some).filter(|(_, sample)| sample.sync);
+                let sync: Vec<_> = sync.map(|(number, sample)| (number, sample.cts())).collect();
+                prop_assert_eq!(table.sync_times(start as u32..end as u32), sync);
             }
+            prop_assert_eq!(table.summary(0..u32::MAX), summary(&expected));
             for time in times {
                 let time = expected[time.index(expected.len())].dts;
                 for time in [time - 1, time, time + 1] {
