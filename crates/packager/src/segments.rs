@@ -234,15 +234,12 @@ fn spans(
     for (index, (first, boundary)) in firsts.iter().zip(boundaries).take(used).enumerate() {
         let until = firsts.get(index + 1).copied().unwrap_or(count).max(*first);
         let summary = samples.summary(*first..until);
-        let (shape, earliest) = match &summary {
-            Some(summary) => {
-                leading |= summary.earliest < summary.cts;
-                (Shape::of_all(summary, placement.lead), summary.earliest + placement.shift)
-            }
-            None => {
-                let silence = boundary.rescale(lane.track.timescale());
-                (Shape::EMPTY, silence.map_or(0, MediaTime::ticks))
-            }
+        let (shape, earliest) = if let Some(summary) = &summary {
+            leading |= summary.earliest < summary.cts;
+            (Shape::of_all(summary, placement.lead), summary.earliest + placement.shift)
+        } else {
+            let silence = boundary.rescale(lane.track.timescale());
+            (Shape::EMPTY, silence.map_or(0, MediaTime::ticks))
         };
         let decode_time = summary.map(|summary| placement.decode_time(summary.dts));
         // Pictures that lead a sync sample may be earlier than it, but segments never overlap.
