@@ -198,7 +198,10 @@ impl Presentation {
             }
             Kind::Base => {
                 let Some(range) = addressing.index_range.clone() else {
-                    found.segments = vec![Segment::whole(base.clone(), found.duration)];
+                    // Without a BaseURL of its own there is no media: events, or remote content.
+                    if *base != self.url {
+                        found.segments = vec![Segment::whole(base.clone(), found.duration)];
+                    }
                     return;
                 };
                 let index = self.get(fetch, base, Some(range.clone()), MAX_INIT);
@@ -266,6 +269,13 @@ impl Presentation {
             let Some(answer) = self.get(fetch, &segment.url, range.clone(), MAX_SEGMENT) else {
                 continue;
             };
+            // A file alone holds its init segment itself.
+            if stream.inits.is_empty()
+                && range.is_none()
+                && let Ok(movie) = Movie::read(&answer.bytes)
+            {
+                stream.inits.push(Init { place: segment.url.to_string(), movie: Ok(movie) });
+            }
             let movie = stream.inits.first().and_then(|init| init.movie.as_ref().ok());
             let container = media::look(&answer.bytes, movie);
             let place = match &range {

@@ -55,7 +55,11 @@ pub(crate) struct Segment {
 pub(crate) enum Container {
     Fragments(Fragments),
     Transport(Transport),
-    /// WebVTT or packed audio: nothing here looks inside.
+    /// WebVTT, and whether it has an `X-TIMESTAMP-MAP`.
+    Text {
+        mapped: bool,
+    },
+    /// Packed audio: nothing here looks inside.
     Plain,
     /// Encrypted as a whole.
     Sealed,
@@ -137,7 +141,10 @@ impl Segment {
         match &self.container {
             Container::Fragments(fragments) => fragments.spans(stream.movie_of(self)),
             Container::Transport(transport) => transport.spans(),
-            Container::Plain | Container::Sealed | Container::Unknown(_) => Vec::new(),
+            Container::Text { .. }
+            | Container::Plain
+            | Container::Sealed
+            | Container::Unknown(_) => Vec::new(),
         }
     }
 
@@ -199,7 +206,12 @@ pub(crate) fn look(bytes: &[u8], movie: Option<&Movie>) -> Container {
     let packed = bytes.starts_with(b"ID3")
         || matches!(bytes, [0xff, second, ..] if second & 0xe0 == 0xe0)
         || bytes.starts_with(&[0x0b, 0x77]);
-    if text.starts_with(b"WEBVTT") || packed {
+    if text.starts_with(b"WEBVTT") {
+        let lines = text.split(|byte| *byte == b'\n');
+        let mut head = lines.take_while(|line| !matches!(line, [] | [b'\r']));
+        return Container::Text { mapped: head.any(|line| line.starts_with(b"X-TIMESTAMP-MAP=")) };
+    }
+    if packed {
         return Container::Plain;
     }
     match Fragments::read(bytes, movie) {

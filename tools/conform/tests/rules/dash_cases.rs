@@ -100,7 +100,9 @@ pub const CASES: &[Case] = &[
     ("dash-self-contained", dash, |w| w.segment("v1", 2, |s| s.mdat = false)),
     ("dash-profiles-form", dash, |w| w.root("urn:mpeg:dash:profile:cmaf:2019", "cmaf")),
     ("dash-live-profile", dash, |w| w.root(" segmentAlignment=\"true\"", "")),
-    ("dash-live-profile", on_demand, |w| w.root("isoff-on-demand", "isoff-live")),
+    ("dash-live-profile", dash, |w| {
+        w.root("SegmentTemplate timescale=\"1\"", "SegmentList timescale=\"1\"")
+    }),
     ("dash-on-demand-profile", dash, |w| w.root("isoff-live", "isoff-on-demand")),
     ("dash-on-demand-profile", on_demand, |w| w.root("subsegmentStartsWithSAP=\"1\"", "")),
     ("dash-cmaf-profile", dash, |w| w.init("v1", |i| i.brands = vec![*b"iso6"])),

@@ -39,7 +39,10 @@ pub const CASES: &[Case] = &[
     ("hls-average-below-peak", hls, |w| w.root("AVERAGE-BANDWIDTH=", "AVERAGE-BANDWIDTH=9")),
     ("hls-groups-exist", hls, |w| w.root(",AUDIO=\"two\"", ",AUDIO=\"three\"")),
     ("hls-captions-none", hls, |w| {
-        w.root("SCORE=2,AUDIO=\"two\",CLOSED-CAPTIONS=NONE", "SCORE=2,AUDIO=\"two\"")
+        w.root(
+            "SCORE=2,AUDIO=\"two\",SUBTITLES=\"text\",CLOSED-CAPTIONS=NONE",
+            "SCORE=2,AUDIO=\"two\"",
+        )
     }),
     ("hls-video-range", hls, |w| w.root("VIDEO-RANGE=SDR,SCORE", "VIDEO-RANGE=HDR,SCORE")),
     ("hls-supplemental-codecs", hls, |w| w.root("dvh1.08.02/db1p", "dvh1.08.02")),
@@ -132,6 +135,11 @@ pub const CASES: &[Case] = &[
         w.edit("v2.m3u8", "#EXTINF:6.000,\nv2/2", "#EXTINF:5.500,\nv2/2");
     }),
     ("apple-video-idr", hls, |w| w.segment("v1", 3, |s| s.nal = Some(0x41))),
+    ("apple-frame-rate-limit", hls, |w| w.root("FRAME-RATE=25.000", "FRAME-RATE=120.000")),
+    ("apple-webvtt-map", hls, |w| w.edit("s1/1.vtt", "X-TIMESTAMP-MAP", "NOTE")),
+    ("apple-key-frames", hls, |w| {
+        w.segment("v1", 2, |s| s.samples.iter_mut().skip(1).for_each(|s| s.2 = false))
+    }),
     ("apple-independent-tag", hls, |w| w.root("#EXT-X-INDEPENDENT-SEGMENTS\n", "")),
     ("hls-codecs-true", hls, |w| w.root("avc1.64001f,mp4a.40.2", "avc1.640028,mp4a.40.2")),
     ("hls-codecs-true", hls, |w| w.root("avc1.64001f,mp4a.40.2", "avc1.64001f")),

@@ -191,7 +191,7 @@ impl Segment {
 
     /// 6 s of video at 25 frames a second.
     pub fn video(index: u32, size: u32) -> Self {
-        let samples = (0..150).map(|number| (512, size, number == 0)).collect();
+        let samples = (0..150).map(|number| (512, size, number % 50 == 0)).collect();
         Self::new(index, samples, Some(0x65))
     }
 

@@ -156,6 +156,7 @@ pub fn hls() -> World {
         text.push_str("#EXT-X-ENDLIST\n");
         world.put(&format!("{name}.m3u8"), PLAYLIST, text);
     }
+    let subtitles = world.subtitles();
     let parts = world.all("a1");
     let mut text = head("", "a1");
     for (index, part) in parts.iter().enumerate() {
@@ -187,13 +188,13 @@ pub fn hls() -> World {
         format!(
             "#EXT-X-STREAM-INF:BANDWIDTH={rate},AVERAGE-BANDWIDTH={rate},CODECS=\"avc1.64001f,mp4a.40.2\",\
              SUPPLEMENTAL-CODECS=\"dvh1.08.02/db1p\",RESOLUTION={size},FRAME-RATE=25.000,VIDEO-RANGE=SDR,\
-             SCORE={score},AUDIO=\"{group}\",CLOSED-CAPTIONS=NONE\n"
+             SCORE={score},AUDIO=\"{group}\",SUBTITLES=\"text\",CLOSED-CAPTIONS=NONE\n"
         )
     };
     let text = format!(
         "#EXTM3U\n#EXT-X-VERSION:12\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-START:TIME-OFFSET=0\n\
          #EXT-X-DEFINE:NAME=\"dir\",VALUE=\"v1\"\n#EXT-X-SESSION-DATA:DATA-ID=\"com.example\",VALUE=\"A\"\n\
-         #EXT-X-CONTENT-STEERING:SERVER-URI=\"steer.json\",PATHWAY-ID=\"a\"\n{}{}{}{{$dir}}.m3u8\n{}v2.m3u8\n\
+         #EXT-X-CONTENT-STEERING:SERVER-URI=\"steer.json\",PATHWAY-ID=\"a\"\n{subtitles}{}{}{}{{$dir}}.m3u8\n{}v2.m3u8\n\
          #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={pictures},CODECS=\"avc1.64001f\",RESOLUTION=320x180,\
          VIDEO-RANGE=SDR,URI=\"v1i.m3u8\"\n",
         group("one"),
@@ -346,6 +347,25 @@ pub fn on_demand() -> World {
 }
 
 impl World {
+    /// WebVTT, and the tag that names it.
+    fn subtitles(&mut self) -> &'static str {
+        let mut text =
+            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:6\n#EXT-X-PLAYLIST-TYPE:VOD\n"
+                .to_owned();
+        for number in 1..=COUNT {
+            if number == 5 {
+                text.push_str("#EXT-X-DISCONTINUITY\n");
+            }
+            text.push_str(&format!("#EXTINF:6.000,\ns1/{number}.vtt\n"));
+            let vtt = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n\n";
+            self.put(&format!("s1/{number}.vtt"), "text/vtt", vtt);
+        }
+        text.push_str("#EXT-X-ENDLIST\n");
+        self.put("s1.m3u8", PLAYLIST, text);
+        "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",LANGUAGE=\"en\",NAME=\"Text\",DEFAULT=NO,\
+         AUTOSELECT=YES,FORCED=NO,URI=\"s1.m3u8\"\n"
+    }
+
     /// Writes a track as one file with an index; gives the ranges of index and init segment.
     pub fn single(
         &mut self,

@@ -8,8 +8,8 @@ use crate::verdict::Findings;
 
 pub(super) static RULES: &[Rule] = rules![
     "dash-profiles-form" Must Dash "5.3.1.2" "profiles is a list of URIs." Dash(form);
-    "dash-live-profile" Must Dash "8.4" "With isoff-live, segments are addressed by SegmentTemplate, and sets of several representations have segmentAlignment." Dash(live);
-    "dash-on-demand-profile" Must Dash "8.3" "With isoff-on-demand, the MPD is static, each representation is one file with an index, and sets have subsegmentAlignment and subsegmentStartsWithSAP when they have several." Dash(on_demand);
+    "dash-live-profile" Must Dash "8.4" "With isoff-live, segments are not addressed by SegmentList, and sets of several representations have segmentAlignment." Dash(live);
+    "dash-on-demand-profile" Must Dash "8.3" "With isoff-on-demand, the MPD is static, each representation is one file, and sets have subsegmentAlignment and subsegmentStartsWithSAP when they have several." Dash(on_demand);
     "dash-cmaf-profile" Must Dash "8" "With the CMAF profile, init segments and segments are CMAF." Dash(cmaf);
 ];
 
@@ -43,10 +43,8 @@ fn live(dash: &Presentation, findings: &mut Findings) {
         return;
     }
     for found in &dash.representations {
-        let what = if found.addressing.kind != Kind::Template {
-            // One segment alone, such as a file of subtitles, is addressed by its BaseURL.
-            (found.addressing.index_range.is_some() || found.addressing.kind == Kind::List)
-                .then_some("its segments are not addressed by SegmentTemplate")
+        let what = if found.addressing.kind == Kind::List {
+            Some("they are")
         } else if siblings(dash, found) > 1 && !is_true(found, "segmentAlignment") {
             Some("its set has no segmentAlignment")
         } else {
@@ -62,12 +60,9 @@ fn on_demand(dash: &Presentation, findings: &mut Findings) {
     }
     findings.expect(!dash.is_dynamic(), || dash.url.to_string(), || "it is dynamic");
     for found in &dash.representations {
-        let av = matches!(found.content_type(), "audio" | "video");
         let starts = found.set_element.number("subsegmentStartsWithSAP").is_some_and(|sap| sap > 0);
         let what = if found.addressing.kind != Kind::Base {
             Some("it is not one file")
-        } else if av && found.addressing.index_range.is_none() {
-            Some("it has no indexRange")
         } else if siblings(dash, found) > 1 && !(is_true(found, "subsegmentAlignment") && starts) {
             Some("its set lacks subsegmentAlignment or subsegmentStartsWithSAP")
         } else {

@@ -9,7 +9,7 @@ use crate::verdict::Findings;
 
 pub(super) static RULES: &[Rule] = rules![
     "dash-representation-required" Must Dash "5.3.5.2" "A Representation has an id, a bandwidth above zero, and it or its set a mimeType." Dash(required);
-    "dash-representation-ids" Must Dash "5.3.5.2" "Representation ids are unique within a Period." Dash(representation_ids);
+    "dash-representation-ids" Must Dash "5.3.5.2" "Representation ids are unique within a Period, but for representations that are the same." Dash(representation_ids);
     "dash-set-ids" Must Dash "5.3.3.2" "AdaptationSet ids are unique within a Period." Dash(set_ids);
     "dash-content-type" Must Dash "5.3.3.2" "contentType, mimeType and codecs speak of the same." Dash(content_type);
     "dash-codecs" Should Dash "5.3.7.2" "Audio and video have codecs." Dash(codecs);
@@ -36,12 +36,14 @@ fn required(dash: &Presentation, findings: &mut Findings) {
 }
 
 fn representation_ids(dash: &Presentation, findings: &mut Findings) {
-    let mut known: Vec<(usize, &str)> = Vec::new();
+    let mut known: Vec<&Representation> = Vec::new();
     for found in &dash.representations {
-        let key = (found.period, found.id.as_str());
-        let again = known.contains(&key);
-        known.push(key);
-        findings.expect(!again, || dash.representation(found), || "it is there already");
+        let twin =
+            known.iter().find(|other| (other.period, &other.id) == (found.period, &found.id));
+        // Functionally identical ones may share an id.
+        let same = twin.is_none_or(|twin| twin.element.attributes == found.element.attributes);
+        known.push(found);
+        findings.expect(same, || dash.representation(found), || "it is that of another");
     }
 }
 
@@ -68,7 +70,9 @@ fn content_type(dash: &Presentation, findings: &mut Findings) {
         let what = if stated.is_some_and(|stated| main != stated && main != "application") {
             Some(format!("contentType {}, mimeType {mime}", stated.unwrap_or("")))
         } else if (main == "audio" && codec_kinds.contains(&Kind::Video))
-            || (main == "video" && !codec_kinds.is_empty() && !codec_kinds.contains(&Kind::Video))
+            || (main == "video"
+                && !codec_kinds.is_empty()
+                && codec_kinds.iter().all(|kind| *kind == Kind::Audio))
         {
             Some(format!("mimeType {mime}, codecs {}", found.codecs().join(",")))
         } else {

@@ -57,7 +57,8 @@ fn media_mime(hls: &Presentation, findings: &mut Findings) {
                     matches!(&*mime, "video/mp4" | "video/iso.segment" | "application/mp4")
                         || (audio && matches!(&*mime, "audio/mp4" | "audio/iso.segment"))
                 }
-                Container::Plain => mime.starts_with("text/") || mime.starts_with("audio/"),
+                Container::Text { .. } => matches!(&*mime, "text/vtt" | "text/plain"),
+                Container::Plain => mime.starts_with("audio/"),
                 Container::Sealed | Container::Unknown(_) => continue,
             };
             findings.expect(good, || &segment.place, || format!("it is `{mime}`"));

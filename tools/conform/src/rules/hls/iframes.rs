@@ -49,7 +49,7 @@ fn decodable(hls: &Presentation, findings: &mut Findings) {
     for media in frames(hls) {
         for segment in &media.stream.segments {
             let what = match &segment.container {
-                Container::Sealed | Container::Plain => continue,
+                Container::Sealed | Container::Plain | Container::Text { .. } => continue,
                 Container::Unknown(error) => Some(error.clone()),
                 Container::Fragments(_) | Container::Transport(_) => {
                     let spans = segment.spans(&media.stream);

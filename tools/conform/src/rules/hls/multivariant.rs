@@ -20,6 +20,7 @@ pub(super) static RULES: &[Rule] = rules![
     "apple-codecs" Must Apple "9.1" "Every EXT-X-STREAM-INF has CODECS." Hls(codecs);
     "apple-resolution" Must Apple "9.2" "Every EXT-X-STREAM-INF with video has RESOLUTION." Hls(resolution);
     "apple-frame-rate" Must Apple "9.15" "Every EXT-X-STREAM-INF with video has FRAME-RATE." Hls(frame_rate);
+    "apple-frame-rate-limit" Must Apple "1.19" "No frame rate is above 60 a second." Hls(rate_limit);
     "apple-average-bandwidth" Must Apple "9.14" "Every EXT-X-STREAM-INF has AVERAGE-BANDWIDTH." Hls(average);
     "apple-video-range" Must Apple "9.16" "VIDEO-RANGE is stated unless everything is SDR." Hls(range_stated);
     "apple-score" Must Apple "9.19" "SCORE is on every variant, or on none." Hls(score);
@@ -165,6 +166,13 @@ fn resolution(hls: &Presentation, findings: &mut Findings) {
 
 fn frame_rate(hls: &Presentation, findings: &mut Findings) {
     required(hls, findings, "FRAME-RATE", true);
+}
+
+fn rate_limit(hls: &Presentation, findings: &mut Findings) {
+    for tag in variants(hls) {
+        let Some(rate) = tag.attributes.decimal("FRAME-RATE") else { continue };
+        findings.expect(rate <= 60.0, || hls.root.at(tag.line), || format!("it is {rate}"));
+    }
 }
 
 fn average(hls: &Presentation, findings: &mut Findings) {

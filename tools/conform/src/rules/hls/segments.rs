@@ -17,6 +17,8 @@ pub(super) static RULES: &[Rule] = rules![
     "hls-discontinuities-alike" Must Apple "8.15" "All renditions have discontinuities at the same points." Hls(discontinuities);
     "apple-boundaries" Should Apple "8.22" "Video renditions have segment boundaries at the same points." Hls(boundaries);
     "apple-video-idr" Must Apple "7.4" "Video segments start with an IDR picture." Hls(video_start);
+    "apple-webvtt-map" Must Apple "5.3" "WebVTT segments have an X-TIMESTAMP-MAP." Hls(webvtt);
+    "apple-key-frames" Should Apple "1.13" "Video has a key frame every two seconds, to within a frame." Hls(key_frames);
     "apple-independent-tag" Should Apple "9.11" "Where video segments start with IDR pictures, EXT-X-INDEPENDENT-SEGMENTS says so, in the multivariant playlist or in every media playlist of video." Hls(independent_tag);
 ];
 
@@ -60,7 +62,7 @@ fn format(hls: &Presentation, findings: &mut Findings) {
         match &segment.container {
             Container::Unknown(error) => findings.broke(&segment.place, error),
             Container::Sealed => {}
-            Container::Fragments(_) | Container::Transport(_) | Container::Plain => findings.seen(),
+            _ => findings.seen(),
         }
     }
 }
@@ -224,6 +226,39 @@ fn independent_tag(hls: &Presentation, findings: &mut Findings) {
         if !starts.is_empty() && starts.iter().all(|(_, good)| *good) {
             let says = everywhere || media.playlist.has("EXT-X-INDEPENDENT-SEGMENTS");
             findings.expect(says, || media.playlist.place(), || "nothing says so");
+        }
+    }
+}
+
+fn webvtt(hls: &Presentation, findings: &mut Findings) {
+    for (_, segment) in each(hls) {
+        if let Container::Text { mapped } = segment.container {
+            findings.expect(mapped, || &segment.place, || "it has none");
+        }
+    }
+}
+
+fn key_frames(hls: &Presentation, findings: &mut Findings) {
+    for (media, segment) in each(hls).filter(|(media, _)| media.role != Role::IFrames) {
+        let (Some(fragments), Some(movie)) = (segment.fragments(), media.stream.movie_of(segment))
+        else {
+            continue;
+        };
+        for track in movie.tracks.iter().filter(|track| track.kind() == Kind::Video) {
+            let trafs = fragments.moofs.iter().flat_map(|moof| &moof.trafs);
+            let samples =
+                trafs.filter(|traf| traf.track == track.id).flat_map(|traf| &traf.samples);
+            let (mut since, mut longest, mut frame) = (0u64, 0u64, 0u32);
+            for sample in samples {
+                since = if sample.sync { 0 } else { since };
+                since += u64::from(sample.duration);
+                longest = longest.max(since);
+                frame = frame.max(sample.duration);
+            }
+            let scale = f64::from(track.timescale.max(1));
+            let (longest, frame) = (longest as f64 / scale, f64::from(frame) / scale);
+            let what = || format!("{longest:.3} s without one");
+            findings.expect(longest <= 2.0 + frame, || &segment.place, what);
         }
     }
 }
