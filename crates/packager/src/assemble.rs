@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use crate::codec::{Facts, Protocol};
 use crate::error::{Error, Result};
 use crate::frame_rate::frame_rate;
+use crate::growth::Growth;
 use crate::identity::{Fnv, LAYOUT_REVISION, Version};
 use crate::index::{MediaIndex, TrackIndex};
-use crate::ladder::{Ladder, Left};
+use crate::ladder::{Ends, Ladder, Left};
 use crate::media::{Media, Options, Place};
 use crate::report::Report;
 use crate::segments::{Lane, SegmentTable};
@@ -35,7 +36,13 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
     }
 
     let candidates: Vec<_> = pictures.iter().map(Placed::lane).collect();
-    let (ladder, left) = Ladder::new(&candidates, target);
+    let growth = sources.iter().filter_map(|source| source.growth()).reduce(Growth::with);
+    let ends = match growth {
+        Some(_) => Ends::Growing,
+        None if sources.iter().any(|source| source.recording().is_some()) => Ends::Recorded,
+        None => Ends::Known,
+    };
+    let (ladder, left) = Ladder::new(&candidates, target, ends);
     for Left { position, segments, without } in &left {
         if let Some(rendition) = pictures.get(*position) {
             report.skip(
@@ -54,14 +61,28 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         .filter(|(position, _)| left.iter().all(|gone| gone.position != *position))
         .map(|(_, placed)| placed)
         .collect();
-    compare_durations(&pictures, &mut report);
+    if ends != Ends::Growing {
+        compare_durations(&pictures, &mut report);
+    }
 
     let sound_lanes: Vec<_> = sounds.iter().map(Placed::lane).collect();
     let all = || pictures.iter().copied().chain(&sounds);
     let offset = start_offset(all().map(|p| (&p.placement, p.chosen.track.timescale())))?;
-    let segments = SegmentTable::build(&ladder, &sound_lanes, target, offset);
-    let duration =
-        all().map(|placed| placed.lane().end()).max().unwrap_or(MediaTime::from_millis(0));
+    let segments = SegmentTable::build(&ladder, &sound_lanes, target, offset, ends);
+    if segments.is_empty() && growth.is_some() {
+        return Err(Error::NotYet);
+    }
+    let end = |(position, placed): (usize, &Placed<'_>)| {
+        if growth.is_none() {
+            return Some(placed.lane().end());
+        }
+        // What is published of it.
+        let last = segments.spans(position).last()?;
+        let timescale = placed.chosen.track.timescale();
+        let end = i64::try_from(last.start.saturating_add(last.duration)).ok()?;
+        Some(MediaTime::new(end - i64::from(offset) * i64::from(timescale.get()), timescale))
+    };
+    let duration = all().enumerate().filter_map(end).max().unwrap_or(MediaTime::from_millis(0));
 
     let mut tracks = describe(TrackMedia::Video, pictures.iter().copied());
     tracks.extend(describe(TrackMedia::Audio, sounds.iter()));
@@ -85,14 +106,31 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
             report.about(placed.chosen.source);
         }
     }
+    let mut version = version(&sources, target, options);
+    if ends != Ends::Known {
+        // What may change as a recording grows, and would change bytes.
+        version.field(&offset.to_be_bytes());
+        for placed in all() {
+            let Chosen { source, position, .. } = placed.chosen;
+            version.field(&(source as u64).to_be_bytes());
+            version.field(&(position as u64).to_be_bytes());
+            version.field(&placed.placement.lead.to_be_bytes());
+        }
+    }
     Ok(Media {
-        version: version(&sources, target, options),
+        version: Version(version.finish()),
         tracks,
         places,
         segments,
-        trick: pictures.iter().map(|placed| trick::points(placed.lane(), offset)).collect(),
+        // The last of them is shown to the end, which is still to come.
+        trick: match growth {
+            None => pictures.iter().map(|placed| trick::points(placed.lane(), offset)).collect(),
+            Some(_) => Vec::new(),
+        },
         start_offset: offset,
         duration,
+        recorded: ends != Ends::Known,
+        growth,
         target,
         choice: options.choice.clone(),
         segment_key: options.segment_key.clone(),
@@ -277,17 +315,20 @@ fn kind(track: &TrackIndex) -> TrackKind {
     }
 }
 
-fn version(sources: &[Arc<MediaIndex>], target: MediaTime, options: &Options) -> Version {
+fn version(sources: &[Arc<MediaIndex>], target: MediaTime, options: &Options) -> Fnv {
     let mut hash = Fnv::new();
     hash.field(&LAYOUT_REVISION.to_be_bytes());
     hash.field(&target.as_millis().to_be_bytes());
     // What carries nothing changes nothing: a broken rendition may be replaced by another one.
     for source in sources.iter().filter(|source| !source.tracks().is_empty()) {
-        source.source().mix_into(&mut hash);
+        match source.recording() {
+            Some(recording) => hash.field(&recording.identity.to_be_bytes()),
+            None => source.source().mix_into(&mut hash),
+        }
     }
     options.choice.mix_into(&mut hash);
     if let Some(key) = &options.segment_key {
         hash.field(&key.fingerprint().to_be_bytes());
     }
-    Version(hash.finish())
+    hash
 }

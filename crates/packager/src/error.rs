@@ -51,6 +51,9 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The source is a recording that has just begun: there is no complete segment yet.
+    #[error("the recording has no complete segment yet")]
+    NotYet,
     /// The samples are encrypted.
     #[error("track {track} is encrypted ({entry}), which is not read yet")]
     Encrypted {

@@ -28,7 +28,7 @@ pub(crate) struct Left {
 impl<'a> Ladder<'a> {
     /// Puts renditions together in order; the first sets the pace. One that would leave fewer
     /// than half of the segments is left out and told.
-    pub(crate) fn new(candidates: &[Lane<'a>], target: MediaTime) -> (Self, Vec<Left>) {
+    pub(crate) fn new(candidates: &[Lane<'a>], target: MediaTime, ends: Ends) -> (Self, Vec<Left>) {
         let mut left = Vec::new();
         let Some((first, others)) = candidates.split_first() else {
             return (Self::empty(), left);
@@ -43,12 +43,17 @@ impl<'a> Ladder<'a> {
                 }
             }
         }
-        let pace = Pace::new(first, target);
+        let pace = Pace::new(first, target, ends);
         let mut lanes = vec![*first];
         for (position, lane) in (1..).zip(others) {
             let shared = common.shared_with(first, lane);
+            // One that grows is compared as far as it has come.
+            let reach = common
+                .times
+                .partition_point(|time| ends != Ends::Growing || first.time(*time) < lane.end());
+            let alone = common.times.get(..reach).unwrap_or_default();
             let (segments, without) =
-                (1 + pace.choose(&shared.times).len(), 1 + pace.choose(&common.times).len());
+                (1 + pace.choose(&shared.times).len(), 1 + pace.choose(alone).len());
             if segments * 2 < without {
                 left.push(Left { position, segments, without });
             } else {
@@ -93,6 +98,17 @@ impl<'a> Ladder<'a> {
     fn empty() -> Self {
         Self { lanes: Vec::new(), start: None, times: Vec::new(), numbers: Vec::new() }
     }
+}
+
+/// What the end of the renditions has to do with where they are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// It may join a short tail to the segment before it.
+    Known,
+    /// It decides only after the last boundary that does not depend on it, as while it grew.
+    Recorded,
+    /// It is still to come.
+    Growing,
 }
 
 /// Sync points common to the renditions so far.
@@ -146,10 +162,11 @@ struct Pace {
     start: i64,
     end: i64,
     target: i64,
+    ends: Ends,
 }
 
 impl Pace {
-    fn new(first: &Lane<'_>, target: MediaTime) -> Self {
+    fn new(first: &Lane<'_>, target: MediaTime, ends: Ends) -> Self {
         Self {
             start: first.placement.start,
             end: first.placement.end,
@@ -157,6 +174,7 @@ impl Pace {
                 .rescale(first.track.timescale())
                 .map_or(i64::MAX / 4, MediaTime::ticks)
                 .max(1),
+            ends,
         }
     }
 
@@ -177,6 +195,16 @@ impl Pace {
             let Some((index, time)) = nearest else {
                 return chosen;
             };
+            // With a sync sample on both sides of the aim nothing that follows is nearer to it.
+            let settled = after < times.len();
+            if self.ends == Ends::Growing && !settled {
+                return chosen;
+            }
+            if self.ends != Ends::Known && settled {
+                chosen.push(index);
+                current = time;
+                continue;
+            }
             let (tail, both) = (self.end - time, self.end - current);
             let end_is_nearer = (self.end - aim).abs() <= (time - aim).abs();
             if tail <= 0 || end_is_nearer || (tail * 2 < self.target && both * 2 <= self.target * 3)
@@ -194,7 +222,7 @@ mod tests {
     use super::*;
 
     fn chosen(times: &[i64], end: i64) -> Vec<i64> {
-        let pace = Pace { start: 0, end, target: 40 };
+        let pace = Pace { start: 0, end, target: 40, ends: Ends::Known };
         pace.choose(times).iter().map(|index| times[*index]).collect()
     }
 
@@ -207,6 +235,22 @@ mod tests {
         assert_eq!(chosen(&every(100), 300), [100, 200]);
         assert_eq!(chosen(&[0], 300), [] as [i64; 0]);
         assert_eq!(chosen(&[], 300), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn what_is_to_come_moves_no_boundary() {
+        let times: Vec<i64> = [0, 18, 39, 61, 79, 90, 118, 121, 150, 201, 203, 240].into();
+        let whole = Pace { start: 0, end: 245, target: 40, ends: Ends::Recorded };
+        let whole = whole.choose(&times);
+        for count in 0..=times.len() {
+            let end = times.get(count).copied().unwrap_or(245);
+            let growing = Pace { start: 0, end, target: 40, ends: Ends::Growing };
+            let growing = growing.choose(&times[..count]);
+            assert_eq!(growing, whole[..growing.len()], "{count} sync samples");
+            let ended = Pace { start: 0, end, target: 40, ends: Ends::Recorded };
+            let ended = ended.choose(&times[..count]);
+            assert_eq!(growing, ended[..growing.len()], "ended after {count} sync samples");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::assemble;
 use crate::choice::Choice;
 use crate::cmaf::{self, Cut};
 use crate::error::Result;
+use crate::growth::Growth;
 use crate::identity::Version;
 use crate::index::{MediaIndex, TrackIndex};
 use crate::layout::Planned;
@@ -73,6 +74,9 @@ pub struct Media {
     pub(crate) trick: Vec<Box<[TrickPoint]>>,
     pub(crate) start_offset: u32,
     pub(crate) duration: MediaTime,
+    /// Whether a source is a recording, finished or not.
+    pub(crate) recorded: bool,
+    pub(crate) growth: Option<Growth>,
     pub(crate) target: MediaTime,
     pub(crate) choice: Choice,
     pub(crate) segment_key: Option<SegmentKey>,
@@ -144,6 +148,12 @@ impl Media {
     /// What was decided about it beyond what the sources say.
     pub fn choice(&self) -> &Choice {
         &self.choice
+    }
+
+    /// Whether it is still being recorded: then it has the segments that are settled, and later
+    /// more of them, in the same version.
+    pub fn growth(&self) -> Option<Growth> {
+        self.growth
     }
 
     /// The duration that segments were aimed at.

@@ -241,7 +241,8 @@ impl Presentation {
         let manifest = |what: &str| {
             let selected = self.selection_hash().map(|hash| format!("-{hash:016x}"));
             let selected = selected.unwrap_or_default();
-            format!("\"{version}{labels}-m{MANIFEST_REVISION}-{what}{selected}\"")
+            let grown = self.grown_hash().map(|hash| format!("-{hash:016x}")).unwrap_or_default();
+            format!("\"{version}{labels}-m{MANIFEST_REVISION}-{what}{selected}{grown}\"")
         };
         match resource {
             Resource::Multivariant => manifest("main"),
@@ -266,6 +267,17 @@ impl Presentation {
             Resource::SegmentKey => format!("\"{version}-key\""),
             Resource::TsSegment(program, number) => format!("\"{version}-{program}-{number}-ts\""),
         }
+    }
+
+    /// How far a recording has come: its version does not tell.
+    fn grown_hash(&self) -> Option<u64> {
+        let media = &*self.media;
+        let mut hash = Fnv::new();
+        for source in media.sources().iter().filter(|_| media.recorded) {
+            source.source().mix_into(&mut hash);
+        }
+        hash.field(&[u8::from(media.growth().is_some())]);
+        media.recorded.then(|| hash.finish())
     }
 
     fn selection_hash(&self) -> Option<u64> {

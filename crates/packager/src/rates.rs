@@ -64,14 +64,22 @@ impl Rates {
 }
 
 /// The target duration of an asset in seconds: its longest segment, rounded to the nearest second
-/// and at least 1. It is the same for all tracks (RFC 8216bis §4.4.3.1 and §6.2.4).
+/// and at least 1. It is the same for all tracks (RFC 8216bis §4.4.3.1 and §6.2.4). For a recording
+/// it must not change as it grows (§6.2.1), so it is what cutting at the nearest sync sample comes
+/// to at most where pictures have one in each target: one and a half of it.
 pub(crate) fn target_duration(media: &Media) -> u64 {
+    let least = if media.recorded {
+        u64::try_from(media.target_duration().as_millis()).map_or(1, |ms| (ms * 3).div_ceil(2_000))
+    } else {
+        1
+    };
     media
         .tracks()
         .iter()
         .map(|track| target_of(media.spans(track.id), track.timescale))
         .max()
         .unwrap_or(1)
+        .max(least)
 }
 
 /// The target duration of these segments alone.

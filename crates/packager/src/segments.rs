@@ -8,7 +8,7 @@
 
 use crate::cmaf::{self, Shape};
 use crate::index::TrackIndex;
-use crate::ladder::Ladder;
+use crate::ladder::{Ends, Ladder};
 use crate::timeline::Placement;
 use crate::units::MediaTime;
 
@@ -88,9 +88,14 @@ impl SegmentTable {
         sounds: &[Lane<'_>],
         target: MediaTime,
         start_offset: u32,
+        ends: Ends,
     ) -> Self {
         let mut boundaries = ladder.boundaries();
-        lengthen(&mut boundaries, ladder, sounds, target);
+        // Sound after the pictures is no tail while there are pictures to come.
+        if ends != Ends::Growing || boundaries.is_empty() {
+            lengthen(&mut boundaries, ladder, sounds, target);
+        }
+        let lanes: Vec<_> = ladder.lanes().chain(sounds.iter().copied()).collect();
 
         let pictures = ladder.lanes().enumerate().map(|(column, lane)| {
             let mut firsts = ladder.first_samples(column);
@@ -115,7 +120,24 @@ impl SegmentTable {
                 spans
             })
             .collect();
-        Self { boundaries, tracks, leading }
+        let mut table = Self { boundaries, tracks, leading };
+        if ends == Ends::Growing {
+            table.publish(&lanes);
+        }
+        table
+    }
+
+    /// Keeps the segments that nothing still to come can change: all tracks have a sample that is
+    /// decoded at their end or later, so that no picture that leads the next segment is missing.
+    fn publish(&mut self, lanes: &[Lane<'_>]) {
+        let is_past = |lane: &Lane<'_>, time: MediaTime| lane.sample_at(time) < lane.count();
+        let ends = self.boundaries.iter().skip(1);
+        let settled =
+            ends.take_while(|time| lanes.iter().all(|lane| is_past(lane, **time))).count();
+        for spans in &mut self.tracks {
+            spans.truncate(settled);
+        }
+        self.boundaries.truncate(settled);
     }
 }
 

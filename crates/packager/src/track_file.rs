@@ -26,8 +26,12 @@ pub(crate) struct FileMap {
 
 impl Media {
     /// The map of a track's file; `None` for an unknown track and for one that an index cannot
-    /// hold: with more than 65,535 segments, or one of 2 GiB or of more than 2^32 ticks.
+    /// hold: with more than 65,535 segments, or one of 2 GiB or of more than 2^32 ticks. A recording
+    /// that grows has none.
     pub(crate) fn file_map(&self, track: TrackId) -> Option<FileMap> {
+        if self.growth().is_some() {
+            return None;
+        }
         let init = self.init(track)?.len;
         let spans = self.spans(track);
         let fits = |span: &crate::SegmentSpan| {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headwater_packager::{Media, Options};
 use kit::boxes::{FileSpec, TrackSpec};
+use kit::fragments::{Finder, FragmentedSpec};
 use kit::{index, media_folder};
 
 /// Counts what is allocated and the most there was.
@@ -89,20 +90,30 @@ impl Random {
     }
 }
 
-fn find(file: &[u8], kind: [u8; 4]) -> usize {
-    file.windows(4).position(|bytes| bytes == kind).unwrap()
+/// Where a file's tables are: its movie box and all fragments' boxes, with what is around them.
+fn tables(file: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut at = 0;
+    let mut found = Vec::new();
+    while at + 8 <= file.len() {
+        let size = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+        let end = if size < 8 { file.len() } else { file.len().min(at + size) };
+        // Of data only the header: anything may be in it.
+        found.push(at..if &file[at + 4..at + 8] == b"mdat" { at + 8 } else { end });
+        at = end;
+    }
+    found
 }
 
-/// Changes bytes of the movie box `rounds` times, from a fixed seed.
+/// Changes bytes of the tables `rounds` times, from a fixed seed.
 fn corrupt(name: &str, file: &[u8], rounds: u32) {
     let mut random = Random(7);
-    let moov = find(file, *b"moov");
-    let len = u32::from_be_bytes(file[moov - 4..moov].try_into().unwrap()) as usize - 8;
+    let tables = tables(file);
     let mut survived = 0;
     for round in 0..rounds {
         let mut damaged = file.to_vec();
         for _ in 0..=round % 8 {
-            let at = moov + 4 + random.next() as usize % len;
+            let table = &tables[random.next() as usize % tables.len()];
+            let at = table.start + random.next() as usize % table.len();
             damaged[at] = match random.next() % 4 {
                 0 => 0xff,
                 1 => 0,
@@ -130,6 +141,16 @@ fn generated() -> Vec<u8> {
     FileSpec::new(vec![picture, sound, compact]).bytes()
 }
 
+fn fragmented(finder: Finder, in_movie: usize, defaults: bool) -> Vec<u8> {
+    let mut picture = TrackSpec::video(200, 40, 25);
+    picture.offsets = vec![(200, -512)];
+    let mut spec = FragmentedSpec::new(vec![picture, TrackSpec::audio(375, 20)], 50);
+    (spec.finder, spec.in_movie, spec.defaults) = (finder, in_movie, defaults);
+    spec.runs = 2;
+    spec.final_movie = finder == Finder::None && in_movie == 0;
+    spec.bytes()
+}
+
 // One test, for the allocator counts for the whole process.
 #[test]
 fn damage_never_costs_more_than_an_error() {
@@ -139,6 +160,19 @@ fn damage_never_costs_more_than_an_error() {
     for cut in 0..file.len().min(4_000) {
         exercise(&file[..cut]);
     }
+    for (finder, in_movie, defaults) in [
+        (Finder::Sidx, 0, false),
+        (Finder::Mfra, 20, true),
+        (Finder::None, 0, true),
+        (Finder::SidxEach, 0, false),
+    ] {
+        let file = fragmented(finder, in_movie, defaults);
+        assert!(exercise(&file));
+        corrupt(&format!("{finder:?} {in_movie}"), &file, 2_000);
+        for cut in (0..file.len()).step_by(7) {
+            exercise(&file[..cut]);
+        }
+    }
     if let Some(folder) = media_folder() {
         for name in [
             "bbb_854x480_30s_aac51.mp4",
@@ -146,6 +180,12 @@ fn damage_never_costs_more_than_an_error() {
             "h264_aac_noelst_bframes_audio_first_360p_8s.mp4",
             "dovi84_mov_mebx_tracks.mov",
             "qt_truncated_596s_moov_only.mp4",
+            "aac_frag_sidx_60s.mp4",
+            "h264_aac_frag_mfra_nosidx.mp4",
+            "h264_aac_frag_muxed_clear_8s.mp4",
+            "h264_aac_partially_fragmented.mp4",
+            "h264_c608_frag_clear.mp4",
+            "h264_aac_frag_cenc_8s.mp4",
         ] {
             corrupt(name, &std::fs::read(folder.join(name)).unwrap(), 150);
         }

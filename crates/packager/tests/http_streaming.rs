@@ -315,7 +315,9 @@ async fn more_waiting_requests_than_allowed_are_turned_away() {
 #[tokio::test(start_paused = true)]
 async fn a_build_that_hangs_ends() {
     let source = Staged::new(TINY);
-    let (packager, _) = packager(source.assets());
+    let mut limits = ServiceLimits::default();
+    limits.longest_wait = limits.build_timeout * 2;
+    let packager = Packager::builder(source.assets()).limits(limits).build();
     source.stage.gate.forget_permits(Semaphore::MAX_PERMITS);
     let reply = get(&packager, "/staged/main.m3u8").await;
     assert_eq!(reply.status, 503);

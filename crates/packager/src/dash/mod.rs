@@ -2,6 +2,7 @@
 //! HLS. Segments are addressed by number or by time with an explicit timeline, or as byte ranges of
 //! one file a track.
 
+mod date;
 mod descriptors;
 mod mpd;
 mod segments;

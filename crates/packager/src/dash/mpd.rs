@@ -1,5 +1,6 @@
 //! The MPD of an asset (ISO/IEC 23009-1 §5.3; profiles isoff-live, §8.4, and isoff-on-demand, §8.3).
 
+use super::date::date_time;
 use super::set::{Kind, Set};
 use super::xml::{Attribute, Xml};
 use crate::rates;
@@ -34,21 +35,31 @@ pub(crate) fn manifest(view: &View<'_>, addressing: Addressing) -> String {
     let (media, target) = (view.media, view.target);
     let tricks = addressing != Addressing::Ranges && !view.selection.without_iframes;
     let mut xml = Xml::new();
-    let total = duration(media.duration());
-    let most = duration(longest(view, tricks));
-    let mut attributes = vec![Attribute("xmlns", &"urn:mpeg:dash:schema:mpd:2011")];
+    let mut attributes = vec![
+        ("xmlns", "urn:mpeg:dash:schema:mpd:2011".to_owned()),
+        ("profiles", addressing.profile().to_owned()),
+    ];
     // Supplemental codecs are an extension of ANSI/SCTE 214-1 that ISO/IEC 23009-1 lacks.
     if view.pictures().filter_map(Track::video).any(|video| video.supplemental.is_some()) {
-        attributes.push(Attribute("xmlns:scte214", &"urn:scte:dash:scte214-extensions"));
+        attributes.insert(1, ("xmlns:scte214", "urn:scte:dash:scte214-extensions".to_owned()));
     }
-    let (profile, buffer) = (addressing.profile(), format!("PT{target}S"));
-    attributes.extend([
-        Attribute("profiles", &profile),
-        Attribute("type", &"static"),
-        Attribute("mediaPresentationDuration", &total),
-        Attribute("maxSegmentDuration", &most),
-        Attribute("minBufferTime", &buffer),
-    ]);
+    match media.growth() {
+        None => {
+            attributes.push(("type", "static".to_owned()));
+            attributes.push(("mediaPresentationDuration", duration(media.duration())));
+        }
+        // §5.3.1.2: all segments stay, and more are looked for each time one may have been added.
+        Some(growth) => {
+            attributes.push(("type", "dynamic".to_owned()));
+            attributes.push(("availabilityStartTime", date_time(growth.started)));
+            attributes.push(("publishTime", date_time(growth.changed)));
+            attributes.push(("minimumUpdatePeriod", duration(media.target_duration())));
+        }
+    }
+    attributes.push(("maxSegmentDuration", duration(longest(view, tricks))));
+    attributes.push(("minBufferTime", format!("PT{target}S")));
+    let attributes: Vec<Attribute<'_>> =
+        attributes.iter().map(|(name, value)| Attribute(name, value)).collect();
     xml.open("MPD", &attributes);
     xml.open("Period", &[Attribute("id", &"1"), Attribute("start", &"PT0S")]);
     let sets = adaptation_sets(view);

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::head::{Needs, head, segment_query, start};
+use super::kind::{end_list, playlist_type};
 use super::tag::Tag;
 use crate::media::Media;
 use crate::pair::Pair;
@@ -22,7 +23,7 @@ pub(crate) fn media_playlist(
 ) -> Option<String> {
     let timescale = media.track(track)?.timescale;
     let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
-    list.vod(media.independent_segments());
+    list.begin(media.independent_segments());
     let folder = format!("{}/{track}", media.version());
     list.numbered(&folder, timescale, media.spans(track));
     Some(list.end())
@@ -33,7 +34,7 @@ pub(crate) fn muxed_playlist(media: &Media, selection: &Selection, pair: Pair) -
     let timescale = media.track(pair.video())?.timescale;
     let spans = media.muxed_spans(pair)?;
     let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
-    list.vod(media.independent_segments());
+    list.begin(media.independent_segments());
     list.numbered(&format!("{}/{pair}", media.version()), timescale, &spans);
     Some(list.end())
 }
@@ -48,7 +49,7 @@ pub(crate) fn ts_playlist(
     let timescale = media.track(first)?.timescale;
     let spans = media.ts_spans(program)?;
     let mut list = List::new(media, selection, Needs::Fractions, rates::target_duration(media));
-    list.vod(media.independent_segments());
+    list.begin(media.independent_segments());
     let folder = format!("{}/{program}", media.version());
     let query = std::mem::take(&mut list.query);
     if let Some(key) = media.segment_key() {
@@ -77,7 +78,7 @@ pub(crate) fn iframe_playlist(
     spans.first()?;
     let mut list = List::new(media, selection, Needs::IFrameMap, target);
     // I-frames need no other picture, whatever the segments do.
-    list.vod(true);
+    list.begin(true);
     list.out.push_str("#EXT-X-I-FRAMES-ONLY\n");
     list.numbered(&format!("{}/{track}.iframes", media.version()), timescale, &spans);
     Some(list.end())
@@ -93,7 +94,7 @@ pub(crate) fn single_playlist(
     let timescale = media.track(track)?.timescale;
     let map = media.file_map(track)?;
     let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
-    list.vod(media.independent_segments());
+    list.begin(media.independent_segments());
     let uri = format!("{}/{track}/track.mp4{}", media.version(), list.query);
     Tag::new("EXT-X-MAP")
         .quoted("URI", &uri)
@@ -111,6 +112,9 @@ pub(crate) fn single_playlist(
 /// A media playlist that is being written.
 struct List {
     out: String,
+    /// What it says of whether segments are to come, in front and at the end.
+    kind: &'static str,
+    ending: &'static str,
     /// What is appended to the URLs of segments.
     query: String,
 }
@@ -122,13 +126,19 @@ impl List {
         start(&mut out, selection, media.duration().as_millis());
         // Writing into a String never fails.
         let _ = writeln!(out, "#EXT-X-TARGETDURATION:{target}");
-        Self { out, query: segment_query(selection) }
+        Self {
+            out,
+            kind: playlist_type(media),
+            ending: end_list(media),
+            query: segment_query(selection),
+        }
     }
 
     /// What is true of all segments. They are numbered from 1 in their URLs; the playlist counts
     /// them the same way.
-    fn vod(&mut self, independent: bool) {
-        self.out.push_str("#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
+    fn begin(&mut self, independent: bool) {
+        self.out.push_str("#EXT-X-MEDIA-SEQUENCE:1\n");
+        self.out.push_str(self.kind);
         if independent {
             self.out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
         }
@@ -162,7 +172,7 @@ impl List {
     }
 
     fn end(mut self) -> String {
-        self.out.push_str("#EXT-X-ENDLIST\n");
+        self.out.push_str(self.ending);
         self.out
     }
 }

@@ -6,6 +6,7 @@
 
 mod groups;
 mod head;
+mod kind;
 mod media;
 mod multivariant;
 mod tag;

@@ -13,11 +13,12 @@
 
 use bytes::Bytes;
 
+use super::checkpoint::Checkpoint;
 use super::joined::Joined;
 use super::movie;
 use super::peek::Peeking;
 use super::scan::{Ending, Scan, Wants};
-use super::{MediaIndex, Recording, Step, TrackIndex};
+use super::{MediaIndex, Recording, Step, TrackIndex, checkpoint, scan};
 use crate::error::{Error, Result};
 use crate::identity::{Fnv, SourceId};
 use crate::isobmff::{Budget, FourCc, Header, Parsed};
@@ -57,6 +58,8 @@ pub struct IndexBuilder {
     reads: u32,
     /// The first fragment that was passed on the way to the movie box.
     early: Option<u64>,
+    /// The scan that was done, and the hash of its movie box.
+    done: Option<(Box<Scan>, u64)>,
     state: State,
 }
 
@@ -71,6 +74,8 @@ enum State {
     Whole(Moov),
     /// The movie box is complete.
     Parse { moov: Moov, bytes: Bytes },
+    /// The last fragment that an earlier scan found is wanted.
+    Again { moov: Moov, bytes: Bytes, checkpoint: Box<Checkpoint> },
     /// Its fragments are being found.
     Scan { moov: Moov, bytes: Bytes, scan: Box<Scan> },
     /// The movie box after the fragments is wanted.
@@ -100,6 +105,7 @@ impl IndexBuilder {
             budget: Budget::new(limits.max_boxes),
             reads: 0,
             early: None,
+            done: None,
             state: State::Window(head),
         }
     }
@@ -120,6 +126,48 @@ impl IndexBuilder {
         step
     }
 
+    /// Takes up a scan that was [kept](Self::checkpoint), if it fits the source: the same source,
+    /// or one that has grown since. To be called when the builder [has found](Self::is_fragmented)
+    /// that there are fragments, and has not been fed any; then step again.
+    pub fn resume(&mut self, kept: &[u8]) -> Result<()> {
+        let State::Scan { moov, bytes, .. } = &self.state else { return Ok(()) };
+        let (moov, bytes) = (*moov, bytes.clone());
+        let checkpoint = checkpoint::read(kept, &self.source, scan::hash_of(&bytes));
+        self.state = match checkpoint {
+            None => return Ok(()),
+            Some(checkpoint) if checkpoint.same_source => {
+                let scan = self.resumed(moov, &bytes, checkpoint)?;
+                State::Scan { moov, bytes, scan }
+            }
+            Some(checkpoint) => State::Again { moov, bytes, checkpoint: Box::new(checkpoint) },
+        };
+        Ok(())
+    }
+
+    /// The scan of the source's fragments as far as it has come; `None` where there are none, or
+    /// where it has not begun. About four bytes for each sample, more with reordered pictures.
+    pub fn checkpoint(&self) -> Option<Bytes> {
+        let (scan, moov) = match &self.state {
+            State::Scan { scan, bytes, .. } => (scan, scan::hash_of(bytes)),
+            _ => self.done.as_ref().map(|(scan, moov)| (scan, *moov))?,
+        };
+        let found = scan.position().fragments > 0;
+        found.then(|| checkpoint::write(scan, &self.source, moov))
+    }
+
+    /// How many fragments have been found; 0 where there are none.
+    pub fn fragments(&self) -> u32 {
+        match (&self.state, &self.done) {
+            (State::Scan { scan, .. }, _) | (_, Some((scan, _))) => scan.position().fragments,
+            _ => 0,
+        }
+    }
+
+    /// Whether the source turned out to have fragments: it may be written to while it is read.
+    pub fn is_fragmented(&self) -> bool {
+        matches!(self.state, State::Scan { .. } | State::Again { .. })
+    }
+
     /// Hands over one range that [`step`](Self::step) asked for. Fewer or other bytes than asked
     /// for are an error: the source is not what its identity says.
     pub fn feed(&mut self, range: ByteRange, bytes: Bytes) -> Result<()> {
@@ -129,6 +177,7 @@ impl IndexBuilder {
             State::Window(wanted)
             | State::Whole(Moov { range: wanted, .. })
             | State::Final { range: wanted, .. } => *wanted,
+            State::Again { checkpoint, .. } => checkpoint.position.last,
             _ => return Err(Error::UnexpectedBytes),
         };
         if range != wanted {
@@ -142,6 +191,15 @@ impl IndexBuilder {
         self.state = match state {
             State::Whole(moov) => State::Parse { moov, bytes },
             State::Final { range, before } => State::ParseFinal { range, bytes, before },
+            State::Again { moov, bytes: movie, checkpoint } => {
+                let known = last_hash(&bytes) == Some(checkpoint.position.hashes.1);
+                if known {
+                    let scan = self.resumed(moov, &movie, *checkpoint)?;
+                    State::Scan { moov, bytes: movie, scan }
+                } else {
+                    State::Parse { moov, bytes: movie }
+                }
+            }
             _ => State::Walk { at: wanted.start, bytes },
         };
         Ok(())
@@ -168,12 +226,15 @@ impl IndexBuilder {
                 }
                 State::Parse { moov, bytes } => {
                     let (moov, bytes) = (*moov, bytes.clone());
-                    let Some(scan) = self.scan(moov, &bytes)? else {
+                    let Some(state) = self.scan(moov, &bytes)? else {
                         let index = self.parse(moov, &bytes, None)?;
                         self.state = State::Over(None);
                         return Ok(Step::Done(index));
                     };
-                    self.state = State::Scan { moov, bytes, scan: Box::new(scan) };
+                    self.state = state;
+                }
+                State::Again { checkpoint, .. } => {
+                    return Ok(Step::Need(vec![checkpoint.position.last]));
                 }
                 State::Scan { scan, .. } => {
                     if let Wants::Ranges(ranges) = scan.advance()? {
@@ -182,7 +243,9 @@ impl IndexBuilder {
                     let state = std::mem::replace(&mut self.state, State::Over(None));
                     if let State::Scan { moov, bytes, scan } = state {
                         let index = self.scanned(moov, &bytes, &scan);
-                        match scan.later_movie().filter(|it| it.len <= self.limits.max_moov_bytes) {
+                        let later = scan.later_movie();
+                        self.done = Some((scan, scan::hash_of(&bytes)));
+                        match later.filter(|it| it.len <= self.limits.max_moov_bytes) {
                             None => return Ok(Step::Done(index?)),
                             Some(range) => {
                                 self.state = State::Final { range, before: Some(index?) };
@@ -307,11 +370,12 @@ impl IndexBuilder {
             tracks: movie.tracks,
             report: movie.report,
             recording: None,
+            growth: None,
         })
     }
 
-    /// A scan, where the movie box says that there may be fragments.
-    fn scan(&mut self, moov: Moov, bytes: &Bytes) -> Result<Option<Scan>> {
+    /// The scan, where the movie box says that there may be fragments.
+    fn scan(&mut self, moov: Moov, bytes: &Bytes) -> Result<Option<State>> {
         let payload = bytes.get(moov.header as usize..).unwrap_or_default();
         let Some(trexes) = movie::fragment_defaults(payload, &mut self.budget)? else {
             return Ok(None);
@@ -319,7 +383,15 @@ impl IndexBuilder {
         let file = self.source.size;
         let joined = Joined::of_movie(payload, file, &self.limits, &mut self.budget)?;
         let at = self.early.unwrap_or(moov.range.end());
-        Ok(Some(Scan::new(at, file, joined, trexes, self.limits)))
+        let scan = Box::new(Scan::new(at, file, joined, trexes, self.limits));
+        Ok(Some(State::Scan { moov, bytes: bytes.clone(), scan }))
+    }
+
+    fn resumed(&mut self, moov: Moov, bytes: &Bytes, checkpoint: Checkpoint) -> Result<Box<Scan>> {
+        let payload = bytes.get(moov.header as usize..).unwrap_or_default();
+        let trexes = movie::fragment_defaults(payload, &mut self.budget)?.unwrap_or_default();
+        let Checkpoint { position, joined, .. } = checkpoint;
+        Ok(Box::new(Scan::resume(position, self.source.size, joined, trexes, self.limits)))
     }
 
     /// The index of a movie box with its fragments.
@@ -350,7 +422,7 @@ impl IndexBuilder {
             hash.field(self.source.name.as_bytes());
             hash.field(bytes);
             hash.field(&position.hashes.0.to_be_bytes());
-            index.recording = Some(Recording { identity: hash.finish(), closed: scan.is_closed() });
+            index.recording = Some(Recording { identity: hash.finish(), closed: position.closed });
         }
         Ok(index)
     }
@@ -369,6 +441,16 @@ impl IndexBuilder {
             same.is_some_and(|other| other.samples.count() >= track.samples.count())
         };
         before?.tracks.iter().all(has).then_some(index)
+    }
+}
+
+/// The hash of the payload of a `moof` that these bytes are.
+fn last_hash(bytes: &[u8]) -> Option<u64> {
+    match Header::parse(bytes) {
+        Parsed::Header(header) if header.kind.0 == *b"moof" => {
+            bytes.get(header.len as usize..).map(scan::hash_of)
+        }
+        _ => None,
     }
 }
 

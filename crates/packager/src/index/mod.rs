@@ -1,6 +1,7 @@
 //! The index of one source: what its `moov` says, in compact tables.
 
 mod builder;
+mod checkpoint;
 mod chunks;
 mod fragment;
 mod joined;
@@ -26,6 +27,7 @@ use std::fmt;
 
 use self::peek::Pending;
 use crate::codec::Codec;
+use crate::growth::Growth;
 use crate::identity::SourceId;
 use crate::report::Report;
 use crate::role::Role;
@@ -49,6 +51,7 @@ pub struct MediaIndex {
     tracks: Vec<TrackIndex>,
     report: Report,
     recording: Option<Recording>,
+    growth: Option<Growth>,
 }
 
 /// A source that is written fragment by fragment, and may be growing.
@@ -72,6 +75,7 @@ impl MediaIndex {
             tracks: Vec::new(),
             report,
             recording: None,
+            growth: None,
         }
     }
 
@@ -89,6 +93,26 @@ impl MediaIndex {
     /// of an [`unusable`](Self::unusable) source.
     pub fn tracks(&self) -> &[TrackIndex] {
         &self.tracks
+    }
+
+    /// Whether it may be a recording that is still being written: it has fragments, no index of
+    /// them, and nothing at its end that says that it is finished.
+    pub fn may_grow(&self) -> bool {
+        self.recording.is_some_and(|recording| !recording.closed)
+    }
+
+    /// Says that it is still being written; without effect where it cannot grow.
+    pub fn set_growth(&mut self, growth: Growth) {
+        self.growth = Some(growth).filter(|_| self.may_grow());
+    }
+
+    /// That it is still being written.
+    pub(crate) fn growth(&self) -> Option<Growth> {
+        self.growth
+    }
+
+    pub(crate) fn recording(&self) -> Option<Recording> {
+        self.recording
     }
 
     /// What was left out of this source and why.

@@ -59,9 +59,6 @@ pub(super) struct Scan {
     hints: VecDeque<u64>,
     tail: Tail,
     ending: Ending,
-    closed: bool,
-    /// A movie box after fragments.
-    later_movie: Option<ByteRange>,
 }
 
 /// How far the walk has come.
@@ -81,6 +78,10 @@ pub(super) struct Position {
     pub(super) hashes: (u64, u64),
     /// An index of all fragments stood before them: nothing is added to such a file.
     pub(super) indexed: bool,
+    /// An `mfra` has been passed: the file says that it is finished.
+    pub(super) closed: bool,
+    /// A movie box after fragments; empty for none.
+    pub(super) later_movie: ByteRange,
 }
 
 /// The end of the file, where an `mfra` may be.
@@ -109,6 +110,8 @@ impl Scan {
             longest: 0,
             hashes: (0, 0),
             indexed: false,
+            closed: false,
+            later_movie: last,
         };
         Self::resume(position, file, joined, trexes, limits)
     }
@@ -135,8 +138,6 @@ impl Scan {
             hints: VecDeque::new(),
             tail,
             ending: Ending::Whole,
-            closed: false,
-            later_movie: None,
         }
     }
 
@@ -153,13 +154,8 @@ impl Scan {
         self.ending
     }
 
-    /// Whether the file says that it is finished: it ends with an `mfra`.
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     pub(super) fn later_movie(&self) -> Option<ByteRange> {
-        self.later_movie
+        Some(self.position.later_movie).filter(|range| range.len > 0)
     }
 
     /// Goes on as far as it can.
@@ -262,6 +258,10 @@ impl Scan {
         if size > left {
             return Ok(Passed::Ended(Ending::CutShort));
         }
+        if header.size.is_none() {
+            // It runs to the end of the file, wherever that is when the walk goes on.
+            return Ok(Passed::Ended(Ending::Whole));
+        }
         let range = ByteRange { start: at, len: size };
         let whole = usize::try_from(size).ok().and_then(|size| rest.get(..size));
         let payload = whole.map(|whole| whole.get(header.len as usize..).unwrap_or_default());
@@ -284,8 +284,8 @@ impl Scan {
                     self.hints.make_contiguous().sort_unstable();
                 }
             }
-            b"moov" => self.later_movie = Some(range),
-            b"mfra" => self.closed = true,
+            b"moov" => self.position.later_movie = range,
+            b"mfra" => self.position.closed = true,
             _ => {}
         }
         self.position.at = range.end();
@@ -314,9 +314,7 @@ impl Scan {
         self.position.fragments += 1;
         self.position.last = range;
         self.position.longest = self.position.longest.max(range.len);
-        let mut hash = Fnv::new();
-        hash.field(payload);
-        self.position.hashes.1 = hash.finish();
+        self.position.hashes.1 = hash_of(payload);
         if self.position.fragments == 1 {
             self.position.hashes.0 = self.position.hashes.1;
         }
@@ -392,6 +390,13 @@ impl Scan {
         }
         ranges
     }
+}
+
+/// What a fragment's box is known again by.
+pub(super) fn hash_of(payload: &[u8]) -> u64 {
+    let mut hash = Fnv::new();
+    hash.field(payload);
+    hash.finish()
 }
 
 enum Passed {

@@ -19,11 +19,13 @@ use super::fault::Fault;
 use super::metrics::Metrics;
 use crate::assets::{Assets, Found};
 use crate::error::Error;
+use crate::growth::Growth;
 use crate::index::MediaIndex;
-use crate::limits::Limits;
 use crate::media::{Media, Options};
 use crate::presentation::Presentation;
-use crate::source::{AnySource, IndexError, Source, SourceError, read_index};
+use crate::source::{
+    AnySource, IndexError, Patience, Scans, Source, SourceError, Written, read_index_of,
+};
 
 /// An asset that can answer: its index and its open sources, which belong together.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Ready {
     /// As plans count them.
     pub(super) sources: Vec<AnySource>,
     weight: u64,
+    /// When a recording that is not written to any more is taken for finished.
+    expires: Option<Timestamp>,
 }
 
 impl Ready {
@@ -62,6 +66,7 @@ struct Shared {
     running: Mutex<Running>,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
+    scans: Scans,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +84,7 @@ impl Builds {
         options: Options,
         limits: ServiceLimits,
         metrics: Metrics,
+        scans: Scans,
     ) -> Self {
         let capacity = limits.index_cache_bytes;
         // Each source weighs at least its share, so that the weight also bounds open files.
@@ -109,6 +115,7 @@ impl Builds {
             running: Mutex::default(),
             permits,
             waiting: AtomicUsize::new(0),
+            scans,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -127,7 +134,7 @@ impl Builds {
     async fn ready_once(&self, name: &str, now: Timestamp) -> Outcome {
         let shared = &self.shared;
         let found = shared.assets.find(name, now).await?.ok_or(Fault::UnknownAsset)?;
-        if let Some(ready) = shared.cached(name, &found) {
+        if let Some(ready) = shared.cached(name, &found, now) {
             return Ok(ready);
         }
         let mut outcome = match self.join(name, &found, now)? {
@@ -135,10 +142,13 @@ impl Builds {
             Joined::Running(outcome) => outcome,
         };
         let _waiting = Waiting::enter(shared)?;
-        match outcome.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Err(Fault::Busy)),
+        let patience = shared.limits.longest_wait;
+        match tokio::time::timeout(patience, outcome.wait_for(Option::is_some)).await {
+            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(Fault::Busy)),
             // The build was aborted: the packager is going away.
-            Err(_) => Err(Fault::Busy),
+            Ok(Err(_)) => Err(Fault::Busy),
+            // It goes on without this request.
+            Err(_) => Err(Fault::Preparing),
         }
     }
 
@@ -147,7 +157,7 @@ impl Builds {
         let shared = &self.shared;
         let mut running = shared.running();
         // A build that ended since is in the cache before it leaves the list.
-        if let Some(ready) = shared.cached(name, found) {
+        if let Some(ready) = shared.cached(name, found, now) {
             return Ok(Joined::Done(ready));
         }
         if let Some((at, fault)) = shared.failures.get(&found.key)
@@ -185,8 +195,10 @@ enum Joined {
 }
 
 impl Shared {
-    fn cached(&self, name: &str, found: &Found) -> Option<Arc<Ready>> {
-        self.ready.get(name).filter(|ready| ready.key == found.key)
+    fn cached(&self, name: &str, found: &Found, now: Timestamp) -> Option<Arc<Ready>> {
+        self.ready.get(name).filter(|ready| {
+            ready.key == found.key && ready.expires.is_none_or(|expires| now < expires)
+        })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -236,25 +248,37 @@ impl Build {
         let permits = Arc::clone(&self.home.upgrade()?.permits);
         let _permit = permits.acquire_owned().await.ok()?;
         let home = self.home.upgrade()?;
-        let (assets, options) = (home.assets.clone(), home.options.clone());
-        let limits = home.limits.clone();
+        let work = Work {
+            assets: home.assets.clone(),
+            options: home.options.clone(),
+            limits: home.limits.clone(),
+            scans: home.scans.clone(),
+            now: self.now,
+        };
         drop(home);
-        let build = make(&self.name, &self.found, &assets, options, &limits);
-        let outcome = tokio::time::timeout(limits.build_timeout, build).await;
-        Some(outcome.unwrap_or(Err(Fault::TimedOut)))
+        Some(make(&self.name, &self.found, work).await)
     }
 }
 
-async fn make(
-    name: &Arc<str>,
-    found: &Found,
-    assets: &Assets,
+/// What a build needs of its packager.
+struct Work {
+    assets: Assets,
     options: Options,
-    limits: &ServiceLimits,
-) -> Outcome {
-    let sources = assets.open(found).await?;
-    let indexes = index_all(name, &sources, limits.source).await?;
-    let options = found.options(options);
+    limits: ServiceLimits,
+    scans: Scans,
+    now: Timestamp,
+}
+
+async fn make(name: &Arc<str>, found: &Found, work: Work) -> Outcome {
+    let opening = tokio::time::timeout(work.limits.build_timeout, work.assets.open(found));
+    let sources = opening.await.map_err(|_| Fault::TimedOut)??;
+    let indexes = index_all(name, &sources, &work).await?;
+    let growing = indexes.iter().filter(|index| index.growth().is_some());
+    let expires = growing
+        .filter_map(|index| sources.iter().find(|source| source.id() == index.source()))
+        .filter_map(|source| Some(source.written()?.changed.plus(work.limits.recording_pause)))
+        .min();
+    let options = found.options(work.options);
     let media = tokio::task::spawn_blocking(move || Media::new(indexes, &options))
         .await
         .map_err(|_| Fault::Busy)?
@@ -264,7 +288,7 @@ async fn make(
         })?;
     let weight = weigh(&media);
     let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
-    Ok(Arc::new(Ready { key: found.key, presentation, sources, weight }))
+    Ok(Arc::new(Ready { key: found.key, presentation, sources, weight, expires }))
 }
 
 /// The indexes of all sources of an asset, in their order. One that cannot be packaged, or is being
@@ -273,8 +297,11 @@ async fn make(
 async fn index_all(
     name: &str,
     sources: &[AnySource],
-    limits: Limits,
+    work: &Work,
 ) -> Result<Vec<Arc<MediaIndex>>, Fault> {
+    let limits = work.limits.source;
+    let patience =
+        Patience { movie: work.limits.build_timeout, fragments: work.limits.scan_timeout };
     let mut waiting = sources.iter().cloned().enumerate();
     let mut running = JoinSet::new();
     let mut indexes = BTreeMap::new();
@@ -283,13 +310,22 @@ async fn index_all(
         while running.len() < INDEXED_AT_ONCE
             && let Some((position, source)) = waiting.next()
         {
-            running.spawn(async move { (position, read_index(&source, limits).await) });
+            let scans = work.scans.clone();
+            running.spawn(async move {
+                (position, read_index_of(&source, limits, &scans, patience).await)
+            });
         }
         let Some(done) = running.join_next().await else { break };
         let (position, outcome) = done.map_err(|_| Fault::Busy)?;
         let id = sources.get(position).map(Source::id);
         match (outcome, id) {
-            (Ok(index), _) => indexes.insert(position, Arc::new(index)),
+            (Ok(mut index), _) => {
+                let written = sources.get(position).and_then(Source::written);
+                if let Some(growth) = written.and_then(|written| growth(written, work)) {
+                    index.set_growth(growth);
+                }
+                indexes.insert(position, Arc::new(index))
+            }
             (Err(error), Some(id)) if is_its_own_fault(&error) => {
                 let stand_in = MediaIndex::unusable(id.clone(), &error);
                 failed.insert(position, error);
@@ -309,12 +345,22 @@ async fn index_all(
     Ok(indexes.into_values().collect())
 }
 
+/// That of a source which was written to within the last while; one from the future is not.
+fn growth(written: Written, work: &Work) -> Option<Growth> {
+    let Written { started, changed } = written;
+    let pause = work.limits.recording_pause;
+    let lately = work.now.since(changed) < pause && changed.since(work.now) < pause;
+    let started = started.map_or(0, Timestamp::as_secs);
+    lately.then(|| Growth { started: started.min(changed.as_secs()), changed: changed.as_secs() })
+}
+
 /// Whether an error is settled by the file being another: then the asset can do without it. What
 /// the operating system refuses may work a moment later with the same file.
 fn is_its_own_fault(error: &IndexError) -> bool {
     match error {
         IndexError::Unusable(error) => *error != Error::UnexpectedBytes,
         IndexError::Source(error) => *error == SourceError::Changed,
+        IndexError::Unfinished { .. } => false,
     }
 }
 

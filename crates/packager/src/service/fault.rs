@@ -36,6 +36,8 @@ pub(super) enum Fault {
     Crowded,
     /// Building the index took too long.
     TimedOut,
+    /// The index is being built, and what has been done of it is not lost.
+    Preparing,
     /// A precondition of the request is not met.
     Precondition,
 }
@@ -46,6 +48,8 @@ impl Fault {
         match error {
             IndexError::Unusable(error) => Self::Unusable((sources > 1).then_some(position), error),
             IndexError::Source(error) => Self::Source(error),
+            IndexError::Unfinished { fragments: 0 } => Self::TimedOut,
+            IndexError::Unfinished { .. } => Self::Preparing,
         }
     }
 
@@ -99,6 +103,10 @@ impl From<Fault> for Problem {
             Fault::Absent(Absent::Gone) | Fault::Replaced => {
                 new(StatusCode::GONE).detail(Absent::Gone.to_string())
             }
+            // It needs a little more of the recording.
+            Fault::Unusable(_, error @ Error::NotYet) => {
+                new(StatusCode::SERVICE_UNAVAILABLE).retry_after(1).detail(error.to_string())
+            }
             // A fault of the program.
             Fault::Unusable(_, error @ Error::UnexpectedBytes) => {
                 new(StatusCode::INTERNAL_SERVER_ERROR).detail(error.to_string())
@@ -132,6 +140,9 @@ impl From<Fault> for Problem {
             Fault::Busy => new(StatusCode::SERVICE_UNAVAILABLE)
                 .retry_after(1)
                 .detail("too many assets are being prepared"),
+            Fault::Preparing => new(StatusCode::SERVICE_UNAVAILABLE)
+                .retry_after(2)
+                .detail("the asset is being prepared"),
             Fault::TimedOut => new(StatusCode::SERVICE_UNAVAILABLE)
                 .retry_after(5)
                 .detail("preparing the asset took too long"),

@@ -21,6 +21,7 @@ mod open;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -37,7 +38,7 @@ use crate::media::Options;
 use crate::presentation::Presentation;
 use crate::resource::Resource;
 use crate::selection::{Container, Selection};
-use crate::source::{BufferPool, Coalescing, SourceError};
+use crate::source::{BufferPool, Coalescing, Scans, SourceError};
 
 pub use metrics::Metrics;
 
@@ -113,8 +114,22 @@ pub struct ServiceLimits {
     /// windows of its source: 512 KiB of a local file, 8 MiB of a remote one, and usually less. More
     /// are answered 503.
     pub open_bodies: usize,
-    /// How long building one index may take; default 30 s. Then the answer is 503.
+    /// How long opening the sources of one asset may take, and reading the movie box of each;
+    /// default 30 s. Then the answer is 503.
     pub build_timeout: Duration,
+    /// How long finding the fragments of one source may take; default 10 minutes. Then what was
+    /// found is kept, and the next request for the asset goes on from there.
+    pub scan_timeout: Duration,
+    /// How long a request waits for an index that is being built; default 10 s. Then it is
+    /// answered 503 with `Retry-After`, and the build goes on.
+    pub longest_wait: Duration,
+    /// A source with fragments, and nothing in it that says that it is finished, is taken for a
+    /// recording that goes on until it was not written to for this long; default 30 s. It should
+    /// be longer than what recorders put into one fragment.
+    pub recording_pause: Duration,
+    /// Memory in bytes for what is kept of scans where no
+    /// [state folder](PackagerBuilder::state_folder) is given; default 64 MiB.
+    pub scan_cache_bytes: u64,
 }
 
 impl Default for ServiceLimits {
@@ -129,6 +144,10 @@ impl Default for ServiceLimits {
             waiting_requests: 4_096,
             open_bodies: 4_096,
             build_timeout: Duration::from_secs(30),
+            scan_timeout: Duration::from_secs(600),
+            longest_wait: Duration::from_secs(10),
+            recording_pause: Duration::from_secs(30),
+            scan_cache_bytes: 64 << 20,
         }
     }
 }
@@ -141,6 +160,7 @@ pub struct PackagerBuilder {
     clock: Clock,
     limits: ServiceLimits,
     options: Options,
+    state_folder: Option<PathBuf>,
 }
 
 impl PackagerBuilder {
@@ -156,6 +176,14 @@ impl PackagerBuilder {
         self
     }
 
+    /// A folder for what took long to find out and holds after a restart: the fragments of sources
+    /// that have them. It is made if it is not there, holds one file for each such source, and may
+    /// be emptied at any time. By default there is none, and as much as fits is kept in memory.
+    pub fn state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state_folder = Some(folder.into());
+        self
+    }
+
     /// How assets are cut.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
@@ -167,7 +195,12 @@ impl PackagerBuilder {
         let metrics = Metrics::default();
         let layouts = Layouts::new(self.limits.layout_cache_bytes);
         let open = OpenBodies::new(self.limits.open_bodies);
-        let builds = Builds::new(self.assets.clone(), self.options, self.limits, metrics.clone());
+        let scans = match self.state_folder {
+            Some(folder) => Scans::in_folder(folder),
+            None => Scans::in_memory(self.limits.scan_cache_bytes),
+        };
+        let assets = self.assets.clone();
+        let builds = Builds::new(assets, self.options, self.limits, metrics.clone(), scans);
         let outlet = Outlet { metrics, open, buffers: Arc::new(BufferPool::default()) };
         let inner = Inner { assets: self.assets, clock: self.clock, builds, layouts, outlet };
         Packager { inner: Arc::new(inner) }
@@ -188,6 +221,7 @@ impl Packager {
             clock: Clock::system(),
             limits: ServiceLimits::default(),
             options: Options::default(),
+            state_folder: None,
         }
     }
 

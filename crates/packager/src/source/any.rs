@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Coalescing, Gathered, Source, SourceError};
+use super::{Coalescing, Gathered, Source, SourceError, Written};
 use crate::identity::SourceId;
 use crate::units::ByteRange;
 
@@ -34,6 +34,14 @@ impl Source for AnySource {
         Arc::clone(&self.0).erased_read(ranges.to_vec())
     }
 
+    fn written(&self) -> Option<Written> {
+        self.0.erased_written()
+    }
+
+    fn allow_growth(&self) {
+        self.0.erased_allow_growth();
+    }
+
     fn coalescing(&self) -> Coalescing {
         self.0.erased_coalescing()
     }
@@ -57,6 +65,8 @@ type Erasing<T> = Pin<Box<dyn Future<Output = Result<T, SourceError>> + Send>>;
 /// [`Source`] in the form that can be behind a pointer.
 trait Erased: Send + Sync {
     fn erased_id(&self) -> &SourceId;
+    fn erased_written(&self) -> Option<Written>;
+    fn erased_allow_growth(&self);
     fn erased_coalescing(&self) -> Coalescing;
     fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Vec<Bytes>>;
     fn erased_gather(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Gathered>;
@@ -65,6 +75,14 @@ trait Erased: Send + Sync {
 impl<S: Source> Erased for S {
     fn erased_id(&self) -> &SourceId {
         self.id()
+    }
+
+    fn erased_written(&self) -> Option<Written> {
+        self.written()
+    }
+
+    fn erased_allow_growth(&self) {
+        self.allow_growth();
     }
 
     fn erased_coalescing(&self) -> Coalescing {

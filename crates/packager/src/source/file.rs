@@ -5,11 +5,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use headwater_net::Timestamp;
 
 use super::gather::{Gathering, Layout};
-use super::{BufferPool, Coalescing, Gathered, Source, SourceError};
+use super::{BufferPool, Coalescing, Gathered, Source, SourceError, Written};
 use crate::identity::{Fnv, SourceId};
 use crate::units::ByteRange;
 
@@ -19,7 +21,7 @@ use crate::units::ByteRange;
 /// over it stays readable as it was, unless the other has the same identity and so would be taken
 /// for this one. A file that is written in place changes its modification time, or at least its
 /// change time, which each read looks at after it has read. Reads of what is changed fail with
-/// [`SourceError::Changed`].
+/// [`SourceError::Changed`], unless it [may grow](Source::allow_growth) and has only become longer.
 ///
 /// What the page cache holds is gathered where it is asked for; what a disk must be waited for, on
 /// tokio's blocking threads.
@@ -29,6 +31,8 @@ pub struct FileSource {
     path: Arc<Path>,
     id: SourceId,
     stamp: Stamp,
+    written: Option<Written>,
+    grows: Arc<AtomicBool>,
     pool: Arc<BufferPool>,
 }
 
@@ -53,7 +57,12 @@ impl FileSource {
         require_regular(&metadata)?;
         let stamp = Stamp::of(&metadata);
         let id = stamp.identity(name);
-        Ok(Self { file: Arc::new(file), path: path.into(), id, stamp, pool })
+        let written = metadata.modified().ok().map(|changed| Written {
+            started: metadata.created().ok().map(Timestamp::from),
+            changed: Timestamp::from(changed),
+        });
+        let (file, grows) = (Arc::new(file), Arc::default());
+        Ok(Self { file, path: path.into(), id, stamp, written, grows, pool })
     }
 
     /// What the file was when it was opened.
@@ -130,6 +139,14 @@ impl Source for FileSource {
         &self.id
     }
 
+    fn written(&self) -> Option<Written> {
+        self.written
+    }
+
+    fn allow_growth(&self) {
+        self.grows.store(true, Ordering::Relaxed);
+    }
+
     async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
         let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.len));
         if total <= Coalescing::LOCAL.window_bytes {
@@ -199,7 +216,8 @@ impl FileSource {
     fn changed(&self) -> bool {
         let Ok(metadata) = self.file.metadata() else { return true };
         if Content::of(&metadata) != self.stamp.content {
-            return true;
+            let grown = metadata.size() > self.id.size;
+            return !(grown && self.grows.load(Ordering::Relaxed));
         }
         if metadata.nlink() > 0 && Stamp::of(&metadata) == self.stamp {
             return false;
@@ -299,6 +317,22 @@ mod tests {
         assert_eq!(source.read(&[ALL]).await.unwrap()[0], vec![1; 300_000]);
         let mut writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
         writer.write_all(&[2; 10]).unwrap();
+        assert_eq!(source.read(&[ALL]).await, Err(SourceError::Changed));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_may_grow_is_read_as_far_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, 1);
+        date(&path, 1);
+        let source = FileSource::open(&path, "a").unwrap();
+        let mut writer = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        writer.write_all(&[2; 10]).unwrap();
+        assert_eq!(source.read(&[ALL]).await, Err(SourceError::Changed));
+        source.allow_growth();
+        assert_eq!(source.read(&[ALL]).await.unwrap()[0], vec![1; 300_000]);
+        writer.set_len(299_999).unwrap();
         assert_eq!(source.read(&[ALL]).await, Err(SourceError::Changed));
     }
 

@@ -19,11 +19,13 @@ mod pool;
 mod read_index;
 #[cfg(feature = "http-source")]
 mod retry;
+mod scans;
 
 use std::future::Future;
 use std::io;
 
 use bytes::Bytes;
+use headwater_net::Timestamp;
 
 use crate::identity::SourceId;
 use crate::units::ByteRange;
@@ -40,6 +42,8 @@ pub use object::ObjectSource;
 pub use read_index::{IndexError, read_index};
 
 pub(crate) use pool::BufferPool;
+pub(crate) use read_index::{Patience, read_index_of};
+pub(crate) use scans::Scans;
 
 /// One state of one mezzanine file, read by byte ranges.
 ///
@@ -56,6 +60,16 @@ pub trait Source: Send + Sync + 'static {
         &self,
         ranges: &[ByteRange],
     ) -> impl Future<Output = Result<Vec<Bytes>, SourceError>> + Send;
+
+    /// When it was written, where its store tells: what decides whether a recording still grows.
+    fn written(&self) -> Option<Written> {
+        None
+    }
+
+    /// Allows that bytes are added to it from now on: those up to the size that [`id`](Self::id)
+    /// states are then taken for unchanged while the source is no shorter. Without effect where
+    /// states of a source do not change, as in object stores.
+    fn allow_growth(&self) {}
 
     /// How its ranges are best read; by default as those of files on this machine.
     fn coalescing(&self) -> Coalescing {
@@ -74,6 +88,15 @@ pub trait Source: Send + Sync + 'static {
     {
         coalesce::gather(self, ranges)
     }
+}
+
+/// When a source was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// When it was begun, where that is known.
+    pub started: Option<Timestamp>,
+    /// When it was last written to.
+    pub changed: Timestamp,
 }
 
 /// What [`Source::gather`] read.

@@ -1,8 +1,13 @@
 //! Drives the index builder over a source: the loop of reading what it asks for.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::{Source, SourceError};
+use super::{Scans, Source, SourceError};
 use crate::error::Error;
 use crate::index::{IndexBuilder, MediaIndex, Step};
 use crate::limits::Limits;
@@ -15,29 +20,84 @@ pub enum IndexError {
     /// Its bytes cannot be packaged.
     #[error(transparent)]
     Unusable(#[from] Error),
+    /// It took longer than it may.
+    #[error("its index takes longer: {fragments} fragments were found so far")]
+    Unfinished {
+        /// How many fragments have been found; the next attempt goes on from there.
+        fragments: u32,
+    },
     /// Its bytes could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
 }
 
+/// How long the index of a source may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Until its movie box has been read.
+    pub(crate) movie: Duration,
+    /// Until its fragments have been found, if it has any.
+    pub(crate) fragments: Duration,
+}
+
 /// Reads the index of a source. Parsing runs on tokio's blocking threads; how much is read is
-/// bounded by `limits`.
+/// bounded by `limits`. It takes as long as it takes: callers who cannot wait drop the future.
 ///
 /// # Errors
 /// [`IndexError::Unusable`] where the source is not what can be packaged, and
 /// [`IndexError::Source`] where it cannot be read.
 pub async fn read_index(source: &impl Source, limits: Limits) -> Result<MediaIndex, IndexError> {
+    let patience = Patience { movie: Duration::MAX, fragments: Duration::MAX };
+    read_index_of(source, limits, &Scans::in_memory(0), patience).await
+}
+
+/// As [`read_index`], within a time, and with what is kept of the source's fragments: a scan that
+/// is not finished in that time goes on from there with the next call.
+pub(crate) async fn read_index_of(
+    source: &impl Source,
+    limits: Limits,
+    scans: &Scans,
+    patience: Patience,
+) -> Result<MediaIndex, IndexError> {
     let mut builder = IndexBuilder::new(source.id().clone(), limits);
+    let mut timer = pin!(tokio::time::sleep(patience.movie));
+    let mut kept = 0;
+    let mut known = false;
     loop {
         let (stepped, back) = blocking(move || (builder.step(), builder)).await?;
         builder = back;
+        if builder.is_fragmented() && !known {
+            known = true;
+            source.allow_growth();
+            timer.set(tokio::time::sleep(patience.fragments));
+            if let Some(checkpoint) = scans.load(&source.id().name).await {
+                builder.resume(&checkpoint)?;
+                kept = builder.fragments();
+                continue;
+            }
+        }
         let wanted = match stepped? {
-            Step::Done(index) => return Ok(index),
+            Step::Done(index) => {
+                if builder.fragments() >= kept.saturating_add(WORTH_KEEPING) {
+                    keep(&builder, source, scans).await;
+                }
+                return Ok(index);
+            }
             Step::Need(wanted) => wanted,
         };
         let size = source.id().size;
         let present: Vec<ByteRange> = wanted.iter().map(|range| clamp(*range, size)).collect();
-        let read = source.read(&present).await?;
+        let mut reading = pin!(source.read(&present));
+        let read = poll_fn(|context| match reading.as_mut().poll(context) {
+            Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+            Poll::Ready(read) => Poll::Ready(Some(read)),
+        })
+        .await;
+        let Some(read) = read else {
+            keep(&builder, source, scans).await;
+            return Err(IndexError::Unfinished { fragments: builder.fragments() });
+        };
+        let read = read?;
         if read.len() != wanted.len() {
             return Err(SourceError::Truncated.into());
         }
@@ -46,6 +106,15 @@ pub async fn read_index(source: &impl Source, limits: Limits) -> Result<MediaInd
         }
     }
 }
+
+async fn keep(builder: &IndexBuilder, source: &impl Source, scans: &Scans) {
+    if let Some(checkpoint) = builder.checkpoint() {
+        scans.save(&source.id().name, checkpoint).await;
+    }
+}
+
+/// A scan with fewer new fragments than this is sooner done than kept.
+const WORTH_KEEPING: u32 = 16;
 
 /// A range cut to what the source has: the builder learns of the source's end by fewer bytes.
 fn clamp(range: ByteRange, size: u64) -> ByteRange {

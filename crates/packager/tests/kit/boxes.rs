@@ -95,7 +95,7 @@ impl TrackSpec {
         self.entry.clone().unwrap_or_else(|| if self.video { avc1() } else { mp4a(*b"\x11\x90") })
     }
 
-    fn trak(&self, chunk_offsets: &[u64]) -> Vec<u8> {
+    pub fn trak(&self, chunk_offsets: &[u64]) -> Vec<u8> {
         let mut tkhd = words(&[0, 0, self.number, 0, 0, 0, 0, 0, 0]);
         tkhd.extend(words(&[1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]));
         tkhd.extend(words(&[1280 << 16, 720 << 16]));
@@ -210,7 +210,7 @@ impl FileSpec {
         }
     }
 
-    fn moov(&self, data: u64) -> Vec<u8> {
+    pub fn moov(&self, data: u64) -> Vec<u8> {
         let layout = self.layout();
         let mut mvhd = words(&[0, 0, 1_000, 0]);
         mvhd.extend([0; 80]);

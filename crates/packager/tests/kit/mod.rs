@@ -12,6 +12,7 @@
 
 pub mod boxes;
 pub mod entries;
+pub mod fragments;
 pub mod nal;
 pub mod ts;
 

@@ -1,0 +1,280 @@
+//! Recordings that grow while they are watched, and scans that are kept.
+
+#![cfg(feature = "http")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests may fail loudly"
+)]
+
+mod kit;
+mod shell;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use headwater_net::{Clock, Timestamp};
+use headwater_packager::source::{AnySource, SourceError};
+use headwater_packager::{Assets, ByteRange, MemorySource, Packager, Source, SourceId};
+use kit::boxes::TrackSpec;
+use kit::fragments::{Finder, FragmentedSpec};
+use shell::{Reply, get, options, segment_urls};
+
+/// 20 s of picture and sound, a fragment each second.
+fn recording() -> FragmentedSpec {
+    let mut spec = FragmentedSpec::new(vec![TrackSpec::video(500, 300, 25)], 25);
+    let mut sound = TrackSpec::audio(500, 100);
+    // As long as the pictures are, so that fragments hold a second of both.
+    sound.timescale = 25_600;
+    spec.tracks.push(sound);
+    spec
+}
+
+/// A file that is written to at given times of a clock by hand.
+struct Writer {
+    path: PathBuf,
+    clock: Clock,
+}
+
+impl Writer {
+    fn append(&self, bytes: &[u8]) {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
+        file.write_all(bytes).unwrap();
+        let now = Duration::from_millis(self.clock.now().as_millis());
+        file.set_modified(SystemTime::UNIX_EPOCH + now).unwrap();
+    }
+}
+
+fn begin(dir: &Path) -> (Writer, Clock) {
+    let clock = Clock::manual(Timestamp::from_secs(2_000_000_000));
+    (Writer { path: dir.join("show.mp4"), clock: clock.clone() }, clock)
+}
+
+/// Everything immutable that the playlists name.
+async fn segments(packager: &Packager) -> BTreeMap<String, Bytes> {
+    let mut all = BTreeMap::new();
+    for track in ["v1", "a1"] {
+        for url in segment_urls(packager, "show", track).await {
+            let reply = get(packager, &url).await;
+            assert_eq!(reply.status, 200, "{url}: {}", String::from_utf8_lossy(&reply.body));
+            all.insert(url, reply.body);
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_growing_file_is_an_event_until_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let parts = recording().parts();
+    writer.append(&parts[..2].concat());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    let early = get(&packager, "/show/main.m3u8").await;
+    assert_eq!(
+        (early.status.as_u16(), early.header("retry-after")),
+        (503, "1"),
+        "{}",
+        early.text()
+    );
+
+    let mut seen = BTreeMap::new();
+    let mut last: Option<Reply> = None;
+    for (number, part) in parts.iter().enumerate().skip(2) {
+        clock.advance(Duration::from_secs(2));
+        // Half a fragment is no fragment yet.
+        let (front, back) = part.split_at(part.len() / 2);
+        writer.append(front);
+        if number > 5 {
+            let _ = get(&packager, "/show/v1.m3u8").await;
+            clock.advance(Duration::from_secs(2));
+        }
+        writer.append(back);
+        if number < 5 {
+            continue;
+        }
+        let playlist = get(&packager, "/show/v1.m3u8").await;
+        assert_eq!(playlist.status, 200, "{}", playlist.text());
+        assert!(playlist.text().contains("#EXT-X-PLAYLIST-TYPE:EVENT\n"));
+        assert!(playlist.text().contains("#EXT-X-TARGETDURATION:3\n"), "{}", playlist.text());
+        assert!(!playlist.text().contains("ENDLIST"));
+        if let Some(last) = &last {
+            assert!(playlist.text().starts_with(last.text()), "nothing is taken back");
+            let same = last.text() == playlist.text();
+            assert!(same || last.header("etag") != playlist.header("etag"));
+        }
+        last = Some(playlist);
+        let mpd = get(&packager, "/show/manifest.mpd").await;
+        for words in [
+            "type=\"dynamic\"",
+            "minimumUpdatePeriod=\"PT2.000000S\"",
+            "availabilityStartTime=\"",
+            "publishTime=\"2033-05-1",
+        ] {
+            assert!(mpd.text().contains(words), "{words} in {}", mpd.text());
+        }
+        assert!(!mpd.text().contains("mediaPresentationDuration"));
+        let now = segments(&packager).await;
+        for (url, bytes) in &seen {
+            assert!(now.get(url) == Some(bytes), "{url} was published");
+        }
+        seen = now;
+    }
+    assert!(seen.len() > 15, "{} were published while it grew", seen.len());
+
+    clock.advance(Duration::from_secs(31));
+    let playlist = get(&packager, "/show/v1.m3u8").await;
+    assert!(playlist.text().starts_with(last.unwrap().text()), "nothing is taken back");
+    assert!(playlist.text().ends_with("#EXT-X-ENDLIST\n"));
+    let mpd = get(&packager, "/show/manifest.mpd").await;
+    assert!(mpd.text().contains("type=\"static\""), "{}", mpd.text());
+    assert!(mpd.text().contains("mediaPresentationDuration=\"PT20.000000S\""), "{}", mpd.text());
+    let whole = segments(&packager).await;
+    for (url, bytes) in &seen {
+        assert!(whole.get(url) == Some(bytes), "{url} was published");
+    }
+
+    // A packager that never saw it grow gives the same bytes under the same URLs.
+    let other = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock)
+        .options(options(2))
+        .build();
+    assert!(segments(&other).await == whole);
+}
+
+#[tokio::test]
+async fn a_body_that_is_being_sent_outlives_growth() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let mut spec = recording();
+    spec.tracks[0].sizes = vec![40_000; 500];
+    let parts = spec.parts();
+    writer.append(&parts[..12].concat());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(4))
+        .build();
+    let url = segment_urls(&packager, "show", "v1").await.remove(1);
+    let expected = get(&packager, &url).await.body;
+    let response = shell::open(&packager, http::Method::GET, &url, &[]).await;
+    writer.append(&parts[12..].concat());
+    let body = response.into_body().collect(1 << 30).await.unwrap().to_bytes();
+    assert!(body == expected);
+}
+
+/// A source that counts its reads, and stands still at one of them until it is let go.
+struct Counting {
+    inner: MemorySource,
+    reads: Arc<AtomicUsize>,
+    stop_at: Arc<AtomicUsize>,
+}
+
+impl Source for Counting {
+    fn id(&self) -> &SourceId {
+        self.inner.id()
+    }
+
+    async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
+        let number = self.reads.fetch_add(ranges.len(), Ordering::SeqCst);
+        if number >= self.stop_at.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.read(ranges).await
+    }
+}
+
+struct Counted {
+    reads: Arc<AtomicUsize>,
+    stop_at: Arc<AtomicUsize>,
+    assets: Assets,
+}
+
+fn counted(file: &[u8]) -> Counted {
+    let (reads, stop_at) = (Arc::default(), Arc::new(AtomicUsize::new(usize::MAX)));
+    let source = Counting {
+        inner: MemorySource::new("show.mp4", file.to_vec()),
+        reads: Arc::clone(&reads),
+        stop_at: Arc::clone(&stop_at),
+    };
+    let assets = [("show".to_owned(), vec![AnySource::new(source)])];
+    Counted { reads, stop_at, assets: Assets::from_sources(assets).unwrap() }
+}
+
+/// Fragments that are far apart: a read for each.
+fn long() -> Vec<u8> {
+    let mut spec = FragmentedSpec::new(vec![TrackSpec::video(1_000, 6_000, 25)], 25);
+    spec.finder = Finder::None;
+    spec.bytes()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_scan_is_503_and_goes_on_where_it_was() {
+    let file = long();
+    let counted = counted(&file);
+    let clock = Clock::manual(Timestamp::from_secs(2_000_000_000));
+    let packager =
+        Packager::builder(counted.assets).clock(clock.clone()).options(options(2)).build();
+    counted.stop_at.store(25, Ordering::SeqCst);
+    let reply = get(&packager, "/show/main.m3u8").await;
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "2"));
+    assert!(reply.text().contains("is being prepared"), "{}", reply.text());
+    // The scan's own time runs out, too: what it found is kept.
+    tokio::time::sleep(Duration::from_secs(700)).await;
+    counted.stop_at.store(usize::MAX, Ordering::SeqCst);
+    let first = counted.reads.swap(0, Ordering::SeqCst);
+    clock.advance(Duration::from_secs(2));
+    let reply = get(&packager, "/show/main.m3u8").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let second = counted.reads.load(Ordering::SeqCst);
+    eprintln!("{first} reads, then {second} for 40 fragments");
+    assert!((15..=25).contains(&second), "{second} reads");
+}
+
+#[tokio::test]
+async fn a_scan_outlives_its_packager_in_the_state_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let file = long();
+    let run = async |file: &[u8]| {
+        let counted = counted(file);
+        let packager = Packager::builder(counted.assets).state_folder(&state).build();
+        let reply = get(&packager, "/show/main.m3u8").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        (counted.reads.load(Ordering::SeqCst), reply.body)
+    };
+    let (whole, playlist) = run(&file).await;
+    assert!(whole > 40, "{whole} reads");
+    let (again, same) = run(&file).await;
+    assert!(again <= 3, "{again} reads");
+    assert_eq!(same, playlist);
+
+    // What is kept of another file, or damaged, is not believed.
+    let kept: Vec<_> =
+        std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(kept.len(), 1);
+    let good = std::fs::read(&kept[0]).unwrap();
+    for at in (0..good.len()).step_by(good.len() / 10) {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        std::fs::write(&kept[0], &bad).unwrap();
+        let (reads, same) = run(&file).await;
+        assert!(reads > 40, "byte {at}: {reads} reads");
+        assert_eq!(same, playlist, "byte {at}");
+        assert_eq!(std::fs::read(&kept[0]).unwrap(), good, "it was made anew");
+    }
+    let mut other = FragmentedSpec::new(vec![TrackSpec::video(1_000, 6_001, 25)], 25);
+    other.finder = Finder::None;
+    let (reads, _) = run(&other.bytes()).await;
+    assert!(reads > 40, "{reads} reads");
+}
