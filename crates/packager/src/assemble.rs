@@ -12,6 +12,7 @@ use crate::index::{MediaIndex, TrackIndex};
 use crate::ladder::{Ends, Ladder, Left};
 use crate::media::{Media, Options, Place};
 use crate::report::Report;
+use crate::role::Role;
 use crate::segments::{Lane, SegmentTable};
 use crate::select::{self, Chosen};
 use crate::timeline::{Placement, start_offset};
@@ -237,6 +238,12 @@ fn carriage(tracks: &[Track], report: &mut Report) {
     }
 }
 
+/// Whether the source says that a track is for those who ask for it.
+fn is_aside(placed: &Placed<'_>) -> bool {
+    let aside = [Role::Commentary, Role::Description, Role::Supplementary];
+    placed.chosen.track.roles.iter().any(|role| aside.contains(role))
+}
+
 fn describe<'a>(
     media: TrackMedia,
     placed: impl Iterator<Item = &'a Placed<'a>> + Clone,
@@ -245,6 +252,7 @@ fn describe<'a>(
     let default = placed
         .clone()
         .position(picked)
+        .or_else(|| placed.clone().position(|p| p.chosen.track.enabled && !is_aside(p)))
         .or_else(|| placed.clone().position(|placed| placed.chosen.track.enabled))
         .unwrap_or(0);
     // Numbers end where 16 bits do; the limits on tracks and sources end long before.

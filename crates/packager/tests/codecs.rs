@@ -14,7 +14,9 @@ mod kit;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use headwater_packager::{Media, Options, Part, Planned, Presentation, Protocol, VideoRange};
+use headwater_packager::{
+    Error, Media, Options, Part, Planned, Presentation, Protocol, VideoRange,
+};
 use kit::boxes::{FileSpec, TrackSpec};
 use kit::entries::{PPS, SPS, VPS, dec3_joc, dolby_vision, hvcc, sample, sound, visual};
 use kit::{compare_with_source, ffmpeg, index, index_counted, media, media_folder};
@@ -257,6 +259,35 @@ fn what_is_not_carried_is_named() {
     source 1: track 7: codec alac (ALAC) is not carried: transcode it to AAC
     source 1: track 8: codec mp4v.00 (of a rare kind) is not carried: transcode it to H.264, HEVC or AV1
     ");
+}
+
+/// A track whose sample entry makes no sense takes nothing from the others.
+#[test]
+fn a_broken_track_is_left_out() {
+    let mut broken = TrackSpec::audio(90, 9);
+    broken.entry = Some(sound(*b"mp4a", &[]));
+    let file = FileSpec::new(vec![TrackSpec::video(50, 100, 25), broken.clone()]).bytes();
+    let media = media(&[file], &Options::default());
+    assert_eq!(media.tracks().len(), 1);
+    assert!(media.report().to_string().contains("box esds is missing"), "{}", media.report());
+    let alone = index("alone", &FileSpec::new(vec![broken]).bytes());
+    assert!(matches!(alone, Err(Error::MissingBox { .. })), "{alone:?}");
+}
+
+/// Editors write each channel of a sound as a track.
+#[test]
+fn multi_mono_is_told() {
+    let mono = |number| {
+        let mut spec = TrackSpec::audio(90, 9);
+        spec.number = number;
+        let mut entry = sound(*b"in24", &[]);
+        entry[25] = 1;
+        spec.entry = Some(entry);
+        spec
+    };
+    let file = FileSpec::new(vec![TrackSpec::video(50, 100, 25), mono(2), mono(3)]).bytes();
+    let report = media(&[file], &Options::default()).report().to_string();
+    assert!(report.contains("2 of its sound tracks have one channel each"), "{report}");
 }
 
 /// Encoders of FFmpeg, in MP4 as it writes it.

@@ -162,6 +162,11 @@ pub(crate) enum Wants {
 /// The first bytes of the samples that were wanted; `None` before any was looked at.
 pub(crate) type Heads<'a> = Option<&'a [Bytes]>;
 
+/// The channels that a sound sample entry states; 0 where it states none.
+pub(crate) fn stated_channels(entry: Child<'_>, budget: &mut Budget) -> Result<u16> {
+    SoundEntry::read(entry, 0, budget).map(|entry| entry.channels)
+}
+
 /// Reads the sample entry of a track whose handler is `handler`.
 pub(crate) fn identify(
     handler: FourCc,

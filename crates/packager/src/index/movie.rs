@@ -60,8 +60,17 @@ pub(super) fn read(
         return Err(Error::Limit { what: "tracks", limit: u64::from(limits.max_tracks) });
     }
     let report = Report::new();
-    let mut reader =
-        Reader { movie_timescale: timescale, moov, file, joined, limits, budget, report };
+    let mut reader = Reader {
+        movie_timescale: timescale,
+        moov,
+        file,
+        joined,
+        limits,
+        budget,
+        report,
+        mono: 0,
+        broken: None,
+    };
     let mut tracks: Vec<TrackIndex> = Vec::new();
     for trak in &traks {
         match reader.track(trak.payload)? {
@@ -77,7 +86,18 @@ pub(super) fn read(
             Outcome::NoSamples(track) => reader.report.skip(track, "it has no samples"),
         }
     }
+    if reader.mono > 1 {
+        let message = format!(
+            "{} of its sound tracks have one channel each and play together (multi-mono): \
+             transcode them to one track; each is a sound of its own here",
+            reader.mono
+        );
+        reader.report.warn(None, message);
+    }
     let report = reader.report;
+    if let Some(error) = reader.broken.filter(|_| tracks.is_empty()) {
+        return Err(error);
+    }
     if tracks.is_empty() {
         return Err(if traks.is_empty() {
             Error::NoUsableTrack("it has none".to_owned())
@@ -102,6 +122,10 @@ struct Reader<'a> {
     limits: &'a Limits,
     budget: &'a mut Budget,
     report: Report,
+    /// How many sounds of one channel are no alternatives to each other.
+    mono: u32,
+    /// The first sample entry that could not be read.
+    broken: Option<Error>,
 }
 
 impl Reader<'_> {
@@ -130,20 +154,34 @@ impl Reader<'_> {
             return Err(malformed(b"stsd", track, "it holds no sample entry"));
         };
         let media = TrackMedia::of_handler(hdlr.handler);
-        let (codec, pending) =
-            match codec::identify(hdlr.handler, *entry, number, None, self.budget)? {
-                Found::Carry(codec) => (codec, None),
-                Found::Peek(wants) => {
-                    let entry = Bytes::copy_from_slice(entry.whole);
-                    let pending = Pending { handler: hdlr.handler, entry, wants };
-                    let picture = media == Some(TrackMedia::Video);
-                    (Codec::unknown(picture), Some(Box::new(pending)))
-                }
-                Found::Skip(reason) => {
-                    self.report.skip_media(number, media, &reason);
-                    return Ok(Outcome::Skipped);
-                }
-            };
+        if media == Some(TrackMedia::Audio)
+            && tkhd.enabled
+            && tkhd.alternate_group == 0
+            && codec::stated_channels(*entry, self.budget)? == 1
+        {
+            self.mono += 1;
+        }
+        let found = match codec::identify(hdlr.handler, *entry, number, None, self.budget) {
+            // One track that makes no sense takes nothing from the others.
+            Err(error @ (Error::BadBox { .. } | Error::MissingBox { .. })) => {
+                let reason = error.to_string();
+                self.broken.get_or_insert(error);
+                Found::Skip(reason)
+            }
+            found => found?,
+        };
+        let (codec, pending) = match found {
+            Found::Carry(codec) => (codec, None),
+            Found::Peek(wants) => {
+                let entry = Bytes::copy_from_slice(entry.whole);
+                let pending = Pending { handler: hdlr.handler, entry, wants };
+                (Codec::unknown(media == Some(TrackMedia::Video)), Some(Box::new(pending)))
+            }
+            Found::Skip(reason) => {
+                self.report.skip_media(number, media, &reason);
+                return Ok(Outcome::Skipped);
+            }
+        };
         if !self.is_in_this_file(&minf, entry.payload)? {
             self.report.skip(number, "its samples are in another file");
             return Ok(Outcome::Skipped);

@@ -81,6 +81,7 @@ impl Peeking {
     pub(super) fn settle(self, budget: &mut Budget) -> Result<MediaIndex> {
         let Self { mut index, wanted } = self;
         let tracks = std::mem::take(&mut index.tracks);
+        let mut broken = None;
         for (at, mut track) in tracks.into_iter().enumerate() {
             let Some(pending) = track.pending.take() else {
                 index.tracks.push(track);
@@ -88,7 +89,16 @@ impl Peeking {
             };
             let mine = wanted.iter().filter(|wanted| wanted.track == at);
             let heads: Vec<Bytes> = mine.filter_map(|wanted| wanted.bytes.clone()).collect();
-            match identify(&pending, track.number, &heads, budget)? {
+            let media = TrackMedia::of_handler(pending.handler);
+            let found = match identify(&pending, track.number, &heads, budget) {
+                Err(error @ (Error::BadBox { .. } | Error::MissingBox { .. })) => {
+                    let reason = error.to_string();
+                    broken.get_or_insert(error);
+                    Found::Skip(reason)
+                }
+                found => found?,
+            };
+            match found {
                 Found::Carry(codec) => {
                     for warning in &codec.warnings {
                         index.report.warn(Some(track.number), *warning);
@@ -97,13 +107,15 @@ impl Peeking {
                     index.tracks.push(track);
                 }
                 Found::Skip(reason) => {
-                    let media = TrackMedia::of_handler(pending.handler);
                     index.report.skip_media(track.number, media, &reason);
                 }
                 Found::Peek(_) => {
                     index.report.skip(track.number, "its samples do not say what it is");
                 }
             }
+        }
+        if let Some(error) = broken.filter(|_| index.tracks.is_empty()) {
+            return Err(error);
         }
         if index.tracks.is_empty() {
             return Err(Error::NoUsableTrack(index.report.to_string()));

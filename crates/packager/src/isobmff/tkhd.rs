@@ -7,6 +7,8 @@ use super::Cursor;
 pub(crate) struct Tkhd {
     pub(crate) enabled: bool,
     pub(crate) track: u32,
+    /// Tracks of one group are alternatives; those of group 0 play together.
+    pub(crate) alternate_group: u16,
     /// The transformation matrix, as stored: a b u c d v x y w.
     pub(crate) matrix: [i32; 9],
     /// 16.16 fixed point, as is `height`.
@@ -20,8 +22,11 @@ impl Tkhd {
         let wide = version == 1;
         cursor.skip(if wide { 16 } else { 8 })?;
         let track = cursor.u32()?;
-        // reserved, duration, reserved, layer, alternate group, volume, reserved
-        cursor.skip(4 + if wide { 8 } else { 4 } + 8 + 8)?;
+        // reserved, duration, reserved, layer
+        cursor.skip(4 + if wide { 8 } else { 4 } + 8 + 2)?;
+        let alternate_group = cursor.u16()?;
+        // volume, reserved
+        cursor.skip(4)?;
         let mut matrix = [0; 9];
         for cell in &mut matrix {
             *cell = cursor.i32()?;
@@ -29,6 +34,7 @@ impl Tkhd {
         Some(Self {
             enabled: flags & 1 != 0,
             track,
+            alternate_group,
             matrix,
             width: cursor.u32()?,
             height: cursor.u32()?,
