@@ -15,6 +15,10 @@ pub(crate) const MAX_PLAYLISTS: usize = 200;
 /// The most segments that are listed for one rendition, from a playlist or an MPD.
 pub(crate) const MAX_SEGMENTS: usize = 200_000;
 
+/// The most segments and timeline entries over all representations of an MPD: those after are left
+/// out.
+pub(crate) const MAX_LISTED: usize = 2_000_000;
+
 /// The most elements of an MPD, and the deepest.
 pub(crate) const MAX_ELEMENTS: usize = 500_000;
 pub(crate) const MAX_DEPTH: usize = 64;

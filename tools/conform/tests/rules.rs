@@ -88,6 +88,49 @@ fn every_breach_is_found_and_told_with_its_place() {
 }
 
 #[test]
+fn damaged_presentations_are_judged_and_never_panic() {
+    // A seeded generator (Knuth's MMIX), so that a failure can be repeated.
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below.max(1)
+    };
+    for (_, world) in GOOD {
+        let mut whole = world();
+        let urls: Vec<String> = whole.memory.urls().map(str::to_owned).collect();
+        for _ in 0..40 {
+            let mut touched = Vec::new();
+            for _ in 0..4 {
+                let url = &urls[random(urls.len())];
+                let resource = whole.memory.resource(url).unwrap();
+                touched.push((url.clone(), resource.bytes.clone()));
+                let mut bytes = resource.bytes.to_vec();
+                let end = bytes.len().min(2000);
+                for _ in 0..=random(8) {
+                    let at = random(end);
+                    match random(4) {
+                        0 => bytes.truncate(at),
+                        1 => bytes.splice(at..at, [b'9'; 12]).for_each(drop),
+                        2 => bytes[at] = 0xff,
+                        _ => bytes[at] ^= 1 << random(8),
+                    }
+                    bytes.resize(bytes.len().max(end), 0);
+                }
+                resource.bytes = bytes.into();
+            }
+            // Either there is a report, or a reason why there is none.
+            if let Some(report) = whole.try_check() {
+                assert!(!report.rows.is_empty());
+            }
+            for (url, bytes) in touched.into_iter().rev() {
+                whole.memory.resource(&url).unwrap().bytes = bytes;
+            }
+        }
+    }
+}
+
+#[test]
 fn every_rule_has_a_breach_here() {
     let tried: BTreeSet<&str> = cases().map(|(rule, ..)| *rule).collect();
     let without: Vec<&str> =

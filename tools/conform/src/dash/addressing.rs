@@ -213,7 +213,7 @@ impl Addressing {
             let step = duration.max(1);
             let mut count = end.div_ceil(step);
             if let Some(last) = self.end_number {
-                count = (last + 1).saturating_sub(self.start_number);
+                count = last.saturating_add(1).saturating_sub(self.start_number);
             }
             for index in 0..count.min(MAX_SEGMENTS as u64) {
                 let time = index.saturating_mul(step);

@@ -8,7 +8,7 @@ pub(crate) mod xml;
 use std::ops::Range;
 
 use crate::fetch::{Answer, Fetch, Url};
-use crate::limits::{MAX_INIT, MAX_SEGMENT};
+use crate::limits::{MAX_INIT, MAX_LISTED, MAX_SEGMENT};
 use crate::media::boxes::walk;
 use crate::media::movie::Movie;
 use crate::media::sidx::Sidx;
@@ -154,12 +154,18 @@ impl Presentation {
 
     fn expand(&mut self, mpd: &Element, fetch: &mut dyn Fetch) {
         let lengths = period_lengths(mpd);
+        let mut left = MAX_LISTED;
         let base = based(&self.url, mpd);
         for (number, period) in mpd.all("Period").enumerate() {
             let base = based(&base, period);
             for (set, element) in period.all("AdaptationSet").enumerate() {
                 let base = based(&base, element);
+                let mut set_element = element.clone();
+                set_element.children.retain(|child| child.name != "Representation");
                 for inner in element.all("Representation") {
+                    if left == 0 {
+                        return;
+                    }
                     let base = based(&base, inner);
                     let mut merged = inner.clone();
                     for name in COMMON {
@@ -174,7 +180,7 @@ impl Presentation {
                         period: number,
                         set,
                         element: merged,
-                        set_element: element.clone(),
+                        set_element: set_element.clone(),
                         duration: lengths.get(number).copied().flatten(),
                         addressing,
                         segments: Vec::new(),
@@ -182,6 +188,8 @@ impl Presentation {
                         index: None,
                     };
                     self.list(&mut found, &base, fetch);
+                    let entries = found.addressing.timeline.as_ref().map_or(0, Vec::len);
+                    left = left.saturating_sub(found.segments.len() + entries + 1);
                     self.representations.push(found);
                 }
             }

@@ -66,6 +66,7 @@ impl Traf {
 impl Fragments {
     pub(crate) fn read(bytes: &[u8], movie: Option<&Movie>) -> Result<Self, String> {
         let mut found = Self::default();
+        let mut left = MAX_SAMPLES;
         for atom in walk(bytes, 0)? {
             found.top.push(atom.kind);
             match &atom.kind.0 {
@@ -73,7 +74,7 @@ impl Fragments {
                     found.brands = brands(&atom).map(|(brands, _)| brands).unwrap_or_default();
                 }
                 b"sidx" => found.indexes.push(Sidx::read(&atom).ok_or("sidx is cut off")?),
-                b"moof" => found.moofs.push(moof(&atom, movie)?),
+                b"moof" => found.moofs.push(moof(&atom, movie, &mut left)?),
                 b"mdat" => {
                     if let Some(last) = found.moofs.last_mut() {
                         last.data.push(atom.body_at..atom.start + atom.size);
@@ -129,20 +130,21 @@ impl Fragments {
             let mut clock = i64::try_from(start).unwrap_or(i64::MAX / 2);
             let mut presented = i64::MAX;
             for sample in &traf.samples {
-                presented = presented.min(clock + i64::from(sample.composition));
-                clock += i64::from(sample.duration);
+                presented = presented.min(clock.saturating_add(i64::from(sample.composition)));
+                clock = clock.saturating_add(i64::from(sample.duration));
             }
             let shift = track.map_or(0, Track::start_offset);
-            presented -= shift;
+            presented = presented.saturating_sub(shift);
             // What an edit list cuts off at the start is not presented.
-            let cut = if shift > 0 { u64::try_from(-presented).unwrap_or(0) } else { 0 };
+            let cut =
+                if shift > 0 { u64::try_from(presented.saturating_neg()).unwrap_or(0) } else { 0 };
             spans.push(Span {
                 track: traf.track,
                 kind: track.map_or(Kind::Other, Track::kind),
                 timescale: track.map_or(1, |track| track.timescale),
                 start,
                 duration,
-                presented: presented + cut as i64,
+                presented: presented.saturating_add_unsigned(cut),
                 shown: duration.saturating_sub(cut),
                 samples: traf.samples.len(),
                 sync: Some(first.sync),
@@ -154,7 +156,7 @@ impl Fragments {
     }
 }
 
-fn moof(atom: &Atom<'_>, movie: Option<&Movie>) -> Result<Moof, String> {
+fn moof(atom: &Atom<'_>, movie: Option<&Movie>, left: &mut usize) -> Result<Moof, String> {
     let mut found =
         Moof { range: atom.range(), sequence: None, trafs: Vec::new(), data: Vec::new() };
     for inner in atom.children(0)? {
@@ -163,7 +165,7 @@ fn moof(atom: &Atom<'_>, movie: Option<&Movie>) -> Result<Moof, String> {
                 let mut fields = inner.fields();
                 found.sequence = fields.full().and_then(|_| fields.u32());
             }
-            b"traf" => found.trafs.push(traf(&inner, movie, atom.start)?),
+            b"traf" => found.trafs.push(traf(&inner, movie, atom.start, left)?),
             _ => {}
         }
     }
@@ -179,7 +181,12 @@ struct Defaults {
     flags: u32,
 }
 
-fn traf(atom: &Atom<'_>, movie: Option<&Movie>, moof: u64) -> Result<Traf, String> {
+fn traf(
+    atom: &Atom<'_>,
+    movie: Option<&Movie>,
+    moof: u64,
+    left: &mut usize,
+) -> Result<Traf, String> {
     let mut found = Traf::default();
     let mut defaults = Defaults::default();
     let mut next = None;
@@ -191,7 +198,7 @@ fn traf(atom: &Atom<'_>, movie: Option<&Movie>, moof: u64) -> Result<Traf, Strin
                 found.decode_time = Some(fields.sized(version)?);
                 Some(())
             }),
-            b"trun" => run(&mut found, &defaults, fields, &mut next),
+            b"trun" => run(&mut found, &defaults, fields, &mut next, left),
             _ => Some(()),
         };
         done.ok_or_else(|| format!("{} is cut off", inner.kind))?;
@@ -238,6 +245,7 @@ fn run(
     defaults: &Defaults,
     mut fields: Fields<'_>,
     next: &mut Option<i64>,
+    left: &mut usize,
 ) -> Option<()> {
     let (version, flags) = fields.full()?;
     let count = fields.u32()? as usize;
@@ -250,9 +258,8 @@ fn run(
         defaults.base.checked_add(i64::from(fields.i32()?))?
     };
     let mut first_flags = if flags & 4 == 0 { None } else { Some(fields.u32()?) };
-    if count > MAX_SAMPLES || found.samples.len() + count > MAX_SAMPLES {
-        return None;
-    }
+    // Runs without fields of their own cost nothing to write, however many samples they claim.
+    *left = left.checked_sub(count)?;
     for _ in 0..count {
         let duration = if flags & 0x100 == 0 { defaults.duration } else { fields.u32()? };
         let size = if flags & 0x200 == 0 { defaults.size } else { fields.u32()? };
