@@ -60,6 +60,7 @@ mod ts;
 
 pub mod dash;
 mod download;
+mod forms;
 pub mod hls;
 mod presentation;
 mod query;
@@ -80,6 +81,7 @@ pub use choice::{Choice, Pick, SessionContent, SessionData};
 pub use codec::{Coding, Colour, Protocol, Speakers, Supplemental, VideoRange};
 pub use download::{Download, DownloadTracks, Wish};
 pub use error::{Error, Result};
+pub use forms::Forms;
 pub use growth::Growth;
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};
 pub use index::{IndexBuilder, MediaIndex, Step};

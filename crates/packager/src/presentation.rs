@@ -2,7 +2,6 @@
 //!
 //! Every replica, every restart and an export give identical bytes for one version of an asset.
 
-use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -13,13 +12,11 @@ use crate::codec::Protocol;
 use crate::identity::{Fnv, Version};
 use crate::layout::Planned;
 use crate::media::Media;
-use crate::pair::Pair;
 use crate::plan::Plan;
 use crate::rates::{self, Rates};
 use crate::resource::Resource;
-use crate::selection::{Container, Selection};
+use crate::selection::Selection;
 use crate::track::{Track, TrackKind};
-use crate::ts::Program;
 use crate::view::View;
 use crate::{dash, hls};
 
@@ -103,9 +100,14 @@ impl Presentation {
         if version.is_some_and(|version| version != self.version()) {
             return Err(Absent::Gone);
         }
+        if self.has(resource) { Ok(resource) } else { Err(Absent::NotFound) }
+    }
+
+    /// Whether the asset has a resource.
+    pub(crate) fn has(&self, resource: Resource) -> bool {
         let media = &*self.media;
         let in_hls = |track: &Track| track.is_carried_by(Protocol::HlsCmaf);
-        let exists = match resource {
+        match resource {
             // What cannot be encrypted is not there where segments are.
             clear if media.segment_key().is_some() && !is_encrypted(clear) => false,
             Resource::Multivariant => {
@@ -145,83 +147,7 @@ impl Presentation {
                 let (video, audio) = (media.track(pair.video()), media.track(pair.audio()));
                 video.is_some() && audio.is_some() && number.get() <= media.muxed_count(pair)
             }
-        };
-        if exists { Ok(resource) } else { Err(Absent::NotFound) }
-    }
-
-    /// What an export writes: the report, and the manifests of the common forms (HLS and DASH with
-    /// numbered segments) with all that they name in the present selection; manifests first, then
-    /// track by track.
-    pub fn resources(&self) -> impl Iterator<Item = Resource> {
-        let mut tracks = self.view().map(|view| view.tracks).unwrap_or_default();
-        let muxed = self.muxed_pairs(&tracks);
-        let in_hls = |track: &Track| track.is_carried_by(Protocol::HlsCmaf);
-        let mut manifests = vec![Resource::Mpd, Resource::Report];
-        if tracks.iter().any(|track| in_hls(track)) {
-            manifests.insert(0, Resource::Multivariant);
         }
-        if let Some(key) = self.media.segment_key() {
-            tracks.clear();
-            manifests.retain(|manifest| is_encrypted(*manifest));
-            manifests.extend(key.uri().is_none().then_some(Resource::SegmentKey));
-        }
-        let mut all = Vec::new();
-        for pair in muxed {
-            manifests.push(Resource::MuxedPlaylist(pair));
-            all.push((Resource::MuxedInit(pair), self.media.muxed_count(pair)));
-        }
-        for program in self.programs() {
-            all.push((Resource::TsPlaylist(program), self.media.ts_count(program).unwrap_or(0)));
-        }
-        for track in tracks {
-            if in_hls(track) {
-                manifests.push(Resource::MediaPlaylist(track.id));
-            }
-            all.push((Resource::Init(track.id), self.media.segment_count(track.id)));
-            let iframes = self.media.iframe_count(track.id);
-            if iframes > 0 && !self.selection().without_iframes {
-                if in_hls(track) {
-                    manifests.push(Resource::IFramePlaylist(track.id));
-                }
-                all.push((Resource::IFrameInit(track.id), iframes));
-            }
-        }
-        let segments = all.into_iter().flat_map(|(first, count)| {
-            let numbers = (1..=count).filter_map(NonZeroU32::new);
-            let segments = numbers.filter_map(move |number| match first {
-                Resource::MuxedInit(pair) => Some(Resource::MuxedSegment(pair, number)),
-                Resource::TsPlaylist(program) => Some(Resource::TsSegment(program, number)),
-                Resource::IFrameInit(track) => Some(Resource::IFrame(track, number)),
-                Resource::Init(track) => Some(Resource::Segment(track, number)),
-                _ => None,
-            });
-            std::iter::once(first).chain(segments)
-        });
-        manifests.into_iter().chain(segments)
-    }
-
-    /// The transport streams that the selection's multivariant playlist names.
-    fn programs(&self) -> Vec<Program> {
-        match self.view() {
-            Some(view) if view.container() == Container::Ts => {
-                view.in_ts().map(|view| hls::programs(&view)).unwrap_or_default()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The pairs that the selection's multivariant playlist names.
-    fn muxed_pairs(&self, tracks: &[&Track]) -> Vec<Pair> {
-        if self.view().is_none_or(|view| view.container() != Container::Muxed) {
-            return Vec::new();
-        }
-        let view = self.view_in(Protocol::HlsCmaf);
-        let sounds = view.map(|view| hls::default_sounds(&view)).unwrap_or_default();
-        let in_hls = |track: &&&Track| track.is_carried_by(Protocol::HlsCmaf);
-        let pictures = tracks.iter().filter(|track| track.is_video()).filter(in_hls);
-        pictures
-            .flat_map(|video| sounds.iter().filter_map(|audio| Pair::new(video.id, *audio)))
-            .collect()
     }
 
     /// The path of a resource, relative to the asset's folder.
@@ -375,7 +301,7 @@ impl Presentation {
         self.view()?.carried_by(protocol)
     }
 
-    fn view(&self) -> Option<View<'_>> {
+    pub(crate) fn view(&self) -> Option<View<'_>> {
         View::new(&self.media, self.selection()).ok()
     }
 

@@ -434,6 +434,40 @@ async fn an_export_holds_all_that_its_manifests_name() {
     assert!(named.len() > 15 && named.values().all(|is_there| *is_there), "{named:?}");
 }
 
+#[tokio::test]
+async fn forms_are_listed_when_asked_for_and_nothing_twice() {
+    let (packager, _) = packager(memory("tiny", TINY));
+    let presentation = presentation(&packager, "tiny").await;
+    let everything: BTreeMap<_, _> = everything(&presentation)
+        .into_iter()
+        .map(|resource| (presentation.path(resource), resource))
+        .collect();
+    let list = |segments, times, files| {
+        let mut forms = headwater_packager::Forms::default();
+        (forms.segments, forms.times, forms.files) = (segments, times, files);
+        let paths: Vec<_> =
+            presentation.resources_in(forms).map(|found| presentation.path(found)).collect();
+        let mut once = paths.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), paths.len(), "{paths:?}");
+        assert!(paths.iter().all(|path| everything.contains_key(path)), "{paths:?}");
+        once
+    };
+    let files = list(false, false, true);
+    assert!(files.iter().any(|path| path.ends_with("/v1/track.mp4")));
+    assert!(
+        files.contains(&"ondemand.mpd".to_owned()) && files.contains(&"single.m3u8".to_owned())
+    );
+    assert!(!files.iter().any(|path| path.ends_with("/v1/1.m4s")));
+    let times = list(false, true, false);
+    assert!(times.iter().any(|path| path.ends_with("/a1/t46976.m4s")));
+    assert!(times.iter().any(|path| path.ends_with("/a1/init.mp4")));
+    // All forms together are everything but pairs.
+    let muxed = everything.keys().filter(|path| path.contains("v1a1")).count();
+    assert_eq!(list(true, true, true).len(), everything.len() - muxed);
+}
+
 /// The order of children in the schema of ISO/IEC 23009-1 (DASH-MPD.xsd), as far as they are used:
 /// a sequence, so any other order is invalid.
 const SCHEMA: [(&str, &[&str]); 7] = [
