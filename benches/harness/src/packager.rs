@@ -72,8 +72,13 @@ pub fn run(args: &Args) -> Result<()> {
     let film = film::film(&args.cache)?;
     let dir = tempfile::tempdir()?;
     let ours = peer::own("headwater", dir.path(), &[OsStr::new("--film"), film.as_os_str()])?;
+    let sealed = peer::own(
+        "headwater-sealed",
+        dir.path(),
+        &[OsStr::new("--encrypt"), OsStr::new("--film"), film.as_os_str()],
+    )?;
     let root = dir.path().join("files");
-    let mut cases = cases::find(&args.case, &ours, &film, &root)?;
+    let mut cases = cases::find(&args.case, &ours, &sealed, &film, &root)?;
     if let Some(url) = &args.peer {
         cases.push(cases::of_peer(url, &root)?);
     }
@@ -86,7 +91,7 @@ pub fn run(args: &Args) -> Result<()> {
         dir.path(),
         &[OsStr::new("--film"), film.as_os_str(), OsStr::new("--ranges"), ranges.as_os_str()],
     )?;
-    let bench = Bench { args, film, root, ours, sendfile, bare };
+    let bench = Bench { args, film, root, ours, sealed, sendfile, bare };
 
     let bar = ProgressBar::new(cases.len() as u64 * u64::from(args.rounds) * 2);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta}")?);
@@ -115,6 +120,8 @@ struct Bench<'a> {
     film: PathBuf,
     root: PathBuf,
     ours: Server,
+    /// Ours with a key.
+    sealed: Server,
     sendfile: Server,
     bare: Server,
 }
@@ -133,7 +140,7 @@ impl Bench<'_> {
             let short = Duration::from_millis(200);
             client::load(server.addr(), paths(number), connections, short)?;
         }
-        let before = self.counters()?;
+        let before = self.counters(case)?;
         let mut asked = 0;
         let mut spent: Vec<Vec<f64>> = vec![Vec::new(); servers.len()];
         for round in 0..self.args.rounds as usize {
@@ -150,7 +157,7 @@ impl Bench<'_> {
             }
             bar.inc(1);
         }
-        let counted = self.counters()?.since(before, asked);
+        let counted = self.counters(case)?.since(before, asked);
         let mut first = [Vec::new(), Vec::new()];
         for _ in 0..20 {
             for (number, server) in servers.iter().take(2).enumerate() {
@@ -162,8 +169,8 @@ impl Bench<'_> {
 
     /// One request at a time, each after the page cache has forgotten what it asks for.
     fn cold(&self, case: &Case, bar: &ProgressBar) -> Result<Row> {
-        let servers = [&self.ours, &self.sendfile];
-        let before = self.counters()?;
+        let servers = [self.packager(case), &self.sendfile];
+        let before = self.counters(case)?;
         let mut spent: Vec<Vec<f64>> = vec![Vec::new(); servers.len()];
         let mut first = [Vec::new(), Vec::new()];
         let mut asked = 0;
@@ -190,13 +197,13 @@ impl Bench<'_> {
             }
             bar.inc(1);
         }
-        let counted = self.counters()?.since(before, asked);
+        let counted = self.counters(case)?.since(before, asked);
         Row::new(case, Temperature::Cold, &spent, &first, counted)
     }
 
     fn subject(&self, case: &Case) -> Result<Subject<'_>> {
         match case.peer {
-            None => Ok(Subject::Ours(&self.ours)),
+            None => Ok(Subject::Ours(self.packager(case))),
             Some(addr) => {
                 let pids = crate::cpu::listeners(addr.port())?;
                 if pids.is_empty() {
@@ -207,8 +214,14 @@ impl Bench<'_> {
         }
     }
 
-    fn counters(&self) -> Result<Counters> {
-        let answer = Client::connect(self.ours.addr(Protocol::H1))?.get(COUNTERS, true)?;
+    /// The packager that answers a case.
+    fn packager(&self, case: &Case) -> &Server {
+        if case.kind == Kind::TsAes128 { &self.sealed } else { &self.ours }
+    }
+
+    fn counters(&self, case: &Case) -> Result<Counters> {
+        let answer =
+            Client::connect(self.packager(case).addr(Protocol::H1))?.get(COUNTERS, true)?;
         Ok(serde_json::from_slice(&answer.body)?)
     }
 }

@@ -81,13 +81,19 @@ impl Case {
     }
 }
 
-/// The cases that are asked for, or all; those that the packager does not answer are said and left
-/// out. Their segments are written below `root`.
+/// The cases that are asked for, or all, of the packager without and with a key; those that it does
+/// not answer are said and left out. Their segments are written below `root`.
 ///
 /// # Errors
 /// When the packager fails, or a case that was asked for by name is not answered.
-pub fn find(wanted: &[Kind], ours: &Server, film: &Path, root: &Path) -> Result<Vec<Case>> {
-    let mut client = Client::connect(ours.addr(Protocol::H1))?;
+pub fn find(
+    wanted: &[Kind],
+    ours: &Server,
+    sealed: &Server,
+    film: &Path,
+    root: &Path,
+) -> Result<Vec<Case>> {
+    let mut clients = [ours, sealed].map(|server| Client::connect(server.addr(Protocol::H1)));
     let name = film.file_stem().and_then(|stem| stem.to_str()).ok_or("the film has no name")?;
     let media = index(film)?;
     let mut cases = Vec::new();
@@ -95,6 +101,9 @@ pub fn find(wanted: &[Kind], ours: &Server, film: &Path, root: &Path) -> Result<
         if !wanted.is_empty() && !wanted.contains(&kind) {
             continue;
         }
+        let [open, closed] = &mut clients;
+        let client = if kind == Kind::TsAes128 { closed } else { open };
+        let client = client.as_mut().map_err(|error| error.to_string())?;
         let playlist = client.get(&format!("/{name}/{}", kind.playlist()), true)?;
         let text = String::from_utf8_lossy(&playlist.body).into_owned();
         let encrypted = text.contains("METHOD=AES-128");

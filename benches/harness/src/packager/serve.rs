@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 
 use headwater_net::Body;
 use headwater_net::server::Server;
-use headwater_packager::{Assets, Packager};
+use headwater_packager::{Assets, Options, Packager, SegmentKey};
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 use tower_service::Service;
@@ -31,6 +31,9 @@ pub struct ServeArgs {
     /// The film
     #[arg(long, value_name = "FILE")]
     film: PathBuf,
+    /// Encrypt its segments with a key of HLS's AES-128
+    #[arg(long)]
+    encrypt: bool,
     /// Answer these paths with these ranges of the film, by a bare loop
     #[arg(long, value_name = "FILE")]
     ranges: Option<PathBuf>,
@@ -68,7 +71,12 @@ pub struct Counters {
 
 fn packager(args: &ServeArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let packager = Packager::builder(Assets::from_files([args.film.clone()])?).build();
+    let mut options = Options::default();
+    if args.encrypt {
+        options.segment_key = Some(SegmentKey::from_bytes(b"a key of 16 byte")?);
+    }
+    let assets = Assets::from_files([args.film.clone()])?;
+    let packager = Packager::builder(assets).options(options).build();
     let counted = Counted(packager);
     runtime.block_on(async {
         let server = Server::builder().http("127.0.0.1:0").workers(1);

@@ -29,6 +29,9 @@ use crate::units::ByteRange;
 /// leaves early, and enough to know that the source can be read.
 const FIRST_WINDOW_BYTES: u64 = 16 << 10;
 
+/// A frame of this many bytes is worth a write of its own.
+const FULL_BYTES: u64 = 96 << 10;
+
 /// What bodies share.
 #[derive(Debug, Clone)]
 pub(super) struct Outlet {
@@ -50,6 +53,8 @@ pub(super) struct PlanBody {
     /// Whether the last window had to be waited for. Then the one after it is read while it is
     /// sent; what is in memory anyway is read when its turn comes, into the buffer just sent.
     waits: bool,
+    /// Whether a window was handed on whole since the connection had its turn.
+    full: bool,
     open: OpenBody,
 }
 
@@ -86,7 +91,7 @@ impl PlanBody {
             }
             None => VecDeque::new(),
         };
-        Ok(Self { fetcher, left, now, next: Next::Idle, waits, open })
+        Ok(Self { fetcher, left, now, next: Next::Idle, waits, full: false, open })
     }
 
     /// Moves the window after the present one along.
@@ -119,6 +124,12 @@ impl http_body::Body for PlanBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if mem::take(&mut this.full) && this.now.is_empty() && this.left > 0 {
+            // The connection would take more before it writes any. Written first, a window is still
+            // in the core's own cache, and the next one is read into the same buffer.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             if this.waits || this.now.is_empty() {
                 this.read_ahead(cx);
@@ -128,6 +139,7 @@ impl http_body::Body for PlanBody {
                 if this.left == 0 {
                     this.open.finish();
                 }
+                this.full = bytes.len() as u64 >= FULL_BYTES;
                 this.fetcher.outlet.metrics.sent_bytes.inc_by(bytes.len() as u64);
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }

@@ -30,7 +30,7 @@ impl Coalescing {
         max_gap_bytes: 4 << 10,
         max_waste_percent: 4,
         max_run_bytes: 1 << 20,
-        window_bytes: 256 << 10,
+        window_bytes: 128 << 10,
     };
 
     /// Stores across a network: a request costs a round trip, so that a quarter of a megabyte that

@@ -1,11 +1,12 @@
 //! Ranges of a file read into one buffer, so that they can be sent as one piece.
 //!
-//! Each run of neighbouring ranges is one vectored read: the ranges land one after the other in
-//! front, the gaps between them in a scratch area behind. So the samples are copied once, by the
-//! kernel, and no gap is ever sent.
+//! Each run of neighbouring ranges is one vectored read: each range lands where it is wanted, the
+//! gaps between them in a scratch area behind. So the samples are copied once, by the kernel, and
+//! no gap is ever sent.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::mem;
 use std::os::unix::fs::FileExt;
 
 use smallvec::SmallVec;
@@ -19,7 +20,11 @@ use crate::units::ByteRange;
 /// Which ranges are read by which runs, and the memory that takes.
 #[derive(Debug)]
 pub(super) struct Layout {
+    /// In the order in which their bytes are wanted.
     ranges: Vec<ByteRange>,
+    /// Their places in `ranges`, in the order of the file: sound and pictures that are wanted in
+    /// turns lie side by side there.
+    order: Vec<usize>,
     runs: Vec<Run>,
     /// Bytes of all ranges.
     wanted: usize,
@@ -36,8 +41,11 @@ impl Layout {
         if ranges.iter().any(|range| range.end() > size) {
             return Err(SourceError::Truncated);
         }
-        let runs = Coalescing::LOCAL.runs(ranges);
-        let mut rest = ranges;
+        let mut placed: Vec<(usize, ByteRange)> = ranges.iter().copied().enumerate().collect();
+        placed.sort_by_key(|(_, range)| range.start);
+        let (order, sorted): (Vec<usize>, Vec<ByteRange>) = placed.into_iter().unzip();
+        let runs = Coalescing::LOCAL.runs(&sorted);
+        let mut rest = sorted.as_slice();
         let mut scratch = 0;
         for run in &runs {
             let (members, others) = rest.split_at(run.members);
@@ -46,7 +54,7 @@ impl Layout {
         }
         match (usize::try_from(total(ranges)), usize::try_from(scratch)) {
             (Ok(wanted), Ok(scratch)) => {
-                Ok(Self { ranges: ranges.to_vec(), runs, wanted, scratch })
+                Ok(Self { ranges: ranges.to_vec(), order, runs, wanted, scratch })
             }
             _ => Err(SourceError::Truncated),
         }
@@ -67,115 +75,114 @@ fn total(ranges: &[ByteRange]) -> u64 {
 pub(super) struct Gathering {
     layout: Layout,
     buffer: Buffer,
-    done: Done,
+    /// How many runs are read.
+    done: usize,
+    /// How many ranges those are.
+    members: usize,
     reads: u64,
-}
-
-/// How much of a gathering is read.
-#[derive(Debug, Clone, Copy, Default)]
-struct Done {
-    runs: usize,
-    ranges: usize,
-    bytes: usize,
 }
 
 impl Gathering {
     /// Starts with a buffer of the length that the layout needs.
     pub(super) fn new(layout: Layout, buffer: Buffer) -> Self {
-        Self { layout, buffer, done: Done::default(), reads: 0 }
+        Self { layout, buffer, done: 0, members: 0, reads: 0 }
     }
 
     /// Reads as much as needs no waiting for a disk. Whether that is everything.
     pub(super) fn read_cached(&mut self, file: &File) -> bool {
-        while let Some((run, members)) = self.layout.next(self.done) {
-            let mut parts =
-                parts(self.buffer.as_mut(), self.done.bytes, self.layout.wanted, members);
-            self.reads += 1;
+        let Self { layout, buffer, done, members, reads } = self;
+        let mut places = Places::new(layout, buffer);
+        while let Some(run) = layout.runs.get(*done) {
+            let mut parts = places.of(layout, *members, run);
+            *reads += 1;
             if read_cached(file, &mut parts, run.range.start) as u64 != run.range.len {
                 return false;
             }
-            self.done.advance(members);
+            *done += 1;
+            *members += run.members;
         }
         true
     }
 
     /// Reads what is left, waiting for the disk.
     pub(super) fn read_rest(&mut self, file: &File) -> io::Result<()> {
+        let Self { layout, buffer, done, members, reads } = self;
         // All of it is asked for at once, so that a disk serves it in its own order.
-        for run in self.layout.runs.get(self.done.runs..).unwrap_or_default() {
+        for run in layout.runs.get(*done..).unwrap_or_default() {
             will_need(file, run.range.start, run.range.len);
         }
-        while let Some((run, members)) = self.layout.next(self.done) {
-            let buffer = self.buffer.as_mut();
-            let read = {
-                let mut parts = parts(buffer, self.done.bytes, self.layout.wanted, members);
-                read_waiting(file, &mut parts, run.range.start)?
-            };
-            self.reads += 1;
-            if read as u64 != run.range.len {
+        let mut places = Places::new(layout, buffer);
+        while let Some(run) = layout.runs.get(*done) {
+            let mut parts = places.of(layout, *members, run);
+            let mut at = run.range.start;
+            *reads += 1;
+            if read_waiting(file, &mut parts, at)? as u64 != run.range.len {
                 // Cut short by a signal, by the end of the file, or for want of vectored reads.
-                let mut front = buffer.get_mut(self.done.bytes..).unwrap_or_default();
-                for member in members {
-                    let (part, rest) = cut(front, member.len);
-                    file.read_exact_at(part, member.start)?;
-                    front = rest;
-                    self.reads += 1;
+                for part in &mut parts {
+                    file.read_exact_at(part, at)?;
+                    at += part.len() as u64;
+                    *reads += 1;
                 }
             }
-            self.done.advance(members);
+            *done += 1;
+            *members += run.members;
         }
         Ok(())
     }
 
     /// The buffer with everything in it, how many bytes were read for it, and by how many reads.
     pub(super) fn finish(self) -> (Buffer, u64, u64) {
-        let Self { layout, mut buffer, done: _, reads } = self;
+        let Self { layout, mut buffer, reads, .. } = self;
         buffer.truncate(layout.wanted);
         (buffer, layout.runs.iter().map(|run| run.range.len).sum(), reads)
     }
 }
 
-impl Layout {
-    /// The run after those that are done, with its ranges.
-    fn next(&self, done: Done) -> Option<(Run, &[ByteRange])> {
-        let run = *self.runs.get(done.runs)?;
-        Some((run, self.ranges.get(done.ranges..done.ranges + run.members)?))
-    }
+/// Where bytes go: each range to its own place, gaps one after the other behind all ranges.
+struct Places<'a> {
+    /// The place of each range, in the order of [`Layout::ranges`]; taken once.
+    ranges: Vec<&'a mut [u8]>,
+    scratch: &'a mut [u8],
 }
 
-impl Done {
-    fn advance(&mut self, members: &[ByteRange]) {
-        self.runs += 1;
-        self.ranges += members.len();
-        // No more than the layout's `wanted`, which is a `usize`.
-        self.bytes += total(members) as usize;
-    }
-}
-
-/// Where the bytes of a run go, in the order in which they come: ranges behind each other from
-/// `front` on, gaps behind each other from `scratch` on.
-fn parts<'a>(
-    buffer: &'a mut [u8],
-    front: usize,
-    scratch: usize,
-    members: &[ByteRange],
-) -> SmallVec<[IoSliceMut<'a>; 1]> {
-    let (wanted, mut spare) = buffer.split_at_mut(scratch.min(buffer.len()));
-    let mut wanted = wanted.get_mut(front..).unwrap_or_default();
-    let mut parts = SmallVec::with_capacity(members.len() * 2 - members.len().min(1));
-    let mut end = members.first().map_or(0, |first| first.start);
-    for member in members {
-        if member.start > end {
-            let (gap, rest) = cut(spare, member.start - end);
-            parts.push(IoSliceMut::new(gap));
-            spare = rest;
+impl<'a> Places<'a> {
+    fn new(layout: &Layout, buffer: &'a mut Buffer) -> Self {
+        let mut rest = buffer.as_mut();
+        let mut ranges = Vec::with_capacity(layout.ranges.len());
+        for range in &layout.ranges {
+            let place;
+            (place, rest) = cut(rest, range.len);
+            ranges.push(place);
         }
-        let (part, rest) = cut(wanted, member.len);
-        parts.push(IoSliceMut::new(part));
-        wanted = rest;
-        end = member.end();
+        Self { ranges, scratch: rest }
     }
-    parts
+
+    /// The parts of a run in the order of the file; `members` ranges come before it there.
+    fn of<'b>(
+        &'b mut self,
+        layout: &Layout,
+        members: usize,
+        run: &Run,
+    ) -> SmallVec<[IoSliceMut<'b>; 1]> {
+        let mut spare = &mut *self.scratch;
+        let mut parts = SmallVec::with_capacity(run.members * 2 - 1);
+        let mut end = run.range.start;
+        for &place in layout.order.get(members..members + run.members).unwrap_or_default() {
+            let (Some(range), Some(bytes)) =
+                (layout.ranges.get(place), self.ranges.get_mut(place).map(mem::take))
+            else {
+                continue;
+            };
+            if range.start > end {
+                let gap;
+                (gap, spare) = cut(spare, range.start - end);
+                parts.push(IoSliceMut::new(gap));
+            }
+            parts.push(IoSliceMut::new(bytes));
+            end = range.end();
+        }
+        parts
+    }
 }
 
 /// The first `len` bytes, or all if there are fewer, and the rest.
@@ -221,7 +228,7 @@ mod tests {
             }
             if by_cache == 2 {
                 // As if nothing had been in memory after all.
-                gathering.done = Done::default();
+                (gathering.done, gathering.members) = (0, 0);
             }
             gathering.read_rest(&file).unwrap();
             let (buffer, read, _) = gathering.finish();
@@ -232,6 +239,14 @@ mod tests {
             prop_assert!(read * 100 <= expected.len() as u64 * 104);
             prop_assert_eq!(buffer.as_ref(), expected);
         }
+    }
+
+    #[test]
+    fn ranges_wanted_in_turns_are_read_together() {
+        let at = |start, len| ByteRange { start, len };
+        let turns = [at(0, 10), at(100, 10), at(10, 90), at(110, 10)];
+        let layout = Layout::of(&turns, 1_000).unwrap();
+        assert_eq!((layout.runs.len(), layout.scratch), (1, 0));
     }
 
     #[test]

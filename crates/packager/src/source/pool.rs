@@ -69,10 +69,10 @@ struct Class {
 const CLASSES: [Class; 4] = [
     // The start of an answer, which is read by itself.
     Class { from: 4 << 10, size: 32 << 10, keep: 64 },
-    // Sound.
-    Class { from: (32 << 10) + 1, size: 96 << 10, keep: 32 },
-    // A window of a local file, with the gaps of its longest run.
-    Class { from: (96 << 10) + 1, size: 288 << 10, keep: 32 },
+    // Sound, and a window of a local file with the gaps of its longest run.
+    Class { from: (32 << 10) + 1, size: 144 << 10, keep: 56 },
+    // What is made on the way.
+    Class { from: (144 << 10) + 1, size: 288 << 10, keep: 14 },
     Class { from: (288 << 10) + 1, size: 1 << 20, keep: 2 },
 ];
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn buffers_come_back_and_are_bounded() {
         let pool = Arc::new(BufferPool::default());
-        let first = pool.take(100_000);
+        let first = pool.take(150_000);
         let address = first.data.as_ptr();
         drop(first);
         let again = pool.take(200_000);
