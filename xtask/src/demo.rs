@@ -27,9 +27,11 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--input",
             value: Some("PATH"),
-            help: "A video file, or a folder of them; give it several times for several. Each \
-                   file is one asset named after the file; in a folder, each file is one asset \
-                   and each sub-folder one asset whose files are its renditions",
+            help: "A video file, a folder of them, or a descriptor NAME.headwater.json; give it \
+                   several times for several. Each file is one asset named after the file; in a \
+                   folder, each file is one asset, files such as film_720p.mp4 and \
+                   film_1080p.mp4 are the renditions of one, and so are the files of each \
+                   sub-folder (docs/descriptor.md)",
         },
         Flag {
             name: "--port",
