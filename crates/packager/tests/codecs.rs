@@ -20,6 +20,7 @@ use headwater_packager::{
 use kit::boxes::{FileSpec, TrackSpec};
 use kit::entries::{PPS, SPS, VPS, dec3_joc, dolby_vision, hvcc, sample, sound, visual};
 use kit::{compare_with_source, ffmpeg, index, index_counted, media, media_folder};
+use mp4_atom::{Decode, Moov};
 
 /// A manifest as text.
 fn text(media: &Media, path: &str) -> Option<String> {
@@ -290,6 +291,15 @@ fn multi_mono_is_told() {
     assert!(report.contains("2 of its sound tracks have one channel each"), "{report}");
 }
 
+/// What another reader takes the sample entry of an init segment for.
+fn read_by_another(init: &[u8]) -> String {
+    let moov = init.windows(4).position(|kind| kind == b"moov").unwrap() - 4;
+    let moov = Moov::decode(&mut &init[moov..]).unwrap();
+    let entry = &moov.trak[0].mdia.minf.stbl.stsd.codecs[0];
+    let shown = format!("{entry:?}");
+    shown.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()
+}
+
 /// Encoders of FFmpeg, in MP4 as it writes it.
 #[test]
 fn what_ffmpeg_writes_comes_through() {
@@ -336,6 +346,8 @@ fn what_ffmpeg_writes_comes_through() {
         all += &told(&media);
         for track in media.tracks() {
             compare_with_source(name, &media, track, &path, &files, folder.path());
+            let init = kit::send(&media.init(track.id).unwrap(), &files);
+            writeln!(all, "{}: {}", track.id, read_by_another(&init)).unwrap();
         }
     }
     // Bit rates are the encoders' business.
