@@ -16,8 +16,9 @@ use headwater_packager::{Media, Options};
 use kit::boxes::{FileSpec, TrackSpec};
 use kit::{compare_with_source, ffmpeg, index, index_counted, media, media_folder, packets};
 
-const FRAGMENTED: [&str; 5] = [
+const FRAGMENTED: [&str; 6] = [
     "aac_frag_sidx_60s.mp4",
+    "flac_frag.mp4",
     "h264_aac_frag_mfra_nosidx.mp4",
     "h264_aac_frag_muxed_clear_8s.mp4",
     "h264_aac_frag_sidx.mp4",
@@ -126,4 +127,19 @@ fn a_movie_without_samples_and_fragments_has_no_track() {
     file.mvex = true;
     let error = index("bare", &file.bytes()).unwrap_err();
     assert!(error.to_string().contains("it has no samples"), "{error}");
+}
+
+/// Its first picture is decoded at 240,000 and shown at 241,001 of 24,000 ticks a second.
+#[test]
+fn a_piece_of_a_longer_recording_starts_at_zero() {
+    let Some(folder) = media_folder() else { return };
+    let path = folder.join("h264_c608_frag_clear.mp4");
+    let media = media(&[std::fs::read(&path).unwrap()], &Options::default());
+    let [picture] = media.tracks() else { panic!("one track is carried") };
+    let spans = media.spans(picture.id);
+    let zero = u64::from(media.start_offset_seconds()) * 24_000;
+    assert_eq!(spans[0].start - zero, 1_001);
+    let Some(expected) = packets(&path, "v:0", &[]) else { return };
+    let found: u32 = spans.iter().map(|span| span.samples).sum();
+    assert_eq!(found as usize, expected.len());
 }
