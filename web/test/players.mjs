@@ -1,0 +1,163 @@
+// The players test: hls.js, Shaka Player and dash.js in a real Chromium play each codec from each form that the
+// packager answers with, switch between sounds, and play tricks. docs/players.md says what plays where, and has to
+// agree with what was seen here.
+//
+//   HEADWATER_STACK   path of the reference-stack binary
+//                     (else $CARGO_TARGET_DIR/debug/examples/reference-stack)
+//   CHROMIUM          the browser (else /usr/bin/chromium)
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findBinary, Stack } from "./browser/stack.mjs";
+import { Results } from "./browser/tap.mjs";
+import { Viewer } from "./browser/viewer.mjs";
+import { CODECS, makeFixtures } from "./players/fixtures.mjs";
+import { playedByDocument } from "./players/document.mjs";
+import { PLAYERS, prepare } from "./players/page.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const LIMIT_MS = 15 * 60_000;
+const results = new Results();
+
+/** What each player is asked to play of H.264 with AAC: path below the asset, and what that is. */
+const FORMS = {
+  "hls.js": [
+    ["main.m3u8", "CMAF"],
+    ["main.m3u8?container=ts", "MPEG-TS"],
+    ["main.m3u8?container=muxed", "muxed CMAF"],
+    ["single.m3u8", "byte ranges"],
+  ],
+  "Shaka Player": [
+    ["manifest.mpd", "DASH by number"],
+    ["time.mpd", "DASH by time"],
+    ["ondemand.mpd", "DASH on demand"],
+    ["main.m3u8", "CMAF"],
+    ["main.m3u8?container=ts", "MPEG-TS"],
+    ["main.m3u8?container=muxed", "muxed CMAF"],
+    ["single.m3u8", "byte ranges"],
+  ],
+  "dash.js": [
+    ["manifest.mpd", "DASH by number"],
+    ["time.mpd", "DASH by time"],
+    ["ondemand.mpd", "DASH on demand"],
+  ],
+};
+
+/** `codec player` of all that played. */
+const seen = new Set();
+
+async function main() {
+  const binary = await findBinary(process.env);
+  const folder = await mkdtemp(join(tmpdir(), "headwater-players-"));
+  const input = await makeFixtures(join(folder, "media"));
+  const stack = await Stack.start(binary, { folder, web: join(here, "..", "dist"), inputs: [input] });
+  const watchdog = setTimeout(() => {
+    console.log(`not ok - the run ends within ${LIMIT_MS / 60_000} minutes`);
+    stack.child.kill("SIGKILL");
+    process.exit(1);
+  }, LIMIT_MS);
+  const viewer = await Viewer.open(stack, "h2");
+  try {
+    await prepare(viewer, stack.facts.base);
+    for (const player of PLAYERS) {
+      await results.group(`${player.name}: forms`, async () => {
+        for (const [path, what] of FORMS[player.name]) {
+          await play(viewer, player, "avc-aac", path, what, ["H.264", "AAC"]);
+        }
+      });
+      await results.group(`${player.name}: codecs`, async () => {
+        for (const { asset, codecs } of CODECS) await play(viewer, player, asset, player.manifest, codecs.join(" and "), codecs);
+      });
+      await results.group(`${player.name}: another sound`, () => sounds(viewer, player));
+    }
+    await results.group("trick play", () => trick(viewer));
+    await results.group("what docs/players.md says", compare);
+  } finally {
+    await viewer.close();
+    const ended = await stack.stop();
+    results.check(ended === "code 0", "the stack drains and exits with 0", ended);
+    clearTimeout(watchdog);
+    if (results.failed > 0) results.note(`the end of the stack's log:\n${(await stack.logTail()).replace(/^/gm, "#   ")}`);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Plays on, jumps, plays on: nothing may go wrong on the way. */
+async function play(viewer, player, asset, path, what, codecs) {
+  const title = `${player.name} plays ${what}`;
+  const outcome = await attempt(viewer, player, asset, path);
+  results.check(outcome === "", `${title}: ${asset}/${path}`, outcome);
+  if (outcome === "") for (const codec of codecs) seen.add(`${codec} ${player.name}`);
+}
+
+/** Nothing where it plays, else why not. */
+async function attempt(viewer, player, asset, path) {
+  const { page } = viewer;
+  try {
+    await page.evaluate(([name, url]) => window.players.open(name, url), [player.name, `/${asset}/${path}`]);
+    await on(page, 0, 1.5);
+    await page.evaluate(() => window.players.seek(7));
+    await on(page, 7, 1);
+    return (await page.evaluate(() => window.players.errors())).join("; ");
+  } catch (error) {
+    const state = await page.evaluate(() => window.players.state()).catch(() => undefined);
+    return `${String(error).split("\n")[0]}; ${JSON.stringify(state)}`;
+  }
+}
+
+/** Waits until playback got to `seconds` after `from`, with pictures and sound decoded on the way. */
+async function on(page, from, seconds) {
+  await page.waitForFunction(([at, by]) => window.players.isPast(at + by), [from, seconds], { timeout: 30_000, polling: 50 });
+}
+
+async function sounds(viewer, player) {
+  const outcome = await attempt(viewer, player, "two-sounds", player.manifest);
+  results.check(outcome === "", `${player.name} plays an asset with two sounds`, outcome);
+  if (outcome !== "") return;
+  const { page } = viewer;
+  const languages = await page.evaluate(() => window.players.languages());
+  results.check(languages.length === 2 && languages.includes("de") && languages.includes("en"), "it offers both languages", languages);
+  for (const language of ["de", "en"]) {
+    await page.evaluate((wanted) => window.players.choose(wanted), language);
+    await page.waitForFunction((wanted) => window.players.language() === wanted, language, { timeout: 30_000, polling: 50 });
+    const { time } = await page.evaluate(() => window.players.state());
+    await on(page, Math.min(time, 8), 0.5);
+    results.check(true, `${player.name} plays on in ${language}`);
+  }
+  const errors = await page.evaluate(() => window.players.errors());
+  results.check(errors.length === 0, "no player error", errors);
+}
+
+/** Shaka Player has trick play: four times as fast, from the track of I-frames. */
+async function trick(viewer) {
+  const shaka = PLAYERS.find(({ name }) => name === "Shaka Player");
+  const { page } = viewer;
+  const asked = [];
+  const listen = (request) => request.url().includes(".iframes/") && asked.push(request.url());
+  page.on("request", listen);
+  const outcome = await attempt(viewer, shaka, "avc-aac", "manifest.mpd");
+  results.check(outcome === "", "it plays before", outcome);
+  await page.evaluate(() => window.players.seek(0));
+  await on(page, 0, 0.2);
+  await page.evaluate(() => window.players.trickPlay(4));
+  await on(page, 0, 4);
+  page.off("request", listen);
+  results.check(asked.length > 0, `Shaka Player asked for ${asked.length} I-frames of the trick play track`);
+  const errors = await page.evaluate(() => window.players.errors());
+  results.check(errors.length === 0, "no player error", errors);
+}
+
+/** A table that nobody keeps is worse than none. */
+async function compare() {
+  const said = playedByDocument(await readFile(join(here, "..", "..", "docs", "players.md"), "utf8"));
+  for (const cell of [...seen].sort()) results.check(said.has(cell), `docs/players.md says that it plays: ${cell}`);
+  for (const cell of [...said].sort()) results.check(seen.has(cell), `it plays as docs/players.md says: ${cell}`);
+}
+
+try {
+  await main();
+} catch (error) {
+  results.check(false, "the test runs to its end", error?.stack ?? error);
+}
+process.exit(results.end());
