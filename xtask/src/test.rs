@@ -22,12 +22,20 @@ pub(crate) static SPEC: Spec = Spec {
     about: "Runs these steps in this order and stops at the first that fails. Tests that need the \
             media of HEADWATER_MEDIA say that they are skipped when it is unset.",
     names: &STEP_NAMES,
-    flags: &[Flag {
-        name: "--fast",
-        value: None,
-        help: "Leave out what takes longest: browser, demo, doc and package, and clippy with any \
-               features but the default ones",
-    }],
+    flags: &[
+        Flag {
+            name: "--fast",
+            value: None,
+            help: "Leave out what takes longest: browser, demo, doc and package, and clippy with \
+                   any features but the default ones",
+        },
+        Flag {
+            name: "--sync",
+            value: None,
+            help: "Instead of all that: decode clips that flash and beep from every form that the \
+                   packager answers with, and print how far sound moved against picture",
+        },
+    ],
 };
 
 const STEP_NAMES: [(&str, &str); 10] = [
@@ -37,7 +45,7 @@ const STEP_NAMES: [(&str, &str); 10] = [
     ("clippy", "clippy with warnings denied: default features, all, and the packager with none"),
     ("test", "unit, integration and documentation tests of every crate"),
     ("pages", "build the pages, check their types, run their unit tests"),
-    ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3"),
+    ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3, by three players"),
     ("demo", "start `cargo xtask demo` as people do, twice: the second time in under 5 s"),
     ("doc", "build the documentation with warnings denied"),
     ("package", "pack every crate as for publishing"),
@@ -57,6 +65,9 @@ struct Tally {
 /// `cargo xtask test`.
 pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     claim::target(places)?;
+    if given.has("--sync") {
+        return sync(places);
+    }
     let fast = given.has("--fast");
     let chosen: Vec<&str> = STEP_NAMES
         .iter()
@@ -149,15 +160,29 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
     })
 }
 
+fn sync(places: &Places) -> Outcome {
+    setup::ensure(places, &[Group::Build, Group::Test])?;
+    let mut cargo = process::cargo(places);
+    cargo.args(["test", "--locked", "-p", "headwater-packager", "--test", "sync"]);
+    cargo.args(["--", "--nocapture"]).env("HEADWATER_SYNC", "all");
+    process::run(&mut cargo)
+}
+
 fn browser(places: &Places) -> Outcome {
     web::build(places)?;
     let stack = stack::build(places, Profile::Tests)?;
     let mut npm = web::npm(places);
-    npm.env("HEADWATER_STACK", stack).env("HEADWATER_PYTHON", python::interpreter(places));
+    npm.env("HEADWATER_STACK", &stack).env("HEADWATER_PYTHON", python::interpreter(places));
     if let Some(browser) = setup::browser() {
         npm.env("CHROMIUM", browser);
     }
-    process::run(npm.args(["run", "test:browser"]))
+    process::run(npm.args(["run", "test:browser"]))?;
+    let mut npm = web::npm(places);
+    npm.env("HEADWATER_STACK", stack);
+    if let Some(browser) = setup::browser() {
+        npm.env("CHROMIUM", browser);
+    }
+    process::run(npm.args(["run", "test:players"]))
 }
 
 fn documentation(places: &Places) -> Outcome {
