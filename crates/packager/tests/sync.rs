@@ -116,7 +116,7 @@ async fn write(packager: &Packager, asset: &str, path: &str, folder: &Path) -> P
         let file = exported.join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, &reply.body).unwrap();
-        if name.ends_with(".m3u8") {
+        if file.extension().is_some_and(|extension| extension == "m3u8") {
             wanted.extend(named_in(reply.text()).filter(|url| !exported.join(url).exists()));
         }
     }
