@@ -144,8 +144,11 @@ impl Track {
 }
 
 impl Asset {
+    /// Bytes of all tables for a sample.
     fn each(&self) -> f64 {
-        self.weight as f64 / f64::from(self.samples.max(1))
+        let bytes: f64 =
+            self.tracks.iter().map(|track| track.each()[5] * f64::from(track.samples)).sum();
+        bytes / f64::from(self.samples.max(1))
     }
 }
 
@@ -168,7 +171,7 @@ pub fn bars(assets: &[Asset]) -> Vec<Bar> {
 }
 
 pub fn print(assets: &[Asset]) {
-    println!("Bytes a sample; of a film as its index counts all it holds, and as allocated:");
+    println!("Bytes a sample of each table; of a film also what was allocated for its whole index:");
     println!(
         "{:<46}{:>9}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}",
         "", "samples", "sizes", "chunks", "times", "offsets", "sync", "all"

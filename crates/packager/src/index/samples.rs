@@ -126,7 +126,8 @@ impl TrackSamples {
 
     /// Memory held, in bytes.
     pub fn weight_bytes(&self) -> usize {
-        self.table_bytes().total()
+        let Level::Table(table) = &self.level;
+        size_of_val(&**table) + self.table_bytes().total()
     }
 }
 

@@ -210,6 +210,20 @@ impl FileSpec {
         }
     }
 
+    /// The bytes before the samples, the movie box among them, and the length that the whole file
+    /// has: for files whose samples need not exist.
+    pub fn head(&self) -> (Vec<u8>, u64) {
+        let ftyp = boxed(*b"ftyp", b"isom\0\0\0\0isom");
+        let before = (ftyp.len() + self.moov(0).len() + 16) as u64;
+        let samples = self.tracks.iter().flat_map(|track| &track.sizes);
+        let payload: u64 = samples.map(|size| u64::from(*size)).sum();
+        let mut head = [ftyp, self.moov(before)].concat();
+        head.extend(words(&[1]));
+        head.extend(b"mdat");
+        head.extend((payload + 16).to_be_bytes());
+        (head, before + payload)
+    }
+
     pub fn moov(&self, data: u64) -> Vec<u8> {
         let layout = self.layout();
         let mut mvhd = words(&[0, 0, 1_000, 0]);
