@@ -171,7 +171,9 @@ pub fn bars(assets: &[Asset]) -> Vec<Bar> {
 }
 
 pub fn print(assets: &[Asset]) {
-    println!("Bytes a sample of each table; of a film also what was allocated for its whole index:");
+    println!(
+        "Bytes a sample of each table; of a film also what was allocated for its whole index:"
+    );
     println!(
         "{:<46}{:>9}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}",
         "", "samples", "sizes", "chunks", "times", "offsets", "sync", "all"
