@@ -1,6 +1,8 @@
 //! Ten hours at 60 pictures a second: over two million pictures and a file of a terabyte, of which
 //! only the movie box exists.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+
 mod kit;
 
 use std::sync::Arc;
