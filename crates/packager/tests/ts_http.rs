@@ -9,7 +9,7 @@ mod shell;
 
 use std::path::Path;
 
-use headwater_packager::{Packager, SegmentKey};
+use headwater_packager::{Assets, Packager, SegmentKey};
 use http::{Method, StatusCode};
 use kit::boxes::TrackSpec;
 use kit::nal::film_of_units;
@@ -113,7 +113,7 @@ async fn ffmpeg_plays_the_playlist_and_its_pictures_are_those_of_the_source() {
     let dir = tempfile::tempdir().unwrap();
     let film = dir.path().join("film.mp4");
     encode(&film, "320x180", 9, 25, "400k");
-    let (packager, _) = packager(memory("film", std::fs::read(&film).unwrap()));
+    let (packager, _) = packager(Assets::from_files([film.clone()]).unwrap());
     let folder = dir.path().join("out");
     for path in ["main.m3u8?container=ts", "v1a1.ts.m3u8"] {
         let reply = get(&packager, &format!("/film/{path}")).await;
@@ -125,6 +125,11 @@ async fn ffmpeg_plays_the_playlist_and_its_pictures_are_those_of_the_source() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, get(&packager, &url).await.body).unwrap();
     }
+    // Sound and picture lie side by side in the file, and are read together.
+    let metrics = packager.metrics();
+    let (reads, read) = (metrics.source_reads.get(), metrics.source_read_bytes.get());
+    assert!(reads <= 4 * 8, "{reads} reads of 5 segments");
+    assert!(read * 100 <= std::fs::metadata(&film).unwrap().len() * 105, "{read} bytes");
     let playlist = folder.join("main.m3u8");
     for stream in ["v:0", "a:0"] {
         let (found, expected) = (times(&playlist, stream), times(&film, stream));

@@ -18,6 +18,7 @@ use http_body::{Frame, SizeHint};
 use super::builds::Ready;
 use super::fault::Fault;
 use super::frames::{Frames, Rope};
+use super::making::make;
 use super::metrics::Metrics;
 use super::open::{OpenBodies, OpenBody};
 use crate::plan::{Part, Plan, SourceRange};
@@ -256,9 +257,11 @@ async fn read(
     window: Vec<Part>,
     outlet: &Outlet,
 ) -> Result<VecDeque<Bytes>, SourceError> {
+    if window.iter().any(|part| matches!(part, Part::Map(_))) {
+        return make(ready, window, outlet).await;
+    }
     let mut ropes = Ropes::read(ready, &window, &outlet.metrics).await?;
     let mut frames = Frames::default();
-    let mut copied = 0;
     let mut window = window.into_iter().peekable();
     while let Some(part) = window.next() {
         match part {
@@ -274,43 +277,14 @@ async fn read(
                 }
                 ropes.of(source)?.take(len, &mut frames).ok_or(SourceError::Truncated)?;
             }
-            Part::Map(map) => {
-                // As many as fit are written into one buffer.
-                let mut len = map.len();
-                let mut maps = vec![map];
-                while let Some(Part::Map(more)) = window.peek()
-                    && len + more.len() <= MADE
-                {
-                    len += more.len();
-                    maps.push(more.clone());
-                    window.next();
-                }
-                let len = usize::try_from(len).map_err(|_| SourceError::Truncated)?;
-                let mut buffer = outlet.buffers.take(len);
-                let mut rest = buffer.as_mut();
-                for map in maps {
-                    let mut inputs = Vec::with_capacity(map.inputs().len());
-                    for input in map.inputs() {
-                        let rope = ropes.of(input.source)?;
-                        let bytes = rope.take_whole(input.range.len, &mut copied);
-                        inputs.push(bytes.ok_or(SourceError::Truncated)?);
-                    }
-                    let out;
-                    (out, rest) = rest.split_at_mut(map.len() as usize);
-                    map.write(&inputs, out);
-                    copied += out.len() as u64;
-                }
-                frames.push(Bytes::from_owner(buffer));
-            }
+            // Such windows are made elsewhere.
+            Part::Map(_) => return Err(SourceError::Truncated),
         }
     }
-    let (frames, joined) = frames.finish();
-    outlet.metrics.copied_bytes.inc_by(copied + joined);
+    let (frames, copied) = frames.finish();
+    outlet.metrics.copied_bytes.inc_by(copied);
     Ok(frames)
 }
-
-/// Maps are written into buffers of up to this many bytes; one alone may be larger.
-const MADE: u64 = 256 << 10;
 
 /// What was read of each source, in the order of the window.
 struct Ropes(Vec<(usize, Rope)>);

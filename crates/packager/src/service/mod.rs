@@ -16,6 +16,7 @@ mod coding;
 mod fault;
 mod frames;
 mod layouts;
+mod making;
 mod metrics;
 mod open;
 
