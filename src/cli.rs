@@ -1,6 +1,10 @@
-//! The subcommands of `headwater`, and how each ends: exit 0, or one sentence and exit 1.
+//! The subcommands of `headwater`, and how each ends: exit 0, or one sentence and exit 1. A command
+//! line that makes no sense is exit 2.
 
+mod asset;
+mod export;
 mod inspect;
+mod text;
 
 use std::process::ExitCode;
 
@@ -16,14 +20,20 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say what the packager makes of a video file: tracks, codecs, segments, what is left out
+    /// Say what the packager makes of a video: tracks, codecs, groups of pictures, what is left out
     Inspect(inspect::Args),
+    /// Write an asset as files: playlists, MPD and segments, the same bytes as over HTTP
+    Export(export::Args),
 }
+
+/// What a command ends with: words for a person.
+type Error = Box<dyn std::error::Error>;
 
 /// Parses the command line and runs what it names.
 pub fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,4 +42,9 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The runtime that a command's work runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

@@ -1,79 +1,240 @@
-//! `headwater inspect FILE…`: what the packager makes of files, as one asset.
+//! `headwater inspect PATH…`: what the packager makes of video, in words or as JSON.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use headwater::packager::source::read_index;
-use headwater::packager::{FileSource, Limits, Media, MediaIndex, Options, TrackKind};
+use headwater::net::Body;
+use headwater::packager::assets::encode_name;
+use headwater::packager::{Gops, Media, NoteKind, Packager, Presentation, Track, TrackKind};
 
-/// Several files are read as the renditions of one asset.
+use super::Error;
+use super::asset::Named;
+use super::text;
+
+/// What the packager makes of video files.
 #[derive(clap::Args)]
-pub(super) struct Args {
-    /// MP4 or QuickTime files
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
+#[command(after_help = "\
+Examples:
+  headwater inspect film.mp4                     one file
+  headwater inspect film_1080p.mp4 film_720p.mp4 the renditions of one asset
+  headwater inspect films/                       every asset of a folder
+  headwater inspect films/film                   one of them by its name
+  headwater inspect film.headwater.json          what a descriptor says
+  headwater inspect --json film.mp4 | jq .tracks
 
-type Error = Box<dyn std::error::Error>;
+It exits with 1 where something cannot be packaged at all. What is left out of an asset that can be
+packaged is told, and no failure.")]
+pub(super) struct Args {
+    /// Print JSON, the same as report.json over HTTP; an array for a folder
+    #[arg(long)]
+    json: bool,
+
+    /// A file, a descriptor NAME.headwater.json, a folder of assets, or FOLDER/ASSET; several files
+    /// are the renditions of one asset
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut sources = Vec::new();
-    for file in &args.files {
-        let index = runtime
-            .block_on(index(file))
-            .map_err(|error| format!("{}: {error}", file.display()))?;
-        sources.push(Arc::new(index));
-    }
-    let media = Media::new(sources, &Options::default())?;
-    print!("{}", describe(&media));
-    Ok(())
+    super::runtime()?.block_on(inspect(args))
 }
 
-async fn index(file: &Path) -> Result<MediaIndex, Error> {
-    let metadata = std::fs::metadata(file)?;
-    if metadata.is_dir() {
-        return Err("it is a folder: name the files in it, the renditions of one asset".into());
-    }
-    if !metadata.is_file() {
-        return Err("it is not a regular file".into());
-    }
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
-    let source = FileSource::open(file, name.unwrap_or_default())?;
-    Ok(read_index(&source, Limits::default()).await?)
-}
-
-fn describe(media: &Media) -> String {
-    let mut text = String::new();
-    let _ = writeln!(text, "duration  {} s", media.duration().seconds(3));
-    let _ = writeln!(text, "version   {}", media.version());
-    for track in media.tracks() {
-        let what = match &track.kind {
-            TrackKind::Video(video) => {
-                let rate = video.frame_rate.map_or_else(String::new, |(frames, per)| {
-                    format!(", {:.3} frames/s", f64::from(frames) / f64::from(per))
-                });
-                format!("{}×{}{rate}", video.display_width, video.display_height)
+async fn inspect(args: &Args) -> Result<(), Error> {
+    let (named, is_folder) = match args.paths.as_slice() {
+        [path] => {
+            let named = Named::all(path).await;
+            (named.map_err(|error| format!("{}: {error}", path.display()))?, path.is_dir())
+        }
+        files => {
+            if let Some(folder) = files.iter().find(|path| path.is_dir()) {
+                let folder = folder.display();
+                return Err(format!("{folder}: a folder is inspected on its own").into());
             }
-            TrackKind::Audio(audio) => {
-                format!("{} channels, {} Hz", audio.channels, audio.sample_rate)
+            (Named::renditions(files)?, false)
+        }
+    };
+    let mut failures = Vec::new();
+    let mut documents = Vec::new();
+    for name in &named.names {
+        let presentation = match named.packager.presentation(name).await {
+            Ok(presentation) => presentation,
+            Err(problem) => {
+                failures.push(format!("{name}: {problem}"));
+                continue;
             }
-            _ => "of a kind unknown here".to_owned(),
         };
-        let language = track.language.as_deref().map_or(String::new(), |tag| format!(", {tag}"));
-        let count = media.segment_count(track.id);
-        let bytes: u64 =
-            (1..=count).filter_map(|number| media.segment_bytes(track.id, number)).sum();
-        let _ = writeln!(
-            text,
-            "{:<9} {} {what}{language}; {count} segments, {bytes} bytes",
-            track.id.to_string(),
-            track.codec,
-        );
+        if args.json {
+            documents.push(report(&named.packager, name).await?);
+        } else {
+            print!("{}{}", if documents.is_empty() { "" } else { "\n" }, describe(&presentation));
+            documents.push(String::new());
+        }
     }
-    for note in media.report().notes() {
-        let _ = writeln!(text, "note      {note}");
+    if args.json && is_folder {
+        println!("[{}]", documents.iter().map(|text| text.trim()).collect::<Vec<_>>().join(",\n"));
+    } else if args.json {
+        for text in &documents {
+            print!("{text}");
+        }
     }
-    text
+    match failures.as_slice() {
+        [] => Ok(()),
+        failures => Err(failures.join("\nerror: ").into()),
+    }
+}
+
+/// The bytes of `report.json`.
+async fn report(packager: &Packager, name: &str) -> Result<String, Error> {
+    use tower_service::Service as _;
+
+    let url = format!("/{}/report.json", encode_name(name));
+    let request = http::Request::get(url).body(Body::empty())?;
+    let answer = packager.clone().call(request).await?;
+    let body = answer.into_body().collect(MOST_REPORT_BYTES).await?.to_bytes();
+    Ok(String::from_utf8(body.to_vec())?)
+}
+
+const MOST_REPORT_BYTES: u64 = 64 << 20;
+
+fn describe(presentation: &Presentation) -> String {
+    let media = presentation.media();
+    let mut out = format!("{}\n", presentation.name());
+    let segments = media.segments().len();
+    let facts = [
+        ("duration", format!("{} s", media.duration().seconds(3))),
+        ("segments", format!("{segments}, aimed at {} s", media.target_duration().seconds(3))),
+        ("version", media.version().to_string()),
+    ];
+    for (what, value) in facts {
+        let _ = writeln!(out, "  {what:<9} {value}");
+    }
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    rows.extend(media.tracks().iter().map(|track| row(media, track)));
+    indent(&mut out, &text::table(&rows));
+    for track in media.tracks() {
+        more(&mut out, media, track);
+    }
+    for (kind, heading) in [
+        (NoteKind::Skipped, "left out"),
+        (NoteKind::Warning, "not exactly as the source says"),
+        (NoteKind::Info, "to know"),
+    ] {
+        let notes: Vec<_> =
+            media.report().notes().iter().filter(|note| note.kind == kind).collect();
+        if !notes.is_empty() {
+            let _ = writeln!(out, "\n  {heading}:");
+        }
+        for note in notes {
+            let _ = writeln!(out, "    {note}");
+        }
+    }
+    out
+}
+
+const HEADINGS: [&str; 8] =
+    ["track", "from", "codec", "what", "language", "average", "peak", "samples"];
+
+fn row(media: &Media, track: &Track) -> Vec<String> {
+    let what = match &track.kind {
+        TrackKind::Video(video) => {
+            let rate = video.frame_rate.map_or_else(String::new, |(frames, per)| {
+                format!(", {:.3} frames/s", f64::from(frames) / f64::from(per))
+            });
+            format!("{}×{}{rate}", video.display_width, video.display_height)
+        }
+        TrackKind::Audio(audio) => {
+            let channels = match audio.channels {
+                1 => "mono".to_owned(),
+                2 => "stereo".to_owned(),
+                count => format!("{count} channels"),
+            };
+            format!("{channels}, {} Hz", audio.sample_rate)
+        }
+        _ => "of a kind unknown here".to_owned(),
+    };
+    let mut language = track.language.clone().unwrap_or_else(|| "–".to_owned());
+    if let Some(name) = &track.name {
+        let _ = write!(language, " “{name}”");
+    }
+    let (average, peak, samples) = match media.facts(track.id) {
+        Some(facts) => {
+            (text::rate(facts.average), text::rate(facts.peak), facts.samples.to_string())
+        }
+        None => Default::default(),
+    };
+    let mark = if track.default && track.is_audio() { "*" } else { "" };
+    vec![
+        format!("{}{mark}", track.id),
+        format!("{}:{}", track.source + 1, track.source_track),
+        track.codec.clone(),
+        what,
+        language,
+        average,
+        peak,
+        samples,
+    ]
+}
+
+/// What does not fit into a table.
+fn more(out: &mut String, media: &Media, track: &Track) {
+    let Some(facts) = media.facts(track.id) else { return };
+    let _ = writeln!(
+        out,
+        "\n  {}: {} of samples, ends at {} s{}",
+        track.id,
+        text::bytes(facts.bytes),
+        facts.end.seconds(3),
+        match (facts.variable_rate, track.is_video()) {
+            (true, true) => ", variable frame rate",
+            (true, false) => ", samples of different durations",
+            (false, _) => "",
+        },
+    );
+    for edit in &facts.edits {
+        let _ = writeln!(out, "    edit list: {edit}");
+    }
+    if let Some(gops) = &facts.gops {
+        histogram(out, gops);
+    }
+}
+
+fn histogram(out: &mut String, gops: &Gops) {
+    let (pictures, long) = (gops.pictures, gops.durations);
+    let _ = writeln!(
+        out,
+        "    {} of pictures: {} / {} / {} pictures, {} / {} / {} s (least, middle, greatest)",
+        if gops.count == 1 { "1 group".to_owned() } else { format!("{} groups", gops.count) },
+        pictures.min,
+        pictures.median,
+        pictures.max,
+        long.min.seconds(3),
+        long.median.seconds(3),
+        long.max.seconds(3),
+    );
+    if gops.headless > 0 {
+        let _ = writeln!(out, "    {} pictures before the first sync sample", gops.headless);
+    }
+    let most = gops.histogram.iter().map(|bucket| bucket.count).max().unwrap_or(1).max(1);
+    let rows: Vec<Vec<String>> = gops
+        .histogram
+        .iter()
+        .map(|bucket| {
+            let bound = match bucket.up_to_ms {
+                Some(ms) => format!("up to {}.{:02} s", ms / 1_000, ms % 1_000 / 10),
+                None => "longer".to_owned(),
+            };
+            let stars = (u64::from(bucket.count) * 40).div_ceil(most.into());
+            vec![bound, bucket.count.to_string(), "#".repeat(stars as usize)]
+        })
+        .collect();
+    for line in text::table(&rows).lines() {
+        let _ = writeln!(out, "      {line}");
+    }
+}
+
+fn indent(out: &mut String, text: &str) {
+    out.push('\n');
+    for line in text.lines() {
+        let _ = writeln!(out, "  {line}");
+    }
 }

@@ -60,6 +60,7 @@ mod ts;
 
 pub mod dash;
 mod download;
+mod facts;
 mod forms;
 pub mod hls;
 mod presentation;
@@ -81,6 +82,7 @@ pub use choice::{Choice, Pick, SessionContent, SessionData};
 pub use codec::{Coding, Colour, Protocol, Speakers, Supplemental, VideoRange};
 pub use download::{Download, DownloadTracks, Wish};
 pub use error::{Error, Result};
+pub use facts::{Bucket, Facts, Gops, Span};
 pub use forms::Forms;
 pub use growth::Growth;
 pub use identity::{LAYOUT_REVISION, ParseVersionError, SourceId, Version};

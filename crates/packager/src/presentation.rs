@@ -6,17 +6,17 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
 
 use crate::codec::Protocol;
+use crate::download::{Download, DownloadTracks};
+use crate::facts;
 use crate::identity::{Fnv, Version};
 use crate::layout::Planned;
 use crate::media::Media;
 use crate::plan::Plan;
-use crate::rates::{self, Rates};
 use crate::resource::Resource;
 use crate::selection::Selection;
-use crate::track::{Track, TrackKind};
+use crate::track::Track;
 use crate::view::View;
 use crate::{dash, hls};
 
@@ -250,7 +250,7 @@ impl Presentation {
             Resource::Mpd => mpd(dash::Addressing::Number),
             Resource::TimeMpd => mpd(dash::Addressing::Time),
             Resource::OnDemandMpd => mpd(dash::Addressing::Ranges),
-            Resource::Report => Some(whole("application/json", self.report())),
+            Resource::Report => Some(whole("application/json", facts::report(self))),
             Resource::MediaPlaylist(track) => {
                 playlist(hls::media_playlist(media, selection, track))
             }
@@ -301,28 +301,17 @@ impl Presentation {
         self.view()?.carried_by(protocol)
     }
 
-    pub(crate) fn view(&self) -> Option<View<'_>> {
-        View::new(&self.media, self.selection()).ok()
+    /// The asset as one file to keep; `None` where it has no such tracks. Looks at every sample.
+    /// An asset with a [segment key](crate::Options::segment_key) has none: it would be in clear.
+    pub fn download(&self, tracks: DownloadTracks) -> Option<Download> {
+        if self.media.segment_key().is_some() {
+            return None;
+        }
+        Download::new(Arc::clone(&self.media), tracks)
     }
 
-    /// What the asset holds and what was left out, as JSON.
-    fn report(&self) -> String {
-        let media = &*self.media;
-        let target = rates::target_duration(media);
-        let tracks: Vec<Value> =
-            media.tracks().iter().map(|track| describe(media, track, target)).collect();
-        let document = json!({
-            "asset": &*self.name,
-            "version": media.version().to_string(),
-            "duration_ms": media.duration().as_millis(),
-            "start_offset_s": media.start_offset_seconds(),
-            "target_duration_s": target,
-            "segments": media.segments().len(),
-            "sources": media.sources().len(),
-            "tracks": tracks,
-            "notes": media.report(),
-        });
-        format!("{document:#}\n")
+    pub(crate) fn view(&self) -> Option<View<'_>> {
+        View::new(&self.media, self.selection()).ok()
     }
 }
 
@@ -336,45 +325,6 @@ fn is_encrypted(resource: Resource) -> bool {
             | Resource::TsSegment(..)
             | Resource::SegmentKey
     )
-}
-
-fn describe(media: &Media, track: &Track, target: u64) -> Value {
-    let rates = Rates::of(media, track.id, target);
-    let mut description = json!({
-        "id": track.id.to_string(),
-        "codec": track.codec,
-        "language": track.language,
-        "name": track.name,
-        "roles": track.roles,
-        "default": track.default,
-        "timescale": track.timescale.get(),
-        "source": track.source,
-        "source_track": track.source_track,
-        "segments": media.segment_count(track.id),
-        "peak_bits_per_s": rates.peak,
-        "average_bits_per_s": rates.average,
-    });
-    match &track.kind {
-        TrackKind::Video(video) => {
-            description["kind"] = "video".into();
-            description["width"] = video.width.into();
-            description["height"] = video.height.into();
-            description["display_width"] = video.display_width.into();
-            description["display_height"] = video.display_height.into();
-            description["rotation"] = video.rotation.into();
-            description["video_range"] = video.range.as_str().into();
-            description["supplemental_codec"] =
-                video.supplemental.as_ref().map(|found| found.codec.clone()).into();
-            description["frame_rate"] =
-                video.frame_rate.map(|(frames, seconds)| format!("{frames}/{seconds}")).into();
-        }
-        TrackKind::Audio(audio) => {
-            description["kind"] = "audio".into();
-            description["channels"] = audio.channels.into();
-            description["sample_rate"] = audio.sample_rate.into();
-        }
-    }
-    description
 }
 
 fn whole(content_type: &'static str, text: String) -> Planned {

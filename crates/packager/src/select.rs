@@ -18,6 +18,7 @@ use crate::identity::Fnv;
 use crate::index::{MediaIndex, TrackIndex};
 use crate::report::Report;
 use crate::track::TrackMedia;
+use crate::units::MediaTime;
 
 /// A track that was chosen, and where it is.
 #[derive(Debug, Clone, Copy)]
@@ -153,21 +154,28 @@ fn distinct_sounds<'a>(sources: &'a [Arc<MediaIndex>], report: &mut Report) -> V
             tell(report, candidate, &format!("it is the same sound as that of {}", place(*kept)));
             continue;
         }
-        let (left, stays) = if ours.rate > theirs.rate {
+        let (left, lost, stays, held) = if ours.is_better(theirs) {
             *content = Some(ours);
-            (std::mem::replace(kept, candidate), candidate)
+            (std::mem::replace(kept, candidate), theirs, candidate, ours)
         } else {
-            (candidate, *kept)
+            (candidate, ours, *kept, theirs)
+        };
+        let lasts_as_long = lost.lasts_as_long(held);
+        let quantity = |content: Content| {
+            if lasts_as_long {
+                format!("at {} kbit/s", content.rate.div_ceil(1_000))
+            } else {
+                format!("of {} s", content.duration.seconds(3))
+            }
         };
         tell(
             report,
             left,
             &format!(
-                "it is the same sound at {} kbit/s as that of {} at {} kbit/s, which is sent \
-                 in its place",
-                ours.rate.min(theirs.rate).div_ceil(1_000),
+                "it is the same sound {} as that of {} {}, which is sent in its place",
+                quantity(lost),
                 place(stays),
-                ours.rate.max(theirs.rate).div_ceil(1_000),
+                quantity(held),
             ),
         );
     }
@@ -207,9 +215,24 @@ struct Content {
     hash: u64,
     /// Bits per second on average.
     rate: u64,
+    duration: MediaTime,
 }
 
 impl Content {
+    /// Whether it is the one to send: one that is cut short is none, whatever its rate.
+    fn is_better(self, other: Self) -> bool {
+        if self.lasts_as_long(other) {
+            self.rate > other.rate
+        } else {
+            self.duration > other.duration
+        }
+    }
+
+    /// Encoders add different priming and padding, but no whole second.
+    fn lasts_as_long(self, other: Self) -> bool {
+        self.duration.is_within(other.duration, MediaTime::from_millis(1_000))
+    }
+
     fn of(track: &TrackIndex) -> Self {
         let mut hash = Fnv::new();
         let hz = track.timescale().get();
@@ -221,6 +244,8 @@ impl Content {
         }
         let ticks = u128::from(track.samples().duration().max(1));
         let rate = u64::try_from(bytes * 8 * u128::from(hz) / ticks).unwrap_or(u64::MAX);
-        Self { hash: hash.finish(), rate }
+        let duration = i64::try_from(track.samples().duration()).unwrap_or(i64::MAX);
+        let duration = MediaTime::new(duration, track.timescale());
+        Self { hash: hash.finish(), rate, duration }
     }
 }

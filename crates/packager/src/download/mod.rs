@@ -10,6 +10,7 @@
 mod chunks;
 mod moov;
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,6 +32,17 @@ pub struct DownloadTracks {
     pub video: Option<TrackId>,
     /// The sound.
     pub audio: Option<TrackId>,
+}
+
+/// `v1-a1`; what is missing is left out.
+impl fmt::Display for DownloadTracks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.video, self.audio) {
+            (Some(video), Some(audio)) => write!(f, "{video}-{audio}"),
+            (Some(only), None) | (None, Some(only)) => only.fmt(f),
+            (None, None) => Ok(()),
+        }
+    }
 }
 
 /// What of a download is asked for, before it is known what there is.

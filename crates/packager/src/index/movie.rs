@@ -350,7 +350,9 @@ fn is_telling(name: &str) -> bool {
         "vimeo",
         "imported with",
     ];
-    const PLAIN: [&str; 10] = [
+    const PLAIN: [&str; 12] = [
+        "videohandle",
+        "soundhandle",
         "video",
         "audio",
         "sound",

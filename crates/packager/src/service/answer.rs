@@ -10,7 +10,7 @@ use headwater_net::range::{Selection, content_range, select, unsatisfied_range};
 use headwater_net::{Body, Chunks, Problem};
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
-use super::body::{Outlet, PlanBody, Rest};
+use super::body::{Large, Outlet, PlanBody, Rest};
 use super::builds::Ready;
 use super::cipher::EncryptedBody;
 use super::coding::{accepts_gzip, gzip};
@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::layouts::Layouts;
 use super::metrics::Metrics;
 use crate::aes128::{SegmentKey, encrypted_len, vector};
+use crate::download::{Download, DownloadTracks};
 use crate::identity::Fnv;
 use crate::plan::Part;
 use crate::presentation::Presentation;
@@ -133,7 +134,7 @@ impl Answer {
             return Ok(answer);
         }
         if let Some(whole) = ready.presentation.len_of_parts(resource) {
-            return tagged.in_parts(request, ready, resource, whole, outlet).await;
+            return tagged.in_parts(request, ready, Large::Resource(resource), whole, outlet).await;
         }
         let plan = layouts.plan(ready, resource, &outlet.metrics).await?;
         let (whole, content_type) = (plan.len, plan.content_type);
@@ -172,6 +173,35 @@ impl Answer {
         Ok(tagged.answer(content_type, len, part, body))
     }
 
+    /// A title as one file, called `name`. Its URL holds no version, so it is short-lived as
+    /// manifests are; a client that goes on with a range says by its tag which one it has.
+    pub(super) async fn download(
+        request: &request::Parts,
+        ready: &Arc<Ready>,
+        download: Arc<Download>,
+        tracks: DownloadTracks,
+        name: Option<HeaderValue>,
+        outlet: &Outlet,
+    ) -> Result<Self, Fault> {
+        let labels = ready.presentation.media().choice().labels();
+        let (version, whole) = (ready.presentation.version(), download.len());
+        let tagged = Tagged {
+            etag: format!("\"{version}-{labels:x}-{tracks}-{whole:x}\""),
+            cache_control: SHORT_LIVED,
+            negotiated: false,
+            gzip: false,
+        };
+        if let Some(answer) = tagged.precondition(request)? {
+            return Ok(answer);
+        }
+        let large = Large::Download(download);
+        let mut answer = tagged.in_parts(request, ready, large, whole, outlet).await?;
+        if let Some(name) = name.filter(|_| answer.response.status().is_success()) {
+            answer.response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+        }
+        Ok(answer)
+    }
+
     /// Adds what all answers have; of an answer to HEAD the headers are kept.
     pub(super) fn finish(self, method: &Method, metrics: &Metrics) -> Response<Body> {
         let mut response = self.response;
@@ -202,7 +232,7 @@ impl Tagged {
     fn manifest(etag: &str, gzip: bool) -> Self {
         let etag =
             if gzip { format!("{}-gzip\"", etag.trim_end_matches('"')) } else { etag.to_owned() };
-        Self { etag, cache_control: "public, max-age=2", negotiated: true, gzip }
+        Self { etag, cache_control: SHORT_LIVED, negotiated: true, gzip }
     }
 
     fn media(etag: String) -> Self {
@@ -249,7 +279,7 @@ impl Tagged {
         &self,
         request: &request::Parts,
         ready: &Arc<Ready>,
-        resource: Resource,
+        large: Large,
         whole: u64,
         outlet: &Outlet,
     ) -> Result<Answer, Fault> {
@@ -259,13 +289,13 @@ impl Tagged {
             Selection::Part(part) => (part.clone(), Some((part, whole))),
         };
         let end = range.end.min(range.start.saturating_add(Rest::PIECE_BYTES));
-        let plan = ready.presentation.plan_part(resource, range.start..end);
+        let plan = large.plan(ready, range.start..end);
         let plan = plan.ok_or(Fault::UnknownPath)?;
         let (content_type, len) = (plan.content_type, range.end - range.start);
         let body = if request.method == Method::HEAD {
             Body::empty()
         } else {
-            let rest = Rest { resource, range: end..range.end };
+            let rest = Rest { large, range: end..range.end };
             let body = PlanBody::start(Arc::clone(ready), plan, Some(rest), outlet.clone()).await?;
             Body::Stream(Box::pin(body))
         };
@@ -313,6 +343,8 @@ impl Tagged {
         Validators { etag: ETag::parse(&self.etag), last_modified: None }
     }
 }
+
+const SHORT_LIVED: &str = "public, max-age=2";
 
 /// Presentations with more segments than this have their manifests written on a blocking thread.
 const INLINE_SEGMENTS: usize = 1_000;

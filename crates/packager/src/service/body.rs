@@ -21,6 +21,7 @@ use super::frames::{Frames, Rope};
 use super::making::make;
 use super::metrics::Metrics;
 use super::open::{OpenBodies, OpenBody};
+use crate::download::Download;
 use crate::plan::{Part, Plan, SourceRange};
 use crate::resource::Resource;
 use crate::source::{BufferPool, Coalescing, Source, SourceError};
@@ -181,9 +182,26 @@ impl http_body::Body for PlanBody {
 /// be large.
 #[derive(Debug)]
 pub(super) struct Rest {
-    pub(super) resource: Resource,
+    pub(super) large: Large,
     /// Which of its bytes.
     pub(super) range: Range<u64>,
+}
+
+/// What may be as large as its sources, and so is planned piece by piece.
+#[derive(Debug, Clone)]
+pub(super) enum Large {
+    Resource(Resource),
+    Download(Arc<Download>),
+}
+
+impl Large {
+    /// The plan of some of its bytes.
+    pub(super) fn plan(&self, ready: &Ready, range: Range<u64>) -> Option<Plan> {
+        match self {
+            Self::Resource(resource) => ready.presentation.plan_part(*resource, range),
+            Self::Download(download) => Some(download.part(range)),
+        }
+    }
 }
 
 impl Rest {
@@ -212,7 +230,7 @@ impl Fetcher {
             let end = rest.range.end.min(rest.range.start.saturating_add(Rest::PIECE_BYTES));
             let piece = rest.range.start..end;
             rest.range.start = end;
-            let plan = self.ready.presentation.plan_part(rest.resource, piece)?;
+            let plan = rest.large.plan(&self.ready, piece)?;
             self.parts = plan.parts.into();
         }
         self.parts.pop_front()

@@ -13,6 +13,8 @@ mod body;
 mod builds;
 mod cipher;
 mod coding;
+mod downloads;
+mod export;
 mod fault;
 mod frames;
 mod layouts;
@@ -41,11 +43,13 @@ use crate::resource::Resource;
 use crate::selection::{Container, Selection};
 use crate::source::{BufferPool, Coalescing, Scans, SourceError};
 
+pub use export::{Existing, ExportError, ExportOptions, Progress};
 pub use metrics::Metrics;
 
 use answer::Answer;
 use body::Outlet;
 use builds::{Builds, Ready};
+use downloads::Downloads;
 use fault::Fault;
 use layouts::Layouts;
 use open::OpenBodies;
@@ -86,6 +90,7 @@ struct Inner {
     clock: Clock,
     builds: Builds,
     layouts: Layouts,
+    downloads: Downloads,
     outlet: Outlet,
 }
 
@@ -98,6 +103,8 @@ pub struct ServiceLimits {
     /// Memory of cached indexes in bytes; default 256 MiB. Indexes in use by bodies that are being
     /// sent come on top.
     pub index_cache_bytes: u64,
+    /// Memory of cached downloads in bytes; default 64 MiB. One takes about ten bytes a sample.
+    pub download_cache_bytes: u64,
     /// Memory of cached layouts in bytes; default 64 MiB. Only resources whose source must be read
     /// before their length is known have one.
     pub layout_cache_bytes: u64,
@@ -138,6 +145,7 @@ impl Default for ServiceLimits {
         Self {
             source: Limits::default(),
             index_cache_bytes: 256 << 20,
+            download_cache_bytes: 64 << 20,
             layout_cache_bytes: 64 << 20,
             max_open_sources: 512,
             concurrent_builds: 4,
@@ -195,6 +203,8 @@ impl PackagerBuilder {
     pub fn build(self) -> Packager {
         let metrics = Metrics::default();
         let layouts = Layouts::new(self.limits.layout_cache_bytes);
+        let downloads =
+            Downloads::new(self.limits.download_cache_bytes, self.limits.concurrent_builds);
         let open = OpenBodies::new(self.limits.open_bodies);
         let scans = match self.state_folder {
             Some(folder) => Scans::in_folder(folder),
@@ -203,7 +213,8 @@ impl PackagerBuilder {
         let assets = self.assets.clone();
         let builds = Builds::new(assets, self.options, self.limits, metrics.clone(), scans);
         let outlet = Outlet { metrics, open, buffers: Arc::new(BufferPool::default()) };
-        let inner = Inner { assets: self.assets, clock: self.clock, builds, layouts, outlet };
+        let inner =
+            Inner { assets: self.assets, clock: self.clock, builds, layouts, downloads, outlet };
         Packager { inner: Arc::new(inner) }
     }
 }
@@ -264,6 +275,9 @@ impl Packager {
         }
         let (asset, rest) = path.split_once('/').ok_or(Fault::UnknownPath)?;
         let name = decode_name(asset).ok_or(Fault::UnknownAsset)?;
+        if rest == downloads::PATH {
+            return self.download(request, &name).await;
+        }
         // What no asset could answer costs no index.
         let (resource, _) = Resource::parse(rest).ok_or(Fault::UnknownPath)?;
         let selection = match request.uri.query() {
@@ -307,6 +321,18 @@ impl Packager {
         answer
     }
 
+    async fn download(&self, request: &request::Parts, name: &str) -> Result<Answer, Fault> {
+        let ready = self.ready(name).await?;
+        let Inner { downloads, outlet, .. } = &*self.inner;
+        let answer = downloads.answer(request, &ready, outlet).await;
+        if let Err(Fault::Source(error)) = answer {
+            // The next request looks at the files anew, and is answered about those.
+            self.inner.assets.doubt(name).await;
+            return Err(Fault::Source(error));
+        }
+        answer
+    }
+
     async fn ready(&self, name: &str) -> Result<Arc<Ready>, Fault> {
         self.inner.builds.ready(name, self.inner.clock.now()).await
     }
@@ -323,6 +349,8 @@ impl Packager {
                     "name": &**name,
                     "hls": format!("{folder}/main.m3u8"),
                     "dash": format!("{folder}/manifest.mpd"),
+                    "download": format!("{folder}/download.mp4"),
+                    "report": format!("{folder}/report.json"),
                 })
             })
             .collect();

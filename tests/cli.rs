@@ -1,0 +1,109 @@
+//! The command `headwater` as people call it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const TINY: &[u8] = include_bytes!("../crates/packager/tests/fixtures/tiny.mp4");
+
+fn headwater(dir: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    command.current_dir(dir).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn failed(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A folder with a ladder of two siblings, a lone file and something broken.
+fn films() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["film_720p.mp4", "film_1080p.mp4", "lone.mp4"] {
+        fs::write(dir.path().join(name), TINY).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn inspect_tells_tracks_groups_of_pictures_and_edit_lists() {
+    let dir = films();
+    let text = said(&headwater(dir.path(), &["inspect", "lone.mp4"]));
+    for line in [
+        "lone\n",
+        "  duration  6.000 s\n",
+        "  track  from  codec        what                     language  average    peak       samples\n",
+        "  v1     1:1   avc1.",
+        "128×72, 24.000 frames/s",
+        "mp4a.40.2    mono, 48000 Hz",
+        "    6 groups of pictures: 24 / 24 / 24 pictures, 1.000 / 1.000 / 1.000 s (least, middle, greatest)\n",
+        "      up to 1.00 s  6  ####",
+        "    edit list: plays from 0.0833 s (1024 ticks) of the media for 6.000 s\n",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+
+    let json = said(&headwater(dir.path(), &["inspect", "--json", "lone.mp4"]));
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["asset"], "lone");
+    assert_eq!(report["tracks"][0]["gops"]["pictures"]["max"], 24);
+    assert_eq!(report["tracks"][0]["samples"], 144);
+}
+
+#[test]
+fn inspect_takes_folders_names_and_descriptors() {
+    let dir = films();
+    let all = said(&headwater(dir.path(), &["inspect", "."]));
+    assert!(all.starts_with("film\n") && all.contains("\nlone\n"), "{all}");
+    assert!(all.contains("to know:\n    source 2: track 2: it is the same sound"), "{all}");
+    let json = said(&headwater(dir.path(), &["inspect", "--json", "."]));
+    let reports: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(reports.len(), 2);
+    let one = said(&headwater(dir.path(), &["inspect", "film"]));
+    assert!(one.starts_with("film\n") && one.contains("  v2 "), "{one}");
+
+    let text = r#"{"headwater": 1, "audio": [{"file": "lone.mp4", "nam": "x"}]}"#;
+    fs::write(dir.path().join("sound.headwater.json"), text).unwrap();
+    let error = failed(&headwater(dir.path(), &["inspect", "sound.headwater.json"]));
+    assert_eq!(
+        error,
+        "error: sound: sound.headwater.json:1: audio[0].nam: unknown key `nam`; did you mean \
+         `name`?\n"
+    );
+    fs::write(dir.path().join("sound.headwater.json"), text.replace("nam\"", "name\"")).unwrap();
+    let sound = said(&headwater(dir.path(), &["inspect", "sound.headwater.json"]));
+    assert!(sound.contains("en “x”") && !sound.contains("v1"), "{sound}");
+}
+
+#[test]
+fn mistakes_are_one_sentence_and_exit_1() {
+    let dir = films();
+    fs::write(dir.path().join("bad.mp4"), "no video").unwrap();
+    let error = failed(&headwater(dir.path(), &["inspect", "bad.mp4"]));
+    assert!(error.starts_with("error: bad: the source is not an MP4 file"), "{error}");
+    let error = failed(&headwater(dir.path(), &["inspect", "none.mp4"]));
+    assert_eq!(error, "error: none.mp4: there is no such asset\n");
+    assert_eq!(headwater(dir.path(), &["inspect"]).status.code(), Some(2));
+}
+
+#[test]
+fn export_writes_an_asset_and_says_what_it_did() {
+    let dir = films();
+    let text = said(&headwater(dir.path(), &["export", "film", "out"]));
+    assert!(text.starts_with("out: ") && text.contains(" files, "), "{text}");
+    let playlist = fs::read_to_string(dir.path().join("out/main.m3u8")).unwrap();
+    assert!(playlist.contains("v2.m3u8"));
+    let error = failed(&headwater(dir.path(), &["export", "film", "out"]));
+    assert_eq!(error, "error: out is not empty: --force writes over it, --resume goes on\n");
+    let again = said(&headwater(dir.path(), &["export", "--resume", "film", "out"]));
+    assert!(again.contains(" of them there already"), "{again}");
+    said(&headwater(dir.path(), &["export", "--force", "film", "out"]));
+}
