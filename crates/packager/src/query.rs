@@ -139,35 +139,37 @@ impl Selection {
     }
 }
 
-/// The parameters of a download, `video` and `audio`: a track of that kind, or `none`; what is not
-/// given is the best. Others are passed over.
-///
-/// # Errors
-/// [`QueryError`] for the first of the two that has a bad value or comes twice, and where both are
-/// `none`.
-pub(crate) fn download(query: &str) -> Result<(Wish, Wish), QueryError> {
-    let (mut video, mut audio) = (None, None);
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, media, wish, expected) = match decode(name).as_deref() {
-            Some("video") => ("video", TrackMedia::Video, &mut video, "v1, v2, … or none"),
-            Some("audio") => ("audio", TrackMedia::Audio, &mut audio, "a1, a2, … or none"),
-            _ => continue,
-        };
-        if wish.is_some() {
-            return Err(QueryError::new(name, "given once", value));
+impl Wish {
+    /// The parameters of a download, `video` and `audio`: a track of that kind, or `none`; what is not
+    /// given is the best. Others are passed over.
+    ///
+    /// # Errors
+    /// [`QueryError`] for the first of the two that has a bad value or comes twice, and where both are
+    /// `none`.
+    pub fn of_query(query: &str) -> Result<(Self, Self), QueryError> {
+        let (mut video, mut audio) = (None, None);
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, media, wish, expected) = match decode(name).as_deref() {
+                Some("video") => ("video", TrackMedia::Video, &mut video, "v1, v2, … or none"),
+                Some("audio") => ("audio", TrackMedia::Audio, &mut audio, "a1, a2, … or none"),
+                _ => continue,
+            };
+            if wish.is_some() {
+                return Err(QueryError::new(name, "given once", value));
+            }
+            *wish = Some(match (value, value.parse::<TrackId>()) {
+                ("none", _) => Wish::Without,
+                (_, Ok(track)) if track.media() == media => Wish::Track(track),
+                _ => return Err(QueryError::new(name, expected, value)),
+            });
         }
-        *wish = Some(match (value, value.parse::<TrackId>()) {
-            ("none", _) => Wish::Without,
-            (_, Ok(track)) if track.media() == media => Wish::Track(track),
-            _ => return Err(QueryError::new(name, expected, value)),
-        });
-    }
-    match (video.unwrap_or_default(), audio.unwrap_or_default()) {
-        (Wish::Without, Wish::Without) => {
-            Err(QueryError::new("audio", "a track where video is none", "none"))
+        match (video.unwrap_or_default(), audio.unwrap_or_default()) {
+            (Wish::Without, Wish::Without) => {
+                Err(QueryError::new("audio", "a track where video is none", "none"))
+            }
+            wishes => Ok(wishes),
         }
-        wishes => Ok(wishes),
     }
 }
 

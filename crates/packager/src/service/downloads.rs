@@ -12,9 +12,8 @@ use super::answer::Answer;
 use super::body::Outlet;
 use super::builds::Ready;
 use super::fault::Fault;
-use crate::download::{Download, DownloadTracks};
+use crate::download::{Download, DownloadTracks, Wish};
 use crate::presentation::Absent;
-use crate::query;
 
 /// The path of a download, relative to the asset's folder.
 pub(super) const PATH: &str = "download.mp4";
@@ -50,7 +49,7 @@ impl Downloads {
         ready: &Arc<Ready>,
         outlet: &Outlet,
     ) -> Result<Answer, Fault> {
-        let (video, audio) = query::download(request.uri.query().unwrap_or_default())?;
+        let (video, audio) = Wish::of_query(request.uri.query().unwrap_or_default())?;
         let media = ready.presentation.media();
         let tracks = media.download_tracks(video, audio).ok_or(Absent::NotFound)?;
         let download = self.get(ready, tracks).await?;
