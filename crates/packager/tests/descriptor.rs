@@ -1,6 +1,7 @@
 //! Descriptors: what they make of an asset, how their mistakes are told, and that manual, schema and
 //! code say the same.
 
+#![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 #[path = "kit/schema.rs"]

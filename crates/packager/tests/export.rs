@@ -1,5 +1,6 @@
 //! Exports: the service's bytes as files, whole or not at all.
 
+#![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod shell;

@@ -1,5 +1,6 @@
 //! `download.mp4` over HTTP: ranges, validators, which tracks, what it is called.
 
+#![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod shell;

@@ -1,5 +1,6 @@
 //! Sources on HTTP servers that break off, change their files, lie and dawdle.
 
+#![cfg(feature = "http")]
 #![cfg(feature = "http-source")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 

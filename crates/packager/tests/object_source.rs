@@ -1,5 +1,6 @@
 //! Objects of a store as sources: few requests for a segment, and never two states mixed.
 
+#![cfg(feature = "http")]
 #![cfg(feature = "object-store")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
