@@ -60,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "boxes", reads: Input::Movie, run: targets::boxes::run, bytes_per_byte: 24 },
     Target { name: "index", reads: Input::File, run: targets::index::run, bytes_per_byte: 24 },
     Target { name: "plan", reads: Input::File, run: targets::plan::run, bytes_per_byte: 64 },
+    Target { name: "ts", reads: Input::File, run: targets::ts::run, bytes_per_byte: 64 },
     Target {
         name: "paths",
         reads: Input::Text(targets::paths::SEEDS),

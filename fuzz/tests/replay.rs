@@ -104,3 +104,11 @@ fn bytes(text: &str) -> Vec<u8> {
 fn hexadecimal_has_comments() {
     assert_eq!(bytes("# a comment\n00ff\n 1 2\n"), [0, 0xff, 0x12]);
 }
+
+#[test]
+fn xtask_knows_every_target() {
+    let xtask = include_str!("../../xtask/src/fuzz.rs");
+    for target in TARGETS {
+        assert!(xtask.contains(&format!("(\"{}\",", target.name)), "{}", target.name);
+    }
+}

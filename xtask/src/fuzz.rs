@@ -29,10 +29,11 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 4] = [
+const TARGETS: [(&str, &str); 5] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("index", "the index of a whole file, and each sample of it"),
     ("plan", "everything that can be asked of a file, laid out and made"),
+    ("ts", "the transport streams of a file"),
     ("paths", "paths and queries"),
 ];
 

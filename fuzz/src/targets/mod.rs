@@ -4,6 +4,7 @@ pub(crate) mod boxes;
 pub(crate) mod index;
 pub(crate) mod paths;
 pub(crate) mod plan;
+pub(crate) mod ts;
 
 use bytes::Bytes;
 use headwater_packager::{ByteRange, IndexBuilder, Limits, MediaIndex, SourceId, Step};

@@ -9,7 +9,9 @@ pub(crate) const SEEDS: &[&str] = &[
     "v1.m3u8?start=12.5",
     "0123456789abcdef/v1/init.mp4",
     "0123456789abcdef/a12/65535.m4s",
-    "main.m3u8?codecs=avc1,mp4a&max_bitrate=5000000&unknown=%20",
+    "v1a1.ts.m3u8?container=ts",
+    "0123456789abcdef/v1a1/7.ts",
+    "main.m3u8?codecs=avc,aac&max_bitrate=5000000&unknown=%20",
 ];
 
 /// Reads the input as a path with a query.

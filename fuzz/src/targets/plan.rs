@@ -34,7 +34,7 @@ pub(crate) fn run(input: &[u8]) {
 }
 
 /// Feeds a layout until it is a plan; `None` where the file does not hold what it must.
-fn lay_out(planned: Planned, file: &Bytes) -> Option<Plan> {
+pub(super) fn lay_out(planned: Planned, file: &Bytes) -> Option<Plan> {
     let mut layout = match planned {
         Planned::Ready(plan) => return Some(plan),
         Planned::Layout(layout) => layout,
@@ -53,7 +53,7 @@ fn lay_out(planned: Planned, file: &Bytes) -> Option<Plan> {
 }
 
 /// Makes the bytes of a plan, and gives how many.
-fn make(plan: &Plan, file: &Bytes) -> u64 {
+pub(super) fn make(plan: &Plan, file: &Bytes) -> u64 {
     let mut len = 0;
     for part in &plan.parts {
         match part {
