@@ -65,7 +65,14 @@ fn moov_first_takes_two_reads_and_moov_last_three() {
         let samples: usize = index.tracks().iter().map(|track| track.samples().iter().len()).sum();
         let weight = index.weight_bytes();
         eprintln!("{name}: {samples} samples, {weight} bytes of index");
-        assert!(weight <= 4_096 + 8 * samples, "{name}");
+        // Sample entries are kept as they are: x265 leaves two kilobytes of words in its own.
+        let entries: usize = file
+            .windows(4)
+            .enumerate()
+            .filter(|(_, kind)| kind == b"stsd")
+            .map(|(at, _)| u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize)
+            .sum();
+        assert!(weight <= 4_096 + entries + 8 * samples, "{name}");
     }
 }
 

@@ -38,15 +38,15 @@ fn what_cannot_be_played_is_one_sentence() {
     let whole = std::fs::read(video(dir.path(), "whole.mp4", 2)).unwrap();
     std::fs::write(path("half.mp4"), &whole[..whole.len() / 2]).unwrap();
     // A file as whole as can be, but in a codec that is not carried: the sample entry of its
-    // picture says hvc1.
+    // picture says vvc1.
     let at = whole.windows(4).position(|four| four == b"avc1").unwrap();
     // The first one is a brand in ftyp, the second the sample entry.
     let entry = at + 4 + whole[at + 4..].windows(4).position(|four| four == b"avc1").unwrap();
-    let mut hevc = whole.clone();
-    hevc[entry..entry + 4].copy_from_slice(b"hvc1");
-    std::fs::write(path("hevc.mp4"), hevc).unwrap();
+    let mut vvc = whole.clone();
+    vvc[entry..entry + 4].copy_from_slice(b"vvc1");
+    std::fs::write(path("vvc.mp4"), vvc).unwrap();
     for (name, wanted) in [
-        ("hevc.mp4", "codec hvc1 (HEVC) is not carried yet"),
+        ("vvc.mp4", "codec vvc1 (VVC) is not carried: transcode it"),
         ("missing.mp4", "no such file"),
         ("notes.mp4", "MP4"),
         ("empty.mp4", "empty"),
