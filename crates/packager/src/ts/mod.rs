@@ -80,7 +80,8 @@ pub(crate) fn segment(media: &Media, program: Program, number: NonZeroU32) -> Op
             pid,
             counter: lane.count(index, clocked).counter,
             clocked,
-            ends: index + 1 >= spans.len(),
+            // While it grows, more follows than is published.
+            ends: media.growth().is_none() && index + 1 >= spans.len(),
             source: facts.source,
             units: Units::new(
                 &lane.stream,

@@ -203,7 +203,7 @@ impl Media {
                 packets += if picture.units == 0 {
                     // The clock of pictures that are not there goes before each packet of sound.
                     u64::from(sound.units)
-                } else if index + 1 == lane.clocked.segments.len() {
+                } else if self.growth().is_none() && index + 1 == lane.clocked.segments.len() {
                     // The clock goes on after the very last picture, as long as there is sound.
                     let end = lane.clocked.end;
                     let there = Clocks::before(picture.last, end.max(sound.last));
