@@ -116,6 +116,13 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
             version.field(&(source as u64).to_be_bytes());
             version.field(&(position as u64).to_be_bytes());
             version.field(&placed.placement.lead.to_be_bytes());
+            // Parameter sets in the samples are looked for as far as it has come.
+            version.field(placed.chosen.track.codec.sample_entry());
+            if let Facts::Picture(picture) = &placed.chosen.track.codec.facts
+                && let Some(supplemental) = &picture.supplemental
+            {
+                version.field(&supplemental.brand.0);
+            }
         }
     }
     Ok(Media {
