@@ -154,7 +154,9 @@ fn distinct_sounds<'a>(sources: &'a [Arc<MediaIndex>], report: &mut Report) -> V
             tell(report, candidate, &format!("it is the same sound as that of {}", place(*kept)));
             continue;
         }
-        let (left, lost, stays, held) = if ours.is_better(theirs) {
+        // Which of two that grow is better changes as they do, and would change the version.
+        let settled = [candidate, *kept].iter().all(|sound| sound.index.recording().is_none());
+        let (left, lost, stays, held) = if settled && ours.is_better(theirs) {
             *content = Some(ours);
             (std::mem::replace(kept, candidate), theirs, candidate, ours)
         } else {
