@@ -198,10 +198,23 @@ impl Media {
     }
 
     /// The number of the segment that starts at `time`, in ticks of the track on the output's
-    /// timeline; `None` where none does.
+    /// timeline; `None` where none does, or several do.
     pub(crate) fn number_at(&self, track: TrackId, time: u64) -> Option<u32> {
-        let position = self.spans(track).binary_search_by_key(&time, |span| span.start).ok()?;
-        u32::try_from(position + 1).ok()
+        let spans = self.spans(track);
+        let position = spans.binary_search_by_key(&time, |span| span.start).ok()?;
+        let next = position.saturating_add(1);
+        let others = [position.checked_sub(1), Some(next)];
+        let others = others.into_iter().flatten().filter_map(|other| spans.get(other));
+        if others.into_iter().any(|other| other.start == time) {
+            return None;
+        }
+        u32::try_from(next).ok()
+    }
+
+    /// Whether the start of a segment tells it from all others of its track: not where composition
+    /// offsets are damaged so that segments would overlap.
+    pub(crate) fn is_told_by_time(&self, track: TrackId) -> bool {
+        self.spans(track).is_sorted_by(|before, after| before.start < after.start)
     }
 
     /// The init segment of a track; `None` for an unknown track.

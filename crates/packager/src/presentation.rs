@@ -114,7 +114,8 @@ impl Presentation {
                 media.segment_key().is_some() || media.tracks().iter().any(in_hls)
             }
             Resource::SingleMultivariant => media.tracks().iter().any(in_hls),
-            Resource::Mpd | Resource::TimeMpd | Resource::Report => true,
+            Resource::Mpd | Resource::Report => true,
+            Resource::TimeMpd => media.tracks().iter().all(|track| media.is_told_by_time(track.id)),
             Resource::OnDemandMpd => {
                 media.tracks().iter().all(|track| media.file_map(track.id).is_some())
             }

@@ -10,9 +10,10 @@
 
 mod kit;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use headwater_packager::{Error, Growth, Media, MediaIndex, Options};
+use headwater_packager::{Error, Growth, Media, MediaIndex, Options, Presentation, Program};
 use kit::boxes::TrackSpec;
 use kit::fragments::{Base, Finder, FragmentedSpec, at_run, decode_time, duration, stamp};
 use kit::{index, index_counted, media, send};
@@ -202,6 +203,44 @@ fn a_sample_lasts_until_the_next_fragment() {
     same_samples(&spec, &index, &file, &[50]);
 }
 
+#[test]
+fn of_recordings_the_first_sound_stays() {
+    let source = |name: &str, size| {
+        let mut spec = FragmentedSpec::new(vec![picture(200), TrackSpec::audio(375, size)], 25);
+        spec.finder = Finder::None;
+        Arc::new(index(name, &spec.bytes()).unwrap())
+    };
+    // The second has the higher rate, which may be another way round a fragment later.
+    let sources = vec![source("low", 20), source("high", 40)];
+    assert!(sources.iter().all(|source| source.may_grow()));
+    let media = Media::new(sources, &Options::default()).unwrap();
+    let sounds: Vec<_> = media.tracks().iter().filter(|track| track.video().is_none()).collect();
+    assert_eq!(sounds.len(), 1);
+    assert_eq!(sounds[0].source, 0);
+}
+
+#[test]
+fn segments_that_start_together_have_no_urls_by_time() {
+    let paths = |offset: i32| {
+        let mut track = TrackSpec::video(300, 30, 25);
+        track.sync = Some(vec![1, 101, 201]);
+        track.offsets = vec![(101, 0), (1, offset), (198, 0)];
+        let file = FragmentedSpec::new(vec![track], 25).bytes();
+        let media = media_named("film", &file);
+        let spans = media.spans(media.tracks()[0].id);
+        assert_eq!(spans.len(), 3);
+        let version = media.version();
+        let times: Vec<_> =
+            spans.iter().map(|span| format!("{version}/v1/t{}.m4s", span.start)).collect();
+        let presentation = Presentation::new("film", Arc::new(media));
+        let has = |path: &str| presentation.resource(path).is_ok();
+        (has("time.mpd"), times.iter().map(|path| has(path)).collect::<Vec<_>>())
+    };
+    assert_eq!(paths(0), (true, vec![true, true, true]));
+    // A picture of the second segment is shown before all of the first.
+    assert_eq!(paths(-60_000), (false, vec![false, false, true]));
+}
+
 /// The presentation of a recording that has come so far.
 fn growing(file: &[u8]) -> Option<Media> {
     let mut index = index("recording", file).ok()?;
@@ -253,6 +292,13 @@ proptest! {
                     let now = send(&media.segment(track.id, number).unwrap(), &so_far);
                     let then = send(&whole.segment(track.id, number).unwrap(), &files);
                     prop_assert!(now == then, "segment {number} of {} after {count}", track.id);
+                    let program = Program::from(track.id);
+                    let ts = |media: &Media, files: &[Vec<u8>]| {
+                        let number = NonZeroU32::new(number)?;
+                        Some(send(&media.ts_segment(program, number)?.ready()?, files))
+                    };
+                    let (now, then) = (ts(&media, &so_far), ts(&whole, &files));
+                    prop_assert!(now == then, "TS segment {number} of {program} after {count}");
                 }
             }
         }
