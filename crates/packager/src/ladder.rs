@@ -12,6 +12,8 @@ pub(crate) struct Ladder<'a> {
     times: Vec<i64>,
     /// For each lane the sync sample at each of `times`.
     numbers: Vec<Vec<u32>>,
+    /// How many of `times` nothing still to come can move.
+    settled: usize,
 }
 
 /// Why a rendition left the ladder.
@@ -70,6 +72,10 @@ impl<'a> Ladder<'a> {
             start: Some(first.start()),
             times: chosen.iter().filter_map(|index| common.times.get(*index).copied()).collect(),
             numbers: common.numbers.iter().map(|column| pick(column)).collect(),
+            settled: match ends {
+                Ends::Recorded => Pace { ends: Ends::Growing, ..pace }.choose(&common.times).len(),
+                Ends::Known | Ends::Growing => chosen.len(),
+            },
         };
         (ladder, left)
     }
@@ -89,6 +95,11 @@ impl<'a> Ladder<'a> {
         self.start.into_iter().chain(times).collect()
     }
 
+    /// How many segments end where they would however the renditions go on; `None` without any.
+    pub(crate) fn settled(&self) -> Option<usize> {
+        self.start.map(|_| self.settled)
+    }
+
     /// For the lane at `column`, the first sample of each segment.
     pub(crate) fn first_samples(&self, column: usize) -> Vec<u32> {
         let numbers = self.numbers.get(column).map_or(&[][..], Vec::as_slice);
@@ -96,7 +107,7 @@ impl<'a> Ladder<'a> {
     }
 
     fn empty() -> Self {
-        Self { lanes: Vec::new(), start: None, times: Vec::new(), numbers: Vec::new() }
+        Self { lanes: Vec::new(), start: None, times: Vec::new(), numbers: Vec::new(), settled: 0 }
     }
 }
 

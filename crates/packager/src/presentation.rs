@@ -2,6 +2,7 @@
 //!
 //! Every replica, every restart and an export give identical bytes for one version of an asset.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
@@ -171,6 +172,10 @@ impl Presentation {
             let grown = self.grown_hash().map(|hash| format!("-{hash:016x}")).unwrap_or_default();
             format!("\"{version}{labels}-m{MANIFEST_REVISION}-{what}{selected}{grown}\"")
         };
+        // A tail that may yet become another segment is not the same in all states of the file.
+        let state = if self.is_settled(resource) { None } else { self.grown_hash() };
+        let state = state.map(|hash| format!("-{hash:016x}")).unwrap_or_default();
+        let media = |what: fmt::Arguments<'_>| format!("\"{what}{state}\"");
         match resource {
             Resource::Multivariant => manifest("main"),
             Resource::SingleMultivariant => manifest("single"),
@@ -182,17 +187,45 @@ impl Presentation {
             Resource::SinglePlaylist(track) => manifest(&format!("{track}-single")),
             Resource::IFramePlaylist(track) => manifest(&format!("{track}-iframes")),
             Resource::MuxedPlaylist(pair) => manifest(&pair.to_string()),
-            Resource::Init(track) => format!("\"{version}-{track}-init\""),
-            Resource::Segment(track, number) => format!("\"{version}-{track}-{number}\""),
-            Resource::SegmentAt(track, time) => format!("\"{version}-{track}-t{time}\""),
-            Resource::TrackFile(track) => format!("\"{version}-{track}-file\""),
-            Resource::IFrameInit(track) => format!("\"{version}-{track}-iframes-init\""),
-            Resource::IFrame(track, number) => format!("\"{version}-{track}-iframes-{number}\""),
-            Resource::MuxedInit(pair) => format!("\"{version}-{pair}-init\""),
-            Resource::MuxedSegment(pair, number) => format!("\"{version}-{pair}-{number}\""),
+            Resource::Init(track) => media(format_args!("{version}-{track}-init")),
+            Resource::Segment(track, number) => media(format_args!("{version}-{track}-{number}")),
+            Resource::SegmentAt(track, time) => media(format_args!("{version}-{track}-t{time}")),
+            Resource::TrackFile(track) => media(format_args!("{version}-{track}-file")),
+            Resource::IFrameInit(track) => media(format_args!("{version}-{track}-iframes-init")),
+            Resource::IFrame(track, number) => {
+                media(format_args!("{version}-{track}-iframes-{number}"))
+            }
+            Resource::MuxedInit(pair) => media(format_args!("{version}-{pair}-init")),
+            Resource::MuxedSegment(pair, number) => {
+                media(format_args!("{version}-{pair}-{number}"))
+            }
             Resource::TsPlaylist(program) => manifest(&format!("{program}-ts")),
-            Resource::SegmentKey => format!("\"{version}-key\""),
-            Resource::TsSegment(program, number) => format!("\"{version}-{program}-{number}-ts\""),
+            Resource::SegmentKey => media(format_args!("{version}-key")),
+            Resource::TsSegment(program, number) => {
+                media(format_args!("{version}-{program}-{number}-ts"))
+            }
+        }
+    }
+
+    /// Whether the bytes of a resource are those of its URL for good. Not so what depends on where
+    /// a recording ends: one that was taken for finished may go on, in the same version.
+    pub fn is_settled(&self, resource: Resource) -> bool {
+        let media = &*self.media;
+        if !media.recorded {
+            return resource.is_immutable();
+        }
+        let stays = |number: u32| {
+            usize::try_from(number).is_ok_and(|number| number <= media.segments().settled())
+        };
+        match resource {
+            Resource::Segment(_, number)
+            | Resource::MuxedSegment(_, number)
+            | Resource::TsSegment(_, number) => stays(number.get()),
+            Resource::SegmentAt(track, time) => media.number_at(track, time).is_some_and(stays),
+            // The last is shown to the end.
+            Resource::IFrame(track, number) => number.get() < media.iframe_count(track),
+            Resource::TrackFile(_) => false,
+            other => other.is_immutable(),
         }
     }
 

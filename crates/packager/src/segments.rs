@@ -20,6 +20,8 @@ pub struct SegmentTable {
     /// Whether pictures in some segment are presented before its first sample, and so may need the
     /// segment before it.
     leading: bool,
+    /// How many segments stay as they are should a recording go on.
+    settled: usize,
 }
 
 /// One segment of one track.
@@ -76,6 +78,12 @@ impl SegmentTable {
         !self.leading
     }
 
+    /// How many segments stay as they are should a recording that was taken for finished go on:
+    /// all that were or would have been published while it grew.
+    pub(crate) fn settled(&self) -> usize {
+        self.settled
+    }
+
     /// Memory that it holds, in bytes.
     pub(crate) fn weight_bytes(&self) -> usize {
         let spans: usize = self.tracks.iter().map(Vec::len).sum();
@@ -120,24 +128,32 @@ impl SegmentTable {
                 spans
             })
             .collect();
-        let mut table = Self { boundaries, tracks, leading };
+        let mut table = Self { boundaries, tracks, leading, settled: usize::MAX };
+        if ends != Ends::Known {
+            table.settle(&lanes, ladder.settled());
+        }
         if ends == Ends::Growing {
-            table.publish(&lanes);
+            table.publish();
         }
         table
     }
 
-    /// Keeps the segments that nothing still to come can change: all tracks have a sample that is
-    /// decoded at their end or later, so that no picture that leads the next segment is missing.
-    fn publish(&mut self, lanes: &[Lane<'_>]) {
+    /// Counts the segments that nothing still to come can change: their end stays where it is, and
+    /// all tracks have a sample that is decoded at it or later, so that no picture that leads the
+    /// next segment is missing.
+    fn settle(&mut self, lanes: &[Lane<'_>], of_pictures: Option<usize>) {
         let is_past = |lane: &Lane<'_>, time: MediaTime| lane.sample_at(time) < lane.count();
-        let ends = self.boundaries.iter().skip(1);
-        let settled =
+        let ends = self.boundaries.iter().skip(1).take(of_pictures.unwrap_or(usize::MAX));
+        self.settled =
             ends.take_while(|time| lanes.iter().all(|lane| is_past(lane, **time))).count();
+    }
+
+    /// Keeps the segments that are settled.
+    fn publish(&mut self) {
         for spans in &mut self.tracks {
-            spans.truncate(settled);
+            spans.truncate(self.settled);
         }
-        self.boundaries.truncate(settled);
+        self.boundaries.truncate(self.settled);
     }
 }
 

@@ -154,6 +154,50 @@ async fn a_growing_file_is_an_event_until_it_ends() {
 }
 
 #[tokio::test]
+async fn the_tail_of_a_recording_that_stalls_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let parts = recording().parts();
+    writer.append(&parts[..12].concat());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    let growing = segments(&packager).await;
+    clock.advance(Duration::from_secs(31));
+    let stalled = segments(&packager).await;
+    assert!(stalled.len() > growing.len(), "the tail is published");
+    let mut before = BTreeMap::new();
+    for url in stalled.keys() {
+        let reply = get(&packager, url).await;
+        let cached = reply.header("cache-control").contains("immutable");
+        assert_eq!(cached, growing.contains_key(url), "{url}");
+        before.insert(url, (cached, reply.header("etag").to_owned(), reply.body));
+    }
+    let version = stalled.keys().next().unwrap().split('/').nth(2).unwrap();
+    let file = get(&packager, &format!("/show/{version}/v1/track.mp4")).await;
+    assert_eq!(file.status, 200);
+    assert!(!file.header("cache-control").contains("immutable"));
+
+    writer.append(&parts[12..].concat());
+    clock.advance(Duration::from_secs(3));
+    let resumed = segments(&packager).await;
+    let mut changed = 0;
+    for (url, (cached, etag, body)) in &before {
+        if !resumed.contains_key(*url) {
+            assert!(!cached, "{url} was taken back");
+            continue;
+        }
+        let reply = get(&packager, url).await;
+        let same = reply.body == *body;
+        assert!(same || reply.header("etag") != etag, "{url} has other bytes by the same tag");
+        assert!(same || !cached, "{url} was to be kept");
+        changed += usize::from(!same);
+    }
+    assert!(changed > 0, "the tail went on");
+}
+
+#[tokio::test]
 async fn a_body_that_is_being_sent_outlives_growth() {
     let dir = tempfile::tempdir().unwrap();
     let (writer, clock) = begin(dir.path());

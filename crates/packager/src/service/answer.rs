@@ -121,7 +121,8 @@ impl Answer {
         Self { response }
     }
 
-    /// An init or media segment: immutable, and read as it is sent.
+    /// An init or media segment: immutable unless a recording may go on in it, and read as it is
+    /// sent.
     pub(super) async fn media(
         request: &request::Parts,
         ready: &Arc<Ready>,
@@ -129,7 +130,8 @@ impl Answer {
         layouts: &Layouts,
         outlet: &Outlet,
     ) -> Result<Self, Fault> {
-        let tagged = Tagged::media(ready.presentation.etag(resource));
+        let settled = ready.presentation.is_settled(resource);
+        let tagged = Tagged::media(ready.presentation.etag(resource), settled);
         if let Some(answer) = tagged.precondition(request)? {
             return Ok(answer);
         }
@@ -235,8 +237,9 @@ impl Tagged {
         Self { etag, cache_control: SHORT_LIVED, negotiated: true, gzip }
     }
 
-    fn media(etag: String) -> Self {
-        let cache_control = "public, max-age=31536000, immutable";
+    fn media(etag: String, settled: bool) -> Self {
+        let cache_control =
+            if settled { "public, max-age=31536000, immutable" } else { SHORT_LIVED };
         Self { etag, cache_control, negotiated: false, gzip: false }
     }
 
