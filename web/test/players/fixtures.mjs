@@ -16,7 +16,6 @@ export const CODECS = [
   { asset: "av1-opus", codecs: ["AV1", "Opus"] },
   { asset: "vp9-opus", codecs: ["VP9", "Opus"] },
   { asset: "avc-flac", codecs: ["H.264", "FLAC"] },
-  { asset: "avc-mp3", codecs: ["H.264", "MP3"] },
 ];
 
 // prettier-ignore
@@ -25,10 +24,9 @@ const RECIPES = {
   "av1-opus": ["-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", "-pix_fmt", "yuv420p", "-b:v", "200k", "-c:a", "libopus"],
   "vp9-opus": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-pix_fmt", "yuv420p", "-b:v", "200k", "-c:a", "libopus"],
   "avc-flac": [...AVC, "-c:a", "flac", "-strict", "-2"],
-  "avc-mp3": [...AVC, "-c:a", "libmp3lame"],
 };
 
-/** A folder for `--input` with an asset of each recipe, and one with two sounds. */
+/** A folder for `--input` with an asset of each recipe, one with two sounds, and one that is longer. */
 export async function makeFixtures(folder) {
   await mkdir(folder, { recursive: true });
   for (const [name, codecs] of Object.entries(RECIPES)) {
@@ -39,6 +37,9 @@ export async function makeFixtures(folder) {
     ...PICTURE, ...sound(440), ...sound(660), "-map", "0:v", "-map", "1:a", "-map", "2:a", ...AVC, ...GOPS, "-c:a", "aac",
     "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", join(folder, "two-sounds.mp4"),
   );
+  // Longer than what players keep ahead: trick play has something to fetch.
+  const long = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=60"];
+  await ffmpeg(...long, ...AVC, ...GOPS, join(folder, "long.mp4"));
   return folder;
 }
 

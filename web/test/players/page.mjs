@@ -93,14 +93,18 @@ function face() {
       document.body.append(video);
       video.addEventListener("error", () => errors.push(`video: ${video.error?.message}`));
       current = await openers[name](url);
-      await video.play().catch((error) => errors.push(String(error)));
+      // Not awaited: it is answered when there is something to play.
+      video.play().catch((error) => error.name === "AbortError" || errors.push(String(error)));
     },
     seek: (to) => void (video.currentTime = to),
     /** Whether playback is past a time and both kinds were decoded. */
     isPast(time) {
       if (errors.length > 0) throw new Error(errors.join("; "));
       return (
-        !video.seeking && video.currentTime >= time && video.getVideoPlaybackQuality().totalVideoFrames > 0 && video.webkitAudioDecodedByteCount > 0
+        !video.seeking &&
+        video.currentTime >= time &&
+        video.getVideoPlaybackQuality().totalVideoFrames > 0 &&
+        (video.webkitAudioDecodedByteCount > 0 || !window.players.languages().length)
       );
     },
     errors: () => errors,
