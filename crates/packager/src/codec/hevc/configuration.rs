@@ -12,6 +12,9 @@ use crate::isobmff::Cursor;
 pub(super) const PARAMETER_SETS: [u8; 3] = [32, 33, 34];
 const SPS: u8 = 33;
 
+/// The most arrays of a record.
+const MAX_ARRAYS: usize = 255;
+
 /// The type of a NAL unit.
 pub(super) fn kind(unit: &[u8]) -> Option<u8> {
     unit.first().map(|header| header >> 1 & 63)
@@ -85,6 +88,10 @@ impl<'a> Configuration<'a> {
                 continue;
             }
             self.arrays.retain(|array| array.kind != *wanted);
+            // Their count is one byte.
+            if self.arrays.len() >= MAX_ARRAYS {
+                continue;
+            }
             self.arrays.push(Array { kind: *wanted, units });
         }
         if lacking.iter().any(|(kind, lacks)| *kind == SPS && *lacks)
@@ -140,5 +147,31 @@ impl<'a> Configuration<'a> {
             let _ = write!(text, ".{byte:X}");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn a_full_record_is_not_lifted_into() {
+        let record = |arrays: u8| {
+            let mut payload = vec![0; 22];
+            payload.push(arrays);
+            // Arrays of access unit delimiters, without any.
+            payload.extend([35, 0, 0].repeat(usize::from(arrays)));
+            payload
+        };
+        let picture_set: &[u8] = &[34 << 1, 1, 0];
+        for (arrays, written) in [(254, 255), (255, 255)] {
+            let payload = record(arrays);
+            let mut configuration = Configuration::read(&payload).unwrap();
+            configuration.lift(&[picture_set]);
+            let out = configuration.write(true);
+            assert_eq!(out[22], written);
+            assert_eq!(Configuration::read(&out).unwrap().arrays.len(), usize::from(written));
+        }
     }
 }
