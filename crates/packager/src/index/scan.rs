@@ -9,7 +9,7 @@
 //! The walk ends before the first fragment that is not complete, and can go on from there when the
 //! source has grown.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -56,7 +56,7 @@ pub(super) struct Scan {
     windows: Vec<(u64, Bytes)>,
     wanted: Vec<ByteRange>,
     /// Where fragments are said to start, in order.
-    hints: VecDeque<u64>,
+    hints: BTreeSet<u64>,
     tail: Tail,
     ending: Ending,
 }
@@ -135,7 +135,7 @@ impl Scan {
             idle: 0,
             windows: Vec::new(),
             wanted: Vec::new(),
-            hints: VecDeque::new(),
+            hints: BTreeSet::new(),
             tail,
             ending: Ending::Whole,
         }
@@ -224,7 +224,7 @@ impl Scan {
                     && let Ok(starts) =
                         mfra::starts(payload, &mut Budget::new(self.limits.max_boxes))
                 {
-                    self.hints = starts.into();
+                    self.hints = starts.into_iter().take(MAX_HINTS).collect();
                 }
                 self.windows.clear();
                 self.tail = Tail::Read;
@@ -280,8 +280,8 @@ impl Scan {
                 let Some(payload) = payload else { return Ok(Passed::Lacks(range)) };
                 if let Some(starts) = sidx::starts(payload, range.end()) {
                     self.position.indexed |= self.position.fragments == 0 && starts.len() > 1;
-                    self.hints.extend(starts);
-                    self.hints.make_contiguous().sort_unstable();
+                    let room = MAX_HINTS.saturating_sub(self.hints.len());
+                    self.hints.extend(starts.into_iter().take(room));
                 }
             }
             b"moov" => self.position.later_movie = range,
@@ -334,10 +334,13 @@ impl Scan {
             .unwrap_or_default()
     }
 
-    fn is_read(&self, at: u64) -> bool {
+    /// Up to where there are bytes from `at` on; `None` where there are none.
+    fn read_until(&self, at: u64) -> Option<u64> {
         self.windows
             .iter()
-            .any(|(start, bytes)| (*start..*start + bytes.len() as u64).contains(&at))
+            .map(|(start, bytes)| *start..*start + bytes.len() as u64)
+            .find(|window| window.contains(&at))
+            .map(|window| window.end)
     }
 
     /// Exactly this range, where it has been read.
@@ -351,8 +354,8 @@ impl Scan {
     fn forget(&mut self) {
         let at = self.position.at;
         self.windows.retain(|(start, bytes)| start + bytes.len() as u64 > at);
-        while self.hints.front().is_some_and(|hint| *hint < at) {
-            self.hints.pop_front();
+        while self.hints.first().is_some_and(|hint| *hint < at) {
+            self.hints.pop_first();
         }
     }
 
@@ -370,21 +373,23 @@ impl Scan {
         ByteRange { start: at, len: len.min(self.file - at) }
     }
 
-    /// What is lacking and, once the size of fragments is known, what is said to come next.
+    /// What is lacking and, once the size of fragments is known, what is said to come next, unless
+    /// much of that is in memory: wrong hints must not fill it.
     fn with_hints(&self, range: ByteRange) -> Vec<ByteRange> {
         let mut ranges = vec![range];
-        if self.position.fragments == 0 {
+        if self.position.fragments == 0 || self.windows.len() >= BATCH {
             return ranges;
         }
         let mut end = range.end();
-        for hint in &self.hints {
-            if ranges.len() >= BATCH {
-                break;
-            }
-            if *hint < end || *hint >= self.file || self.is_read(*hint) {
+        while ranges.len() < BATCH
+            && let Some(&hint) = self.hints.range(end..).next()
+            && hint < self.file
+        {
+            if let Some(read) = self.read_until(hint) {
+                end = read;
                 continue;
             }
-            let window = self.window(*hint);
+            let window = self.window(hint);
             end = window.end();
             ranges.push(window);
         }
@@ -415,8 +420,40 @@ const SMALL_FRAGMENT: u64 = 128 << 10;
 /// How much is read then.
 const MANY: u64 = 512 << 10;
 
-/// How many reads go out together.
+/// How many reads go out together, and how many windows may wait before more is read ahead.
 const BATCH: usize = 32;
 
 /// The longest `sidx` or `mfra` that is read for its hints.
 const MAX_TABLE: u64 = 8 << 20;
+
+/// The most hints that are kept; those beyond cost reads that are not batched.
+const MAX_HINTS: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_that_are_wrong_do_not_fill_memory() {
+        let joined = Joined { tracks: Vec::new() };
+        let mut scan = Scan::new(0, 1 << 40, joined, Vec::new(), Limits::default());
+        scan.position.fragments = 1;
+        scan.position.at = 1 << 20;
+        scan.hints = (100_u64..10_000).map(|number| number << 20).collect();
+        // Boxes that the hints do not name: each read brings more that is said to come.
+        let mut at = 1 << 20;
+        while at < 80 << 20 {
+            scan.position.at = at;
+            scan.forget();
+            let lacking = ByteRange { start: at, len: 16 };
+            for range in scan.with_hints(lacking) {
+                let len = usize::try_from(range.len).unwrap_or(usize::MAX);
+                scan.windows.push((range.start, Bytes::from(vec![0; len])));
+            }
+            scan.windows.sort_by_key(|window| window.0);
+            assert!(scan.windows.len() < 2 * BATCH, "{}", scan.windows.len());
+            at += 1 << 20;
+        }
+        assert!(scan.windows.len() >= BATCH - 1, "some are read ahead");
+    }
+}
