@@ -10,6 +10,7 @@ use crate::growth::Growth;
 use crate::identity::{Fnv, LAYOUT_REVISION, Version};
 use crate::index::{MediaIndex, TrackIndex};
 use crate::ladder::{Ends, Ladder, Left};
+use crate::limits::MAX_SEGMENT_SAMPLES;
 use crate::media::{Media, Options, Place};
 use crate::report::Report;
 use crate::role::Role;
@@ -70,6 +71,11 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
     let all = || pictures.iter().copied().chain(&sounds);
     let offset = start_offset(all().map(|p| (&p.placement, p.chosen.track.timescale())))?;
     let segments = SegmentTable::build(&ladder, &sound_lanes, target, offset, ends);
+    let mut spans = (0..all().count()).flat_map(|position| segments.spans(position));
+    if spans.any(|span| span.samples > MAX_SEGMENT_SAMPLES) {
+        let limit = u64::from(MAX_SEGMENT_SAMPLES);
+        return Err(Error::Limit { what: "samples in one segment", limit });
+    }
     if segments.is_empty() && growth.is_some() {
         return Err(Error::NotYet);
     }

@@ -49,3 +49,7 @@ impl Default for Limits {
 /// The largest picture in bytes that goes into MPEG-TS, 16 MiB: it is in memory as a whole while
 /// it is made into packets. A track with a larger one is left out of MPEG-TS.
 pub(crate) const MAX_TS_SAMPLE_BYTES: u32 = 16 << 20;
+
+/// The most samples in one segment of one track, about a million: whoever asks for a segment makes
+/// a list of them. Only damaged files, and pictures without a sync sample for hours, have more.
+pub(crate) const MAX_SEGMENT_SAMPLES: u32 = 1 << 20;

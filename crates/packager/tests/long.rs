@@ -143,3 +143,21 @@ fn ten_hours_at_sixty_pictures_a_second() {
     );
     assert!(media.segment(audio, segments + 1).is_none());
 }
+
+#[test]
+fn a_segment_of_more_than_a_million_samples_is_refused() {
+    let build = |count: u32| {
+        let mut video = TrackSpec::video(count, 100, count);
+        video.offsets = vec![(count, 0)];
+        let (head, size) = FileSpec::new(vec![video]).head();
+        let (index, _) = indexed(&Bytes::from(head), size);
+        Media::new(vec![Arc::new(index)], &Options::default()).map(|_| ())
+    };
+    assert_eq!(build(1 << 20), Ok(()));
+    let limit = 1 << 20;
+    assert_eq!(build(limit + 1), Err(refused(u64::from(limit))));
+}
+
+fn refused(limit: u64) -> headwater_packager::Error {
+    headwater_packager::Error::Limit { what: "samples in one segment", limit }
+}
