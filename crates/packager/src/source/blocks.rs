@@ -125,22 +125,48 @@ impl<S: Source> Source for BlockSource<S> {
         if ranges.iter().any(|range| range.len > most) {
             return self.source.read(ranges).await;
         }
-        let (blocks, _) = self.blocks(ranges).await?;
-        let whole = ranges.iter().map(|range| Some(joined(blocks.slices(*range)?)));
-        whole.collect::<Option<_>>().ok_or(SourceError::Truncated)
+        let (pieces, _) = self.by_groups(ranges).await?;
+        Ok(pieces.into_iter().map(joined).collect())
     }
 
     async fn gather(&self, ranges: &[ByteRange]) -> Result<Gathered, SourceError> {
-        let (blocks, fetched) = self.blocks(ranges).await?;
-        let mut pieces = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            pieces.extend(blocks.slices(*range).ok_or(SourceError::Truncated)?);
-        }
+        let (pieces, fetched) = self.by_groups(ranges).await?;
+        let pieces = pieces.into_iter().flatten().collect();
         Ok(Gathered { pieces, read_bytes: fetched.bytes, reads: fetched.reads })
     }
 }
 
 impl<S: Source> BlockSource<S> {
+    /// The bytes of each range. Small ranges far apart need a block each: so they are taken by
+    /// groups of few blocks, and where there are more groups than one, copied, so that what is in
+    /// memory beside the cache is what was asked for and the blocks of one group.
+    async fn by_groups(
+        &self,
+        ranges: &[ByteRange],
+    ) -> Result<(Vec<Vec<Bytes>>, Fetched), SourceError> {
+        let mut pieces = Vec::with_capacity(ranges.len());
+        let mut fetched = Fetched::default();
+        let mut rest = ranges;
+        while !rest.is_empty() {
+            let (group, others) = rest.split_at(group_len(rest));
+            let (blocks, read) = self.blocks(group).await?;
+            fetched.reads += read.reads;
+            fetched.bytes += read.bytes;
+            let is_all = group.len() == ranges.len();
+            for range in group {
+                let mut slices = blocks.slices(*range).ok_or(SourceError::Truncated)?;
+                if !is_all {
+                    for slice in &mut slices {
+                        *slice = Bytes::copy_from_slice(slice);
+                    }
+                }
+                pieces.push(slices);
+            }
+            rest = others;
+        }
+        Ok((pieces, fetched))
+    }
+
     /// The blocks that hold some ranges, and what had to be read for them by this call.
     async fn blocks(&self, ranges: &[ByteRange]) -> Result<(Blocks, Fetched), SourceError> {
         let mut needed: Vec<u64> = Vec::new();
@@ -235,6 +261,28 @@ impl<S: Source> BlockSource<S> {
         Waiting { first: run.first, blocks: run.blocks, outcome }
     }
 }
+
+/// How many of the first ranges are taken together: at least one, and as many as lie in
+/// [`GROUP_BLOCKS`] blocks. Blocks that ranges out of order share are counted more than once.
+fn group_len(ranges: &[ByteRange]) -> usize {
+    let mut blocks = 0_u64;
+    let mut last = None;
+    for (position, range) in ranges.iter().enumerate().filter(|(_, range)| range.len > 0) {
+        let first = range.start / BlockCache::BLOCK_BYTES;
+        let end = range.end().div_ceil(BlockCache::BLOCK_BYTES);
+        let shared = u64::from(last == Some(first));
+        blocks = blocks.saturating_add(end.saturating_sub(first) - shared);
+        if blocks > GROUP_BLOCKS && position > 0 {
+            return position;
+        }
+        last = end.checked_sub(1);
+    }
+    ranges.len()
+}
+
+/// The most blocks that one group of ranges needs. A window of a body needs fewer, unless what it
+/// sends lies far apart.
+const GROUP_BLOCKS: u64 = 64;
 
 /// What had to be read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -508,6 +556,32 @@ mod tests {
         // The pictures between them are there now.
         let gathered = source.gather(&[range(700, 3 * BLOCK)]).await.unwrap();
         assert_eq!((gathered.reads, gathered.read_bytes), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn small_ranges_far_apart_do_not_hold_their_blocks() {
+        let store = Store::new(150 * BLOCK, true);
+        let source = BlockCache::new(0).wrap(store.clone());
+        let far: Vec<_> = (0..150).map(|n| range(n * BLOCK + 7, 10)).collect();
+        let expected = store.inner.read(&far).await.unwrap();
+        let gathered = source.gather(&far).await.unwrap();
+        assert_eq!(gathered.pieces, expected);
+        assert_eq!(gathered.read_bytes, 150 * BLOCK);
+        assert_eq!(source.read(&far).await.unwrap(), expected);
+        for piece in gathered.pieces {
+            assert!(piece.try_into_mut().unwrap().capacity() < 1_000, "of a whole block");
+        }
+    }
+
+    #[test]
+    fn groups_are_of_few_blocks_and_never_empty() {
+        let far: Vec<_> = (0..150).map(|n| range(n * BLOCK, 10)).collect();
+        assert_eq!(group_len(&far), 64);
+        assert_eq!(group_len(&far[100..]), 50);
+        let near: Vec<_> = (0..1_000).map(|n| range(n * 700, 700)).collect();
+        assert_eq!(group_len(&near), 1_000);
+        assert_eq!(group_len(&[range(0, 100 * BLOCK), range(0, 1)]), 1);
+        assert_eq!(group_len(&[range(0, 0), range(u64::MAX, 0), range(5, 1)]), 3);
     }
 
     #[tokio::test]
