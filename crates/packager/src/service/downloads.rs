@@ -23,7 +23,7 @@ pub(super) const PATH: &str = "download.mp4";
 pub(super) struct Downloads {
     made: Cache<Key, Arc<Download>>,
     /// Each costs a look at every sample.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 /// State of the files, and which tracks of them.
@@ -39,7 +39,7 @@ impl Downloads {
             })
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { made, permits: Semaphore::new(at_once.max(1)) }
+        Self { made, permits: Arc::new(Semaphore::new(at_once.max(1))) }
     }
 
     /// The answer to a request for [`PATH`].
@@ -52,26 +52,36 @@ impl Downloads {
         let (video, audio) = Wish::of_query(request.uri.query().unwrap_or_default())?;
         let media = ready.presentation.media();
         let tracks = media.download_tracks(video, audio).ok_or(Absent::NotFound)?;
-        let download = self.get(ready, tracks).await?;
+        let presentation = ready.presentation.clone();
+        let make = move || presentation.download(tracks);
+        let download = self.get((ready.key(), tracks), make).await?;
         let name = file_name(ready.presentation.name());
         Answer::download(request, ready, download, tracks, name, outlet).await
     }
 
-    async fn get(&self, ready: &Ready, tracks: DownloadTracks) -> Result<Arc<Download>, Fault> {
-        let key = (ready.key(), tracks);
+    async fn get(
+        &self,
+        key: Key,
+        make: impl FnOnce() -> Option<Download> + Send + 'static,
+    ) -> Result<Arc<Download>, Fault> {
         if let Some(download) = self.made.get(&key) {
             return Ok(download);
         }
-        let _permit = self.permits.acquire().await.map_err(|_| Fault::Busy)?;
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.acquire_owned().await.map_err(|_| Fault::Busy)?;
         // Another request may have made it meanwhile.
         if let Some(download) = self.made.get(&key) {
             return Ok(download);
         }
-        let presentation = ready.presentation.clone();
-        let made = tokio::task::spawn_blocking(move || presentation.download(tracks));
-        let download = Arc::new(made.await.map_err(|_| Fault::Busy)?.ok_or(Absent::NotFound)?);
-        self.made.insert(key, Arc::clone(&download));
-        Ok(download)
+        let cache = self.made.clone();
+        // A client that leaves does not stop it: the permit and the result go with the work.
+        let made = tokio::task::spawn_blocking(move || {
+            let download = Arc::new(make()?);
+            cache.insert(key, Arc::clone(&download));
+            drop(permit);
+            Some(download)
+        });
+        Ok(made.await.map_err(|_| Fault::Busy)?.ok_or(Absent::NotFound)?)
     }
 }
 
@@ -89,6 +99,8 @@ fn file_name(asset: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use std::future::Future as _;
+
     use super::*;
 
     #[test]
@@ -102,5 +114,24 @@ mod tests {
             file_name("你").unwrap(),
             "attachment; filename=\"_.mp4\"; filename*=UTF-8''%E4%BD%A0.mp4"
         );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_frees_no_permit() {
+        let downloads = Downloads::new(1 << 20, 1);
+        let key = (0, DownloadTracks { video: None, audio: None });
+        let (finish, finished) = std::sync::mpsc::channel::<()>();
+        let mut request = Box::pin(downloads.get(key, move || {
+            finished.recv().ok();
+            None
+        }));
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(request.as_mut().poll(context).is_pending())
+        });
+        assert!(polled.await);
+        drop(request);
+        assert_eq!(downloads.permits.available_permits(), 0);
+        finish.send(()).unwrap();
+        assert!(downloads.permits.acquire().await.is_ok());
     }
 }

@@ -33,6 +33,7 @@ use std::time::Duration;
 use headwater_net::{Body, Clock, Problem};
 use http::{Method, Request, Response, request};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use crate::assets::{Assets, decode_name, encode_name};
@@ -91,6 +92,8 @@ struct Inner {
     builds: Builds,
     layouts: Layouts,
     downloads: Downloads,
+    /// Of [`TS_COUNTED_AT_ONCE`].
+    ts_counts: Arc<Semaphore>,
     outlet: Outlet,
 }
 
@@ -213,8 +216,9 @@ impl PackagerBuilder {
         let assets = self.assets.clone();
         let builds = Builds::new(assets, self.options, self.limits, metrics.clone(), scans);
         let outlet = Outlet { metrics, open, buffers: Arc::new(BufferPool::default()) };
-        let inner =
-            Inner { assets: self.assets, clock: self.clock, builds, layouts, downloads, outlet };
+        let ts_counts = Arc::new(Semaphore::new(TS_COUNTED_AT_ONCE));
+        let (assets, clock) = (self.assets, self.clock);
+        let inner = Inner { assets, clock, builds, layouts, downloads, ts_counts, outlet };
         Packager { inner: Arc::new(inner) }
     }
 }
@@ -288,7 +292,7 @@ impl Packager {
         let in_ts = matches!(resource, Resource::TsPlaylist(_) | Resource::TsSegment(..));
         let encrypted = ready.presentation.media().segment_key().is_some();
         if in_ts || encrypted || selection.container == Container::Ts {
-            count_ts(&ready.presentation).await?;
+            count_ts(&ready.presentation, &self.inner.ts_counts).await?;
         }
         let resource = ready.presentation.resource(rest)?;
         if !resource.is_immutable() {
@@ -359,16 +363,26 @@ impl Packager {
 }
 
 /// Has the packets of transport streams counted, not on the runtime: that looks at every sample.
-async fn count_ts(presentation: &Presentation) -> Result<(), Fault> {
+async fn count_ts(presentation: &Presentation, permits: &Arc<Semaphore>) -> Result<(), Fault> {
+    if presentation.media().ts_is_counted() {
+        return Ok(());
+    }
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| Fault::Busy)?;
+    // Another request may have had it counted meanwhile.
     if presentation.media().ts_is_counted() {
         return Ok(());
     }
     let presentation = presentation.clone();
+    // A client that leaves does not stop it: the permit goes with the work.
     let count = move || {
         presentation.media().ts();
+        drop(permit);
     };
     tokio::task::spawn_blocking(count).await.map_err(|_| Fault::Busy)
 }
+
+/// How many titles have their packets of transport streams counted at a time.
+const TS_COUNTED_AT_ONCE: usize = 4;
 
 /// Whatever the type of request bodies: they are not read. So it fits routers with body types of
 /// their own, too.
