@@ -139,9 +139,37 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut making = self.home.making();
-        // The list's and this one: nobody else can come by it while the list is locked.
-        if Arc::strong_count(&self.making) == 2 {
+        // This one goes while the list is locked: of two that leave together, each would still
+        // count the other otherwise, and neither clear it away.
+        drop(std::mem::take(&mut self.making));
+        if making.get(&self.key).is_some_and(|listed| Arc::strong_count(listed) == 1) {
             making.remove(&self.key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn the_last_to_leave_clears_the_place_away() {
+        const ROUNDS: u64 = 20_000;
+        let home = Layouts::new(0);
+        let both = Barrier::new(2);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for round in 0..ROUNDS {
+                        let place = Place::enter(&home, (round, Version(0), Resource::Report));
+                        both.wait();
+                        drop(place);
+                    }
+                });
+            }
+        });
+        assert_eq!(home.making().len(), 0);
     }
 }
