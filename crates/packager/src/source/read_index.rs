@@ -71,7 +71,10 @@ pub(crate) async fn read_index_of(
             source.allow_growth();
             timer.set(tokio::time::sleep(patience.fragments));
             if let Some(checkpoint) = scans.load(&source.id().name).await {
-                builder.resume(&checkpoint)?;
+                let (resumed, back) =
+                    blocking(move || (builder.resume(&checkpoint), builder)).await?;
+                builder = back;
+                resumed?;
                 kept = builder.fragments();
                 continue;
             }
@@ -79,7 +82,7 @@ pub(crate) async fn read_index_of(
         let wanted = match stepped? {
             Step::Done(index) => {
                 if builder.fragments() >= kept.saturating_add(WORTH_KEEPING) {
-                    keep(&builder, source, scans).await;
+                    keep(builder, source, scans).await;
                 }
                 return Ok(index);
             }
@@ -94,8 +97,9 @@ pub(crate) async fn read_index_of(
         })
         .await;
         let Some(read) = read else {
-            keep(&builder, source, scans).await;
-            return Err(IndexError::Unfinished { fragments: builder.fragments() });
+            let fragments = builder.fragments();
+            keep(builder, source, scans).await;
+            return Err(IndexError::Unfinished { fragments });
         };
         let read = read?;
         if read.len() != wanted.len() {
@@ -107,8 +111,9 @@ pub(crate) async fn read_index_of(
     }
 }
 
-async fn keep(builder: &IndexBuilder, source: &impl Source, scans: &Scans) {
-    if let Some(checkpoint) = builder.checkpoint() {
+async fn keep(builder: IndexBuilder, source: &impl Source, scans: &Scans) {
+    // As long as the scan: it is not put together on the runtime.
+    if let Ok(Some(checkpoint)) = blocking(move || builder.checkpoint()).await {
         scans.save(&source.id().name, checkpoint).await;
     }
 }
