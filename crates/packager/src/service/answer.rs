@@ -84,8 +84,10 @@ impl Answer {
                 Some((plan.content_type, text))
             }
         };
-        // A long title has playlists of megabytes; those are not written on the runtime.
-        let made = if presentation.media().segments().len() > INLINE_SEGMENTS {
+        // A long title has playlists of megabytes, and a report looks at every sample; those are
+        // not written on the runtime.
+        let long = presentation.media().segments().len() > INLINE_SEGMENTS;
+        let made = if long || resource == Resource::Report {
             tokio::task::spawn_blocking(work).await.map_err(|_| Fault::Busy)?
         } else {
             work()
