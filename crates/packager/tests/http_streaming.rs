@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use headwater_net::Body;
-use headwater_packager::source::{AnySource, SourceError};
+use headwater_packager::source::{AnySource, SourceError, Written};
 use headwater_packager::units::ByteRange;
 use headwater_packager::{Assets, MemorySource, Packager, ServiceLimits, Source, SourceId};
 use http::Method;
@@ -76,6 +76,37 @@ impl Source for Staged {
         }
         self.inner.read(ranges).await
     }
+}
+
+/// A source that panics when it is first asked for its times.
+struct Faulty {
+    inner: MemorySource,
+    asked: AtomicUsize,
+}
+
+impl Source for Faulty {
+    fn id(&self) -> &SourceId {
+        self.inner.id()
+    }
+
+    async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
+        self.inner.read(ranges).await
+    }
+
+    fn written(&self) -> Option<Written> {
+        assert_ne!(self.asked.fetch_add(1, Ordering::SeqCst), 0, "a source that shall panic");
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_panics_is_not_the_last() {
+    let inner = MemorySource::new("tiny.mp4", TINY);
+    let source = AnySource::new(Faulty { inner, asked: AtomicUsize::new(0) });
+    let assets = Assets::from_sources([("faulty".to_owned(), vec![source])]).unwrap();
+    let (packager, _) = packager(assets);
+    assert_eq!(get(&packager, "/faulty/main.m3u8").await.status, 503);
+    assert_eq!(get(&packager, "/faulty/main.m3u8").await.status, 200);
 }
 
 /// About 4 MB of pictures in segments of 2 s: several windows each.

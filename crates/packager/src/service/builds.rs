@@ -218,6 +218,8 @@ struct Build {
 
 impl Build {
     async fn run(self) {
+        // Made within the task: one that never runs may be dropped under the lock.
+        let _listed = Listed(&self);
         let Some(outcome) = self.outcome().await else { return };
         let Some(home) = self.home.upgrade() else { return };
         match &outcome {
@@ -257,6 +259,25 @@ impl Build {
         };
         drop(home);
         Some(make(&self.name, &self.found, work).await)
+    }
+}
+
+/// A build on the list. Where it ends without an outcome, as by a panic of a source, it is taken
+/// off, and those who wait are told; the next to ask builds anew.
+struct Listed<'a>(&'a Build);
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        let Build { found, home, sender, .. } = self.0;
+        if sender.borrow().is_some() {
+            return;
+        }
+        if let Some(home) = home.upgrade() {
+            let mut running = home.running();
+            running.builds.remove(&found.key);
+            home.metrics.index_builds_open.set(running.builds.len() as i64);
+        }
+        sender.send_replace(Some(Err(Fault::Busy)));
     }
 }
 

@@ -253,9 +253,12 @@ impl<S: Source> BlockSource<S> {
         let (source, id, range) = (Arc::clone(&self.source), Arc::clone(&self.id), self.range(run));
         let (ranges, home) = ([range], Arc::downgrade(&self.shared));
         fetches.tasks.spawn(async move {
+            // Made within the task: one that never runs may be dropped under the lock.
+            let task = FetchTask { home, fetch, id };
+            let FetchTask { home, fetch, id } = &task;
             tokio::select! {
-                read = source.gather(&ranges) => fetch.end(&home, &id, read, range.len),
-                () = left_by_all(&home, &fetch, &id) => {}
+                read = source.gather(&ranges) => fetch.end(home, id, read, range.len),
+                () = left_by_all(home, fetch, id) => {}
             }
         });
         Waiting { first: run.first, blocks: run.blocks, outcome }
@@ -423,6 +426,33 @@ impl Fetch {
     }
 }
 
+/// A fetch in its task. Where the task ends without an outcome, as by a panic of the source, those
+/// who wait are told, and the next to ask fetches anew.
+struct FetchTask {
+    home: Weak<Shared>,
+    fetch: Fetch,
+    id: Arc<SourceId>,
+}
+
+impl Drop for FetchTask {
+    fn drop(&mut self) {
+        let sender = &self.fetch.sender;
+        if sender.borrow().is_some() {
+            return;
+        }
+        if let Some(home) = self.home.upgrade() {
+            let mut fetches = home.lock();
+            for key in self.fetch.keys(&self.id) {
+                // One that everybody left is off the list, and may have a successor on it.
+                if fetches.under_way.get(&key).is_some_and(|it| it.sender.same_channel(sender)) {
+                    fetches.under_way.remove(&key);
+                }
+            }
+        }
+        sender.send_replace(Some(Err(SourceError::Io(std::io::ErrorKind::Interrupted))));
+    }
+}
+
 /// The blocks of a run. Each is memory of its own, so that one block in the cache does not hold its
 /// neighbours: this is the one time that its bytes are copied.
 fn cut_up(pieces: Vec<Bytes>) -> Vec<Bytes> {
@@ -485,6 +515,8 @@ mod tests {
         inner: MemorySource,
         reads: Arc<AtomicUsize>,
         gate: Arc<Semaphore>,
+        /// So many reads panic.
+        panics: Arc<AtomicUsize>,
     }
 
     impl Store {
@@ -495,6 +527,7 @@ mod tests {
                 inner: MemorySource::new("x", bytes),
                 reads: Arc::default(),
                 gate: Arc::new(Semaphore::new(permits)),
+                panics: Arc::default(),
             }
         }
 
@@ -511,6 +544,10 @@ mod tests {
         async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
             self.reads.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.unwrap().forget();
+            let panics = &self.panics;
+            let left = panics.load(Ordering::SeqCst);
+            panics.store(left.saturating_sub(1), Ordering::SeqCst);
+            assert_eq!(left, 0, "a read that shall panic");
             self.inner.read(ranges).await
         }
     }
@@ -624,6 +661,18 @@ mod tests {
         store.gate.add_permits(1);
         assert_eq!(source.gather(&[range(0, 1)]).await.unwrap().pieces.concat(), [0]);
         assert_eq!(store.reads(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_panics_is_an_error_and_can_begin_again() {
+        let store = Store::new(BLOCK, true);
+        store.panics.store(1, Ordering::SeqCst);
+        let source = BlockCache::new(64 << 20).wrap(store);
+        let wanted = [range(0, 1)];
+        let reading = source.gather(&wanted);
+        let read = tokio::time::timeout(std::time::Duration::from_secs(10), reading).await.unwrap();
+        assert_eq!(read.unwrap_err(), SourceError::Io(std::io::ErrorKind::Interrupted));
+        assert_eq!(source.gather(&wanted).await.unwrap().pieces.concat(), [0]);
     }
 
     #[tokio::test]
