@@ -7,7 +7,8 @@ mod shell;
 
 use std::io::Read;
 
-use headwater_packager::Packager;
+use headwater_packager::source::AnySource;
+use headwater_packager::{Assets, MemorySource, Packager};
 use http::Method;
 use shell::{Reply, TINY, get, memory, packager, request, segment_urls};
 
@@ -255,6 +256,20 @@ async fn what_is_not_there_is_a_problem_document() {
         assert_eq!(reply.status, 410);
         assert_eq!(reply.header("content-type"), "application/problem+json");
     }
+}
+
+#[tokio::test]
+async fn a_long_list_is_complete() {
+    let asset = |n: usize| {
+        let source = AnySource::new(MemorySource::new("x.mp4", "no film at all"));
+        (format!("film {n}"), vec![source])
+    };
+    let (packager, _) = packager(Assets::from_sources((0..1_500).map(asset)).unwrap());
+    let list = get(&packager, "/").await;
+    assert_eq!(list.json()["assets"].as_array().unwrap().len(), 1_500);
+    let etag = list.header("etag").to_owned();
+    let again = request(&packager, Method::GET, "/", &[("if-none-match", &etag)]).await;
+    assert_eq!(again.status, 304);
 }
 
 #[tokio::test]

@@ -275,7 +275,7 @@ impl Packager {
     async fn route(&self, request: &request::Parts) -> Result<Answer, Fault> {
         let path = request.uri.path().strip_prefix('/').ok_or(Fault::UnknownPath)?;
         if path.is_empty() {
-            return Answer::json(request, self.list().await);
+            return self.list(request).await;
         }
         let (asset, rest) = path.split_once('/').ok_or(Fault::UnknownPath)?;
         let name = decode_name(asset).ok_or(Fault::UnknownAsset)?;
@@ -342,25 +342,34 @@ impl Packager {
     }
 
     /// The list of assets, with URLs relative to where the list is.
-    async fn list(&self) -> String {
-        let assets: Vec<_> = self
-            .names()
-            .await
-            .iter()
-            .map(|name| {
-                let folder = encode_name(name);
-                json!({
-                    "name": &**name,
-                    "hls": format!("{folder}/main.m3u8"),
-                    "dash": format!("{folder}/manifest.mpd"),
-                    "download": format!("{folder}/download.mp4"),
-                    "report": format!("{folder}/report.json"),
-                })
-            })
-            .collect();
-        format!("{:#}\n", json!({ "assets": assets }))
+    async fn list(&self, request: &request::Parts) -> Result<Answer, Fault> {
+        let names = self.names().await;
+        if names.len() <= INLINE_ASSETS {
+            return Answer::json(request, list_of(&names));
+        }
+        let request = request.clone();
+        let work = move || Answer::json(&request, list_of(&names));
+        tokio::task::spawn_blocking(work).await.map_err(|_| Fault::Busy)?
     }
 }
+
+fn list_of(names: &[Arc<str>]) -> String {
+    let asset = |name: &Arc<str>| {
+        let folder = encode_name(name);
+        json!({
+            "name": &**name,
+            "hls": format!("{folder}/main.m3u8"),
+            "dash": format!("{folder}/manifest.mpd"),
+            "download": format!("{folder}/download.mp4"),
+            "report": format!("{folder}/report.json"),
+        })
+    };
+    let assets: Vec<_> = names.iter().map(asset).collect();
+    format!("{:#}\n", json!({ "assets": assets }))
+}
+
+/// The list of more assets than this is written, hashed and compressed on a blocking thread.
+const INLINE_ASSETS: usize = 1_000;
 
 /// Has the packets of transport streams counted, not on the runtime: that looks at every sample.
 async fn count_ts(presentation: &Presentation, permits: &Arc<Semaphore>) -> Result<(), Fault> {
