@@ -13,7 +13,7 @@ mod kit;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use headwater_packager::{Error, Growth, Media, MediaIndex, Options, Presentation, Program};
+use headwater_packager::{Error, Growth, Media, MediaIndex, Options, Pair, Presentation, Program};
 use kit::boxes::TrackSpec;
 use kit::fragments::{Base, Finder, FragmentedSpec, at_run, decode_time, duration, stamp};
 use kit::{index, index_counted, media, send};
@@ -255,6 +255,40 @@ fn growing(file: &[u8]) -> Option<Media> {
         Err(Error::NotYet) => None,
         Err(error) => panic!("{error}"),
     }
+}
+
+#[test]
+fn a_published_transport_stream_has_no_end() {
+    // Sound goes on for longer after the last picture than the clock may stand still.
+    let mut track = TrackSpec::video(400, 30, 25);
+    track.sync = Some((1..=400).step_by(96).collect());
+    track.offsets = [(1, 3_072), (5, 0)].into_iter().cycle().take(134).collect();
+    track.offsets.truncate(133);
+    track.offsets.push((1, 3_072));
+    let mut spec = FragmentedSpec::new(vec![track, TrackSpec::audio(750, 20)], 25);
+    spec.finder = Finder::None;
+    let parts = spec.parts();
+    let files = vec![parts.concat()];
+    let whole = media_named("recording", &files[0]);
+    let [video, audio] = whole.tracks() else { panic!("two tracks") };
+    let program = Program::from(Pair::new(video.id, audio.id).unwrap());
+    let bytes = |media: &Media, number: u32, files: &[Vec<u8>]| {
+        let planned = media.ts_segment(program, NonZeroU32::new(number).unwrap()).unwrap();
+        send(&planned.ready().unwrap(), files)
+    };
+    let mut compared = 0;
+    for count in 1..=parts.len() {
+        let so_far = vec![parts[..count].concat()];
+        let Some(media) = growing(&so_far[0]) else { continue };
+        let lengths = media.ts_segment_bytes(program).unwrap();
+        for (number, len) in (1..).zip(lengths) {
+            let now = bytes(&media, number, &so_far);
+            assert!(now == bytes(&whole, number, &files), "segment {number} after {count}");
+            assert_eq!(now.len() as u64, len);
+            compared += 1;
+        }
+    }
+    assert!(compared > 2, "{compared} were published while it grew");
 }
 
 proptest! {
