@@ -13,7 +13,9 @@ mod kit;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use headwater_packager::{Error, Growth, Media, MediaIndex, Options, Pair, Presentation, Program};
+use headwater_packager::{
+    Error, Growth, Media, MediaIndex, Options, Pair, Presentation, Program, Resource,
+};
 use kit::boxes::TrackSpec;
 use kit::fragments::{Base, Finder, FragmentedSpec, at_run, decode_time, duration, stamp};
 use kit::{index, index_counted, media, send};
@@ -318,8 +320,15 @@ proptest! {
             let so_far = vec![parts[..count].concat()];
             let Some(media) = growing(&so_far[0]) else { continue };
             prop_assert_eq!(media.version(), whole.version());
+            // Taken for finished here, just what is published now is settled.
+            let stalled = media_named("recording", &so_far[0]);
+            let stalled = Presentation::new("recording", Arc::new(stalled));
             for track in media.tracks() {
                 let segments = media.segment_count(track.id);
+                let settled = (1..).map_while(NonZeroU32::new).take_while(|number| {
+                    stalled.is_settled(Resource::Segment(track.id, *number))
+                });
+                prop_assert_eq!(settled.count(), segments as usize);
                 prop_assert!(segments > 0 && segments <= whole.segment_count(track.id));
                 published = published.max(segments);
                 for number in 1..=segments {
