@@ -105,7 +105,9 @@ impl Resource {
         }
     }
 
-    /// Whether its URL holds the version, so that its bytes never change.
+    /// Whether its URL holds the version, so that its bytes never change; but for what depends on
+    /// where a recording ends, which [`Presentation::is_settled`](crate::Presentation::is_settled)
+    /// tells apart.
     pub const fn is_immutable(self) -> bool {
         match self {
             Self::Multivariant
