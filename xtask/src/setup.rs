@@ -68,7 +68,7 @@ struct Need {
     look: Look,
 }
 
-const NEEDS: [Need; 11] = [
+const NEEDS: [Need; 12] = [
     Need {
         group: Group::Build,
         why: "a C compiler and make, for aws-lc and for linking",
@@ -126,6 +126,12 @@ const NEEDS: [Need; 11] = [
         why: "builds the pages, players included",
         packages: &["nodejs", "npm"],
         look: Look::Programs(&["node", "npm"]),
+    },
+    Need {
+        group: Group::Test,
+        why: "decrypts AES-128 segments, sharing no code with what encrypted them",
+        packages: &["openssl"],
+        look: Look::Programs(&["openssl"]),
     },
     Need {
         group: Group::Test,
