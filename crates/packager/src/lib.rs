@@ -47,6 +47,7 @@ mod growth;
 mod ladder;
 mod layout;
 mod media;
+mod movie_header;
 mod mux;
 mod pair;
 mod plan;

@@ -8,13 +8,12 @@ use bytes::{BufMut, BytesMut};
 
 use crate::index::TrackIndex;
 use crate::isobmff::write::{boxed, full_box};
+use crate::movie_header::{IDENTITY, matrix, presented};
 use crate::plan::Plan;
-use crate::track::{Track, TrackKind};
+use crate::track::Track;
 
 /// The number of an output's only track.
 pub(super) const TRACK: u32 = 1;
-
-const IDENTITY: [i32; 9] = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30];
 
 /// The plan of the init segment of one track.
 pub(crate) fn init(track: &Track, index: &TrackIndex) -> Plan {
@@ -84,25 +83,7 @@ fn tkhd(out: &mut BytesMut, number: u32, track: &Track, index: &TrackIndex) {
         out.put_bytes(0, 8);
         out.put_u32(number);
         out.put_bytes(0, 4 + 4 + 8 + 2 + 2);
-        match &track.kind {
-            TrackKind::Video(video) => {
-                out.put_u32(0);
-                matrix(out, &index.matrix);
-                // As displayed before the matrix turns it.
-                let (width, height) = if video.rotation % 180 == 0 {
-                    (video.display_width, video.display_height)
-                } else {
-                    (video.display_height, video.display_width)
-                };
-                out.put_u32(width.min(0xffff) << 16);
-                out.put_u32(height.min(0xffff) << 16);
-            }
-            TrackKind::Audio(_) => {
-                out.put_u32(1 << 24);
-                matrix(out, &IDENTITY);
-                out.put_u64(0);
-            }
-        }
+        presented(out, track, index);
     });
 }
 
@@ -151,10 +132,4 @@ fn mdia(out: &mut BytesMut, track: &Track, index: &TrackIndex) {
             full_box(out, *b"stsz", 0, 0, |out| out.put_u64(0));
         });
     });
-}
-
-fn matrix(out: &mut BytesMut, matrix: &[i32; 9]) {
-    for cell in matrix {
-        out.put_i32(*cell);
-    }
 }

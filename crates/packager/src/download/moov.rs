@@ -8,10 +8,8 @@ use super::Found;
 use super::chunks::Chunk;
 use crate::index::Sample;
 use crate::isobmff::write::{boxed, full_box};
-use crate::track::TrackKind;
+use crate::movie_header::{IDENTITY, matrix, presented};
 use crate::units::{MediaTime, Timescale};
-
-const IDENTITY: [i32; 9] = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30];
 
 /// How long the movie box will be.
 pub(super) fn len(tracks: &[Found<'_>], chunks: &[Chunk], wide: bool) -> u64 {
@@ -118,25 +116,7 @@ fn tkhd(out: &mut BytesMut, number: u32, found: &Found<'_>, duration: u64) {
         out.put_bytes(0, 8 + 2);
         // Alternate group: none, for there is one of each kind.
         out.put_u16(0);
-        match &found.track.kind {
-            TrackKind::Video(video) => {
-                out.put_u32(0);
-                matrix(out, &found.index.matrix);
-                // As displayed before the matrix turns it.
-                let (width, height) = if video.rotation % 180 == 0 {
-                    (video.display_width, video.display_height)
-                } else {
-                    (video.display_height, video.display_width)
-                };
-                out.put_u32(width.min(0xffff) << 16);
-                out.put_u32(height.min(0xffff) << 16);
-            }
-            TrackKind::Audio(_) => {
-                out.put_u32(1 << 24);
-                matrix(out, &IDENTITY);
-                out.put_u64(0);
-            }
-        }
+        presented(out, found.track, found.index);
     });
 }
 
@@ -335,11 +315,5 @@ fn sized(out: &mut BytesMut, wide: bool, value: u64) {
         out.put_u64(value);
     } else {
         out.put_u32(u32::try_from(value).unwrap_or(u32::MAX));
-    }
-}
-
-fn matrix(out: &mut BytesMut, matrix: &[i32; 9]) {
-    for cell in matrix {
-        out.put_i32(*cell);
     }
 }

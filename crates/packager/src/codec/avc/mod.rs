@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::isobmff::{Budget, Child, Cursor, FourCc};
 use sps::Sps;
 
-pub(super) use sps::aspect;
+pub(super) use sps::{aspect, signal_type};
 
 pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<Found> {
     let entry = VisualEntry::read(entry, track, budget)?;

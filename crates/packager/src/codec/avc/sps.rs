@@ -145,15 +145,7 @@ impl Usability {
         if bits.bit()? {
             bits.bit()?;
         }
-        if bits.bit()? {
-            bits.skip(3)?;
-            let full_range = bits.bit()?;
-            if bits.bit()? {
-                let mut point = || bits.bits(8).map(|point| point as u8);
-                let (primaries, transfer, matrix) = (point()?, point()?, point()?);
-                self.colour = Colour::stated(primaries, transfer, matrix, full_range);
-            }
-        }
+        signal_type(bits, &mut self.colour)?;
         if bits.bit()? {
             bits.unsigned()?;
             bits.unsigned()?;
@@ -167,6 +159,24 @@ impl Usability {
         }
         Some(())
     }
+}
+
+/// Reads `video_signal_type`, the same in HEVC (ITU-T H.265 §E.2.1), and the colour it may state.
+pub(in crate::codec) fn signal_type(
+    bits: &mut Bits<'_>,
+    colour: &mut Option<Colour>,
+) -> Option<()> {
+    if !bits.bit()? {
+        return Some(());
+    }
+    bits.skip(3)?;
+    let full_range = bits.bit()?;
+    if bits.bit()? {
+        let mut point = || bits.bits(8).map(|point| point as u8);
+        let (primaries, transfer, matrix) = (point()?, point()?, point()?);
+        *colour = Colour::stated(primaries, transfer, matrix, full_range);
+    }
+    Some(())
 }
 
 /// What `aspect_ratio_idc` stands for, the same in HEVC (ITU-T H.265 §E.2.1); a zero is "unknown".

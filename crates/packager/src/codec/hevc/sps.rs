@@ -93,15 +93,7 @@ impl Sps {
         if bits.bit()? {
             bits.bit()?;
         }
-        if bits.bit()? {
-            bits.skip(3)?;
-            let full_range = bits.bit()?;
-            if bits.bit()? {
-                let mut point = || bits.bits(8).map(|point| point as u8);
-                let (primaries, transfer, matrix) = (point()?, point()?, point()?);
-                self.colour = Colour::stated(primaries, transfer, matrix, full_range);
-            }
-        }
+        avc::signal_type(bits, &mut self.colour)?;
         if bits.bit()? {
             bits.unsigned()?;
             bits.unsigned()?;
