@@ -10,6 +10,7 @@ use crate::Metrics;
 use crate::fill::budget::Budget;
 use crate::fill::table::Fills;
 use crate::policy::{DefaultPolicy, Policy};
+use crate::purge::{Purge, PurgeError, PurgeLog, PurgeSeq, Purges};
 use crate::service::CacheLayer;
 use crate::status::Signature;
 use crate::store::Store;
@@ -36,6 +37,29 @@ impl Cache {
     /// the services behind them must give the same answers.
     pub fn layer(&self) -> CacheLayer {
         CacheLayer::new(self.clone())
+    }
+
+    /// Purges: once this is done, no request is answered by what was fetched before, and no fetch
+    /// that is under way brings it back; nor does a restart, where the cache has a
+    /// [`Builder::purge_log`].
+    ///
+    /// Gives the number of the purge; of one that was done before
+    /// ([`Purge::at`]), a number at or after its own. Cancel safe: it is done whole or not at all.
+    ///
+    /// # Errors
+    /// [`PurgeError::Invalid`] where the purge names nothing, [`PurgeError::Log`] where it could
+    /// not be written down: it was not done then.
+    pub async fn purge(&self, purge: Purge) -> Result<PurgeSeq, PurgeError> {
+        let inner = self.inner();
+        let seq = inner.purges.purge(&purge, inner.policy.as_ref(), inner.clock.now()).await?;
+        inner.metrics.purges.inc();
+        inner.metrics.purge_records.set(inner.purges.ledger().len() as i64);
+        Ok(seq)
+    }
+
+    /// The number of the newest purge; zero before the first.
+    pub fn purge_seq(&self) -> PurgeSeq {
+        self.inner().purges.ledger().newest()
     }
 
     /// What this cache counts.
@@ -70,6 +94,18 @@ impl Drop for Owner {
     }
 }
 
+/// Who asks a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Downstream {
+    /// Strangers, such as browsers and players: what they say of purges is not believed, and
+    /// `Surrogate-Key` and `Cache-Tag` are taken off what they get.
+    #[default]
+    Clients,
+    /// Caches of the same operator, and nobody else: what they say of the purges they have seen is
+    /// believed, and they are told surrogate keys.
+    Caches,
+}
+
 pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
@@ -77,6 +113,8 @@ pub(crate) struct Inner {
     pub(crate) signature: Signature,
     pub(crate) honour_request_directives: bool,
     pub(crate) store: Store,
+    pub(crate) purges: Purges,
+    pub(crate) downstream: Downstream,
     pub(crate) fills: Fills,
     pub(crate) max_object: u64,
     pub(crate) window: u64,
@@ -107,6 +145,8 @@ pub struct Builder {
     honour_request_directives: bool,
     clock: Clock,
     policy: Box<dyn Policy>,
+    purge_log: Option<PurgeLog>,
+    downstream: Downstream,
 }
 
 impl Default for Builder {
@@ -122,6 +162,8 @@ impl Default for Builder {
             honour_request_directives: true,
             clock: Clock::system(),
             policy: Box::new(DefaultPolicy),
+            purge_log: None,
+            downstream: Downstream::Clients,
         }
     }
 }
@@ -200,6 +242,19 @@ impl Builder {
         self
     }
 
+    /// Where purges are written down, so that they outlive the process; default nowhere, which does
+    /// for a cache whose objects do not outlive it either.
+    pub fn purge_log(mut self, log: PurgeLog) -> Self {
+        self.purge_log = Some(log);
+        self
+    }
+
+    /// Who asks this cache; default [`Downstream::Clients`].
+    pub fn downstream(mut self, downstream: Downstream) -> Self {
+        self.downstream = downstream;
+        self
+    }
+
     /// The cache. It needs no runtime until a request misses.
     pub fn build(self) -> Cache {
         let metrics = Metrics::default();
@@ -207,6 +262,8 @@ impl Builder {
             signature: Signature::new(&self.name),
             store: Store::new(&self.name, self.ram, metrics.clone()),
             fills: Fills::new(),
+            purges: Purges::new(self.purge_log, self.clock.now()),
+            downstream: self.downstream,
             clock: self.clock,
             policy: self.policy,
             honour_request_directives: self.honour_request_directives,

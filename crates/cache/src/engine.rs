@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use crate::Cache;
 use crate::answer::{self, Marks, Shape};
-use crate::cache::Inner;
+use crate::cache::{Downstream, Inner};
 use crate::directives::RequestDirectives;
 use crate::fill::reader::Reader;
 use crate::fill::table::{Joined, Joining};
@@ -22,6 +22,7 @@ use crate::key::{Key, KeyBuf};
 use crate::object::{Head, Object};
 use crate::policy::reuse::{Reuse, Why};
 use crate::policy::storable::Asked;
+use crate::purge::{PurgeSeq, tags, tiers};
 use crate::status::{CACHE_STATUS, Fwd, Member};
 use crate::upstream::{self, BoxError};
 
@@ -42,6 +43,8 @@ pub(crate) struct Miss {
     directives: RequestDirectives,
     fwd: Fwd,
     stale: Option<Arc<Object>>,
+    /// The newest purge that the cache which asks has seen.
+    since: PurgeSeq,
 }
 
 /// What a request's method makes of it.
@@ -71,10 +74,13 @@ pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
     inner.policy.key(parts, &mut key);
     let directives = directives(inner, &parts.headers);
     let variants = inner.store.get(key.as_bytes());
+    let since = seen_by_asker(inner, &parts.headers);
     let selected = variants.as_ref().and_then(|all| all.select(&parts.headers));
-    let Some(object) = selected else {
-        let fwd = if variants.is_some() { Fwd::VaryMiss } else { Fwd::UriMiss };
-        return Lookup::Miss(Miss { key: key.to_key(), directives, fwd, stale: None });
+    let usable = selected.filter(|object| is_usable(inner, object, key.as_bytes(), since));
+    let Some(object) = usable else {
+        let varies = variants.is_some() && selected.is_none();
+        let fwd = if varies { Fwd::VaryMiss } else { Fwd::UriMiss };
+        return Lookup::Miss(Miss { key: key.to_key(), directives, fwd, stale: None, since });
     };
     let now = inner.clock.now();
     let fwd = match object.reuse(&directives, now) {
@@ -88,7 +94,30 @@ pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
         Reuse::Revalidate(Why::Request) => Fwd::Request,
     };
     let stale = Some(Arc::clone(object));
-    Lookup::Miss(Miss { key: key.to_key(), directives, fwd, stale })
+    Lookup::Miss(Miss { key: key.to_key(), directives, fwd, stale, since })
+}
+
+/// The newest purge that a cache which asks us has seen; clients see none.
+fn seen_by_asker(inner: &Inner, headers: &HeaderMap) -> PurgeSeq {
+    if inner.downstream == Downstream::Clients {
+        return PurgeSeq::default();
+    }
+    let since = tiers::named(headers);
+    inner.purges.ledger().heard_of(since);
+    since
+}
+
+/// Whether no purge forbids to use a stored response: neither one that this cache knows, nor one
+/// that it does not know yet, but who asks does.
+fn is_usable(inner: &Inner, object: &Object, key: &[u8], since: PurgeSeq) -> bool {
+    let ledger = inner.purges.ledger();
+    (since <= object.head.purge_seq || since <= ledger.newest()) && object.holds(ledger, key)
+}
+
+/// The stored response that a request selects, if it may be used.
+fn usable(inner: &Inner, key: &[u8], headers: &HeaderMap, since: PurgeSeq) -> Option<Arc<Object>> {
+    let variants = inner.store.get(key)?;
+    variants.select(headers).filter(|object| is_usable(inner, object, key, since)).cloned()
 }
 
 fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirectives {
@@ -103,11 +132,11 @@ fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirectives {
 /// Answers from a stored response without asking upstream.
 fn hit(inner: &Inner, object: &Object, parts: &Parts, now: Timestamp) -> Response<Body> {
     inner.metrics.hits.inc();
-    let ttl = object.head.ttl(now);
+    let ttl = object.ttl(now);
     if ttl <= 0 {
         inner.metrics.stale.inc();
     }
-    let marks = object.stamp(now, |age| Marks {
+    let marks = object.stamp(now, ttl, |age| Marks {
         cache_status: inner.signature.sign(&Member {
             hit: true,
             ttl: Some(ttl),
@@ -144,16 +173,19 @@ where
         headers: &parts.headers,
         variants: variants.as_deref(),
         only_unsettled: false,
+        ledger: inner.purges.ledger(),
+        since: PurgeSeq::default(),
     };
     let joined = inner.fills.join(&joining, None, &inner.budget, &inner.metrics, || {
         // Another may have replaced it since it was looked up.
-        let current = inner.store.get(&key);
-        let current = current.as_ref().and_then(|all| all.select(&parts.headers));
-        current.is_some_and(|object| !Arc::ptr_eq(object, &stale)).then_some(())
+        let current = usable(inner, &key, &parts.headers, PurgeSeq::default());
+        current.is_some_and(|object| !Arc::ptr_eq(&object, &stale)).then_some(())
     });
     if let Ok(Joined::Leader(interest)) = joined {
         let fill = Arc::clone(interest.fill());
-        let order = order(inner, parts, RequestDirectives::default(), Some(stale), Some(interest));
+        let seq = fill.purge_seq();
+        let order =
+            order(inner, parts, RequestDirectives::default(), Some(stale), Some(interest), seq);
         inner.spawn(task::run(Arc::clone(inner), fill, service.clone(), order));
     }
 }
@@ -164,6 +196,7 @@ fn order(
     directives: RequestDirectives,
     stale: Option<Arc<Object>>,
     background: Option<Interest>,
+    purge_seq: PurgeSeq,
 ) -> Order {
     let mut request = parts.clone();
     headers::strip_hop_by_hop(&mut request.headers);
@@ -176,6 +209,7 @@ fn order(
         request.headers.remove(AUTHORIZATION);
     }
     inner.policy.prepare_fill(&mut request);
+    tiers::name(&mut request.headers, purge_seq);
     let asked = Asked { authorization: authorization && !anonymous, no_store: false };
     Order { request, asked, anonymous, directives, stale, background }
 }
@@ -246,7 +280,7 @@ where
                     if leader || object.head.vary.matches(&self.parts.headers) {
                         let now = inner.clock.now();
                         member.fwd_status = fwd_status;
-                        member.ttl = Some(object.head.ttl(now));
+                        member.ttl = Some(object.ttl(now));
                         member.stored = fwd_status == Some(StatusCode::NOT_MODIFIED);
                         let age = Some(object.head.age(now));
                         let cache_status = inner.signature.sign(&member);
@@ -290,12 +324,13 @@ where
             headers,
             variants: variants.as_deref(),
             only_unsettled: miss.fwd == Fwd::Request,
+            ledger: inner.purges.ledger(),
+            since: miss.since,
         };
         let mut current = miss.stale.clone();
         let cache = Some(&self.cache);
         let joined = inner.fills.join(&joining, cache, &inner.budget, &inner.metrics, || {
-            let variants = inner.store.get(&miss.key);
-            current = variants.as_ref().and_then(|all| all.select(headers)).cloned();
+            current = usable(inner, &miss.key, headers, miss.since);
             let object = current.as_ref()?;
             let now = inner.clock.now();
             match object.reuse(&miss.directives, now) {
@@ -305,7 +340,8 @@ where
         })?;
         if let Joined::Leader(interest) = &joined {
             let fill = Arc::clone(interest.fill());
-            let order = order(inner, &self.parts, miss.directives, current, None);
+            let seq = fill.purge_seq();
+            let order = order(inner, &self.parts, miss.directives, current, None, seq);
             inner.spawn(task::run(Arc::clone(inner), fill, self.service.clone(), order));
         }
         Ok(joined)
@@ -387,6 +423,7 @@ where
         inner.metrics.passed.inc();
         let mut parts = self.parts.clone();
         headers::strip_hop_by_hop(&mut parts.headers);
+        tiers::name(&mut parts.headers, inner.purges.ledger().newest());
         let answer = upstream::ask(&mut self.service, Request::from_parts(parts, body)).await;
         let mut member = Member { fwd: Some(fwd), ..Member::default() };
         let response = match answer {
@@ -461,6 +498,9 @@ where
     /// A response that only passes by: what was for this hop goes, our signature comes.
     fn forwarded(&self, mut response: Response<Body>, member: &Member) -> Response<Body> {
         headers::strip_hop_by_hop(response.headers_mut());
+        if self.cache.inner().downstream == Downstream::Clients {
+            tags::strip(response.headers_mut());
+        }
         if !response.headers().contains_key(http::header::DATE)
             && let Ok(date) = HeaderValue::try_from(self.cache.clock().now().to_http_date())
         {

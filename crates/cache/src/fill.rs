@@ -31,6 +31,8 @@ use crate::Cache;
 use crate::Metrics;
 use crate::key::Key;
 use crate::object::{Head, Object};
+use crate::purge::PurgeSeq;
+use crate::purge::ledger::{Ledger, Verdict};
 use budget::Charge;
 use buffer::{Buffer, Read};
 
@@ -93,6 +95,8 @@ pub(crate) struct Fill {
     key: Key,
     /// The leader's fields, for what `Vary` will name.
     request: HeaderMap,
+    /// The newest purge when it began: what it brings is newer than that.
+    purge_seq: PurgeSeq,
     state: RwLock<State>,
     /// What its bytes count for, as long as anyone can reach them.
     charge: Arc<Charge>,
@@ -115,10 +119,17 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    pub(crate) fn new(key: Key, request: HeaderMap, charge: Arc<Charge>, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        request: HeaderMap,
+        purge_seq: PurgeSeq,
+        charge: Arc<Charge>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             key,
             request,
+            purge_seq,
             state: RwLock::new(State {
                 outcome: None,
                 buffer: Buffer::default(),
@@ -160,6 +171,26 @@ impl Fill {
             }
             changed.await;
         }
+    }
+
+    /// The newest purge when it began.
+    pub(crate) fn purge_seq(&self) -> PurgeSeq {
+        self.purge_seq
+    }
+
+    /// Whether a request that comes now may wait for it, and had seen the purge `since`.
+    fn is_new_enough(&self, ledger: &Ledger, since: PurgeSeq) -> bool {
+        let newest = ledger.newest();
+        if newest.max(since) <= self.purge_seq {
+            return true;
+        }
+        let verdict = match &self.state().outcome {
+            Some(Outcome::Shared { head, .. }) => {
+                ledger.judge(&self.key, &head.tags, self.purge_seq)
+            }
+            _ => ledger.judge_untagged(&self.key, self.purge_seq),
+        };
+        since <= newest && verdict == Verdict::Untouched
     }
 
     /// What upstream's answer came to, if it is there already.
@@ -368,7 +399,9 @@ mod tests {
     fn a_reader_finds_its_first_byte_or_a_place_to_wait_or_is_told_that_it_is_late() {
         let metrics = Metrics::default();
         let charge = budget::Budget::new(0, 1, metrics.clone()).open().unwrap();
-        let fill = Arc::new(Fill::new(b"k".as_slice().into(), HeaderMap::new(), charge, metrics));
+        let key = b"k".as_slice().into();
+        let seq = PurgeSeq::default();
+        let fill = Arc::new(Fill::new(key, HeaderMap::new(), seq, charge, metrics));
         fill.windowed.store(true, Ordering::Release);
         let chunk = buffer::CHUNK as u64;
         for _ in 0..2 {

@@ -33,6 +33,18 @@ impl KeyBuf {
         self.0.extend(bytes.iter().map(u8::to_ascii_lowercase));
     }
 
+    /// Appends what tells requests for one URL apart, such as a class of devices: a purge by URL
+    /// takes in all that have the same bytes before it. URLs hold none of its separator.
+    pub fn push_beside(&mut self, bytes: &[u8]) {
+        self.0.push(BESIDE);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The key's bytes without those [beside](Self::push_beside) the URL.
+    pub(crate) fn url(&self) -> &[u8] {
+        url_of(&self.0)
+    }
+
     /// The key's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -41,6 +53,14 @@ impl KeyBuf {
     pub(crate) fn to_key(&self) -> Key {
         Arc::from(&self.0[..])
     }
+}
+
+/// Parts a key's URL from what is beside it.
+const BESIDE: u8 = b'\n';
+
+/// The bytes of a key that stand for the URL.
+pub(crate) fn url_of(key: &[u8]) -> &[u8] {
+    key.split(|&byte| byte == BESIDE).next().unwrap_or_default()
 }
 
 /// The host a request is for: the authority of an absolute or HTTP/2 request target, else the

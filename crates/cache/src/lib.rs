@@ -35,6 +35,8 @@
 //! - Memory is bounded: objects by [`Builder::ram`], fetches by [`Builder::fill_memory`] and, past
 //!   it, by 128 KiB for each of [`Builder::max_fills`]; a body too large to store takes no more than
 //!   [`Builder::window`].
+//! - What was [purged](Cache::purge) does not come back, by a fetch under way or by a restart; a
+//!   purge costs the same for one object and for a million.
 //! - A hit takes no lock across cores but those of the store's map, reads the clock once, and
 //!   copies no body.
 //!
@@ -61,15 +63,17 @@ pub mod key;
 mod metrics;
 mod object;
 mod policy;
+pub mod purge;
 mod service;
 mod status;
 mod store;
 mod upstream;
 mod vary;
 
-pub use cache::{Builder, Cache};
+pub use cache::{Builder, Cache, Downstream};
 pub use key::KeyBuf;
 pub use metrics::Metrics;
 pub use policy::{DefaultPolicy, Policy};
+pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeq};
 pub use service::{CacheFuture, CacheLayer, CacheService};
 pub use upstream::BoxError;

@@ -33,6 +33,10 @@ pub struct Metrics {
     pub fills_refused: Counter,
     /// Followers reset because they lagged past the window of a fill that is not kept.
     pub followers_reset: Counter,
+    /// Purges done, repetitions counted.
+    pub purges: Counter,
+    /// Records of purges that lookups are compared with.
+    pub purge_records: Gauge,
     /// Keys that left the RAM tier for want of room.
     pub evictions: Counter,
     /// Bytes in the RAM tier.
@@ -59,12 +63,14 @@ impl Metrics {
             ("fills_abandoned", "Fills given up because nobody waited", &self.fills_abandoned),
             ("fills_refused", "Requests refused for too many fills", &self.fills_refused),
             ("followers_reset", "Followers that lagged past the window", &self.followers_reset),
+            ("purges", "Purges done", &self.purges),
             ("evictions", "Keys that left the RAM tier for want of room", &self.evictions),
         ];
         for (name, help, counter) in counters {
             registry.register(format!("headwater_cache_{name}"), help, counter.clone());
         }
         let gauges = [
+            ("purge_records", "Records of purges", &self.purge_records),
             ("stored_bytes", "Bytes in the RAM tier", &self.stored_bytes),
             ("stored_objects", "Keys in the RAM tier", &self.stored_objects),
             ("fill_bytes", "Bytes held by fills beside the RAM tier", &self.fill_bytes),

@@ -22,6 +22,9 @@ use crate::policy::Policy;
 use crate::policy::freshness::{self, Freshness};
 use crate::policy::reuse::{self, Reuse, Why};
 use crate::policy::storable::{self, Asked, Refusal};
+use crate::purge::ledger::Ledger;
+use crate::purge::standing::Standing;
+use crate::purge::{PurgeSeq, Tags, tags};
 use crate::status::CACHE_STATUS;
 use crate::vary::Vary;
 
@@ -34,25 +37,44 @@ pub(crate) struct Object {
     charge: Weak<Charge>,
     /// Until when, in milliseconds, upstream is not asked where this may answer stale.
     paused: AtomicU64,
-    /// The marks of hits at one age, in seconds: made once a second, not once a hit.
-    stamp: Mutex<Option<(u64, Marks)>>,
+    standing: Standing,
+    /// The marks of hits at one age and time to live: made once a second, not once a hit.
+    stamp: Mutex<Option<(u64, i64, Marks)>>,
 }
 
 impl Object {
     pub(crate) fn new(head: Head, body: Chunks, charge: Weak<Charge>) -> Self {
-        Self { head, body, charge, paused: AtomicU64::new(0), stamp: Mutex::new(None) }
+        let standing = Standing::new(head.purge_seq);
+        Self { head, body, charge, paused: AtomicU64::new(0), standing, stamp: Mutex::new(None) }
     }
 
-    /// The marks of a hit now; they hang on nothing but the age in whole seconds. Waits for
-    /// nobody: who finds another at it makes its own.
-    pub(crate) fn stamp(&self, now: Timestamp, make: impl FnOnce(u64) -> Marks) -> Marks {
+    /// Whether no purge forbids to use it.
+    pub(crate) fn holds(&self, ledger: &Ledger, key: &[u8]) -> bool {
+        self.standing.holds(ledger, key, &self.head.tags)
+    }
+
+    /// Its freshness, which a soft purge ended when it came.
+    pub(crate) fn freshness(&self) -> Freshness {
+        let freshness = self.head.freshness;
+        let Some(since) = self.standing.stale_since() else { return freshness };
+        Freshness { lifetime: freshness.lifetime.min(freshness.age(since)), ..freshness }
+    }
+
+    /// Seconds of freshness left; negative when stale.
+    pub(crate) fn ttl(&self, now: Timestamp) -> i64 {
+        self.freshness().ttl(now)
+    }
+
+    /// The marks of a hit now; they hang on nothing but the age and the time to live in whole
+    /// seconds. Waits for nobody: who finds another at it makes its own.
+    pub(crate) fn stamp(&self, now: Timestamp, ttl: i64, make: impl FnOnce(u64) -> Marks) -> Marks {
         let age = self.head.freshness.age(now).as_secs();
         let Ok(mut stamp) = self.stamp.try_lock() else { return make(age) };
         match &*stamp {
-            Some((at, marks)) if *at == age => marks.clone(),
+            Some((at, left, marks)) if *at == age && *left == ttl => marks.clone(),
             _ => {
                 let marks = make(age);
-                *stamp = Some((age, marks.clone()));
+                *stamp = Some((age, ttl, marks.clone()));
                 marks
             }
         }
@@ -61,17 +83,20 @@ impl Object {
     /// Whether it may answer `request` as it is, and how; upstream has a rest after a failure,
     /// where this response may stand in for it.
     pub(crate) fn reuse(&self, request: &RequestDirectives, now: Timestamp) -> Reuse {
-        let reuse = self.head.reuse(request, now);
+        let reuse = reuse::decide(&self.freshness(), &self.head.directives, request, now);
         if reuse == Reuse::Fresh || now.as_millis() >= self.paused.load(Ordering::Relaxed) {
             return reuse;
         }
         match reuse {
             Reuse::StaleWhileRevalidate => Reuse::Stale,
-            Reuse::Revalidate(Why::Stale) if self.head.may_answer_on_error(request, now) => {
-                Reuse::Stale
-            }
+            Reuse::Revalidate(Why::Stale) if self.may_answer_on_error(request, now) => Reuse::Stale,
             other => other,
         }
+    }
+
+    /// Whether it may answer `request` though upstream failed.
+    pub(crate) fn may_answer_on_error(&self, request: &RequestDirectives, now: Timestamp) -> bool {
+        reuse::may_answer_on_error(&self.freshness(), &self.head.directives, request, now)
     }
 
     /// Upstream failed to confirm or replace it: it is not asked again for a while.
@@ -106,7 +131,11 @@ impl Object {
         let fields: usize =
             fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum();
         let chunks = (self.body.len() >> 16) + 1;
-        self.body.len() + chunks * CHUNK + fields as u64 + size_of::<Self>() as u64
+        self.body.len()
+            + chunks * CHUNK
+            + fields as u64
+            + self.head.tags.weight()
+            + size_of::<Self>() as u64
     }
 }
 
@@ -125,6 +154,10 @@ pub(crate) struct Head {
     pub(crate) authorized: bool,
     /// It came with an `Age`: some cache on the way had it already.
     pub(crate) aged: bool,
+    /// Its surrogate keys.
+    pub(crate) tags: Tags,
+    /// The newest purge when the fetch began that it came by, or that confirmed it.
+    pub(crate) purge_seq: PurgeSeq,
 }
 
 /// What is known of the exchange that a response came by.
@@ -135,6 +168,10 @@ pub(crate) struct Exchange<'a> {
     pub(crate) requested: Timestamp,
     pub(crate) received: Timestamp,
     pub(crate) policy: &'a dyn Policy,
+    /// The newest purge when it began.
+    pub(crate) purge_seq: PurgeSeq,
+    /// Whether the answer's tags are for who asks us, too.
+    pub(crate) keep_tags: bool,
 }
 
 impl Head {
@@ -166,10 +203,25 @@ impl Head {
             lifetime: exchange.policy.lifetime(status, &headers, standard),
         };
         let aged = headers.contains_key(header::AGE);
+        let tags = Tags::of(&headers);
+        if !exchange.keep_tags {
+            tags::strip(&mut headers);
+        }
         make_ready(&mut headers, received);
         set_len(&mut headers, status, len);
         let authorized = exchange.asked.authorization;
-        let head = Self { status, headers, directives, freshness, vary, len, authorized, aged };
+        let head = Self {
+            status,
+            headers,
+            directives,
+            freshness,
+            vary,
+            len,
+            authorized,
+            aged,
+            tags,
+            purge_seq: exchange.purge_seq,
+        };
         if !head.has_validator() && !head.is_ever_usable() {
             return Err(Refusal::Useless);
         }
@@ -201,7 +253,11 @@ impl Head {
                 headers.append(name.clone(), value.clone());
             }
         }
-        Self::new(self.status, headers, self.len, exchange)
+        let mut head = Self::new(self.status, headers, self.len, exchange)?;
+        if !tags::are_in(&update) {
+            head.tags = self.tags.clone();
+        }
+        Ok(head)
     }
 
     /// Whether a 304 with these fields speaks of this response (§4.3.4): its entity tag is ours,
@@ -231,14 +287,8 @@ impl Head {
         validators.etag.is_some() || validators.last_modified.is_some()
     }
 
-    /// Whether it may answer `request` as it is, and how.
-    pub(crate) fn reuse(&self, request: &RequestDirectives, now: Timestamp) -> Reuse {
+    fn reuse(&self, request: &RequestDirectives, now: Timestamp) -> Reuse {
         reuse::decide(&self.freshness, &self.directives, request, now)
-    }
-
-    /// Whether it may answer `request` though upstream failed.
-    pub(crate) fn may_answer_on_error(&self, request: &RequestDirectives, now: Timestamp) -> bool {
-        reuse::may_answer_on_error(&self.freshness, &self.directives, request, now)
     }
 
     /// Whether requests that waited for it may have it without upstream being asked again.
@@ -252,15 +302,15 @@ impl Head {
         HeaderValue::from(self.freshness.age(now).as_secs())
     }
 
-    /// Seconds of freshness left; negative when stale.
-    pub(crate) fn ttl(&self, now: Timestamp) -> i64 {
-        self.freshness.lifetime.as_secs() as i64 - self.freshness.age(now).as_secs() as i64
-    }
-
     /// Without a validator, only freshness or a stale extension makes it worth storing.
     fn is_ever_usable(&self) -> bool {
         self.is_shareable(self.freshness.received)
-            || self.may_answer_on_error(&RequestDirectives::default(), self.freshness.received)
+            || reuse::may_answer_on_error(
+                &self.freshness,
+                &self.directives,
+                &RequestDirectives::default(),
+                self.freshness.received,
+            )
     }
 }
 

@@ -13,6 +13,8 @@ use super::{Fill, Interest, Outcome, lock};
 use crate::Cache;
 use crate::Metrics;
 use crate::key::Key;
+use crate::purge::PurgeSeq;
+use crate::purge::ledger::Ledger;
 use crate::store::{Store, Variants};
 
 const SHARDS: usize = 64;
@@ -43,6 +45,10 @@ pub(crate) struct Joining<'a> {
     pub(crate) variants: Option<&'a Variants>,
     /// The request wants an answer newer than those that upstream has given.
     pub(crate) only_unsettled: bool,
+    /// What was purged.
+    pub(crate) ledger: &'a Ledger,
+    /// The newest purge that who asks has seen.
+    pub(crate) since: PurgeSeq,
 }
 
 impl Fills {
@@ -76,7 +82,8 @@ impl Fills {
             return Ok(Joined::Refused);
         };
         let (key, request) = (Arc::clone(joining.key), joining.headers.clone());
-        let fill = Arc::new(Fill::new(key, request, charge, metrics.clone()));
+        let seq = joining.ledger.newest().max(joining.since);
+        let fill = Arc::new(Fill::new(key, request, seq, charge, metrics.clone()));
         shard.entry(Arc::clone(joining.key)).or_default().push(Arc::clone(&fill));
         Ok(Joined::Leader(Interest::new(fill, cache.cloned())))
     }
@@ -118,6 +125,9 @@ impl Fills {
 
 /// Whether a fetch in flight may turn out to answer the request.
 fn may_join(fill: &Fill, joining: &Joining<'_>) -> bool {
+    if !fill.is_new_enough(joining.ledger, joining.since) {
+        return false;
+    }
     match fill.outcome() {
         None => joining.variants.is_none_or(|all| all.agree(joining.headers, &fill.request)),
         Some(_) if joining.only_unsettled => false,

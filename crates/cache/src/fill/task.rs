@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::buffer::CHUNK;
 use super::meter::{self, Meter};
 use super::{End, Fill, Interest, Outcome, lock};
-use crate::cache::{Inner, MIN_WINDOW};
+use crate::cache::{Downstream, Inner, MIN_WINDOW};
 use crate::directives::RequestDirectives;
 use crate::object::{Exchange, Head, Object};
 use crate::policy::storable::{Asked, Refusal};
@@ -169,6 +169,8 @@ impl Work {
             requested,
             received: self.inner.clock.now(),
             policy: self.inner.policy.as_ref(),
+            purge_seq: self.fill.purge_seq,
+            keep_tags: self.inner.downstream == Downstream::Caches,
         }
     }
 
@@ -188,7 +190,7 @@ impl Work {
     fn stale_on_error(&self, order: &Order, fwd_status: Option<StatusCode>) -> Option<Outcome> {
         let object = order.stale.as_ref()?;
         let now = self.inner.clock.now();
-        object.head.may_answer_on_error(&order.directives, now).then(|| Outcome::Stored {
+        object.may_answer_on_error(&order.directives, now).then(|| Outcome::Stored {
             object: Arc::clone(object),
             fwd_status,
             open: true,
@@ -250,11 +252,15 @@ impl Work {
         };
         let open = head.is_shareable(exchange.received);
         let object = Arc::new(stale.with_head(head));
-        self.inner.fills.retire(&self.fill, || {
-            let kept = Arc::clone(&object);
-            self.inner.store.insert(&self.fill.key, kept, self.request());
-        });
+        self.inner.fills.retire(&self.fill, || self.keep(Arc::clone(&object)));
         Outcome::Stored { object, fwd_status, open }
+    }
+
+    /// Stores what came, unless it was purged meanwhile.
+    fn keep(&self, object: Arc<Object>) {
+        if object.holds(self.inner.purges.ledger(), &self.fill.key) {
+            self.inner.store.insert(&self.fill.key, object, self.request());
+        }
     }
 
     fn settle_without_body(&mut self, outcome: Outcome) {
@@ -334,8 +340,7 @@ impl Work {
                         None => head.with_len(body.len()),
                     };
                     let charge = Arc::downgrade(&self.fill.charge);
-                    let object = Arc::new(Object::new(head, body, charge));
-                    self.inner.store.insert(&self.fill.key, object, self.request());
+                    self.keep(Arc::new(Object::new(head, body, charge)));
                 });
             }
             End::Failed(error) => {

@@ -34,6 +34,11 @@ impl Freshness {
     pub(crate) fn age(&self, now: Timestamp) -> Duration {
         self.initial_age.saturating_add(now.since(self.received))
     }
+
+    /// Seconds of freshness left; negative when stale.
+    pub(crate) fn ttl(&self, now: Timestamp) -> i64 {
+        self.lifetime.as_secs() as i64 - self.age(now).as_secs() as i64
+    }
 }
 
 /// `corrected_initial_age` (§4.2.3) of a response asked for at `requested` and had at `received`.
