@@ -94,6 +94,9 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
     let mut tracks = describe(TrackMedia::Video, pictures.iter().copied());
     tracks.extend(describe(TrackMedia::Audio, sounds.iter()));
     carriage(&tracks, &mut report);
+    if options.segment_key.is_some() {
+        encrypted(&tracks, &mut report)?;
+    }
     let places = all()
         .map(|placed| Place {
             position: placed.chosen.position,
@@ -235,6 +238,29 @@ fn compare_durations(pictures: &[&Placed<'_>], report: &mut Report) {
             report.about(other.chosen.source);
         }
     }
+}
+
+/// Tells what encryption leaves of an asset: MPEG-TS, and what has a place in it.
+fn encrypted(tracks: &[Track], report: &mut Report) -> Result<()> {
+    let mut carried = 0;
+    for track in tracks {
+        let Some(why) = track.obstacle(Protocol::HlsTs) else {
+            carried += 1;
+            continue;
+        };
+        let why = format!("it is left out, for only MPEG-TS is encrypted: {why}");
+        report.skip_media(track.source_track, Some(track.id.media()), &why);
+        report.about(track.source);
+    }
+    if carried == 0 {
+        return Err(Error::NoUsableTrack(report.to_string()));
+    }
+    report.info(
+        None,
+        "its segments are encrypted (AES-128): it is offered as HLS with MPEG-TS alone, without \
+         DASH, byte ranges and download",
+    );
+    Ok(())
 }
 
 /// Tells which tracks a protocol leaves out.

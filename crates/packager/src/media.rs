@@ -13,7 +13,7 @@ use crate::choice::Choice;
 use crate::cmaf::{self, Cut};
 use crate::error::Result;
 use crate::growth::Growth;
-use crate::identity::Version;
+use crate::identity::{Fnv, Version};
 use crate::index::{MediaIndex, TrackIndex};
 use crate::layout::Planned;
 use crate::plan::Plan;
@@ -218,7 +218,13 @@ impl Media {
     }
 
     /// The init segment of a track; `None` for an unknown track.
+    ///
+    /// An asset with a [segment key](Options::segment_key) has none: it would be in clear. So it is
+    /// with [`segment`](Self::segment) and [`ts_segment`](Self::ts_segment).
     pub fn init(&self, track: TrackId) -> Option<Plan> {
+        if self.segment_key.is_some() {
+            return None;
+        }
         let position = self.position(track)?;
         let track = self.tracks.get(position)?;
         let (index, _) = self.place(position)?;
@@ -227,6 +233,9 @@ impl Media {
 
     /// Segment `number` (from 1) of a track; `None` where there is no such track or number.
     pub fn segment(&self, track: TrackId, number: u32) -> Option<Plan> {
+        if self.segment_key.is_some() {
+            return None;
+        }
         let position = self.position(track)?;
         let span = self.span(track, number)?;
         let track = self.tracks.get(position)?;
@@ -241,9 +250,12 @@ impl Media {
         Some(cmaf::segment(track.content_type(), &cut))
     }
 
-    /// Segment `number` (from 1) of a program as MPEG-TS, not yet encrypted; `None` where one of its tracks has no
+    /// Segment `number` (from 1) of a program as MPEG-TS; `None` where one of its tracks has no
     /// place in MPEG-TS or is none, and where there is no such number.
     pub fn ts_segment(&self, program: Program, number: NonZeroU32) -> Option<Planned> {
+        if self.segment_key.is_some() {
+            return None;
+        }
         ts::segment(self, program, number)
     }
 
@@ -252,6 +264,16 @@ impl Media {
     /// exact. `None` where one of its tracks has no place in MPEG-TS or is none.
     pub fn ts_segment_bytes(&self, program: Program) -> Option<Vec<u64>> {
         Some(self.ts_spans(program)?.iter().map(|span| span.bytes).collect())
+    }
+
+    /// A hash over what is said of it in manifests alone; 0 where nothing is.
+    pub(crate) fn labels(&self) -> u64 {
+        let labels = self.choice.labels();
+        let Some(uri) = self.segment_key.as_ref().and_then(SegmentKey::uri) else { return labels };
+        let mut hash = Fnv::new();
+        hash.field(&labels.to_be_bytes());
+        hash.field(uri.as_bytes());
+        hash.finish()
     }
 
     /// The key that segments are encrypted with, where they are.

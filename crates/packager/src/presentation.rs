@@ -19,7 +19,7 @@ use crate::resource::Resource;
 use crate::selection::Selection;
 use crate::track::Track;
 use crate::view::View;
-use crate::{dash, hls};
+use crate::{dash, hls, ts};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
 /// that their entity tags change with them.
@@ -162,7 +162,7 @@ impl Presentation {
     pub fn etag(&self, resource: Resource) -> String {
         let version = self.version();
         // Names and the like are no new version of the segments, but other manifests.
-        let labels = match self.media.choice().labels() {
+        let labels = match self.media.labels() {
             0 => String::new(),
             labels => format!("-{labels:016x}"),
         };
@@ -261,12 +261,28 @@ impl Presentation {
 
     /// What to send for a resource; `None` where the asset does not have it.
     ///
-    /// Segments of an asset with a [segment key](crate::Options::segment_key) are planned in clear:
-    /// they are encrypted where they are sent, as the packager's service does.
+    /// Segments of an asset with a [segment key](crate::Options::segment_key) have no plan here, for
+    /// plans are bytes in clear: only the packager's service sends them, encrypted.
     ///
     /// The plan of a whole track's file is as long as the track: servers rather send it
     /// [in parts](Self::plan_part).
     pub fn plan(&self, resource: Resource) -> Option<Planned> {
+        if self.media.segment_key().is_some() && resource.is_immutable() {
+            return None;
+        }
+        self.clear_plan(resource)
+    }
+
+    /// What is encrypted of a resource of an asset with a segment key; `None` for what is not there.
+    #[cfg(feature = "http")]
+    pub(crate) fn plan_to_encrypt(&self, resource: Resource) -> Option<Planned> {
+        match resource {
+            Resource::TsSegment(program, number) => ts::segment(&self.media, program, number),
+            _ => None,
+        }
+    }
+
+    fn clear_plan(&self, resource: Resource) -> Option<Planned> {
         let (media, selection) = (&*self.media, self.selection());
         let playlist = |text: Option<String>| Some(whole(hls::CONTENT_TYPE, text?));
         let multivariant =
@@ -317,7 +333,7 @@ impl Presentation {
     /// be as large as its sources. `None` for all others.
     pub fn len_of_parts(&self, resource: Resource) -> Option<u64> {
         match resource {
-            Resource::TrackFile(track) => Some(self.media.file_map(track)?.len),
+            Resource::TrackFile(track) if self.media.segment_key().is_none() => Some(self.media.file_map(track)?.len),
             _ => None,
         }
     }
@@ -325,7 +341,7 @@ impl Presentation {
     /// What to send for the bytes `range` of a large resource: only what they touch is planned.
     pub fn plan_part(&self, resource: Resource, range: Range<u64>) -> Option<Plan> {
         match resource {
-            Resource::TrackFile(track) => self.media.file_part(track, range),
+            Resource::TrackFile(track) if self.media.segment_key().is_none() => self.media.file_part(track, range),
             _ => None,
         }
     }

@@ -18,6 +18,18 @@ use shell::{TINY, get, packager};
 const MANUAL: &str = include_str!("../../../docs/descriptor.md");
 const SCHEMA: &str = include_str!("../../../docs/descriptor.schema.json");
 
+/// A key whose bytes are nowhere else, as they are and in all spellings that a program may show.
+const KEY: [u8; 16] = *b"\x9f!Zk\xd3q0-~Jh\xe1wQ;\x88";
+
+/// Whether a text shows the key, or its beginning.
+fn shows_key(text: &[u8]) -> bool {
+    let hex: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    let spelt = String::from_utf8_lossy(text).to_lowercase();
+    text.windows(4).any(|window| window == &KEY[..4])
+        || spelt.contains(&hex[..8])
+        || spelt.contains("159, 33, 90")
+}
+
 /// The answer of an asset whose folder holds `files` and this descriptor.
 async fn answer(dir: &Path, text: &str, path: &str) -> shell::Reply {
     fs::write(dir.join("film.headwater.json"), text).unwrap();
@@ -30,6 +42,8 @@ async fn told(text: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.mp4"), TINY).unwrap();
     fs::write(dir.path().join("b.mp4"), "no video").unwrap();
+    fs::write(dir.path().join("film.key"), KEY).unwrap();
+    fs::write(dir.path().join("short.key"), &KEY[1..]).unwrap();
     let reply = answer(dir.path(), text, "report.json").await;
     if reply.status == 200 {
         return "fine".to_owned();
@@ -105,7 +119,7 @@ async fn mistakes_are_told_with_line_and_key() {
         (
             "{\"headwater\": 1, \"film\": 1}",
             "film.headwater.json:1: film: unknown key `film`; known are $schema, headwater, \
-             target_duration_ms, renditions, audio, session_data",
+             target_duration_ms, renditions, audio, session_data, segment_key",
         ),
         (
             "{\"headwater\": 1,\n\"audio\": [{\"file\": \"a.mp4\",\n\"roles\": [\n\"mian\"]}]}",
@@ -154,6 +168,23 @@ async fn mistakes_are_told_with_line_and_key() {
             "film.headwater.json:1: trailing characters",
         ),
         ("{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}]}", "fine"),
+        (
+            "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}],\n\"segment_key\": {\n\
+             \"file\": \"none.key\"}}",
+            "film.headwater.json:3: segment_key.file: there is no file none.key",
+        ),
+        (
+            "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}],\n\"segment_key\": {\n\
+             \"file\": \"short.key\"}}",
+            "film.headwater.json:3: segment_key.file: short.key holds neither 16 bytes nor 32 \
+             hexadecimal digits",
+        ),
+        (
+            "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}],\n\"segment_key\": \
+             {\"file\": \"film.key\",\n\"uri\": \"a b\"}}",
+            "film.headwater.json:3: segment_key.uri: it must be a URI: 1 to 4096 letters, digits and \
+             -._~:/?#[]@!$&'()*+,;=%",
+        ),
     ] {
         assert_eq!(told(text).await, expected, "{text}");
     }
@@ -182,6 +213,109 @@ async fn no_path_leads_out_of_the_folder() {
     assert!(detail.ends_with("out/secret.mp4 leads out of the descriptor's folder"), "{detail}");
     // A link that stays inside is a name like another.
     assert_eq!(answer(dir.path(), &naming("link.mp4"), "main.m3u8").await.status, 200);
+}
+
+/// A descriptor with a key, beside its files.
+fn keyed(dir: &Path, key: &[u8], uri: Option<&str>) -> String {
+    // Written once: another time of writing is another version.
+    if !dir.join("a.mp4").exists() {
+        fs::write(dir.join("a.mp4"), TINY).unwrap();
+    }
+    fs::write(dir.join("film.key"), key).unwrap();
+    let renditions = json!([{ "file": "a.mp4" }]);
+    let key = json!({ "file": "film.key", "uri": uri });
+    json!({ "headwater": 1, "renditions": renditions, "segment_key": key }).to_string()
+}
+
+#[tokio::test]
+async fn a_key_file_encrypts_and_is_shown_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = keyed(dir.path(), &KEY, None);
+    fs::write(dir.path().join("film.headwater.json"), &text).unwrap();
+    let (packager, _) = packager(Assets::from_dir(dir.path()).unwrap());
+    let playlist = get(&packager, "/film/v1a1.ts.m3u8").await;
+    let line = playlist.text().lines().find(|line| line.starts_with("#EXT-X-KEY:")).unwrap();
+    let uri = line.split('"').nth(1).unwrap();
+    let key = get(&packager, &format!("/film/{uri}")).await;
+    assert_eq!((&key.body[..], key.header("cache-control")), (&KEY[..], "private, no-store"));
+    let segment = playlist.text().lines().find(|line| line.ends_with("/1.ts")).unwrap();
+    let segment = get(&packager, &format!("/film/{segment}")).await;
+    assert!(segment.body.len() % 16 == 0 && segment.body[0] != 0x47, "encrypted");
+
+    let report = get(&packager, "/film/report.json").await;
+    let said = &report.json()["encryption"];
+    assert_eq!(
+        (&said["method"], &said["key_uri"], &said["key_served_by"]),
+        (&json!("AES-128"), &json!(uri), &json!("packager"))
+    );
+    for path in ["", "film/report.json", "film/main.m3u8", "film/v1a1.ts.m3u8", "film/none"] {
+        let reply = get(&packager, &format!("/{path}")).await;
+        assert!(!shows_key(&reply.body), "{path}");
+        assert!(!shows_key(format!("{:?}", reply.headers).as_bytes()), "{path}");
+    }
+    let presentation = packager.presentation("film").await.unwrap();
+    for shown in [format!("{packager:?}"), format!("{presentation:#?}"), format!("{presentation:?}")]
+    {
+        assert!(!shows_key(shown.as_bytes()));
+    }
+    assert!(!shows_key(format!("{:?}", packager.metrics()).as_bytes()));
+    assert!(shows_key(&key.body), "the check finds what it looks for");
+
+    // The same key in digits is the same asset.
+    let other = tempfile::tempdir().unwrap();
+    let digits: String = KEY.iter().map(|byte| format!("{byte:02X}")).collect();
+    let text = keyed(other.path(), format!("{digits}\n").as_bytes(), None);
+    let again = answer(other.path(), &text, "v1a1.ts.m3u8").await;
+    let line = again.text().lines().find(|line| line.starts_with("#EXT-X-KEY:")).unwrap();
+    assert_eq!(line.rsplit('/').next(), Some("segments.key\""));
+}
+
+#[tokio::test]
+async fn the_keys_uri_is_a_persons_choice() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = keyed(dir.path(), &KEY, Some("https://keys.example/1"));
+    let playlist = answer(dir.path(), &text, "v1a1.ts.m3u8").await;
+    assert!(playlist.text().contains("URI=\"https://keys.example/1\"\n"), "{}", playlist.text());
+    let version = playlist.text().lines().find(|line| line.ends_with("/1.ts")).unwrap();
+    let version = version.split('/').next().unwrap();
+    let own = answer(dir.path(), &text, &format!("{version}/segments.key")).await;
+    assert_eq!(own.status, 404, "whoever serves it, not the packager");
+    let report = answer(dir.path(), &text, "report.json").await;
+    assert_eq!(report.json()["encryption"]["key_served_by"], "operator");
+
+    // Another place for the same key: the same segments, another playlist.
+    let moved = keyed(dir.path(), &KEY, Some("https://keys.example/2"));
+    let again = answer(dir.path(), &moved, "v1a1.ts.m3u8").await;
+    assert!(again.text().contains(&format!("\n{version}/v1a1/1.ts\n")));
+    assert_ne!(again.header("etag"), playlist.header("etag"));
+}
+
+#[tokio::test]
+async fn another_key_is_another_version_a_second_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = keyed(dir.path(), &KEY, None);
+    fs::write(dir.path().join("film.headwater.json"), &text).unwrap();
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    let version = async || get(&packager, "/film/report.json").await.json()["version"].clone();
+    let first = version().await;
+    fs::write(dir.path().join("film.key"), [7; 16]).unwrap();
+    clock.advance(std::time::Duration::from_secs(2));
+    assert_ne!(version().await, first);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn no_key_lies_outside_the_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("film.key"), KEY).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let text = keyed(dir.path(), &KEY, None);
+    fs::remove_file(dir.path().join("film.key")).unwrap();
+    let target = outside.path().join("film.key");
+    std::os::unix::fs::symlink(target, dir.path().join("film.key")).unwrap();
+    let reply = answer(dir.path(), &text, "main.m3u8").await;
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("film.key leads out of the descriptor's folder"), "{detail}");
 }
 
 #[tokio::test]
@@ -218,6 +352,9 @@ async fn the_manuals_examples_are_valid_and_served() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, TINY).unwrap();
         }
+        if let Some(key) = example["segment_key"]["file"].as_str() {
+            fs::write(dir.path().join(key), KEY).unwrap();
+        }
         let reply = answer(dir.path(), &example.to_string(), "main.m3u8").await;
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
@@ -250,6 +387,8 @@ async fn schema_and_code_know_the_same_keys() {
             assert!(said.ends_with(&format!("missing field `{}`", required.as_str().unwrap())));
         }
     }
+    let ours = sorted(known(r#"{"headwater": 1, "segment_key": {"?????????": 1}}"#).await);
+    assert_eq!(ours, sorted(keys(&properties["segment_key"]["properties"])));
     let text = r#"{"headwater": 1, "audio": [{"file": "a", "roles": ["?????????"]}]}"#;
     let roles: Vec<String> =
         serde_json::from_value(schema["$defs"]["role"]["enum"].clone()).unwrap();
@@ -260,6 +399,9 @@ async fn schema_and_code_know_the_same_keys() {
 async fn schema_and_code_refuse_the_same() {
     let schema = serde_json::from_str(SCHEMA).unwrap();
     let audio = |entry: Value| json!({ "headwater": 1, "audio": [entry] });
+    let sealed = |key: Value| {
+        json!({ "headwater": 1, "renditions": [{ "file": "a.mp4" }], "segment_key": key })
+    };
     for (document, good) in [
         (json!({ "headwater": 1, "renditions": [{ "file": "a.mp4" }] }), true),
         (json!({ "headwater": 1, "renditions": [{ "file": "a.mp4", "track": null }] }), true),
@@ -283,6 +425,20 @@ async fn schema_and_code_refuse_the_same() {
         (audio(json!({ "file": "a.mp4", "roles": ["none"] })), false),
         (audio(json!({ "file": "a.mp4", "default": "yes" })), false),
         (audio(json!({ "file": "a.mp4", "x": 1 })), false),
+        (sealed(json!(null)), true),
+        (sealed(json!({ "file": "film.key" })), true),
+        (sealed(json!({ "file": "film.key", "uri": null })), true),
+        (sealed(json!({ "file": "film.key", "uri": "https://keys.example/[a]?b=%20&c='d'" })), true),
+        (sealed(json!({ "file": "film.key", "uri": "../key-1" })), true),
+        (sealed(json!({ "file": "film.key", "uri": "" })), false),
+        (sealed(json!({ "file": "film.key", "uri": "a b" })), false),
+        (sealed(json!({ "file": "film.key", "uri": "{$key}" })), false),
+        (sealed(json!({ "file": "film.key", "uri": "schlüssel" })), false),
+        (sealed(json!({ "file": "../film.key" })), false),
+        (sealed(json!({ "uri": "k" })), false),
+        (sealed(json!({ "file": "film.key", "key": "00" })), false),
+        (sealed(json!("film.key")), false),
+        (sealed(json!(["film.key", "k"])), false),
     ] {
         let theirs = schema::check(&schema, &document);
         let ours = told(&document.to_string()).await;

@@ -7,9 +7,9 @@
 mod kit;
 mod shell;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use headwater_packager::{Assets, Packager, SegmentKey};
+use headwater_packager::{Assets, Packager, Program, Resource, SegmentKey, Wish};
 use http::{Method, StatusCode};
 use kit::boxes::TrackSpec;
 use kit::nal::film_of_units;
@@ -214,6 +214,74 @@ async fn an_asset_with_a_key_has_nothing_in_clear() {
     let (clear, _) = packager(memory("tiny", TINY));
     let version = self::version(&clear, "tiny").await;
     assert_eq!(get(&clear, &format!("/tiny/{version}/segments.key")).await.status, 404);
+}
+
+/// Whoever embeds the packager cannot send bytes in clear by mistake: there is no plan of them.
+#[tokio::test]
+async fn an_asset_with_a_key_has_no_plan_in_clear() {
+    let sealed = encrypted(SegmentKey::from_bytes(&KEY).unwrap());
+    let presentation = sealed.presentation("tiny").await.unwrap();
+    let media = presentation.media();
+    let (clear, _) = packager(memory("tiny", TINY));
+    let clear = clear.presentation("tiny").await.unwrap();
+    let one = std::num::NonZeroU32::MIN;
+    let (video, pair) = ("v1".parse().unwrap(), "v1a1".parse().unwrap());
+    let program: Program = "v1a1".parse().unwrap();
+    for resource in [
+        Resource::Init(video),
+        Resource::Segment(video, one),
+        Resource::SegmentAt(video, media.start_offset_seconds().into()),
+        Resource::TrackFile(video),
+        Resource::IFrameInit(video),
+        Resource::IFrame(video, one),
+        Resource::MuxedInit(pair),
+        Resource::MuxedSegment(pair, one),
+        Resource::TsSegment(program, one),
+        Resource::SegmentKey,
+    ] {
+        assert!(presentation.plan(resource).is_none(), "{resource:?}");
+        assert!(presentation.plan_part(resource, 0..1_000).is_none(), "{resource:?}");
+        assert!(presentation.len_of_parts(resource).is_none(), "{resource:?}");
+    }
+    assert!(clear.plan(Resource::TsSegment(program, one)).is_some());
+    assert!(clear.plan_part(Resource::TrackFile(video), 0..1_000).is_some());
+    assert!(media.init(video).is_none() && media.segment(video, 1).is_none());
+    assert!(media.ts_segment(program, one).is_none());
+    let tracks = media.download_tracks(Wish::default(), Wish::default()).unwrap();
+    assert!(presentation.download(tracks).is_none() && clear.download(tracks).is_some());
+    assert!(presentation.plan(Resource::TsPlaylist(program)).is_some(), "it tells no secret");
+}
+
+/// An asset of which MPEG-TS carries nothing cannot be encrypted, and says so; of another, the
+/// report names what is left out.
+#[tokio::test]
+async fn what_cannot_be_encrypted_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let sealed = |path: PathBuf| {
+        let mut options = options(2);
+        options.segment_key = Some(SegmentKey::from_bytes(&KEY).unwrap());
+        Packager::builder(Assets::from_files([path]).unwrap()).options(options).build()
+    };
+    let tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=4"];
+    let encode = |name: &str, arguments: &[&str]| {
+        let path = dir.path().join(name);
+        let target = path.to_str().unwrap();
+        run("ffmpeg", &[&["-v", "error", "-y"], arguments, &["-strict", "-2", target]].concat());
+        path
+    };
+    let path = encode("flac.mp4", &[&tone[..], &["-c:a", "flac"]].concat());
+    let reply = get(&sealed(path), "/flac/main.m3u8").await;
+    assert_eq!(reply.status, 422);
+    assert!(reply.text().contains("only MPEG-TS is encrypted"), "{}", reply.text());
+
+    let two = [&tone[..], &tone, &["-map", "0", "-map", "1", "-c:a:0", "aac", "-c:a:1", "flac"]];
+    let path = encode("two.mp4", &two.concat());
+    let packager = sealed(path);
+    let report = get(&packager, "/two/report.json").await.json();
+    let notes = report["notes"].as_array().unwrap();
+    let skipped: Vec<_> = notes.iter().filter(|note| note["kind"] == "skipped").collect();
+    assert_eq!((skipped.len(), &skipped[0]["track"]), (1, &2.into()), "{notes:?}");
+    assert_eq!(get(&packager, "/two/main.m3u8").await.status, 200);
 }
 
 #[tokio::test]

@@ -87,6 +87,8 @@ struct Document {
     audio: Option<Vec<Object<Audio>>>,
     #[serde(default)]
     session_data: Vec<Object<Fact>>,
+    #[serde(default)]
+    segment_key: Option<Object<Key>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -127,6 +129,15 @@ struct Fact {
     language: Option<LanguageTag>,
 }
 
+/// Where the key of encrypted segments is kept, and where players get it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    file: FilePath,
+    #[serde(default)]
+    uri: Option<KeyUri>,
+}
+
 /// An object, where serde would take its values as an array, too.
 #[derive(Debug, Clone)]
 struct Object<T>(T);
@@ -150,6 +161,10 @@ struct LanguageTag(String);
 /// A text that people or players read.
 #[derive(Debug, Clone)]
 struct Label(String);
+
+/// A URI, absolute or relative to playlists, by its characters (RFC 3986 §2).
+#[derive(Debug, Clone)]
+struct KeyUri(String);
 
 impl Descriptor {
     /// Reads the text of a descriptor called `file`.
@@ -222,6 +237,12 @@ impl Descriptor {
         self.document.target_duration_ms.map(|target| Duration::from_millis(target.0.into()))
     }
 
+    /// The file of the segments' key, relative to its folder, and where players get the key.
+    pub(super) fn segment_key(&self) -> Option<(&str, Option<&str>)> {
+        let key = self.document.segment_key.as_ref()?;
+        Some((key.file.0.as_str(), key.uri.as_ref().map(|uri| uri.0.as_str())))
+    }
+
     /// Its text.
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -232,6 +253,12 @@ impl Descriptor {
         let key = format!("{}[{}].file", named.list, named.number);
         let path = [Step::Key(named.list), Step::Item(named.number), Step::Key("file")];
         self.error(key, &path, message.to_owned())
+    }
+
+    /// What is wrong with the file of the segments' key.
+    pub(super) fn bad_key(&self, message: String) -> DescriptorError {
+        let path = [Step::Key("segment_key"), Step::Key("file")];
+        self.error("segment_key.file".to_owned(), &path, message)
     }
 
     /// What is wrong with a track that it picks.
@@ -463,5 +490,21 @@ impl<'de> Deserialize<'de> for Label {
             ));
         }
         Ok(Self(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyUri {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let uri = String::deserialize(json)?;
+        let may_stand = |byte: u8| {
+            byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
+        };
+        if (1..=4_096).contains(&uri.len()) && uri.bytes().all(may_stand) {
+            Ok(Self(uri))
+        } else {
+            Err(de::Error::custom(
+                "it must be a URI: 1 to 4096 letters, digits and -._~:/?#[]@!$&'()*+,;=%",
+            ))
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 mod descriptor;
 mod json_line;
+mod key_file;
 mod name;
 mod scan;
 mod siblings;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use headwater_net::Timestamp;
 use tokio::sync::Mutex;
 
+use crate::aes128::SegmentKey;
 use crate::error::Error;
 use crate::identity::Fnv;
 use crate::media::Options;
@@ -259,6 +261,7 @@ pub(crate) struct Found {
     pub(crate) key: u64,
     parts: Parts,
     descriptor: Option<Descriptor>,
+    segment_key: Option<SegmentKey>,
 }
 
 /// Why an asset is not found although there is one of that name.
@@ -281,7 +284,7 @@ enum Parts {
 impl Found {
     /// Files that only look the same have the same identities, but another key.
     fn files(name: &str, contents: Contents) -> Self {
-        let Contents { files, descriptor } = contents;
+        let Contents { files, descriptor, segment_key } = contents;
         let mut hash = named(name);
         for file in &files {
             file.id.mix_into(&mut hash);
@@ -290,7 +293,10 @@ impl Found {
         if let Some(descriptor) = &descriptor {
             hash.field(descriptor.text().as_bytes());
         }
-        Self { key: hash.finish(), parts: Parts::Files(files), descriptor }
+        if let Some(key) = &segment_key {
+            hash.field(&key.fingerprint().to_be_bytes());
+        }
+        Self { key: hash.finish(), parts: Parts::Files(files), descriptor, segment_key }
     }
 
     fn sources(name: &str, sources: Vec<AnySource>) -> Self {
@@ -298,7 +304,8 @@ impl Found {
         for source in &sources {
             source.id().mix_into(&mut hash);
         }
-        Self { key: hash.finish(), parts: Parts::Sources(sources), descriptor: None }
+        let parts = Parts::Sources(sources);
+        Self { key: hash.finish(), parts, descriptor: None, segment_key: None }
     }
 
     /// How it is packaged: as `options` say, unless its descriptor says otherwise.
@@ -308,6 +315,9 @@ impl Found {
             if let Some(target) = descriptor.target_duration() {
                 options.target_duration = target;
             }
+        }
+        if let Some(key) = &self.segment_key {
+            options.segment_key = Some(key.clone());
         }
         options
     }

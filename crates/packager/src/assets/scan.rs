@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::descriptor::{DESCRIPTOR_SUFFIX, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES};
-use super::{AssetsError, FindError, name, siblings};
+use super::{AssetsError, FindError, key_file, name, siblings};
+use crate::aes128::SegmentKey;
 use crate::identity::SourceId;
 use crate::source::SourceError;
 use crate::source::file::{Stamp, require_regular};
@@ -69,6 +70,8 @@ pub(super) struct Located {
 pub(super) struct Contents {
     pub(super) files: Vec<Located>,
     pub(super) descriptor: Option<Descriptor>,
+    /// Out of the file that the descriptor names.
+    pub(super) segment_key: Option<SegmentKey>,
 }
 
 impl Place {
@@ -93,7 +96,7 @@ impl Place {
         if files.is_empty() {
             return Err(SourceError::NotFound.into());
         }
-        Ok(Contents { files, descriptor: None })
+        Ok(Contents { files, descriptor: None, segment_key: None })
     }
 
     fn path(&self) -> &Path {
@@ -154,28 +157,12 @@ fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
         .map_err(|_| DescriptorError::whole(&file, "it is not valid UTF-8"))?;
     let descriptor = Descriptor::parse(&file, text)?;
 
-    // Links are followed, but not out of the folder: a descriptor may come from a stranger.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).map_err(SourceError::from)?;
     let mut files = Vec::new();
     for named in descriptor.files() {
-        let wrong = |error: &io::Error| {
-            let why = match error.kind() {
-                ErrorKind::NotFound => format!("there is no file {}", named.path),
-                kind => format!("{} cannot be read: {kind}", named.path),
-            };
-            descriptor.bad_file(&named, &why)
-        };
-        let path = fs::canonicalize(folder.join(&named.path)).map_err(|error| wrong(&error))?;
-        if !path.starts_with(&folder) {
-            let why = format!("{} leads out of the descriptor's folder", named.path);
-            return Err(descriptor.bad_file(&named, &why).into());
-        }
-        let metadata = fs::metadata(&path).map_err(|error| wrong(&error))?;
-        if !metadata.is_file() {
-            let why = format!("{} is not a regular file", named.path);
-            return Err(descriptor.bad_file(&named, &why).into());
-        }
+        let (path, metadata) =
+            inside(&folder, &named.path).map_err(|why| descriptor.bad_file(&named, &why))?;
         let stamp = Stamp::of(&metadata);
         let source = match asset {
             Some(asset) => format!("{asset}/{}", named.path),
@@ -183,7 +170,37 @@ fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
         };
         files.push(Located { path, id: stamp.identity(source), stamp });
     }
-    Ok(Contents { files, descriptor: Some(descriptor) })
+    let segment_key = match descriptor.segment_key() {
+        None => None,
+        Some((named, uri)) => {
+            let key = inside(&folder, named)
+                .and_then(|(path, _)| key_file::read(&path).map_err(|why| format!("{named} {why}")))
+                .map_err(|why| descriptor.bad_key(why))?;
+            Some(match uri {
+                Some(uri) => key.at(uri),
+                None => key,
+            })
+        }
+    };
+    Ok(Contents { files, descriptor: Some(descriptor), segment_key })
+}
+
+/// A regular file below a descriptor's folder; or why it is none. Links are followed, but not out
+/// of the folder: a descriptor may come from a stranger.
+fn inside(folder: &Path, named: &str) -> Result<(PathBuf, fs::Metadata), String> {
+    let unreadable = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound => format!("there is no file {named}"),
+        kind => format!("{named} cannot be read: {kind}"),
+    };
+    let path = fs::canonicalize(folder.join(named)).map_err(unreadable)?;
+    if !path.starts_with(folder) {
+        return Err(format!("{named} leads out of the descriptor's folder"));
+    }
+    let metadata = fs::metadata(&path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(format!("{named} is not a regular file"));
+    }
+    Ok((path, metadata))
 }
 
 fn file_name(path: &Path) -> String {

@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Facts;
+use crate::aes128::SegmentKey;
 use crate::codec::Protocol;
 use crate::media::Media;
 use crate::presentation::Presentation;
 use crate::rates;
+use crate::resource::Resource;
 use crate::track::{Track, TrackKind};
 
 /// The report of an asset.
@@ -21,10 +23,21 @@ pub(crate) fn report(presentation: &Presentation) -> String {
         "target_duration_s": rates::target_duration(media),
         "segments": media.segments().len(),
         "sources": media.sources().len(),
+        "encryption": media.segment_key().map(|key| encryption(presentation, key)),
         "tracks": tracks,
         "notes": media.report(),
     });
     format!("{document:#}\n")
+}
+
+/// How segments are encrypted and where players get the key; never the key.
+fn encryption(presentation: &Presentation, key: &SegmentKey) -> Value {
+    let own = presentation.path(Resource::SegmentKey);
+    json!({
+        "method": "AES-128",
+        "key_uri": key.uri().unwrap_or(&own),
+        "key_served_by": if key.uri().is_some() { "operator" } else { "packager" },
+    })
 }
 
 fn describe(media: &Media, track: &Track) -> Value {

@@ -142,9 +142,9 @@ impl Answer {
         }
         let plan = layouts.plan(ready, resource, &outlet.metrics).await?;
         let (whole, content_type) = (plan.len, plan.content_type);
-        if let (Some(key), Resource::TsSegment(_, number)) =
-            (ready.presentation.media().segment_key(), resource)
-        {
+        if let Some(key) = ready.presentation.media().segment_key() {
+            // Nothing of such an asset goes out in clear, whatever was planned.
+            let Resource::TsSegment(_, number) = resource else { return Err(Fault::UnknownPath) };
             // One chain from start to end: a range of it costs the whole, so none is offered.
             let body = if request.method == Method::HEAD {
                 Body::empty()
@@ -187,7 +187,7 @@ impl Answer {
         name: Option<HeaderValue>,
         outlet: &Outlet,
     ) -> Result<Self, Fault> {
-        let labels = ready.presentation.media().choice().labels();
+        let labels = ready.presentation.media().labels();
         let (version, whole) = (ready.presentation.version(), download.len());
         let tagged = Tagged {
             etag: format!("\"{version}-{labels:x}-{tracks}-{whole:x}\""),

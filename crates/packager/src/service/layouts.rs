@@ -59,7 +59,12 @@ impl Layouts {
         if let Some(plan) = self.done.get(&key) {
             return Ok(Plan::clone(&plan));
         }
-        let layout = match ready.presentation.plan(resource).ok_or(Fault::UnknownPath)? {
+        let presentation = &ready.presentation;
+        let planned = match presentation.media().segment_key() {
+            Some(_) => presentation.plan_to_encrypt(resource),
+            None => presentation.plan(resource),
+        };
+        let layout = match planned.ok_or(Fault::UnknownPath)? {
             Planned::Ready(plan) => return Ok(plan),
             Planned::Layout(layout) => layout,
         };
