@@ -1,6 +1,8 @@
 // The players test: hls.js, Shaka Player and dash.js in a real Chromium play each codec from each form that the
-// packager answers with, switch between sounds, and play tricks. docs/players.md says what plays where, and has to
-// agree with what was seen here.
+// packager answers with, switch between sounds, play tricks, encrypted segments and a recording that grows.
+// docs/players.md says what plays where, and has to agree with what was seen here.
+//
+//   node test/players.mjs [WORD …]   only groups of tests with one of these words in their title
 //
 //   HEADWATER_STACK   path of the reference-stack binary
 //                     (else $CARGO_TARGET_DIR/debug/examples/reference-stack)
@@ -8,6 +10,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { findBinary, Stack } from "./browser/stack.mjs";
 import { Results } from "./browser/tap.mjs";
@@ -15,10 +18,12 @@ import { Viewer } from "./browser/viewer.mjs";
 import { CODECS, makeFixtures } from "./players/fixtures.mjs";
 import { playedByDocument } from "./players/document.mjs";
 import { PLAYERS, prepare } from "./players/page.mjs";
+import { Recording } from "./players/recording.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const LIMIT_MS = 15 * 60_000;
 const results = new Results();
+const words = process.argv.slice(2);
 
 /** What each player is asked to play of H.264 with AAC: path below the asset, and what that is. */
 const FORMS = {
@@ -44,7 +49,7 @@ const FORMS = {
   ],
 };
 
-/** `codec player` of all that played. */
+/** `what player` of all that played. */
 const seen = new Set();
 
 async function main() {
@@ -62,18 +67,20 @@ async function main() {
   try {
     await prepare(viewer, stack.facts.base);
     for (const player of PLAYERS) {
-      await results.group(`${player.name}: forms`, async () => {
+      await group(`${player.name}: forms`, async () => {
         for (const [path, what] of FORMS[player.name]) {
           await play(viewer, player, "avc-aac", path, what, ["H.264", "AAC"]);
         }
       });
-      await results.group(`${player.name}: codecs`, async () => {
+      await group(`${player.name}: codecs`, async () => {
         for (const { asset, codecs } of CODECS) await play(viewer, player, asset, player.manifest, codecs.join(" and "), codecs);
       });
-      await results.group(`${player.name}: another sound`, () => sounds(viewer, player));
+      await group(`${player.name}: another sound`, () => sounds(viewer, player));
     }
-    await results.group("trick play", () => trick(viewer));
-    await results.group("what docs/players.md says", compare);
+    await group("trick play", () => trick(viewer));
+    await group("encrypted segments", () => encrypted(viewer));
+    await group("a recording that grows", () => growing(viewer, folder, input));
+    await group("what docs/players.md says", compare);
   } finally {
     await viewer.close();
     const ended = await stack.stop();
@@ -82,6 +89,11 @@ async function main() {
     if (results.failed > 0) results.note(`the end of the stack's log:\n${(await stack.logTail()).replace(/^/gm, "#   ")}`);
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** A group of tests, unless others are asked for. */
+async function group(title, run) {
+  if (words.length === 0 || words.some((word) => title.includes(word))) await results.group(title, run);
 }
 
 /** Plays on, jumps, plays on: nothing may go wrong on the way. */
@@ -155,6 +167,99 @@ async function trick(viewer) {
   results.check(asked.length > 0, `Shaka Player asked for ${asked.length} resources of the trick play track`);
   const errors = await page.evaluate(() => window.players.errors());
   results.check(errors.length === 0, "no player error", errors);
+}
+
+/** AES-128 of HLS, with a key that the packager serves. */
+async function encrypted(viewer) {
+  const { page } = viewer;
+  const keys = [];
+  const listen = (response) => response.url().endsWith("/segments.key") && keys.push(response.headers()["cache-control"]);
+  page.on("response", listen);
+  for (const player of PLAYERS.filter(({ name }) => name !== "dash.js")) {
+    keys.length = 0;
+    await play(viewer, player, "encrypted", "main.m3u8", "encrypted MPEG-TS", ["AES-128 (MPEG-TS)"]);
+    results.check(keys.length > 0 && keys.every((said) => /\bno-store\b/.test(said)), `${player.name} got the key, which nobody may keep`, keys);
+  }
+  page.off("response", listen);
+}
+
+/** What each player is asked to play of a recording. */
+const GROWING = [
+  ["hls.js", "main.m3u8", "EVENT playlist"],
+  ["Shaka Player", "main.m3u8", "EVENT playlist"],
+  ["Shaka Player", "manifest.mpd", "dynamic MPD"],
+];
+
+/** Each player plays on past what was there when it opened; when the recording ends, playback does. */
+async function growing(viewer, folder, input) {
+  const { page, stack } = viewer;
+  const recording = await Recording.start(join(input, "recording.mp4"), join(folder, "scratch", "recording.mp4"), 90);
+  const base = new URL("../recording/", stack.asset("avc-aac").hls);
+  // What this process asks itself needs no certificate.
+  const plain = new URL(base.pathname, stack.facts.http);
+  try {
+    await until(async () => (await published(plain)) >= 8, "two segments are published", 30_000);
+    for (const [player, path, what] of GROWING) {
+      const before = await published(plain);
+      const outcome = await follow(page, player, String(new URL(path, base)), before);
+      results.check(outcome === "", `${player} plays a recording past the ${before} s that were there: ${what}`, outcome);
+      if (outcome === "") seen.add(`a recording that grows ${player}`);
+    }
+    await recording.finish();
+    await until(async () => (await playlist(plain)).includes("#EXT-X-ENDLIST"), "the playlist ends", 10_000);
+    const mpd = await (await fetch(new URL("manifest.mpd", plain))).text();
+    results.check(mpd.includes('type="static"'), "the MPD is static when the recording has ended");
+    const outcome = await ending(page);
+    results.check(outcome === "", "the player that was watching comes to the end", outcome);
+  } finally {
+    await recording.finish().catch(() => {});
+  }
+}
+
+/** Nothing where a player goes on from near the end of what is there to what was not, else why not. */
+async function follow(page, player, url, before) {
+  try {
+    await within(20_000, "it opens", page.evaluate(([name, from]) => window.players.open(name, from), [player, url]));
+    await page.waitForFunction(() => window.players.isPast(0.2), undefined, { timeout: 20_000, polling: 50 });
+    await page.evaluate((at) => window.players.seek(at), before - 2);
+    await page.waitForFunction((at) => window.players.isPast(at), before + 3, { timeout: 20_000, polling: 50 });
+    return (await page.evaluate(() => window.players.errors())).join("; ");
+  } catch (error) {
+    const state = await page.evaluate(() => window.players.state()).catch(() => undefined);
+    return `${String(error).split("\n")[0]}; ${JSON.stringify(state)}`;
+  }
+}
+
+/** Nothing where playback ends by itself. */
+async function ending(page) {
+  try {
+    await page.waitForFunction(() => window.players.seekNearEnd(), undefined, { timeout: 20_000, polling: 200 });
+    await page.waitForFunction(() => window.players.hasEnded(), undefined, { timeout: 20_000, polling: 50 });
+    return (await page.evaluate(() => window.players.errors())).join("; ");
+  } catch (error) {
+    const state = await page.evaluate(() => window.players.state()).catch(() => undefined);
+    return `${String(error).split("\n")[0]}; ${JSON.stringify(state)}`;
+  }
+}
+
+/** The media playlist of the recording's picture; nothing where it is not there yet. */
+async function playlist(base) {
+  const answer = await fetch(new URL("v1.m3u8", base));
+  return answer.ok ? answer.text() : "";
+}
+
+/** How many seconds of it are published. */
+async function published(base) {
+  const durations = [...(await playlist(base)).matchAll(/^#EXTINF:([\d.]+)/gm)];
+  return durations.reduce((sum, [, seconds]) => sum + Number(seconds), 0);
+}
+
+async function until(condition, what, milliseconds) {
+  const end = Date.now() + milliseconds;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`not within ${milliseconds / 1000} s: ${what}`);
+    await sleep(200);
+  }
 }
 
 /** A table that nobody keeps is worse than none. */

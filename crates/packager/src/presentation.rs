@@ -333,7 +333,9 @@ impl Presentation {
     /// be as large as its sources. `None` for all others.
     pub fn len_of_parts(&self, resource: Resource) -> Option<u64> {
         match resource {
-            Resource::TrackFile(track) if self.media.segment_key().is_none() => Some(self.media.file_map(track)?.len),
+            Resource::TrackFile(track) if self.media.segment_key().is_none() => {
+                Some(self.media.file_map(track)?.len)
+            }
             _ => None,
         }
     }
@@ -341,7 +343,9 @@ impl Presentation {
     /// What to send for the bytes `range` of a large resource: only what they touch is planned.
     pub fn plan_part(&self, resource: Resource, range: Range<u64>) -> Option<Plan> {
         match resource {
-            Resource::TrackFile(track) if self.media.segment_key().is_none() => self.media.file_part(track, range),
+            Resource::TrackFile(track) if self.media.segment_key().is_none() => {
+                self.media.file_part(track, range)
+            }
             _ => None,
         }
     }

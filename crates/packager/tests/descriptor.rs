@@ -254,7 +254,8 @@ async fn a_key_file_encrypts_and_is_shown_nowhere() {
         assert!(!shows_key(format!("{:?}", reply.headers).as_bytes()), "{path}");
     }
     let presentation = packager.presentation("film").await.unwrap();
-    for shown in [format!("{packager:?}"), format!("{presentation:#?}"), format!("{presentation:?}")]
+    for shown in
+        [format!("{packager:?}"), format!("{presentation:#?}"), format!("{presentation:?}")]
     {
         assert!(!shows_key(shown.as_bytes()));
     }
@@ -399,9 +400,7 @@ async fn schema_and_code_know_the_same_keys() {
 async fn schema_and_code_refuse_the_same() {
     let schema = serde_json::from_str(SCHEMA).unwrap();
     let audio = |entry: Value| json!({ "headwater": 1, "audio": [entry] });
-    let sealed = |key: Value| {
-        json!({ "headwater": 1, "renditions": [{ "file": "a.mp4" }], "segment_key": key })
-    };
+    let sealed = |key: Value| json!({ "headwater": 1, "renditions": [{ "file": "a.mp4" }], "segment_key": key });
     for (document, good) in [
         (json!({ "headwater": 1, "renditions": [{ "file": "a.mp4" }] }), true),
         (json!({ "headwater": 1, "renditions": [{ "file": "a.mp4", "track": null }] }), true),
@@ -428,7 +427,10 @@ async fn schema_and_code_refuse_the_same() {
         (sealed(json!(null)), true),
         (sealed(json!({ "file": "film.key" })), true),
         (sealed(json!({ "file": "film.key", "uri": null })), true),
-        (sealed(json!({ "file": "film.key", "uri": "https://keys.example/[a]?b=%20&c='d'" })), true),
+        (
+            sealed(json!({ "file": "film.key", "uri": "https://keys.example/[a]?b=%20&c='d'" })),
+            true,
+        ),
         (sealed(json!({ "file": "film.key", "uri": "../key-1" })), true),
         (sealed(json!({ "file": "film.key", "uri": "" })), false),
         (sealed(json!({ "file": "film.key", "uri": "a b" })), false),

@@ -1,6 +1,6 @@
 // Short mezzanines in every codec that this Chromium decodes, made by the ffmpeg command.
 import { execFile } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -26,7 +26,7 @@ const RECIPES = {
   "avc-flac": [...AVC, "-c:a", "flac", "-strict", "-2"],
 };
 
-/** A folder for `--input` with an asset of each recipe, one with two sounds, and one that is longer. */
+/** A folder for `--input` with an asset of each recipe, one with two sounds, one that is longer, and one encrypted. */
 export async function makeFixtures(folder) {
   await mkdir(folder, { recursive: true });
   for (const [name, codecs] of Object.entries(RECIPES)) {
@@ -40,9 +40,14 @@ export async function makeFixtures(folder) {
   // Longer than what players keep ahead: trick play has something to fetch.
   const long = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=60"];
   await ffmpeg(...long, ...AVC, ...GOPS, join(folder, "long.mp4"));
+  // 32 hexadecimal digits, as a person would type them.
+  await writeFile(join(folder, "encrypted.key"), "5d0c4a4cf9c34e6a8b7f5f6a3f1e2d9b\n");
+  const renditions = [{ file: "avc-aac.mp4" }];
+  const descriptor = { headwater: 1, renditions, segment_key: { file: "encrypted.key" } };
+  await writeFile(join(folder, "encrypted.headwater.json"), JSON.stringify(descriptor));
   return folder;
 }
 
-async function ffmpeg(...args) {
+export async function ffmpeg(...args) {
   await run("ffmpeg", ["-v", "error", "-nostdin", "-y", ...args], { timeout: 180_000 });
 }

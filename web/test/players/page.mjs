@@ -108,6 +108,14 @@ function face() {
       );
     },
     errors: () => errors,
+    /** Jumps to the last seconds, once it is known where they are. */
+    seekNearEnd() {
+      const { duration } = video;
+      if (!Number.isFinite(duration)) return false;
+      if (video.currentTime < duration - 4) video.currentTime = duration - 3;
+      return true;
+    },
+    hasEnded: () => video.ended,
     state: () => ({ time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames, sound: video.webkitAudioDecodedByteCount }),
     languages: () => current.languages(),
     language: () => current.language(),

@@ -496,9 +496,8 @@ impl<'de> Deserialize<'de> for Label {
 impl<'de> Deserialize<'de> for KeyUri {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         let uri = String::deserialize(json)?;
-        let may_stand = |byte: u8| {
-            byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
-        };
+        let may_stand =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
         if (1..=4_096).contains(&uri.len()) && uri.bytes().all(may_stand) {
             Ok(Self(uri))
         } else {

@@ -32,7 +32,8 @@ fn parse(bytes: &[u8]) -> Option<SegmentKey> {
     let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let digits: Vec<u8> = digits.iter().map(digit).collect::<Option<_>>()?;
-    let key: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |b, d| b << 4 | d)).collect();
+    let key: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |b, d| b << 4 | d)).collect();
     (digits.len() == 32).then(|| SegmentKey::from_bytes(&key).ok())?
 }
 
