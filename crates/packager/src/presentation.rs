@@ -19,7 +19,7 @@ use crate::resource::Resource;
 use crate::selection::Selection;
 use crate::track::Track;
 use crate::view::View;
-use crate::{dash, hls, ts};
+use crate::{dash, hls};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
 /// that their entity tags change with them.
@@ -277,7 +277,9 @@ impl Presentation {
     #[cfg(feature = "http")]
     pub(crate) fn plan_to_encrypt(&self, resource: Resource) -> Option<Planned> {
         match resource {
-            Resource::TsSegment(program, number) => ts::segment(&self.media, program, number),
+            Resource::TsSegment(program, number) => {
+                crate::ts::segment(&self.media, program, number)
+            }
             _ => None,
         }
     }
