@@ -1,10 +1,12 @@
-//! From a kept response to an answer: preconditions (RFC 9110 §13), one range (§14), `Age` and
+//! From a kept response to an answer: preconditions (RFC 9110 §13), ranges (§14), `Age` and
 //! `Cache-Status`.
+
+mod multipart;
 
 use std::ops::Range;
 
 use headwater_net::conditional::{self, Outcome};
-use headwater_net::range::{self, Selection};
+use headwater_net::range::{self, Parts};
 use headwater_net::{Body, Problem};
 use http::header::Entry;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -12,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use crate::object::Head;
 use crate::policy::freshness;
 use crate::status::CACHE_STATUS;
+use multipart::Boundary;
 
 /// What is sent of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub(crate) enum Shape {
     Fields,
     /// These bytes, end exclusive, as 206.
     Part(Range<u64>),
+    /// These, as 206 of several parts.
+    Parts(Vec<Range<u64>>),
     /// 304.
     NotModified,
     /// 412.
@@ -45,10 +50,13 @@ pub(crate) fn shape(head: &Head, len: Option<u64>, method: &Method, request: &He
     }
     let Some(len) = len else { return Shape::Whole };
     let Some(asked) = range_of(head, request) else { return Shape::Whole };
-    match range::select(Some(asked), len) {
-        Selection::Whole => Shape::Whole,
-        Selection::Part(part) => Shape::Part(part),
-        Selection::Unsatisfiable => Shape::Unsatisfiable,
+    match range::select_parts(Some(asked), len) {
+        Parts::Whole => Shape::Whole,
+        Parts::Parts(parts) => match <[Range<u64>; 1]>::try_from(parts) {
+            Ok([part]) => Shape::Part(part),
+            Err(parts) => Shape::Parts(parts),
+        },
+        Parts::Unsatisfiable => Shape::Unsatisfiable,
     }
 }
 
@@ -74,13 +82,13 @@ pub(crate) struct Marks {
 }
 
 /// Builds the answer. `len` is as for [`shape`]; `body` gives the bytes of a range of the body, or
-/// all of it.
+/// all of it, and is asked once for each part that is sent.
 pub(crate) fn build(
     head: &Head,
     len: Option<u64>,
     shape: &Shape,
     marks: Marks,
-    body: impl FnOnce(Option<Range<u64>>) -> Body,
+    mut body: impl FnMut(Option<Range<u64>>) -> Body,
 ) -> Response<Body> {
     let mut headers = head.headers.clone();
     match marks.age {
@@ -99,6 +107,17 @@ pub(crate) fn build(
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
             headers.insert(header::CONTENT_RANGE, range::content_range(part, len));
             (StatusCode::PARTIAL_CONTENT, body(Some(part.clone())))
+        }
+        Shape::Parts(parts) => {
+            let boundary = Boundary::new();
+            let own = headers.insert(header::CONTENT_TYPE, boundary.content_type());
+            let len = len.unwrap_or_default();
+            let body =
+                multipart::body(&boundary, parts, len, own.as_ref(), |part| body(Some(part)));
+            if let Some(len) = body.exact_len() {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+            }
+            (StatusCode::PARTIAL_CONTENT, body)
         }
         Shape::NotModified => {
             drop_content(&mut headers);

@@ -362,7 +362,7 @@ impl Drop for Early {
 #[derive(Debug)]
 pub(crate) struct Interest {
     fill: Arc<Fill>,
-    _cache: Option<Cache>,
+    cache: Option<Cache>,
 }
 
 impl Interest {
@@ -370,7 +370,12 @@ impl Interest {
     /// given up. The task's own interest names no cache.
     fn new(fill: Arc<Fill>, cache: Option<Cache>) -> Self {
         fill.interested.fetch_add(1, Ordering::AcqRel);
-        Self { fill, _cache: cache }
+        Self { fill, cache }
+    }
+
+    /// One more of the same; this one being held, the fill is not given up meanwhile.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.fill), self.cache.clone())
     }
 
     pub(crate) fn fill(&self) -> &Arc<Fill> {

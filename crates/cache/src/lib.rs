@@ -44,7 +44,9 @@
 //! - A response with `Set-Cookie` is stored only where it says `public` or `s-maxage`.
 //! - `no-cache` and `private` with field names are obeyed as if without.
 //! - HEAD is answered from a stored GET, and revalidates one; any other HEAD passes through.
-//! - A GET with content passes through. Several ranges are answered whole. Trailers are dropped.
+//! - A GET with content passes through. Trailers are dropped.
+//! - Several ranges are answered as `multipart/byteranges`, of up to 16; those that touch or nearly
+//!   do become one, and a request for more is answered whole.
 //! - The scheme is not part of the key; a [`Policy`] may add it.
 //! - After a failed revalidation, what may answer stale does so for some seconds (`Retry-After`, at
 //!   most a minute, else five) before upstream is asked again.

@@ -92,6 +92,46 @@ pub fn select(value: Option<&HeaderValue>, len: u64) -> Selection {
     spec.resolve(len).map_or(Selection::Unsatisfiable, Selection::Part)
 }
 
+/// What a `Range` header asks of a representation, for who can answer with several parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Send it whole: there is no range, or it is ignored as [`parse`] says.
+    Whole,
+    /// Send these bytes, ends exclusive: never empty, and no two of them touch. One is a plain
+    /// 206; several are `multipart/byteranges` (RFC 9110 §15.3.7.2).
+    Parts(Vec<Range<u64>>),
+    /// Answer 416 with `Content-Range: bytes */len`.
+    Unsatisfiable,
+}
+
+/// Bytes between two ranges up to which they are sent as one: about what the head of a part takes
+/// (RFC 9110 §15.3.7.2).
+const PART_OVERHEAD: u64 = 80;
+
+/// Chooses the parts to send of a representation of `len` bytes, in the order they were asked for.
+/// Ranges that overlap, or that less than a part's own head lies between, become one in the place
+/// of the first of them (RFC 9110 §15.3.7.2), so that the parts are never longer together than the
+/// whole.
+pub fn select_parts(value: Option<&HeaderValue>, len: u64) -> Parts {
+    let Some(specs) = value.and_then(parse) else { return Parts::Whole };
+    let mut parts: Vec<Range<u64>> = Vec::with_capacity(specs.len());
+    for mut part in specs.into_iter().filter_map(|spec| spec.resolve(len)) {
+        // What it takes up can bring it close to others: at most as often as there are any.
+        let mut place = parts.len();
+        let near = |one: &Range<u64>, other: &Range<u64>| {
+            one.start <= other.end.saturating_add(PART_OVERHEAD)
+                && other.start <= one.end.saturating_add(PART_OVERHEAD)
+        };
+        while let Some(at) = parts.iter().position(|other| near(&part, other)) {
+            let other = parts.remove(at);
+            part = part.start.min(other.start)..part.end.max(other.end);
+            place = place.min(at);
+        }
+        parts.insert(place.min(parts.len()), part);
+    }
+    if parts.is_empty() { Parts::Unsatisfiable } else { Parts::Parts(parts) }
+}
+
 /// `Content-Range` of a 206: `bytes first-last/complete` (RFC 9110 §14.4); a complete length that
 /// is not known is written `*`.
 pub fn content_range(part: &Range<u64>, complete: Option<u64>) -> HeaderValue {
@@ -145,6 +185,7 @@ fn ascii(text: String) -> HeaderValue {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+    use proptest::prelude::*;
 
     fn sel(text: &str, len: u64) -> Selection {
         select(Some(&HeaderValue::from_str(text).unwrap()), len)
@@ -173,6 +214,48 @@ mod tests {
         let many = format!("bytes={}", vec!["0-1"; MAX_RANGES + 1].join(","));
         assert_eq!(sel(&many, 100), Selection::Whole);
         assert_eq!(sel("bytes=0-99999999999999999999999999", 100), Selection::Part(0..100));
+    }
+
+    fn parts(text: &str, len: u64) -> Parts {
+        select_parts(Some(&HeaderValue::from_str(text).unwrap()), len)
+    }
+
+    #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
+    fn rfc_9110_15_3_7_2_parts_keep_their_order_and_near_ones_become_one() {
+        assert_eq!(parts("bytes=0-0,-1", 10_000), Parts::Parts(vec![0..1, 9999..10_000]));
+        assert_eq!(parts("bytes=-1,0-0", 10_000), Parts::Parts(vec![9999..10_000, 0..1]));
+        assert_eq!(parts("bytes=500-600,601-999", 10_000), Parts::Parts(vec![500..1000]));
+        assert_eq!(parts("bytes=500-700,601-999", 10_000), Parts::Parts(vec![500..1000]));
+        // The third joins the first two, which did not touch.
+        let asked = "bytes=1000-1099,5000-5001,1300-1399,1100-1299";
+        assert_eq!(parts(asked, 10_000), Parts::Parts(vec![1000..1400, 5000..5002]));
+        assert_eq!(parts("bytes=0-9,90-99", 10_000), Parts::Parts(vec![0..100]));
+        assert_eq!(parts("bytes=0-9,91-99", 10_000), Parts::Parts(vec![0..10, 91..100]));
+        assert_eq!(parts("bytes=20000-,0-9", 10_000), Parts::Parts(vec![0..10]));
+        assert_eq!(parts("bytes=20000-,-0", 10_000), Parts::Unsatisfiable);
+        assert_eq!(parts("bytes=5-2,0-1", 10_000), Parts::Whole);
+        let many = format!("bytes={}", vec!["0-1"; MAX_RANGES + 1].join(","));
+        assert_eq!(parts(&many, 10_000), Parts::Whole);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_hold_each_byte_asked_for_once(
+            asked in proptest::collection::vec((0u64..2000, 0u64..300), 1..MAX_RANGES),
+            len in 1u64..2000,
+        ) {
+            let list: Vec<_> = asked.iter().map(|(at, n)| format!("{at}-{}", at + n)).collect();
+            let Parts::Parts(found) = parts(&format!("bytes={}", list.join(",")), len) else {
+                prop_assert!(asked.iter().all(|(at, _)| *at >= len));
+                return Ok(());
+            };
+            let held = |at: u64| found.iter().filter(|part| part.contains(&at)).count();
+            for (at, more) in asked {
+                prop_assert!((at..=at + more).take_while(|at| *at < len).all(|at| held(at) == 1));
+            }
+            prop_assert!((0..len).all(|at| held(at) <= 1) && held(len) == 0);
+        }
     }
 
     #[test]

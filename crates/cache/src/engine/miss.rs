@@ -1,0 +1,251 @@
+//! A request that the store cannot answer: it joins the fetch of what it wants or begins it, and
+//! reads from it while it grows.
+
+use std::sync::Arc;
+
+use headwater_net::{Body, Problem, range};
+use http::header::{AUTHORIZATION, RANGE, RETRY_AFTER};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use tower_service::Service;
+
+use super::{Forward, Miss, answer_from, hit, usable};
+use crate::answer::{self, Marks, Shape};
+use crate::cache::Inner;
+use crate::directives::RequestDirectives;
+use crate::fill::reader::Reader;
+use crate::fill::table::{Joined, Joining};
+use crate::fill::task::{self, Order};
+use crate::fill::{Interest, Located, Outcome};
+use crate::headers;
+use crate::object::{Head, Object};
+use crate::policy::reuse::Reuse;
+use crate::policy::storable::Asked;
+use crate::purge::{PurgeSeq, tiers};
+use crate::status::{Fwd, Member};
+use crate::upstream::{self, BoxError};
+
+/// How often a request joins a fetch that turns out to answer others, before it asks alone.
+const MAX_JOINS: usize = 4;
+
+impl<S> Forward<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    /// Gets the answer by a fetch that is shared with all who want the same.
+    pub(crate) async fn miss(self, miss: Miss) -> Response<Body> {
+        let inner = Arc::clone(self.cache.inner());
+        if miss.directives.only_if_cached {
+            // RFC 9111 §5.2.1.7
+            let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT)
+                .detail("the request takes stored answers only, and none is stored");
+            return self.sign(problem.into_response(), &Member::default());
+        }
+        // HEAD is answered from a stored GET, and waits for the confirmation of one; but it does
+        // not start the fetch of a body that nobody asked for.
+        let confirmable = miss.stale.as_ref().is_some_and(|object| object.head.has_validator());
+        if miss.directives.no_store || self.parts.method == Method::HEAD && !confirmable {
+            return self.pass(miss.fwd, Body::empty()).await;
+        }
+        inner.metrics.misses.inc();
+        for _ in 0..MAX_JOINS {
+            let joined = match self.join(&inner, &miss) {
+                Ok(joined) => joined,
+                Err(object) => return hit(&inner, &object, &self.parts, inner.clock.now()),
+            };
+            let (interest, leader) = match joined {
+                Joined::Leader(interest) => (interest, true),
+                Joined::Refused => return self.refused(miss.fwd),
+                Joined::Follower(interest) => {
+                    inner.metrics.collapsed.inc();
+                    (interest, false)
+                }
+            };
+            let outcome = interest.fill().settled().await;
+            let mut member =
+                Member { fwd: Some(miss.fwd), collapsed: !leader, ..Member::default() };
+            match outcome {
+                Outcome::Shared { head, open, stored } => {
+                    if !leader && !open {
+                        break;
+                    }
+                    if leader || head.vary.matches(&self.parts.headers) {
+                        member.stored = stored;
+                        member.fwd_status = Some(head.status);
+                        match self.read_fill(interest, &head, leader, &member).await {
+                            Some(response) => return response,
+                            None => break,
+                        }
+                    }
+                }
+                Outcome::Stored { object, fwd_status, open } => {
+                    if !leader && !open {
+                        break;
+                    }
+                    if leader || object.head.vary.matches(&self.parts.headers) {
+                        let now = inner.clock.now();
+                        member.fwd_status = fwd_status;
+                        member.ttl = Some(object.ttl(now));
+                        member.stored = fwd_status == Some(StatusCode::NOT_MODIFIED);
+                        let age = Some(object.head.age(now));
+                        let cache_status = inner.signature.sign(&member);
+                        return answer_from(&object, &self.parts, Marks { cache_status, age });
+                    }
+                }
+                Outcome::Alone => {
+                    let response = if leader { interest.fill().take_alone() } else { None };
+                    match response {
+                        // Who wanted a part of what cannot be kept asks for the part.
+                        Some(response) if !self.wants_part_of(&response) => {
+                            member.fwd_status = Some(response.status());
+                            return self.forwarded(response, &member);
+                        }
+                        _ => break,
+                    }
+                }
+                Outcome::Failed { status: code, retry_after, answered } => {
+                    member.fwd_status = answered.then_some(code);
+                    if leader && let Some(response) = interest.fill().take_alone() {
+                        return self.forwarded(response, &member);
+                    }
+                    let mut response = upstream::problem(code).into_response();
+                    if let Some(retry_after) = retry_after {
+                        response.headers_mut().insert(RETRY_AFTER, retry_after);
+                    }
+                    return self.sign(response, &member);
+                }
+            }
+        }
+        self.pass(miss.fwd, Body::empty()).await
+    }
+
+    /// Joins or starts the fetch; or gives what may answer after all, if another fetch has filled
+    /// the store since the lookup.
+    fn join(&self, inner: &Arc<Inner>, miss: &Miss) -> Result<Joined, Arc<Object>> {
+        let headers = &self.parts.headers;
+        let variants = inner.store.get(&miss.key);
+        let joining = Joining {
+            key: &miss.key,
+            headers,
+            variants: variants.as_deref(),
+            only_unsettled: miss.fwd == Fwd::Request,
+            ledger: inner.purges.ledger(),
+            since: miss.since,
+        };
+        let mut current = miss.stale.clone();
+        let cache = Some(&self.cache);
+        let joined = inner.fills.join(&joining, cache, &inner.budget, &inner.metrics, || {
+            current = usable(inner, &miss.key, headers, miss.since);
+            let object = current.as_ref()?;
+            let now = inner.clock.now();
+            match object.reuse(&miss.directives, now) {
+                Reuse::Revalidate(_) => None,
+                _ => Some(Arc::clone(object)),
+            }
+        })?;
+        if let Joined::Leader(interest) = &joined {
+            let fill = Arc::clone(interest.fill());
+            let seq = fill.purge_seq();
+            let order = order(inner, &self.parts, miss.directives, current, None, seq);
+            inner.spawn(task::run(Arc::clone(inner), fill, self.service.clone(), order));
+        }
+        Ok(joined)
+    }
+
+    /// Answers from a fetch whose body may still grow; `None` where it cannot give what this
+    /// request wants.
+    async fn read_fill(
+        &self,
+        interest: Interest,
+        head: &Head,
+        leader: bool,
+        member: &Member,
+    ) -> Option<Response<Body>> {
+        let inner = self.cache.inner();
+        let Parts { method, headers, .. } = &self.parts;
+        let range = answer::range_of(head, headers);
+        let fill = Arc::clone(interest.fill());
+        // What is not kept has no parts to give, and no beginning for those who come late.
+        if fill.is_windowed() && (range.is_some() || !fill.has_beginning()) {
+            return None;
+        }
+        let mut len = head.len;
+        let mut shape = answer::shape(head, len, method, headers);
+        if len.is_none()
+            && shape == Shape::Whole
+            && let Some([spec]) = range.and_then(range::parse).as_deref()
+        {
+            match fill.locate(*spec).await {
+                Located::NotHere => return None,
+                Located::Part(from, to) => shape = Shape::Part(from..to),
+                Located::Complete(complete) => {
+                    len = Some(complete);
+                    shape = answer::shape(head, len, method, headers);
+                }
+                Located::Failed => {
+                    let problem = upstream::problem(StatusCode::BAD_GATEWAY);
+                    return Some(self.sign(problem.into_response(), member));
+                }
+            }
+        }
+        let age = (!leader || head.aged).then(|| head.age(inner.clock.now()));
+        let marks = Marks { cache_status: inner.signature.sign(member), age };
+        let mut late = false;
+        let response = answer::build(head, len, &shape, marks, |part| {
+            let interest = interest.another();
+            let reader = match part {
+                Some(part) => Reader::new(interest, part.start, Some(part.end)),
+                None => Reader::new(interest, 0, len),
+            };
+            // The beginning may have gone since it was looked for.
+            let Some(reader) = reader else {
+                late = true;
+                return Body::empty();
+            };
+            if http_body::Body::is_end_stream(&reader) {
+                return Body::empty();
+            }
+            Body::Stream(Box::pin(reader))
+        });
+        (!late).then_some(response)
+    }
+
+    /// The answer where no more fetches may begin.
+    fn refused(&self, fwd: Fwd) -> Response<Body> {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+            .detail("too many fetches are under way")
+            .retry_after(1);
+        self.sign(problem.into_response(), &Member { fwd: Some(fwd), ..Member::default() })
+    }
+
+    fn wants_part_of(&self, response: &Response<Body>) -> bool {
+        response.status() == StatusCode::OK && self.parts.headers.contains_key(RANGE)
+    }
+}
+
+/// What the task of a fill is to know of the request that begins it.
+pub(super) fn order(
+    inner: &Inner,
+    parts: &Parts,
+    directives: RequestDirectives,
+    stale: Option<Arc<Object>>,
+    background: Option<Interest>,
+    purge_seq: PurgeSeq,
+) -> Order {
+    let mut request = parts.clone();
+    headers::strip_hop_by_hop(&mut request.headers);
+    headers::strip_conditions(&mut request.headers);
+    // What anyone got is confirmed for anyone: with one client's credentials, the answer might be
+    // for that client alone.
+    let authorization = parts.headers.contains_key(AUTHORIZATION);
+    let anonymous = authorization && stale.as_ref().is_some_and(|object| !object.head.authorized);
+    if anonymous {
+        request.headers.remove(AUTHORIZATION);
+    }
+    inner.policy.prepare_fill(&mut request);
+    tiers::name(&mut request.headers, purge_seq);
+    let asked = Asked { authorization: authorization && !anonymous, no_store: false };
+    Order { request, asked, anonymous, directives, stale, background }
+}

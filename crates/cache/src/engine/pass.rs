@@ -1,0 +1,139 @@
+//! A request that goes past the store, for its sender alone, and what its answer says of what is
+//! stored (RFC 9111 §4.3.5 and §4.4).
+
+use std::sync::Arc;
+
+use headwater_net::Body;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use tower_service::Service;
+
+use super::Forward;
+use crate::cache::{Downstream, Inner};
+use crate::fill::meter;
+use crate::headers;
+use crate::key::KeyBuf;
+use crate::object::Head;
+use crate::purge::{tags, tiers};
+use crate::status::{CACHE_STATUS, Fwd, Member};
+use crate::upstream::{self, BoxError};
+
+impl<S> Forward<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    /// Sends the request on as it is, for its sender alone, and heeds what its method does to
+    /// stored responses.
+    pub(crate) async fn pass(mut self, fwd: Fwd, body: Body) -> Response<Body> {
+        let inner = Arc::clone(self.cache.inner());
+        inner.metrics.passed.inc();
+        let mut parts = self.parts.clone();
+        headers::strip_hop_by_hop(&mut parts.headers);
+        tiers::name(&mut parts.headers, inner.purges.ledger().newest());
+        let answer = upstream::ask(&mut self.service, Request::from_parts(parts, body)).await;
+        let mut member = Member { fwd: Some(fwd), ..Member::default() };
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::warn!(error = %error, "upstream gave no answer");
+                let problem = upstream::problem(upstream::status_of(&error));
+                return self.sign(problem.into_response(), &member);
+            }
+        };
+        self.heed(&inner, &response);
+        member.fwd_status = Some(response.status());
+        let (mut parts, mut body) = response.into_parts();
+        if self.parts.method != Method::HEAD && self.parts.method != Method::CONNECT {
+            let len = meter::promised(parts.status, &parts.headers, &body);
+            body = meter::metered(body, len);
+        }
+        headers::strip_hop_by_hop(&mut parts.headers);
+        self.forwarded(Response::from_parts(parts, body), &member)
+    }
+
+    /// What an answer that went past the store says of what is in it.
+    fn heed(&self, inner: &Inner, response: &Response<Body>) {
+        let forget = |parts: &Parts| {
+            let mut key = KeyBuf::new();
+            inner.policy.key(parts, &mut key);
+            inner.fills.invalidate(key.as_bytes(), &inner.store);
+        };
+        let ok = response.status().is_success() || response.status().is_redirection();
+        let method = &self.parts.method;
+        if method == Method::HEAD {
+            // RFC 9111 §4.3.5: a HEAD that tells of another representation.
+            let mut key = KeyBuf::new();
+            inner.policy.key(&self.parts, &mut key);
+            let stored = inner.store.get(key.as_bytes());
+            let stored = stored.as_ref().and_then(|all| all.select(&self.parts.headers));
+            if response.status() == StatusCode::OK
+                && stored.is_some_and(|object| differs(&object.head, response.headers()))
+            {
+                forget(&self.parts);
+            }
+        } else if ok && !method.is_safe() {
+            // RFC 9111 §4.4: the target, and what the answer names on the same host.
+            forget(&self.parts);
+            for name in [http::header::LOCATION, http::header::CONTENT_LOCATION] {
+                if let Some(parts) = response.headers().get(name).and_then(|to| self.aimed_at(to)) {
+                    forget(&parts);
+                }
+            }
+        }
+    }
+
+    /// This request aimed at another URI of the same host; `None` where that is another host's, or
+    /// relative to a path.
+    fn aimed_at(&self, target: &HeaderValue) -> Option<Parts> {
+        let target: http::Uri = target.to_str().ok()?.parse().ok()?;
+        let host = crate::key::host(&self.parts);
+        let same = match target.authority() {
+            Some(authority) => authority.as_str().as_bytes().eq_ignore_ascii_case(host),
+            None => target.path().starts_with('/'),
+        };
+        if !same {
+            return None;
+        }
+        let mut uri = http::uri::Parts::from(self.parts.uri.clone());
+        uri.path_and_query = target.path_and_query().cloned();
+        let mut parts = self.parts.clone();
+        parts.uri = http::Uri::from_parts(uri).ok()?;
+        Some(parts)
+    }
+
+    /// A response that only passes by: what was for this hop goes, our signature comes.
+    pub(super) fn forwarded(
+        &self,
+        mut response: Response<Body>,
+        member: &Member,
+    ) -> Response<Body> {
+        headers::strip_hop_by_hop(response.headers_mut());
+        if self.cache.inner().downstream == Downstream::Clients {
+            tags::strip(response.headers_mut());
+        }
+        if !response.headers().contains_key(http::header::DATE)
+            && let Ok(date) = HeaderValue::try_from(self.cache.clock().now().to_http_date())
+        {
+            response.headers_mut().insert(http::header::DATE, date);
+        }
+        self.sign(response, member)
+    }
+
+    pub(super) fn sign(&self, mut response: Response<Body>, member: &Member) -> Response<Body> {
+        if self.parts.method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        let member = self.cache.inner().signature.sign(member);
+        response.headers_mut().append(CACHE_STATUS, member);
+        response
+    }
+}
+
+/// Whether fields that a HEAD got speak of another representation than the stored one.
+fn differs(stored: &Head, fields: &HeaderMap) -> bool {
+    [http::header::ETAG, http::header::LAST_MODIFIED, http::header::CONTENT_LENGTH]
+        .into_iter()
+        .any(|name| fields.get(&name).is_some_and(|new| stored.headers.get(&name) != Some(new)))
+}
