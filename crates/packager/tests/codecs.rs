@@ -18,8 +18,9 @@ use headwater_packager::{
     Error, Media, Options, Part, Planned, Presentation, Protocol, VideoRange,
 };
 use kit::boxes::{FileSpec, TrackSpec};
+use kit::encoded::CODECS;
 use kit::entries::{PPS, SPS, VPS, dec3_joc, dolby_vision, hvcc, sample, sound, visual};
-use kit::{compare_with_source, ffmpeg, index, index_counted, media, media_folder};
+use kit::{compare_with_source, index, index_counted, media, media_folder};
 use mp4_atom::{Decode, Moov};
 
 /// A manifest as text.
@@ -305,36 +306,9 @@ fn read_by_another(init: &[u8]) -> String {
 fn what_ffmpeg_writes_comes_through() {
     let folder = tempfile::tempdir().unwrap();
     let mut all = String::new();
-    for (name, arguments) in [
-        (
-            "hev1.mp4",
-            "-c:v libx265 -preset ultrafast -x265-params log-level=none:repeat-headers=1 \
-                      -tag:v hev1",
-        ),
-        ("vp9.mp4", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8"),
-        ("av1.mp4", "-c:v libaom-av1 -cpu-used 8 -usage realtime"),
-        ("opus.mp4", "-c:a libopus -ar 48000"),
-        ("flac.mp4", "-c:a flac -ar 96000"),
-        ("ac3.mp4", "-c:a ac3 -ac 6 -ar 48000"),
-        ("eac3.mp4", "-c:a eac3 -ac 2 -ar 48000"),
-        ("mp3.mp4", "-c:a libmp3lame"),
-        ("aac71.mp4", "-c:a aac -ac 8"),
-        ("pcm.mov", "-c:a pcm_s16le"),
-        ("aac.mov", "-c:a aac"),
-    ] {
-        let path = folder.path().join(name);
-        let picture = arguments.contains("-c:v");
-        let source =
-            if picture { "testsrc2=size=160x90:rate=25:duration=3" } else { "sine=duration=3" };
-        let mut list = vec!["-f", "lavfi", "-i", source, "-g", "25", "-strict", "-2"];
-        if picture {
-            list.extend(["-pix_fmt", "yuv420p"]);
-        }
-        list.extend(arguments.split_whitespace());
-        list.push(path.to_str().unwrap());
-        if !ffmpeg(&list) {
-            return;
-        }
+    for recipe in CODECS {
+        let Some(path) = recipe.make(folder.path(), &[]) else { return };
+        let name = recipe.name;
         let file = std::fs::read(&path).unwrap();
         writeln!(all, "== {name}").unwrap();
         if let Err(error) = index(name, &file) {

@@ -14,16 +14,8 @@ use std::path::Path;
 
 use headwater_packager::{Media, Options};
 use kit::boxes::{FileSpec, TrackSpec};
+use kit::shared::FRAGMENTED;
 use kit::{compare_with_source, ffmpeg, index, index_counted, media, media_folder, packets};
-
-const FRAGMENTED: [&str; 6] = [
-    "aac_frag_sidx_60s.mp4",
-    "flac_frag.mp4",
-    "h264_aac_frag_mfra_nosidx.mp4",
-    "h264_aac_frag_muxed_clear_8s.mp4",
-    "h264_aac_frag_sidx.mp4",
-    "h264_frag_sidx_144p_60s.mp4",
-];
 
 fn check(name: &str, path: &Path, scratch: &Path) -> Option<Media> {
     let files = vec![std::fs::read(path).unwrap()];
@@ -44,7 +36,7 @@ fn check(name: &str, path: &Path, scratch: &Path) -> Option<Media> {
 fn real_files_have_their_packets_and_times() {
     let Some(folder) = media_folder() else { return };
     let scratch = tempfile::tempdir().unwrap();
-    for name in FRAGMENTED {
+    for name in FRAGMENTED.into_iter().filter(|name| !name.contains("c608")) {
         let Some(_) = check(name, &folder.join(name), scratch.path()) else { return };
     }
 }

@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_packager::index::Sample;
-use headwater_packager::{
-    IndexBuilder, Limits, Media, MediaIndex, Options, Part, Plan, SourceId, Step, TrackId,
-};
+use headwater_packager::{Media, Options, Part, Plan, TrackId};
 use kit::boxes::{FileSpec, TrackSpec};
+use kit::index_head;
 
 const SECONDS: u32 = 36_000;
 const PICTURES: u32 = SECONDS * 60;
@@ -33,23 +32,6 @@ fn file() -> FileSpec {
     audio.wide_chunks = true;
     audio.samples_per_chunk = 8;
     FileSpec::new(vec![video, audio])
-}
-
-fn indexed(head: &Bytes, size: u64) -> (MediaIndex, usize) {
-    let mut builder = IndexBuilder::new(SourceId::new("long.mp4", size, "1"), Limits::default());
-    let mut reads = 0;
-    loop {
-        match builder.step().unwrap() {
-            Step::Done(index) => return (index, reads),
-            Step::Need(ranges) => {
-                for range in ranges {
-                    reads += 1;
-                    let bytes = head.slice(range.start as usize..range.end() as usize);
-                    builder.feed(range, bytes).unwrap();
-                }
-            }
-        }
-    }
 }
 
 /// Where each sample lies when chunks of all tracks take turns.
@@ -90,7 +72,7 @@ fn ten_hours_at_sixty_pictures_a_second() {
     let head = Bytes::from(head);
     assert!(size > 1_000_000_000_000, "a terabyte");
     let expected = offsets(&file, head.len() as u64);
-    let (index, reads) = indexed(&head, size);
+    let (index, reads) = index_head("long.mp4", &head, size).unwrap();
     assert_eq!(reads, 2);
 
     for ((track, spec), offsets) in index.tracks().iter().zip(&file.tracks).zip(&expected) {
@@ -150,7 +132,7 @@ fn a_segment_of_more_than_a_million_samples_is_refused() {
         let mut video = TrackSpec::video(count, 100, count);
         video.offsets = vec![(count, 0)];
         let (head, size) = FileSpec::new(vec![video]).head();
-        let (index, _) = indexed(&Bytes::from(head), size);
+        let (index, _) = index_head("long.mp4", &head.into(), size).unwrap();
         Media::new(vec![Arc::new(index)], &Options::default()).map(|_| ())
     };
     assert_eq!(build(1 << 20), Ok(()));

@@ -11,28 +11,8 @@
 mod kit;
 
 use headwater_packager::{Error, Options};
+use kit::shared::PROGRESSIVE;
 use kit::{compare_with_source, index_counted, media, media_folder};
-
-const PROGRESSIVE: [&str; 18] = [
-    "ac3_aac_two_tracks.mp4",
-    "av1_aac_1s.mp4",
-    "av1_hdr10_mdcv_clli_1080p.mp4",
-    "bbb_854x480_30s_aac51.mp4",
-    "dovi84_mov_mebx_tracks.mov",
-    "eac3_joc_atmos_2s.mp4",
-    "fire_720p_vfr_phone.mp4",
-    "flower_540p_5s_cc0.mp4",
-    "friday_480p_6s_co64_cc0.mp4",
-    "h264_4k60_portrait_rotated_co64.mp4",
-    "h264_aac_coverart_mjpeg.m4v",
-    "h264_aac_elst_bframes_moovend_240p_10s.mp4",
-    "h264_aac_noelst_bframes_audio_first_360p_8s.mp4",
-    "hevc_hvc1_aac_elst_bframes.mp4",
-    "intel_car_768x432_30s.mp4",
-    "intel_person_768x432_139s.mp4",
-    "opus_prog_1s.mp4",
-    "smpte_1080p_10s.mp4",
-];
 
 #[test]
 fn packets_and_times_are_those_of_the_source() {

@@ -406,55 +406,6 @@ fn faults_that_can_be_known_are_known_at_once() {
     assert!(matches!(index("cut", cut), Err(Error::Truncated { .. })));
 }
 
-#[test]
-fn the_bytes_of_headers_are_these() {
-    let mut picture = TrackSpec::video(8, 300, 4);
-    picture.offsets = vec![(1, 1_024), (1, 2_048), (1, 512), (1, 512), (4, 1_024)];
-    picture.edits = vec![(320, 1_024, 1 << 16)];
-    let mut sound = TrackSpec::audio(16, 100);
-    sound.edits = vec![(320, 1_024, 1 << 16)];
-    let files = vec![FileSpec::new(vec![picture, sound]).bytes()];
-    let media = media(&files, &Options::default());
-    let mut text = String::new();
-    for track in ["v1", "a1"] {
-        for plan in [media.init(id(track)).unwrap(), media.segment(id(track), 1).unwrap()] {
-            let Some(Part::Bytes(bytes)) = plan.parts.first() else { panic!("headers first") };
-            dump(bytes, 0, &mut text);
-        }
-    }
-    insta::assert_snapshot!(text);
-}
-
-/// One line a box: its name, and its contents in hexadecimal where it holds no boxes.
-fn dump(mut bytes: &[u8], depth: usize, out: &mut String) {
-    use std::fmt::Write;
-    while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
-        let size = u32::from_be_bytes(head[..4].try_into().unwrap()) as usize;
-        let kind = std::str::from_utf8(&head[4..]).unwrap();
-        let contents = &rest[..(size - 8).min(rest.len())];
-        bytes = &rest[contents.len()..];
-        write!(out, "{:indent$}{kind} {size}", "", indent = depth * 2).unwrap();
-        let inner = match kind {
-            "moov" | "trak" | "mdia" | "minf" | "dinf" | "stbl" | "mvex" | "moof" | "traf" => 0,
-            "dref" | "stsd" => 8,
-            "avc1" => 78,
-            "mp4a" => 28,
-            _ => {
-                for word in contents.chunks(4) {
-                    out.push(' ');
-                    for byte in word {
-                        write!(out, "{byte:02x}").unwrap();
-                    }
-                }
-                out.push('\n');
-                continue;
-            }
-        };
-        out.push('\n');
-        dump(&contents[inner..], depth + 1, out);
-    }
-}
-
 /// A run-length list that covers `count` samples.
 fn runs<T: Clone + std::fmt::Debug>(
     count: u32,

@@ -16,43 +16,21 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bytes::Bytes;
-use headwater_packager::{
-    Layout, LayoutStep, Media, Options, Pair, Plan, Planned, Program, Track, TrackKind,
-};
+use headwater_packager::{Media, Options, Pair, Planned, Program, Track, TrackKind};
 use kit::boxes::TrackSpec;
 use kit::nal::film_of_units;
 use kit::ts::{frames, read, units};
-use kit::{ffmpeg, media, media_folder, packets, send};
+use kit::{ffmpeg, lay_out, media, media_folder, packets, send};
 
 const VIDEO: u16 = 0x100;
 const AUDIO: u16 = 0x101;
-
-/// The plan of a layout, read from files in memory.
-fn lay_out(mut layout: Layout, files: &[Vec<u8>]) -> Plan {
-    loop {
-        match layout.step().unwrap() {
-            LayoutStep::Done(plan) => return plan,
-            LayoutStep::Need(wanted) => {
-                for need in wanted {
-                    let range = need.range.start as usize..need.range.end() as usize;
-                    let bytes = Bytes::copy_from_slice(&files[need.source][range]);
-                    layout.feed(need, bytes).unwrap();
-                }
-            }
-        }
-    }
-}
 
 /// All segments of a program.
 fn segments(media: &Media, program: Program, files: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for number in (1..).map_while(NonZeroU32::new) {
         let Some(planned) = media.ts_segment(program, number) else { return all };
-        let plan = match planned {
-            Planned::Ready(plan) => plan,
-            Planned::Layout(layout) => lay_out(layout, files),
-        };
+        let plan = lay_out(planned, files);
         assert_eq!(plan.content_type, "video/mp2t");
         all.push(send(&plan, files));
     }

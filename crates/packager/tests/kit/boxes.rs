@@ -92,7 +92,7 @@ impl TrackSpec {
     }
 
     fn entry(&self) -> Vec<u8> {
-        self.entry.clone().unwrap_or_else(|| if self.video { avc1() } else { mp4a(*b"\x11\x90") })
+        self.entry.clone().unwrap_or_else(|| if self.video { avc1() } else { mp4a(b"\x11\x90") })
     }
 
     pub fn trak(&self, chunk_offsets: &[u64]) -> Vec<u8> {
@@ -304,10 +304,11 @@ pub fn avc1() -> Vec<u8> {
 }
 
 /// An `mp4a` with that AudioSpecificConfig.
-pub fn mp4a(config: [u8; 2]) -> Vec<u8> {
-    let mut esds = vec![3, 25, 0, 1, 0, 4, 17, 0x40, 0x15];
+pub fn mp4a(config: &[u8]) -> Vec<u8> {
+    let len = config.len() as u8;
+    let mut esds = vec![3, 23 + len, 0, 1, 0, 4, 15 + len, 0x40, 0x15];
     esds.extend([0; 11]);
-    esds.extend([5, 2]);
+    esds.extend([5, len]);
     esds.extend(config);
     esds.extend([6, 1, 2]);
     let mut entry = vec![0, 0, 0, 0, 0, 0, 0, 1];

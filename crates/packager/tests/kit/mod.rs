@@ -11,9 +11,12 @@
 )]
 
 pub mod boxes;
+pub mod dump;
+pub mod encoded;
 pub mod entries;
 pub mod fragments;
 pub mod nal;
+pub mod shared;
 pub mod ts;
 
 use std::path::{Path, PathBuf};
@@ -22,13 +25,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_packager::{
-    Error, IndexBuilder, Limits, Media, MediaIndex, Options, Part, Plan, SourceId, Step, Track,
+    Error, IndexBuilder, Layout, LayoutStep, Limits, Media, MediaIndex, Options, Part, Plan,
+    Planned, Presentation, Resource, SourceId, Step, Track,
 };
 
-/// Indexes a file that is in memory, and tells how many reads it took.
-pub fn index_counted(name: &str, file: &[u8]) -> Result<(MediaIndex, usize), Error> {
-    let id = SourceId::new(name, file.len() as u64, "test");
-    let mut builder = IndexBuilder::new(id, Limits::default());
+/// Indexes a file of `size` bytes of which only the start exists, and tells how many reads it took.
+pub fn index_head(name: &str, head: &Bytes, size: u64) -> Result<(MediaIndex, usize), Error> {
+    let mut builder = IndexBuilder::new(SourceId::new(name, size, "test"), Limits::default());
     let mut reads = 0;
     loop {
         match builder.step()? {
@@ -37,12 +40,17 @@ pub fn index_counted(name: &str, file: &[u8]) -> Result<(MediaIndex, usize), Err
                 for range in ranges {
                     reads += 1;
                     assert!(reads <= 100, "the index never ends");
-                    let bytes = &file[range.start as usize..range.end() as usize];
-                    builder.feed(range, Bytes::copy_from_slice(bytes))?;
+                    let bytes = head.slice(range.start as usize..range.end() as usize);
+                    builder.feed(range, bytes)?;
                 }
             }
         }
     }
+}
+
+/// Indexes a file that is in memory, and tells how many reads it took.
+pub fn index_counted(name: &str, file: &[u8]) -> Result<(MediaIndex, usize), Error> {
+    index_head(name, &Bytes::copy_from_slice(file), file.len() as u64)
 }
 
 /// Indexes a file that is in memory.
@@ -88,6 +96,31 @@ pub fn send(plan: &Plan, files: &[Vec<u8>]) -> Vec<u8> {
     }
     assert_eq!(out.len() as u64, plan.len, "a plan's length is that of its parts");
     out
+}
+
+/// The plan of what was planned, laid out where it must be.
+pub fn lay_out(planned: Planned, files: &[Vec<u8>]) -> Plan {
+    let mut layout: Layout = match planned {
+        Planned::Ready(plan) => return plan,
+        Planned::Layout(layout) => layout,
+    };
+    loop {
+        match layout.step().unwrap() {
+            LayoutStep::Done(plan) => return plan,
+            LayoutStep::Need(wanted) => {
+                for need in wanted {
+                    let range = need.range.start as usize..need.range.end() as usize;
+                    let bytes = Bytes::copy_from_slice(&files[need.source][range]);
+                    layout.feed(need, bytes).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// The bytes of a resource; `None` where the asset does not have it.
+pub fn make(presentation: &Presentation, resource: Resource, files: &[Vec<u8>]) -> Option<Vec<u8>> {
+    Some(send(&lay_out(presentation.plan(resource)?, files), files))
 }
 
 /// The folder of test media, or a word that it is not set.
