@@ -23,7 +23,7 @@ use crate::{dash, hls};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
 /// that their entity tags change with them.
-const MANIFEST_REVISION: u32 = 3;
+const MANIFEST_REVISION: u32 = 4;
 
 /// A named asset and all that can be asked of it. Cheap to clone.
 #[derive(Debug, Clone)]

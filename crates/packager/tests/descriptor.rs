@@ -248,6 +248,8 @@ async fn a_key_file_encrypts_and_is_shown_nowhere() {
         (&said["method"], &said["key_uri"], &said["key_served_by"]),
         (&json!("AES-128"), &json!(uri), &json!("packager"))
     );
+    assert_eq!(report.json()["manifests"], json!(["main.m3u8"]));
+    assert_eq!(report.json()["download"], json!(null));
     for path in ["", "film/report.json", "film/main.m3u8", "film/v1a1.ts.m3u8", "film/none"] {
         let reply = get(&packager, &format!("/{path}")).await;
         assert!(!shows_key(&reply.body), "{path}");

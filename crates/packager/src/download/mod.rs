@@ -89,6 +89,11 @@ struct Found<'a> {
     end: i64,
 }
 
+impl Download {
+    /// Where it is, relative to the asset's folder.
+    pub const PATH: &str = "download.mp4";
+}
+
 impl Media {
     /// The tracks of a download; `None` where one that is asked for is not there, or nothing is.
     pub fn download_tracks(&self, video: Wish, audio: Wish) -> Option<DownloadTracks> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Facts;
 use crate::aes128::SegmentKey;
 use crate::codec::Protocol;
+use crate::download::Download;
 use crate::media::Media;
 use crate::presentation::Presentation;
 use crate::rates;
@@ -23,11 +24,32 @@ pub(crate) fn report(presentation: &Presentation) -> String {
         "target_duration_s": rates::target_duration(media),
         "segments": media.segments().len(),
         "sources": media.sources().len(),
+        "recording": recording(media),
+        "manifests": manifests(presentation),
+        "download": media.segment_key().is_none().then_some(Download::PATH),
         "encryption": media.segment_key().map(|key| encryption(presentation, key)),
         "tracks": tracks,
         "notes": media.report(),
     });
     format!("{document:#}\n")
+}
+
+/// Whether it is a recording, and whether it still grows.
+fn recording(media: &Media) -> Option<&'static str> {
+    media.recorded.then(|| if media.growth().is_some() { "growing" } else { "finished" })
+}
+
+/// The paths that players may begin with.
+fn manifests(presentation: &Presentation) -> Vec<String> {
+    let all = [
+        Resource::Multivariant,
+        Resource::SingleMultivariant,
+        Resource::Mpd,
+        Resource::TimeMpd,
+        Resource::OnDemandMpd,
+    ];
+    let there = all.into_iter().filter(|manifest| presentation.has(*manifest));
+    there.map(|manifest| presentation.path(manifest)).collect()
 }
 
 /// How segments are encrypted and where players get the key; never the key.

@@ -15,9 +15,6 @@ use super::fault::Fault;
 use crate::download::{Download, DownloadTracks, Wish};
 use crate::presentation::Absent;
 
-/// The path of a download, relative to the asset's folder.
-pub(super) const PATH: &str = "download.mp4";
-
 /// The cache of downloads.
 #[derive(Debug)]
 pub(super) struct Downloads {
@@ -42,7 +39,7 @@ impl Downloads {
         Self { made, permits: Arc::new(Semaphore::new(at_once.max(1))) }
     }
 
-    /// The answer to a request for [`PATH`].
+    /// The answer to a request for [`Download::PATH`].
     pub(super) async fn answer(
         &self,
         request: &request::Parts,

@@ -37,6 +37,7 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use crate::assets::{Assets, decode_name, encode_name};
+use crate::download::Download;
 use crate::limits::Limits;
 use crate::media::Options;
 use crate::presentation::Presentation;
@@ -279,7 +280,7 @@ impl Packager {
         }
         let (asset, rest) = path.split_once('/').ok_or(Fault::UnknownPath)?;
         let name = decode_name(asset).ok_or(Fault::UnknownAsset)?;
-        if rest == downloads::PATH {
+        if rest == Download::PATH {
             return self.download(request, &name).await;
         }
         // What no asset could answer costs no index.
@@ -360,7 +361,7 @@ fn list_of(names: &[Arc<str>]) -> String {
             "name": &**name,
             "hls": format!("{folder}/main.m3u8"),
             "dash": format!("{folder}/manifest.mpd"),
-            "download": format!("{folder}/download.mp4"),
+            "download": format!("{folder}/{}", Download::PATH),
             "report": format!("{folder}/report.json"),
         })
     };
