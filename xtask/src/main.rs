@@ -9,12 +9,14 @@ mod cli;
 mod conform;
 mod demo;
 mod fuzz;
+mod h2spec;
 mod hash;
 mod places;
 mod platforms;
 mod process;
 mod python;
 mod rehearsal;
+mod running;
 mod setup;
 mod stack;
 mod test;
@@ -42,7 +44,7 @@ enum Run {
     Raw(fn(&Places, &[OsString]) -> Outcome),
 }
 
-const COMMANDS: [Command; 8] = [
+const COMMANDS: [Command; 9] = [
     Command { spec: &setup::SPEC, run: Run::Parsed(setup::main) },
     Command { spec: &demo::SPEC, run: Run::Parsed(demo::main) },
     Command { spec: &test::SPEC, run: Run::Parsed(test::main) },
@@ -51,6 +53,7 @@ const COMMANDS: [Command; 8] = [
     Command { spec: &platforms::SPEC, run: Run::Parsed(platforms::main) },
     Command { spec: &conform::SPEC, run: Run::Raw(conform::main) },
     Command { spec: &fuzz::SPEC, run: Run::Parsed(fuzz::main) },
+    Command { spec: &h2spec::SPEC, run: Run::Parsed(h2spec::main) },
 ];
 
 fn main() -> ExitCode {

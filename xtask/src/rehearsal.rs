@@ -6,15 +6,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
 
 use crate::cli::{Failure, Outcome};
 use crate::places::Places;
+use crate::running::{DRAIN, Running};
 use crate::{process, ui};
 
 /// How long the first start may take: it builds.
@@ -23,22 +20,19 @@ const FIRST_START: Duration = Duration::from_secs(45 * 60);
 /// What the README promises of every later one.
 const SECOND_START: Duration = Duration::from_secs(5);
 
-/// How long a drain may take.
-const DRAIN: Duration = Duration::from_secs(30);
-
 /// Starts the demo twice, each time with what was left by the time before.
 pub(crate) fn run(places: &Places) -> Outcome {
     let state = places.target.join("tmp/rehearsal");
     if state.exists() {
         std::fs::remove_dir_all(&state).map_err(|error| Failure::file("clear", &state, &error))?;
     }
-    let first = Demo::start(places, &state, FIRST_START)?;
-    first.check()?;
+    let first = start(places, &state)?;
+    check(&first)?;
     ui::line(&format!("the first start took {}", ui::elapsed(first.took)));
     first.end("-INT")?;
 
-    let second = Demo::start(places, &state, FIRST_START)?;
-    second.check()?;
+    let second = start(places, &state)?;
+    check(&second)?;
     ui::line(&format!("the second start took {}", ui::elapsed(second.took)));
     let took = second.took;
     second.end("-TERM")?;
@@ -52,90 +46,24 @@ pub(crate) fn run(places: &Places) -> Outcome {
     std::fs::remove_dir_all(&state).map_err(|error| Failure::file("remove", &state, &error))
 }
 
-/// A demo that answers; killed when dropped.
-struct Demo {
-    process: Child,
-    ready_file: PathBuf,
-    ready: Value,
-    took: Duration,
+fn start(places: &Places, state: &Path) -> Outcome<Running> {
+    let mut command = process::cargo(places);
+    command.args(["xtask", "demo", "--port", "0", "--state"]).arg(state);
+    Running::start("the demo", &mut command, state.join("ready.json"), FIRST_START)
 }
 
-impl Demo {
-    fn start(places: &Places, state: &Path, patience: Duration) -> Outcome<Self> {
-        let ready_file = state.join("ready.json");
-        let mut command = process::cargo(places);
-        command.args(["xtask", "demo", "--port", "0", "--state"]).arg(state);
-        command.arg("--ready").arg(&ready_file).stdin(Stdio::null());
-        let begun = Instant::now();
-        let process = command
-            .spawn()
-            .map_err(|error| Failure::new(format!("cannot start the demo: {error}")))?;
-        let mut demo = Self { process, ready_file, ready: Value::Null, took: Duration::ZERO };
-        while !demo.ready_file.is_file() {
-            if let Some(status) = demo.process.try_wait().ok().flatten() {
-                return Err(Failure::new(format!("the demo ended before it answered ({status})")));
-            }
-            if begun.elapsed() > patience {
-                return Err(Failure::new("the demo does not answer"));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        demo.took = begun.elapsed();
-        let text = std::fs::read(&demo.ready_file)
-            .map_err(|error| Failure::file("read", &demo.ready_file, &error))?;
-        demo.ready = serde_json::from_slice(&text)
-            .map_err(|error| Failure::new(format!("the ready file is no JSON: {error}")))?;
-        Ok(demo)
-    }
-
-    /// The page, the playlist and the metrics are there.
-    fn check(&self) -> Outcome {
-        let plain = self.text("http")?;
-        let page = get(plain, "/")?;
-        expect(&page, "HTTP/1.1 200 ", "the page")?;
-        expect(&page, "<script", "the built page")?;
-        let hls = self.ready["assets"][0]["hls"].as_str().unwrap_or_default();
-        let path = hls.strip_prefix(self.text("base")?).unwrap_or_default();
-        expect(&get(plain, path)?, "#EXT-X-STREAM-INF", "the playlist")?;
-        let metrics = self.text("metrics")?;
-        let base = metrics.strip_suffix("/metrics").unwrap_or(metrics);
-        expect(&get(base, "/metrics")?, "headwater_", "the metrics")
-    }
-
-    /// Signals the process that the ready file names, and waits for a clean end.
-    fn end(mut self, signal: &str) -> Outcome {
-        let pid = self.ready["pid"].to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status();
-        if !sent.is_ok_and(|status| status.success()) {
-            return Err(Failure::new(format!("cannot signal the demo, process {pid}")));
-        }
-        let begun = Instant::now();
-        loop {
-            match self.process.try_wait() {
-                Ok(Some(status)) if !status.success() => {
-                    return Err(Failure::new(format!("the demo did not exit 0 ({status})")));
-                }
-                Ok(Some(_)) if self.ready_file.exists() => {
-                    return Err(Failure::new("the demo left its ready file behind"));
-                }
-                Ok(Some(_)) => return Ok(()),
-                Ok(None) if begun.elapsed() < DRAIN => thread::sleep(Duration::from_millis(10)),
-                _ => return Err(Failure::new(format!("the demo does not drain after {signal}"))),
-            }
-        }
-    }
-
-    fn text(&self, name: &str) -> Outcome<&str> {
-        let missing = || Failure::new(format!("the ready file has no {name}"));
-        self.ready[name].as_str().ok_or_else(missing)
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// The page, the playlist and the metrics are there.
+fn check(demo: &Running) -> Outcome {
+    let plain = demo.text("http")?;
+    let page = get(plain, "/")?;
+    expect(&page, "HTTP/1.1 200 ", "the page")?;
+    expect(&page, "<script", "the built page")?;
+    let hls = demo.ready()["assets"][0]["hls"].as_str().unwrap_or_default();
+    let path = hls.strip_prefix(demo.text("base")?).unwrap_or_default();
+    expect(&get(plain, path)?, "#EXT-X-STREAM-INF", "the playlist")?;
+    let metrics = demo.text("metrics")?;
+    let base = metrics.strip_suffix("/metrics").unwrap_or(metrics);
+    expect(&get(base, "/metrics")?, "headwater_", "the metrics")
 }
 
 /// The answer to a plain HTTP/1.1 request, headers and body.

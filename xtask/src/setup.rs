@@ -27,7 +27,7 @@ pub(crate) static SPEC: Spec = Spec {
         name: "--only",
         value: Some("GROUP"),
         help: "One of: build (compiler, FFmpeg and libclang), web (node and npm), test (chromium, \
-               the Python HTTP/3 client, rustfmt and clippy), bench (an nginx with QUIC). May be \
+               Go, the Python HTTP/3 client, rustfmt and clippy), bench (an nginx with QUIC). May be \
                repeated [default: all]",
     }],
 };
@@ -68,7 +68,7 @@ struct Need {
     look: Look,
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     Need {
         group: Group::Build,
         why: "a C compiler and make, for aws-lc and for linking",
@@ -132,6 +132,12 @@ const NEEDS: [Need; 12] = [
         why: "decrypts AES-128 segments, sharing no code with what encrypted them",
         packages: &["openssl"],
         look: Look::Programs(&["openssl"]),
+    },
+    Need {
+        group: Group::Test,
+        why: "builds h2spec, the conformance suite of HTTP/2",
+        packages: &["golang-go"],
+        look: Look::Programs(&["go"]),
     },
     Need {
         group: Group::Test,

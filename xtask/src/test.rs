@@ -13,7 +13,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{claim, process, python, rehearsal, tidy, ui, web};
+use crate::{claim, h2spec, process, python, rehearsal, tidy, ui, web};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "test",
@@ -38,12 +38,13 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const STEP_NAMES: [(&str, &str); 10] = [
+const STEP_NAMES: [(&str, &str); 11] = [
     ("setup", "install what this machine lacks"),
     ("format", "rustfmt, in check mode"),
     ("tidy", "what `cargo xtask tidy` looks at"),
     ("clippy", "clippy with warnings denied: default features, all, and the packager with none"),
     ("test", "unit, integration and documentation tests of every crate"),
+    ("h2spec", "the conformance suite of HTTP/2 against the stack that the tests have built"),
     ("pages", "build the pages, check their types, run their unit tests"),
     ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3, by three players"),
     ("demo", "start `cargo xtask demo` as people do, twice: the second time in under 5 s"),
@@ -107,6 +108,7 @@ fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
         "tidy" => tidy::main(places, &Given::default()),
         "clippy" => clippy(places, fast),
         "test" => rust_tests(places, tally),
+        "h2spec" => h2spec::against_stack(places),
         "pages" => {
             web::build(places)?;
             process::run(web::npm(places).arg("test"))

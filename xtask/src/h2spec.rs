@@ -1,0 +1,162 @@
+//! `cargo xtask h2spec`: the public conformance suite of HTTP/2 (RFC 9113, RFC 7541) against the
+//! reference stack, or against any server.
+//!
+//! The suite is a Go program, fetched through Go's module proxy at the versions that
+//! `xtask/h2spec/go.mod` pins and `go.sum` proves, and built once into the cache folder. Without
+//! `--strict` it leaves one case out, so it runs twice: strictly first, then as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cli::{Failure, Flag, Given, Outcome, Spec};
+use crate::hash::Stamp;
+use crate::places::Places;
+use crate::running::Running;
+use crate::setup::{self, Group};
+use crate::stack::{self, Profile};
+use crate::{claim, process, ui};
+
+pub(crate) static SPEC: Spec = Spec {
+    name: "h2spec",
+    summary: "Run the conformance suite of HTTP/2 against the stack or any server",
+    usage: "h2spec [OPTIONS]",
+    about: "Builds the suite, starts the reference stack's edge and runs every case over TLS: \
+            first with --strict, then without. Exits 1 when a case fails; its report is then \
+            printed whole.",
+    names: &[],
+    flags: &[Flag {
+        name: "--server",
+        value: Some("HOST:PORT"),
+        help: "Test this server, over TLS and whatever its certificate, and not the stack",
+    }],
+};
+
+/// The Go module that pins the suite, file by file.
+const MODULE: [(&str, &str); 3] = [
+    ("go.mod", include_str!("../h2spec/go.mod")),
+    ("go.sum", include_str!("../h2spec/go.sum")),
+    ("tools.go", include_str!("../h2spec/tools.go")),
+];
+
+/// How long the stack may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `cargo xtask h2spec`.
+pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
+    if let Some(server) = given.all("--server").last() {
+        let server = server.to_string_lossy();
+        let suite = suite(places)?;
+        return test(&suite, &server);
+    }
+    claim::target(places)?;
+    setup::ensure(places, &[Group::Build])?;
+    against_stack(places)
+}
+
+/// The suite against an edge of the stack that the tests have built.
+pub(crate) fn against_stack(places: &Places) -> Outcome {
+    let suite = suite(places)?;
+    let stack = stack::build(places, Profile::Tests)?;
+    let state = places.target.join("tmp/h2spec");
+    if state.exists() {
+        fs::remove_dir_all(&state).map_err(|error| Failure::file("clear", &state, &error))?;
+    }
+    let mut command = Command::new(stack);
+    // An edge alone needs no video: that its shield cannot be reached is an answer, too.
+    command.args(["--role", "edge", "--upstream", "http://127.0.0.1:1", "--port", "0"]);
+    command.args(["--bind", "127.0.0.1", "--state"]).arg(&state);
+    let edge = Running::start("the edge", &mut command, state.join("ready.json"), PATIENCE)?;
+    let server = edge.text("base")?.trim_start_matches("https://").to_owned();
+    test(&suite, &server)?;
+    edge.end("-TERM")
+}
+
+/// Both runs of the suite.
+fn test(suite: &Path, server: &str) -> Outcome {
+    let (host, port) = server
+        .rsplit_once(':')
+        .filter(|(_, port)| port.parse::<u16>().is_ok())
+        .ok_or_else(|| Failure::new(format!("'{server}' is no HOST:PORT")))?;
+    for (name, strict) in [("strict", true), ("plain", false)] {
+        let mut command = Command::new(suite);
+        let host = host.trim_matches(['[', ']']);
+        command.args(["--host", host, "--port", port, "--tls", "--insecure"]);
+        if strict {
+            command.arg("--strict");
+        }
+        let report = process::both(&mut command)?;
+        match verdict(&report).filter(|verdict| verdict.passed) {
+            Some(verdict) if strict => ui::line(&format!("strict: {}", verdict.line)),
+            Some(verdict) => ui::line(&verdict.line),
+            None => {
+                ui::line(&report);
+                return Err(Failure::new(format!("h2spec's {name} run failed: see above")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last word of a run.
+struct Verdict {
+    line: String,
+    passed: bool,
+}
+
+/// Reads `146 tests, 146 passed, 0 skipped, 0 failed`.
+fn verdict(report: &str) -> Option<Verdict> {
+    let line = report.lines().rev().find(|line| line.contains(" tests, "))?.trim();
+    let count = |what: &str| {
+        let part = line.split(", ").find_map(|part| part.trim().strip_suffix(what))?;
+        part.trim().parse::<u32>().ok()
+    };
+    let passed = count("tests")? > 0
+        && count("tests") == count("passed")
+        && count("skipped") == Some(0)
+        && count("failed") == Some(0);
+    Some(Verdict { line: line.to_owned(), passed })
+}
+
+/// The suite's program, built where it is not there; other pins make another.
+fn suite(places: &Places) -> Outcome<PathBuf> {
+    setup::ensure(places, &[Group::Test])?;
+    let mut stamp = Stamp::new();
+    for (_, text) in MODULE {
+        stamp.field(text.as_bytes());
+    }
+    let folder = places.cache.join(format!("h2spec-{}", stamp.finish()));
+    let program = folder.join("h2spec");
+    if program.is_file() {
+        return Ok(program);
+    }
+    fs::create_dir_all(&folder).map_err(|error| Failure::file("make", &folder, &error))?;
+    for (name, text) in MODULE {
+        let file = folder.join(name);
+        fs::write(&file, text).map_err(|error| Failure::file("write", &file, &error))?;
+    }
+    ui::line("Building h2spec, the conformance suite of HTTP/2");
+    let unfinished = folder.join("h2spec.part");
+    let mut go = Command::new("go");
+    go.arg("build").arg("-o").arg(&unfinished).arg("github.com/summerwind/h2spec/cmd/h2spec");
+    go.current_dir(&folder).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
+    process::run(go.env("GOTOOLCHAIN", "local").env_remove("GOWORK"))?;
+    fs::rename(&unfinished, &program).map_err(|error| Failure::file("finish", &program, &error))?;
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_in_which_every_case_passed_is_one() {
+        let passed = |report| verdict(report).is_some_and(|verdict| verdict.passed);
+        assert!(passed("x\n\nFinished\n146 tests, 146 passed, 0 skipped, 0 failed\n"));
+        assert!(!passed("146 tests, 145 passed, 1 skipped, 0 failed"));
+        assert!(!passed("146 tests, 145 passed, 0 skipped, 1 failed"));
+        assert!(!passed("0 tests, 0 passed, 0 skipped, 0 failed"));
+        assert!(!passed("Error: connection refused"));
+    }
+}
