@@ -41,7 +41,7 @@ use tower_service::Service;
 
 use crate::Body;
 use connector::Connector;
-use trust::Trust;
+use trust::{Own, Trust};
 
 pub use error::UpstreamError;
 pub use hop::strip_hop_by_hop;
@@ -70,6 +70,7 @@ struct Inner {
 pub struct UpstreamBuilder {
     uri: Result<Uri, String>,
     trust: Result<Trust, String>,
+    own: Result<Option<Own>, String>,
     keep_host: bool,
     http2_prior_knowledge: bool,
     connect_timeout: Duration,
@@ -90,6 +91,7 @@ impl Upstream {
         UpstreamBuilder {
             uri: uri.try_into().map_err(|error| error.to_string()),
             trust: Ok(Trust::Native),
+            own: Ok(None),
             keep_host: false,
             http2_prior_knowledge: false,
             connect_timeout: Duration::from_secs(5),
@@ -117,6 +119,13 @@ impl UpstreamBuilder {
     /// `Tls::spki_sha256_base64` gives it), whoever signed it, whatever its names and dates.
     pub fn pin_spki_sha256(mut self, base64: impl Into<String>) -> Self {
         self.trust = Ok(Trust::Pin(base64.into()));
+        self
+    }
+
+    /// Shows this certificate (a chain, leaf first) to an upstream that asks for one (mutual TLS):
+    /// how an edge proves itself to its shield.
+    pub fn certificate_pem(mut self, certificate: &[u8], key: &[u8]) -> Self {
+        self.own = Own::from_pem(certificate, key).map(Some);
         self
     }
 
@@ -170,8 +179,8 @@ impl UpstreamBuilder {
     /// Makes the upstream; no connection is opened yet.
     ///
     /// # Errors
-    /// [`UpstreamError::Config`] when the URI is not an absolute `http` or `https` one, or the
-    /// trusted certificates cannot be read.
+    /// [`UpstreamError::Config`] when the URI is not an absolute `http` or `https` one, or
+    /// certificates given cannot be read.
     pub fn build(self) -> Result<Upstream, UpstreamError> {
         let config = |what: String| UpstreamError::Config(what.into());
         let parts = self.uri.map_err(config)?.into_parts();
@@ -185,7 +194,8 @@ impl UpstreamBuilder {
         let prefix = path.trim_end_matches('/').to_owned();
         let only_http1 = self.keep_host && !self.http2_prior_knowledge;
         let tls = if scheme == Scheme::HTTPS {
-            self.trust.map_err(config)?.client_config()?
+            let own = self.own.map_err(config)?;
+            self.trust.map_err(config)?.client_config(own)?
         } else {
             Trust::none()?
         };

@@ -19,6 +19,9 @@ pub struct ConnInfo {
     pub tls: bool,
     /// The server name the client asked for in its TLS hello, if any (RFC 6066 §3).
     pub sni: Option<Arc<str>>,
+    /// The certificate the client showed, in DER, if it was asked for one and showed one that an
+    /// authority named for it has signed.
+    pub client: Option<Arc<[u8]>>,
     /// Whether the request arrived as TLS 1.3 early data and may be a replay (RFC 8470).
     pub early_data: bool,
 }
@@ -26,7 +29,7 @@ pub struct ConnInfo {
 impl ConnInfo {
     /// The facts of a plain connection: no TLS, no server name, no early data.
     pub fn new(peer: SocketAddr, local: SocketAddr, protocol: Protocol) -> Self {
-        Self { peer, local, protocol, tls: false, sni: None, early_data: false }
+        Self { peer, local, protocol, tls: false, sni: None, client: None, early_data: false }
     }
 }
 

@@ -62,7 +62,7 @@ pub use error::ServerError;
 pub use handle::{Drained, ServerHandle};
 pub use limits::{ConnLimits, QuicConfig};
 pub use metrics::Metrics;
-pub use tls::Tls;
+pub use tls::{ClientCertificate, Reloaded, Tls};
 
 /// The number of a worker, from 0 to one less than their count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,7 +119,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The certificate of the `https` addresses; without one they are refused by
+    /// The certificates of the `https` addresses; without one they are refused by
     /// [`ServerBuilder::serve`].
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);

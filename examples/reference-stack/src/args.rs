@@ -49,6 +49,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
 
+    /// A folder of further certificates, each NAME.crt (or .pem) with its NAME.key; a client is
+    /// shown the one of the name it asks for. Certificates are read again when their files change,
+    /// and on SIGHUP
+    #[arg(long, value_name = "DIR")]
+    pub certs: Option<PathBuf>,
+
     /// Which part to run; the parts of one process call each other without sockets
     #[arg(long, value_enum, default_value_t = Role::All)]
     pub role: Role,

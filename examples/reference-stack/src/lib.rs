@@ -17,6 +17,7 @@ pub mod inputs;
 pub mod operator;
 pub mod pages;
 pub mod ready;
+mod reload;
 pub mod roles;
 pub mod router;
 pub mod run;

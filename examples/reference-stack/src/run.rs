@@ -20,7 +20,7 @@ use crate::inputs::Inputs;
 use crate::operator::Operator;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
-use crate::{Args, Error, Role, banner, roles};
+use crate::{Args, Error, Role, banner, reload, roles};
 
 /// Runs the stack until SIGINT or SIGTERM, and drains it.
 ///
@@ -48,6 +48,11 @@ async fn start(args: &Args) -> Result<(), Error> {
             &Clock::system(),
         )?,
     };
+    let tls = match &args.certs {
+        Some(folder) => tls.and(&Tls::from_folder(folder)?)?,
+        None => tls,
+    };
+    reload::on_hangup(tls.clone())?;
     let own_certificate = args.cert.is_none();
 
     let (packager, names) = if args.role.packages() {

@@ -1,4 +1,4 @@
-//! Which certificates an upstream may show.
+//! Which certificates an upstream may show, and which one we show it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use hyper_rustls::ConfigBuilderExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
     SignatureScheme, WantsVerifier,
@@ -40,23 +40,26 @@ impl Trust {
         Ok(Self::Roots(roots))
     }
 
-    /// TLS that trusts so. Reads the system's authorities, once for each upstream.
-    pub(super) fn client_config(self) -> Result<ClientConfig, UpstreamError> {
+    /// TLS that trusts so, and shows `own` where the upstream asks. Reads the system's authorities,
+    /// once for each upstream.
+    pub(super) fn client_config(self, own: Option<Own>) -> Result<ClientConfig, UpstreamError> {
+        let refused = |error: Error| UpstreamError::Config(error.to_string().into());
         let builder = builder()?;
-        Ok(match self {
+        let builder = match self {
             Self::Native => builder
                 .with_native_roots()
-                .map_err(|error| UpstreamError::Config(error.to_string().into()))?
-                .with_no_client_auth(),
-            Self::Roots(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
-            Self::Pin(pin) => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(PinnedKey {
-                    pin,
-                    provider: aws_lc_rs::default_provider(),
-                }))
-                .with_no_client_auth(),
-        })
+                .map_err(|error| UpstreamError::Config(error.to_string().into()))?,
+            Self::Roots(roots) => builder.with_root_certificates(roots),
+            Self::Pin(pin) => {
+                let provider = aws_lc_rs::default_provider();
+                let verifier = Arc::new(PinnedKey { pin, provider });
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+        };
+        match own {
+            Some(own) => builder.with_client_auth_cert(own.chain, own.key).map_err(refused),
+            None => Ok(builder.with_no_client_auth()),
+        }
     }
 
     /// TLS that trusts nobody, for upstreams without it.
@@ -69,6 +72,27 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, UpstreamError
     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| UpstreamError::Config(error.to_string().into()))
+}
+
+/// The certificate we show an upstream that asks for one.
+#[derive(Debug)]
+pub(super) struct Own {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Own {
+    /// A chain, leaf first, and its key.
+    pub(super) fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, String> {
+        let none = |what| format!("the client certificate's text holds no {what} in PEM form");
+        let chain = CertificateDer::pem_slice_iter(certificate)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|chain| !chain.is_empty())
+            .ok_or_else(|| none("certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| none("private key"))?;
+        Ok(Self { chain, key })
+    }
 }
 
 /// Accepts one public key, and whoever proves to hold its private key.

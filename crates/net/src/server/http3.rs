@@ -157,6 +157,7 @@ async fn connection<S>(
     );
     info.tls = true;
     info.sni = server_name(&quic);
+    info.client = client_certificate(&quic);
 
     let header_bytes = limits.max_header_bytes;
     let transport = Transport::new(quic.clone(), header_bytes as usize + FRAME_SLACK);
@@ -337,6 +338,12 @@ impl Unacknowledged {
             sender.stopped().await;
         }
     }
+}
+
+/// The certificate the client showed.
+fn client_certificate(quic: &quinn::Connection) -> Option<Arc<[u8]>> {
+    let chain = quic.peer_identity()?.downcast::<Vec<rustls::pki_types::CertificateDer<'_>>>();
+    chain.ok()?.first().map(|certificate| Arc::from(certificate.as_ref()))
 }
 
 fn server_name(quic: &quinn::Connection) -> Option<Arc<str>> {

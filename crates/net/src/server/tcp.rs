@@ -129,6 +129,8 @@ async fn connection<S>(
                     let session = stream.get_ref().1;
                     info.tls = true;
                     info.sni = session.server_name().map(Arc::from);
+                    let shown = session.peer_certificates().and_then(<[_]>::first);
+                    info.client = shown.map(|certificate| Arc::from(certificate.as_ref()));
                     if session.alpn_protocol() == Some(b"h2") {
                         info.protocol = Protocol::H2;
                     }

@@ -1,29 +1,79 @@
-//! The certificate of a server, and the TLS settings made from it for TCP and for QUIC.
+//! The certificates of a server, and the TLS settings made from them for TCP and for QUIC.
 //!
 //! TLS 1.3 and 1.2 by rustls on aws-lc-rs, which is passed explicitly: a process-wide default is
 //! neither read nor set. The server's order of cipher suites counts, AES-128-GCM first.
+//!
+//! Certificates that came from files are read again when the files change ([`Tls::reload_every`])
+//! and when [`Tls::reload`] is called: all of them or none, without a connection being touched.
 
-use std::path::Path;
-use std::sync::Arc;
+mod certificates;
+mod clients;
+mod identity;
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, ResolvesServerCert, ServerSessionMemoryCache};
+use tokio::sync::watch;
 
 use super::ServerError;
+use super::control::{Phase, left_running};
 use crate::{Clock, spki};
+use certificates::{Certificates, Set};
+use identity::{Identity, Named};
+use sources::{Source, Stamp};
+
+pub use clients::ClientCertificate;
 
 /// QUIC sessions that may be resumed, kept for all workers; the oldest is forgotten first.
 const QUIC_SESSIONS: usize = 4096;
 
-/// A certificate with its private key.
+/// How often files are looked at, if nothing else is said.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+/// The certificates of a server with their private keys. Clones are handles of the same ones: keep
+/// one to [`reload`](Self::reload) by.
+///
+/// A client is shown the certificate of the name it asks for (RFC 6066 §3, SNI); one that asks for
+/// a name nobody has, or for none, is shown the first.
+///
+/// ```no_run
+/// use headwater_net::server::{ServerError, Tls};
+///
+/// # fn run() -> Result<(), ServerError> {
+/// // One certificate for most, and a folder of NAME.crt and NAME.key for the names of customers.
+/// let tls = Tls::from_pem_files("edge.crt", "edge.key")?.and(&Tls::from_folder("customers")?)?;
+/// # let _ = tls; Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tls {
-    certified: Arc<CertifiedKey>,
-    spki_sha256: [u8; 32],
+    shared: Arc<Shared>,
+    clients: Arc<dyn ClientCertVerifier>,
+    reload_every: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sources: Vec<Source>,
+    certificates: Arc<Certificates>,
+    /// The files as they were when they were last read; also keeps two from reading at a time.
+    seen: Mutex<Stamp>,
+}
+
+/// What a [`Tls::reload`] changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Certificates that were not there before.
+    pub added: usize,
+    /// Certificates that are there no longer.
+    pub removed: usize,
+    /// Certificates in force.
+    pub total: usize,
 }
 
 impl Tls {
@@ -37,17 +87,17 @@ impl Tls {
         certificate: impl AsRef<Path>,
         key: impl AsRef<Path>,
     ) -> Result<Self, ServerError> {
-        let read = |path: &Path| {
-            std::fs::read(path)
-                .map_err(|source| ServerError::File { path: path.to_owned(), source })
-        };
-        let (certificate, key) = (certificate.as_ref(), key.as_ref());
-        Self::from_named_pem(
-            &read(certificate)?,
-            &certificate.display().to_string(),
-            &read(key)?,
-            &key.display().to_string(),
-        )
+        let certificate = certificate.as_ref().to_owned();
+        Self::from_sources(vec![Source::Files { certificate, key: key.as_ref().to_owned() }])
+    }
+
+    /// Reads every certificate of a folder: each `NAME.crt` or `NAME.pem` that has a `NAME.key`
+    /// beside it, in order of their names, at most 10,000. Blocks while it reads.
+    ///
+    /// # Errors
+    /// As [`Tls::from_pem_files`]; [`ServerError::NoCertificate`] when there is none.
+    pub fn from_folder(folder: impl Into<PathBuf>) -> Result<Self, ServerError> {
+        Self::from_sources(vec![Source::Folder(folder.into())])
     }
 
     /// Takes a certificate chain (leaf first) and its private key as PEM text.
@@ -55,7 +105,10 @@ impl Tls {
     /// # Errors
     /// As [`Tls::from_pem_files`], except for [`ServerError::File`].
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, ServerError> {
-        Self::from_named_pem(certificate, "the certificate given", key, "the key given")
+        let certificate = Named { text: certificate, name: "the certificate given" };
+        let key = Named { text: key, name: "the key given" };
+        let identity = Identity::from_pem(&certificate, &key, &provider())?;
+        Self::from_sources(vec![Source::Given(identity)])
     }
 
     /// A certificate for development, signed by itself: ECDSA P-256, valid for 13 days, for `names`
@@ -78,46 +131,117 @@ impl Tls {
         Self::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes())
     }
 
-    /// The SHA-256 of the leaf's public key in base64, as Chromium's
+    /// Adds the certificates of `more` behind these; what else was said of `more` is left out.
+    /// Blocks while it reads files.
+    ///
+    /// # Errors
+    /// As the functions that made both.
+    pub fn and(self, more: &Self) -> Result<Self, ServerError> {
+        let sources = self.shared.sources.iter().chain(&more.shared.sources).cloned().collect();
+        let both = Self::from_sources(sources)?;
+        Ok(Self { shared: both.shared, ..self })
+    }
+
+    /// Asks clients for a certificate that one of the authorities in `pem` has signed (mutual
+    /// TLS, RFC 8446 §4.3.2): for links from edges to their shield. Revocation is not looked at.
+    ///
+    /// # Errors
+    /// [`ServerError::Pem`] or [`ServerError::Certificate`] when the text holds no authority.
+    pub fn clients(mut self, pem: &[u8], wanted: ClientCertificate) -> Result<Self, ServerError> {
+        self.clients = clients::verifier(pem, wanted)?;
+        Ok(self)
+    }
+
+    /// How often a running server looks whether certificate files have changed; `None` leaves it
+    /// to [`Tls::reload`]. Default 10 s. Bound: at least a second. Danger: an interval longer than
+    /// a certificate's last days serves one that has expired.
+    #[must_use]
+    pub fn reload_every(mut self, interval: Option<Duration>) -> Self {
+        self.reload_every = interval.map(|interval| interval.max(Duration::from_secs(1)));
+        self
+    }
+
+    /// Reads all files again and puts their certificates in force, for handshakes from now on.
+    /// Blocks while it reads.
+    ///
+    /// # Errors
+    /// As the function that made it. What was in force stays so: a certificate that was written
+    /// before its key does no harm.
+    pub fn reload(&self) -> Result<Reloaded, ServerError> {
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = stamp(&self.shared.sources);
+        self.read_again()
+    }
+
+    /// [`Tls::reload`], if a file is another one than when it was last read.
+    fn reload_if_changed(&self) -> Option<Result<Reloaded, ServerError>> {
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = stamp(&self.shared.sources);
+        if *seen == now {
+            return None;
+        }
+        *seen = now;
+        Some(self.read_again())
+    }
+
+    /// To be called with `seen` locked.
+    fn read_again(&self) -> Result<Reloaded, ServerError> {
+        let set = read(&self.shared.sources)?;
+        let (added, removed) = set.changes(&self.shared.certificates.current());
+        let total = set.len();
+        self.shared.certificates.replace(set);
+        Ok(Reloaded { added, removed, total })
+    }
+
+    /// The SHA-256 of the first leaf's public key in base64, as Chromium's
     /// `--ignore-certificate-errors-spki-list` and [`crate::client`]'s pins take it.
     pub fn spki_sha256_base64(&self) -> String {
-        spki::base64(&self.spki_sha256)
+        spki::base64(&self.shared.certificates.current().first().spki_sha256)
     }
 
-    /// The leaf certificate in DER.
-    pub fn leaf_der(&self) -> &[u8] {
-        self.certified.cert.first().map_or(&[], |certificate| certificate.as_ref())
+    /// The first leaf certificate in DER.
+    pub fn leaf_der(&self) -> Vec<u8> {
+        self.shared.certificates.current().first().leaf().to_owned()
     }
 
-    fn from_named_pem(
-        certificate: &[u8],
-        certificate_name: &str,
-        key: &[u8],
-        key_name: &str,
-    ) -> Result<Self, ServerError> {
-        let bad = |what: &str, wanted| ServerError::Pem { what: what.to_owned(), wanted };
-        let chain = CertificateDer::pem_slice_iter(certificate)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| bad(certificate_name, "certificate"))?;
-        let leaf = chain.first().ok_or_else(|| bad(certificate_name, "certificate"))?;
-        let spki_sha256 = spki::sha256(leaf).ok_or_else(|| {
-            ServerError::Certificate(format!("{certificate_name} is no X.509 certificate"))
-        })?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| bad(key_name, "private key"))?;
-        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
-            if matches!(error, rustls::Error::InconsistentKeys(_)) {
-                ServerError::KeyMismatch {
-                    certificate: certificate_name.to_owned(),
-                    key: key_name.to_owned(),
-                }
-            } else {
-                ServerError::Certificate(error.to_string())
+    fn from_sources(sources: Vec<Source>) -> Result<Self, ServerError> {
+        // Before they are read: what changes while they are is seen later.
+        let seen = Mutex::new(stamp(&sources));
+        let certificates = Arc::new(Certificates::new(read(&sources)?));
+        Ok(Self {
+            shared: Arc::new(Shared { sources, certificates, seen }),
+            clients: Arc::new(NoClientAuth),
+            reload_every: Some(RELOAD_EVERY),
+        })
+    }
+
+    /// Looks at the files until the server drains.
+    pub(super) async fn watch(self, mut phase: watch::Receiver<Phase>) {
+        let from_files = |source: &Source| !matches!(source, Source::Given(_));
+        let Some(interval) = self.reload_every else { return };
+        if !self.shared.sources.iter().any(from_files) {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                _ = left_running(&mut phase) => return,
             }
-        })?;
-        Ok(Self { certified: Arc::new(certified), spki_sha256 })
+            let tls = self.clone();
+            match tokio::task::spawn_blocking(move || tls.reload_if_changed()).await {
+                Ok(Some(Ok(Reloaded { added, removed, total }))) => {
+                    tracing::info!(added, removed, total, "certificates were read again");
+                }
+                Ok(Some(Err(error))) => {
+                    tracing::warn!(%error, "new certificates are not used: the old ones stay");
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
     }
 
-    /// TLS over TCP: HTTP/2 and HTTP/1.1 by ALPN, session tickets shared by all workers.
+    /// TLS over TCP: HTTP/2 and HTTP/1.1 by ALPN, session tickets under keys that all workers
+    /// share and that rustls changes every six hours.
     pub(super) fn tcp_config(&self) -> Result<Arc<rustls::ServerConfig>, ServerError> {
         let mut config = self.config(rustls::ALL_VERSIONS)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -142,16 +266,31 @@ impl Tls {
         &self,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Result<rustls::ServerConfig, ServerError> {
-        let resolver: Arc<dyn ResolvesServerCert> =
-            Arc::new(SingleCertAndKey::from(Arc::clone(&self.certified)));
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&self.shared.certificates) as _;
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(versions)
             .map_err(certificate_error)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(Arc::clone(&self.clients))
             .with_cert_resolver(resolver);
         config.ignore_client_order = true;
         Ok(config)
     }
+}
+
+fn stamp(sources: &[Source]) -> Stamp {
+    let mut stamp = Stamp::new();
+    for source in sources {
+        source.stamp(&mut stamp);
+    }
+    stamp
+}
+
+fn read(sources: &[Source]) -> Result<Set, ServerError> {
+    let mut identities = Vec::new();
+    for source in sources {
+        identities.append(&mut source.read()?);
+    }
+    Set::new(identities).ok_or(ServerError::NoCertificate)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape map_err wants")]
@@ -160,7 +299,7 @@ fn certificate_error(error: rustls::Error) -> ServerError {
 }
 
 /// aws-lc-rs with AES-128-GCM first: the cheapest suite on any CPU with AES instructions.
-fn provider() -> CryptoProvider {
+pub(super) fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites = vec![
         cipher_suite::TLS13_AES_128_GCM_SHA256,

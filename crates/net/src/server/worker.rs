@@ -62,9 +62,11 @@ where
     let quic = builder.quic.unwrap_or_default();
     let with_quic = !builder.no_quic && !builder.https.is_empty();
     let (mut acceptor, mut quic_server) = (None, None);
+    let mut watched = None;
     if !builder.https.is_empty() {
         let tls = builder.tls.as_ref().ok_or(ServerError::NoCertificate)?;
         acceptor = Some(TlsAcceptor::from(tls.tcp_config()?));
+        watched = Some(tls.clone());
         if with_quic {
             quic_server = Some(quic::server_config(tls, &quic)?);
         }
@@ -128,6 +130,8 @@ where
             .build()
             .map_err(ServerError::Worker)?;
         let (make, quic_server) = (Arc::clone(&make), quic_server.clone());
+        // One of the workers looks after the certificates.
+        let watched = watched.take();
         let ended = CountsDown(Arc::clone(&running));
         let served = CountsDown(Arc::clone(&serving));
         std::thread::Builder::new()
@@ -135,6 +139,9 @@ where
             .spawn(move || {
                 // Dropped last: by then the sockets are closed.
                 let _ended = ended;
+                if let Some(tls) = watched {
+                    runtime.spawn(tls.watch(worker.phase.clone()));
+                }
                 let make = || make(WorkerId(id));
                 runtime.block_on(run(sockets, quic_server, worker, make, served));
                 runtime.shutdown_timeout(LAST_WAIT);

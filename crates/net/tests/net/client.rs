@@ -36,7 +36,7 @@ impl Client {
         if protocol == Protocol::H3 {
             return Self::H3(Box::new(H3::connect(addr, "localhost", &server.tls).await));
         }
-        let root = reqwest::Certificate::from_der(server.tls.leaf_der()).unwrap();
+        let root = reqwest::Certificate::from_der(&server.tls.leaf_der()).unwrap();
         let builder =
             reqwest::Client::builder().no_proxy().tls_certs_only([root]).resolve("localhost", addr);
         let builder = if protocol == Protocol::H1 { builder.http1_only() } else { builder };
@@ -92,7 +92,7 @@ pub(crate) async fn quic(
     tls: &Tls,
 ) -> (quinn::Endpoint, quinn::Connection) {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(tls.leaf_der().to_vec().into()).unwrap();
+    roots.add(tls.leaf_der().into()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])

@@ -85,7 +85,7 @@ async fn asks(server: &Running, path: &str) -> TcpStream {
 
 /// A client of HTTP/2 whose stream has little room for an answer.
 fn narrow_http2(server: &Running) -> (reqwest::Client, String) {
-    let root = reqwest::Certificate::from_der(server.tls.leaf_der()).unwrap();
+    let root = reqwest::Certificate::from_der(&server.tls.leaf_der()).unwrap();
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([root])

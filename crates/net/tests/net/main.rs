@@ -12,6 +12,7 @@ mod limits;
 mod protocols;
 mod service;
 mod startup;
+mod tls;
 mod upstream;
 
 /// The transport under h3, also used as a client's here.
