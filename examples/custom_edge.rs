@@ -28,7 +28,7 @@ impl Policy for SharedVideo {
         key.push(request.uri.path().as_bytes());
     }
 
-    fn prepare_fill(&self, request: &mut Parts) {
+    fn prepare(&self, request: &mut Parts) {
         if request.uri.path().starts_with("/video/") {
             request.uri = request.uri.path().parse().unwrap_or_default();
         }

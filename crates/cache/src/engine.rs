@@ -95,7 +95,7 @@ pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
 }
 
 /// The newest purge that a cache which asks us has seen; clients see none.
-fn seen_by_asker(inner: &Inner, headers: &HeaderMap) -> PurgeSeq {
+pub(crate) fn seen_by_asker(inner: &Inner, headers: &HeaderMap) -> PurgeSeq {
     if inner.downstream == Downstream::Clients {
         return PurgeSeq::default();
     }
@@ -106,7 +106,7 @@ fn seen_by_asker(inner: &Inner, headers: &HeaderMap) -> PurgeSeq {
 
 /// Whether no purge forbids to use a stored response: neither one that this cache knows, nor one
 /// that it does not know yet, but who asks does.
-fn is_usable(inner: &Inner, object: &Object, key: &[u8], since: PurgeSeq) -> bool {
+pub(crate) fn is_usable(inner: &Inner, object: &Object, key: &[u8], since: PurgeSeq) -> bool {
     let ledger = inner.purges.ledger();
     (since <= object.head.purge_seq || since <= ledger.newest()) && object.holds(ledger, key)
 }
@@ -117,7 +117,7 @@ fn usable(inner: &Inner, key: &[u8], headers: &HeaderMap, since: PurgeSeq) -> Op
     variants.select(headers).filter(|object| is_usable(inner, object, key, since)).cloned()
 }
 
-fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirectives {
+pub(crate) fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirectives {
     let speaks = headers.contains_key(CACHE_CONTROL) || headers.contains_key(PRAGMA);
     if inner.honour_request_directives && speaks {
         RequestDirectives::of(headers)

@@ -89,11 +89,7 @@ pub(crate) fn write_default(request: &Parts, key: &mut KeyBuf) {
 /// Writes `path?query` without CMCD: the key of a cache whose site is one, whatever name it is
 /// called by.
 pub fn write_target(request: &Parts, key: &mut KeyBuf) {
-    let path = request.uri.path();
-    if !path.starts_with('/') {
-        key.push(b"/");
-    }
-    key.push(path.as_bytes());
+    write_path(request, key);
     let Some(query) = request.uri.query() else { return };
     if !query.contains("CMCD") {
         key.push(b"?");
@@ -106,6 +102,15 @@ pub fn write_target(request: &Parts, key: &mut KeyBuf) {
         key.push(parameter.as_bytes());
         separator = b"&";
     }
+}
+
+/// Writes `path`, which begins with `/`.
+pub(crate) fn write_path(request: &Parts, key: &mut KeyBuf) {
+    let path = request.uri.path();
+    if !path.starts_with('/') {
+        key.push(b"/");
+    }
+    key.push(path.as_bytes());
 }
 
 /// The URI without its CMCD parameter; `None` where it has none.

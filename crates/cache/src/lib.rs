@@ -59,6 +59,7 @@ mod answer;
 mod cache;
 mod directives;
 mod engine;
+mod explain;
 mod fill;
 mod headers;
 pub mod key;
@@ -73,9 +74,12 @@ mod upstream;
 mod vary;
 
 pub use cache::{Builder, Cache, Downstream};
+pub use explain::{Decision, Explanation, PurgedBy, Variant};
 pub use key::KeyBuf;
 pub use metrics::Metrics;
-pub use policy::{DefaultPolicy, Policy};
+pub use policy::{
+    DefaultPolicy, Lifetime, Overrides, PERSONAL, Policy, Route, RuleError, Rules, RulesBuilder,
+};
 pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeq};
 pub use service::{CacheFuture, CacheLayer, CacheService};
 pub use upstream::BoxError;

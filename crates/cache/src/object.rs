@@ -167,6 +167,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) asked: Asked,
     pub(crate) requested: Timestamp,
     pub(crate) received: Timestamp,
+    /// As it went upstream.
+    pub(crate) sent: &'a http::request::Parts,
     pub(crate) policy: &'a dyn Policy,
     /// The newest purge when it began.
     pub(crate) purge_seq: PurgeSeq,
@@ -192,15 +194,27 @@ impl Head {
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
         headers::strip_hop_by_hop(&mut headers);
-        let directives = ResponseDirectives::of(&headers);
-        storable::storable(exchange.asked, status, &headers, &directives)?;
+        let mut directives = ResponseDirectives::of(&headers);
+        let overrides = exchange.policy.overrides(exchange.sent, status, &headers);
+        match storable::storable(exchange.asked, status, &headers, &directives) {
+            Err(Refusal::Status)
+                if overrides.is_explicit() && storable::storable_status(status) => {}
+            storable => storable?,
+        }
+        let seconds = |time: Duration| time.as_secs();
+        if let Some(time) = overrides.stale_while_revalidate {
+            directives.stale_while_revalidate = Some(seconds(time));
+        }
+        if let Some(time) = overrides.stale_if_error {
+            directives.stale_if_error = Some(seconds(time));
+        }
         let vary = Vary::of(&headers, exchange.request).ok_or(Refusal::VaryStar)?;
         let received = exchange.received;
         let standard = freshness::lifetime(status, &headers, &directives, received);
         let freshness = Freshness {
             initial_age: freshness::initial_age(&headers, exchange.requested, received),
             received,
-            lifetime: exchange.policy.lifetime(status, &headers, standard),
+            lifetime: overrides.lifetime.map_or(standard, |lifetime| lifetime.of(standard)),
         };
         let aged = headers.contains_key(header::AGE);
         let tags = Tags::of(&headers);

@@ -1,18 +1,29 @@
 //! What a cache may do, as pure decisions over headers and time.
 //!
-//! [`Policy`] is where a deployment says how it differs from RFC 9111; the submodules are the
-//! standard itself: [`freshness`] §4.2, [`storable`] §3, [`reuse`] §4.
+//! [`Policy`] is where a deployment says how it differs from RFC 9111, and [`Rules`] what most
+//! deployments say; the submodules [`freshness`] (§4.2), [`storable`] (§3) and [`reuse`] (§4) are
+//! the standard itself.
 
 pub(crate) mod freshness;
+mod parameters;
+mod pattern;
 pub(crate) mod reuse;
+mod route;
+mod rules;
 pub(crate) mod storable;
 
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::key::{self, KeyBuf};
+pub use parameters::PERSONAL;
+pub use route::{Route, RuleError};
+pub use rules::{Rules, RulesBuilder};
+
+/// The request field that asks what the cache makes of the request.
+pub(crate) const DEBUG: HeaderName = HeaderName::from_static("headwater-debug");
 
 /// How requests are told apart, and where a deployment overrides the origin.
 ///
@@ -21,7 +32,8 @@ use crate::key::{self, KeyBuf};
 pub trait Policy: Send + Sync + 'static {
     /// Writes the primary key of a GET or HEAD request. Requests with equal keys may be answered
     /// by one stored response (unless it varies), so everything that the origin's answer depends
-    /// on, and that `Vary` does not name, belongs in here.
+    /// on, and that `Vary` does not name, belongs in here. What is no part of the URL goes
+    /// [beside](KeyBuf::push_beside) it, so that a purge by URL takes in all.
     fn key(&self, request: &Parts, key: &mut KeyBuf) {
         key::write_default(request, key);
     }
@@ -32,19 +44,76 @@ pub trait Policy: Send + Sync + 'static {
         false
     }
 
-    /// Changes the request that fills the cache, after conditionals, ranges and hop-by-hop fields
-    /// were taken off it. By default CMCD leaves its URL: one player's telemetry is not the
-    /// business of a response that many will get.
-    fn prepare_fill(&self, request: &mut Parts) {
+    /// Changes a request on its way upstream, after hop-by-hop fields were taken off it, and
+    /// conditionals and ranges where it fills the cache. By default CMCD leaves its URL: one
+    /// player's telemetry is not the business of a response that many will get.
+    fn prepare(&self, request: &mut Parts) {
         if let Some(uri) = key::without_cmcd(&request.uri) {
             request.uri = uri;
         }
     }
 
-    /// The freshness lifetime of a storable response, given what RFC 9111 §4.2.1 makes it.
-    fn lifetime(&self, status: StatusCode, headers: &HeaderMap, standard: Duration) -> Duration {
-        let _ = (status, headers);
-        standard
+    /// Changes the fields of what upstream answered, before anything is made of them. `request` is
+    /// as [`prepare`](Self::prepare) left it, with the extensions that it put in.
+    fn receive(&self, request: &Parts, status: StatusCode, headers: &mut HeaderMap) {
+        let _ = (request, status, headers);
+    }
+
+    /// Where the deployment knows better than the origin how long a response may be used.
+    /// `request` is as for [`receive`](Self::receive), and `headers` as that left them.
+    fn overrides(&self, request: &Parts, status: StatusCode, headers: &HeaderMap) -> Overrides {
+        let _ = (request, status, headers);
+        Overrides::default()
+    }
+
+    /// Whether the asker of this request may be told, in `Headwater-Explain`, what the cache makes
+    /// of it; by default nobody may.
+    fn debug(&self, request: &Parts) -> bool {
+        let _ = request;
+        false
+    }
+}
+
+/// How long a response may be used, in the place of what its origin says; by default all is as
+/// that says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overrides {
+    /// Its freshness lifetime (RFC 9111 §4.2.1).
+    pub lifetime: Option<Lifetime>,
+    /// For how long it may answer while it is revalidated (RFC 5861 §3).
+    pub stale_while_revalidate: Option<Duration>,
+    /// For how long it may answer when upstream fails (RFC 5861 §4).
+    pub stale_if_error: Option<Duration>,
+}
+
+impl Overrides {
+    /// Whether it makes a response of any status storable that says nothing of its freshness.
+    pub(crate) fn is_explicit(&self) -> bool {
+        matches!(self.lifetime, Some(Lifetime::AtLeast(_) | Lifetime::Exactly(_)))
+    }
+}
+
+/// A freshness lifetime that an operator gives. It does not make storable what its origin forbids
+/// to store: a rule that says so sets `Cache-Control`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// The origin's, but no less than this.
+    AtLeast(Duration),
+    /// The origin's, but no more than this.
+    AtMost(Duration),
+    /// This.
+    Exactly(Duration),
+}
+
+impl Lifetime {
+    /// The lifetime of what has the given one by the standard.
+    pub(crate) fn of(self, standard: Duration) -> Duration {
+        match self {
+            Self::AtLeast(least) => standard.max(least),
+            Self::AtMost(most) => standard.min(most),
+            Self::Exactly(exactly) => exactly,
+        }
     }
 }
 

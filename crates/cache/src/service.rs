@@ -13,6 +13,7 @@ use tower_service::Service;
 
 use crate::Cache;
 use crate::engine::{self, Forward, Lookup};
+use crate::explain::EXPLAIN;
 use crate::status::Fwd;
 use crate::upstream::BoxError;
 
@@ -69,7 +70,22 @@ where
         if inner.policy.bypass(&parts) || has_content {
             return self.pass(parts, body, Fwd::Bypass);
         }
-        match engine::lookup(inner, &parts) {
+        if inner.policy.debug(&parts) {
+            return self.explained(parts);
+        }
+        self.answer(parts)
+    }
+}
+
+impl<S> CacheService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    /// Answers a GET or HEAD from store, or by a fill.
+    fn answer(&self, parts: Parts) -> CacheFuture {
+        match engine::lookup(self.cache.inner(), &parts) {
             Lookup::Hit(response, stale) => {
                 if let Some(stale) = stale {
                     engine::revalidate(&self.cache, &self.inner, &parts, stale);
@@ -81,14 +97,18 @@ where
             }
         }
     }
-}
 
-impl<S> CacheService<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
+    /// Answers, and says what it made of the request.
+    fn explained(&self, parts: Parts) -> CacheFuture {
+        let explanation = self.cache.explain(&parts).field();
+        let answer = self.answer(parts);
+        CacheFuture(State::Waiting(Box::pin(async move {
+            let Ok(mut response) = answer.await;
+            response.headers_mut().insert(EXPLAIN, explanation);
+            response
+        })))
+    }
+
     fn pass(&self, parts: Parts, body: Body, fwd: Fwd) -> CacheFuture {
         CacheFuture(State::Waiting(Box::pin(self.forward(parts).pass(fwd, body))))
     }

@@ -39,6 +39,11 @@ impl Variants {
         self.list.iter().find(|object| object.head.vary.matches(request))
     }
 
+    /// All of them, newest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Object> {
+        self.list.iter().map(|object| &**object)
+    }
+
     /// Whether two requests select the same response, as far as the stored ones tell.
     pub(crate) fn agree(&self, one: &HeaderMap, other: &HeaderMap) -> bool {
         self.list.iter().all(|object| object.head.vary.agree(one, other))

@@ -29,6 +29,11 @@ impl Vary {
         Some(all)
     }
 
+    /// The fields' names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether `request` selects the same response: each field is absent from both, or has the
     /// same members in the same order, however they are spread over lines and spaces.
     pub(crate) fn matches(&self, request: &HeaderMap) -> bool {

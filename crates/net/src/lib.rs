@@ -28,6 +28,7 @@ pub mod conn;
 pub mod encoding;
 pub mod problem;
 pub mod range;
+pub mod secret;
 
 #[cfg(feature = "client")]
 pub mod client;
@@ -40,3 +41,4 @@ pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
 pub use conn::{ConnInfo, Protocol};
 pub use problem::Problem;
+pub use secret::Secret;

@@ -19,6 +19,7 @@ use crate::fill::task::{self, Order};
 use crate::fill::{Interest, Located, Outcome};
 use crate::headers;
 use crate::object::{Head, Object};
+use crate::policy::DEBUG;
 use crate::policy::reuse::Reuse;
 use crate::policy::storable::Asked;
 use crate::purge::{PurgeSeq, tiers};
@@ -244,7 +245,8 @@ pub(super) fn order(
     if anonymous {
         request.headers.remove(AUTHORIZATION);
     }
-    inner.policy.prepare_fill(&mut request);
+    inner.policy.prepare(&mut request);
+    request.headers.remove(DEBUG);
     tiers::name(&mut request.headers, purge_seq);
     let asked = Asked { authorization: authorization && !anonymous, no_store: false };
     Order { request, asked, anonymous, directives, stale, background }

@@ -31,10 +31,12 @@ where
         inner.metrics.passed.inc();
         let mut parts = self.parts.clone();
         headers::strip_hop_by_hop(&mut parts.headers);
+        inner.policy.prepare(&mut parts);
         tiers::name(&mut parts.headers, inner.purges.ledger().newest());
+        let sent = parts.clone();
         let answer = upstream::ask(&mut self.service, Request::from_parts(parts, body)).await;
         let mut member = Member { fwd: Some(fwd), ..Member::default() };
-        let response = match answer {
+        let mut response = match answer {
             Ok(response) => response,
             Err(error) => {
                 tracing::warn!(error = %error, "upstream gave no answer");
@@ -42,6 +44,7 @@ where
                 return self.sign(problem.into_response(), &member);
             }
         };
+        inner.policy.receive(&sent, response.status(), response.headers_mut());
         self.heed(&inner, &response);
         member.fwd_status = Some(response.status());
         let (mut parts, mut body) = response.into_parts();

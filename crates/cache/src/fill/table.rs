@@ -107,6 +107,11 @@ impl Fills {
         idle
     }
 
+    /// How many fetches of a key are in flight.
+    pub(crate) fn under_way(&self, key: &[u8]) -> usize {
+        self.shard(key).get(key).map_or(0, SmallVec::len)
+    }
+
     /// Forgets what is stored under a key, and keeps fetches in flight from being stored or
     /// joined: they may be older than what made the key invalid (RFC 9111 §4.4).
     pub(crate) fn invalidate(&self, key: &[u8], store: &Store) {

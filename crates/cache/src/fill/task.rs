@@ -130,7 +130,9 @@ impl Work {
             && object.head.is_meant_by(response.headers())
         {
             let exchange = self.exchange(order, requested);
-            return Some(Answer::Settled(self.confirmed(object, response.headers(), exchange)));
+            let mut update = response.into_parts().0;
+            self.inner.policy.receive(&order.request, update.status, &mut update.headers);
+            return Some(Answer::Settled(self.confirmed(object, &update.headers, exchange)));
         }
         // A 304 that confirms nothing we have (RFC 9111 §4.3.4): ask for the whole, once.
         let requested = self.inner.clock.now();
@@ -162,8 +164,9 @@ impl Work {
         stale.pause(now, delay.clamp(Duration::from_secs(1), LONGEST));
     }
 
-    fn exchange<'a>(&'a self, order: &Order, requested: Timestamp) -> Exchange<'a> {
+    fn exchange<'a>(&'a self, order: &'a Order, requested: Timestamp) -> Exchange<'a> {
         Exchange {
+            sent: &order.request,
             request: self.request(),
             asked: order.asked,
             requested,
@@ -211,7 +214,8 @@ impl Work {
             self.pause(None);
             return Answer::Settled(Outcome::Alone);
         }
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        self.inner.policy.receive(&order.request, status, &mut parts.headers);
         let len = meter::promised(parts.status, &parts.headers, &body);
         match Head::receive(&parts, len, self.exchange(order, requested)) {
             Ok(head) if order.anonymous && !head.vary.matches(&self.fill.request) => {

@@ -81,7 +81,7 @@ pub(crate) fn heuristically_cacheable(status: StatusCode) -> bool {
 
 /// Final statuses whose response stands by itself: not a part (206), not an update of a stored one
 /// (304), not an answer about this request's range (416) or precondition (412).
-fn storable_status(status: StatusCode) -> bool {
+pub(crate) fn storable_status(status: StatusCode) -> bool {
     !status.is_informational() && !matches!(status.as_u16(), 206 | 304 | 412 | 416)
 }
 

@@ -1,0 +1,287 @@
+//! What the cache makes of a request, and why: for operators who wonder about one URL.
+//!
+//! It decides by the same functions as a lookup does, changes nothing, counts nothing, and asks
+//! nobody.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use headwater_net::Timestamp;
+use http::HeaderValue;
+use http::request::Parts;
+use serde::Serialize;
+
+use crate::Cache;
+use crate::cache::Inner;
+use crate::engine::{self, is_answered_from_store};
+use crate::key::KeyBuf;
+use crate::object::Object;
+use crate::policy::reuse::{Reuse, Why};
+use crate::purge::ledger::Verdict;
+
+/// The answer's field for those who may [debug](crate::Policy::debug).
+pub(crate) const EXPLAIN: http::HeaderName = http::HeaderName::from_static("headwater-explain");
+
+/// The most bytes of a key that the field shows.
+const MAX_KEY: usize = 256;
+
+/// What a cache makes of one request now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The primary key. What is beside the URL follows a line feed; bytes that are no UTF-8 are
+    /// replaced.
+    pub key: String,
+    /// What would be done.
+    pub decision: Decision,
+    /// Why, in one sentence.
+    pub because: String,
+    /// The newest purge this cache knows.
+    pub purge_sequence: u64,
+    /// How many fetches of this key are under way.
+    pub fetching: usize,
+    /// What is stored under the key, newest first.
+    pub variants: Vec<Variant>,
+}
+
+/// What would be done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Decision {
+    /// It is answered from store.
+    Hit,
+    /// It is answered from store, by a stale response.
+    HitStale,
+    /// It is answered from store, by a stale response that is revalidated meanwhile.
+    HitWhileRevalidating,
+    /// Upstream is asked to confirm or replace what is stored.
+    Revalidate,
+    /// Upstream is asked.
+    Miss,
+    /// It goes past the cache.
+    Pass,
+}
+
+impl Decision {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::HitStale => "hit-stale",
+            Self::HitWhileRevalidating => "hit-while-revalidating",
+            Self::Revalidate => "revalidate",
+            Self::Miss => "miss",
+            Self::Pass => "pass",
+        }
+    }
+}
+
+/// One stored response of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Variant {
+    /// The request selects it (RFC 9111 §4.1).
+    pub selected: bool,
+    /// Where it lies: `ram`.
+    pub tier: &'static str,
+    /// Its status.
+    pub status: u16,
+    /// Its body's length.
+    pub bytes: u64,
+    /// What it varies by.
+    pub vary: Vec<String>,
+    /// Its entity tag.
+    pub etag: Option<String>,
+    /// How many surrogate keys it has; `null` where it has more than are told apart.
+    pub tags: Option<usize>,
+    /// Its age in seconds.
+    pub age: u64,
+    /// How old it may become and still be fresh, in seconds; what a soft purge leaves of that.
+    pub lifetime: u64,
+    /// Seconds of freshness left; negative when stale.
+    pub ttl: i64,
+    /// The newest purge when it was fetched or confirmed.
+    pub fetched_at_purge: u64,
+    /// The purge that forbids to use it, or made it stale.
+    pub purge: Option<PurgedBy>,
+}
+
+/// A purge that is about a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PurgedBy {
+    /// Its number.
+    pub sequence: u64,
+    /// It made stale instead of removing.
+    pub soft: bool,
+    /// When it came, in milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: u64,
+}
+
+impl Cache {
+    /// Says what would be made of a request now, and why.
+    pub fn explain(&self, request: &Parts) -> Explanation {
+        let inner = self.inner();
+        let mut key = KeyBuf::new();
+        inner.policy.key(request, &mut key);
+        let now = inner.clock.now();
+        let stored = inner.store.get(key.as_bytes());
+        let selected = stored.as_ref().and_then(|all| all.select(&request.headers));
+        let variants: Vec<Variant> = stored
+            .iter()
+            .flat_map(|all| all.iter())
+            .map(|object| {
+                let is_selected =
+                    selected.is_some_and(|one| std::ptr::eq(Arc::as_ptr(one), object));
+                variant(inner, object, key.as_bytes(), is_selected, now)
+            })
+            .collect();
+        let (decision, because) =
+            decide(inner, request, selected.map(|one| &**one), &key, &variants);
+        Explanation {
+            key: String::from_utf8_lossy(key.as_bytes()).into_owned(),
+            decision,
+            because,
+            purge_sequence: inner.purges.ledger().newest().get(),
+            fetching: inner.fills.under_way(key.as_bytes()),
+            variants,
+        }
+    }
+}
+
+fn variant(inner: &Inner, object: &Object, key: &[u8], selected: bool, now: Timestamp) -> Variant {
+    let head = &object.head;
+    let ledger = inner.purges.ledger();
+    object.holds(ledger, key);
+    let purge = match ledger.judge(key, &head.tags, head.purge_seq) {
+        Verdict::Untouched => None,
+        Verdict::Stale(mark) => Some((mark, true)),
+        Verdict::Gone(mark) => Some((mark, false)),
+    };
+    let freshness = object.freshness();
+    let etag = head.headers.get(http::header::ETAG);
+    Variant {
+        selected,
+        tier: "ram",
+        status: head.status.as_u16(),
+        bytes: object.body.len(),
+        vary: head.vary.names().map(str::to_owned).collect(),
+        etag: etag.map(|etag| String::from_utf8_lossy(etag.as_bytes()).into_owned()),
+        tags: (!head.tags.is_any()).then(|| head.tags.hashes().len()),
+        age: freshness.age(now).as_secs(),
+        lifetime: freshness.lifetime.as_secs(),
+        ttl: freshness.ttl(now),
+        fetched_at_purge: head.purge_seq.get(),
+        purge: purge.map(|(mark, soft)| PurgedBy {
+            sequence: mark.seq.get(),
+            soft,
+            at_ms: mark.at.as_millis(),
+        }),
+    }
+}
+
+/// What a lookup would decide.
+fn decide(
+    inner: &Inner,
+    request: &Parts,
+    selected: Option<&Object>,
+    key: &KeyBuf,
+    variants: &[Variant],
+) -> (Decision, String) {
+    if !is_answered_from_store(request) {
+        return (Decision::Pass, "the method is not one that is answered from store".to_owned());
+    }
+    if inner.policy.bypass(request) {
+        return (Decision::Pass, "the policy has it go past the cache".to_owned());
+    }
+    let Some(object) = selected else {
+        if variants.is_empty() {
+            return (Decision::Miss, "nothing is stored under its key".to_owned());
+        }
+        let mut names: Vec<&str> =
+            variants.iter().flat_map(|one| &one.vary).map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        let because = format!("no stored variant matches it: they vary by {}", names.join(", "));
+        return (Decision::Miss, because);
+    };
+    let since = engine::seen_by_asker(inner, &request.headers);
+    if !engine::is_usable(inner, object, key.as_bytes(), since) {
+        let purge = variants.iter().find(|one| one.selected).and_then(|one| one.purge);
+        return (
+            Decision::Miss,
+            match purge {
+                Some(purge) if !purge.soft => format!("purge {} took it", purge.sequence),
+                _ => format!("who asks has seen purge {since}, which this cache has not"),
+            },
+        );
+    }
+    let directives = engine::directives(inner, &request.headers);
+    let now = inner.clock.now();
+    let ttl = object.ttl(now);
+    match object.reuse(&directives, now) {
+        Reuse::Fresh => (Decision::Hit, format!("it is fresh for {ttl} s")),
+        Reuse::Stale => (Decision::HitStale, format!("it is stale for {} s, and may be so", -ttl)),
+        Reuse::StaleWhileRevalidate => (
+            Decision::HitWhileRevalidating,
+            format!("it is stale for {} s, and may be so while it is revalidated", -ttl),
+        ),
+        Reuse::Revalidate(Why::Request) => {
+            (Decision::Revalidate, "the request wants a fresher one".to_owned())
+        }
+        Reuse::Revalidate(Why::Stale) if ttl > 0 => {
+            (Decision::Revalidate, "its origin wants it confirmed each time".to_owned())
+        }
+        Reuse::Revalidate(Why::Stale) => {
+            (Decision::Revalidate, format!("it is stale for {} s", -ttl))
+        }
+    }
+}
+
+impl Explanation {
+    /// The same as a field of at most about a kilobyte: a token, and parameters (RFC 8941 §3).
+    pub(crate) fn field(&self) -> HeaderValue {
+        let mut text = String::from(self.decision.as_str());
+        let mut shown = self.key.as_str();
+        if let Some((end, _)) = shown.char_indices().find(|(at, _)| *at >= MAX_KEY) {
+            shown = shown.get(..end).unwrap_or_default();
+        }
+        let _ = write!(
+            text,
+            "; because={}; key={}; variants={}; fetching={}; purge-sequence={}",
+            quoted(&self.because),
+            quoted(shown),
+            self.variants.len(),
+            self.fetching,
+            self.purge_sequence,
+        );
+        if let Some(one) = self.variants.iter().find(|one| one.selected) {
+            let Variant { tier, status, bytes, age, lifetime, ttl, .. } = one;
+            let _ = write!(
+                text,
+                "; tier={tier}; status={status}; bytes={bytes}; age={age}; lifetime={lifetime}; \
+                 ttl={ttl}; fetched-at-purge={}",
+                one.fetched_at_purge
+            );
+            if let Some(purge) = one.purge {
+                let how = if purge.soft { "soft" } else { "hard" };
+                let _ = write!(text, "; purge={}; purge-kind={how}", purge.sequence);
+            }
+        }
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unsayable"))
+    }
+}
+
+/// A string of RFC 8941 §3.3.3; what such a string cannot hold is left out.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars().filter(|c| matches!(c, ' '..='~')) {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}

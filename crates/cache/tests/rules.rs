@@ -1,0 +1,194 @@
+//! Rules and explanations, through a cache: what a deployment says beside RFC 9111, and what an
+//! operator is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{
+    Origin, Stand, cache_status, field, ok, reply, request, stand, stand_with, text, until,
+};
+use headwater_cache::{Decision, Lifetime, Purge, Route, Rules};
+use headwater_net::Secret;
+
+fn stand_by(origin: &Origin, route: Route) -> Stand {
+    let rules = Rules::builder().otherwise(route).debug_secret(Secret::new(*b"open")).build();
+    stand_with(origin, |builder| builder.policy(rules.unwrap()))
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test]
+async fn errors_are_kept_as_long_as_the_rules_say_and_no_longer() {
+    for status in [403, 404, 500, 503] {
+        let origin = Origin::new(move |_| reply(status, &[], "no"));
+        let route =
+            Route::on("/**").error_ttl(400..=499, seconds(10)).error_ttl(500..=599, seconds(3));
+        let stand = stand_by(&origin, route);
+        stand.fetch("/a", &[]).await;
+        until(|| stand.cache.metrics().stored_objects.get() == 1).await;
+        stand.advance(2);
+        assert!(stand.fetch("/a", &[]).await.2.contains("hit"), "{status}");
+        stand.advance(8);
+        assert!(stand.fetch("/a", &[]).await.2.contains("fwd=stale"), "{status}");
+        assert_eq!(origin.asked(), 2);
+    }
+    // What its origin forbids to store is not stored.
+    let origin = Origin::new(|_| reply(404, &[("cache-control", "no-store")], "no"));
+    let stand = stand_by(&origin, Route::on("/**").error_ttl(404..=404, seconds(10)));
+    stand.fetch("/a", &[]).await;
+    stand.fetch("/a", &[]).await;
+    assert_eq!(origin.asked(), 2);
+}
+
+#[tokio::test]
+async fn lifetimes_and_stale_extensions_are_the_operators() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=60, s-maxage=60")], "x"));
+    let route =
+        Route::on("/**").ttl(Lifetime::AtMost(seconds(5))).stale_while_revalidate(seconds(10));
+    let stand = stand_by(&origin, route);
+    stand.fetch("/a", &[]).await;
+    stand.advance(4);
+    assert_eq!(stand.fetch("/a", &[]).await.2, "edge; hit; ttl=1");
+    stand.advance(2);
+    assert_eq!(stand.fetch("/a", &[]).await.2, "edge; hit; ttl=-1");
+    until(|| origin.asked() == 2).await;
+}
+
+#[tokio::test]
+async fn set_cookie_is_ignored_where_the_rules_say_so() {
+    let origin =
+        Origin::new(|_| ok(&[("cache-control", "max-age=60"), ("set-cookie", "a=b")], "x"));
+    let stand = stand_by(&origin, Route::on("/**").ignore_set_cookie());
+    assert_eq!(field(&stand.get("/a").await, "set-cookie"), "");
+    until(|| stand.cache.metrics().stored_objects.get() == 1).await;
+    assert!(stand.fetch("/a", &[]).await.2.contains("hit"));
+}
+
+#[tokio::test]
+async fn what_is_in_no_key_does_not_reach_upstream_on_any_way() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=60")], "x"));
+    let route = Route::on("/**").only_parameters(["v"]).rewrite("/site", "/origin");
+    let stand = stand_by(&origin, route);
+    stand.fetch("/site/a?u=1&v=2&token=t", &[]).await;
+    assert_eq!(origin.last_uri(), "http://example.com/origin/a?v=2");
+    assert!(stand.fetch("/site/a?v=2&u=3", &[]).await.2.contains("hit"));
+    stand.send(request("POST", "/site/a?token=t", &[])).await;
+    assert_eq!(origin.last_uri(), "http://example.com/origin/a");
+    // By the client's URL, a purge takes it; so does an unsafe request (RFC 9111 §4.4).
+    stand.fetch("/site/a?v=2", &[]).await;
+    assert!(stand.fetch("/site/a?v=2", &[]).await.2.contains("hit"));
+    stand.cache.purge(Purge::url("http://example.com/site/a?v=2&u=9")).await.unwrap();
+    assert!(stand.fetch("/site/a?v=2", &[]).await.2.contains("uri-miss"));
+}
+
+#[tokio::test]
+async fn a_purge_by_url_takes_all_classes_of_devices_and_variants() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=60"), ("vary", "accept")], "x"));
+    let rules = Rules::builder().device("tv", ["TV"]).otherwise(Route::on("/**").by_device());
+    let stand = stand_with(&origin, |builder| builder.policy(rules.build().unwrap()));
+    let asks = [[("user-agent", "TV"), ("accept", "a")], [("user-agent", "x"), ("accept", "b")]];
+    for fields in &asks {
+        stand.fetch("/a", fields).await;
+        stand.fetch("/ab", fields).await;
+    }
+    stand.cache.purge(Purge::url("http://example.com/a")).await.unwrap();
+    for fields in &asks {
+        assert!(stand.fetch("/a", fields).await.2.contains("uri-miss"));
+        assert!(stand.fetch("/ab", fields).await.2.contains("hit"));
+    }
+}
+
+#[tokio::test]
+async fn explanations_say_what_a_request_then_meets() {
+    let origin = Origin::new(|parts| {
+        let control = if parts.uri.path() == "/nc" { "max-age=9, no-cache" } else { "max-age=9" };
+        let fields =
+            [("cache-control", control), ("vary", "accept"), ("etag", "\"v\""), ("cache-tag", "t")];
+        if parts.headers.contains_key("if-none-match") {
+            reply(304, &fields, "")
+        } else {
+            ok(&fields, "body")
+        }
+    });
+    let stand = stand(&origin);
+    let explain = |method: &str, path: &str, fields: &[(&str, &str)]| {
+        stand.cache.explain(&request(method, path, fields).into_parts().0)
+    };
+    let told = explain("GET", "/a", &[]);
+    assert_eq!(
+        (told.decision, &*told.because),
+        (Decision::Miss, "nothing is stored under its key")
+    );
+    assert_eq!(explain("POST", "/a", &[]).decision, Decision::Pass);
+    for path in ["/a", "/nc"] {
+        stand.fetch(path, &[]).await;
+    }
+    until(|| stand.cache.metrics().stored_objects.get() == 2).await;
+    stand.advance(4);
+    let told = explain("GET", "/a", &[]);
+    assert_eq!((told.decision, &*told.because), (Decision::Hit, "it is fresh for 5 s"));
+    let json = serde_json::to_value(&told).unwrap();
+    assert_eq!(json["key"], "example.com/a");
+    assert_eq!(json["decision"], "hit");
+    let variant = &json["variants"][0];
+    assert_eq!(
+        (&variant["age"], &variant["lifetime"], &variant["ttl"]),
+        (&4.into(), &9.into(), &5.into())
+    );
+    assert_eq!(
+        (&variant["bytes"], &variant["tier"], &variant["tags"]),
+        (&4.into(), &"ram".into(), &1.into())
+    );
+    assert_eq!(variant["vary"], serde_json::json!(["accept"]));
+    let told = explain("GET", "/a", &[("accept", "x")]);
+    assert_eq!(told.because, "no stored variant matches it: they vary by accept");
+    let told = explain("GET", "/a", &[("cache-control", "no-cache")]);
+    assert_eq!(told.because, "the request wants a fresher one");
+    let told = explain("GET", "/nc", &[]);
+    assert_eq!(told.because, "its origin wants it confirmed each time");
+
+    let soft = stand.cache.purge(Purge::tag("t").soft()).await.unwrap();
+    stand.advance(1);
+    let told = explain("GET", "/a", &[]);
+    assert_eq!((told.decision, &*told.because), (Decision::Revalidate, "it is stale for 1 s"));
+    let purge = told.variants[0].purge.unwrap();
+    assert_eq!((purge.sequence, purge.soft), (soft.get(), true));
+    let hard = stand.cache.purge(Purge::all()).await.unwrap();
+    let told = explain("GET", "/a", &[]);
+    assert_eq!((told.decision, told.because), (Decision::Miss, format!("purge {hard} took it")));
+    // To explain is not to use.
+    assert_eq!((stand.cache.metrics().hits.get(), origin.asked()), (0, 2));
+}
+
+#[tokio::test]
+async fn those_who_may_are_told_in_the_answer_and_nobody_else() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=9")], "x"));
+    let stand = stand_by(&origin, Route::on("/**"));
+    let debug = [("headwater-debug", "open")];
+    let answer = stand.get_with("/a\"", &debug).await;
+    assert_eq!(
+        field(&answer, "headwater-explain"),
+        "miss; because=\"nothing is stored under its key\"; key=\"example.com/a\\\"\"; variants=0; \
+         fetching=0; purge-sequence=0"
+    );
+    assert!(cache_status(&answer).contains("uri-miss"));
+    text(answer).await;
+    assert!(!origin.last().contains_key("headwater-debug"));
+    let answer = stand.get_with("/a\"", &debug).await;
+    assert_eq!(
+        field(&answer, "headwater-explain"),
+        "hit; because=\"it is fresh for 9 s\"; key=\"example.com/a\\\"\"; variants=1; fetching=0; \
+         purge-sequence=0; tier=ram; status=200; bytes=1; age=0; lifetime=9; ttl=9; \
+         fetched-at-purge=0"
+    );
+    for fields in [&[][..], &[("headwater-debug", "1")]] {
+        assert_eq!(field(&stand.get_with("/a\"", fields).await, "headwater-explain"), "");
+    }
+    let long = format!("/{}", "x".repeat(5000));
+    let answer = stand.get_with(&long, &debug).await;
+    assert!(field(&answer, "headwater-explain").len() < 1024);
+}
