@@ -1,8 +1,9 @@
 //! What an edit list comes to: a delay, where the media starts, and where it ends
 //! (ISO/IEC 14496-12 §8.6.6).
 //!
-//! Edits that continue each other are one. Other lists would need another timeline; they are told,
-//! and only where they start is followed.
+//! Edits that continue each other are one. Lists that jump were made so [before](crate::index) where
+//! they can be; of those that change the speed, or repeat too much, only where they start is
+//! followed, and that is told.
 
 use crate::index::{Edit, Sample, TrackSamples};
 use crate::units::{MediaTime, Timescale};

@@ -54,14 +54,6 @@ pub enum Error {
     /// The source is a recording that has just begun: there is no complete segment yet.
     #[error("the recording has no complete segment yet")]
     NotYet,
-    /// The samples are encrypted.
-    #[error("track {track} is encrypted ({entry}), which is not read yet")]
-    Encrypted {
-        /// The source's track number.
-        track: u32,
-        /// The sample entry's name.
-        entry: FourCc,
-    },
     /// No track of the source can be carried; the text says why for each.
     #[error("no track of the source can be carried: {0}")]
     NoUsableTrack(String),

@@ -3,6 +3,7 @@
 //!
 //! Presentation time = composition time + shift. Sound before the edit's start is priming and
 //! stays, at times before zero. Pictures carry no edit list in the output, so theirs stay too.
+//! An edit list that jumps was [settled](crate::index) before: here it is one edit.
 //! What comes after the edit's end is no part of the presentation: samples at the end of the track,
 //! in decode order, that are all presented after it are left out, for nothing that stays needs
 //! them. One that is decoded before another that stays, stays too.
@@ -55,7 +56,7 @@ impl Placement {
     pub(crate) fn new(track: &TrackIndex, movie: Timescale) -> Result<Self> {
         let samples = track.samples();
         let mut survey = Survey::of(track, samples.count());
-        let mut edits = Edits::read(track.edits(), track.timescale(), movie, survey.end);
+        let mut edits = Edits::read(&track.edits, track.timescale(), movie, survey.end);
         let count = edits.count(samples, track.start, survey.latest);
         let left_out = samples.count() - count;
         if left_out > 0 {

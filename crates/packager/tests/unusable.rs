@@ -57,3 +57,46 @@ fn one_whose_times_make_no_sense_is_left_out_too() {
     assert!(beside.report().to_string().contains("31 bits"), "{}", beside.report());
     assert!(matches!(with(&[&wild]), Err(Error::BadBox { .. })));
 }
+
+/// A sample entry that says it is encrypted (ISO/IEC 14496-12 §8.12.1), as CMAF's are.
+fn encrypted(plain: &[u8], kind: [u8; 4]) -> Vec<u8> {
+    use kit::boxes::{boxed, full, words};
+    let mut entry = plain[8..].to_vec();
+    let mut sinf = boxed(*b"frma", &plain[4..8]);
+    let mut schm = b"cbcs".to_vec();
+    schm.extend(words(&[0x1_0000]));
+    sinf.extend(full(*b"schm", 0, 0, &schm));
+    entry.extend(boxed(*b"sinf", &sinf));
+    boxed(kind, &entry)
+}
+
+#[test]
+fn an_encrypted_track_is_named_and_the_rest_plays() {
+    let mut picture = TrackSpec::video(50, 300, 25);
+    let mut sound = TrackSpec::audio(94, 100);
+    sound.entry = Some(encrypted(&kit::boxes::mp4a(*b"\x11\x90"), *b"enca"));
+    let file = FileSpec::new(vec![picture.clone(), sound.clone()]).bytes();
+    let media = kit::media(&[file], &Options::default());
+    let kinds: Vec<_> = media.tracks().iter().map(headwater_packager::Track::is_video).collect();
+    assert_eq!(kinds, [true]);
+    let report = media.report().to_string();
+    let words =
+        "track 2: it is encrypted (enca, mp4a within, scheme cbcs), and no key is asked for";
+    assert!(report.contains(words), "{report}");
+    // The other way round, the sound is what is left.
+    let clear = TrackSpec::audio(94, 100);
+    picture.entry = Some(encrypted(&kit::boxes::avc1(), *b"encv"));
+    let file = FileSpec::new(vec![picture.clone(), clear]).bytes();
+    let media = kit::media(&[file], &Options::default());
+    assert!(media.tracks().iter().all(headwater_packager::Track::is_audio));
+    assert!(media.report().lacks_picture());
+    // With nothing left it is refused, and says why of each.
+    let file = FileSpec::new(vec![picture, sound]).bytes();
+    match index("both.mp4", &file) {
+        Err(Error::NoUsableTrack(why)) => {
+            assert!(why.contains("encv, avc1 within"), "{why}");
+            assert!(why.contains("enca, mp4a within"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -9,6 +9,7 @@ mod ac3;
 mod av1;
 mod avc;
 mod eac3;
+mod encrypted;
 mod flac;
 mod hevc;
 mod mp3;
@@ -37,7 +38,7 @@ pub(crate) use carriage::Carriage;
 use bytes::Bytes;
 
 use self::sound::SoundEntry;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::isobmff::{Budget, Child, FourCc};
 
 /// A codec that is carried, with the facts of one track.
@@ -176,7 +177,7 @@ pub(crate) fn identify(
     budget: &mut Budget,
 ) -> Result<Found> {
     match &entry.kind.0 {
-        b"encv" | b"enca" => Err(Error::Encrypted { track, entry: entry.kind }),
+        _ if encrypted::is_encrypted(entry.kind) => encrypted::read(entry, track, budget),
         b"avc1" | b"avc3" | b"dva1" | b"dvav" => avc::read(entry, track, budget),
         b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => hevc::read(entry, track, heads, budget),
         b"av01" | b"dav1" => av1::read(entry, track, heads, budget),

@@ -78,7 +78,10 @@ impl<'a> SoundEntry<'a> {
 
 /// Boxes that configure a decoder or accompany one.
 fn is_known(kind: FourCc) -> bool {
-    matches!(&kind.0, b"esds" | b"dac3" | b"dec3" | b"dOps" | b"dfLa" | b"frma" | b"chan" | b"btrt")
+    matches!(
+        &kind.0,
+        b"esds" | b"dac3" | b"dec3" | b"dOps" | b"dfLa" | b"frma" | b"chan" | b"btrt" | b"sinf"
+    )
 }
 
 /// The entry as the standard has it; `whole` is the box that configures the decoder.

@@ -1,4 +1,5 @@
-//! The sample tables that a fragmented source would have if it had no fragments.
+//! The sample tables that a fragmented source would have if it had no fragments, or an edited one
+//! if it had no [edits](super::cuts).
 //!
 //! Everything after the index sees one kind of samples, whether they came from a movie box, from
 //! fragments, or from both (ISO/IEC 14496-12 §8.8): the tables of §8.6 and §8.7. Fragments are
@@ -211,7 +212,8 @@ impl JoinedTrack {
         }
     }
 
-    fn push(&mut self, size: u32, duration: u32, offset: i32, sync: bool) {
+    /// Adds a sample, which lasts that long, at the end.
+    pub(super) fn push(&mut self, size: u32, duration: u32, offset: i32, sync: bool) {
         let before = self.sizes.len() as u32;
         self.sizes.push(size);
         extend(&mut self.durations, duration);
@@ -225,7 +227,8 @@ impl JoinedTrack {
         self.next = self.next.saturating_add(u64::from(duration));
     }
 
-    fn push_chunk(&mut self, offset: u64, samples: u32, description: u32) {
+    /// The newest samples lie one after the other from there on.
+    pub(super) fn push_chunk(&mut self, offset: u64, samples: u32, description: u32) {
         self.chunks.push(offset);
         let chunk = self.chunks.len() as u32;
         if self.chunk_runs.last().is_none_or(|last| (last.1, last.2) != (samples, description)) {

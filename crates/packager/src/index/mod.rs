@@ -3,6 +3,7 @@
 mod builder;
 mod checkpoint;
 mod chunks;
+mod cuts;
 mod fragment;
 mod joined;
 mod movie;
@@ -142,7 +143,10 @@ pub struct TrackIndex {
     pub(crate) enabled: bool,
     pub(crate) rotation: u16,
     pub(crate) matrix: [i32; 9],
+    /// What presents its samples as they are listed here: a delay, and one edit.
     pub(crate) edits: Box<[Edit]>,
+    /// What the source says, where the samples are listed so that it holds.
+    pub(crate) stated_edits: Option<Box<[Edit]>>,
     pub(crate) codec: Codec,
     /// Where the codec is not known before samples were looked at.
     pub(crate) pending: Option<Box<Pending>>,
@@ -172,12 +176,12 @@ impl TrackIndex {
         self.codec.is_video()
     }
 
-    /// Its edit list; empty where there is none.
+    /// The source's edit list; empty where there is none.
     pub fn edits(&self) -> &[Edit] {
-        &self.edits
+        self.stated_edits.as_ref().unwrap_or(&self.edits)
     }
 
-    /// Its samples.
+    /// Its samples; where its edit list jumps, those that it presents, as often as it does.
     pub fn samples(&self) -> &TrackSamples {
         &self.samples
     }
@@ -186,6 +190,7 @@ impl TrackIndex {
         size_of::<Self>()
             + self.samples.weight_bytes()
             + size_of_val(&*self.edits)
+            + self.stated_edits.as_deref().map_or(0, size_of_val)
             + self.codec.sample_entry().len()
             + self.codec.rfc6381().len()
             + self.language.as_deref().map_or(0, str::len)

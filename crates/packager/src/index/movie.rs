@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::cuts;
 use super::joined::{Joined, JoinedTrack};
 use super::peek::Pending;
 use super::table::{Bounds, Built, SampleTable};
@@ -94,7 +95,7 @@ pub(super) fn read(
         );
         reader.report.warn(None, message);
     }
-    let report = reader.report;
+    let mut report = reader.report;
     if let Some(error) = reader.broken.filter(|_| tracks.is_empty()) {
         return Err(error);
     }
@@ -105,6 +106,7 @@ pub(super) fn read(
             Error::NoUsableTrack(report.to_string())
         });
     }
+    cuts::settle(&mut tracks, timescale, file, limits, reader.budget, &mut report)?;
     Ok(Movie { timescale, tracks, report })
 }
 
@@ -196,6 +198,7 @@ impl Reader<'_> {
             file: self.file,
             moov: self.moov,
             max_samples: self.limits.max_samples,
+            max_bytes: self.file,
         };
         let joined = self.joined.and_then(|joined| joined.track(number));
         let table = match self.table(&stbl, joined, &bounds)? {
@@ -243,6 +246,7 @@ impl Reader<'_> {
             rotation: tkhd.rotation(),
             matrix: tkhd.matrix,
             edits,
+            stated_edits: None,
             codec,
             pending,
             start: i64::try_from(start).unwrap_or(i64::MAX),

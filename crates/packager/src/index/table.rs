@@ -40,6 +40,8 @@ pub(super) struct Bounds {
     /// Where the movie box lies: no sample can be in it.
     pub(super) moov: ByteRange,
     pub(super) max_samples: u32,
+    /// What all samples together may come to: the file's length, unless some are in it twice.
+    pub(super) max_bytes: u64,
 }
 
 /// A sample table, or why there is none.
@@ -77,7 +79,7 @@ impl SampleTable {
                 limit: u64::from(bounds.max_samples),
             })?;
         let (sizes, totals) = SampleSizes::build(&raw_sizes, count);
-        if totals.bytes > u128::from(bounds.file) {
+        if totals.bytes > u128::from(bounds.max_bytes) {
             return Err(Error::Truncated {
                 what: "its samples together are longer than the file",
                 track,
@@ -484,6 +486,7 @@ mod tests {
         file: 1 << 50,
         moov: ByteRange { start: 0, len: 0 },
         max_samples: u32::MAX,
+        max_bytes: 1 << 50,
     };
 
     fn built(lists: &Lists) -> SampleTable {
@@ -654,11 +657,11 @@ mod tests {
             let file = ends.max().unwrap_or(0);
             let total: u64 = lists.sizes.iter().map(|size| u64::from(*size)).sum();
             // Just long enough, and one byte too short.
-            let exact = Bounds { file, ..ANYWHERE };
+            let exact = Bounds { file, max_bytes: file, ..ANYWHERE };
             prop_assume!(file > total);
             let whole = matches!(build(&lists, &exact), Ok(Built::Table(_)));
             prop_assert!(whole);
-            let short = Bounds { file: file - 1, ..ANYWHERE };
+            let short = Bounds { file: file - 1, max_bytes: file - 1, ..ANYWHERE };
             let cut = matches!(build(&lists, &short), Err(Error::Truncated { .. }));
             prop_assert!(cut);
             // A movie box of one byte is hit wherever a sample is.

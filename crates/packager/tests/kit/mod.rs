@@ -16,6 +16,7 @@ pub mod encoded;
 pub mod entries;
 pub mod fragments;
 pub mod nal;
+pub mod seen;
 pub mod shared;
 pub mod ts;
 
