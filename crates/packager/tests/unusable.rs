@@ -74,7 +74,7 @@ fn encrypted(plain: &[u8], kind: [u8; 4]) -> Vec<u8> {
 fn an_encrypted_track_is_named_and_the_rest_plays() {
     let mut picture = TrackSpec::video(50, 300, 25);
     let mut sound = TrackSpec::audio(94, 100);
-    sound.entry = Some(encrypted(&kit::boxes::mp4a(*b"\x11\x90"), *b"enca"));
+    sound.entry = Some(encrypted(&kit::boxes::mp4a(b"\x11\x90"), *b"enca"));
     let file = FileSpec::new(vec![picture.clone(), sound.clone()]).bytes();
     let media = kit::media(&[file], &Options::default());
     let kinds: Vec<_> = media.tracks().iter().map(headwater_packager::Track::is_video).collect();
