@@ -413,6 +413,6 @@ fn ffmpeg_sees_the_same_pictures_at_the_same_times() {
         let times = |media: &Media, files: &[Vec<u8>]| -> Vec<(u64, usize)> {
             play(media, id(track), files).iter().map(|seen| (seen.pts, seen.bytes.len())).collect()
         };
-        assert_eq!(times(&media, &files), times(&again, &[bytes.clone()]), "{track}");
+        assert_eq!(times(&media, &files), times(&again, std::slice::from_ref(&bytes)), "{track}");
     }
 }
