@@ -27,6 +27,7 @@ pub mod conditional;
 pub mod conn;
 pub mod encoding;
 pub mod problem;
+pub mod proxies;
 pub mod range;
 pub mod secret;
 
@@ -41,4 +42,5 @@ pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
 pub use conn::{ConnInfo, Protocol};
 pub use problem::Problem;
+pub use proxies::Proxies;
 pub use secret::Secret;

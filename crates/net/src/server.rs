@@ -33,12 +33,14 @@
 mod alt_svc;
 mod control;
 mod error;
+mod fronts;
 mod gather;
 mod handle;
 mod http3;
 mod limits;
 mod metrics;
 mod oneshot;
+mod proxy_protocol;
 mod quic;
 mod quic_stream;
 mod received;
@@ -47,15 +49,19 @@ mod self_signed;
 mod socket;
 mod tcp;
 mod tls;
+#[cfg(unix)]
+mod unix;
+mod wire;
 mod worker;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{Body, Clock};
+use crate::{Body, Clock, Proxies};
 
 pub use alt_svc::alt_svc;
 pub use error::ServerError;
@@ -85,6 +91,9 @@ impl Server {
 pub struct ServerBuilder {
     https: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
+    #[cfg(unix)]
+    unix: Vec<std::path::PathBuf>,
+    fronts: fronts::Fronts,
     bad_address: Option<std::io::Error>,
     tls: Option<Tls>,
     quic: Option<QuicConfig>,
@@ -116,6 +125,33 @@ impl ServerBuilder {
             Ok(addrs) => add_new(&mut self.http, addrs),
             Err(error) => self.bad_address = Some(error),
         }
+        self
+    }
+
+    /// Listens for plain HTTP, as [`ServerBuilder::http`] does, on a Unix socket at `path`, which
+    /// its owner and their group may connect to. A socket that was left behind there is taken
+    /// over; it is removed when the server ends. Its clients have no address:
+    /// [`ConnInfo::peer`](crate::ConnInfo::peer) is `0.0.0.0:0` unless a proxy says more.
+    #[cfg(unix)]
+    pub fn unix(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.unix.push(path.into());
+        self
+    }
+
+    /// Believes what these proxies say of their clients in `Forwarded` (RFC 7239), or else in
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`: [`ConnInfo`](crate::ConnInfo) then tells of the
+    /// client, and the fields are taken off. Without a port said, its port is 0. From anybody
+    /// else, and without this, such fields mean nothing and stay as they are.
+    pub fn forwarded_by(mut self, proxies: Proxies) -> Self {
+        self.fronts.requests = Arc::new(proxies);
+        self
+    }
+
+    /// Demands a header of the PROXY protocol, version 2, at the start of every TCP and Unix
+    /// connection from these load balancers, and closes those without one;
+    /// [`ConnInfo`](crate::ConnInfo) then tells of their clients. HTTP/3 has no such thing.
+    pub fn proxy_protocol_from(mut self, balancers: Proxies) -> Self {
+        self.fronts.bytes = Arc::new(balancers);
         self
     }
 

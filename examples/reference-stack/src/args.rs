@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use headwater_net::Proxies;
 
 /// The whole of Headwater on one machine: packager, shield and edge, with pages to watch by.
 ///
@@ -26,6 +27,20 @@ pub struct Args {
     /// An address to listen on; several may be given [default: 127.0.0.1 and ::1]
     #[arg(long, value_name = "ADDRESS")]
     pub bind: Vec<IpAddr>,
+
+    /// A Unix socket to listen on for plain HTTP, too; its owner and their group may connect
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+
+    /// Proxies whose Forwarded or X-Forwarded-For is believed: addresses, networks such as
+    /// 10.0.0.0/8, and `unix` for who comes by --socket, separated by commas
+    #[arg(long, value_name = "NETWORKS")]
+    pub forwarded_by: Option<Proxies>,
+
+    /// Load balancers that begin each connection with a header of the PROXY protocol, version 2;
+    /// as for --forwarded-by
+    #[arg(long, value_name = "NETWORKS")]
+    pub proxy_protocol_from: Option<Proxies>,
 
     /// Where the demo video and the development certificate are kept
     /// [default: headwater under $XDG_STATE_HOME or ~/.local/state]

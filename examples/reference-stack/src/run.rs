@@ -211,6 +211,15 @@ impl Addresses {
         if let Some(workers) = args.workers {
             server = server.workers(workers.into());
         }
+        if let Some(path) = &args.socket {
+            server = server.unix(path);
+        }
+        if let Some(proxies) = &args.forwarded_by {
+            server = server.forwarded_by(proxies.clone());
+        }
+        if let Some(balancers) = &args.proxy_protocol_from {
+            server = server.proxy_protocol_from(balancers.clone());
+        }
         server
     }
 

@@ -1,4 +1,4 @@
-//! Connections over TCP: HTTP/1.1 and HTTP/2 by hyper, in the clear or over TLS.
+//! Connections over TCP and Unix sockets: HTTP/1.1 and HTTP/2 by hyper, in the clear or over TLS.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -17,7 +17,6 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -27,10 +26,12 @@ use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::metrics::{Counters, OpenConnection, Place};
 use super::oneshot::Oneshot;
+use super::proxy_protocol;
 use super::received::Received;
 use super::respond::{Outgoing, is_head, settle};
+use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
-use crate::{Body, ConnInfo, Protocol};
+use crate::{Body, ConnInfo, Protocol, Proxies};
 
 /// Plaintext that rustls holds for a connection whose socket is full.
 const TLS_BUFFER: usize = 64 << 10;
@@ -46,7 +47,7 @@ pub(super) struct Listener {
 }
 
 /// Accepts on one listener until the server drains, then sees its connections to their end.
-pub(super) async fn run<S>(socket: TcpListener, listener: Listener, worker: Arc<Worker>, service: S)
+pub(super) async fn run<S>(socket: Listening, listener: Listener, worker: Arc<Worker>, service: S)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -59,10 +60,10 @@ where
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, peer)) => match Place::take(&worker.open, worker.limits.max_connections) {
+                Ok(accepted) => match Place::take(&worker.open, worker.limits.max_connections) {
                     Some(place) => {
                         let conn = connection(
-                            stream, peer, listener.clone(), Arc::clone(&worker), service.clone(), place,
+                            accepted, listener.clone(), Arc::clone(&worker), service.clone(), place,
                         );
                         connections.spawn(conn);
                     }
@@ -90,8 +91,7 @@ fn is_clients_fault(error: &io::Error) -> bool {
 }
 
 async fn connection<S>(
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut socket: Socket,
     listener: Listener,
     worker: Arc<Worker>,
     service: S,
@@ -103,27 +103,35 @@ async fn connection<S>(
         + 'static,
     S::Future: Send,
 {
-    let _ = stream.set_nodelay(true);
-    let Ok(local) = stream.local_addr() else { return };
-    let mut info = ConnInfo::new(canonical(peer), canonical(local), Protocol::H1);
+    let Some(route) = socket.route() else { return };
+    let mut info = ConnInfo::new(route.peer, route.local, Protocol::H1);
     let within = worker.limits.handshake_timeout;
     let mut phase = worker.phase.clone();
+    if worker.fronts.speak_proxy_protocol(&route) {
+        match early(&mut phase, within, proxy_protocol::read(&mut socket)).await {
+            Some(Ok(None)) => {}
+            Some(Ok(Some(ends))) => (info.peer, info.local) = (ends.client, ends.server),
+            Some(Err(())) => return worker.counters.handshake_failed(Protocol::H1),
+            None => return,
+        }
+    }
+    let forwarded = worker.fronts.forward(&info, &route);
     let activity = Arc::<Activity>::default();
+    let mut wire = Wire::new(socket, Arc::clone(&activity));
     match listener.tls {
         None => {
-            let Some(Ok(http2)) = early(&mut phase, within, speaks_http2(&stream)).await else {
+            let Some(Ok(http2)) = early(&mut phase, within, wire.speaks_http2()).await else {
                 return;
             };
             if http2 {
                 info.protocol = Protocol::H2;
             }
-            let stream = Wire { stream, activity: Arc::clone(&activity) };
-            serve(stream, info, None, &worker, activity, service).await;
+            let about = About { info, alt_svc: None, forwarded };
+            serve(wire, about, &worker, activity, service).await;
         }
         Some(acceptor) => {
-            let stream = Wire { stream, activity: Arc::clone(&activity) };
             let handshake =
-                acceptor.accept_with(stream, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
+                acceptor.accept_with(wire, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
             match early(&mut phase, within, handshake).await {
                 Some(Ok(stream)) => {
                     let session = stream.get_ref().1;
@@ -134,13 +142,22 @@ async fn connection<S>(
                     if session.alpn_protocol() == Some(b"h2") {
                         info.protocol = Protocol::H2;
                     }
-                    serve(stream, info, listener.alt_svc, &worker, activity, service).await;
+                    let about = About { info, alt_svc: listener.alt_svc, forwarded };
+                    serve(stream, about, &worker, activity, service).await;
                 }
                 Some(Err(())) => worker.counters.handshake_failed(Protocol::H1),
                 None => {}
             }
         }
     }
+}
+
+/// What is known of a connection before its first request.
+struct About {
+    info: ConnInfo,
+    alt_svc: Option<HeaderValue>,
+    /// The proxies in front, where this connection is one's: its requests say whom they are for.
+    forwarded: Option<Arc<Proxies>>,
 }
 
 /// What comes before the first request: `None` when a drain began meanwhile, for a client that has
@@ -159,31 +176,8 @@ async fn early<T>(
     }
 }
 
-/// Whether the client opens with the preface of HTTP/2 (RFC 9113 §3.4), read without taking it.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    const PREFACE: &[u8] = b"PRI";
-    loop {
-        let mut start = [0; PREFACE.len()];
-        let len = stream.peek(&mut start).await?;
-        if len == 0 || start[..len] != PREFACE[..len] {
-            return Ok(false);
-        }
-        if len == PREFACE.len() {
-            return Ok(true);
-        }
-        // One or two bytes of it: the socket stays readable, so that only time can tell.
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn serve<I, S>(
-    stream: I,
-    info: ConnInfo,
-    alt_svc: Option<HeaderValue>,
-    worker: &Worker,
-    activity: Arc<Activity>,
-    service: S,
-) where
+async fn serve<I, S>(stream: I, about: About, worker: &Worker, activity: Arc<Activity>, service: S)
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -194,10 +188,10 @@ async fn serve<I, S>(
     let limits = &worker.limits;
     let drain = DrainSignal::new(&worker.phase);
     let idle = IdleCheck::new(Arc::clone(&activity), limits);
-    let protocol = info.protocol;
+    let protocol = about.info.protocol;
     let open = worker.counters.open(protocol);
-    let conn =
-        Conn { info, alt_svc, activity, counters: Arc::clone(&worker.counters), _open: open };
+    let counters = Arc::clone(&worker.counters);
+    let conn = Conn { about, activity, counters, _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
     if protocol == Protocol::H2 {
         let gather = Gather::new(stream);
@@ -280,68 +274,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 }
 
-/// A socket whose bytes are counted, below TLS.
-struct Wire {
-    stream: TcpStream,
-    activity: Arc<Activity>,
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.activity.received(buf.filled().len() - before);
-        read
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.activity.wrote(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.activity.wrote(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Drop for Wire {
-    /// A client that took nothing for so long does not hold the kernel's buffer either.
-    fn drop(&mut self) {
-        if self.activity.is_cut() {
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
 /// Runs one connection; on a drain and on idleness it is asked to end, and one more idle check
 /// later it is dropped. One that is stalled is dropped at once. After each poll, `send` sends what
 /// the connection wrote.
@@ -414,8 +346,7 @@ graceful!(http2::Connection<I, S, TokioExecutor> where);
 
 /// What the requests of one connection share.
 struct Conn {
-    info: ConnInfo,
-    alt_svc: Option<HeaderValue>,
+    about: About,
     activity: Arc<Activity>,
     counters: Arc<Counters>,
     _open: OpenConnection,
@@ -437,7 +368,7 @@ where
     type Future = Answer<Oneshot<S, Request<Body>>>;
 
     fn call(&self, request: Request<Incoming>) -> Answer<Oneshot<S, Request<Body>>> {
-        let info = self.conn.info.clone();
+        let mut info = self.conn.about.info.clone();
         self.conn.counters.request(info.protocol);
         let method: &Method = request.method();
         let to_head = is_head(method);
@@ -448,6 +379,12 @@ where
                 Body::Stream(Box::pin(Received::new(incoming, info.protocol)))
             }
         });
+        if let Some(proxies) = &self.conn.about.forwarded
+            && let Some(said) = proxies.take(request.headers_mut())
+        {
+            info.peer = said.client;
+            info.tls = said.tls.unwrap_or(info.tls);
+        }
         request.extensions_mut().insert(info);
         Answer {
             future: Oneshot::new(self.service.clone(), request),
@@ -479,7 +416,7 @@ where
         let this = self.project();
         let Ok(mut response) = ready!(this.future.poll(cx));
         settle(&mut response, *this.to_head);
-        if let Some(alt_svc) = &this.conn.alt_svc {
+        if let Some(alt_svc) = &this.conn.about.alt_svc {
             response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
         let busy = this.busy.take().unwrap_or_else(|| this.conn.activity.begin());

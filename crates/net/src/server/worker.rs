@@ -13,9 +13,13 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use super::control::{Phase, stopped};
+use super::fronts::Fronts;
 use super::handle::DrainCount;
 use super::metrics::Counters;
 use super::socket::{Bound, bind_all};
+#[cfg(unix)]
+use super::unix;
+use super::wire::Listening;
 use super::{
     ConnLimits, QuicConfig, ServerBuilder, ServerError, ServerHandle, WorkerId, alt_svc, http3,
     quic, tcp,
@@ -30,6 +34,7 @@ pub(super) struct Worker {
     pub(super) limits: ConnLimits,
     pub(super) quic: QuicConfig,
     pub(super) clock: Clock,
+    pub(super) fronts: Fronts,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) counters: Arc<Counters>,
     pub(super) open: Arc<AtomicUsize>,
@@ -40,6 +45,8 @@ pub(super) struct Worker {
 #[derive(Default)]
 struct Sockets {
     tcp: Vec<(TcpListener, tcp::Listener)>,
+    #[cfg(unix)]
+    unix: Vec<(std::os::unix::net::UnixListener, Arc<unix::SocketFile>)>,
     udp: Vec<(UdpSocket, SocketAddr)>,
 }
 
@@ -56,7 +63,11 @@ where
     if let Some(error) = builder.bad_address {
         return Err(ServerError::Address(error));
     }
-    if builder.https.is_empty() && builder.http.is_empty() {
+    #[cfg(unix)]
+    let no_unix = builder.unix.is_empty();
+    #[cfg(not(unix))]
+    let no_unix = true;
+    if builder.https.is_empty() && builder.http.is_empty() && no_unix {
         return Err(ServerError::NoAddress);
     }
     let quic = builder.quic.unwrap_or_default();
@@ -101,6 +112,15 @@ where
         }
     }
 
+    #[cfg(unix)]
+    for path in &builder.unix {
+        let bound = unix::bind(path, count)?;
+        let file = Arc::new(bound.file);
+        for (of_worker, socket) in sockets.iter_mut().zip(bound.listeners) {
+            of_worker.unix.push((socket, Arc::clone(&file)));
+        }
+    }
+
     let (phase, phase_rx) = watch::channel(Phase::Running);
     let (running, running_rx) = watch::channel(count);
     let running = Arc::new(running);
@@ -120,6 +140,7 @@ where
             limits: builder.limits.clone(),
             quic: quic.clone(),
             clock: builder.clock.clone(),
+            fronts: builder.fronts.clone(),
             phase: phase_rx.clone(),
             counters: builder.metrics.worker(),
             open: builder.metrics.open_sockets(),
@@ -190,9 +211,24 @@ async fn run<S>(
         match tokio::net::TcpListener::from_std(socket) {
             Ok(socket) => {
                 let (worker, service) = (Arc::clone(&worker), service.clone());
-                listeners.spawn(tcp::run(socket, listener, worker, service));
+                listeners.spawn(tcp::run(Listening::Tcp(socket), listener, worker, service));
             }
             Err(error) => tracing::error!(%error, "a listener cannot be served"),
+        }
+    }
+    // Removed when the last worker is done.
+    #[cfg(unix)]
+    let mut files = Vec::new();
+    #[cfg(unix)]
+    for (socket, file) in sockets.unix {
+        files.push(file);
+        match tokio::net::UnixListener::from_std(socket) {
+            Ok(socket) => {
+                let (worker, service) = (Arc::clone(&worker), service.clone());
+                let listener = tcp::Listener { tls: None, alt_svc: None };
+                listeners.spawn(tcp::run(Listening::Unix(socket), listener, worker, service));
+            }
+            Err(error) => tracing::error!(%error, "a Unix socket cannot be served"),
         }
     }
     for (socket, addr) in sockets.udp {

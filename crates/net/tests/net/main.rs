@@ -5,6 +5,8 @@
 mod client;
 mod cut;
 mod drain;
+#[cfg(unix)]
+mod fronts;
 mod http2_frames;
 mod http3;
 mod http3_frames;

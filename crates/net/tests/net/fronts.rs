@@ -1,0 +1,129 @@
+//! Proxies in front: whose word is taken for whose address, by TCP and by Unix sockets.
+
+use std::convert::Infallible;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+
+use headwater_net::server::{Server, ServerBuilder, ServerHandle};
+use headwater_net::{Body, ConnInfo};
+use http::{Request, Response};
+
+/// A server that says whom it takes its client for, and what it still reads of `Forwarded`.
+fn serve(builder: ServerBuilder) -> ServerHandle {
+    let who = |request: Request<Body>| async move {
+        let info = request.extensions().get::<ConnInfo>().unwrap();
+        let field = |name| request.headers().contains_key(name);
+        let fields = field("forwarded") || field("x-forwarded-for") || field("x-forwarded-host");
+        let said = format!("{} to {}, tls {}, fields {fields}", info.peer, info.local, info.tls);
+        Ok::<_, Infallible>(Response::new(Body::from(said)))
+    };
+    builder.workers(2).serve(move |_| tower::service_fn(who)).unwrap()
+}
+
+fn tcp(tune: impl FnOnce(ServerBuilder) -> ServerBuilder) -> ServerHandle {
+    serve(tune(Server::builder().http("127.0.0.1:0")))
+}
+
+/// The body of the answer to a request with these lines, after what comes in front; empty where
+/// the connection was closed.
+fn ask(mut stream: impl std::io::Read + std::io::Write, front: &[u8], lines: &str) -> String {
+    let mut request = front.to_vec();
+    request.extend(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+    request.extend(lines.as_bytes());
+    request.extend(b"\r\n");
+    // A server that closes at once may reset what is still being sent.
+    if stream.write_all(&request).is_err() {
+        return String::new();
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    text.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned())
+}
+
+fn connect(server: &ServerHandle) -> TcpStream {
+    TcpStream::connect(server.http_addrs()[0]).unwrap()
+}
+
+/// A PROXY header for 192.0.2.1:4711, which came to 198.51.100.2:443.
+fn header() -> Vec<u8> {
+    let mut all = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    all.extend([192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x67, 0x01, 0xbb]);
+    all
+}
+
+const FORWARDED: &str = "forwarded: for=6.6.6.6, for=192.0.2.9;proto=https\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_is_believed_from_proxies_alone() {
+    let trusting = tcp(|server| server.forwarded_by("127.0.0.0/8".parse().unwrap()));
+    let said = ask(connect(&trusting), b"", FORWARDED);
+    assert!(said.starts_with("192.0.2.9:0 to 127.0.0.1:"), "{said}");
+    assert!(said.ends_with(", tls true, fields false"), "{said}");
+    let lines = "x-forwarded-for: 192.0.2.8\r\nx-forwarded-host: evil\r\n";
+    let said = ask(connect(&trusting), b"", lines);
+    assert!(said.starts_with("192.0.2.8:0 to ") && said.ends_with("fields false"), "{said}");
+    for strict in [tcp(|server| server), tcp(|s| s.forwarded_by("10.0.0.0/8".parse().unwrap()))] {
+        let said = ask(connect(&strict), b"", FORWARDED);
+        assert!(
+            said.starts_with("127.0.0.1:") && said.ends_with("tls false, fields true"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_protocol_is_demanded_of_balancers_and_refused_from_others() {
+    let behind = tcp(|server| server.proxy_protocol_from("127.0.0.1".parse().unwrap()));
+    let said = ask(connect(&behind), &header(), "");
+    assert_eq!(said, "192.0.2.1:4711 to 198.51.100.2:443, tls false, fields false");
+    // A balancer's own health check.
+    let said = ask(connect(&behind), b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", "");
+    assert!(said.starts_with("127.0.0.1:"), "{said}");
+    assert_eq!(ask(connect(&behind), b"", ""), "");
+    assert_eq!(ask(connect(&behind), b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n", ""), "");
+    // To who is no balancer it is a bad request.
+    let open = tcp(|server| server.proxy_protocol_from("10.0.0.0/8".parse().unwrap()));
+    assert!(!ask(connect(&open), &header(), "").contains("192.0.2.1"));
+    assert!(ask(connect(&open), b"", "").starts_with("127.0.0.1:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_in_front_of_a_proxy_is_looked_through() {
+    let behind = tcp(|server| {
+        let server = server.proxy_protocol_from("127.0.0.1".parse().unwrap());
+        server.forwarded_by("192.0.2.0/24".parse().unwrap())
+    });
+    let said = ask(connect(&behind), &header(), "forwarded: for=203.0.113.5\r\n");
+    assert!(said.starts_with("203.0.113.5:0 to 198.51.100.2:443"), "{said}");
+    // What the balancer tells of is no proxy: the balancer's own address does not count.
+    let behind = tcp(|server| {
+        let server = server.proxy_protocol_from("127.0.0.1".parse().unwrap());
+        server.forwarded_by("127.0.0.1".parse().unwrap())
+    });
+    let said = ask(connect(&behind), &header(), "forwarded: for=203.0.113.5\r\n");
+    assert!(said.starts_with("192.0.2.1:4711"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_and_goes_with_its_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("edge.sock");
+    let server = serve(Server::builder().unix(&path).forwarded_by("unix".parse().unwrap()));
+    let connect = || UnixStream::connect(&path).unwrap();
+    assert!(ask(connect(), b"", "").starts_with("0.0.0.0:0 to 0.0.0.0:0, tls false"));
+    assert!(ask(connect(), b"", FORWARDED).starts_with("192.0.2.9:0 to "));
+    let mut http2 = connect();
+    http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut frame = [0; 9];
+    http2.read_exact(&mut frame).unwrap();
+    assert_eq!(frame[3], 4, "SETTINGS come first (RFC 9113 §3.4)");
+    drop(http2);
+    server.drain(std::time::Duration::from_secs(5)).await;
+    assert!(!path.exists());
+    // From strangers on a socket, too, fields mean nothing.
+    let server = serve(Server::builder().unix(&path));
+    assert!(ask(connect(), b"", FORWARDED).starts_with("0.0.0.0:0 to "));
+    drop(server);
+}
