@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use headwater_net::Clock;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::Metrics;
@@ -11,7 +13,9 @@ use crate::fill::budget::Budget;
 use crate::fill::table::Fills;
 use crate::policy::{DefaultPolicy, Policy};
 use crate::purge::{Purge, PurgeError, PurgeLog, PurgeSeq, Purges};
+use crate::remembered::Remembered;
 use crate::service::CacheLayer;
+use crate::slices::Grid;
 use crate::status::Signature;
 use crate::store::Store;
 
@@ -116,6 +120,9 @@ pub(crate) struct Inner {
     pub(crate) purges: Purges,
     pub(crate) downstream: Downstream,
     pub(crate) fills: Fills,
+    pub(crate) remembered: Remembered,
+    pub(crate) passes: Arc<Semaphore>,
+    pub(crate) grid: Option<Grid>,
     pub(crate) max_object: u64,
     pub(crate) window: u64,
     pub(crate) budget: Arc<Budget>,
@@ -138,9 +145,12 @@ pub struct Builder {
     name: String,
     ram: u64,
     max_object: u64,
+    slice: u64,
+    uncollapsed: Duration,
     window: u64,
     fill_memory: u64,
     max_fills: usize,
+    max_passes: usize,
     finish_percent: u8,
     honour_request_directives: bool,
     clock: Clock,
@@ -155,9 +165,12 @@ impl Default for Builder {
             name: "headwater".to_owned(),
             ram: 256 << 20,
             max_object: 64 << 20,
+            slice: 4 << 20,
+            uncollapsed: Duration::from_secs(10),
             window: 4 << 20,
             fill_memory: 256 << 20,
             max_fills: 4096,
+            max_passes: 1024,
             finish_percent: 50,
             honour_request_directives: true,
             clock: Clock::system(),
@@ -184,10 +197,30 @@ impl Builder {
         self
     }
 
-    /// The largest body that is stored, in bytes; default 64 MiB, at most 2 GiB. A larger one
-    /// streams through a [window](Self::window) and is fetched anew for the next request.
+    /// The largest body that is stored in one piece, in bytes; default 64 MiB, at most 2 GiB. A
+    /// larger one is stored in [slices](Self::slice); where that cannot be, it streams through a
+    /// [window](Self::window) and is fetched anew for the next request.
     pub fn max_object(mut self, bytes: u64) -> Self {
         self.max_object = bytes.min(2 << 30);
+        self
+    }
+
+    /// The bytes of a slice; default 4 MiB, never more than [`max_object`](Self::max_object), and
+    /// zero for no slices.
+    ///
+    /// A 200 that is larger than `max_object`, or what a policy [says so of](Policy::in_slices), is
+    /// fetched by aligned slices with `Range` and `If-Range`, and each is stored for itself. That
+    /// takes a strong validator, an upstream that gives parts, and at most 16,384 slices.
+    pub fn slice(mut self, bytes: u64) -> Self {
+        self.slice = bytes;
+        self
+    }
+
+    /// How long requests for a key do not wait for one another after its answer turned out to be
+    /// its asker's alone; default ten seconds. It ends sooner when an answer comes that could be
+    /// shared.
+    pub fn uncollapsed(mut self, time: Duration) -> Self {
+        self.uncollapsed = time;
         self
     }
 
@@ -212,6 +245,15 @@ impl Builder {
     /// again after a second. With [`fill_memory`](Self::fill_memory) this bounds what fetches hold.
     pub fn max_fills(mut self, fills: usize) -> Self {
         self.max_fills = fills.max(1);
+        self
+    }
+
+    /// The most requests at a time that pass to upstream though a fetch might have answered them:
+    /// those let go when its answer turned out to be for its asker alone, and those after them;
+    /// default 1024, at least one. One counts until its body ends or is dropped; the others wait
+    /// in line. Other methods, and what a policy bypasses, are not counted.
+    pub fn max_passes(mut self, passes: usize) -> Self {
+        self.max_passes = passes;
         self
     }
 
@@ -267,6 +309,9 @@ impl Builder {
             clock: self.clock,
             policy: self.policy,
             honour_request_directives: self.honour_request_directives,
+            remembered: Remembered::new(self.uncollapsed),
+            passes: Arc::new(Semaphore::new(self.max_passes.clamp(1, Semaphore::MAX_PERMITS))),
+            grid: Grid::new(self.slice.min(self.max_object)),
             max_object: self.max_object,
             window: self.window,
             budget: Budget::new(self.fill_memory, self.max_fills, metrics.clone()),

@@ -1,8 +1,10 @@
 //! The way of a request through the cache: answered from store at once (here), by a fetch that is
-//! shared with all who want the same ([`miss`]), or past the store ([`pass`]).
+//! shared with all who want the same ([`miss`]), slice by slice ([`slices`]), or past the store
+//! ([`pass`]).
 
 mod miss;
 mod pass;
+mod slices;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::key::{Key, KeyBuf};
 use crate::object::Object;
 use crate::policy::reuse::{Reuse, Why};
 use crate::purge::{PurgeSeq, tiers};
+use crate::slices::is_sliced;
 use crate::status::{Fwd, Member};
 use crate::upstream::BoxError;
 
@@ -30,6 +33,9 @@ use crate::upstream::BoxError;
 pub(crate) enum Lookup {
     /// The answer, and the stored response to revalidate in the background, if it was stale.
     Hit(Response<Body>, Option<Arc<Object>>),
+    /// It is stored in slices; whether to revalidate it in the background, and what the request
+    /// is should they be gone.
+    Sliced(Arc<Object>, bool, Miss),
     /// Upstream must be asked.
     Miss(Miss),
 }
@@ -80,15 +86,22 @@ pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
         return Lookup::Miss(Miss { key: key.to_key(), directives, fwd, stale: None, since });
     };
     let now = inner.clock.now();
-    let fwd = match object.reuse(&directives, now) {
+    let reuse = object.reuse(&directives, now);
+    let fwd = match reuse {
+        Reuse::Revalidate(Why::Request) => Fwd::Request,
+        Reuse::Revalidate(Why::Stale) => Fwd::Stale,
+        _ if is_sliced(object) => {
+            let behind = reuse == Reuse::StaleWhileRevalidate;
+            let fwd = Fwd::UriMiss;
+            let miss = Miss { key: key.to_key(), directives, fwd, stale: None, since };
+            return Lookup::Sliced(Arc::clone(object), behind, miss);
+        }
         Reuse::Fresh | Reuse::Stale => {
             return Lookup::Hit(hit(inner, object, parts, now), None);
         }
         Reuse::StaleWhileRevalidate => {
             return Lookup::Hit(hit(inner, object, parts, now), Some(Arc::clone(object)));
         }
-        Reuse::Revalidate(Why::Stale) => Fwd::Stale,
-        Reuse::Revalidate(Why::Request) => Fwd::Request,
     };
     let stale = Some(Arc::clone(object));
     Lookup::Miss(Miss { key: key.to_key(), directives, fwd, stale, since })
@@ -128,20 +141,24 @@ pub(crate) fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirective
 
 /// Answers from a stored response without asking upstream.
 fn hit(inner: &Inner, object: &Object, parts: &Parts, now: Timestamp) -> Response<Body> {
+    answer_from(object, parts, hit_marks(inner, object, now))
+}
+
+/// Counts a hit, and says what it is to be marked with.
+fn hit_marks(inner: &Inner, object: &Object, now: Timestamp) -> Marks {
     inner.metrics.hits.inc();
     let ttl = object.ttl(now);
     if ttl <= 0 {
         inner.metrics.stale.inc();
     }
-    let marks = object.stamp(now, ttl, |age| Marks {
+    object.stamp(now, ttl, |age| Marks {
         cache_status: inner.signature.sign(&Member {
             hit: true,
             ttl: Some(ttl),
             ..Member::default()
         }),
         age: Some(HeaderValue::from(age)),
-    });
-    answer_from(object, parts, marks)
+    })
 }
 
 fn answer_from(object: &Object, parts: &Parts, marks: Marks) -> Response<Body> {

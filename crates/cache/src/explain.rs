@@ -131,8 +131,7 @@ impl Cache {
             .iter()
             .flat_map(|all| all.iter())
             .map(|object| {
-                let is_selected =
-                    selected.is_some_and(|one| std::ptr::eq(Arc::as_ptr(one), object));
+                let is_selected = selected.is_some_and(|one| Arc::ptr_eq(one, object));
                 variant(inner, object, key.as_bytes(), is_selected, now)
             })
             .collect();

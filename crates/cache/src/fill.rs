@@ -13,6 +13,7 @@
 pub(crate) mod budget;
 pub(crate) mod buffer;
 pub(crate) mod meter;
+mod pump;
 pub(crate) mod reader;
 pub(crate) mod table;
 pub(crate) mod task;
@@ -58,6 +59,10 @@ pub(crate) enum Outcome {
         /// Followers may have it too.
         open: bool,
     },
+    /// Of a slice: upstream has another representation than the one it is a slice of.
+    Changed,
+    /// Of a slice: upstream does not give parts.
+    NoParts,
     /// The response is for the leader alone ([`Fill::take_alone`]); others fetch for themselves.
     Alone,
     /// Upstream failed: the leader has its response if there was one; others get this status.

@@ -33,8 +33,9 @@
 //!   its own pace.
 //! - A body that was cut short upstream ends in an error and is never stored.
 //! - Memory is bounded: objects by [`Builder::ram`], fetches by [`Builder::fill_memory`] and, past
-//!   it, by 128 KiB for each of [`Builder::max_fills`]; a body too large to store takes no more than
-//!   [`Builder::window`].
+//!   it, by 128 KiB for each of [`Builder::max_fills`]; a body that is too large to
+//!   store, and cannot be cut into [slices](Builder::slice), takes no more than [`Builder::window`].
+//! - Bytes of two versions of a response never meet in one answer.
 //! - What was [purged](Cache::purge) does not come back, by a fetch under way or by a restart; a
 //!   purge costs the same for one object and for a million.
 //! - A hit takes no lock across cores but those of the store's map, reads the clock once, and
@@ -67,7 +68,9 @@ mod metrics;
 mod object;
 mod policy;
 pub mod purge;
+mod remembered;
 mod service;
+mod slices;
 mod status;
 mod store;
 mod upstream;

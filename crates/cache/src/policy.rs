@@ -44,6 +44,15 @@ pub trait Policy: Send + Sync + 'static {
         false
     }
 
+    /// Whether what the request names is large, so that its first fetch asks for one
+    /// [slice](crate::Builder::slice) and not for the whole: where requests for a byte of a film
+    /// are common, that spares the start of a fetch that is broken off at once. What turns out to
+    /// be no larger than a slice is stored in one piece.
+    fn in_slices(&self, request: &Parts) -> bool {
+        let _ = request;
+        false
+    }
+
     /// Changes a request on its way upstream, after hop-by-hop fields were taken off it, and
     /// conditionals and ranges where it fills the cache. By default CMCD leaves its URL: one
     /// player's telemetry is not the business of a response that many will get.

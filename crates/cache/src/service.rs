@@ -92,6 +92,14 @@ where
                 }
                 CacheFuture(State::Ready(Some(response)))
             }
+            Lookup::Sliced(object, behind, miss) => {
+                if behind {
+                    let stale = std::sync::Arc::clone(&object);
+                    engine::revalidate(&self.cache, &self.inner, &parts, stale);
+                }
+                let answer = self.forward(parts).sliced_hit(object, miss);
+                CacheFuture(State::Waiting(Box::pin(answer)))
+            }
             Lookup::Miss(miss) => {
                 CacheFuture(State::Waiting(Box::pin(self.forward(parts).miss(miss))))
             }

@@ -40,8 +40,8 @@ impl Variants {
     }
 
     /// All of them, newest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Object> {
-        self.list.iter().map(|object| &**object)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.list.iter()
     }
 
     /// Whether two requests select the same response, as far as the stored ones tell.

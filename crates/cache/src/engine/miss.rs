@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 
-use headwater_net::{Body, Problem, range};
+use headwater_net::range::{self, RangeSpec};
+use headwater_net::{Body, Problem};
 use http::header::{AUTHORIZATION, RANGE, RETRY_AFTER};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
-use super::{Forward, Miss, answer_from, hit, usable};
+use super::{Forward, Miss, answer_from, hit, hit_marks, usable};
 use crate::answer::{self, Marks, Shape};
 use crate::cache::Inner;
 use crate::directives::RequestDirectives;
 use crate::fill::reader::Reader;
 use crate::fill::table::{Joined, Joining};
-use crate::fill::task::{self, Order};
+use crate::fill::task::{self, Order, Part};
 use crate::fill::{Interest, Located, Outcome};
 use crate::headers;
 use crate::object::{Head, Object};
@@ -23,11 +24,12 @@ use crate::policy::DEBUG;
 use crate::policy::reuse::Reuse;
 use crate::policy::storable::Asked;
 use crate::purge::{PurgeSeq, tiers};
+use crate::slices::{Grid, is_sliced};
 use crate::status::{Fwd, Member};
 use crate::upstream::{self, BoxError};
 
 /// How often a request joins a fetch that turns out to answer others, before it asks alone.
-const MAX_JOINS: usize = 4;
+pub(super) const MAX_JOINS: usize = 4;
 
 impl<S> Forward<S>
 where
@@ -50,10 +52,20 @@ where
         if miss.directives.no_store || self.parts.method == Method::HEAD && !confirmable {
             return self.pass(miss.fwd, Body::empty()).await;
         }
+        if miss.stale.is_none() && inner.remembered.is_alone(&miss.key, inner.clock.now()) {
+            return self.pass_alone(&miss).await;
+        }
         inner.metrics.misses.inc();
         for _ in 0..MAX_JOINS {
             let joined = match self.join(&inner, &miss) {
                 Ok(joined) => joined,
+                Err(object) if is_sliced(&object) => {
+                    let marks = hit_marks(&inner, &object, inner.clock.now());
+                    match self.answer_in_slices(&object, &miss, marks).await {
+                        Some(response) => return response,
+                        None => continue,
+                    }
+                }
                 Err(object) => return hit(&inner, &object, &self.parts, inner.clock.now()),
             };
             let (interest, leader) = match joined {
@@ -89,12 +101,26 @@ where
                         let now = inner.clock.now();
                         member.fwd_status = fwd_status;
                         member.ttl = Some(object.ttl(now));
-                        member.stored = fwd_status == Some(StatusCode::NOT_MODIFIED);
-                        let age = Some(object.head.age(now));
+                        member.stored = fwd_status.is_some_and(|code| !code.is_server_error());
+                        let new = matches!(
+                            fwd_status,
+                            Some(StatusCode::OK | StatusCode::PARTIAL_CONTENT)
+                        );
+                        let age =
+                            (!leader || !new || object.head.aged).then(|| object.head.age(now));
                         let cache_status = inner.signature.sign(&member);
-                        return answer_from(&object, &self.parts, Marks { cache_status, age });
+                        let marks = Marks { cache_status, age };
+                        if !is_sliced(&object) {
+                            return answer_from(&object, &self.parts, marks);
+                        }
+                        drop(interest);
+                        if let Some(response) = self.answer_in_slices(&object, &miss, marks).await {
+                            return response;
+                        }
                     }
                 }
+                // Said of slices alone.
+                Outcome::Changed | Outcome::NoParts => break,
                 Outcome::Alone => {
                     let response = if leader { interest.fill().take_alone() } else { None };
                     match response {
@@ -149,7 +175,12 @@ where
         if let Joined::Leader(interest) = &joined {
             let fill = Arc::clone(interest.fill());
             let seq = fill.purge_seq();
-            let order = order(inner, &self.parts, miss.directives, current, None, seq);
+            let mut order = order(inner, &self.parts, miss.directives, current, None, seq);
+            if inner.policy.in_slices(&self.parts)
+                && let Some(grid) = inner.grid
+            {
+                order.part = Part::First(first_number(grid, &self.parts.headers));
+            }
             inner.spawn(task::run(Arc::clone(inner), fill, self.service.clone(), order));
         }
         Ok(joined)
@@ -214,7 +245,7 @@ where
     }
 
     /// The answer where no more fetches may begin.
-    fn refused(&self, fwd: Fwd) -> Response<Body> {
+    pub(super) fn refused(&self, fwd: Fwd) -> Response<Body> {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
             .detail("too many fetches are under way")
             .retry_after(1);
@@ -249,5 +280,14 @@ pub(super) fn order(
     request.headers.remove(DEBUG);
     tiers::name(&mut request.headers, purge_seq);
     let asked = Asked { authorization: authorization && !anonymous, no_store: false };
-    Order { request, asked, anonymous, directives, stale, background }
+    Order { request, part: Part::Whole, asked, anonymous, directives, stale, background }
+}
+
+/// The number of the slice that a request's first range begins in, as far as that can be known.
+fn first_number(grid: Grid, request: &HeaderMap) -> u64 {
+    let specs = request.get(RANGE).and_then(range::parse);
+    match specs.as_deref() {
+        Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => grid.number(*first),
+        _ => 0,
+    }
 }

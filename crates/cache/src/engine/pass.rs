@@ -1,20 +1,26 @@
 //! A request that goes past the store, for its sender alone, and what its answer says of what is
 //! stored (RFC 9111 §4.3.5 and §4.4).
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use headwater_net::Body;
+use bytes::Bytes;
+use headwater_net::{Body, BodyError};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
 
-use super::Forward;
+use super::{Forward, Miss};
 use crate::cache::{Downstream, Inner};
 use crate::fill::meter;
 use crate::headers;
 use crate::key::KeyBuf;
-use crate::object::Head;
-use crate::purge::{tags, tiers};
+use crate::object::{Exchange, Head};
+use crate::policy::storable::Asked;
+use crate::purge::{PurgeSeq, tags, tiers};
 use crate::status::{CACHE_STATUS, Fwd, Member};
 use crate::upstream::{self, BoxError};
 
@@ -34,6 +40,12 @@ where
         inner.policy.prepare(&mut parts);
         tiers::name(&mut parts.headers, inner.purges.ledger().newest());
         let sent = parts.clone();
+        // Those who would have shared a fetch, had its answer been for all, do not all arrive at
+        // upstream at once. What never shares one is not held up by them.
+        let permit = match fwd {
+            Fwd::Method | Fwd::Bypass => None,
+            _ => Arc::clone(&inner.passes).acquire_owned().await.ok(),
+        };
         let answer = upstream::ask(&mut self.service, Request::from_parts(parts, body)).await;
         let mut member = Member { fwd: Some(fwd), ..Member::default() };
         let mut response = match answer {
@@ -53,7 +65,40 @@ where
             body = meter::metered(body, len);
         }
         headers::strip_hop_by_hop(&mut parts.headers);
+        if let (Body::Stream(_), Some(permit)) = (&body, permit) {
+            body = Body::Stream(Box::pin(Held { body, _permit: permit }));
+        }
         self.forwarded(Response::from_parts(parts, body), &member)
+    }
+
+    /// Sends on a request whose like got answers for themselves alone, without a wait for others;
+    /// an answer that could be shared ends that.
+    pub(super) async fn pass_alone(self, miss: &Miss) -> Response<Body> {
+        let inner = Arc::clone(self.cache.inner());
+        let requested = inner.clock.now();
+        let authorization = self.parts.headers.contains_key(header::AUTHORIZATION);
+        let request = self.parts.headers.clone();
+        let mut sent = self.parts.clone();
+        headers::strip_hop_by_hop(&mut sent.headers);
+        inner.policy.prepare(&mut sent);
+        let response = self.pass(miss.fwd, Body::empty()).await;
+        let mut answer = Response::new(());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = response.headers().clone();
+        let exchange = Exchange {
+            request: &request,
+            sent: &sent,
+            asked: Asked { authorization, no_store: false },
+            requested,
+            received: inner.clock.now(),
+            policy: inner.policy.as_ref(),
+            purge_seq: PurgeSeq::default(),
+            keep_tags: false,
+        };
+        if Head::receive(&answer.into_parts().0, None, exchange).is_ok() {
+            inner.remembered.forget_alone(&miss.key);
+        }
+        response
     }
 
     /// What an answer that went past the store says of what is in it.
@@ -131,6 +176,32 @@ where
         let member = self.cache.inner().signature.sign(member);
         response.headers_mut().append(CACHE_STATUS, member);
         response
+    }
+}
+
+/// A body that passes, which counts against [`Builder::max_passes`](crate::Builder::max_passes).
+struct Held {
+    body: Body,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

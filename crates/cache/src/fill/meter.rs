@@ -75,6 +75,41 @@ pub(crate) fn metered(body: Body, expected: Option<u64>) -> Body {
     }
 }
 
+/// The first `len` bytes of a body, which is let go of then; it ends in an error where it has fewer.
+pub(crate) fn cut(body: Body, len: u64) -> Body {
+    match body {
+        Body::Full(chunks) if chunks.len() >= len => Body::from(chunks.slice(0..len)),
+        body => Body::Stream(Box::pin(Cut { body, left: len })),
+    }
+}
+
+struct Cut {
+    body: Body,
+    left: u64,
+}
+
+impl http_body::Body for Cut {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.left == 0 {
+            self.body = Body::Empty;
+            return Poll::Ready(None);
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            let mut data = frame?.into_data().unwrap_or_default();
+            data.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            self.left -= data.len() as u64;
+            Ok(Frame::data(data))
+        }))
+    }
+}
+
 struct Metered {
     body: Body,
     meter: Meter,

@@ -122,6 +122,12 @@ impl Fills {
         store.remove(key);
     }
 
+    /// Does something to what is stored under a key while it is not invalidated.
+    pub(super) fn guarded(&self, key: &[u8], change: impl FnOnce()) {
+        let _shard = self.shard(key);
+        change();
+    }
+
     fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
         let index = self.hasher.hash_one(key) as usize % self.shards.len();
         lock(&self.shards[index])

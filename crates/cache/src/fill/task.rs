@@ -1,10 +1,11 @@
 //! The task that runs one fill: asks upstream, decides who may have the answer, takes the body in
 //! at the pace it may, and stores it once it came whole.
 
-use std::pin::Pin;
+mod slice;
+
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,23 +13,27 @@ use headwater_net::conditional::Validators;
 use headwater_net::{Body, BodyError, Timestamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::Body as _;
 use smallvec::SmallVec;
 use tower_service::Service;
 
 use super::buffer::CHUNK;
 use super::meter::{self, Meter};
+use super::pump::{Next, Pump};
 use super::{End, Fill, Interest, Outcome, lock};
 use crate::cache::{Downstream, Inner, MIN_WINDOW};
 use crate::directives::RequestDirectives;
 use crate::object::{Exchange, Head, Object};
 use crate::policy::storable::{Asked, Refusal};
+use crate::slices;
 use crate::upstream::{self, BoxError};
+
+pub(crate) use slice::{Part, Slice};
 
 /// What a fill needs to know of the request that began it.
 pub(crate) struct Order {
     /// The request upstream gets, without conditionals.
     pub(crate) request: Parts,
+    pub(crate) part: Part,
     pub(crate) asked: Asked,
     /// The client's `Authorization` was left out.
     pub(crate) anonymous: bool,
@@ -60,7 +65,11 @@ where
         request.remove(header::AUTHORIZATION);
         request
     });
-    let work = Work { inner, fill, stale, anonymous, background, ended: false };
+    let slice = match &order.part {
+        Part::Slice(slice) => Some(slice.clone()),
+        _ => None,
+    };
+    let work = Work { inner, fill, stale, anonymous, background, slice, ended: false };
     carry_out(work, service, order)
 }
 
@@ -81,6 +90,7 @@ where
             *lock(&work.fill.alone) = Some(response);
             work.settle_without_body(outcome);
         }
+        Some(Answer::Sliced(head, begun)) => work.keep_in_slices(*head, begun),
         Some(Answer::Stream(head, body)) => {
             drop(service);
             work.stream(head, body).await;
@@ -93,6 +103,8 @@ enum Answer {
     Settled(Outcome),
     Alone(Response<Body>, Outcome),
     Stream(Arc<Head>, Body),
+    /// It is kept in slices; the first is coming.
+    Sliced(Box<Head>, Option<(Range<u64>, Body)>),
 }
 
 /// One fill being worked on; fails it when dropped before its end.
@@ -105,6 +117,8 @@ struct Work {
     anonymous: Option<HeaderMap>,
     /// Holds the fill up where no request waits for it.
     background: Option<Interest>,
+    /// The slice it fetches, if it is one.
+    slice: Option<Slice>,
     ended: bool,
 }
 
@@ -115,15 +129,32 @@ impl Work {
         S::Error: Into<BoxError>,
         S::Future: Send,
     {
+        if let Part::Slice(slice) = &order.part {
+            return self.ask_slice(service, order, slice).await;
+        }
         let requested = self.inner.clock.now();
         let confirmable = order.stale.as_ref().filter(|object| object.head.has_validator());
-        let request = request(&order.request, confirmable.map(|object| &object.head));
+        let mut request = request(&order.request, confirmable.map(|object| &object.head));
+        let first = self.first(order);
+        if let Some(range) = &first {
+            slices::ask(request.headers_mut(), range);
+        }
         let answer = upstream::ask(service, request).await;
         let response = match answer {
             Ok(response) => response,
             Err(error) => return Some(self.failed(&error, order)),
         };
-        if response.status() != StatusCode::NOT_MODIFIED {
+        match (response.status(), &first) {
+            (StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE, _) => {}
+            (StatusCode::PARTIAL_CONTENT, Some(range)) => {
+                if let Some(answer) = self.begun(response, range, requested, order) {
+                    return Some(answer);
+                }
+                return Some(self.ask_whole(service, order).await);
+            }
+            _ => return Some(self.answered(response, requested, order)),
+        }
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && first.is_none() {
             return Some(self.answered(response, requested, order));
         }
         if let Some(object) = confirmable
@@ -134,14 +165,31 @@ impl Work {
             self.inner.policy.receive(&order.request, update.status, &mut update.headers);
             return Some(Answer::Settled(self.confirmed(object, &update.headers, exchange)));
         }
-        // A 304 that confirms nothing we have (RFC 9111 §4.3.4): ask for the whole, once.
+        // A 304 that confirms nothing we have (RFC 9111 §4.3.4), or no first slice.
+        Some(self.ask_whole(service, order).await)
+    }
+
+    /// Asks for the whole, without conditions.
+    async fn ask_whole<S>(&self, service: &mut S, order: &Order) -> Answer
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Send,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
         let requested = self.inner.clock.now();
         let request = self::request(&order.request, None);
-        let answer = upstream::ask(service, request).await;
-        Some(match answer {
+        match upstream::ask(service, request).await {
             Ok(response) => self.answered(response, requested, order),
             Err(error) => self.failed(&error, order),
-        })
+        }
+    }
+
+    /// The first slice of what nothing is known of, where that is to be asked for.
+    fn first(&self, order: &Order) -> Option<Range<u64>> {
+        let Part::First(number) = order.part else { return None };
+        let grid = self.inner.grid?;
+        let whole = self.inner.remembered.is_whole(&self.fill.key, self.inner.clock.now());
+        (!whole).then(|| grid.range(number, u64::MAX))
     }
 
     /// The fields that upstream answers to, for what `Vary` names.
@@ -221,6 +269,9 @@ impl Work {
             Ok(head) if order.anonymous && !head.vary.matches(&self.fill.request) => {
                 Answer::Settled(Outcome::Alone)
             }
+            Ok(head) if len > Some(self.inner.max_object) && self.cuts(&head).is_some() => {
+                Answer::Sliced(Box::new(head), None)
+            }
             Ok(head) => Answer::Stream(Arc::new(head), body),
             Err(refusal) => {
                 tracing::trace!(?refusal, %status, "not stored");
@@ -232,6 +283,9 @@ impl Work {
                         answered: true,
                     }
                 } else {
+                    if refusal.is_of_the_answer(order.asked) {
+                        self.inner.remembered.note_alone(&self.fill.key, self.inner.clock.now());
+                    }
                     Outcome::Alone
                 };
                 Answer::Alone(Response::from_parts(parts, meter::metered(body, len)), outcome)
@@ -280,9 +334,9 @@ impl Work {
         if too_large {
             self.fill.windowed.store(true, Ordering::Release);
         }
-        let open = head.is_shareable(self.inner.clock.now());
+        let open = self.slice.is_some() || head.is_shareable(self.inner.clock.now());
         self.fill.settle(Outcome::Shared { head: Arc::clone(&head), open, stored: !too_large });
-        let mut pump = Pump { body, rest: Bytes::new(), ended: None };
+        let mut pump = Pump::new(body);
         let mut finishing = false;
         let mut since_yield = 0;
         let end = loop {
@@ -346,6 +400,7 @@ impl Work {
                     let charge = Arc::downgrade(&self.fill.charge);
                     self.keep(Arc::new(Object::new(head, body, charge)));
                 });
+                self.complete();
             }
             End::Failed(error) => {
                 self.inner.metrics.fills_failed.inc();
@@ -452,57 +507,4 @@ fn request(parts: &Parts, known: Option<&Head>) -> Request<Body> {
         }
     }
     Request::from_parts(parts, Body::empty())
-}
-
-/// Takes bytes off a body in batches: all that is there, up to a chunk, so that readers wake once
-/// for many small frames. Trailers are left behind.
-struct Pump {
-    body: Body,
-    /// What is left of a frame that was larger than a batch may be.
-    rest: Bytes,
-    ended: Option<Result<(), BodyError>>,
-}
-
-enum Next {
-    Bytes(SmallVec<[Bytes; 4]>),
-    End,
-    Failed(BodyError),
-}
-
-impl Pump {
-    /// Cancel safe: bytes that were taken are always returned by the same poll.
-    async fn next(&mut self) -> Next {
-        std::future::poll_fn(|cx| {
-            let mut batch: SmallVec<[Bytes; 4]> = SmallVec::new();
-            let mut bytes = 0;
-            while bytes < CHUNK {
-                if !self.rest.is_empty() {
-                    let piece = self.rest.split_to(self.rest.len().min(CHUNK - bytes));
-                    bytes += piece.len();
-                    batch.push(piece);
-                    continue;
-                }
-                if self.ended.is_some() {
-                    break;
-                }
-                match Pin::new(&mut self.body).poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => {
-                        self.rest = frame.into_data().unwrap_or_default();
-                    }
-                    Poll::Ready(Some(Err(error))) => self.ended = Some(Err(error)),
-                    Poll::Ready(None) => self.ended = Some(Ok(())),
-                    Poll::Pending if batch.is_empty() => return Poll::Pending,
-                    Poll::Pending => break,
-                }
-            }
-            if !batch.is_empty() {
-                return Poll::Ready(Next::Bytes(batch));
-            }
-            Poll::Ready(match self.ended.take() {
-                Some(Err(error)) => Next::Failed(error),
-                _ => Next::End,
-            })
-        })
-        .await
-    }
 }

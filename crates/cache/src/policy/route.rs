@@ -22,6 +22,7 @@ pub struct Route {
     pub(super) host: Option<HeaderValue>,
     pub(super) by_device: bool,
     pub(super) bypass: bool,
+    pub(super) in_slices: bool,
     pub(super) rewrite: Option<(String, String)>,
     ttl: Option<Lifetime>,
     stale_while_revalidate: Option<Duration>,
@@ -71,6 +72,7 @@ impl Route {
             host: None,
             by_device: false,
             bypass: false,
+            in_slices: false,
             rewrite: None,
             ttl: None,
             stale_while_revalidate: None,
@@ -130,6 +132,12 @@ impl Route {
     /// Requests go past the cache.
     pub fn bypass(mut self) -> Self {
         self.bypass = true;
+        self
+    }
+
+    /// What is here is large: see [`Policy::in_slices`](crate::Policy::in_slices).
+    pub fn in_slices(mut self) -> Self {
+        self.in_slices = true;
         self
     }
 

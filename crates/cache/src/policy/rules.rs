@@ -163,6 +163,10 @@ impl Policy for Rules {
         self.bypasses && self.route(self.find(request)).bypass
     }
 
+    fn in_slices(&self, request: &Parts) -> bool {
+        self.route(self.find(request)).in_slices
+    }
+
     fn prepare(&self, request: &mut Parts) {
         let index = self.find(request);
         let route = self.route(index);

@@ -37,6 +37,18 @@ pub(crate) enum Refusal {
     Useless,
 }
 
+impl Refusal {
+    /// Whether the next request for the same would be refused, too: it is about the answer, and not
+    /// about who asked for this one.
+    pub(crate) fn is_of_the_answer(self, asked: Asked) -> bool {
+        match self {
+            Self::Authorization => false,
+            Self::NoStore => !asked.no_store,
+            _ => true,
+        }
+    }
+}
+
 /// Whether a response to a GET may be stored by a shared cache, and so given to others too.
 pub(crate) fn storable(
     asked: Asked,

@@ -50,6 +50,11 @@ impl Origin {
         self.asked.lock().unwrap().last().unwrap().headers.clone()
     }
 
+    /// All requests, in order.
+    pub fn requests(&self) -> Vec<Parts> {
+        self.asked.lock().unwrap().clone()
+    }
+
     pub fn last_uri(&self) -> String {
         self.asked.lock().unwrap().last().unwrap().uri.to_string()
     }

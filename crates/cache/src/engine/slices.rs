@@ -1,0 +1,330 @@
+//! Answers from a response that is kept in slices ([`crate::slices`]): each slice is read from
+//! store, or from the one fetch of it that all share; the next is fetched while one is read.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use headwater_net::{Body, BodyError};
+use http::header::RETRY_AFTER;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use tower_service::Service;
+
+use super::miss::{MAX_JOINS, order};
+use super::{Forward, Miss, hit_marks, usable};
+use crate::Cache;
+use crate::answer::{self, Marks, Shape};
+use crate::directives::RequestDirectives;
+use crate::fill::reader::Reader;
+use crate::fill::table::{Joined, Joining};
+use crate::fill::task::{self, Part, Slice};
+use crate::fill::{Interest, Outcome};
+use crate::key::Key;
+use crate::object::Object;
+use crate::purge::PurgeSeq;
+use crate::slices::Grid;
+use crate::status::Member;
+use crate::upstream::{self, BoxError};
+
+/// Why a slice is not to be had.
+pub(super) enum Trouble {
+    /// The response is not what upstream has now, or cannot be kept in slices: it was forgotten,
+    /// and is to be asked for anew.
+    Anew,
+    /// There are as many fetches as there may be.
+    Refused,
+    /// Upstream failed.
+    Failed { status: StatusCode, retry_after: Option<HeaderValue> },
+}
+
+impl<S> Forward<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    /// Answers a hit on a response that is kept in slices.
+    pub(crate) async fn sliced_hit(self, object: Arc<Object>, miss: Miss) -> Response<Body> {
+        let inner = Arc::clone(self.cache.inner());
+        let marks = hit_marks(&inner, &object, inner.clock.now());
+        match self.answer_in_slices(&object, &miss, marks).await {
+            Some(response) => response,
+            None => self.miss(miss).await,
+        }
+    }
+
+    /// The answer; `None` where the response is to be asked for anew.
+    pub(super) async fn answer_in_slices(
+        &self,
+        object: &Arc<Object>,
+        miss: &Miss,
+        marks: Marks,
+    ) -> Option<Response<Body>> {
+        let inner = self.cache.inner();
+        let (grid, len) = (inner.grid?, object.head.len?);
+        let slices = Arc::new(Slices {
+            cache: self.cache.clone(),
+            service: self.service.clone(),
+            request: self.parts.clone(),
+            object: Arc::clone(object),
+            key: Arc::clone(&miss.key),
+            since: miss.since,
+            grid,
+            len,
+        });
+        let head = &object.head;
+        let shape = answer::shape(head, Some(len), &self.parts.method, &self.parts.headers);
+        let first = match &shape {
+            Shape::Whole => Some(0..len),
+            Shape::Part(part) => Some(part.clone()),
+            Shape::Parts(parts) => parts.first().cloned(),
+            _ => None,
+        };
+        // Nothing is promised before its first bytes are to be had.
+        let mut opened = None;
+        if let Some(first) = first {
+            match slices.open(slices.piece(&first)).await {
+                Ok(body) => opened = Some(body),
+                Err(Trouble::Anew) => return None,
+                Err(Trouble::Refused) => return Some(self.refused(miss.fwd)),
+                Err(Trouble::Failed { status, retry_after }) => {
+                    let mut response = upstream::problem(status).into_response();
+                    if let Some(retry_after) = retry_after {
+                        response.headers_mut().insert(RETRY_AFTER, retry_after);
+                    }
+                    let member = Member { fwd: Some(miss.fwd), ..Member::default() };
+                    return Some(self.sign(response, &member));
+                }
+            }
+        }
+        Some(answer::build(head, Some(len), &shape, marks, |part| {
+            let part = part.unwrap_or(0..len);
+            Body::Stream(Box::pin(SliceBody {
+                slices: Arc::clone(&slices),
+                offset: part.start,
+                end: part.end,
+                state: opened.take().map_or(State::Between, State::Reading),
+                ahead: None,
+            }))
+        }))
+    }
+}
+
+/// A response in slices, and how to get them for one request.
+struct Slices<S> {
+    cache: Cache,
+    service: S,
+    request: Parts,
+    /// The response, stored without its body.
+    object: Arc<Object>,
+    /// The key it is stored under.
+    key: Key,
+    since: PurgeSeq,
+    grid: Grid,
+    len: u64,
+}
+
+/// Where the bytes of a slice come from.
+enum Found {
+    Stored(Arc<Object>),
+    Fill(Interest),
+    Refused,
+}
+
+impl<S> Slices<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    /// As much of a range as lies in the slice that it begins in.
+    fn piece(&self, range: &Range<u64>) -> Range<u64> {
+        let slice = self.grid.range(self.grid.number(range.start), self.len);
+        range.start..range.end.min(slice.end)
+    }
+
+    /// The bytes of a range that lies in one slice. Cancel safe.
+    async fn open(&self, range: Range<u64>) -> Result<Body, Trouble> {
+        let number = self.grid.number(range.start);
+        let start = self.grid.range(number, self.len).start;
+        let within = range.start - start..range.end - start;
+        for _ in 0..MAX_JOINS {
+            let interest = match self.find(number) {
+                Found::Stored(slice) => return Ok(Body::from(slice.body.slice(within))),
+                Found::Refused => return Err(Trouble::Refused),
+                Found::Fill(interest) => interest,
+            };
+            match interest.fill().settled().await {
+                // Late for one that is not kept: the next is begun for us.
+                Outcome::Shared { .. } => {
+                    if let Some(reader) = Reader::new(interest, within.start, Some(within.end)) {
+                        return Ok(Body::Stream(Box::pin(reader)));
+                    }
+                }
+                Outcome::Failed { status, retry_after, .. } => {
+                    return Err(Trouble::Failed { status, retry_after });
+                }
+                _ => return Err(Trouble::Anew),
+            }
+        }
+        Err(Trouble::Refused)
+    }
+
+    /// Finds a slice in store, or joins its fetch, or begins it.
+    fn find(&self, number: u64) -> Found {
+        let inner = self.cache.inner();
+        let headers = &self.request.headers;
+        let key = self.grid.key(&self.key, &self.object.head, number);
+        let stored = || usable(inner, &key, headers, self.since);
+        if let Some(slice) = stored() {
+            return Found::Stored(slice);
+        }
+        let joining = Joining {
+            key: &key,
+            headers,
+            variants: None,
+            only_unsettled: false,
+            ledger: inner.purges.ledger(),
+            since: self.since,
+        };
+        let cache = Some(&self.cache);
+        let joined = inner.fills.join(&joining, cache, &inner.budget, &inner.metrics, stored);
+        match joined {
+            Err(slice) => Found::Stored(slice),
+            Ok(Joined::Refused) => Found::Refused,
+            Ok(Joined::Follower(interest)) => {
+                inner.metrics.collapsed.inc();
+                Found::Fill(interest)
+            }
+            Ok(Joined::Leader(interest)) => {
+                let fill = Arc::clone(interest.fill());
+                let (whole, seq) = (Some(Arc::clone(&self.object)), fill.purge_seq());
+                let directives = RequestDirectives::default();
+                let mut order = order(inner, &self.request, directives, whole, None, seq);
+                order.stale = None;
+                order.part = Part::Slice(Slice {
+                    whole: Arc::clone(&self.object),
+                    key: Arc::clone(&self.key),
+                    range: self.grid.range(number, self.len),
+                });
+                let service = self.service.clone();
+                inner.spawn(task::run(Arc::clone(inner), fill, service, order));
+                Found::Fill(interest)
+            }
+        }
+    }
+}
+
+/// A range of a response, slice after slice.
+struct SliceBody<S> {
+    slices: Arc<Slices<S>>,
+    offset: u64,
+    end: u64,
+    state: State,
+    /// The fetch of the next slice.
+    ahead: Option<(u64, Option<Interest>)>,
+}
+
+enum State {
+    Between,
+    Opening(Pin<Box<dyn Future<Output = Result<Body, Trouble>> + Send>>),
+    Reading(Body),
+    Ended,
+}
+
+impl<S> SliceBody<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    /// Begins to fetch the next slice once half of one is read: who only looks into the beginning
+    /// costs no more than that.
+    fn look_ahead(&mut self) {
+        let number = self.slices.grid.number(self.offset.saturating_sub(1));
+        let slice = self.slices.grid.range(number, self.slices.len);
+        let near = self.offset >= slice.start + (slice.end - slice.start) / 2;
+        if near && slice.end < self.end && self.ahead.as_ref().is_none_or(|(at, _)| *at <= number) {
+            let interest = match self.slices.find(number + 1) {
+                Found::Fill(interest) => Some(interest),
+                _ => None,
+            };
+            self.ahead = Some((number + 1, interest));
+        }
+    }
+
+    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.state = State::Ended;
+        self.ahead = None;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+// Nothing in it is pinned but boxes.
+impl<S> Unpin for SliceBody<S> {}
+
+impl<S> http_body::Body for SliceBody<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::Ended => return Poll::Ready(None),
+                State::Between if this.offset >= this.end => {
+                    this.state = State::Ended;
+                }
+                State::Between => {
+                    let piece = this.slices.piece(&(this.offset..this.end));
+                    let slices = Arc::clone(&this.slices);
+                    let opening = Box::pin(async move { slices.open(piece).await });
+                    this.state = State::Opening(opening);
+                }
+                State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
+                    Ok(body) => this.state = State::Reading(body),
+                    // What was sent cannot be taken back: the answer breaks off.
+                    Err(Trouble::Anew) => {
+                        return this.fail(BodyError::source("upstream has another version now"));
+                    }
+                    Err(Trouble::Refused) => return this.fail(BodyError::Aborted),
+                    Err(Trouble::Failed { .. }) => {
+                        return this.fail(BodyError::source("upstream failed"));
+                    }
+                },
+                State::Reading(body) => {
+                    match ready!(http_body::Body::poll_frame(Pin::new(body), cx)) {
+                        Some(Ok(frame)) => {
+                            let Ok(data) = frame.into_data() else { continue };
+                            this.offset += data.len() as u64;
+                            this.look_ahead();
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                        Some(Err(error)) => return this.fail(error),
+                        None => this.state = State::Between,
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.offset >= self.end
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.end.saturating_sub(self.offset))
+    }
+}

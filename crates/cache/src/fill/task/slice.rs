@@ -1,0 +1,251 @@
+//! Fills of slices, and of responses that turn out to be kept in slices; see [`crate::slices`].
+
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use headwater_net::{Body, Chunks, Timestamp};
+use http::{Response, StatusCode, header};
+use tower_service::Service;
+
+use super::{Answer, Order, Work, request};
+use crate::cache::Inner;
+use crate::fill::Outcome;
+use crate::fill::meter;
+use crate::fill::table::{Joined, Joining};
+use crate::key::Key;
+use crate::object::{Head, Object};
+use crate::slices::{self, Grid, Verdict};
+use crate::upstream::{self, BoxError};
+
+/// What a fill is to fetch of the response that its key names.
+#[derive(Clone)]
+pub(crate) enum Part {
+    /// All of it.
+    Whole,
+    /// The slice of this number first, where upstream gives parts: the route says that what it
+    /// names is large, and nothing is known of it yet.
+    First(u64),
+    /// A slice.
+    Slice(Slice),
+}
+
+/// A slice of a response.
+#[derive(Clone)]
+pub(crate) struct Slice {
+    /// The response, stored without its body.
+    pub(crate) whole: Arc<Object>,
+    /// The key it is stored under.
+    pub(crate) key: Key,
+    /// The bytes wanted, as long as a slice.
+    pub(crate) range: Range<u64>,
+}
+
+impl Work {
+    /// Asks for a slice.
+    pub(super) async fn ask_slice<S>(
+        &self,
+        service: &mut S,
+        order: &Order,
+        slice: &Slice,
+    ) -> Option<Answer>
+    where
+        S: Service<http::Request<Body>, Response = Response<Body>> + Send,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        let whole = &slice.whole.head;
+        let mut request = request(&order.request, None);
+        slices::ask(request.headers_mut(), &slice.range);
+        if let Some(validator) = slices::validator(whole) {
+            request.headers_mut().insert(header::IF_RANGE, validator.clone());
+        }
+        let response = match upstream::ask(service, request).await {
+            Ok(response) => response,
+            Err(error) => return Some(self.failed(&error, order)),
+        };
+        let now = self.inner.clock.now();
+        let (mut parts, body) = response.into_parts();
+        self.inner.policy.receive(&order.request, parts.status, &mut parts.headers);
+        Some(match slices::judge(whole, &slice.range, parts.status, &parts.headers) {
+            Verdict::Slice => {
+                let head = slices::head_of(whole, &slice.range, self.fill.purge_seq);
+                Answer::Stream(Arc::new(head), body)
+            }
+            Verdict::Changed => {
+                tracing::debug!(status = %parts.status, "a slice of another representation came");
+                self.inner.remembered.note_change(&slice.key, now);
+                self.forget(slice);
+                Answer::Settled(Outcome::Changed)
+            }
+            Verdict::NoPart => {
+                self.inner.remembered.note_whole(&slice.key, now);
+                self.forget(slice);
+                Answer::Settled(Outcome::NoParts)
+            }
+            Verdict::Failed => {
+                self.inner.metrics.fills_failed.inc();
+                let status = if parts.status.is_server_error() {
+                    parts.status
+                } else {
+                    StatusCode::BAD_GATEWAY
+                };
+                let retry_after = parts.headers.get(header::RETRY_AFTER).cloned();
+                Answer::Settled(Outcome::Failed { status, retry_after, answered: true })
+            }
+        })
+    }
+
+    /// Forgets a response whose slices are not to be had any more, unless another has its place,
+    /// and its slices.
+    fn forget(&self, slice: &Slice) {
+        let (inner, head) = (&self.inner, &slice.whole.head);
+        inner.fills.guarded(&slice.key, || {
+            let stored = inner.store.get(&slice.key);
+            let same = |object: &Object| {
+                slices::is_sliced(object)
+                    && slices::validator(&object.head) == slices::validator(head)
+            };
+            if stored.is_some_and(|variants| variants.iter().any(|object| same(object))) {
+                inner.store.remove(&slice.key);
+            }
+        });
+        forget_slices(inner, &slice.key, head);
+    }
+
+    /// Whether a response to a fill of the whole is to be kept in slices.
+    pub(super) fn cuts(&self, head: &Head) -> Option<Grid> {
+        let grid = self.inner.grid.filter(|grid| grid.cuts(head))?;
+        let now = self.inner.clock.now();
+        (!self.inner.remembered.is_whole(&self.fill.key, now)).then_some(grid)
+    }
+
+    /// A 206 to a fill that asked for the first slice of something unknown. `None` where it is
+    /// nothing to begin with: then the whole is asked for.
+    pub(super) fn begun(
+        &self,
+        response: Response<Body>,
+        range: &Range<u64>,
+        requested: Timestamp,
+        order: &Order,
+    ) -> Option<Answer> {
+        let (mut parts, body) = response.into_parts();
+        let (part, len) = slices::first_part(&parts.headers)?;
+        if part.start != range.start || part.end != range.end.min(len) {
+            return None;
+        }
+        parts.status = StatusCode::OK;
+        self.inner.policy.receive(&order.request, parts.status, &mut parts.headers);
+        parts.headers.remove(header::CONTENT_RANGE);
+        let head = Head::receive(&parts, Some(len), self.exchange(order, requested)).ok()?;
+        if part == (0..len) {
+            return Some(Answer::Stream(Arc::new(head), body));
+        }
+        self.cuts(&head)?;
+        Some(Answer::Sliced(Box::new(head), Some((part, body))))
+    }
+
+    /// Stores a response without its body, and begins its first slice where that is coming.
+    pub(super) fn keep_in_slices(&mut self, head: Head, begun: Option<(Range<u64>, Body)>) {
+        let status = if begun.is_some() { StatusCode::PARTIAL_CONTENT } else { head.status };
+        let open = head.is_shareable(self.inner.clock.now());
+        let object = Arc::new(Object::new(head, Chunks::default(), Weak::new()));
+        if let Some((range, body)) = begun {
+            self.begin_slice(&object, range, body);
+        }
+        self.inner.fills.retire(&self.fill, || self.keep(Arc::clone(&object)));
+        let fwd_status = Some(status);
+        self.settle_without_body(Outcome::Stored { object, fwd_status, open });
+    }
+
+    /// Begins the fill of a slice with a body that is there already.
+    fn begin_slice(&self, object: &Arc<Object>, range: Range<u64>, body: Body) {
+        let Some(grid) = self.inner.grid else { return };
+        let key = grid.key(&self.fill.key, &object.head, grid.number(range.start));
+        let joining = Joining {
+            key: &key,
+            headers: self.request(),
+            variants: None,
+            only_unsettled: false,
+            ledger: self.inner.purges.ledger(),
+            since: self.fill.purge_seq,
+        };
+        let inner = &self.inner;
+        let joined = inner.fills.join(&joining, None, &inner.budget, &inner.metrics, || None::<()>);
+        let Ok(Joined::Leader(interest)) = joined else { return };
+        inner.metrics.fills.inc();
+        let fill = Arc::clone(interest.fill());
+        let head = Arc::new(slices::head_of(&object.head, &range, fill.purge_seq));
+        let slice = Slice { whole: Arc::clone(object), key: Arc::clone(&self.fill.key), range };
+        let len = slice.range.end - slice.range.start;
+        let mut work = Work {
+            inner: Arc::clone(inner),
+            fill,
+            stale: None,
+            anonymous: None,
+            background: Some(interest),
+            slice: Some(slice),
+            ended: false,
+        };
+        inner.spawn(async move { work.stream(head, meter::cut(body, len)).await });
+    }
+
+    /// Once a slice has come: where it was the last that a response small enough to be kept in one
+    /// piece had wanted, that is what becomes of it (RFC 9111 §3.4).
+    pub(super) fn complete(&self) {
+        let (inner, Some(slice)) = (&self.inner, &self.slice) else { return };
+        let whole = &slice.whole.head;
+        let (Some(grid), Some(len)) = (inner.grid, whole.len) else { return };
+        if len > inner.max_object {
+            return;
+        }
+        let ledger = inner.purges.ledger();
+        inner.fills.guarded(&slice.key, || {
+            let Some(variants) = inner.store.get(&slice.key) else { return };
+            let same = |object: &&Arc<Object>| {
+                slices::is_sliced(object)
+                    && slices::validator(&object.head) == slices::validator(whole)
+            };
+            let Some(stored) = variants.iter().find(same) else { return };
+            let mut purge_seq = stored.head.purge_seq;
+            let mut pieces = Vec::new();
+            for number in 0..grid.count(len) {
+                let part = inner.store.get(&grid.key(&slice.key, whole, number));
+                let part = part.as_ref().and_then(|all| all.iter().next());
+                let Some(part) = part.filter(|part| part.holds(ledger, &slice.key)) else { return };
+                purge_seq = purge_seq.min(part.head.purge_seq);
+                pieces.extend(part.body.clone());
+            }
+            let body = Chunks::from(pieces);
+            if body.len() != len {
+                return;
+            }
+            let mut head = stored.head.clone();
+            head.purge_seq = purge_seq;
+            let object = Arc::new(Object::new(head, body, Weak::new()));
+            if object.holds(ledger, &slice.key) {
+                inner.store.insert(&slice.key, object, self.request());
+            }
+        });
+        if inner
+            .store
+            .get(&slice.key)
+            .is_some_and(|all| all.iter().any(|one| !slices::is_sliced(one)))
+        {
+            forget_slices(inner, &slice.key, whole);
+        }
+    }
+}
+
+/// Forgets all slices of a response.
+fn forget_slices(inner: &Arc<Inner>, key: &Key, whole: &Head) {
+    let (Some(grid), Some(len)) = (inner.grid, whole.len) else { return };
+    let (this, key, whole) = (Arc::clone(inner), Arc::clone(key), whole.clone());
+    inner.spawn(async move {
+        for number in 0..grid.count(len) {
+            this.store.remove(&grid.key(&key, &whole, number));
+            if number % 256 == 255 {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+}

@@ -1,0 +1,212 @@
+//! Large responses in slices of one size (RFC 9110 §14, RFC 9111 §3.3 and §3.4): so that one byte of
+//! a film costs one slice of it, and what many ask for is kept though the whole is too large to be.
+//!
+//! Under its own key such a response is stored without its body: its fields, validator and length.
+//! Each slice is a response of its own, under a key [beside](KeyBuf::push_beside) that one, so that
+//! a purge of the URL takes it along. Its key holds the response's strong validator, it is asked
+//! for with `If-Range`, and its answer must name the same validator: slices of two
+//! representations never meet. A response without a strong validator is never cut (RFC 9111 §3.4).
+//!
+//! This module is the arithmetic of it, and what makes an answer a slice.
+
+use std::ops::Range;
+
+use headwater_net::range;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::directives::ResponseDirectives;
+use crate::key::{Key, KeyBuf};
+use crate::object::{Head, Object};
+use crate::policy::freshness;
+use crate::purge::PurgeSeq;
+use crate::vary::Vary;
+
+/// The most slices of one response: a larger one streams through a window. With slices of 4 MiB,
+/// that is 64 GiB.
+pub(crate) const MAX_SLICES: u64 = 1 << 14;
+
+/// How responses are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    size: u64,
+}
+
+impl Grid {
+    /// Slices of so many bytes; none of none.
+    pub(crate) fn new(size: u64) -> Option<Self> {
+        (size > 0).then_some(Self { size })
+    }
+
+    /// The number of the slice that a byte lies in.
+    pub(crate) fn number(self, offset: u64) -> u64 {
+        offset / self.size
+    }
+
+    /// The bytes of a slice of a body of `len` bytes.
+    pub(crate) fn range(self, number: u64, len: u64) -> Range<u64> {
+        let start = number.saturating_mul(self.size).min(len);
+        start..start.saturating_add(self.size).min(len)
+    }
+
+    /// The number of slices of a body of `len` bytes.
+    pub(crate) fn count(self, len: u64) -> u64 {
+        len.div_ceil(self.size)
+    }
+
+    /// Whether a response can be cut.
+    pub(crate) fn cuts(self, head: &Head) -> bool {
+        let Some(len) = head.len.filter(|len| *len > 0) else { return false };
+        let refuses = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"none");
+        head.status == StatusCode::OK
+            && self.count(len) <= MAX_SLICES
+            && validator(head).is_some()
+            && !head.headers.get(header::ACCEPT_RANGES).is_some_and(refuses)
+    }
+
+    /// The key of a slice of the response that is stored under `whole`.
+    pub(crate) fn key(self, whole: &[u8], head: &Head, number: u64) -> Key {
+        let mut key = KeyBuf::new();
+        key.push(whole);
+        key.push_beside(format!("slice {number} of {} of ", self.size).as_bytes());
+        key.push(validator(head).map_or(b"", HeaderValue::as_bytes));
+        // Some origins forget that an encoding makes another representation.
+        let encoding = head.headers.get(header::CONTENT_ENCODING);
+        key.push(b" ");
+        key.push(encoding.map_or(b"", HeaderValue::as_bytes));
+        key.to_key()
+    }
+}
+
+/// Whether the response is stored without its body, which lies in slices.
+pub(crate) fn is_sliced(object: &Object) -> bool {
+    object.body.is_empty() && object.head.len.is_some_and(|len| len > 0)
+}
+
+/// The strong validator of a response, as `If-Range` names it (RFC 9110 §13.1.5): its entity tag,
+/// or where it has none, a modification date that lies before its `Date` (§8.8.2.2).
+pub(crate) fn validator(head: &Head) -> Option<&HeaderValue> {
+    let validators = head.validators();
+    if head.headers.contains_key(header::ETAG) {
+        return validators
+            .etag
+            .filter(|etag| !etag.is_weak())
+            .and_then(|_| head.headers.get(header::ETAG));
+    }
+    let modified = validators.last_modified?;
+    let dated = freshness::date(&head.headers, &header::DATE)?;
+    (dated.as_secs() > modified.as_secs()).then(|| head.headers.get(header::LAST_MODIFIED))?
+}
+
+/// Puts `Range` into a request for these bytes.
+pub(crate) fn ask(headers: &mut HeaderMap, part: &Range<u64>) {
+    let text = format!("bytes={}-{}", part.start, part.end.saturating_sub(1));
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(header::RANGE, value);
+    }
+}
+
+/// What an answer to the request for a slice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The slice.
+    Slice,
+    /// A part or the whole of another representation, or none any more.
+    Changed,
+    /// The whole, or a part that was not asked for, or one that nobody else may have.
+    NoPart,
+    /// An error, which says nothing of the representation.
+    Failed,
+}
+
+/// Judges the answer to the request for the bytes `part` of `whole`.
+pub(crate) fn judge(
+    whole: &Head,
+    part: &Range<u64>,
+    status: StatusCode,
+    fields: &HeaderMap,
+) -> Verdict {
+    match status.as_u16() {
+        200 if names_same(whole, fields) => Verdict::NoPart,
+        206 if !names_same(whole, fields) => Verdict::Changed,
+        206 => {
+            let found = fields.get(header::CONTENT_RANGE).and_then(range::parse_content_range);
+            let wanted = found == Some((part.clone(), whole.len));
+            let directives = ResponseDirectives::of(fields);
+            if wanted && !directives.no_store && !directives.private {
+                Verdict::Slice
+            } else {
+                Verdict::NoPart
+            }
+        }
+        408 | 421 | 425 | 429 => Verdict::Failed,
+        200..500 => Verdict::Changed,
+        _ => Verdict::Failed,
+    }
+}
+
+/// Whether an answer's fields name the same representation, by its strong validator.
+fn names_same(whole: &Head, fields: &HeaderMap) -> bool {
+    let same = |name| whole.headers.get(&name) == fields.get(&name);
+    let named = if whole.headers.contains_key(header::ETAG) {
+        same(header::ETAG)
+    } else {
+        same(header::LAST_MODIFIED) && !fields.contains_key(header::ETAG)
+    };
+    named && same(header::CONTENT_ENCODING)
+}
+
+/// The first part of a response of which nothing was known: its head as that of the whole, and the
+/// part's bytes. `None` where the fields do not say.
+pub(crate) fn first_part(fields: &HeaderMap) -> Option<(Range<u64>, u64)> {
+    let (part, complete) = range::parse_content_range(fields.get(header::CONTENT_RANGE)?)?;
+    Some((part, complete?))
+}
+
+/// The head of a slice: what it takes to know it by.
+pub(crate) fn head_of(whole: &Head, part: &Range<u64>, purge_seq: PurgeSeq) -> Head {
+    let len = part.end - part.start;
+    let mut headers = HeaderMap::with_capacity(4);
+    for name in [header::ETAG, header::LAST_MODIFIED] {
+        if let Some(value) = whole.headers.get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers.insert(header::CONTENT_RANGE, range::content_range(part, whole.len));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    Head {
+        status: StatusCode::PARTIAL_CONTENT,
+        headers,
+        vary: Vary::default(),
+        len: Some(len),
+        purge_seq,
+        ..whole.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slices_cover_a_body_once(size in 1u64..5000, len in 1u64..1 << 20, at: prop::sample::Index) {
+            let grid = Grid::new(size).unwrap();
+            let at = at.index(len as usize) as u64;
+            let number = grid.number(at);
+            let slice = grid.range(number, len);
+            prop_assert!(slice.contains(&at) && slice.end - slice.start <= size);
+            prop_assert!(number < grid.count(len));
+            prop_assert_eq!(grid.range(number + 1, len).start, slice.end);
+            prop_assert_eq!(grid.range(grid.count(len) - 1, len).end, len);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_numbers_is_no_trouble() {
+        let grid = Grid::new(u64::MAX / 2).unwrap();
+        assert_eq!(grid.range(9, u64::MAX), u64::MAX..u64::MAX);
+        assert!(Grid::new(0).is_none());
+    }
+}
