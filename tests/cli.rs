@@ -107,3 +107,54 @@ fn export_writes_an_asset_and_says_what_it_did() {
     assert!(again.contains(" of them there already"), "{again}");
     said(&headwater(dir.path(), &["export", "--force", "film", "out"]));
 }
+
+#[test]
+fn export_writes_the_forms_that_are_named() {
+    let dir = films();
+    let there = |path: &str| dir.path().join(path).exists();
+    said(&headwater(dir.path(), &["export", "--forms", "files,times", "lone.mp4", "some"]));
+    assert!(there("some/single.m3u8") && there("some/ondemand.mpd") && there("some/time.mpd"));
+    assert!(!there("some/main.m3u8") && !there("some/download.mp4"));
+    said(&headwater(
+        dir.path(),
+        &["export", "--forms", "all", "--format", "ts", "lone.mp4", "all"],
+    ));
+    for path in ["main.m3u8", "v1a1.ts.m3u8", "single.m3u8", "time.mpd", "download.mp4"] {
+        assert!(there(&format!("all/{path}")), "{path}");
+    }
+
+    fs::write(dir.path().join("lone.key"), [7; 16]).unwrap();
+    let text = r#"{"headwater": 1, "renditions": [{"file": "lone.mp4"}],
+        "segment_key": {"file": "lone.key"}}"#;
+    fs::write(dir.path().join("lone.headwater.json"), text).unwrap();
+    let sealed = ["export", "--forms", "files", "lone.headwater.json", "sealed"];
+    let error = failed(&headwater(dir.path(), &sealed));
+    assert_eq!(error, "error: single.m3u8: the asset has no such resource\n");
+    let sealed = ["export", "--forms", "all", "--force", "lone.headwater.json", "sealed"];
+    said(&headwater(dir.path(), &sealed));
+    assert!(there("sealed/v1a1.ts.m3u8") && !there("sealed/download.mp4"));
+    assert_eq!(
+        headwater(dir.path(), &["export", "--forms", "x", "lone.mp4", "x"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn what_a_scan_finds_is_kept_where_it_is_told() {
+    let dir = films();
+    let fragmented = dir.path().join("frag.mp4");
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-i"]).arg(dir.path().join("lone.mp4"));
+    // More fragments than are sooner found again than kept.
+    ffmpeg.args(["-c", "copy", "-movflags", "empty_moov+default_base_moof+skip_trailer"]);
+    ffmpeg.args(["-frag_duration", "100000"]);
+    assert!(ffmpeg.arg(&fragmented).status().unwrap().success());
+    let kept = || fs::read_dir(dir.path().join("state")).map_or(0, Iterator::count);
+    said(&headwater(dir.path(), &["inspect", "frag.mp4"]));
+    assert_eq!(kept(), 0);
+    said(&headwater(dir.path(), &["inspect", "--state", "state", "frag.mp4"]));
+    assert_eq!(kept(), 1);
+    fs::remove_dir_all(dir.path().join("state")).unwrap();
+    said(&headwater(dir.path(), &["export", "--state", "state", "frag.mp4", "out"]));
+    assert_eq!(kept(), 1);
+}

@@ -8,7 +8,7 @@ use headwater::packager::assets::encode_name;
 use headwater::packager::{Gops, Media, NoteKind, Packager, Presentation, Track, TrackKind};
 
 use super::Error;
-use super::asset::Named;
+use super::asset::{Named, State};
 use super::text;
 
 /// What the packager makes of video files.
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// are the renditions of one asset
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    state: State,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
@@ -42,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
 async fn inspect(args: &Args) -> Result<(), Error> {
     let (named, is_folder) = match args.paths.as_slice() {
         [path] => {
-            let named = Named::all(path).await;
+            let named = Named::all(path, &args.state).await;
             (named.map_err(|error| format!("{}: {error}", path.display()))?, path.is_dir())
         }
         files => {
@@ -50,7 +53,7 @@ async fn inspect(args: &Args) -> Result<(), Error> {
                 let folder = folder.display();
                 return Err(format!("{folder}: a folder is inspected on its own").into());
             }
-            (Named::renditions(files)?, false)
+            (Named::renditions(files, &args.state)?, false)
         }
     };
     let mut failures = Vec::new();

@@ -6,6 +6,10 @@ export interface Asset {
   hls: string;
   /** Absolute path or URL of the DASH manifest. */
   dash: string;
+  /** Absolute path or URL of the file to keep. */
+  download: string;
+  /** Absolute path or URL of what the packager says of it. */
+  report: string;
 }
 
 export interface Stack {
@@ -17,7 +21,12 @@ export interface Stack {
 }
 
 /** A failure told as a sentence that a viewer can read. */
-export class Failure extends Error {}
+export class Failure extends Error {
+  /** Seconds after which it is worth asking again, where the server named them. */
+  retryAfter?: number;
+  /** What the server said of it, without a full stop. */
+  detail?: string;
+}
 
 const TIMEOUT_MS = 10_000;
 const MEDIA = "/media/";
@@ -32,11 +41,13 @@ export async function listAssets(): Promise<Asset[]> {
   const resolve = (url: unknown, otherwise: string) =>
     new URL(typeof url === "string" ? url : otherwise, base).href;
   return found.assets
-    .filter((asset): asset is { name: string; hls?: unknown; dash?: unknown } => typeof asset?.name === "string")
-    .map(({ name, hls, dash }) => ({
+    .filter((asset): asset is Record<string, unknown> & { name: string } => typeof asset?.name === "string")
+    .map(({ name, hls, dash, download, report }) => ({
       name,
       hls: resolve(hls, `${encodeURIComponent(name)}/main.m3u8`),
       dash: resolve(dash, `${encodeURIComponent(name)}/manifest.mpd`),
+      download: resolve(download, `${encodeURIComponent(name)}/download.mp4`),
+      report: resolve(report, `${encodeURIComponent(name)}/report.json`),
     }))
     .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
 }
@@ -56,14 +67,30 @@ export function watchUrl(name: string, player?: string): string {
   return `/watch?${query}`;
 }
 
-async function getJson(url: string): Promise<unknown> {
+/** The length of what is at a URL, in bytes; nothing where it is not told. */
+export async function contentLength(url: string): Promise<number | undefined> {
+  try {
+    const response = await fetch(url, { method: "HEAD", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const length = Number(response.headers.get("content-length") ?? Number.NaN);
+    return response.ok && Number.isFinite(length) ? length : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export async function getJson(url: string): Promise<unknown> {
   let response: Response;
   try {
     response = await fetch(url, { headers: { accept: "application/json" }, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {
     throw new Failure("The server does not answer. It may have been stopped, or the network is down.");
   }
-  if (!response.ok) throw new Failure(await problem(response));
+  if (!response.ok) {
+    const failure = await refusal(response);
+    const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
+    if (response.status === 503 && Number.isFinite(seconds)) failure.retryAfter = seconds;
+    throw failure;
+  }
   try {
     return await response.json();
   } catch {
@@ -72,12 +99,16 @@ async function getJson(url: string): Promise<unknown> {
 }
 
 /** The sentence of a problem document (RFC 9457), or one about the status. */
-async function problem(response: Response): Promise<string> {
+async function refusal(response: Response): Promise<Failure> {
   try {
     const { title, detail } = (await response.json()) as { title?: string; detail?: string };
-    if (detail ?? title) return `The server refused (${response.status}): ${detail ?? title}.`;
+    if (detail ?? title) {
+      const failure = new Failure(`The server refused (${response.status}): ${detail ?? title}.`);
+      if (detail) failure.detail = detail;
+      return failure;
+    }
   } catch {
     // Not a problem document: the status has to do.
   }
-  return `The server refused with status ${response.status}.`;
+  return new Failure(`The server refused with status ${response.status}.`);
 }

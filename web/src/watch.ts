@@ -7,6 +7,7 @@ import { showMenus, showPlayers, wireMenus } from "./menus.ts";
 import { startPanel } from "./panel.ts";
 import * as native from "./players/native.ts";
 import type { Ears, Player, PlayerKind } from "./players/player.ts";
+import { fetchReport } from "./report.ts";
 import { type Segment, SegmentLog } from "./segments.ts";
 
 interface State {
@@ -90,10 +91,19 @@ function hasMediaSource(): boolean {
   return "MediaSource" in window || "ManagedMediaSource" in window;
 }
 
+/** What is not there in DASH is not offered in it. */
+async function offer(): Promise<void> {
+  const report = await find().then((asset) => fetchReport(asset.report));
+  if (report.manifests && !report.manifests.includes("manifest.mpd") && kind !== "dash") {
+    showPlayers(kinds.filter((each) => each !== "dash"), kind, () => video.currentTime);
+  }
+}
+
 setText(byId("title"), name || "No video");
 if (name) document.title = `${name} · Headwater`;
 showPlayers(kinds, kind, () => video.currentTime);
 wireMenus(() => state.player);
 startPanel(video, log.segments, () => state.player);
 void play(Math.max(0, Number(query.get("t")) || 0));
+void offer().catch(() => {});
 void aboutStack().then(explainDelivery);

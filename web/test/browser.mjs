@@ -88,6 +88,25 @@ async function pages(stack, names, shots) {
     await page.waitForSelector("#assets[aria-busy=false] .card[data-asset]");
     const cards = await page.$$eval(".card[data-asset]", (each) => each.map((card) => card.dataset.asset));
     results.check(names.every((name) => cards.includes(name)), "the catalogue lists every asset", cards);
+    await page.waitForSelector('.card[data-asset="ladder"][data-state] .keep span');
+    const told = (selector) => page.$$eval(`.card[data-asset="ladder"] ${selector}`, (each) => each.map((one) => one.textContent));
+    const rows = await told(".tracks li");
+    results.check(
+      rows.length === 3 && rows[0].startsWith("180p") && rows[1].startsWith("360pH.264") && rows[2].endsWith("AAC · stereo"),
+      "a card names renditions and sounds",
+      rows,
+    );
+    results.check((await told(".length"))[0] === "0:24", "a card tells the duration");
+    const { length } = (await (await page.request.get(`${stack.facts.base}/media/ladder/download.mp4`, { ignoreHTTPSErrors: true })).body());
+    const [shown] = await told(".keep span");
+    results.check(shown === `${(length / 1024 / 1024).toFixed(1)} MiB`, `a card tells the size of the download: ${shown}`, length);
+    await page.click('.card[data-asset="ladder"] .remarks summary');
+    const remark = (await told(".remarks li"))[0] ?? "";
+    results.check(remark.includes("it is the same sound"), "a card tells what was left out and why", remark);
+    await page.waitForSelector('.card[data-asset="broken"][data-state="failed"]');
+    const trouble = await page.textContent('.card[data-asset="broken"] .trouble');
+    results.check(trouble.startsWith("It cannot be played: the source is not an MP4 file"), "what cannot be played says why", trouble);
+    viewer.complaints.splice(0, Infinity, ...viewer.complaints.filter((each) => !each.includes("422")));
     const badge = await page.textContent("#page-protocol");
     results.check(badge.includes("HTTP/2"), "the page names the protocol it came by", badge);
     await page.waitForSelector("#delivery code");

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use headwater_packager::Packager;
 use headwater_packager::service::{Existing, ExportError, ExportOptions, Progress};
+use headwater_packager::{Forms, Packager, SegmentKey};
 use shell::{TINY, get, memory, packager};
 
 /// All files below a folder, by their paths below it.
@@ -75,6 +75,100 @@ async fn an_export_is_what_the_service_answers() {
             }
         }
     }
+}
+
+/// The paths that a manifest names, with those of a template filled in from the segments there are.
+fn named(path: &str, text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+    let quoted = |line: &str, start: &str| -> Option<String> {
+        Some(line.split_once(start)?.1.split('"').next()?.to_owned())
+    };
+    if is(path, "m3u8") {
+        let uri = |line: &str| match line.starts_with('#') {
+            true => quoted(line, "URI=\""),
+            false => Some(line.to_owned()),
+        };
+        return text.lines().filter_map(uri).collect();
+    }
+    let mut all: Vec<String> = text
+        .lines()
+        .filter_map(|line| Some(line.split_once("<BaseURL>")?.1.split_once('<')?.0.to_owned()))
+        .collect();
+    let representations = text.lines().filter_map(|line| quoted(line, "<Representation id=\""));
+    for id in representations.filter(|_| text.contains("initialization=")) {
+        let template = quoted(text, "initialization=\"").unwrap();
+        all.push(template.replace("$RepresentationID$", &id));
+        let by_time = text.contains("$Time$") && !id.contains("iframes");
+        let prefix = format!("/{id}/{}", if by_time { "t" } else { "1." });
+        assert!(files.keys().any(|file| file.contains(&prefix)), "{path}: no segment of {id}");
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_form_is_exported_as_the_service_answers_it() {
+    let (packager, _) = packager(memory("film", TINY));
+    let forms = |segments, times, files| {
+        let mut forms = Forms::default();
+        (forms.segments, forms.times, forms.files) = (segments, times, files);
+        forms
+    };
+    for (forms, download, query, expected) in [
+        (forms(true, false, false), false, "container=ts", &["main.m3u8", "manifest.mpd"][..]),
+        (forms(false, true, false), false, "", &["time.mpd"]),
+        (forms(false, false, true), false, "", &["single.m3u8", "ondemand.mpd"]),
+        (forms(false, false, false), true, "", &["download.mp4"]),
+        (
+            forms(true, true, true),
+            true,
+            "container=muxed",
+            &["main.m3u8", "manifest.mpd", "time.mpd", "single.m3u8", "ondemand.mpd"],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = ExportOptions::default();
+        (options.forms, options.download, options.query) = (forms, download, query.to_owned());
+        let done = packager.export("film", dir.path(), &options, &mut |_| {}).await.unwrap();
+        let files = files(dir.path());
+        assert_eq!((done.files, done.all_files), (files.len() as u64, done.files));
+        let kept = |path: &str| is(path, "mpd") || path == "main.m3u8" || path == "single.m3u8";
+        let tops: BTreeSet<&str> =
+            files.keys().map(String::as_str).filter(|path| kept(path)).collect();
+        let wanted: BTreeSet<&str> = expected.iter().copied().filter(|path| kept(path)).collect();
+        assert_eq!(tops, wanted);
+        assert_eq!(files.contains_key("download.mp4"), download);
+        for (path, bytes) in &files {
+            let mark = if path.contains('/') || path == "download.mp4" { "" } else { query };
+            let reply = get(&packager, &format!("/film/{path}?{mark}")).await;
+            assert!(reply.status == 200 && reply.body == *bytes, "{path}");
+            let text = std::str::from_utf8(bytes).ok();
+            let text = text.filter(|_| is(path, "m3u8") || is(path, "mpd"));
+            for file in text.map(|text| named(path, text, &files)).unwrap_or_default() {
+                let file = file.split('?').next().unwrap();
+                assert!(files.contains_key(file), "{path} names {file}, which is not there");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_the_asset_lacks_is_refused_and_progress_tells_of_a_long_file() {
+    let mut sealed = shell::options(2);
+    sealed.segment_key = SegmentKey::from_bytes(&[7; 16]).ok();
+    let sealed = Packager::builder(memory("film", TINY)).options(sealed).build();
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = ExportOptions::default();
+    (options.forms.segments, options.forms.files) = (false, true);
+    let error = sealed.export("film", dir.path(), &options, &mut |_| {}).await.unwrap_err();
+    assert_eq!(error.to_string(), "single.m3u8: the asset has no such resource");
+    let (clear, _) = packager(memory("film", TINY));
+    let mut within = 0;
+    let mut watch = |progress: Progress| {
+        let (written, whole) = progress.current;
+        assert!(written <= whole && progress.files <= progress.all_files);
+        within += u64::from(written > 0);
+    };
+    clear.export("film", dir.path(), &options, &mut watch).await.unwrap();
+    assert!(within > 0);
 }
 
 #[tokio::test]

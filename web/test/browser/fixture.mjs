@@ -1,6 +1,6 @@
 // Mezzanines made by the ffmpeg command: one file, and a folder of two renditions.
 import { execFile } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -8,7 +8,8 @@ const run = promisify(execFile);
 export const DURATION = 24;
 
 /**
- * A folder for `--input` with two assets: a file, and a folder of two renditions. Sync samples come every 2 s.
+ * A folder for `--input` with two assets that play, a file and a folder of two renditions, and one that does not.
+ * Sync samples come every 2 s.
  * The name with a space shows that names are encoded wherever they become part of a URL.
  */
 export async function makeFixture(folder) {
@@ -17,6 +18,7 @@ export async function makeFixture(folder) {
   await encode(join(folder, "moving bars.mp4"), 360, 440, "600k");
   await encode(join(ladder, "360p.mp4"), 360, 660, "600k");
   await encode(join(ladder, "180p.mp4"), 180, 660, "150k");
+  await writeFile(join(folder, "broken.mp4"), "no film at all");
   return { input: folder, single: "moving bars", ladder: "ladder" };
 }
 

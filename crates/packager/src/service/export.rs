@@ -14,7 +14,10 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::Packager;
 use crate::assets::encode_name;
-use crate::presentation::Presentation;
+use crate::download::Download;
+use crate::forms::Forms;
+use crate::presentation::{Absent, Presentation};
+use crate::resource::Resource;
 use crate::selection::Selection;
 
 /// How an asset is exported.
@@ -25,6 +28,10 @@ pub struct ExportOptions {
     pub existing: Existing,
     /// The query that manifests are asked with, such as `container=muxed`; without question mark.
     pub query: String,
+    /// Which forms are written; by default segments by number.
+    pub forms: Forms,
+    /// Whether `download.mp4` is written, too, with its best picture and its default sound.
+    pub download: bool,
 }
 
 /// What to do with a folder that holds something.
@@ -51,6 +58,8 @@ pub struct Progress {
     pub all_files: u64,
     /// Bytes of the files that are there, and of the one that is being written.
     pub bytes: u64,
+    /// Bytes of the one that is being written, so far and in the end; 0 and 0 between files.
+    pub current: (u64, u64),
     /// Files that were there before.
     pub kept: u64,
 }
@@ -89,15 +98,16 @@ pub enum ExportError {
 }
 
 impl Packager {
-    /// Writes an asset below `dir`, which is made where it is missing: `main.m3u8`,
-    /// `manifest.mpd` and all that they name, byte for byte as the service answers. `watch` is told
-    /// after each piece.
+    /// Writes an asset below `dir`, which is made where it is missing: the manifests of
+    /// [`ExportOptions::forms`] and all that they name, byte for byte as the service answers. `watch`
+    /// is told after each piece.
     ///
     /// Where the future is dropped, or fails, what is written stays: whole files, and at most one
     /// that ends in `.part`.
     ///
     /// # Errors
-    /// [`ExportError`] for the first thing that fails.
+    /// [`ExportError`] for the first thing that fails. A form that the asset does not have is one:
+    /// an asset with encrypted segments has no files, for instance.
     pub async fn export(
         &self,
         name: &str,
@@ -151,9 +161,23 @@ struct Export<'a> {
 
 impl Export<'_> {
     async fn run(&mut self, presentation: &Presentation) -> Result<(), ExportError> {
+        let ExportOptions { forms, download, .. } = *self.options;
         let (media, manifests): (Vec<_>, Vec<_>) =
-            presentation.resources().partition(|resource| resource.is_immutable());
-        self.progress.all_files = (media.len() + manifests.len()) as u64;
+            presentation.resources_in(forms).partition(|resource| resource.is_immutable());
+        for (wanted, of_form) in [
+            (forms.segments, [Resource::Multivariant, Resource::Mpd]),
+            (forms.times, [Resource::TimeMpd; 2]),
+            (forms.files, [Resource::SingleMultivariant, Resource::OnDemandMpd]),
+        ] {
+            if wanted && !of_form.iter().any(|manifest| manifests.contains(manifest)) {
+                let path = presentation.path(of_form[0]);
+                return Err(ExportError::Refused {
+                    path,
+                    problem: super::Fault::from(Absent::NotFound).into(),
+                });
+            }
+        }
+        self.progress.all_files = (media.len() + manifests.len()) as u64 + u64::from(download);
         for resource in media {
             let path = presentation.path(resource);
             if self.options.existing == Existing::Resume && self.is_complete(&path).await? {
@@ -163,6 +187,9 @@ impl Export<'_> {
                 continue;
             }
             self.file(&path, "").await?;
+        }
+        if download {
+            self.file(Download::PATH, "").await?;
         }
         for resource in manifests {
             self.file(&presentation.path(resource), &self.options.query).await?;
@@ -195,12 +222,14 @@ impl Export<'_> {
         let mut file = fs::File::create(&part).await.map_err(unwritable)?;
         let mut body = Box::pin(answer.into_body());
         let mut written = 0;
+        let whole = expected.unwrap_or(0);
         while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             let frame = frame.map_err(|error| broken(error.to_string()))?;
             let Ok(bytes) = frame.into_data() else { continue };
             file.write_all(&bytes).await.map_err(unwritable)?;
             written += bytes.len() as u64;
             self.progress.bytes += bytes.len() as u64;
+            self.progress.current = (written, whole);
             (self.watch)(self.progress);
         }
         if expected != Some(written) {
@@ -210,6 +239,7 @@ impl Export<'_> {
         drop(file);
         fs::rename(&part, &target).await.map_err(unwritable)?;
         self.progress.files += 1;
+        self.progress.current = (0, 0);
         (self.watch)(self.progress);
         Ok(())
     }
