@@ -99,12 +99,11 @@ impl Args {
         let keyed = asset.media().segment_key().is_some();
         options.download =
             self.forms.contains(&Form::Download) || (self.forms.contains(&Form::All) && !keyed);
-        options.query = match self.format {
+        options.query = String::from(match self.format {
             Format::Cmaf => "",
             Format::Muxed => "container=muxed",
             Format::Ts => "container=ts",
-        }
-        .to_owned();
+        });
         options
     }
 }
