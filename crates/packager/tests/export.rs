@@ -83,9 +83,8 @@ fn named(path: &str, text: &str, files: &BTreeMap<String, Vec<u8>>) -> Vec<Strin
         Some(line.split_once(start)?.1.split('"').next()?.to_owned())
     };
     if is(path, "m3u8") {
-        let uri = |line: &str| match line.starts_with('#') {
-            true => quoted(line, "URI=\""),
-            false => Some(line.to_owned()),
+        let uri = |line: &str| {
+            if line.starts_with('#') { quoted(line, "URI=\"") } else { Some(line.to_owned()) }
         };
         return text.lines().filter_map(uri).collect();
     }
