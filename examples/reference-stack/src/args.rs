@@ -51,6 +51,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub ready: Option<PathBuf>,
 
+    /// A file that holds the token which purges and explanations on the operator's port want, in
+    /// `Authorization: Bearer` [default: none is wanted, and pages in browsers are refused]
+    #[arg(long, value_name = "FILE")]
+    pub operator_token: Option<PathBuf>,
+
     /// The folder of built pages
     #[arg(long, value_name = "DIR", default_value = "web/dist")]
     pub web: PathBuf,

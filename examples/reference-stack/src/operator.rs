@@ -1,29 +1,154 @@
-//! What the operator asks: metrics and health, on a listener of their own.
+//! What the operator asks: metrics and health, purges and explanations, on a listener of their own.
+//!
+//! That listener is on loopback. Purges and explanations want the operator's token, where one was
+//! given; where none was, they are refused to browsers, which would let any page purge.
+
+mod caches;
+mod order;
 
 use std::sync::Arc;
 
-use headwater_net::{Body, Problem};
-use http::{Method, Request, Response, StatusCode};
+use headwater_cache::PurgeError;
+use headwater_net::{Body, Problem, Secret};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 
-/// Answers `/metrics` (OpenMetrics text) and `/health` (200 while the process serves).
+pub use caches::{Caches, Site};
+use order::Order;
+
+/// The most bytes of a purge's JSON.
+const MAX_BODY: u64 = 16 << 10;
+
+/// Answers `/metrics` (OpenMetrics text), `/health` (200 while the process serves), `/purge` and
+/// `/explain`.
 #[derive(Clone)]
-pub struct Operator(Arc<Registry>);
+pub struct Operator(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    caches: Caches,
+    token: Option<Secret>,
+}
 
 impl Operator {
-    /// Over everything that was registered.
-    pub fn new(registry: Registry) -> Self {
-        Self(Arc::new(registry))
+    /// Over everything that was registered, and the caches of this process.
+    pub fn new(registry: Registry, caches: Caches, token: Option<Secret>) -> Self {
+        Self(Arc::new(Inner { registry, caches, token }))
     }
 
     /// Answers one request.
-    pub fn answer(&self, request: &Request<Body>) -> Response<Body> {
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-        match request.uri().path() {
-            _ if !reads => Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response(),
-            "/metrics" => headwater_edge::metrics::scrape(&self.0),
-            "/health" => Response::new(Body::from("ok\n")),
-            _ => Problem::new(StatusCode::NOT_FOUND).into_response(),
-        }
+        let answered = match request.uri().path() {
+            "/metrics" if reads => Ok(headwater_edge::metrics::scrape(&self.0.registry)),
+            "/health" if reads => Ok(Response::new(Body::from("ok\n"))),
+            "/explain" if reads => self.explain(&request),
+            "/purge" if request.method() == Method::POST => self.purge(request).await,
+            "/metrics" | "/health" | "/explain" => Err(wrong_method("GET, HEAD")),
+            "/purge" => Err(wrong_method("POST")),
+            _ => Err(Problem::new(StatusCode::NOT_FOUND).into()),
+        };
+        answered.unwrap_or_else(Refusal::into_response)
     }
+
+    async fn purge(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        #[derive(Serialize)]
+        struct Purged {
+            sequence: u64,
+            caches: Vec<&'static str>,
+        }
+        self.admit(&request)?;
+        let (parts, body) = request.into_parts();
+        let body = body.collect(MAX_BODY).await.map_err(|_| {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a purge has at most 16 KiB")
+        })?;
+        let order = Order::read(&parts, &body.to_bytes()).map_err(bad_request)?;
+        let (seq, caches) = self.0.caches.purge(&order).await.map_err(|error| match error {
+            PurgeError::Invalid { field, detail } => bad_request(format!("{field}: {detail}")),
+            error => {
+                tracing::error!(error = %error, "a purge was not done");
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+                    .detail("the purge could not be written down everywhere: send it again")
+                    .into()
+            }
+        })?;
+        Ok(json(&Purged { sequence: seq.get(), caches }))
+    }
+
+    fn explain(&self, request: &Request<Body>) -> Result<Response<Body>, Refusal> {
+        self.admit(request)?;
+        let query = request.uri().query().unwrap_or_default();
+        let asked = order::explained(query).map_err(bad_request)?;
+        Ok(json(&self.0.caches.explain(&asked)))
+    }
+
+    /// Whether a request may change or look into caches.
+    fn admit(&self, request: &Request<Body>) -> Result<(), Refusal> {
+        let headers = request.headers();
+        let Some(token) = &self.0.token else {
+            let from_page = [header::ORIGIN.as_str(), "sec-fetch-site"];
+            return if from_page.iter().any(|name| headers.contains_key(*name)) {
+                let detail = "pages may not ask this: give the stack an operator's token";
+                Err(Problem::new(StatusCode::FORBIDDEN).detail(detail).into())
+            } else {
+                Ok(())
+            };
+        };
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let given = given.and_then(|value| {
+            let (scheme, token) = value.split_at_checked(7)?;
+            scheme.eq_ignore_ascii_case(b"bearer ").then_some(token.trim_ascii())
+        });
+        if given.is_some_and(|given| token.is(given)) {
+            return Ok(());
+        }
+        let problem = Problem::new(StatusCode::UNAUTHORIZED)
+            .detail("this wants the operator's token: Authorization: Bearer …");
+        let field = (header::WWW_AUTHENTICATE, "Bearer");
+        Err(Refusal { problem, field: Some(field) })
+    }
+}
+
+/// A problem, and the field that its status goes with.
+struct Refusal {
+    problem: Problem,
+    field: Option<(HeaderName, &'static str)>,
+}
+
+impl Refusal {
+    fn into_response(self) -> Response<Body> {
+        let mut response = self.problem.into_response();
+        if let Some((name, value)) = self.field {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem, field: None }
+    }
+}
+
+fn bad_request(detail: impl Into<String>) -> Refusal {
+    Problem::new(StatusCode::BAD_REQUEST).detail(detail).into()
+}
+
+fn wrong_method(allowed: &'static str) -> Refusal {
+    let field = (header::ALLOW, allowed);
+    Refusal { problem: Problem::new(StatusCode::METHOD_NOT_ALLOWED), field: Some(field) }
+}
+
+fn json(value: &impl Serialize) -> Response<Body> {
+    let Ok(mut text) = serde_json::to_vec(value) else {
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response();
+    };
+    text.push(b'\n');
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

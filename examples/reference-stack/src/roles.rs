@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use headwater_cache::key::write_target;
-use headwater_cache::{BoxError, Cache, KeyBuf, Policy};
+use headwater_cache::{BoxError, Cache, Downstream, KeyBuf, Policy};
 use headwater_edge::{AccessLog, Edge, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
@@ -19,6 +19,7 @@ use http::{Request, Response};
 use prometheus_client::registry::Registry;
 use tower_service::Service;
 
+use crate::operator::{Caches, Site};
 use crate::pages::Pages;
 use crate::router::Router;
 use crate::{Args, Error, Role};
@@ -29,11 +30,13 @@ pub struct Running {
     pub server: ServerHandle,
     /// What writes the access log, to be finished after the last request.
     pub log_writer: Option<LogWriter>,
+    /// Its caches, for purges and explanations.
+    pub caches: Caches,
 }
 
 impl From<ServerHandle> for Running {
     fn from(server: ServerHandle) -> Self {
-        Self { server, log_writer: None }
+        Self { server, log_writer: None, caches: Caches::default() }
     }
 }
 
@@ -53,8 +56,11 @@ pub fn serve(
     }
     match (args.role, packager) {
         (Role::All, Some(packager)) => {
-            let shield = shield(args, Shield::builder().origin(packager), registry);
-            edge(args, server, shield, registry, pages)
+            let mut caches = Caches::default();
+            let cache = shield_cache(args, registry);
+            caches.add("shield", Site::BehindRouter, cache.clone());
+            let shield = shield(Shield::builder().origin(packager), cache, registry);
+            edge(args, server, shield, registry, pages, caches)
         }
         (Role::Packager, Some(packager)) => Ok(server.serve(move |_| packager.clone())?.into()),
         (Role::Shield, _) => {
@@ -62,14 +68,18 @@ pub fn serve(
             for url in &args.upstream {
                 builder = builder.origin(upstream(url)?);
             }
-            let shield = shield(args, builder, registry);
-            Ok(server.serve(move |_| shield.clone())?.into())
+            let mut caches = Caches::default();
+            let cache = shield_cache(args, registry);
+            caches.add("shield", Site::BehindEdge, cache.clone());
+            let shield = shield(builder, cache, registry);
+            let server = server.serve(move |_| shield.clone())?;
+            Ok(Running { server, log_writer: None, caches })
         }
         (Role::Edge, _) => {
             let Some(url) = args.upstream.first() else {
                 return Err(Error::Usage("--role edge needs --upstream, its shield".into()));
             };
-            edge(args, server, upstream(url)?, registry, pages)
+            edge(args, server, upstream(url)?, registry, pages, Caches::default())
         }
         (Role::All | Role::Packager, None) => Err(Error::Usage("there is nothing to play".into())),
     }
@@ -82,6 +92,7 @@ fn edge<S>(
     media: S,
     registry: &mut Registry,
     pages: Pages,
+    mut caches: Caches,
 ) -> Result<Running, Error>
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
@@ -94,6 +105,7 @@ where
         // Strangers do not decide what is fetched again.
         cache.policy(OneSite).honour_request_directives(false)
     });
+    caches.add("edge", Site::Public, cache.clone());
     let mut builder = Edge::builder().cache(cache).metrics(metrics);
     let mut log_writer = None;
     if let Some(path) = &args.access_log {
@@ -105,7 +117,7 @@ where
     }
     let behind = Router::new(media, pages);
     let server = server.serve(move |_| builder.build(behind.clone()))?;
-    Ok(Running { server, log_writer })
+    Ok(Running { server, log_writer, caches })
 }
 
 /// Lines that may wait for the disk; more are dropped and counted.
@@ -121,13 +133,18 @@ fn open_log(path: &Path) -> io::Result<(AccessLog, LogWriter)> {
 
 /// A shield over the origins that `builder` was given.
 fn shield(
-    args: &Args,
     builder: headwater_origin::ShieldBuilder,
+    cache: Cache,
     registry: &mut Registry,
 ) -> Shield {
-    let shield = builder.cache(cache(args, "shield", registry, |cache| cache)).build();
+    let shield = builder.cache(cache).build();
     shield.metrics().register(registry);
     shield
+}
+
+/// The cache of a shield, which edges ask and nobody else.
+fn shield_cache(args: &Args, registry: &mut Registry) -> Cache {
+    cache(args, "shield", registry, |cache| cache.downstream(Downstream::Caches))
 }
 
 /// The keys of a stack that is one site: path and query, but not the name it was called by.

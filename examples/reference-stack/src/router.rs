@@ -11,7 +11,10 @@ use tower_service::Service;
 use crate::pages::Pages;
 
 /// Everything below this path is media; the shield sees the rest of the path.
-const MEDIA: &str = "/media";
+pub(crate) const MEDIA: &str = "/media";
+
+/// What the site is called behind the router, whatever clients call it.
+pub(crate) const MEDIA_HOST: &str = "media";
 
 /// Routes by path, behind the edge's cache.
 #[derive(Clone)]
@@ -45,7 +48,7 @@ where
                 *request.uri_mut() = uri;
                 // One site, whatever it was called by: a made-up host is not a second copy of
                 // everything in the shield.
-                request.headers_mut().insert(header::HOST, HeaderValue::from_static("media"));
+                request.headers_mut().insert(header::HOST, HeaderValue::from_static(MEDIA_HOST));
                 Either::Left(self.media.call(request))
             }
             None => Either::Right(ready(Ok(self.pages.respond(&request)))),
@@ -54,7 +57,7 @@ where
 }
 
 /// Path and query without [`MEDIA`] in front; `None` when the path is not below that.
-fn below_media(uri: &Uri) -> Option<Uri> {
+pub(crate) fn below_media(uri: &Uri) -> Option<Uri> {
     let target = uri.path_and_query()?.as_str();
     let rest = target.strip_prefix(MEDIA)?;
     if !rest.starts_with('/') {

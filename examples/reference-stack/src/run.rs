@@ -1,16 +1,15 @@
 //! From the command line to a stack that answers, and from a signal to its end.
 
 use std::convert::Infallible;
-use std::future::ready;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use headwater_net::Clock;
 use headwater_net::server::{Server, ServerHandle, Tls};
+use headwater_net::{Clock, Secret};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -71,10 +70,14 @@ async fn start(args: &Args) -> Result<(), Error> {
     if let Some(https) = running.server.https_addrs().first() {
         pages.tell(&banner::stack_json(own_certificate, *https, &spki));
     }
-    let operator = Operator::new(registry);
+    let token = args.operator_token.as_deref().map(token).transpose()?;
+    let operator = Operator::new(registry, running.caches, token);
     let operator = addresses.operator().serve(move |_| {
         let operator = operator.clone();
-        service_fn(move |request| ready(Ok::<_, Infallible>(operator.answer(&request))))
+        service_fn(move |request| {
+            let operator = operator.clone();
+            async move { Ok::<_, Infallible>(operator.answer(request).await) }
+        })
     })?;
 
     let facts = describe(&running.server, &operator, spki, &names);
@@ -100,6 +103,16 @@ async fn start(args: &Args) -> Result<(), Error> {
         let _ = std::fs::remove_file(path);
     }
     Ok(())
+}
+
+/// The operator's token: what a file holds, without space around it.
+fn token(path: &Path) -> Result<Secret, Error> {
+    let text =
+        std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+    match text.trim_ascii() {
+        [] => Err(Error::Usage(format!("the file {} holds no token", path.display()))),
+        token => Ok(Secret::new(token)),
+    }
 }
 
 fn describe(

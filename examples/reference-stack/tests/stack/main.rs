@@ -5,5 +5,6 @@
 mod certificates;
 mod composition;
 mod manners;
+mod operator;
 mod replaced;
 mod support;

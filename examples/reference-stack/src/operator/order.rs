@@ -1,0 +1,201 @@
+//! What an operator asked for, read from a query or from JSON; a wrong field is named.
+
+use headwater_cache::{Purge, PurgeSeq};
+use headwater_net::encoding;
+use http::Request;
+use http::request::Parts;
+use serde::Deserialize;
+
+/// A purge as it was asked for: one of the five things, and how.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Order {
+    url: Option<String>,
+    prefix: Option<String>,
+    tag: Option<String>,
+    host: Option<String>,
+    all: bool,
+    soft: bool,
+    sequence: Option<u64>,
+}
+
+impl Order {
+    /// Reads the query where there is no body, else the body.
+    pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Self, String> {
+        let query = parts.uri.query().unwrap_or_default();
+        let order = if body.is_empty() {
+            Self::of_query(query)?
+        } else if query.is_empty() {
+            serde_json::from_slice(body).map_err(|error| error.to_string())?
+        } else {
+            return Err("a purge is a query or a body, not both".to_owned());
+        };
+        let named = [&order.url, &order.prefix, &order.tag, &order.host].into_iter().flatten();
+        match named.count() + usize::from(order.all) {
+            1 => Ok(order),
+            _ => Err("a purge names one of url, prefix, tag, host and all".to_owned()),
+        }
+    }
+
+    fn of_query(query: &str) -> Result<Self, String> {
+        let mut order = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let text = match &*name {
+                "url" => &mut order.url,
+                "prefix" => &mut order.prefix,
+                "tag" => &mut order.tag,
+                "host" => &mut order.host,
+                "all" | "soft" => {
+                    let flag = if name == "all" { &mut order.all } else { &mut order.soft };
+                    *flag = match &*value {
+                        "" | "1" | "true" => true,
+                        "0" | "false" => false,
+                        _ => return Err(format!("{name}: it is true or false")),
+                    };
+                    continue;
+                }
+                "sequence" => {
+                    let number = value.parse().map_err(|_| "sequence: it is a number")?;
+                    order.sequence = Some(number);
+                    continue;
+                }
+                _ => return Err(format!("{name}: a purge has no such field")),
+            };
+            if text.replace(value.into_owned()).is_some() {
+                return Err(format!("{name}: it is given twice"));
+            }
+        }
+        Ok(order)
+    }
+
+    /// The caller's number.
+    pub(super) fn sequence(&self) -> Option<PurgeSeq> {
+        self.sequence.map(PurgeSeq::new)
+    }
+
+    /// The purge for a cache that knows a client's URL by what `called` says. What never comes
+    /// there is purged there all the same: both tiers are to have seen the same numbers.
+    pub(super) fn purge(&self, called: impl Fn(&str) -> Option<String>) -> Purge {
+        let is_renamed = called(ROOT).as_deref() != Some(ROOT);
+        let address = |url: &str| {
+            let url = if url.starts_with('/') { format!("{SITE}{url}") } else { url.to_owned() };
+            called(&url).unwrap_or(url)
+        };
+        let purge = match self {
+            Self { url: Some(url), .. } => Purge::url(address(url)),
+            // What takes in the place that such a cache's URLs begin at takes in all of it.
+            Self { prefix: Some(prefix), .. } if is_renamed && takes_in_media(prefix) => {
+                Purge::all()
+            }
+            Self { prefix: Some(prefix), .. } => Purge::prefix(address(prefix)),
+            Self { tag: Some(tag), .. } => Purge::tag(tag),
+            Self { host: Some(host), .. } if !is_renamed => Purge::host(host),
+            _ => Purge::all(),
+        };
+        if self.soft { purge.soft() } else { purge }
+    }
+}
+
+/// Stands for the one site where an operator names a path alone.
+const SITE: &str = "http://localhost";
+const ROOT: &str = "http://localhost/";
+
+/// Whether a prefix ends before the path of media has begun to tell titles apart.
+fn takes_in_media(prefix: &str) -> bool {
+    let after_scheme = prefix.split_once("://").map_or(prefix, |(_, rest)| rest);
+    let path = after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/");
+    format!("{}/", crate::router::MEDIA).starts_with(path)
+}
+
+/// The request that is to be explained: `url`, and any `header=Name: value`.
+pub(super) fn explained(query: &str) -> Result<Parts, String> {
+    let mut request = Request::get("/");
+    let mut url = None;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "url" => url = Some(value.into_owned()),
+            "header" => {
+                let (name, value) =
+                    value.split_once(':').ok_or("header: it is written Name: value")?;
+                request = request.header(name.trim(), value.trim());
+            }
+            _ => return Err(format!("{name}: there is no such parameter")),
+        }
+    }
+    let url = url.ok_or("url: what is to be explained is missing")?;
+    let url = if url.starts_with('/') { format!("{SITE}{url}") } else { url };
+    let request = request.uri(url).body(()).map_err(|error| format!("url or header: {error}"))?;
+    let absolute = request.uri().scheme().is_some();
+    if !absolute {
+        return Err("url: it is not absolute".to_owned());
+    }
+    let mut parts = request.into_parts().0;
+    // As the edge's layers leave it to the caches.
+    encoding::simplify(&mut parts.headers);
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    fn read(query: &str, body: &str) -> Result<Order, String> {
+        let (parts, ()) = Request::post(format!("/purge?{query}")).body(()).unwrap().into_parts();
+        Order::read(&parts, body.as_bytes())
+    }
+
+    #[test]
+    fn queries_and_json_say_the_same() {
+        let order = read("tag=a%20b&soft&sequence=7", "").unwrap();
+        assert_eq!(order, read("", r#"{"tag":"a b","soft":true,"sequence":7}"#).unwrap());
+        assert_eq!(order.purge(|url| Some(url.to_owned())), Purge::tag("a b").soft());
+        assert_eq!(order.sequence(), Some(PurgeSeq::new(7)));
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        for (query, body, said) in [
+            ("", "", "a purge names one of url, prefix, tag, host and all"),
+            ("tag=a&all", "", "a purge names one of url, prefix, tag, host and all"),
+            ("tag=a&tag=b", "", "tag: it is given twice"),
+            ("tga=a", "", "tga: a purge has no such field"),
+            ("all=yes", "", "all: it is true or false"),
+            ("all&sequence=x", "", "sequence: it is a number"),
+            ("all", "{}", "a purge is a query or a body, not both"),
+        ] {
+            assert_eq!(read(query, body).unwrap_err(), said);
+        }
+        let unknown = read("", r#"{"tga":"a"}"#).unwrap_err();
+        assert!(unknown.contains("`tga`"), "{unknown}");
+    }
+
+    #[test]
+    fn what_is_purged_is_called_as_each_cache_knows_it() {
+        let behind = |url: &str| {
+            url.strip_prefix("http://localhost/media/").map(|rest| format!("http://media/{rest}"))
+        };
+        let purge = |query: &str| read(query, "").unwrap().purge(behind);
+        assert_eq!(purge("url=/media/a"), Purge::url("http://media/a"));
+        assert_eq!(purge("url=/watch"), Purge::url("http://localhost/watch"));
+        assert_eq!(purge("prefix=/media/a"), Purge::prefix("http://media/a"));
+        for all in ["prefix=/", "prefix=/med", "prefix=http://localhost/media/", "host=x", "all"] {
+            assert_eq!(purge(all), Purge::all(), "{all}");
+        }
+        let public = |query: &str| read(query, "").unwrap().purge(|url| Some(url.to_owned()));
+        assert_eq!(public("host=h"), Purge::host("h"));
+        assert_eq!(public("prefix=/media/"), Purge::prefix("http://localhost/media/"));
+    }
+
+    #[test]
+    fn what_is_explained_is_a_request() {
+        let parts = explained("url=/a%3Fb&header=Accept:%20x").unwrap();
+        assert_eq!(
+            (parts.uri.to_string(), &parts.headers["accept"]),
+            (format!("{SITE}/a?b"), &http::HeaderValue::from_static("x"))
+        );
+        for query in ["", "url=a", "url=http://h/%20", "url=/a&x=1", "url=/a&header=x"] {
+            assert!(explained(query).is_err(), "{query}");
+        }
+    }
+}
