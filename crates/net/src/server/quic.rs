@@ -1,13 +1,19 @@
-//! The QUIC endpoint under HTTP/3: quinn, tuned for sending large bodies.
+//! The QUIC endpoint under HTTP/3: quinn, tuned for sending large bodies; one for each worker and
+//! address, which a connection does not leave though its client's address changes.
+
+mod cid;
+mod steering;
 
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, Runtime, TransportConfig, VarInt};
 
-use super::{QuicConfig, ServerError, Tls};
+use super::{QuicConfig, ServerError, Tls, WorkerId};
+use cid::Ids;
+use steering::{Mailbox, Steered};
 
 /// Unidirectional streams a client may have open: HTTP/3 needs three (RFC 9114 §6.2), and some
 /// send one of a reserved type.
@@ -45,11 +51,35 @@ pub(super) fn server_config(
     Ok(config)
 }
 
-/// An endpoint over `socket`, driven by the runtime this is called in.
-pub(super) fn endpoint(
-    socket: UdpSocket,
-    config: quinn::ServerConfig,
-) -> io::Result<quinn::Endpoint> {
-    let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
+/// What the workers' endpoints on one address share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    ids: Ids,
+    mailboxes: Arc<[Mailbox]>,
+}
+
+impl Shared {
+    pub(super) fn new(workers: usize) -> Self {
+        let mailboxes = (0..workers).map(|_| Mailbox::default()).collect();
+        Self { ids: Ids::new(), mailboxes }
+    }
+
+    /// The endpoint of one worker over `socket`, driven by the runtime this is called in.
+    pub(super) fn endpoint(
+        self,
+        socket: UdpSocket,
+        config: quinn::ServerConfig,
+        worker: WorkerId,
+    ) -> io::Result<quinn::Endpoint> {
+        let worker = u16::try_from(worker.0)
+            .map_err(|_| io::Error::other("there are more workers than connection IDs can name"))?;
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let ids = self.ids.clone();
+        let mut endpoint = EndpointConfig::default();
+        endpoint.cid_generator(move || ids.of_worker(worker));
+        let socket = runtime.wrap_udp_socket(socket)?;
+        let Self { ids, mailboxes } = self;
+        let socket = Arc::new(Steered { socket, ids, worker, mailboxes });
+        quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket, runtime)
+    }
 }

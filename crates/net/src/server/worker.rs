@@ -31,6 +31,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// What the connections of one worker share.
 pub(super) struct Worker {
+    pub(super) id: WorkerId,
     pub(super) limits: ConnLimits,
     pub(super) quic: QuicConfig,
     pub(super) clock: Clock,
@@ -47,7 +48,7 @@ struct Sockets {
     tcp: Vec<(TcpListener, tcp::Listener)>,
     #[cfg(unix)]
     unix: Vec<(std::os::unix::net::UnixListener, Arc<unix::SocketFile>)>,
-    udp: Vec<(UdpSocket, SocketAddr)>,
+    udp: Vec<(UdpSocket, SocketAddr, quic::Shared)>,
 }
 
 /// Binds everything, then starts the threads.
@@ -101,8 +102,9 @@ where
         for (of_worker, socket) in sockets.iter_mut().zip(bound.tcp) {
             of_worker.tcp.push((socket, listener.clone()));
         }
+        let shared = quic::Shared::new(count);
         for (of_worker, socket) in sockets.iter_mut().zip(bound.udp) {
-            of_worker.udp.push((socket, bound.addr));
+            of_worker.udp.push((socket, bound.addr, shared.clone()));
         }
     }
     for bound in http {
@@ -137,6 +139,7 @@ where
     };
     for (id, sockets) in sockets.into_iter().enumerate() {
         let worker = Arc::new(Worker {
+            id: WorkerId(id),
             limits: builder.limits.clone(),
             quic: quic.clone(),
             clock: builder.clock.clone(),
@@ -231,9 +234,9 @@ async fn run<S>(
             Err(error) => tracing::error!(%error, "a Unix socket cannot be served"),
         }
     }
-    for (socket, addr) in sockets.udp {
+    for (socket, addr, shared) in sockets.udp {
         let Some(config) = quic_server.clone() else { continue };
-        match quic::endpoint(socket, config) {
+        match shared.endpoint(socket, config, worker.id) {
             Ok(endpoint) => {
                 let (worker, service) = (Arc::clone(&worker), service.clone());
                 listeners.spawn(http3::run(endpoint, addr, worker, service));

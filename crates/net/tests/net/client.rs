@@ -75,7 +75,7 @@ pub(crate) struct H3 {
     pub(crate) quic: quinn::Connection,
     pub(crate) requests: h3::client::SendRequest<Opener, Bytes>,
     authority: String,
-    _endpoint: quinn::Endpoint,
+    pub(crate) endpoint: quinn::Endpoint,
     driver: tokio::task::JoinHandle<String>,
 }
 
@@ -118,7 +118,7 @@ impl H3 {
             std::future::poll_fn(|cx| driver.poll_close(cx)).await.to_string()
         });
         let authority = format!("{name}:{}", addr.port());
-        Self { quic, requests, authority, _endpoint: endpoint, driver }
+        Self { quic, requests, authority, endpoint, driver }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> Request<()> {

@@ -219,3 +219,21 @@ async fn quinn_holds_a_body_until_it_is_acknowledged_and_not_a_copy_of_it() {
     assert_eq!(len, 500_000);
     until("quinn let go", || freed.load(Ordering::SeqCst)).await;
 }
+
+#[tokio::test]
+async fn a_connection_goes_on_when_its_client_moves() {
+    let server = start_with(|server| server.workers(4));
+    let client = Client::new(&server, Protocol::H3).await;
+    let Client::H3(h3) = &client else { unreachable!() };
+    let before = h3.quic.stable_id();
+    // The system chooses a worker by the client's address: of four, it is another three in four
+    // times.
+    for moved in 0..12 {
+        assert_eq!(client.get("/bytes/1000").await.unwrap().status, 200, "moved {moved} times");
+        h3.endpoint.rebind(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+    }
+    let answer = client.get("/bytes/1000").await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(h3.quic.stable_id(), before);
+    assert_eq!(server.handle.metrics().requests(Protocol::H3), 13);
+}
