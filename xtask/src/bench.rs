@@ -88,7 +88,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
 /// The bars of its cases are kept beside the cases, in the harness.
 fn edge(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Bench])?;
-    let stack = stack::build(places, Profile::Release)?;
+    let stack = stack::build(places, Profile::Release, "reference-stack")?;
     let mut harness = setup::harness(places);
     harness.arg("edge").arg("--stack").arg(stack).arg("--cache").arg(&places.cache);
     if let Some(json) = json {

@@ -61,7 +61,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Web])?;
     web::build(places)?;
     claim::target(places)?;
-    let program = stack::build(places, Profile::Release)?;
+    let program = stack::build(places, Profile::Release, "reference-stack")?;
     let mut stack = Command::new(program);
     stack.args(pass_on(given)).arg("--web").arg(places.pages());
     Err(become_stack(&mut stack))

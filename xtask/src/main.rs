@@ -4,6 +4,7 @@
 //! before anything else is installed, to say in one sentence what went wrong, and to exit 1 then.
 
 mod bench;
+mod cache_tests;
 mod claim;
 mod cli;
 mod conform;
@@ -48,6 +49,7 @@ const COMMANDS: [Command; 9] = [
     Command { spec: &setup::SPEC, run: Run::Parsed(setup::main) },
     Command { spec: &demo::SPEC, run: Run::Parsed(demo::main) },
     Command { spec: &test::SPEC, run: Run::Parsed(test::main) },
+    Command { spec: &cache_tests::SPEC, run: Run::Parsed(cache_tests::main) },
     Command { spec: &bench::SPEC, run: Run::Parsed(bench::main) },
     Command { spec: &tidy::SPEC, run: Run::Parsed(tidy::main) },
     Command { spec: &platforms::SPEC, run: Run::Parsed(platforms::main) },

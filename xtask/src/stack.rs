@@ -1,4 +1,4 @@
-//! Building the reference stack, and asking cargo where it put it.
+//! Building the reference stack, or another example, and asking cargo where it put it.
 
 use std::path::PathBuf;
 
@@ -17,23 +17,23 @@ pub(crate) enum Profile {
     Tests,
 }
 
-/// Builds the example `reference-stack` and gives back its path. Cargo's progress stays on the
-/// terminal.
-pub(crate) fn build(places: &Places, profile: Profile) -> Outcome<PathBuf> {
+/// Builds the example `name` of the stack's package, under [`Profile::Tests`] of any, and gives back
+/// its path. Cargo's progress stays on the terminal.
+pub(crate) fn build(places: &Places, profile: Profile, name: &str) -> Outcome<PathBuf> {
     let mut cargo = process::cargo(places);
     cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
     match profile {
         Profile::Release => {
             cargo.args(["--release", "-p", "headwater-reference-stack"]);
-            cargo.args(["--example", "reference-stack"]);
+            cargo.args(["--example", name]);
         }
         Profile::Tests => {
             cargo.args(["--workspace", "--examples"]);
         }
     }
     let messages = process::capture(&mut cargo)?;
-    executable(&messages, "reference-stack")
-        .ok_or_else(|| Failure::new("cargo built no example `reference-stack`"))
+    executable(&messages, name)
+        .ok_or_else(|| Failure::new(format!("cargo built no example `{name}`")))
 }
 
 /// The path of an example in cargo's messages, one JSON object a line.

@@ -13,7 +13,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{claim, h2spec, process, python, rehearsal, tidy, ui, web};
+use crate::{cache_tests, claim, h2spec, process, python, rehearsal, tidy, ui, web};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "test",
@@ -26,8 +26,8 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--fast",
             value: None,
-            help: "Leave out what takes longest: browser, demo, doc and package, and clippy with \
-                   any features but the default ones",
+            help: "Leave out what takes longest: cache-tests, browser, demo, doc and package, and \
+                   clippy with any features but the default ones",
         },
         Flag {
             name: "--sync",
@@ -38,13 +38,14 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const STEP_NAMES: [(&str, &str); 11] = [
+const STEP_NAMES: [(&str, &str); 12] = [
     ("setup", "install what this machine lacks"),
     ("format", "rustfmt, in check mode"),
     ("tidy", "what `cargo xtask tidy` looks at"),
     ("clippy", "clippy with warnings denied: default features, all, and the packager with none"),
     ("test", "unit, integration and documentation tests of every crate"),
     ("h2spec", "the conformance suite of HTTP/2 against the stack that the tests have built"),
+    ("cache-tests", "the public HTTP cache tests, against an edge and a shield"),
     ("pages", "build the pages, check their types, run their unit tests"),
     ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3, by three players"),
     ("demo", "start `cargo xtask demo` as people do, twice: the second time in under 5 s"),
@@ -53,7 +54,7 @@ const STEP_NAMES: [(&str, &str); 11] = [
 ];
 
 /// What a step leaves out under `--fast`.
-const SLOW: [&str; 4] = ["browser", "demo", "doc", "package"];
+const SLOW: [&str; 5] = ["cache-tests", "browser", "demo", "doc", "package"];
 
 /// What the tests counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -109,6 +110,7 @@ fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
         "clippy" => clippy(places, fast),
         "test" => rust_tests(places, tally),
         "h2spec" => h2spec::against_stack(places),
+        "cache-tests" => cache_tests::main(places, &Given::default()),
         "pages" => {
             web::build(places)?;
             process::run(web::npm(places).arg("test"))
@@ -172,7 +174,7 @@ fn sync(places: &Places) -> Outcome {
 
 fn browser(places: &Places) -> Outcome {
     web::build(places)?;
-    let stack = stack::build(places, Profile::Tests)?;
+    let stack = stack::build(places, Profile::Tests, "reference-stack")?;
     let mut npm = web::npm(places);
     npm.env("HEADWATER_STACK", &stack).env("HEADWATER_PYTHON", python::interpreter(places));
     if let Some(browser) = setup::browser() {
@@ -228,7 +230,7 @@ fn closing(
 ) -> String {
     let mut text = String::from("\n");
     for (name, time) in done {
-        let _ = writeln!(text, "  {name:<9} {}", ui::elapsed(*time));
+        let _ = writeln!(text, "  {name:<11} {}", ui::elapsed(*time));
     }
     let Tally { passed, failed: wrong, ignored } = tally;
     let counts = format!("{passed} Rust tests passed, {wrong} failed, {ignored} ignored");
@@ -260,7 +262,7 @@ mod tests {
         assert!(text.ends_with(
             "test: FAILED at clippy; 0 Rust tests passed, 0 failed, 0 ignored; 1 min 02 s"
         ));
-        assert!(text.contains("  clippy    1 min 01 s\n"));
+        assert!(text.contains("  clippy      1 min 01 s\n"));
     }
 
     #[test]

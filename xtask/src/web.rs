@@ -12,8 +12,13 @@ use crate::{process, ui};
 /// The folders of `web/` that are made, not written.
 const MADE: [&str; 2] = ["node_modules", "dist"];
 
-/// npm in the pages' folder, with its cache beside everything else that is built.
+/// npm in the pages' folder.
 pub(crate) fn npm(places: &Places) -> Command {
+    npm_in(places, &places.web())
+}
+
+/// npm in a folder, with its cache beside everything else that is built.
+pub(crate) fn npm_in(places: &Places, folder: &Path) -> Command {
     let mut command = Command::new("npm");
     command
         .env("npm_config_cache", places.cache.join("npm"))
@@ -21,8 +26,8 @@ pub(crate) fn npm(places: &Places) -> Command {
         .env("npm_config_fund", "false")
         .env("npm_config_audit", "false")
         .arg("--prefix")
-        .arg(places.web())
-        .current_dir(places.web());
+        .arg(folder)
+        .current_dir(folder);
     command
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::Metrics;
 use crate::fill::budget::Budget;
 use crate::fill::table::Fills;
-use crate::policy::{DefaultPolicy, Policy};
+use crate::policy::{Choices, DefaultPolicy, Policy};
 use crate::purge::{Purge, PurgeError, PurgeLog, PurgeSeq, Purges};
 use crate::remembered::Remembered;
 use crate::service::CacheLayer;
@@ -114,6 +114,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) policy: Box<dyn Policy>,
+    pub(crate) choices: Choices,
     pub(crate) signature: Signature,
     pub(crate) honour_request_directives: bool,
     pub(crate) store: Store,
@@ -157,6 +158,7 @@ pub struct Builder {
     policy: Box<dyn Policy>,
     purge_log: Option<PurgeLog>,
     downstream: Downstream,
+    choices: Choices,
 }
 
 impl Default for Builder {
@@ -177,6 +179,7 @@ impl Default for Builder {
             policy: Box::new(DefaultPolicy),
             purge_log: None,
             downstream: Downstream::Clients,
+            choices: Choices::default(),
         }
     }
 }
@@ -297,6 +300,12 @@ impl Builder {
         self
     }
 
+    /// What is chosen where the standards leave a choice; default [`Choices::default`].
+    pub fn choices(mut self, choices: Choices) -> Self {
+        self.choices = choices;
+        self
+    }
+
     /// The cache. It needs no runtime until a request misses.
     pub fn build(self) -> Cache {
         let metrics = Metrics::default();
@@ -308,6 +317,7 @@ impl Builder {
             downstream: self.downstream,
             clock: self.clock,
             policy: self.policy,
+            choices: self.choices,
             honour_request_directives: self.honour_request_directives,
             remembered: Remembered::new(self.uncollapsed),
             passes: Arc::new(Semaphore::new(self.max_passes.clamp(1, Semaphore::MAX_PERMITS))),

@@ -117,6 +117,8 @@ pub(crate) struct Fill {
     outdated: AtomicBool,
     interested: AtomicUsize,
     alone: Mutex<Option<Response<Body>>>,
+    /// Fields that are for the leader alone.
+    withheld: Mutex<HeaderMap>,
     changed: Arc<Notify>,
     /// Wakes the task: a reader advanced, or the last one left.
     attention: Notify,
@@ -148,6 +150,7 @@ impl Fill {
             outdated: AtomicBool::new(false),
             interested: AtomicUsize::new(0),
             alone: Mutex::new(None),
+            withheld: Mutex::default(),
             changed: Arc::new(Notify::new()),
             attention: Notify::new(),
             metrics,
@@ -206,6 +209,12 @@ impl Fill {
     /// The response that is for the leader alone; the first call gets it.
     pub(crate) fn take_alone(&self) -> Option<Response<Body>> {
         lock(&self.alone).take()
+    }
+
+    /// The fields that `private` or `no-cache` keep from all but the leader (RFC 9111 §5.2.2.4 and
+    /// §5.2.2.7); the first call gets them.
+    pub(crate) fn take_withheld(&self) -> HeaderMap {
+        std::mem::take(&mut *lock(&self.withheld))
     }
 
     /// Waits until it is known where a range lies in a body of unknown length. Cancel safe.

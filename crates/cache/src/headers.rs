@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderName, header};
 use smallvec::SmallVec;
 
+use crate::directives::ResponseDirectives;
+
 /// Takes off what is for the next hop only: what `Connection` lists, the fields that are so by
 /// name, and those that speak to a proxy. What delimits or addresses a message is not up to
 /// `Connection`: a list that names it is not obeyed there.
@@ -12,13 +14,14 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     const PROXY_AUTHENTICATION_INFO: HeaderName =
         HeaderName::from_static("proxy-authentication-info");
     if headers.contains_key(header::CONNECTION) {
+        const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
         let listed: SmallVec<[HeaderName; 4]> = headers
             .get_all(header::CONNECTION)
             .iter()
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.split(','))
             .filter_map(|name| name.trim().parse().ok())
-            .filter(|name| ![header::HOST, header::CONTENT_LENGTH].contains(name))
+            .filter(|name| ![header::HOST, header::CONTENT_LENGTH, CDN_LOOP].contains(name))
             .collect();
         for name in listed {
             headers.remove(name);
@@ -38,6 +41,20 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
+}
+
+/// The fields of a response that its directives keep from all but its asker.
+pub(crate) fn withheld(headers: &HeaderMap, targets: &[HeaderName]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for name in ResponseDirectives::governing(headers, targets).1 {
+        // Named by both directives, or twice by one: once is enough.
+        if !fields.contains_key(&name) {
+            for value in headers.get_all(&name) {
+                fields.append(name.clone(), value.clone());
+            }
+        }
+    }
+    fields
 }
 
 /// Takes off what asks for less than the whole response (RFC 9110 §13 and §14): a fill is for

@@ -43,12 +43,13 @@
 //!
 //! # Choices where the standard leaves one
 //! - A response with `Set-Cookie` is stored only where it says `public` or `s-maxage`.
-//! - `no-cache` and `private` with field names are obeyed as if without.
+//! - Fields that `no-cache` and `private` name go to the one who asked, and are not stored.
 //! - HEAD is answered from a stored GET, and revalidates one; any other HEAD passes through.
 //! - A GET with content passes through. Trailers are dropped.
 //! - Several ranges are answered as `multipart/byteranges`, of up to 16; those that touch or nearly
 //!   do become one, and a request for more is answered whole.
 //! - The scheme is not part of the key; a [`Policy`] may add it.
+//! - What [`Choices`] say: targeted fields, cookies, unreachable upstreams, long errors.
 //! - After a failed revalidation, what may answer stale does so for some seconds (`Retry-After`, at
 //!   most a minute, else five) before upstream is asked again.
 //! - What was got without `Authorization` is revalidated without it; where upstream wants it, the
@@ -73,6 +74,7 @@ mod service;
 mod slices;
 mod status;
 mod store;
+mod structured;
 mod upstream;
 mod vary;
 
@@ -81,7 +83,8 @@ pub use explain::{Decision, Explanation, PurgedBy, Variant};
 pub use key::KeyBuf;
 pub use metrics::Metrics;
 pub use policy::{
-    DefaultPolicy, Lifetime, Overrides, PERSONAL, Policy, Route, RuleError, Rules, RulesBuilder,
+    Choices, DefaultPolicy, Lifetime, Overrides, PERSONAL, Policy, Route, RuleError, Rules,
+    RulesBuilder,
 };
 pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeq};
 pub use service::{CacheFuture, CacheLayer, CacheService};

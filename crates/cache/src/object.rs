@@ -18,10 +18,10 @@ use crate::answer::Marks;
 use crate::directives::{RequestDirectives, ResponseDirectives};
 use crate::fill::budget::Charge;
 use crate::headers;
-use crate::policy::Policy;
 use crate::policy::freshness::{self, Freshness};
-use crate::policy::reuse::{self, Reuse, Why};
+use crate::policy::reuse::{self, Failure, Reuse, Why};
 use crate::policy::storable::{self, Asked, Refusal};
+use crate::policy::{Choices, Policy};
 use crate::purge::ledger::Ledger;
 use crate::purge::standing::Standing;
 use crate::purge::{PurgeSeq, Tags, tags};
@@ -37,6 +37,9 @@ pub(crate) struct Object {
     charge: Weak<Charge>,
     /// Until when, in milliseconds, upstream is not asked where this may answer stale.
     paused: AtomicU64,
+    /// How long past its freshness, in milliseconds, it may answer until then because upstream
+    /// cannot be reached; zero where it answered with an error.
+    grace: AtomicU64,
     standing: Standing,
     /// The marks of hits at one age and time to live: made once a second, not once a hit.
     stamp: Mutex<Option<(u64, i64, Marks)>>,
@@ -45,7 +48,8 @@ pub(crate) struct Object {
 impl Object {
     pub(crate) fn new(head: Head, body: Chunks, charge: Weak<Charge>) -> Self {
         let standing = Standing::new(head.purge_seq);
-        Self { head, body, charge, paused: AtomicU64::new(0), standing, stamp: Mutex::new(None) }
+        let (paused, grace) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { head, body, charge, paused, grace, standing, stamp: Mutex::new(None) }
     }
 
     /// Whether no purge forbids to use it.
@@ -89,19 +93,42 @@ impl Object {
         }
         match reuse {
             Reuse::StaleWhileRevalidate => Reuse::Stale,
-            Reuse::Revalidate(Why::Stale) if self.may_answer_on_error(request, now) => Reuse::Stale,
+            Reuse::Revalidate(Why::Stale)
+                if self.may_answer_on_error(request, self.failure(), now) =>
+            {
+                Reuse::Stale
+            }
             other => other,
         }
     }
 
     /// Whether it may answer `request` though upstream failed.
-    pub(crate) fn may_answer_on_error(&self, request: &RequestDirectives, now: Timestamp) -> bool {
-        reuse::may_answer_on_error(&self.freshness(), &self.head.directives, request, now)
+    pub(crate) fn may_answer_on_error(
+        &self,
+        request: &RequestDirectives,
+        failure: Failure,
+        now: Timestamp,
+    ) -> bool {
+        let freshness = self.freshness();
+        reuse::may_answer_on_error(&freshness, &self.head.directives, request, failure, now)
     }
 
     /// Upstream failed to confirm or replace it: it is not asked again for a while.
-    pub(crate) fn pause(&self, now: Timestamp, delay: Duration) {
+    pub(crate) fn pause(&self, now: Timestamp, delay: Duration, failure: Failure) {
+        let grace = match failure {
+            Failure::Error => 0,
+            Failure::Unreachable(grace) => u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.grace.store(grace, Ordering::Relaxed);
         self.paused.store(now.plus(delay).as_millis(), Ordering::Relaxed);
+    }
+
+    /// How upstream failed when it was given a rest.
+    fn failure(&self) -> Failure {
+        match self.grace.load(Ordering::Relaxed) {
+            0 => Failure::Error,
+            grace => Failure::Unreachable(Duration::from_millis(grace)),
+        }
     }
 
     /// The store counts its bytes from here on.
@@ -170,6 +197,7 @@ pub(crate) struct Exchange<'a> {
     /// As it went upstream.
     pub(crate) sent: &'a http::request::Parts,
     pub(crate) policy: &'a dyn Policy,
+    pub(crate) choices: &'a Choices,
     /// The newest purge when it began.
     pub(crate) purge_seq: PurgeSeq,
     /// Whether the answer's tags are for who asks us, too.
@@ -193,10 +221,14 @@ impl Head {
         len: Option<u64>,
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
+        let choices = exchange.choices;
         headers::strip_hop_by_hop(&mut headers);
-        let mut directives = ResponseDirectives::of(&headers);
+        let (mut directives, withheld) = ResponseDirectives::governing(&headers, choices.targets());
+        for name in withheld {
+            headers.remove(name);
+        }
         let overrides = exchange.policy.overrides(exchange.sent, status, &headers);
-        match storable::storable(exchange.asked, status, &headers, &directives) {
+        match storable::storable(exchange.asked, status, &headers, &directives, choices) {
             Err(Refusal::Status)
                 if overrides.is_explicit() && storable::storable_status(status) => {}
             storable => storable?,
@@ -212,7 +244,7 @@ impl Head {
         let received = exchange.received;
         let standard = freshness::lifetime(status, &headers, &directives, received);
         let freshness = Freshness {
-            initial_age: freshness::initial_age(&headers, exchange.requested, received),
+            initial_age: freshness::initial_age(&headers, exchange.requested, received, choices),
             received,
             lifetime: overrides.lifetime.map_or(standard, |lifetime| lifetime.of(standard)),
         };
@@ -248,11 +280,14 @@ impl Head {
         update: &HeaderMap,
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
-        const KEPT: [HeaderName; 4] = [
+        // What speaks of the content, which did not come (§3.2), digests of it among them.
+        const KEPT: [HeaderName; 6] = [
             header::CONTENT_LENGTH,
             header::CONTENT_ENCODING,
             header::CONTENT_RANGE,
             header::TRANSFER_ENCODING,
+            HeaderName::from_static("content-md5"),
+            HeaderName::from_static("content-digest"),
         ];
         let mut update = update.clone();
         headers::strip_hop_by_hop(&mut update);
@@ -261,7 +296,10 @@ impl Head {
         for name in [header::AGE, CACHE_STATUS, header::DATE] {
             headers.remove(name);
         }
-        for name in update.keys().filter(|name| !KEPT.contains(name)) {
+        // A 304 that was believed though it names another tag (see `Choices::trust_any_304`).
+        let other = !self.is_meant_by(&update);
+        let kept = |name: &HeaderName| KEPT.contains(name) || other && *name == header::ETAG;
+        for name in update.keys().filter(|name| !kept(name)) {
             headers.remove(name);
             for value in update.get_all(name) {
                 headers.append(name.clone(), value.clone());
@@ -323,6 +361,7 @@ impl Head {
                 &self.freshness,
                 &self.directives,
                 &RequestDirectives::default(),
+                Failure::Error,
                 self.freshness.received,
             )
     }

@@ -2,11 +2,13 @@
 //!
 //! [`Policy`] is where a deployment says how it differs from RFC 9111, and [`Rules`] what most
 //! deployments say; the submodules [`freshness`] (§4.2), [`storable`] (§3) and [`reuse`] (§4) are
-//! the standard itself.
+//! the standard itself, and [`Choices`] what it leaves open.
 
+mod choices;
 pub(crate) mod freshness;
 mod parameters;
 mod pattern;
+pub(crate) mod preferences;
 pub(crate) mod reuse;
 mod route;
 mod rules;
@@ -18,6 +20,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::key::{self, KeyBuf};
+pub use choices::Choices;
 pub use parameters::PERSONAL;
 pub use route::{Route, RuleError};
 pub use rules::{Rules, RulesBuilder};

@@ -34,9 +34,16 @@ impl Variants {
         Self { list, weight: u32::try_from(weight).unwrap_or(u32::MAX) }
     }
 
-    /// The newest response that a request with these fields selects (RFC 9111 §4.1).
+    /// The newest response that a request with these fields selects (RFC 9111 §4.1), one whose
+    /// language it likes best where it is none's own.
     pub(crate) fn select(&self, request: &HeaderMap) -> Option<&Arc<Object>> {
-        self.list.iter().find(|object| object.head.vary.matches(request))
+        let own = self.list.iter().find(|object| object.head.vary.matches(request));
+        own.or_else(|| {
+            let head = |object: &&Arc<Object>| {
+                object.head.vary.matches_by_language(request, &object.head.headers)
+            };
+            self.list.iter().find(head)
+        })
     }
 
     /// All of them, newest first.

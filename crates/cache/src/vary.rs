@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
+use crate::policy::preferences;
+
 /// The most names of a `Vary` that are looked at; a response that names more is not stored.
 pub(crate) const MAX_NAMES: usize = 16;
 
@@ -35,21 +37,42 @@ impl Vary {
     }
 
     /// Whether `request` selects the same response: each field is absent from both, or has the
-    /// same members in the same order, however they are spread over lines and spaces.
+    /// same members in the same order, however they are spread over lines and spaces; where their
+    /// order says nothing, in any.
     pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
         self.0.iter().all(|(name, values)| {
             values.is_empty() != request.contains_key(name)
-                && members(values.iter()).eq(members(request.get_all(name).iter()))
+                && same(name, || values.iter(), || request.get_all(name).iter())
         })
+    }
+
+    /// Whether a request selects the response though it says something else of languages: the
+    /// response has the one that it likes best.
+    pub(crate) fn matches_by_language(&self, request: &HeaderMap, response: &HeaderMap) -> bool {
+        let (language, others): (SmallVec<[_; 2]>, SmallVec<[_; 2]>) =
+            self.0.iter().cloned().partition(|(name, _)| *name == header::ACCEPT_LANGUAGE);
+        !language.is_empty()
+            && preferences::likes_best(request, response)
+            && Self(others).matches(request)
     }
 
     /// Whether two requests are the same in the fields that count here.
     pub(crate) fn agree(&self, one: &HeaderMap, other: &HeaderMap) -> bool {
         self.0.iter().all(|(name, _)| {
             one.contains_key(name) == other.contains_key(name)
-                && members(one.get_all(name).iter()).eq(members(other.get_all(name).iter()))
+                && same(name, || one.get_all(name).iter(), || other.get_all(name).iter())
         })
     }
+}
+
+/// Whether lines of a field have the same members.
+fn same<'a, A, B>(name: &HeaderName, one: impl Fn() -> A, other: impl Fn() -> B) -> bool
+where
+    A: Iterator<Item = &'a HeaderValue>,
+    B: Iterator<Item = &'a HeaderValue>,
+{
+    members(one()).eq(members(other()))
+        || preferences::is_weighed(name) && preferences::agree(members(one()), members(other()))
 }
 
 fn members<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
@@ -90,6 +113,21 @@ mod tests {
         assert!(!vary.matches(&headers(&[("accept", "a,b")])));
         assert!(!vary.matches(&headers(&[("accept", "a,c,b")])));
         assert!(!vary.matches(&headers(&[("accept", "a,b,c"), ("origin", "x")])));
+    }
+
+    #[test]
+    fn rfc_9111_4_1_what_is_known_to_mean_the_same_selects_the_same() {
+        let vary = headers(&[("vary", "accept-language, accept")]);
+        let request = headers(&[("accept-language", "en, de;q=0.5"), ("accept", "a, b")]);
+        let vary = Vary::of(&vary, &request).unwrap();
+        let asks = |language, accept| headers(&[("accept-language", language), ("accept", accept)]);
+        assert!(vary.matches(&asks("DE;q=0.5, en", "a,b")));
+        assert!(!vary.matches(&asks("de, en", "a,b")));
+        assert!(!vary.matches(&asks("en, de;q=0.5", "b, a")));
+        let german = headers(&[("content-language", "de")]);
+        assert!(vary.matches_by_language(&asks("de, fr;q=0.5", "a, b"), &german));
+        assert!(!vary.matches_by_language(&asks("de, fr;q=0.5", "b, a"), &german));
+        assert!(!vary.matches_by_language(&asks("fr", "a, b"), &german));
     }
 
     #[test]

@@ -90,7 +90,9 @@ impl Timestamp {
 
     /// Reads an HTTP date in any of its three forms (RFC 9110 §5.6.7); `None` if it is not one.
     pub fn from_http_date(text: &str) -> Option<Self> {
-        httpdate::parse_http_date(text.trim()).ok().map(Self::from)
+        let text = text.trim();
+        let read = |text: &str| httpdate::parse_http_date(text).ok().map(Self::from);
+        read(text).or_else(|| forgiven(text).find_map(|text| read(&text)))
     }
 
     /// Writes the preferred form of an HTTP date (RFC 9110 §5.6.7, IMF-fixdate).
@@ -99,6 +101,31 @@ impl Timestamp {
         const LAST: u64 = 253_402_300_799;
         httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.as_secs().min(LAST)))
     }
+}
+
+/// What a date may have been meant as whose letters are in the wrong case, or whose day of the week
+/// is not that of its date: no recipient needs either (RFC 9110 §5.6.7 asks for robust ones).
+fn forgiven(text: &str) -> impl Iterator<Item = String> {
+    const SHORT: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    const LONG: [&str; 7] =
+        ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let letters = |c: char| c.is_ascii_alphabetic();
+    let end = text.find(|c| !letters(c)).unwrap_or(text.len());
+    let (day, rest) = text.split_at(end);
+    let days = if day.len() == 3 { SHORT } else { LONG };
+    let known = text.len() < 64 && days.iter().any(|known| known.eq_ignore_ascii_case(day));
+    let mut cased = String::new();
+    let mut before = ' ';
+    for c in rest.chars() {
+        cased.push(if letters(before) { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() });
+        before = c;
+    }
+    let cased = match cased.strip_suffix("Gmt") {
+        Some(most) => format!("{most}GMT"),
+        None => cased,
+    };
+    let days = days.into_iter().take(if known { 7 } else { 0 });
+    days.map(move |day| format!("{day}{cased}"))
 }
 
 impl From<SystemTime> for Timestamp {
@@ -131,7 +158,25 @@ mod tests {
         ] {
             assert_eq!(Timestamp::from_http_date(form), Some(t), "{form}");
         }
-        assert_eq!(Timestamp::from_http_date("0"), None);
+        for meant in [
+            "SUN, 06 nov 1994 08:49:37 gMT",
+            "sunDAY, 06-NOV-94 08:49:37 GMT",
+            "Mon Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(Timestamp::from_http_date(meant), Some(t), "{meant}");
+        }
+        for wrong in [
+            "0",
+            "",
+            "Xyz, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 94 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun 06 Nov 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(Timestamp::from_http_date(wrong), None, "{wrong}");
+        }
         let _ = Timestamp::from_millis(u64::MAX).to_http_date();
     }
 }

@@ -225,7 +225,7 @@ where
         let age = (!leader || head.aged).then(|| head.age(inner.clock.now()));
         let marks = Marks { cache_status: inner.signature.sign(member), age };
         let mut late = false;
-        let response = answer::build(head, len, &shape, marks, |part| {
+        let mut response = answer::build(head, len, &shape, marks, |part| {
             let interest = interest.another();
             let reader = match part {
                 Some(part) => Reader::new(interest, part.start, Some(part.end)),
@@ -241,6 +241,9 @@ where
             }
             Body::Stream(Box::pin(reader))
         });
+        if leader {
+            response.headers_mut().extend(fill.take_withheld());
+        }
         (!late).then_some(response)
     }
 

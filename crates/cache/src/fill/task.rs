@@ -22,7 +22,9 @@ use super::pump::{Next, Pump};
 use super::{End, Fill, Interest, Outcome, lock};
 use crate::cache::{Downstream, Inner, MIN_WINDOW};
 use crate::directives::RequestDirectives;
+use crate::headers;
 use crate::object::{Exchange, Head, Object};
+use crate::policy::reuse::Failure;
 use crate::policy::storable::{Asked, Refusal};
 use crate::slices;
 use crate::upstream::{self, BoxError};
@@ -158,7 +160,7 @@ impl Work {
             return Some(self.answered(response, requested, order));
         }
         if let Some(object) = confirmable
-            && object.head.is_meant_by(response.headers())
+            && (self.inner.choices.trusts_any_304() || object.head.is_meant_by(response.headers()))
         {
             let exchange = self.exchange(order, requested);
             let mut update = response.into_parts().0;
@@ -199,7 +201,7 @@ impl Work {
 
     /// Upstream did not confirm or replace the stale response: it has a rest, as long as it says,
     /// within bounds.
-    fn pause(&self, retry_after: Option<&HeaderValue>) {
+    fn pause(&self, retry_after: Option<&HeaderValue>, failure: Failure) {
         const PAUSE: Duration = Duration::from_secs(5);
         const LONGEST: Duration = Duration::from_secs(60);
         let Some(stale) = &self.stale else { return };
@@ -209,7 +211,7 @@ impl Work {
             text.trim().parse().ok().map(Duration::from_secs).or_else(date)
         });
         let delay = said.unwrap_or(PAUSE);
-        stale.pause(now, delay.clamp(Duration::from_secs(1), LONGEST));
+        stale.pause(now, delay.clamp(Duration::from_secs(1), LONGEST), failure);
     }
 
     fn exchange<'a>(&'a self, order: &'a Order, requested: Timestamp) -> Exchange<'a> {
@@ -222,6 +224,7 @@ impl Work {
             policy: self.inner.policy.as_ref(),
             purge_seq: self.fill.purge_seq,
             keep_tags: self.inner.downstream == Downstream::Caches,
+            choices: &self.inner.choices,
         }
     }
 
@@ -229,19 +232,25 @@ impl Work {
     fn failed(&self, error: &BoxError, order: &Order) -> Answer {
         self.inner.metrics.fills_failed.inc();
         tracing::warn!(error = %error, "upstream gave no answer");
-        self.pause(None);
-        Answer::Settled(self.stale_on_error(order, None).unwrap_or(Outcome::Failed {
+        let failure = Failure::Unreachable(self.inner.choices.unreachable_grace());
+        self.pause(None, failure);
+        Answer::Settled(self.stale_on_error(order, failure, None).unwrap_or(Outcome::Failed {
             status: upstream::status_of(error),
             retry_after: None,
             answered: false,
         }))
     }
 
-    /// The stored response in place of a failure, if it may be (RFC 5861 §4).
-    fn stale_on_error(&self, order: &Order, fwd_status: Option<StatusCode>) -> Option<Outcome> {
+    /// The stored response in place of a failure, if it may be (RFC 5861 §4, RFC 9111 §4.2.4).
+    fn stale_on_error(
+        &self,
+        order: &Order,
+        failure: Failure,
+        fwd_status: Option<StatusCode>,
+    ) -> Option<Outcome> {
         let object = order.stale.as_ref()?;
         let now = self.inner.clock.now();
-        object.may_answer_on_error(&order.directives, now).then(|| Outcome::Stored {
+        object.may_answer_on_error(&order.directives, failure, now).then(|| Outcome::Stored {
             object: Arc::clone(object),
             fwd_status,
             open: true,
@@ -252,14 +261,14 @@ impl Work {
     fn answered(&self, response: Response<Body>, requested: Timestamp, order: &Order) -> Answer {
         let status = response.status();
         if matches!(status.as_u16(), 500 | 502 | 503 | 504) {
-            self.pause(response.headers().get(header::RETRY_AFTER));
-            if let Some(outcome) = self.stale_on_error(order, Some(status)) {
+            self.pause(response.headers().get(header::RETRY_AFTER), Failure::Error);
+            if let Some(outcome) = self.stale_on_error(order, Failure::Error, Some(status)) {
                 return Answer::Settled(outcome);
             }
         }
         if order.anonymous && matches!(status.as_u16(), 401 | 403) {
             // The client has credentials: it is to ask with them.
-            self.pause(None);
+            self.pause(None, Failure::Error);
             return Answer::Settled(Outcome::Alone);
         }
         let (mut parts, body) = response.into_parts();
@@ -272,10 +281,14 @@ impl Work {
             Ok(head) if len > Some(self.inner.max_object) && self.cuts(&head).is_some() => {
                 Answer::Sliced(Box::new(head), None)
             }
-            Ok(head) => Answer::Stream(Arc::new(head), body),
+            Ok(head) => {
+                let targets = self.inner.choices.targets();
+                *lock(&self.fill.withheld) = headers::withheld(&parts.headers, targets);
+                Answer::Stream(Arc::new(head), body)
+            }
             Err(refusal) => {
                 tracing::trace!(?refusal, %status, "not stored");
-                self.pause(parts.headers.get(header::RETRY_AFTER));
+                self.pause(parts.headers.get(header::RETRY_AFTER), Failure::Error);
                 let outcome = if status.is_server_error() || status.is_informational() {
                     Outcome::Failed {
                         status,
@@ -330,7 +343,8 @@ impl Work {
 
     async fn stream(&mut self, head: Arc<Head>, body: Body) {
         let mut meter = Meter::new(head.len);
-        let too_large = head.len.is_some_and(|len| len > self.inner.max_object);
+        let most = self.largest(head.status);
+        let too_large = head.len.is_some_and(|len| len > most);
         if too_large {
             self.fill.windowed.store(true, Ordering::Release);
         }
@@ -352,7 +366,7 @@ impl Work {
                     if let Err(error) = meter.add(bytes) {
                         break End::Failed(error);
                     }
-                    self.publish(batch, bytes);
+                    self.publish(batch, bytes, most);
                     since_yield += bytes;
                 }
                 Some(Next::End) => {
@@ -371,7 +385,7 @@ impl Work {
                 finishing = false;
                 // What is not kept is fetched for readers only.
                 if self.background.take().is_some() {
-                    self.pause(None);
+                    self.pause(None, Failure::Error);
                 }
                 if self.keep_pace().await {
                     return self.abandon();
@@ -384,6 +398,12 @@ impl Work {
             }
         };
         self.end_body(&head, end);
+    }
+
+    /// The largest body of a response with this status that is stored.
+    fn largest(&self, status: StatusCode) -> u64 {
+        let most = self.inner.max_object;
+        self.inner.choices.max_body(status).map_or(most, |error| error.min(most))
     }
 
     fn end_body(&mut self, head: &Arc<Head>, end: End) {
@@ -405,7 +425,7 @@ impl Work {
             End::Failed(error) => {
                 self.inner.metrics.fills_failed.inc();
                 tracing::warn!(error = %error, "a fill broke off");
-                self.pause(None);
+                self.pause(None, Failure::Error);
                 self.inner.fills.retire(&self.fill, || ());
             }
             _ => self.inner.fills.retire(&self.fill, || ()),
@@ -414,14 +434,14 @@ impl Work {
     }
 
     /// Makes bytes readable, within the bounds on what one fill and all of them may hold.
-    fn publish(&self, batch: SmallVec<[Bytes; 4]>, bytes: u64) {
+    fn publish(&self, batch: SmallVec<[Bytes; 4]>, bytes: u64, most: u64) {
         self.fill.charge.add(bytes);
         {
             let mut state = self.fill.state_mut();
             for piece in batch {
                 state.buffer.push(piece);
             }
-            if state.buffer.held() > self.inner.max_object || self.inner.budget.is_over() {
+            if state.buffer.held() > most || self.inner.budget.is_over() {
                 self.fill.windowed.store(true, Ordering::Release);
             }
             self.fill.published.store(state.buffer.end(), Ordering::Release);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use headwater_net::Timestamp;
 use http::{HeaderMap, StatusCode, header};
 
+use super::Choices;
 use super::storable::heuristically_cacheable;
 use crate::directives::{self, ResponseDirectives};
 
@@ -46,7 +47,11 @@ pub(crate) fn initial_age(
     headers: &HeaderMap,
     requested: Timestamp,
     received: Timestamp,
+    choices: &Choices,
 ) -> Duration {
+    if !choices.trusts_malformed_age() && !is_well_formed_age(headers) {
+        return Duration::from_secs(directives::MAX_DELTA);
+    }
     let apparent = date(headers, &header::DATE)
         .map_or(0, |date| received.as_secs().saturating_sub(date.as_secs()));
     let corrected =
@@ -65,7 +70,7 @@ pub(crate) fn lifetime(
         return Duration::from_secs(seconds);
     }
     let dated = date(headers, &header::DATE).unwrap_or(received);
-    if headers.contains_key(header::EXPIRES) {
+    if !directives.targeted && headers.contains_key(header::EXPIRES) {
         // §5.3: what is no date, "0" above all, lies in the past.
         let expires = date(headers, &header::EXPIRES).unwrap_or_default();
         return Duration::from_secs(expires.as_secs().saturating_sub(dated.as_secs()));
@@ -83,7 +88,7 @@ pub(crate) fn lifetime(
 pub(crate) fn is_explicit(headers: &HeaderMap, directives: &ResponseDirectives) -> bool {
     directives.s_maxage.is_some()
         || directives.max_age.is_some()
-        || headers.contains_key(header::EXPIRES)
+        || !directives.targeted && headers.contains_key(header::EXPIRES)
 }
 
 /// `age_value` (§5.1): of several members the first counts, and one that is no number counts as
@@ -92,6 +97,18 @@ fn age_value(headers: &HeaderMap) -> u64 {
     let Some(Ok(text)) = headers.get(header::AGE).map(http::HeaderValue::to_str) else { return 0 };
     let first = text.split(',').next().unwrap_or_default().trim();
     directives::delta(first).unwrap_or(0)
+}
+
+/// Whether `Age` is absent, or there once and a number or a list that begins with one. What
+/// somebody on the way joined two lines of the field to, by a comma and a space (RFC 9110 §5.3),
+/// is two of them.
+fn is_well_formed_age(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::AGE).iter();
+    let Some(Ok(line)) = lines.next().map(http::HeaderValue::to_str) else {
+        return !headers.contains_key(header::AGE);
+    };
+    let first = line.split(',').next().unwrap_or_default().trim();
+    directives::delta(first).is_some() && !line.contains(", ") && lines.next().is_none()
 }
 
 /// The first line of a date field; `None` where it is none.
@@ -185,6 +202,29 @@ mod tests {
         assert_eq!(age_value(&headers(&[("age", "7"), ("age", "9")])), 7);
     }
 
+    #[test]
+    fn rfc_9111_5_1_a_malformed_age_is_stale_where_it_is_not_trusted() {
+        let choices = Choices::new().trust_malformed_age(false);
+        let age = |lines: &[&str]| {
+            let list: Vec<_> = lines.iter().map(|line| ("age", *line)).collect();
+            initial_age(&headers(&list), at(NOW), at(NOW), &choices).as_secs()
+        };
+        assert_eq!((age(&[]), age(&["7"]), age(&["7,9"])), (0, 7, 7));
+        for bad in [&["a"][..], &["-7"], &["7.0"], &["0, 7"], &["0", "0"], &["7;x=1"]] {
+            assert_eq!(age(bad), directives::MAX_DELTA, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn rfc_9213_2_2_expires_does_not_count_beside_a_targeted_field() {
+        let expires = http_date(NOW + 30);
+        let all = headers(&[("expires", &expires), ("cdn-cache-control", "foo")]);
+        let choices = Choices::new();
+        let (directives, _) = ResponseDirectives::governing(&all, choices.targets());
+        assert_eq!(lifetime(StatusCode::OK, &all, &directives, at(NOW)), Duration::ZERO);
+        assert!(!is_explicit(&all, &directives));
+    }
+
     proptest! {
         /// RFC 9111 §4.2.3 written out in whole seconds, with signs, as the standard has it.
         #[test]
@@ -216,7 +256,7 @@ mod tests {
             let directives = ResponseDirectives::of(&all);
             let received = at(response as u64);
             let freshness = Freshness {
-                initial_age: initial_age(&all, at(request as u64), received),
+                initial_age: initial_age(&all, at(request as u64), received, &Choices::new()),
                 received,
                 lifetime: lifetime(StatusCode::OK, &all, &directives, received),
             };
@@ -232,7 +272,7 @@ mod tests {
         ) {
             let all = headers(&[("age", &age), ("date", &date), ("expires", &expires)]);
             let (now, then) = (Timestamp::from_millis(now), Timestamp::from_millis(then));
-            let initial_age = initial_age(&all, then, now);
+            let initial_age = initial_age(&all, then, now, &Choices::new());
             let directives = ResponseDirectives::of(&all);
             let lifetime = lifetime(StatusCode::OK, &all, &directives, now);
             let _ = Freshness { initial_age, received: then, lifetime }.age(now);

@@ -68,21 +68,39 @@ pub(crate) fn decide(
     Reuse::Revalidate(Why::Stale)
 }
 
-/// Whether it may answer though upstream failed (RFC 5861 §4, from the response or the request).
+/// How upstream failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It answered with an error (RFC 5861 §4).
+    Error,
+    /// It gave no answer: the cache is disconnected (RFC 9111 §4.2.4), and what forbids nothing may
+    /// be this long stale.
+    Unreachable(Duration),
+}
+
+/// Whether it may answer though upstream failed, by word of the response or the request, or because
+/// there is no other way.
 pub(crate) fn may_answer_on_error(
     freshness: &Freshness,
     response: &ResponseDirectives,
     request: &RequestDirectives,
+    failure: Failure,
     now: Timestamp,
 ) -> bool {
     if response.no_cache || !may_be_stale(response) {
         return false;
     }
     let over = freshness.age(now).saturating_sub(freshness.lifetime);
+    let grace = match failure {
+        Failure::Error => None,
+        Failure::Unreachable(grace) => Some(grace),
+    };
     [response.stale_if_error, request.stale_if_error]
+        .map(|most| most.map(Duration::from_secs))
         .into_iter()
+        .chain([grace])
         .flatten()
-        .any(|most| over <= Duration::from_secs(most))
+        .any(|most| over <= most)
 }
 
 /// §4.2.4: these forbid a shared cache to serve stale; `s-maxage` has `proxy-revalidate` in it
@@ -107,7 +125,15 @@ mod tests {
 
     fn on_error(response: &str, request: &str, age: u64) -> bool {
         let (freshness, response, request) = parse(response, request);
-        may_answer_on_error(&freshness, &response, &request, Timestamp::from_secs(1000 + age))
+        let now = Timestamp::from_secs(1000 + age);
+        may_answer_on_error(&freshness, &response, &request, Failure::Error, now)
+    }
+
+    fn unreachable(response: &str, age: u64) -> bool {
+        let (freshness, response, request) = parse(response, "");
+        let failure = Failure::Unreachable(Duration::from_secs(60));
+        let now = Timestamp::from_secs(1000 + age);
+        may_answer_on_error(&freshness, &response, &request, failure, now)
     }
 
     fn parse(response: &str, request: &str) -> (Freshness, ResponseDirectives, RequestDirectives) {
@@ -151,7 +177,15 @@ mod tests {
             let text = format!("max-age=10, {forbids}");
             assert_eq!(verdict(&text, "max-stale", 20), STALE, "{forbids}");
             assert!(!on_error(&text, "stale-if-error=60", 20), "{forbids}");
+            assert!(!unreachable(&text, 20), "{forbids}");
         }
+    }
+
+    #[test]
+    fn rfc_9111_4_2_4_a_disconnected_cache_may_answer_stale_for_a_while() {
+        assert!(unreachable("max-age=10", 70));
+        assert!(!unreachable("max-age=10", 71));
+        assert!(unreachable("max-age=10, stale-if-error=600", 71));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! What may be stored (RFC 9111 §3 and §3.5).
 //!
-//! A response with `Set-Cookie` is stored only if its origin says `public` or `s-maxage`. RFC 9111
-//! §7.3 leaves it to the origin to forbid storing; origins that set a session on every answer and
-//! forget to are common, and the price of believing them is one viewer in another's session.
+//! A response with `Set-Cookie` is stored only if its origin says `public` or `s-maxage`, or the
+//! [`Choices`] say so.
 
 use http::{HeaderMap, StatusCode, header};
 
-use super::freshness;
+use super::{Choices, freshness};
 use crate::directives::ResponseDirectives;
 
 /// What counts of the request that a response answers.
@@ -55,6 +54,7 @@ pub(crate) fn storable(
     status: StatusCode,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
+    choices: &Choices,
 ) -> Result<(), Refusal> {
     // §5.2.2.3: who understands the status and its caching ignores the `no-store` that comes with
     // `must-understand`; who does not must not store.
@@ -71,7 +71,7 @@ pub(crate) fn storable(
     if asked.authorization && !shared && !directives.must_revalidate {
         return Err(Refusal::Authorization);
     }
-    if headers.contains_key(header::SET_COOKIE) && !shared {
+    if headers.contains_key(header::SET_COOKIE) && !shared && !choices.shares_cookies() {
         return Err(Refusal::SetCookie);
     }
     let star = |value: &http::HeaderValue| value.as_bytes().split(|&b| b == b',').any(is_star);
@@ -121,7 +121,8 @@ mod tests {
                 .append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let directives = ResponseDirectives::of(&headers);
-        storable(asked, StatusCode::from_u16(status).unwrap(), &headers, &directives)
+        let status = StatusCode::from_u16(status).unwrap();
+        storable(asked, status, &headers, &directives, &Choices::new())
     }
 
     fn control(status: u16, text: &str) -> Result<(), Refusal> {
@@ -132,7 +133,7 @@ mod tests {
     fn rfc_9111_3_no_store_and_private_are_not_stored() {
         assert_eq!(control(200, "max-age=9, no-store"), Err(Refusal::NoStore));
         assert_eq!(control(200, "max-age=9, private"), Err(Refusal::Private));
-        assert_eq!(control(200, "max-age=9, private=\"x\""), Err(Refusal::Private));
+        assert_eq!(control(200, "max-age=9, private=\"x\""), Ok(()));
         let asked = Asked { no_store: true, ..Asked::default() };
         assert_eq!(ask(asked, 200, &[("cache-control", "max-age=9")]), Err(Refusal::NoStore));
     }
