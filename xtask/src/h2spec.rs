@@ -58,7 +58,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
 /// The suite against an edge of the stack that the tests have built.
 pub(crate) fn against_stack(places: &Places) -> Outcome {
     let suite = suite(places)?;
-    let stack = stack::build(places, Profile::Tests)?;
+    let stack = stack::build(places, Profile::Tests, "reference-stack")?;
     let state = places.target.join("tmp/h2spec");
     if state.exists() {
         fs::remove_dir_all(&state).map_err(|error| Failure::file("clear", &state, &error))?;

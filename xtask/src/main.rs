@@ -45,7 +45,7 @@ enum Run {
     Raw(fn(&Places, &[OsString]) -> Outcome),
 }
 
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command { spec: &setup::SPEC, run: Run::Parsed(setup::main) },
     Command { spec: &demo::SPEC, run: Run::Parsed(demo::main) },
     Command { spec: &test::SPEC, run: Run::Parsed(test::main) },
