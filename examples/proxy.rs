@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .trust_malformed_age(!has("--distrust-malformed-age"))
         .trust_any_304(has("--trust-any-304"));
     let choices =
-        if has("--never-stale") { choices.stale_if_unreachable(Duration::ZERO) } else { rules };
+        if has("--never-stale") { choices.stale_if_unreachable(Duration::ZERO) } else { choices };
     // Less than what common servers keep an idle connection for: five seconds.
     let patience = Duration::from_secs(4);
     let upstream = Upstream::builder(origin.as_str()).pool_idle_timeout(patience).build()?;
