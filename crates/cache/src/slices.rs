@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use headwater_net::range;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::directives::ResponseDirectives;
 use crate::key::{Key, KeyBuf};
@@ -118,12 +118,14 @@ pub(crate) enum Verdict {
     Failed,
 }
 
-/// Judges the answer to the request for the bytes `part` of `whole`.
+/// Judges the answer to the request for the bytes `part` of `whole`; `targets` are the targeted
+/// fields that are obeyed.
 pub(crate) fn judge(
     whole: &Head,
     part: &Range<u64>,
     status: StatusCode,
     fields: &HeaderMap,
+    targets: &[HeaderName],
 ) -> Verdict {
     match status.as_u16() {
         200 if names_same(whole, fields) => Verdict::NoPart,
@@ -131,7 +133,7 @@ pub(crate) fn judge(
         206 => {
             let found = fields.get(header::CONTENT_RANGE).and_then(range::parse_content_range);
             let wanted = found == Some((part.clone(), whole.len));
-            let directives = ResponseDirectives::of(fields);
+            let (directives, _) = ResponseDirectives::governing(fields, targets);
             if wanted && !directives.no_store && !directives.private {
                 Verdict::Slice
             } else {

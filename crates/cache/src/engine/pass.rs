@@ -92,6 +92,7 @@ where
             requested,
             received: inner.clock.now(),
             policy: inner.policy.as_ref(),
+            choices: &inner.choices,
             purge_seq: PurgeSeq::default(),
             keep_tags: false,
         };

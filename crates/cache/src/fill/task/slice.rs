@@ -66,7 +66,8 @@ impl Work {
         let now = self.inner.clock.now();
         let (mut parts, body) = response.into_parts();
         self.inner.policy.receive(&order.request, parts.status, &mut parts.headers);
-        Some(match slices::judge(whole, &slice.range, parts.status, &parts.headers) {
+        let targets = self.inner.choices.targets();
+        Some(match slices::judge(whole, &slice.range, parts.status, &parts.headers, targets) {
             Verdict::Slice => {
                 let head = slices::head_of(whole, &slice.range, self.fill.purge_seq);
                 Answer::Stream(Arc::new(head), body)
