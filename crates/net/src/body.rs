@@ -46,6 +46,12 @@ pub enum BodyError {
     /// The source sent nothing for too long.
     #[error("the body's source was silent for too long")]
     TimedOut,
+    /// More bytes came than this side takes.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// Bytes allowed.
+        limit: u64,
+    },
     /// The body was given up on this side: shut down, or its reader was too slow.
     #[error("the body was aborted")]
     Aborted,

@@ -30,6 +30,7 @@
 //! - When the client goes away, the service's future and body are dropped.
 //! - Nothing a client sends makes memory grow past the [`ConnLimits`].
 
+mod addresses;
 mod alt_svc;
 mod control;
 mod error;
@@ -37,6 +38,7 @@ mod fronts;
 mod gather;
 mod handle;
 mod http3;
+mod limited;
 mod limits;
 mod metrics;
 mod oneshot;

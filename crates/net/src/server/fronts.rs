@@ -1,5 +1,6 @@
 //! What stands in front of this server, and how much of what it says is believed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::wire::Route;
@@ -18,6 +19,16 @@ impl Fronts {
     /// Whether a connection begins with a header of the PROXY protocol.
     pub(super) fn speak_proxy_protocol(&self, route: &Route) -> bool {
         !self.bytes.is_empty() && trusts(&self.bytes, route)
+    }
+
+    /// Whose address counts for how many connections it has; `None` for a trusted front's own, and
+    /// where there is none.
+    pub(super) fn counted(&self, info: &ConnInfo, route: &Route) -> Option<IpAddr> {
+        if info.peer != route.peer {
+            return Some(info.peer.ip());
+        }
+        let is_front = trusts(&self.bytes, route) || trusts(&self.requests, route);
+        (!is_front && !route.is_unix).then_some(info.peer.ip())
     }
 
     /// The proxies, where this connection is one of theirs: either its own address is, or the one

@@ -148,13 +148,16 @@ async fn connection<S>(
         quic.close(EXCESSIVE_LOAD, b"");
         return;
     };
+    let peer = canonical(quic.remote_address());
+    let Some(_from) = worker.addresses.take(peer.ip(), limits.max_per_address) else {
+        worker.counters.refused();
+        quic.close(EXCESSIVE_LOAD, b"");
+        return;
+    };
     let _open = worker.counters.open(Protocol::H3);
     let local_ip = quic.local_ip().unwrap_or(addr.ip());
-    let mut info = ConnInfo::new(
-        canonical(quic.remote_address()),
-        canonical(SocketAddr::new(local_ip, addr.port())),
-        Protocol::H3,
-    );
+    let mut info =
+        ConnInfo::new(peer, canonical(SocketAddr::new(local_ip, addr.port())), Protocol::H3);
     info.tls = true;
     info.sni = server_name(&quic);
     info.client = client_certificate(&quic);

@@ -39,6 +39,22 @@ pub struct ConnLimits {
     /// Bytes of answers buffered for one HTTP/2 stream. Unit: bytes. Default 1 MiB. Bound: at
     /// least 16 KiB. Danger: times `h2_max_streams` is what a client that does not read can hold.
     pub h2_send_buffer: usize,
+    /// Size of a request's body; one that says it is larger is answered 413, and one that turns out
+    /// to be ends in [`BodyError::TooLarge`](crate::BodyError::TooLarge). Unit: bytes. Default
+    /// 4 GiB. Bound: none; 0 allows no bodies. Danger: bodies are streamed and not held, so this
+    /// bounds what a service may be made to take in, not memory.
+    pub max_body: u64,
+    /// Longest silence inside a request's body while the service waits for more of it; then the
+    /// body ends in [`BodyError::TimedOut`](crate::BodyError::TimedOut). Unit: time. Default 60 s.
+    /// Bound: more than zero. Danger: too short breaks uploads from phones off, too long lets
+    /// senders that stopped hold requests.
+    pub body_timeout: Duration,
+    /// Connections of all kinds open at once from one address, or one IPv6 network of 64 bits; one
+    /// more is closed at once (TCP) or refused (QUIC). What a trusted balancer or proxy opens counts
+    /// for the client it names by the PROXY protocol, or not at all. Unit: connections. Default
+    /// 2,048. Bound: at least 1. Danger: too low locks out the many behind one address of a
+    /// provider; too high lets one client take all of `max_connections`.
+    pub max_per_address: usize,
     /// Connections of all kinds open at once in the whole server; one more is closed at once (TCP)
     /// or refused (QUIC). Unit: connections. Default 16,384. Bound: at least 1, and below the
     /// process's limit on open files. Danger: too high runs out of files and memory.
@@ -56,6 +72,9 @@ impl Default for ConnLimits {
             max_header_bytes: 32 << 10,
             h2_max_streams: 128,
             h2_send_buffer: 1 << 20,
+            max_body: 4 << 30,
+            body_timeout: Duration::from_secs(60),
+            max_per_address: 2048,
             max_connections: 16_384,
         }
     }

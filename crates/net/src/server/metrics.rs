@@ -60,7 +60,7 @@ impl Metrics {
         self.sum(protocol, |counters| &counters.handshakes_failed)
     }
 
-    /// Connections turned away because `max_connections` were open.
+    /// Connections turned away because `max_connections` or `max_per_address` were open.
     pub fn connections_refused(&self) -> u64 {
         self.workers().iter().map(|counters| counters.refused.load(Ordering::Relaxed)).sum()
     }

@@ -1,14 +1,15 @@
 //! Connections over TCP and Unix sockets: HTTP/1.1 and HTTP/2 by hyper, in the clear or over TLS.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, Ready, poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{self, Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::header::ALT_SVC;
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as _;
@@ -22,8 +23,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
+use super::ConnLimits;
 use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
+use super::limited::{Limited, too_large};
 use super::metrics::{Counters, OpenConnection, Place};
 use super::oneshot::Oneshot;
 use super::proxy_protocol;
@@ -115,6 +118,12 @@ async fn connection<S>(
             None => return,
         }
     }
+    let counted = worker.fronts.counted(&info, &route);
+    let max = worker.limits.max_per_address;
+    let _from = match counted.map(|ip| worker.addresses.take(ip, max)) {
+        Some(None) => return worker.counters.refused(),
+        from => from,
+    };
     let forwarded = worker.fronts.forward(&info, &route);
     let activity = Arc::<Activity>::default();
     let mut wire = Wire::new(socket, Arc::clone(&activity));
@@ -191,7 +200,8 @@ where
     let protocol = about.info.protocol;
     let open = worker.counters.open(protocol);
     let counters = Arc::clone(&worker.counters);
-    let conn = Conn { about, activity, counters, _open: open };
+    let limits_there = limits.clone();
+    let conn = Conn { about, activity, counters, limits: limits_there, _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
     if protocol == Protocol::H2 {
         let gather = Gather::new(stream);
@@ -349,8 +359,12 @@ struct Conn {
     about: About,
     activity: Arc<Activity>,
     counters: Arc<Counters>,
+    limits: ConnLimits,
     _open: OpenConnection,
 }
+
+/// The service's future, or what is answered in its place.
+type Called<S> = Either<Ready<Result<Response<Body>, Infallible>>, Oneshot<S, Request<Body>>>;
 
 /// A tower service as hyper calls it.
 #[derive(Clone)]
@@ -365,19 +379,21 @@ where
 {
     type Response = Response<Outgoing>;
     type Error = Infallible;
-    type Future = Answer<Oneshot<S, Request<Body>>>;
+    type Future = Answer<Called<S>>;
 
-    fn call(&self, request: Request<Incoming>) -> Answer<Oneshot<S, Request<Body>>> {
+    fn call(&self, request: Request<Incoming>) -> Answer<Called<S>> {
         let mut info = self.conn.about.info.clone();
         self.conn.counters.request(info.protocol);
         let method: &Method = request.method();
         let to_head = is_head(method);
+        let limits = &self.conn.limits;
+        let is_too_large = request.body().size_hint().lower() > limits.max_body;
         let mut request = request.map(|incoming| {
             if incoming.is_end_stream() {
-                Body::Empty
-            } else {
-                Body::Stream(Box::pin(Received::new(incoming, info.protocol)))
+                return Body::Empty;
             }
+            let received = Received::new(incoming, info.protocol);
+            Body::Stream(Box::pin(Limited::new(received, limits)))
         });
         if let Some(proxies) = &self.conn.about.forwarded
             && let Some(said) = proxies.take(request.headers_mut())
@@ -387,7 +403,11 @@ where
         }
         request.extensions_mut().insert(info);
         Answer {
-            future: Oneshot::new(self.service.clone(), request),
+            future: if is_too_large {
+                Either::Left(ready(Ok(too_large(limits).into_response())))
+            } else {
+                Either::Right(Oneshot::new(self.service.clone(), request))
+            },
             to_head,
             busy: Some(self.conn.activity.begin()),
             conn: Arc::clone(&self.conn),
@@ -414,7 +434,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(mut response) = ready!(this.future.poll(cx));
+        let Ok(mut response) = task::ready!(this.future.poll(cx));
         settle(&mut response, *this.to_head);
         if let Some(alt_svc) = &this.conn.about.alt_svc {
             response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
+use super::addresses::Addresses;
 use super::control::{Phase, stopped};
 use super::fronts::Fronts;
 use super::handle::DrainCount;
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) counters: Arc<Counters>,
     pub(super) open: Arc<AtomicUsize>,
+    pub(super) addresses: Addresses,
     pub(super) drained: Arc<DrainCount>,
 }
 
@@ -129,6 +131,7 @@ where
     let serving = Arc::new(watch::Sender::new(count));
     let drained = Arc::<DrainCount>::default();
     let make = Arc::new(make);
+    let addresses = Addresses::default();
     let handle = ServerHandle {
         https: https_addrs,
         http: http_addrs,
@@ -147,6 +150,7 @@ where
             phase: phase_rx.clone(),
             counters: builder.metrics.worker(),
             open: builder.metrics.open_sockets(),
+            addresses: addresses.clone(),
             drained: Arc::clone(&drained),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()

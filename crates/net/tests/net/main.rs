@@ -5,6 +5,7 @@
 mod client;
 mod cut;
 mod drain;
+mod floods;
 #[cfg(unix)]
 mod fronts;
 mod http2_frames;

@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Conn;
+use crate::server::limited::Limited;
 use crate::server::quic_stream::{RecvHalf, Sender, Shared};
 use crate::server::respond::Length;
 use crate::{Body, BodyError};
@@ -49,7 +50,8 @@ impl Received {
             // The error comes again on the next poll.
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
-        Body::Stream(Box::pin(body))
+        let limits = body.conn.worker.limits.clone();
+        Body::Stream(Box::pin(Limited::new(body, &limits)))
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {

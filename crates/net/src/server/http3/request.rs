@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::Conn;
 use super::body::{self, Received, Sent};
 use super::headers;
+use crate::server::limited::too_large;
 use crate::server::oneshot::Oneshot;
 use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport};
 use crate::server::respond::{is_head, promised, promised_body, settle};
@@ -54,6 +55,12 @@ where
     let (send, recv) = stream.split();
     let (mut parts, ()) = request.into_parts();
     let to_head = is_head(&parts.method);
+    let limits = &conn.worker.limits;
+    if promised(&parts.headers).is_some_and(|len| len > limits.max_body) {
+        drop(recv);
+        let refused = too_large(limits).into_response();
+        return answer(refused, to_head, send, &shared, &conn).await.ok();
+    }
     let body =
         Received::body(recv, Arc::clone(&shared), Arc::clone(&conn), promised(&parts.headers))
             .await;

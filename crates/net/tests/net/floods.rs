@@ -1,0 +1,198 @@
+//! Clients that want to use the server up: floods of frames, of bodies, of connections.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_net::Protocol;
+use headwater_net::server::ConnLimits;
+use http::{Method, StatusCode};
+
+use crate::client::Client;
+use crate::service::{start, start_with, until};
+
+const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const GOAWAY: u8 = 0x7;
+const CONTINUATION: u8 = 0x9;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// A connection by HTTP/2 with prior knowledge, and the code of the GOAWAY that ended it.
+fn ended_by(port: u16, frames: impl Iterator<Item = Vec<u8>>) -> (usize, Option<u32>) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
+    let mut reading = stream.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut head = [0; 9];
+        let mut code = None;
+        while reading.read_exact(&mut head).is_ok() {
+            let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; len as usize];
+            if reading.read_exact(&mut payload).is_err() {
+                break;
+            }
+            if head[3] == GOAWAY {
+                let of = payload.get(4..8).and_then(|of| of.try_into().ok());
+                code = code.or(of.map(u32::from_be_bytes));
+            }
+        }
+        code
+    });
+    let mut sent = 0;
+    for frame in frames {
+        if stream.write_all(&frame).is_err() {
+            break;
+        }
+        sent += 1;
+    }
+    // What was sent after the end may have reset the connection before its GOAWAY was read.
+    (sent, reader.join().unwrap())
+}
+
+/// GET, http, `/forever` and `x`, as literals with static names (RFC 7541 §6.2.2).
+fn request() -> Vec<u8> {
+    let mut block = vec![0x82, 0x86, 0x04, 8];
+    block.extend(b"/forever");
+    block.extend([0x01, 1, b'x']);
+    block
+}
+
+/// CVE-2023-44487.
+#[tokio::test(flavor = "multi_thread")]
+async fn rapid_resets_end_the_connection() {
+    let server = start();
+    let port = server.plain_port();
+    let resets = (0..50_000u32).map(|nth| {
+        let stream = 2 * nth + 1;
+        let mut both = frame(HEADERS, END_HEADERS | END_STREAM, stream, &request());
+        both.extend(frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()));
+        both
+    });
+    let (sent, code) = tokio::task::spawn_blocking(move || ended_by(port, resets)).await.unwrap();
+    assert!(sent < 50_000, "all were taken");
+    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
+    let waiting = &server.play.waiting;
+    until("none is worked on", || waiting.load(std::sync::atomic::Ordering::SeqCst) == 0).await;
+    let client = Client::new(&server, Protocol::H2).await;
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+}
+
+/// CVE-2024-27316 and its like: headers that never end.
+#[tokio::test(flavor = "multi_thread")]
+async fn continuations_without_end_end_the_connection() {
+    let server = start();
+    let port = server.plain_port();
+    // A literal field that is not indexed, `x: ` and 1,000 bytes (its length is 127 + 873).
+    let mut field = vec![0x00, 1, b'x', 0x7f, 0xe9, 0x06];
+    field.resize(field.len() + 1000, b'y');
+    let first = frame(HEADERS, END_STREAM, 1, &request());
+    let more = std::iter::repeat_with(move || frame(CONTINUATION, 0, 1, &field)).take(100_000);
+    let flood = std::iter::once(first).chain(more);
+    let (sent, _) = tokio::task::spawn_blocking(move || ended_by(port, flood)).await.unwrap();
+    // What the socket's buffers hold is sent all the same: some megabytes of a hundred.
+    assert!(sent < 50_000, "{sent} frames were taken");
+    assert_eq!(server.handle.metrics().requests(Protocol::H2), 0);
+}
+
+fn small_bodies() -> ConnLimits {
+    let mut limits = ConnLimits::default();
+    limits.max_body = 100_000;
+    limits
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
+    let server = start_with(|builder| builder.limits(small_bodies()));
+    for protocol in Protocol::ALL {
+        let client = Client::new(&server, protocol).await;
+        let body = |len: usize| Bytes::from(vec![b'x'; len]);
+        let fits = client.send(Method::POST, "/count", body(100_000)).await.unwrap();
+        assert_eq!(fits.body, "100000 bytes", "{protocol}");
+        if protocol == Protocol::H3 {
+            continue; // The client under test says no length.
+        }
+        let refused = client.send(Method::POST, "/count", body(100_001)).await.unwrap();
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE, "{protocol}");
+        let said = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(said.contains("a request's body may be at most 100000 bytes"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_turns_out_too_large_ends_in_an_error() {
+    let server = start_with(|builder| builder.limits(small_bodies()));
+    let client = Client::new(&server, Protocol::H3).await;
+    let answer = client.send(Method::POST, "/count", Bytes::from(vec![0; 200_000])).await.unwrap();
+    assert_eq!(answer.body, "failed: the body is larger than 100000 bytes");
+    // Chunks over HTTP/1.1 say no length either.
+    let port = server.plain_port();
+    let said = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let head = b"POST /count HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head).unwrap();
+        for _ in 0..3 {
+            let chunk = [b"c350\r\n".as_slice(), &vec![b'x'; 50_000], b"\r\n"].concat();
+            stream.write_all(&chunk).unwrap();
+        }
+        let mut said = String::new();
+        stream.read_to_string(&mut said).map(|_| said)
+    });
+    let said = said.await.unwrap().unwrap();
+    assert!(said.contains("failed: the body is larger than 100000 bytes"), "{said}");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_ends_in_an_error() {
+    let mut limits = ConnLimits::default();
+    limits.body_timeout = Duration::from_millis(200);
+    let server = start_with(|builder| builder.limits(limits));
+    let port = server.plain_port();
+    let said = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let head = b"POST /count HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc";
+        stream.write_all(head).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).map(|_| said)
+    });
+    let said = said.await.unwrap().unwrap();
+    assert!(said.contains("failed: the body's source was silent for too long"), "{said}");
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections_and_others_theirs() {
+    let mut limits = ConnLimits::default();
+    limits.max_per_address = 3;
+    let server = start_with(|builder| builder.limits(limits));
+    let metrics = server.handle.metrics();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let client = Client::new(&server, Protocol::H2).await;
+        assert_eq!(client.get("/bytes/1").await.unwrap().status, 200);
+        held.push(client);
+    }
+    let fourth = Client::new(&server, Protocol::H1).await;
+    assert!(fourth.get("/bytes/1").await.is_err());
+    assert!(metrics.connections_refused() > 0);
+    let other = Client::at(&server, Protocol::H2, "::1".parse().unwrap()).await;
+    assert_eq!(other.get("/bytes/1").await.unwrap().status, 200);
+    let h3 = Client::at(&server, Protocol::H3, "::1".parse().unwrap()).await;
+    assert_eq!(h3.get("/bytes/1").await.unwrap().status, 200);
+    held.clear();
+    until("closed", || metrics.connections_open(Protocol::H2) == 1).await;
+    assert_eq!(fourth.get("/bytes/1").await.unwrap().status, 200);
+}
