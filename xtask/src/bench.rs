@@ -16,8 +16,8 @@ use crate::{claim, process, ui};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "bench",
-    summary: "Measure: the edge or the packager beside nginx, the sample index, or the criterion \
-              benches",
+    summary: "Measure: the edge or the packager beside nginx, the sample index, collapse, or the \
+              criterion benches",
     usage: "bench NAME [OPTIONS]",
     about: "Runs a bench, shows its progress and prints a table.",
     names: &BENCH_NAMES,
@@ -38,7 +38,7 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const BENCH_NAMES: [(&str, &str); 4] = [
+const BENCH_NAMES: [(&str, &str); 5] = [
     (
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
@@ -53,6 +53,11 @@ const BENCH_NAMES: [(&str, &str); 4] = [
         "packager",
         "segments made on request, in alternating rounds with nginx sending the same bytes by \
          `sendfile` and with a bare loop of reads and writes, warm and cold",
+    ),
+    (
+        "collapse",
+        "5,000 followers of one fill in a process and 500 clients over loopback, before an origin \
+         that drips: fetches, time to the first byte, memory",
     ),
     ("criterion", "the benches of `cargo bench`: index, plans, playlists, cache hit and miss"),
 ];
@@ -77,6 +82,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
             "edge" => edge(places, json.as_deref(), check)?,
             "index" => index(places, json.as_deref(), check)?,
             "packager" => packager(places, json.as_deref(), peer, check)?,
+            "collapse" => collapse(places, json.as_deref(), check)?,
             // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
             _ if check => ui::line("criterion: no case has a bar"),
             _ => criterion(places, json.as_deref())?,
@@ -124,6 +130,20 @@ fn packager(places: &Places, json: Option<&Path>, peer: Option<&OsStr>, check: b
     }
     if let Some(peer) = peer {
         harness.arg("--peer").arg(peer);
+    }
+    if check {
+        harness.arg("--check");
+    }
+    process::run(&mut harness)
+}
+
+/// As [`edge`], its bars are in the harness; so is the server that it measures.
+fn collapse(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
+    setup::ensure(places, &[Group::Build])?;
+    let mut harness = setup::harness(places);
+    harness.arg("collapse");
+    if let Some(json) = json {
+        harness.arg("--json").arg(json);
     }
     if check {
         harness.arg("--check");

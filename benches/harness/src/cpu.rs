@@ -1,4 +1,4 @@
-//! CPU time of another process, from the scheduler's own books.
+//! CPU time and memory of a process, from the kernel's own books.
 
 use std::fs;
 use std::io;
@@ -25,6 +25,19 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
         nanos += spent.ok_or_else(|| io::Error::other("schedstat is not as expected"))?;
     }
     Ok(Duration::from_nanos(nanos))
+}
+
+/// A line of a process's memory in bytes: `VmRSS` is what it holds now, `VmHWM` the most it held.
+///
+/// # Errors
+/// When the process is gone, or the system has no `/proc/PID/status`.
+pub fn memory(pid: u32, line: &str) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = text.lines().find_map(|found| {
+        let rest = found.strip_prefix(line)?.strip_prefix(':')?;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Ok(kib.ok_or_else(|| io::Error::other("status is not as expected"))? << 10)
 }
 
 /// The processes whose parent is `pid`.

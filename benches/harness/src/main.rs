@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its results")]
 
+mod collapse;
 mod cpu;
 mod edge;
 mod load;
@@ -36,11 +37,16 @@ enum Task {
     },
     /// Cache hits over HTTP/1.1, TLS, HTTP/2 and HTTP/3, beside nginx
     Edge(edge::Args),
+    /// Many who want the same at once, before an origin that drips
+    Collapse(collapse::Args),
     /// Segments made on request, beside nginx sending the same bytes from files
     Packager(packager::Args),
     /// Serve one file through the packager, or its ranges by a bare loop: what `packager` measures
     #[command(hide = true)]
     Serve(packager::ServeArgs),
+    /// Serve a cache before an origin that drips: what `collapse` measures
+    #[command(hide = true)]
+    ServeCollapse(collapse::ServeArgs),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +72,12 @@ fn run(cli: &Cli) -> load::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             tokio::task::LocalSet::new().block_on(&runtime, edge::run(args))
         }
+        Task::Collapse(args) => {
+            keep_to_the_last_core();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            tokio::task::LocalSet::new().block_on(&runtime, collapse::run(args))
+        }
+        Task::ServeCollapse(args) => collapse::serve(args),
         Task::Packager(args) => {
             keep_to_the_last_core();
             packager::run(args)

@@ -71,8 +71,10 @@ pub fn run(args: &Args) -> Result<()> {
     let nginx = peer::nginx_binary(&args.cache)?;
     let film = film::film(&args.cache)?;
     let dir = tempfile::tempdir()?;
-    let ours = peer::own("headwater", dir.path(), &[OsStr::new("--film"), film.as_os_str()])?;
+    let ours =
+        peer::own("serve", "headwater", dir.path(), &[OsStr::new("--film"), film.as_os_str()])?;
     let sealed = peer::own(
+        "serve",
         "headwater-sealed",
         dir.path(),
         &[OsStr::new("--encrypt"), OsStr::new("--film"), film.as_os_str()],
@@ -87,6 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
     let bare: HashMap<_, _> = cases.iter().flat_map(|case| case.bare.clone()).collect();
     std::fs::write(&ranges, serde_json::to_vec(&bare)?)?;
     let bare = peer::own(
+        "serve",
         "bare",
         dir.path(),
         &[OsStr::new("--film"), film.as_os_str(), OsStr::new("--ranges"), ranges.as_os_str()],

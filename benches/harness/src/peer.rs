@@ -18,7 +18,7 @@ pub use build::nginx_binary;
 pub use files::nginx_files;
 pub use headwater::headwater;
 pub use nginx::nginx;
-pub use own::own;
+pub use own::{own, tell};
 
 /// How long a server may take to answer for the first time.
 const START: Duration = Duration::from_secs(20);
@@ -70,6 +70,15 @@ impl Server {
     /// When the process is gone.
     pub fn cpu_time(&self) -> Result<Duration> {
         crate::cpu::cpu_time(self.worker)
+            .map_err(|error| format!("{} has ended: {error}", self.name).into())
+    }
+
+    /// The most memory that its worker ever held, in bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn peak_memory(&self) -> Result<u64> {
+        crate::cpu::memory(self.worker, "VmHWM")
             .map_err(|error| format!("{} has ended: {error}", self.name).into())
     }
 }

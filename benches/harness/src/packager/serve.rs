@@ -6,9 +6,9 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tower_service::Service;
 
 use crate::load::Result;
+use crate::peer::tell;
 
 /// What to serve.
 #[derive(clap::Args, Debug)]
@@ -87,13 +88,6 @@ fn packager(args: &ServeArgs) -> Result<()> {
         drop(running);
         Ok(())
     })
-}
-
-/// A whole line at once: who waits must not read half an address.
-fn tell(ready: &Path, addr: SocketAddr) -> Result<()> {
-    let partial = ready.with_extension("partial");
-    std::fs::write(&partial, addr.to_string())?;
-    Ok(std::fs::rename(partial, ready)?)
 }
 
 /// The packager, and what it has counted.
