@@ -26,6 +26,11 @@ pub struct Limits {
     pub max_fragments: u32,
     /// The longest `moof` in bytes that is read; default 16 MiB.
     pub max_moof_bytes: u64,
+    /// The most sync samples of one track whose parameter sets are compared with its sample entry's,
+    /// where they may differ (`hev1`, `avc3`); default 4,096: all of over two hours with one every
+    /// two seconds. Of more, so many are, evenly spread. Each costs a read of up to 4 KiB when the
+    /// index is built; sources across a network are asked for at most 256.
+    pub max_compared_samples: u32,
     /// The longest presentation in seconds; default 3,600,000 (1,000 hours). It keeps all
     /// arithmetic on times within 64 bits.
     pub max_duration_seconds: u32,
@@ -41,6 +46,7 @@ impl Default for Limits {
             max_reads: 64,
             max_fragments: 4 << 20,
             max_moof_bytes: 16 << 20,
+            max_compared_samples: 4_096,
             max_duration_seconds: 3_600_000,
         }
     }

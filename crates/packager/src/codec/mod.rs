@@ -23,6 +23,7 @@ mod coding;
 mod colour;
 mod dolby_vision;
 mod names;
+mod parameter_sets;
 mod sound;
 mod speakers;
 mod visual;
@@ -34,6 +35,7 @@ pub use dolby_vision::Supplemental;
 pub use speakers::Speakers;
 
 pub(crate) use carriage::Carriage;
+pub(crate) use parameter_sets::{Compared, ParameterSets};
 
 use bytes::Bytes;
 
@@ -145,6 +147,9 @@ impl Codec {
 #[derive(Debug)]
 pub(crate) enum Found {
     Carry(Codec),
+    /// Carried so unless a sample has other parameter sets than these; with the head of such a
+    /// sample among those that were looked at, it is to be read again.
+    CarryIf(Codec, ParameterSets),
     /// Left out, for this reason.
     Skip(String),
     /// The heads of samples must be seen.
@@ -178,7 +183,7 @@ pub(crate) fn identify(
 ) -> Result<Found> {
     match &entry.kind.0 {
         _ if encrypted::is_encrypted(entry.kind) => encrypted::read(entry, track, budget),
-        b"avc1" | b"avc3" | b"dva1" | b"dvav" => avc::read(entry, track, budget),
+        b"avc1" | b"avc3" | b"dva1" | b"dvav" => avc::read(entry, track, heads, budget),
         b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => hevc::read(entry, track, heads, budget),
         b"av01" | b"dav1" => av1::read(entry, track, heads, budget),
         b"vp09" => vp9::read(entry, track, budget),

@@ -115,7 +115,8 @@ impl IndexBuilder {
     pub fn step(&mut self) -> Result<Step<MediaIndex>> {
         let step = self.advance().and_then(|step| match step {
             Step::Done(index) if index.tracks.iter().any(|track| track.pending.is_some()) => {
-                self.state = State::Peek(Box::new(Peeking::new(index)));
+                let most = self.limits.max_compared_samples;
+                self.state = State::Peek(Box::new(Peeking::new(index, most)));
                 self.advance()
             }
             step => Ok(step),
@@ -255,13 +256,13 @@ impl IndexBuilder {
                 }
                 State::Final { range, .. } => return Ok(Step::Need(vec![*range])),
                 State::Peek(peeking) => {
-                    let needs = peeking.needs();
+                    let needs = peeking.needs(&mut self.budget);
                     if !needs.is_empty() {
                         return Ok(Step::Need(needs));
                     }
                     let state = std::mem::replace(&mut self.state, State::Over(None));
                     if let State::Peek(peeking) = state {
-                        return peeking.settle(&mut self.budget).map(Step::Done);
+                        return peeking.settle().map(Step::Done);
                     }
                 }
                 State::ParseFinal { range, bytes, before } => {

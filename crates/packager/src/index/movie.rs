@@ -173,7 +173,7 @@ impl Reader<'_> {
             found => found?,
         };
         let (codec, pending) = match found {
-            Found::Carry(codec) => (codec, None),
+            Found::Carry(codec) | Found::CarryIf(codec, _) => (codec, None),
             Found::Peek(wants) => {
                 let entry = Bytes::copy_from_slice(entry.whole);
                 let pending = Pending { handler: hdlr.handler, entry, wants };

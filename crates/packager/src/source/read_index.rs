@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Scans, Source, SourceError};
+use super::{Coalescing, Scans, Source, SourceError};
 use crate::error::Error;
 use crate::index::{IndexBuilder, MediaIndex, Step};
 use crate::limits::Limits;
@@ -59,6 +59,10 @@ pub(crate) async fn read_index_of(
     scans: &Scans,
     patience: Patience,
 ) -> Result<MediaIndex, IndexError> {
+    let mut limits = limits;
+    if source.coalescing() == Coalescing::REMOTE {
+        limits.max_compared_samples = limits.max_compared_samples.min(COMPARED_FAR);
+    }
     let mut builder = IndexBuilder::new(source.id().clone(), limits);
     let mut timer = pin!(tokio::time::sleep(patience.movie));
     let mut kept = 0;
@@ -117,6 +121,10 @@ async fn keep(builder: IndexBuilder, source: &impl Source, scans: &Scans) {
         scans.save(&source.id().name, checkpoint).await;
     }
 }
+
+/// The most sync samples of a track that are compared across a network, each by a request; as
+/// [`Limits::max_compared_samples`] says.
+const COMPARED_FAR: u32 = 256;
 
 /// A scan with fewer new fragments than this is sooner done than kept.
 const WORTH_KEEPING: u32 = 16;

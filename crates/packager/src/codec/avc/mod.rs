@@ -1,84 +1,98 @@
 //! H.264/AVC in ISO files, ISO/IEC 14496-15 §5.
+//!
+//! The output has its parameter sets in the sample entry, under the name `avc1`, which every player
+//! takes. Where the source's samples may have sets of their own (`avc3`, §5.4.2.1), those that its
+//! entry lacks are lifted from its first sample, and its sync samples are compared with the entry:
+//! only where one has others does the track stay `avc3`, which is told.
 
+mod configuration;
 mod sps;
 
+use bytes::Bytes;
+
+use super::parameter_sets::{Compared, Family, ParameterSets, leading};
 use super::visual::VisualEntry;
-use super::{Carriage, Codec, Coding, Facts, Found, Picture};
+use super::{Carriage, Codec, Coding, Facts, Found, Heads, Picture, Wants};
 use crate::error::{Error, Result};
-use crate::isobmff::{Budget, Child, Cursor, FourCc};
-use sps::Sps;
+use crate::isobmff::{Budget, Child, FourCc};
+use configuration::Configuration;
 
 pub(super) use sps::{aspect, signal_type};
 
-pub(super) fn read(entry: Child<'_>, track: u32, budget: &mut Budget) -> Result<Found> {
+/// Reads a sample entry; `heads` are the starts of samples once they were looked at.
+pub(super) fn read(
+    entry: Child<'_>,
+    track: u32,
+    heads: Heads<'_>,
+    budget: &mut Budget,
+) -> Result<Found> {
     let entry = VisualEntry::read(entry, track, budget)?;
-    let configuration = entry.require(*b"avcC")?;
+    let payload = entry.require(*b"avcC")?;
     let bad = |why| Error::BadBox { kind: FourCc(*b"avcC"), track: Some(track), why };
-    let facts = Configuration::read(configuration).ok_or(bad("it is cut short"))?;
+    let mut configuration = Configuration::read(payload).ok_or(bad("it is cut short"))?;
     // Dolby Vision's names for streams whose base is plain H.264.
-    let kind = match &entry.kind.0 {
-        b"avc3" | b"dvav" => *b"avc3",
-        _ => *b"avc1",
-    };
-    let sps = facts.sps.and_then(Sps::read);
-    if sps.is_none() && kind == *b"avc1" {
+    let in_band = matches!(&entry.kind.0, b"avc3" | b"dvav");
+    if in_band && heads.is_none() {
+        return Ok(Found::Peek(Wants::Spread));
+    }
+    let heads = heads.unwrap_or_default();
+    let length_size = configuration.length_size();
+    if let Some(first) = heads.first().filter(|_| in_band) {
+        let units: Vec<_> = leading(first, length_size, Family::Avc).collect();
+        configuration.lift(&units);
+    }
+    let Some(sps) = configuration.sps() else {
+        if in_band {
+            return Ok(Found::Skip(
+                "its parameter sets are neither in its sample entry nor in its first sample"
+                    .to_owned(),
+            ));
+        }
         return Err(bad("it holds no readable sequence parameter set"));
-    }
-    let size = sps.as_ref().map_or(entry.size, |sps| (sps.width, sps.height));
-    if size.0 == 0 || size.1 == 0 {
-        return Err(entry.bad("the picture has no size"));
-    }
-    let colour = entry.colour().or(sps.as_ref().and_then(|sps| sps.colour));
+    };
+    let size = (sps.width, sps.height);
+    let known = configuration.sets().map(Bytes::copy_from_slice).collect();
+    let sets = ParameterSets { family: Family::Avc, length_size, known };
+    let changing = in_band && heads.iter().any(|head| sets.compare(head) == Compared::Other);
+    let colour = entry.colour().or(sps.colour);
     let mut warnings = Vec::new();
     if entry.size != size {
         warnings.push("the sample entry states another picture size than the bitstream");
     }
-    Ok(Found::Carry(Codec {
+    if changing {
+        warnings
+            .push("its parameter sets change within the stream (avc3), which not all players take");
+    }
+    let kind = if changing { *b"avc3" } else { *b"avc1" };
+    let lifted = configuration.lifted();
+    let codec = Codec {
         coding: Coding::Avc,
         rfc6381: format!(
             "{}.{:02x}{:02x}{:02x}",
             FourCc(kind),
-            facts.profile,
-            facts.compatibility,
-            facts.level
+            configuration.profile,
+            configuration.compatibility,
+            configuration.level
         ),
-        sample_entry: entry.clean(kind, size, (*b"avcC", configuration), &[]),
+        sample_entry: entry.clean(
+            kind,
+            size,
+            (*b"avcC", lifted.as_deref().unwrap_or(payload)),
+            &[],
+        ),
         facts: Facts::Picture(Picture {
             width: size.0,
             height: size.1,
-            sample_aspect: entry.aspect(sps.as_ref().and_then(|sps| sps.aspect)),
-            frame_rate: sps.as_ref().and_then(|sps| sps.frame_rate),
+            sample_aspect: entry.aspect(sps.aspect),
+            frame_rate: sps.frame_rate,
             colour,
             range: colour.map(super::Colour::range).unwrap_or_default(),
             supplemental: None,
         }),
         carriage: Carriage::of(Coding::Avc),
         warnings,
-    }))
-}
-
-/// The start of an AVCDecoderConfigurationRecord, §5.3.3.1.
-struct Configuration<'a> {
-    profile: u8,
-    compatibility: u8,
-    level: u8,
-    sps: Option<&'a [u8]>,
-}
-
-impl<'a> Configuration<'a> {
-    fn read(payload: &'a [u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(payload);
-        cursor.skip(1)?;
-        let (profile, compatibility, level) = (cursor.u8()?, cursor.u8()?, cursor.u8()?);
-        cursor.skip(1)?;
-        let count = cursor.u8()? & 31;
-        let mut sps = None;
-        if count > 0 {
-            let len = cursor.u16()?;
-            sps = Some(cursor.take(usize::from(len))?);
-        }
-        Some(Self { profile, compatibility, level, sps })
-    }
+    };
+    Ok(if in_band && !changing { Found::CarryIf(codec, sets) } else { Found::Carry(codec) })
 }
 
 #[cfg(test)]
@@ -100,12 +114,16 @@ mod tests {
     ];
 
     fn identify(kind: [u8; 4], configuration: &[u8]) -> Result<Found> {
+        looked(kind, configuration, None)
+    }
+
+    fn looked(kind: [u8; 4], configuration: &[u8], heads: Heads<'_>) -> Result<Found> {
         let mut inner = BytesMut::new();
         boxed(&mut inner, *b"avcC", |out| out.put_slice(configuration));
         let bytes = entry(kind, &inner);
         let mut budget = Budget::new(20);
         let list = children(&bytes, &mut budget).unwrap();
-        read(list.iter().next().unwrap(), 1, &mut budget)
+        read(list.iter().next().unwrap(), 1, heads, &mut budget)
     }
 
     #[test]
@@ -131,7 +149,48 @@ mod tests {
         let whole = entry(*b"avc1", &[]);
         let mut budget = Budget::new(20);
         let list = children(&whole, &mut budget).unwrap();
-        let missing = read(list.iter().next().unwrap(), 1, &mut budget);
+        let missing = read(list.iter().next().unwrap(), 1, None, &mut budget);
         assert!(matches!(missing, Err(Error::MissingBox { .. })));
+    }
+
+    /// A sample with these NAL units and a slice.
+    fn sample(units: &[&[u8]]) -> Bytes {
+        let mut out = BytesMut::new();
+        for unit in units.iter().chain(&[&[0x65, 1, 0][..]]) {
+            out.put_u32(unit.len() as u32);
+            out.put_slice(unit);
+        }
+        out.freeze()
+    }
+
+    #[test]
+    fn avc3_becomes_avc1_unless_its_sets_change() {
+        let (sps, pps) = (&AVCC[8..34], &AVCC[37..43]);
+        assert!(matches!(identify(*b"avc3", AVCC), Ok(Found::Peek(Wants::Spread))));
+        let whole = match identify(*b"avc1", AVCC) {
+            Ok(Found::Carry(codec)) => codec,
+            other => panic!("{other:?}"),
+        };
+        // With its sets in the entry, or in the first sample alone: the same in the end.
+        let empty = [1, 0, 0, 0, 0xff, 0xe0, 0];
+        for (configuration, heads) in
+            [(AVCC, [sample(&[sps, pps])]), (&empty[..], [sample(&[&[9, 0x10], sps, pps])])]
+        {
+            let found = looked(*b"avc3", configuration, Some(&heads));
+            let Ok(Found::CarryIf(codec, sets)) = found else { panic!("{found:?}") };
+            assert_eq!(codec.rfc6381, "avc1.64001f");
+            let at = codec.sample_entry.windows(4).position(|name| name == b"avcC").unwrap();
+            let record = Configuration::read(&codec.sample_entry[at + 4..]).unwrap();
+            assert_eq!(record.sets().collect::<Vec<_>>(), [sps, pps]);
+            assert_eq!(record.length_size(), 4);
+            assert_eq!(sets.compare(&sample(&[sps])), Compared::Same);
+            assert_eq!(codec.facts, whole.facts);
+        }
+        let other = [sample(&[sps, pps]), sample(&[&[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc1]])];
+        let Ok(Found::Carry(codec)) = looked(*b"avc3", AVCC, Some(&other)) else { panic!() };
+        assert_eq!(codec.rfc6381, "avc3.64001f");
+        assert_eq!(&codec.sample_entry[4..8], b"avc3");
+        assert_eq!(codec.warnings.len(), 1);
+        assert!(matches!(looked(*b"avc3", &empty, Some(&[])), Ok(Found::Skip(_))));
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Sps {
     pub(crate) colour: Option<Colour>,
     /// Frames per second, where the rate is said to be fixed.
     pub(crate) frame_rate: Option<(u32, u32)>,
+    /// `chroma_format_idc` and the bit depths of luma and chroma less 8, in profiles that say them.
+    pub(crate) formats: Option<(u8, u8, u8)>,
 }
 
 impl Sps {
@@ -26,7 +28,8 @@ impl Sps {
         let profile = bits.bits(8)?;
         bits.bits(16)?;
         bits.unsigned()?;
-        let chroma = if has_chroma_format(profile) { chroma_format(&mut bits)? } else { 1 };
+        let formats = if has_formats(profile) { Some(Formats::read(&mut bits)?) } else { None };
+        let chroma = formats.as_ref().map_or(1, Formats::chroma_array);
         bits.unsigned()?; // log2_max_frame_num_minus4
         match bits.unsigned()? {
             0 => {
@@ -80,29 +83,45 @@ impl Sps {
         }
         let usability = Usability::read(&mut bits).unwrap_or_default();
         let Usability { aspect, colour, frame_rate } = usability;
-        Some(Self { width, height, aspect, colour, frame_rate })
+        let formats = formats.map(|it| (it.chroma, it.luma_depth, it.chroma_depth));
+        Some(Self { width, height, aspect, colour, frame_rate, formats })
     }
 }
 
-fn has_chroma_format(profile: u32) -> bool {
+fn has_formats(profile: u32) -> bool {
     matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
 }
 
-/// Reads up to the scaling lists and gives ChromaArrayType.
-fn chroma_format(bits: &mut Bits<'_>) -> Option<u32> {
-    let format = bits.unsigned()?;
-    let separate = format == 3 && bits.bit()?;
-    bits.unsigned()?;
-    bits.unsigned()?;
-    bits.bit()?;
-    if bits.bit()? {
-        for list in 0..if format == 3 { 12 } else { 8 } {
-            if bits.bit()? {
-                scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+/// What profiles with other formats than 4:2:0 of 8 bits say of theirs.
+struct Formats {
+    chroma: u8,
+    separate: bool,
+    luma_depth: u8,
+    chroma_depth: u8,
+}
+
+impl Formats {
+    /// Reads up to the end of the scaling lists.
+    fn read(bits: &mut Bits<'_>) -> Option<Self> {
+        let small = |number: u32, most: u8| u8::try_from(number).ok().filter(|it| *it <= most);
+        let chroma = small(bits.unsigned()?, 3)?;
+        let separate = chroma == 3 && bits.bit()?;
+        let (luma_depth, chroma_depth) = (small(bits.unsigned()?, 6)?, small(bits.unsigned()?, 6)?);
+        bits.bit()?;
+        if bits.bit()? {
+            for list in 0..if chroma == 3 { 12 } else { 8 } {
+                if bits.bit()? {
+                    scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+                }
             }
         }
+        Some(Self { chroma, separate, luma_depth, chroma_depth })
     }
-    Some(if separate { 0 } else { format })
+
+    /// `ChromaArrayType`.
+    fn chroma_array(&self) -> u32 {
+        if self.separate { 0 } else { u32::from(self.chroma) }
+    }
 }
 
 fn scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {

@@ -116,21 +116,27 @@ impl<'a> Configuration<'a> {
         self.head = head;
     }
 
+    /// All units of it.
+    pub(super) fn units(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.arrays.iter().flat_map(|array| array.units.iter().copied())
+    }
+
     /// The record. With `complete` it says that all parameter sets are in it, as `hvc1` demands.
-    pub(super) fn write(&self, complete: bool) -> Bytes {
+    /// `None` where a unit is longer than it can say, or there are too many.
+    pub(super) fn write(&self, complete: bool) -> Option<Bytes> {
         let mut out = BytesMut::new();
         out.put_slice(&self.head);
-        out.put_u8(self.arrays.len() as u8);
+        out.put_u8(u8::try_from(self.arrays.len()).ok()?);
         for array in &self.arrays {
             let sets = PARAMETER_SETS.contains(&array.kind);
             out.put_u8(u8::from(complete && sets) << 7 | array.kind);
-            out.put_u16(array.units.len() as u16);
+            out.put_u16(u16::try_from(array.units.len()).ok()?);
             for unit in &array.units {
-                out.put_u16(unit.len() as u16);
+                out.put_u16(u16::try_from(unit.len()).ok()?);
                 out.put_slice(unit);
             }
         }
-        out.freeze()
+        Some(out.freeze())
     }
 
     /// `NAME.profile.compatibility.tier-and-level.constraints`.
@@ -169,9 +175,23 @@ mod tests {
             let payload = record(arrays);
             let mut configuration = Configuration::read(&payload).unwrap();
             configuration.lift(&[picture_set]);
-            let out = configuration.write(true);
+            let out = configuration.write(true).unwrap();
             assert_eq!(out[22], written);
             assert_eq!(Configuration::read(&out).unwrap().arrays.len(), usize::from(written));
         }
+    }
+
+    #[test]
+    fn a_set_that_is_too_long_is_no_record() {
+        let mut payload = vec![0; 22];
+        payload.push(0);
+        let mut configuration = Configuration::read(&payload).unwrap();
+        let mut set = vec![0; 0x1_0000];
+        set[0] = 34 << 1;
+        configuration.lift(&[&set[..0xffff]]);
+        assert!(configuration.write(true).is_some());
+        let mut configuration = Configuration::read(&payload).unwrap();
+        configuration.lift(&[&set]);
+        assert_eq!(configuration.write(true), None);
     }
 }

@@ -3,24 +3,23 @@
 //! The output has its parameter sets in the sample entry, under the name `hvc1`: Apple's players
 //! take no other (HLS authoring specification 1.10), and every other player takes it too. Sets that
 //! the source's entry lacks are lifted from its first sample. A source that repeats them in its
-//! samples (`hev1`) may change them there: the heads of up to eight sync samples, spread over the
-//! track with the first and the last among them, are compared with the entry. Only where one
-//! differs does the track stay `hev1`, and DASH alone carries it. A change that lies between those
-//! samples goes unseen: to look at every sync sample would cost a read for each.
+//! samples (`hev1`) may change them there: the heads of its sync samples are compared with the
+//! entry. Only where one differs does the track stay `hev1`, and DASH alone carries it.
 
 mod configuration;
-mod leading;
+mod message;
 mod sps;
 
 use bytes::Bytes;
 
 use super::colour::Colour;
 use super::dolby_vision::{self, DolbyVision};
+use super::parameter_sets::{Family, ParameterSets, leading};
 use super::visual::VisualEntry;
 use super::{Carriage, Codec, Coding, Facts, Found, Heads, Picture, VideoRange, Wants};
 use crate::error::{Error, Result};
 use crate::isobmff::{Budget, Child, FourCc};
-use configuration::{Configuration, PARAMETER_SETS, kind};
+use configuration::Configuration;
 
 /// Reads a sample entry; `heads` are the starts of samples once they were looked at.
 pub(super) fn read(
@@ -81,13 +80,15 @@ pub(super) fn read(
     };
     let kept: &[[u8; 4]] =
         if dolby_only || supplemental.is_some() { &dolby_vision::BOXES } else { &[] };
-    Ok(Found::Carry(Codec {
+    let bad = |why| Error::BadBox { kind: FourCc(*b"hvcC"), track: Some(track), why };
+    let record = configuration.write(!changing).ok_or(bad("a parameter set in it is too long"))?;
+    let codec = Codec {
         coding: Coding::Hevc,
         rfc6381: match dolby {
             Some(dolby) if dolby_only => dolby.codec_string(FourCc(name)),
             _ => configuration.codec_string(&FourCc(name).to_string()),
         },
-        sample_entry: entry.clean(name, size, (*b"hvcC", &configuration.write(!changing)), kept),
+        sample_entry: entry.clean(name, size, (*b"hvcC", &record), kept),
         facts: Facts::Picture(Picture {
             width: size.0,
             height: size.1,
@@ -109,7 +110,13 @@ pub(super) fn read(
             Carriage::of(Coding::Hevc)
         },
         warnings,
-    }))
+    };
+    if !in_band || changing {
+        return Ok(Found::Carry(codec));
+    }
+    let known = configuration.units().map(Bytes::copy_from_slice).collect();
+    let length_size = configuration.length_size();
+    Ok(Found::CarryIf(codec, ParameterSets { family: Family::Hevc, length_size, known }))
 }
 
 /// Whether a message in the samples may say HLG where the parameter set says what older displays
@@ -127,9 +134,9 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn of(heads: &'a [Bytes], length_size: usize) -> Self {
         let samples: Vec<Vec<_>> =
-            heads.iter().map(|head| leading::units(head, length_size).collect()).collect();
+            heads.iter().map(|head| leading(head, length_size, Family::Hevc).collect()).collect();
         let units = samples.iter().flatten().copied();
-        let preferred_transfer = units.into_iter().find_map(leading::preferred_transfer);
+        let preferred_transfer = units.into_iter().find_map(message::preferred_transfer);
         Self { samples, preferred_transfer }
     }
 
@@ -138,8 +145,7 @@ impl<'a> Seen<'a> {
     }
 
     fn sets(&self) -> impl Iterator<Item = &'a [u8]> {
-        let is_set = |unit: &&[u8]| kind(unit).is_some_and(|kind| PARAMETER_SETS.contains(&kind));
-        self.samples.iter().flatten().copied().filter(is_set)
+        self.samples.iter().flatten().copied().filter(|unit| Family::Hevc.is_set(unit))
     }
 }
 
@@ -150,6 +156,7 @@ mod tests {
 
     use super::super::Protocol;
     use super::super::visual::tests::{entry, kinds};
+    use super::configuration::kind;
     use super::*;
     use crate::isobmff::children;
     use crate::isobmff::write::boxed;
@@ -203,7 +210,8 @@ mod tests {
     }
 
     fn carried(kind: [u8; 4], hvcc: &[u8], more: &[u8], heads: Heads<'_>) -> (Codec, Picture) {
-        let Found::Carry(codec) = identify(kind, hvcc, more, heads) else { panic!("not carried") };
+        let found = identify(kind, hvcc, more, heads);
+        let (Found::Carry(codec) | Found::CarryIf(codec, _)) = found else { panic!("not carried") };
         let Facts::Picture(picture) = codec.facts.clone() else { panic!("no picture") };
         (codec, picture)
     }

@@ -1,21 +1,7 @@
-//! NAL units at the start of a sample, before its first slice (ISO/IEC 14496-15 §4.3.3).
+//! Messages before the first slice of a sample (ITU-T H.265 §7.3.5).
 
 use super::configuration::kind;
 use crate::codec::bits::Bits;
-
-/// The units before the first slice, as far as the sample's head goes.
-pub(super) fn units(head: &[u8], length_size: usize) -> impl Iterator<Item = &[u8]> {
-    let mut rest = head;
-    std::iter::from_fn(move || {
-        let (length, after) = rest.split_at_checked(length_size)?;
-        let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-        let (unit, next) = after.split_at_checked(length)?;
-        // Types below 32 are slices.
-        kind(unit).filter(|kind| *kind >= 32)?;
-        rest = next;
-        Some(unit)
-    })
-}
 
 /// The preferred transfer characteristics of an SEI message (ITU-T H.265 §D.2.38), with which
 /// broadcasters call a picture HLG that old displays take for BT.2020.
@@ -49,15 +35,6 @@ pub(super) fn preferred_transfer(unit: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn units_end_at_the_first_slice() {
-        let head = [0, 2, 0x40, 1, 0, 3, 0x42, 1, 9, 0, 2, 0x26, 1, 0, 2, 0x44, 1];
-        let found: Vec<_> = units(&head, 2).collect();
-        assert_eq!(found, [&[0x40, 1][..], &[0x42, 1, 9]]);
-        assert_eq!(units(&head[..6], 2).count(), 1, "cut short");
-        assert_eq!(units(&[0, 0], 2).count(), 0, "an empty unit");
-    }
 
     #[test]
     fn hlg_behind_an_older_name() {
