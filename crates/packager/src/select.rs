@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use crate::choice::{Choice, Pick};
 use crate::error::{Error, Result};
-use crate::identity::Fnv;
 use crate::index::{MediaIndex, TrackIndex};
 use crate::report::Report;
 use crate::track::TrackMedia;
@@ -150,7 +149,7 @@ fn distinct_sounds<'a>(sources: &'a [Arc<MediaIndex>], report: &mut Report) -> V
         };
         let ours = Content::of(candidate.track);
         let theirs = *content.get_or_insert_with(|| Content::of(kept.track));
-        if ours.hash == theirs.hash {
+        if are_equal((candidate.track, ours), (kept.track, theirs)) {
             tell(report, candidate, &format!("it is the same sound as that of {}", place(*kept)));
             continue;
         }
@@ -213,8 +212,7 @@ impl<'a> Key<'a> {
 /// What a sound's sample table says of its bytes.
 #[derive(Clone, Copy)]
 struct Content {
-    /// Over all sizes and durations.
-    hash: u64,
+    bytes: u64,
     /// Bits per second on average.
     rate: u64,
     duration: MediaTime,
@@ -235,19 +233,25 @@ impl Content {
         self.duration.is_within(other.duration, MediaTime::from_millis(1_000))
     }
 
+    /// Looks at sums alone.
     fn of(track: &TrackIndex) -> Self {
-        let mut hash = Fnv::new();
-        let hz = track.timescale().get();
-        hash.field(&hz.to_be_bytes());
-        let mut bytes = 0_u128;
-        for sample in track.samples() {
-            bytes += u128::from(sample.size);
-            hash.field(&(u64::from(sample.size) << 32 | u64::from(sample.duration)).to_be_bytes());
-        }
-        let ticks = u128::from(track.samples().duration().max(1));
-        let rate = u64::try_from(bytes * 8 * u128::from(hz) / ticks).unwrap_or(u64::MAX);
-        let duration = i64::try_from(track.samples().duration()).unwrap_or(i64::MAX);
+        let samples = track.samples();
+        let bytes = samples.summary(0..samples.count()).map_or(0, |all| all.bytes);
+        let hz = u128::from(track.timescale().get());
+        let ticks = u128::from(samples.duration().max(1));
+        let rate = u64::try_from(u128::from(bytes) * 8 * hz / ticks).unwrap_or(u64::MAX);
+        let duration = i64::try_from(samples.duration()).unwrap_or(i64::MAX);
         let duration = MediaTime::new(duration, track.timescale());
-        Self { hash: hash.finish(), rate, duration }
+        Self { bytes, rate, duration }
     }
+}
+
+/// Whether two sounds have equal sample tables: then even their bytes are the same. Samples are
+/// looked at only where all sums are equal, and up to the first that differs.
+fn are_equal(one: (&TrackIndex, Content), other: (&TrackIndex, Content)) -> bool {
+    let ((one, ours), (other, theirs)) = (one, other);
+    let (a, b) = (one.samples(), other.samples());
+    let alike = one.timescale() == other.timescale() && ours.bytes == theirs.bytes;
+    let same = || a.iter().zip(b).all(|(a, b)| (a.size, a.duration) == (b.size, b.duration));
+    alike && a.count() == b.count() && a.duration() == b.duration() && same()
 }

@@ -86,7 +86,9 @@ pub struct Coalesced {
     pub reads: u64,
 }
 
-/// Reads ranges of a source, joining neighbours as the source has it.
+/// Reads ranges of a source, joining neighbours as the source has it. While that lasts at most
+/// [`HELD_BYTES`] of what was read is in memory, more only where one range alone is longer; after
+/// it, what was asked for and at most as much again.
 ///
 /// # Errors
 /// Those of the source; also [`SourceError::Truncated`] where it gave fewer bytes than promised.
@@ -95,27 +97,61 @@ pub async fn read_coalesced(
     ranges: &[ByteRange],
 ) -> Result<Coalesced, SourceError> {
     let runs = source.coalescing().runs(ranges);
-    let asked: Vec<ByteRange> = runs.iter().map(|run| run.range).collect();
-    let read = source.read(&asked).await?;
-    if read.len() != runs.len() {
-        return Err(SourceError::Truncated);
-    }
+    let mut left = runs.as_slice();
     let mut rest = ranges;
     let mut cut = Vec::with_capacity(ranges.len());
-    for (run, bytes) in runs.iter().zip(read) {
-        if bytes.len() as u64 != run.range.len {
+    while !left.is_empty() {
+        let (group, others) = left.split_at(group_len(left));
+        left = others;
+        let asked: Vec<ByteRange> = group.iter().map(|run| run.range).collect();
+        let read = source.read(&asked).await?;
+        if read.len() != group.len() {
             return Err(SourceError::Truncated);
         }
-        let (members, others) = rest.split_at(run.members);
-        rest = others;
-        for member in members {
-            // Within the run by construction, and the run's bytes are in memory.
-            let from = (member.start - run.range.start) as usize;
-            cut.push(bytes.slice(from..from + member.len as usize));
+        for (run, bytes) in group.iter().zip(read) {
+            if bytes.len() as u64 != run.range.len {
+                return Err(SourceError::Truncated);
+            }
+            let (members, others) = rest.split_at(run.members);
+            rest = others;
+            take_members(run, &bytes, members, &mut cut);
         }
     }
-    let read_bytes = asked.iter().map(|range| range.len).sum();
-    Ok(Coalesced { bytes: cut, read_bytes, reads: asked.len() as u64 })
+    let read_bytes = runs.iter().map(|run| run.range.len).sum();
+    Ok(Coalesced { bytes: cut, read_bytes, reads: runs.len() as u64 })
+}
+
+/// The most bytes of runs that are in memory at a time while ranges are cut out of them.
+pub const HELD_BYTES: u64 = 32 << 20;
+
+/// How many of the first runs are read together: at least one.
+fn group_len(runs: &[Run]) -> usize {
+    let mut held = 0_u64;
+    let fits = |run: &&Run| {
+        held = held.saturating_add(run.range.len);
+        held <= HELD_BYTES
+    };
+    runs.iter().take_while(fits).count().max(1)
+}
+
+/// Cuts the members of a run out of its bytes. Where most of these are between members, they are
+/// copied, so that what nobody asked for is not kept for as long as they are.
+fn take_members(run: &Run, bytes: &Bytes, members: &[ByteRange], cut: &mut Vec<Bytes>) {
+    // Within the run by construction, and the run's bytes are in memory.
+    let place = |member: &ByteRange| {
+        let from = (member.start - run.range.start) as usize;
+        from..from + member.len as usize
+    };
+    let wanted: u64 = members.iter().map(|member| member.len).sum();
+    if run.range.len <= wanted.saturating_mul(2) {
+        cut.extend(members.iter().map(|member| bytes.slice(place(member))));
+        return;
+    }
+    let mut copy = BytesMut::with_capacity(wanted as usize);
+    for member in members {
+        copy.extend_from_slice(bytes.get(place(member)).unwrap_or_default());
+        cut.push(copy.split().freeze());
+    }
 }
 
 /// [`Source::gather`] for sources that have no better way.
@@ -151,8 +187,12 @@ pub(super) fn steps(range: ByteRange, step: u64) -> impl Iterator<Item = ByteRan
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::super::MemorySource;
     use super::*;
+    use crate::identity::SourceId;
     use proptest::prelude::*;
 
     fn range(start: u64, len: u64) -> ByteRange {
@@ -225,5 +265,78 @@ mod tests {
             let longest = ranges.iter().map(|r| r.len).max().unwrap_or(0);
             prop_assert!(read.read_bytes >= longest);
         }
+    }
+
+    /// A source of zeros that counts what of its answers is in memory.
+    struct Weighed {
+        id: SourceId,
+        live: Arc<AtomicU64>,
+        most: Arc<AtomicU64>,
+        reads: AtomicU64,
+    }
+
+    struct Counted(Vec<u8>, Arc<AtomicU64>);
+
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.1.fetch_sub(self.0.len() as u64, Ordering::SeqCst);
+        }
+    }
+
+    impl Source for Weighed {
+        fn id(&self) -> &SourceId {
+            &self.id
+        }
+
+        fn coalescing(&self) -> Coalescing {
+            Coalescing::REMOTE
+        }
+
+        async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
+            let give = |range: &ByteRange| {
+                self.reads.fetch_add(1, Ordering::SeqCst);
+                let live = self.live.fetch_add(range.len, Ordering::SeqCst) + range.len;
+                self.most.fetch_max(live, Ordering::SeqCst);
+                let bytes = vec![0; range.len as usize];
+                Bytes::from_owner(Counted(bytes, Arc::clone(&self.live)))
+            };
+            Ok(ranges.iter().map(give).collect())
+        }
+    }
+
+    fn weigh(ranges: &[ByteRange]) -> (Coalesced, u64, u64) {
+        let source = Weighed {
+            id: SourceId::new("x", 1 << 40, ""),
+            live: Arc::default(),
+            most: Arc::default(),
+            reads: AtomicU64::new(0),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let read = runtime.block_on(read_coalesced(&source, ranges)).unwrap();
+        assert_eq!(read.reads, source.reads.load(Ordering::SeqCst));
+        (read, source.most.load(Ordering::SeqCst), source.live.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn what_one_read_holds_is_bounded() {
+        // A window of sound, a frame each 100 KB of a file: 400 MB are read for a megabyte.
+        let frames: Vec<_> = (0..4_000).map(|i| range(i * 100_000, 300)).collect();
+        let (read, most, kept) = weigh(&frames);
+        assert_eq!(read.bytes.iter().map(Bytes::len).sum::<usize>(), 4_000 * 300);
+        assert!(read.read_bytes > 300 << 20, "{}", read.read_bytes);
+        assert!(most <= HELD_BYTES, "{most} bytes at a time");
+        assert_eq!(kept, 0, "what lies between is not kept");
+        // An ordinary segment's sound is one request, and its pictures are not copied.
+        let sound: Vec<_> = (0..190).map(|i| range(i * 16_000, 340)).collect();
+        assert_eq!(weigh(&sound).0.reads, 1);
+        let pictures: Vec<_> = (0..100).map(|i| range(i * 20_700, 20_000)).collect();
+        let (read, _, kept) = weigh(&pictures);
+        assert_eq!((read.reads, kept), (1, read.read_bytes));
     }
 }

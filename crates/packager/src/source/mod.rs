@@ -17,6 +17,8 @@ mod object;
 mod page_cache;
 mod pool;
 mod read_index;
+#[cfg(any(feature = "http-source", feature = "object-store"))]
+mod remote;
 #[cfg(feature = "http-source")]
 mod retry;
 mod scans;
@@ -32,14 +34,18 @@ use crate::units::ByteRange;
 
 pub use any::AnySource;
 pub use blocks::{BlockCache, BlockMetrics, BlockSource};
-pub use coalesce::{Coalesced, Coalescing, read_coalesced};
+pub use coalesce::{Coalesced, Coalescing, HELD_BYTES, read_coalesced};
 pub use file::FileSource;
 #[cfg(feature = "http-source")]
-pub use http::{HttpLocation, HttpMetrics, HttpOptions, HttpSettingError, HttpSource, HttpStore};
+pub use http::{
+    HttpFile, HttpLocation, HttpMetrics, HttpOptions, HttpSettingError, HttpSource, HttpStore,
+};
 pub use memory::MemorySource;
 #[cfg(feature = "object-store")]
-pub use object::ObjectSource;
+pub use object::{Object, ObjectSource};
 pub use read_index::{IndexError, read_index};
+#[cfg(any(feature = "http-source", feature = "object-store"))]
+pub use remote::{Fetch, Remote};
 
 pub(crate) use pool::BufferPool;
 pub(crate) use read_index::{Patience, read_index_of};

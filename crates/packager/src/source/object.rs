@@ -11,31 +11,33 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::try_join_all;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
-use super::coalesce::{self, joined, steps};
-use super::{Coalescing, Gathered, Source, SourceError};
+use super::SourceError;
+use super::remote::{Fetch, Remote};
 use crate::identity::SourceId;
 use crate::units::ByteRange;
 
 /// One state of an object. Retries and connection time-outs are those that the store was set up
 /// with; whatever they are, a read takes at most [`READ_TIMEOUT`](Self::READ_TIMEOUT).
+pub type ObjectSource = Remote<Object>;
+
+/// An object of a store.
 #[derive(Clone)]
-pub struct ObjectSource {
+pub struct Object {
     store: Arc<dyn ObjectStore>,
     path: Path,
-    id: SourceId,
+    size: u64,
     /// As the store spells it.
     etag: String,
 }
 
 impl ObjectSource {
-    /// How long one read may take in all.
+    /// How long one request may take in all.
     pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// The most bytes asked for by one request; longer ranges take several, four at a time.
+    /// The most bytes asked for by one request; longer ranges take several.
     pub const MAX_REQUEST_BYTES: u64 = 8 << 20;
 
     /// An object as it is now, under a name for its identity (such as `bucket/path`).
@@ -50,34 +52,27 @@ impl ObjectSource {
         let options = GetOptions { head: true, ..GetOptions::default() };
         let asking = store.get_opts(&path, options);
         let head = tokio::time::timeout(Self::READ_TIMEOUT, asking).await;
-        let meta = head.map_err(|_| TIMED_OUT)?.map_err(|error| kind(&error))?.meta;
-        let strong = meta.e_tag.filter(|tag| !tag.starts_with("W/"));
+        let ObjectMeta { size, e_tag, .. } =
+            head.map_err(|_| TIMED_OUT)?.map_err(|error| kind(&error))?.meta;
+        let strong = e_tag.filter(|tag| !tag.starts_with("W/"));
         let etag = strong.ok_or(SourceError::Unfit("its store gives no strong entity tag"))?;
-        let id = SourceId::new(name, meta.size, etag.trim_matches('"'));
-        Ok(Self { store, path, id, etag })
+        let id = SourceId::new(name, size, etag.trim_matches('"'));
+        Ok(Self { id, file: Object { store, path, size, etag } })
     }
+}
 
-    /// A range of any length, in the pieces it came in, and by how many requests.
-    async fn whole(&self, range: ByteRange) -> Result<(Vec<Bytes>, u64), SourceError> {
-        if range.end() > self.id.size {
-            return Err(SourceError::Truncated);
-        }
-        let (mut pieces, mut requests) = (Vec::new(), 0);
-        let parts: Vec<_> = steps(range, Self::MAX_REQUEST_BYTES).collect();
-        for group in parts.chunks(4) {
-            for fetched in try_join_all(group.iter().map(|part| self.fetch(*part))).await? {
-                pieces.extend(fetched);
-                requests += 1;
-            }
-        }
-        Ok((pieces, requests))
-    }
-
+impl Fetch for Object {
     async fn fetch(&self, range: ByteRange) -> Result<Vec<Bytes>, SourceError> {
-        let fetched = tokio::time::timeout(Self::READ_TIMEOUT, self.get(range)).await;
+        let fetched = tokio::time::timeout(ObjectSource::READ_TIMEOUT, self.get(range)).await;
         fetched.unwrap_or(Err(TIMED_OUT))
     }
 
+    fn max_request_bytes(&self) -> u64 {
+        ObjectSource::MAX_REQUEST_BYTES
+    }
+}
+
+impl Object {
     async fn get(&self, range: ByteRange) -> Result<Vec<Bytes>, SourceError> {
         let options = GetOptions {
             if_match: Some(self.etag.clone()),
@@ -86,7 +81,7 @@ impl ObjectSource {
         };
         let got = self.store.get_opts(&self.path, options).await.map_err(|error| kind(&error))?;
         let ObjectMeta { size, e_tag, .. } = &got.meta;
-        if *size != self.id.size || e_tag.as_ref().is_some_and(|tag| *tag != self.etag) {
+        if *size != self.size || e_tag.as_ref().is_some_and(|tag| *tag != self.etag) {
             return Err(SourceError::Changed);
         }
         if got.range != (range.start..range.end()) {
@@ -104,29 +99,6 @@ impl ObjectSource {
             }
         }
         if left == 0 { Ok(pieces) } else { Err(SourceError::Io(ErrorKind::UnexpectedEof)) }
-    }
-}
-
-impl Source for ObjectSource {
-    fn id(&self) -> &SourceId {
-        &self.id
-    }
-
-    fn coalescing(&self) -> Coalescing {
-        Coalescing::REMOTE
-    }
-
-    async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
-        try_join_all(ranges.iter().map(async |range| Ok(joined(self.whole(*range).await?.0)))).await
-    }
-
-    async fn gather(&self, ranges: &[ByteRange]) -> Result<Gathered, SourceError> {
-        let [range] = ranges else {
-            // Where ranges are joined, what lies between them must be cut out again.
-            return coalesce::gather(self, ranges).await;
-        };
-        let (pieces, reads) = self.whole(*range).await?;
-        Ok(Gathered { pieces, read_bytes: range.len, reads })
     }
 }
 

@@ -13,16 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use http::HeaderValue;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use reqwest::{Client, Url, redirect};
 use tokio::sync::Semaphore;
 
-use super::coalesce::{self, joined, steps};
+use super::SourceError;
+use super::remote::{Fetch, Remote};
 use super::retry::Backoff;
-use super::{Coalescing, Gathered, Source, SourceError};
 use crate::identity::SourceId;
 use crate::units::ByteRange;
 
@@ -144,7 +143,7 @@ impl HttpLocation {
         let (state, _) = self.store.fetch(&self.url, probe, None).await?;
         let etag = state.etag.to_str().map_err(|_| NO_TAG)?;
         let id = SourceId::new(name, state.size, etag.trim_matches('"'));
-        Ok(HttpSource { location: self.clone(), id, state })
+        Ok(Remote { id, file: HttpFile { location: self.clone(), state } })
     }
 }
 
@@ -156,10 +155,12 @@ impl fmt::Debug for HttpLocation {
 }
 
 /// One state of a file of an HTTP server.
+pub type HttpSource = Remote<HttpFile>;
+
+/// A file of an HTTP server in one state.
 #[derive(Debug, Clone)]
-pub struct HttpSource {
+pub struct HttpFile {
     location: HttpLocation,
-    id: SourceId,
     state: State,
 }
 
@@ -170,41 +171,20 @@ struct State {
     size: u64,
 }
 
-impl Source for HttpSource {
-    fn id(&self) -> &SourceId {
-        &self.id
+impl Fetch for HttpFile {
+    async fn fetch(&self, range: ByteRange) -> Result<Vec<Bytes>, SourceError> {
+        let HttpLocation { store, url } = &self.location;
+        store.fetch(url, range, Some(&self.state)).await.map(|(_, pieces)| pieces)
     }
 
-    fn coalescing(&self) -> Coalescing {
-        Coalescing::REMOTE
-    }
-
-    async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
-        try_join_all(ranges.iter().map(async |range| Ok(joined(self.whole(*range).await?.0)))).await
-    }
-
-    async fn gather(&self, ranges: &[ByteRange]) -> Result<Gathered, SourceError> {
-        let [range] = ranges else {
-            // Where ranges are joined, what lies between them must be cut out again.
-            return coalesce::gather(self, ranges).await;
-        };
-        let (pieces, reads) = self.whole(*range).await?;
-        Ok(Gathered { pieces, read_bytes: range.len, reads })
+    fn max_request_bytes(&self) -> u64 {
+        self.location.store.inner.options.max_request_bytes
     }
 }
 
-impl HttpSource {
-    /// A range of any length by as many requests as it takes, and how many those were.
-    async fn whole(&self, range: ByteRange) -> Result<(Vec<Bytes>, u64), SourceError> {
-        if range.end() > self.id.size {
-            return Err(SourceError::Truncated);
-        }
-        let HttpLocation { store, url } = &self.location;
-        let step = store.inner.options.max_request_bytes.max(1);
-        let parts = steps(range, step).map(|part| store.fetch(url, part, Some(&self.state)));
-        let fetched = try_join_all(parts).await?;
-        let requests = fetched.len() as u64;
-        Ok((fetched.into_iter().flat_map(|(_, pieces)| pieces).collect(), requests))
+impl fmt::Debug for HttpSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSource").field("id", &self.id).field("file", &self.file).finish()
     }
 }
 
