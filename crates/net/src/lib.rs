@@ -27,6 +27,7 @@ pub mod conditional;
 pub mod conn;
 pub mod encoding;
 pub mod problem;
+#[cfg(feature = "server")]
 pub mod proxies;
 pub mod range;
 pub mod secret;
@@ -42,5 +43,6 @@ pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
 pub use conn::{ConnInfo, Protocol};
 pub use problem::Problem;
+#[cfg(feature = "server")]
 pub use proxies::Proxies;
 pub use secret::Secret;
