@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::Metrics;
+use crate::disk::Disk;
 use crate::fill::budget::Budget;
 use crate::fill::table::Fills;
 use crate::policy::{Choices, DefaultPolicy, Policy};
@@ -74,6 +75,19 @@ impl Cache {
     /// The clock this cache lives by.
     pub fn clock(&self) -> &Clock {
         &self.inner().clock
+    }
+
+    /// Waits until all that the disk tier took is on disk, and lasts through a loss of power. At
+    /// once without a disk tier.
+    pub async fn flush(&self) {
+        self.inner().store.flush().await;
+    }
+
+    /// Ends the disk tier: what it took is written, and its folder is free for another. To be
+    /// called when the last request is done; requests after that are answered from RAM and
+    /// upstream. At once without a disk tier.
+    pub async fn close(&self) {
+        self.inner().store.close().await;
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -159,6 +173,7 @@ pub struct Builder {
     purge_log: Option<PurgeLog>,
     downstream: Downstream,
     choices: Choices,
+    disk: Option<Disk>,
 }
 
 impl Default for Builder {
@@ -180,6 +195,7 @@ impl Default for Builder {
             purge_log: None,
             downstream: Downstream::Clients,
             choices: Choices::default(),
+            disk: None,
         }
     }
 }
@@ -197,6 +213,12 @@ impl Builder {
     /// lives on until it is sent.
     pub fn ram(mut self, bytes: u64) -> Self {
         self.ram = bytes;
+        self
+    }
+
+    /// A disk tier behind the RAM; default none.
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disk = Some(disk);
         self
     }
 
@@ -308,10 +330,11 @@ impl Builder {
 
     /// The cache. It needs no runtime until a request misses.
     pub fn build(self) -> Cache {
-        let metrics = Metrics::default();
+        let disk = self.disk.as_ref().map(Disk::metrics);
+        let metrics = Metrics { disk, ..Metrics::default() };
         let inner = Inner {
             signature: Signature::new(&self.name),
-            store: Store::new(&self.name, self.ram, metrics.clone()),
+            store: Store::new(&self.name, self.ram, self.disk, metrics.clone()),
             fills: Fills::new(),
             purges: Purges::new(self.purge_log, self.clock.now()),
             downstream: self.downstream,

@@ -140,34 +140,54 @@ pub(crate) fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirective
 }
 
 /// Answers from a stored response without asking upstream.
-fn hit(inner: &Inner, object: &Object, parts: &Parts, now: Timestamp) -> Response<Body> {
-    answer_from(object, parts, hit_marks(inner, object, now))
+fn hit(inner: &Inner, object: &Arc<Object>, parts: &Parts, now: Timestamp) -> Response<Body> {
+    answer_from(object, parts, hit_marks(inner, object, parts, now))
 }
 
 /// Counts a hit, and says what it is to be marked with.
-fn hit_marks(inner: &Inner, object: &Object, now: Timestamp) -> Marks {
+fn hit_marks(inner: &Inner, object: &Arc<Object>, parts: &Parts, now: Timestamp) -> Marks {
+    let ttl = count_hit(inner, object, now);
+    object.stamp(now, ttl, |age| {
+        // Once a second is often enough for the disk tier to know what is asked for.
+        inner.store.seen(|| key_of(inner, parts), object);
+        Marks {
+            cache_status: inner.signature.sign(&Member {
+                hit: true,
+                ttl: Some(ttl),
+                ..Member::default()
+            }),
+            age: Some(HeaderValue::from(age)),
+        }
+    })
+}
+
+/// As [`hit_marks`], for a response that was just read from disk, and says so.
+fn disk_marks(inner: &Inner, object: &Object, now: Timestamp) -> Marks {
+    let ttl = Some(count_hit(inner, object, now));
+    let member = Member { hit: true, ttl, detail: Some("disk"), ..Member::default() };
+    Marks { cache_status: inner.signature.sign(&member), age: Some(object.head.age(now)) }
+}
+
+/// Counts a hit; gives the seconds of freshness left.
+fn count_hit(inner: &Inner, object: &Object, now: Timestamp) -> i64 {
     inner.metrics.hits.inc();
     let ttl = object.ttl(now);
     if ttl <= 0 {
         inner.metrics.stale.inc();
     }
-    object.stamp(now, ttl, |age| Marks {
-        cache_status: inner.signature.sign(&Member {
-            hit: true,
-            ttl: Some(ttl),
-            ..Member::default()
-        }),
-        age: Some(HeaderValue::from(age)),
-    })
+    ttl
+}
+
+fn key_of(inner: &Inner, parts: &Parts) -> Key {
+    let mut key = KeyBuf::new();
+    inner.policy.key(parts, &mut key);
+    key.to_key()
 }
 
 fn answer_from(object: &Object, parts: &Parts, marks: Marks) -> Response<Body> {
     let len = Some(object.body.len());
     let shape = answer::shape(&object.head, len, &parts.method, &parts.headers);
-    answer::build(&object.head, len, &shape, marks, |part| match part {
-        Some(part) => Body::from(object.body.slice(part)),
-        None => Body::from(object.body.clone()),
-    })
+    answer::build(&object.head, len, &shape, marks, |part| object.body.body(part))
 }
 
 /// Starts to revalidate a stale response that was served, unless that is under way.
@@ -178,9 +198,7 @@ where
     S::Future: Send,
 {
     let inner = cache.inner();
-    let mut key = KeyBuf::new();
-    inner.policy.key(parts, &mut key);
-    let key = key.to_key();
+    let key = key_of(inner, parts);
     let variants = inner.store.get(&key);
     let joining = Joining {
         key: &key,

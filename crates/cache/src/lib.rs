@@ -38,6 +38,8 @@
 //! - Bytes of two versions of a response never meet in one answer.
 //! - What was [purged](Cache::purge) does not come back, by a fetch under way or by a restart; a
 //!   purge costs the same for one object and for a million.
+//! - What the [`Disk`] tier holds is found after a restart, and no byte of it is served that is not
+//!   what was written. It is read when RAM has nothing, and blocks no task.
 //! - A hit takes no lock across cores but those of the store's map, reads the clock once, and
 //!   copies no body.
 //!
@@ -60,7 +62,9 @@
 mod answer;
 mod cache;
 mod directives;
+mod disk;
 mod engine;
+mod error;
 mod explain;
 mod fill;
 mod headers;
@@ -79,6 +83,8 @@ mod upstream;
 mod vary;
 
 pub use cache::{Builder, Cache, Downstream};
+pub use disk::{Disk, DiskBuilder, DiskMetrics};
+pub use error::Error;
 pub use explain::{Decision, Explanation, PurgedBy, Variant};
 pub use key::KeyBuf;
 pub use metrics::Metrics;

@@ -4,6 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::disk::DiskMetrics;
+
 /// The counters of one cache; clones share them.
 ///
 /// Register each cache under a label of its own where one process holds several:
@@ -46,6 +48,8 @@ pub struct Metrics {
     /// Bytes held by fills beside the RAM tier: those in flight, and finished ones that are not
     /// stored (any more) but still read.
     pub fill_bytes: Gauge,
+    /// What its disk tier counts, if it has one.
+    pub disk: Option<DiskMetrics>,
 }
 
 impl Metrics {
@@ -77,6 +81,9 @@ impl Metrics {
         ];
         for (name, help, gauge) in gauges {
             registry.register(format!("headwater_cache_{name}"), help, gauge.clone());
+        }
+        if let Some(disk) = &self.disk {
+            disk.register(registry);
         }
     }
 }

@@ -4,18 +4,19 @@
 //! `Age` and this cache's `Cache-Status` have their places, so that an answer is one clone of its
 //! fields and two values put in.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Weak};
-
 use std::time::Duration;
 
 use headwater_net::conditional::Validators;
-use headwater_net::{Chunks, Timestamp};
+use headwater_net::{Body, Chunks, Timestamp};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::answer::Marks;
 use crate::directives::{RequestDirectives, ResponseDirectives};
+use crate::disk::{DiskBody, Place};
 use crate::fill::budget::Charge;
 use crate::headers;
 use crate::policy::freshness::{self, Freshness};
@@ -32,7 +33,9 @@ use crate::vary::Vary;
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) head: Head,
-    pub(crate) body: Chunks,
+    pub(crate) body: Content,
+    /// The record on disk that it was read from: the hash of its key, and its place.
+    pub(crate) on_disk: Option<(u128, Place)>,
     /// The charge of the fill it came by, as long as that is read.
     charge: Weak<Charge>,
     /// Until when, in milliseconds, upstream is not asked where this may answer stale.
@@ -47,9 +50,23 @@ pub(crate) struct Object {
 
 impl Object {
     pub(crate) fn new(head: Head, body: Chunks, charge: Weak<Charge>) -> Self {
+        Self::made(head, Content::Memory(body), charge, None)
+    }
+
+    /// A response as it was read from its record on disk.
+    pub(crate) fn from_disk(head: Head, body: Content, record: (u128, Place)) -> Self {
+        Self::made(head, body, Weak::new(), Some(record))
+    }
+
+    fn made(
+        head: Head,
+        body: Content,
+        charge: Weak<Charge>,
+        on_disk: Option<(u128, Place)>,
+    ) -> Self {
         let standing = Standing::new(head.purge_seq);
-        let (paused, grace) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { head, body, charge, paused, grace, standing, stamp: Mutex::new(None) }
+        let (paused, grace, stamp) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(None));
+        Self { head, body, on_disk, charge, paused, grace, standing, stamp }
     }
 
     /// Whether no purge forbids to use it.
@@ -147,22 +164,53 @@ impl Object {
 
     /// This response as it lives on under other fields.
     pub(crate) fn with_head(&self, head: Head) -> Self {
-        Self::new(head, self.body.clone(), Weak::clone(&self.charge))
+        Self::made(head, self.body.clone(), Weak::clone(&self.charge), self.on_disk)
     }
 
     /// The bytes it takes in memory: its body, its fields, and what holds them.
     pub(crate) fn weight(&self) -> u64 {
         const FIELD: usize = 96;
-        const CHUNK: u64 = 128;
         let fields = self.head.headers.iter();
         let fields: usize =
             fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum();
-        let chunks = (self.body.len() >> 16) + 1;
-        self.body.len()
-            + chunks * CHUNK
-            + fields as u64
-            + self.head.tags.weight()
-            + size_of::<Self>() as u64
+        self.body.weight() + fields as u64 + self.head.tags.weight() + size_of::<Self>() as u64
+    }
+}
+
+/// The body of a finished response.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// In memory.
+    Memory(Chunks),
+    /// On disk, too large to be read at once.
+    Disk(DiskBody),
+}
+
+impl Content {
+    /// Its bytes.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Memory(chunks) => chunks.len(),
+            Self::Disk(body) => body.len(),
+        }
+    }
+
+    /// These bytes of it, or all of it; a range is cut to what is there.
+    pub(crate) fn body(&self, part: Option<Range<u64>>) -> Body {
+        match (self, part) {
+            (Self::Memory(chunks), None) => Body::from(chunks.clone()),
+            (Self::Memory(chunks), Some(part)) => Body::from(chunks.slice(part)),
+            (Self::Disk(body), part) => body.body(part.unwrap_or(0..body.len())),
+        }
+    }
+
+    /// The bytes it takes in memory.
+    fn weight(&self) -> u64 {
+        const CHUNK: u64 = 128;
+        match self {
+            Self::Memory(chunks) => chunks.len() + ((chunks.len() >> 16) + 1) * CHUNK,
+            Self::Disk(body) => body.weight(),
+        }
     }
 }
 

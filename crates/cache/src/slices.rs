@@ -79,7 +79,7 @@ impl Grid {
 
 /// Whether the response is stored without its body, which lies in slices.
 pub(crate) fn is_sliced(object: &Object) -> bool {
-    object.body.is_empty() && object.head.len.is_some_and(|len| len > 0)
+    object.body.len() == 0 && object.head.len.is_some_and(|len| len > 0)
 }
 
 /// The strong validator of a response, as `If-Range` names it (RFC 9110 §13.1.5): its entity tag,

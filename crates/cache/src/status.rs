@@ -52,6 +52,8 @@ pub(crate) struct Member {
     pub(crate) stored: bool,
     /// The request waited for another's fetch (§2.6).
     pub(crate) collapsed: bool,
+    /// What else there is to say (§2.8), as a token.
+    pub(crate) detail: Option<&'static str>,
 }
 
 /// A cache's name as it signs (RFC 9211 §2: a token or a string, RFC 8941 §3.3).
@@ -110,6 +112,10 @@ impl Text {
         }
         if member.collapsed {
             self.write_str("; collapsed")?;
+        }
+        if let Some(detail) = member.detail {
+            self.write_str("; detail=")?;
+            self.write_str(detail)?;
         }
         Ok(())
     }

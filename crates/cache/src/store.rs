@@ -1,4 +1,5 @@
-//! The RAM tier: finished objects, by key, weighed by the bytes they take.
+//! The store: a RAM tier of finished objects, by key, weighed by the bytes they take, and behind it
+//! a disk tier, if there is one.
 //!
 //! A key holds a bounded list of variants, newest first. moka admits by TinyLFU, so that a scan of
 //! objects nobody asks for twice does not drive out those that many ask for.
@@ -11,8 +12,9 @@ use moka::ops::compute::Op;
 use smallvec::SmallVec;
 
 use crate::Metrics;
+use crate::disk::Disk;
 use crate::key::Key;
-use crate::object::Object;
+use crate::object::{Content, Object};
 
 /// The most variants of one key that are kept; the oldest goes first.
 pub(crate) const MAX_VARIANTS: usize = 16;
@@ -57,9 +59,10 @@ impl Variants {
     }
 }
 
-/// The RAM tier.
+/// Both tiers. What is in both is the same; what is in one only may be in either.
 pub(crate) struct Store {
     map: moka::sync::Cache<Key, Arc<Variants>>,
+    disk: Option<Disk>,
     /// The most that one key may weigh.
     capacity: u64,
     bytes: u64,
@@ -67,13 +70,14 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(name: &str, bytes: u64, metrics: Metrics) -> Self {
+    pub(crate) fn new(name: &str, bytes: u64, disk: Option<Disk>, metrics: Metrics) -> Self {
         let counted = metrics.clone();
+        let offers = disk.as_ref().map(Disk::offers);
         let map = moka::sync::Cache::builder()
             .name(name)
             .max_capacity(bytes)
             .weigher(|_: &Key, variants: &Arc<Variants>| variants.weight)
-            .eviction_listener(move |_, variants: Arc<Variants>, cause| {
+            .eviction_listener(move |key: Arc<Key>, variants: Arc<Variants>, cause| {
                 for object in &variants.list {
                     object.leave_store();
                 }
@@ -81,21 +85,91 @@ impl Store {
                 counted.stored_objects.dec();
                 if cause == RemovalCause::Size {
                     counted.evictions.inc();
+                    let new = variants.list.iter().filter(|object| object.on_disk.is_none());
+                    if let Some(offers) = &offers {
+                        new.for_each(|object| offers.left(&key, object));
+                    }
                 }
             })
             .build();
-        Self { map, capacity: bytes.min(u64::from(u32::MAX)), bytes, metrics }
+        Self { map, disk, capacity: bytes.min(u64::from(u32::MAX)), bytes, metrics }
     }
 
+    /// What is in RAM: the one look-up of a hit.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<Variants>> {
         self.map.get(key)
     }
 
+    /// Reads what a request selects from disk, if it is there, and puts it into RAM if it is small.
+    pub(crate) async fn find_on_disk(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
+        let disk = self.disk.as_ref()?;
+        let object = disk.find(key, request).await?;
+        if matches!(object.body, Content::Memory(_)) {
+            self.promote(key, &object, request);
+            if !disk.holds(key, &object) {
+                // It was replaced or taken back since it was read. Those who do so take it from
+                // disk first: either they find it in RAM after that, or it is seen here.
+                self.take_back(key, &object);
+                return None;
+            }
+        }
+        Some(object)
+    }
+
     /// Stores a response to a request with the given fields, in the place of those that the same
-    /// request would have selected; unless it would not fit even alone.
+    /// request would have selected; in RAM unless it would not fit even alone, on disk if that
+    /// finds it worth it.
     pub(crate) fn insert(&self, key: &Key, object: Arc<Object>, request: &HeaderMap) {
+        if let Some(disk) = &self.disk {
+            disk.fetched(key, &object);
+        }
+        self.insert_in_ram(key, object, request);
+    }
+
+    /// Stores a response that upstream confirmed: the body is as it was.
+    pub(crate) fn update(&self, key: &Key, object: Arc<Object>, request: &HeaderMap) {
+        if let Some(disk) = &self.disk {
+            disk.confirmed(key, &object);
+        }
+        if matches!(object.body, Content::Memory(_)) {
+            self.insert_in_ram(key, object, request);
+        }
+    }
+
+    /// Takes down that a response in RAM was asked for, so that it is on disk when it is wanted
+    /// there. Whoever calls this for every request calls it too often.
+    pub(crate) fn seen(&self, key: impl FnOnce() -> Key, object: &Arc<Object>) {
+        if let Some(disk) = &self.disk {
+            disk.seen(&key(), object);
+        }
+    }
+
+    /// Whether what was read from disk is still what counts there.
+    pub(crate) fn still_on_disk(&self, key: &[u8], object: &Object) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.holds(key, object))
+    }
+
+    /// Whether something may be on disk under a key: it looks no further than the index.
+    pub(crate) fn may_be_on_disk(&self, key: &[u8]) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.may_have(key))
+    }
+
+    fn insert_in_ram(&self, key: &Key, object: Arc<Object>, request: &HeaderMap) {
+        self.put(key, object, request, false);
+    }
+
+    fn promote(&self, key: &Key, object: &Arc<Object>, request: &HeaderMap) {
+        self.put(key, Arc::clone(object), request, true);
+    }
+
+    /// Puts a response into RAM; if it may not replace anything, only where the request selects
+    /// nothing.
+    fn put(&self, key: &Key, object: Arc<Object>, request: &HeaderMap, only_new: bool) {
         self.map.entry_by_ref(key).and_compute_with(|entry| {
             let stored = entry.iter().flat_map(|entry| &entry.value().list);
+            if only_new && stored.clone().any(|other| other.head.vary.matches(request)) {
+                return Op::Nop;
+            }
             let others = stored.filter(|other| !other.head.vary.matches(request)).cloned();
             let mut room = self.capacity.saturating_sub(ENTRY + key.len() as u64);
             let mut list: SmallVec<[Arc<Object>; 1]> = SmallVec::new();
@@ -123,8 +197,43 @@ impl Store {
         }
     }
 
-    /// Forgets all that is stored under the key.
+    /// Takes one response out of RAM.
+    fn take_back(&self, key: &Key, object: &Arc<Object>) {
+        self.map.entry_by_ref(key).and_compute_with(|entry| {
+            let ours = |variants: &Arc<Variants>| {
+                variants.list.iter().any(|other| Arc::ptr_eq(other, object))
+            };
+            if entry.is_some_and(|entry| ours(entry.value())) { Op::Remove } else { Op::Nop }
+        });
+    }
+
+    /// Forgets all that is stored under the key. [`settled`](Self::settled) tells when that holds
+    /// for a restart, too.
     pub(crate) fn remove(&self, key: &[u8]) {
+        if let Some(disk) = &self.disk {
+            disk.forget(key);
+        }
         self.map.invalidate(key);
+    }
+
+    /// Waits until what was removed does not come back by a restart.
+    pub(crate) async fn settled(&self) {
+        if let Some(disk) = &self.disk {
+            disk.settled().await;
+        }
+    }
+
+    /// Waits until what the disk took is on it for good.
+    pub(crate) async fn flush(&self) {
+        if let Some(disk) = &self.disk {
+            disk.flush().await;
+        }
+    }
+
+    /// Ends the disk tier: all is written, and its folder is free.
+    pub(crate) async fn close(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close().await;
+        }
     }
 }

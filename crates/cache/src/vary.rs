@@ -36,6 +36,16 @@ impl Vary {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
+    /// The fields it goes by, in order, with what the request had.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &[HeaderValue])> {
+        self.0.iter().map(|(name, values)| (name, values.as_slice()))
+    }
+
+    /// Goes by one more field.
+    pub(crate) fn push(&mut self, name: HeaderName, values: SmallVec<[HeaderValue; 1]>) {
+        self.0.push((name, values));
+    }
+
     /// Whether `request` selects the same response: each field is absent from both, or has the
     /// same members in the same order, however they are spread over lines and spaces; where their
     /// order says nothing, in any.

@@ -10,7 +10,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
-use super::{Forward, Miss, answer_from, hit, hit_marks, usable};
+use super::{
+    Forward, Miss, answer_from, disk_marks, hit, hit_marks, is_usable, revalidate, usable,
+};
 use crate::answer::{self, Marks, Shape};
 use crate::cache::Inner;
 use crate::directives::RequestDirectives;
@@ -21,7 +23,7 @@ use crate::fill::{Interest, Located, Outcome};
 use crate::headers;
 use crate::object::{Head, Object};
 use crate::policy::DEBUG;
-use crate::policy::reuse::Reuse;
+use crate::policy::reuse::{Reuse, Why};
 use crate::policy::storable::Asked;
 use crate::purge::{PurgeSeq, tiers};
 use crate::slices::{Grid, is_sliced};
@@ -38,8 +40,13 @@ where
     S::Future: Send,
 {
     /// Gets the answer by a fetch that is shared with all who want the same.
-    pub(crate) async fn miss(self, miss: Miss) -> Response<Body> {
+    pub(crate) async fn miss(self, mut miss: Miss) -> Response<Body> {
         let inner = Arc::clone(self.cache.inner());
+        if miss.stale.is_none()
+            && let Some(response) = self.answer_from_disk(&inner, &mut miss).await
+        {
+            return response;
+        }
         if miss.directives.only_if_cached {
             // RFC 9111 §5.2.1.7
             let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT)
@@ -60,7 +67,7 @@ where
             let joined = match self.join(&inner, &miss) {
                 Ok(joined) => joined,
                 Err(object) if is_sliced(&object) => {
-                    let marks = hit_marks(&inner, &object, inner.clock.now());
+                    let marks = hit_marks(&inner, &object, &self.parts, inner.clock.now());
                     match self.answer_in_slices(&object, &miss, marks).await {
                         Some(response) => return response,
                         None => continue,
@@ -148,6 +155,31 @@ where
         self.pass(miss.fwd, Body::empty()).await
     }
 
+    /// Answers from disk; or finds there what upstream is to confirm.
+    async fn answer_from_disk(&self, inner: &Inner, miss: &mut Miss) -> Option<Response<Body>> {
+        let object = inner.store.find_on_disk(&miss.key, &self.parts.headers).await?;
+        if !is_usable(inner, &object, &miss.key, miss.since) {
+            return None;
+        }
+        let now = inner.clock.now();
+        match object.reuse(&miss.directives, now) {
+            Reuse::Fresh | Reuse::Stale => {}
+            Reuse::StaleWhileRevalidate => {
+                revalidate(&self.cache, &self.service, &self.parts, Arc::clone(&object));
+            }
+            Reuse::Revalidate(why) => {
+                miss.fwd = if why == Why::Stale { Fwd::Stale } else { Fwd::Request };
+                miss.stale = Some(object);
+                return None;
+            }
+        }
+        let marks = disk_marks(inner, &object, now);
+        if is_sliced(&object) {
+            return self.answer_in_slices(&object, miss, marks).await;
+        }
+        Some(answer_from(&object, &self.parts, marks))
+    }
+
     /// Joins or starts the fetch; or gives what may answer after all, if another fetch has filled
     /// the store since the lookup.
     fn join(&self, inner: &Arc<Inner>, miss: &Miss) -> Result<Joined, Arc<Object>> {
@@ -164,7 +196,13 @@ where
         let mut current = miss.stale.clone();
         let cache = Some(&self.cache);
         let joined = inner.fills.join(&joining, cache, &inner.budget, &inner.metrics, || {
-            current = usable(inner, &miss.key, headers, miss.since);
+            // What is on disk only was found there, and still is.
+            let on_disk = |stale: &Arc<Object>| {
+                inner.store.still_on_disk(&miss.key, stale)
+                    && is_usable(inner, stale, &miss.key, miss.since)
+            };
+            current = usable(inner, &miss.key, headers, miss.since)
+                .or_else(|| miss.stale.clone().filter(on_disk));
             let object = current.as_ref()?;
             let now = inner.clock.now();
             match object.reuse(&miss.directives, now) {

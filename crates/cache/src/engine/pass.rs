@@ -58,6 +58,9 @@ where
         };
         inner.policy.receive(&sent, response.status(), response.headers_mut());
         self.heed(&inner, &response);
+        if !self.parts.method.is_safe() {
+            inner.store.settled().await;
+        }
         member.fwd_status = Some(response.status());
         let (mut parts, mut body) = response.into_parts();
         if self.parts.method != Method::HEAD && self.parts.method != Method::CONNECT {

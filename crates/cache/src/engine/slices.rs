@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 use tower_service::Service;
 
 use super::miss::{MAX_JOINS, order};
-use super::{Forward, Miss, hit_marks, usable};
+use super::{Forward, Miss, hit_marks, is_usable, usable};
 use crate::Cache;
 use crate::answer::{self, Marks, Shape};
 use crate::directives::RequestDirectives;
@@ -50,7 +50,7 @@ where
     /// Answers a hit on a response that is kept in slices.
     pub(crate) async fn sliced_hit(self, object: Arc<Object>, miss: Miss) -> Response<Body> {
         let inner = Arc::clone(self.cache.inner());
-        let marks = hit_marks(&inner, &object, inner.clock.now());
+        let marks = hit_marks(&inner, &object, &self.parts, inner.clock.now());
         match self.answer_in_slices(&object, &miss, marks).await {
             Some(response) => response,
             None => self.miss(miss).await,
@@ -152,9 +152,12 @@ where
         let number = self.grid.number(range.start);
         let start = self.grid.range(number, self.len).start;
         let within = range.start - start..range.end - start;
+        if let Some(slice) = self.find_on_disk(number).await {
+            return Ok(slice.body.body(Some(within)));
+        }
         for _ in 0..MAX_JOINS {
             let interest = match self.find(number) {
-                Found::Stored(slice) => return Ok(Body::from(slice.body.slice(within))),
+                Found::Stored(slice) => return Ok(slice.body.body(Some(within))),
                 Found::Refused => return Err(Trouble::Refused),
                 Found::Fill(interest) => interest,
             };
@@ -174,11 +177,26 @@ where
         Err(Trouble::Refused)
     }
 
+    /// Reads a slice from disk, where RAM does not have it.
+    async fn find_on_disk(&self, number: u64) -> Option<Arc<Object>> {
+        let inner = self.cache.inner();
+        let (key, headers) = (self.slice_key(number), &self.request.headers);
+        if usable(inner, &key, headers, self.since).is_some() {
+            return None;
+        }
+        let slice = inner.store.find_on_disk(&key, headers).await?;
+        is_usable(inner, &slice, &key, self.since).then_some(slice)
+    }
+
+    fn slice_key(&self, number: u64) -> Key {
+        self.grid.key(&self.key, &self.object.head, number)
+    }
+
     /// Finds a slice in store, or joins its fetch, or begins it.
     fn find(&self, number: u64) -> Found {
         let inner = self.cache.inner();
         let headers = &self.request.headers;
-        let key = self.grid.key(&self.key, &self.object.head, number);
+        let key = self.slice_key(number);
         let stored = || usable(inner, &key, headers, self.since);
         if let Some(slice) = stored() {
             return Found::Stored(slice);
@@ -249,8 +267,11 @@ where
         let slice = self.slices.grid.range(number, self.slices.len);
         let near = self.offset >= slice.start + (slice.end - slice.start) / 2;
         if near && slice.end < self.end && self.ahead.as_ref().is_none_or(|(at, _)| *at <= number) {
-            let interest = match self.slices.find(number + 1) {
-                Found::Fill(interest) => Some(interest),
+            let store = &self.slices.cache.inner().store;
+            // What lies on disk is read soon enough when its turn comes.
+            let on_disk = store.may_be_on_disk(&self.slices.slice_key(number + 1));
+            let interest = match (!on_disk).then(|| self.slices.find(number + 1)) {
+                Some(Found::Fill(interest)) => Some(interest),
                 _ => None,
             };
             self.ahead = Some((number + 1, interest));

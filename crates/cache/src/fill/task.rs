@@ -323,7 +323,12 @@ impl Work {
         };
         let open = head.is_shareable(exchange.received);
         let object = Arc::new(stale.with_head(head));
-        self.inner.fills.retire(&self.fill, || self.keep(Arc::clone(&object)));
+        self.inner.fills.retire(&self.fill, || {
+            if object.holds(self.inner.purges.ledger(), &self.fill.key) {
+                let kept = Arc::clone(&object);
+                self.inner.store.update(&self.fill.key, kept, self.request());
+            }
+        });
         Outcome::Stored { object, fwd_status, open }
     }
 

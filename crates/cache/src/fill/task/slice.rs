@@ -13,7 +13,7 @@ use crate::fill::Outcome;
 use crate::fill::meter;
 use crate::fill::table::{Joined, Joining};
 use crate::key::Key;
-use crate::object::{Head, Object};
+use crate::object::{Content, Head, Object};
 use crate::slices::{self, Grid, Verdict};
 use crate::upstream::{self, BoxError};
 
@@ -106,7 +106,9 @@ impl Work {
                 slices::is_sliced(object)
                     && slices::validator(&object.head) == slices::validator(head)
             };
-            if stored.is_some_and(|variants| variants.iter().any(|object| same(object))) {
+            if stored.is_some_and(|variants| variants.iter().any(|object| same(object)))
+                || inner.store.still_on_disk(&slice.key, &slice.whole)
+            {
                 inner.store.remove(&slice.key);
             }
         });
@@ -214,7 +216,8 @@ impl Work {
                 let part = part.as_ref().and_then(|all| all.iter().next());
                 let Some(part) = part.filter(|part| part.holds(ledger, &slice.key)) else { return };
                 purge_seq = purge_seq.min(part.head.purge_seq);
-                pieces.extend(part.body.clone());
+                let Content::Memory(piece) = &part.body else { return };
+                pieces.extend(piece.clone());
             }
             let body = Chunks::from(pieces);
             if body.len() != len {

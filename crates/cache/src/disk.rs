@@ -1,0 +1,447 @@
+//! The disk tier: what survives a restart, and what does not fit into memory.
+//!
+//! Responses are appended to regions, files of some megabytes that are never changed and go as a
+//! whole, the oldest first; an index in memory says where each lies. What was asked for again is
+//! written again when its region goes, and once the disk is full only what is asked for more often
+//! than that is written at all.
+//!
+//! # What it promises
+//! - No byte is served that is not what was written: every block has a checksum, and a bad one is
+//!   a miss, or breaks an answer off that has begun.
+//! - A process that is killed loses at most what waited to be written. What was replaced or taken
+//!   back before an answer said so does not come back.
+//! - Neither reads nor writes block a task, or delay a fetch: they wait in bounded queues for
+//!   threads of this tier, and what finds its queue full is not read or written.
+//! - A disk that is full or fails costs hits, and nothing else: the tier goes on without writes,
+//!   tells so ([`DiskMetrics::alarm`]), and tries again.
+//! - Index memory is at most 40 bytes a response, and two for the memory of what was asked for.
+//!
+//! # How it is built
+//! Pure: [`record`] and [`region`] (layouts), [`meta`] (a head as bytes), [`index`], [`admission`]
+//! and [`evict`] (decisions), [`queue`] (what still counts). The shell: [`folder`] (files),
+//! [`recover`] (a restart), [`writer`] and [`reads`] (threads), [`blocks`] (a body as a stream).
+
+mod admission;
+mod blocks;
+mod builder;
+mod cursor;
+mod evict;
+#[cfg(test)]
+mod faults;
+mod folder;
+mod index;
+mod meta;
+mod metrics;
+mod queue;
+mod reads;
+mod record;
+mod recover;
+mod region;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_net::Chunks;
+use http::HeaderMap;
+use tokio::sync::{Semaphore, watch};
+use twox_hash::XxHash3_128;
+
+pub(crate) use blocks::DiskBody;
+pub use builder::DiskBuilder;
+pub use metrics::DiskMetrics;
+pub(crate) use record::Place;
+
+use crate::Error;
+use crate::key::Key;
+use crate::object::{Content, Head, Object};
+use folder::Region;
+use index::{Entry, Index};
+use queue::{Queue, Reason};
+use reads::{Reading, Reads};
+use record::{BLOCK, Fixed, Kind};
+
+/// What a tier may take and do.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Bytes that all regions take.
+    bytes: u64,
+    region_bytes: u64,
+    /// The largest record that is read in one piece, and then may go into memory.
+    whole: u64,
+    /// The longest pause of a failing disk.
+    rest: Duration,
+}
+
+impl Limits {
+    /// The largest record.
+    fn record(&self) -> u64 {
+        self.region_bytes - (region::HEADER + region::ITEM + region::TRAILER) as u64
+    }
+}
+
+/// How many requests may wait for memory to read into.
+const MOST_WAITING: usize = 1024;
+
+/// Bytes of a large record that are read first: its head and the beginning of its body.
+const FIRST: usize = 2 * BLOCK as usize;
+
+/// A disk tier, opened and read in, for [`Builder::disk`](crate::Builder::disk).
+///
+/// ```
+/// use headwater_cache::{Cache, Disk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), headwater_cache::Error> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path();
+/// let disk = Disk::open(folder, 1 << 30)?;
+/// let cache = Cache::builder().name("edge").ram(64 << 20).disk(disk).build();
+/// // … serve, and before the process ends:
+/// cache.close().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The folder belongs to one tier at a time. When a tier is dropped without
+/// [`Cache::close`](crate::Cache::close), its threads write what waits and then let go of it.
+#[derive(Debug)]
+pub struct Disk {
+    shared: Arc<Shared>,
+}
+
+impl Disk {
+    /// Opens a tier of at most `bytes`, at least 1 MiB, in a folder of its own, which is made where
+    /// there is none. As [`builder`](Self::builder) with its defaults.
+    ///
+    /// # Errors
+    /// As [`DiskBuilder::open`].
+    pub fn open(dir: impl AsRef<Path>, bytes: u64) -> Result<Self, Error> {
+        Self::builder(dir, bytes).open()
+    }
+
+    /// Describes a tier of at most `bytes` in a folder of its own.
+    pub fn builder(dir: impl AsRef<Path>, bytes: u64) -> DiskBuilder {
+        DiskBuilder::new(dir.as_ref(), bytes)
+    }
+
+    /// What this tier counts; also in the metrics of its cache.
+    pub fn metrics(&self) -> DiskMetrics {
+        self.shared.metrics.clone()
+    }
+
+    /// For whoever offers without owning.
+    pub(crate) fn offers(&self) -> Offers {
+        Offers(Arc::clone(&self.shared))
+    }
+
+    /// Offers a response that came from upstream; what it replaces on disk is not found any more.
+    pub(crate) fn fetched(&self, key: &Key, object: &Arc<Object>) {
+        let shared = &self.shared;
+        if !shared.queue.fetched(&shared.index, shared.hash(key), key, object) {
+            shared.metrics.dropped_writes.inc();
+        }
+    }
+
+    /// Offers a response in memory that was asked for again.
+    pub(crate) fn seen(&self, key: &Key, object: &Arc<Object>) {
+        self.shared.offer(key, object, Reason::Seen);
+    }
+
+    /// Offers a response that upstream confirmed.
+    pub(crate) fn confirmed(&self, key: &Key, object: &Arc<Object>) {
+        self.shared.offer(key, object, Reason::Confirmed);
+    }
+
+    /// Takes back all that is stored under a key: it is not found any more, and
+    /// [`settled`](Self::settled) tells when no restart finds it either.
+    pub(crate) fn forget(&self, key: &[u8]) {
+        self.shared.queue.forget(&self.shared.index, self.shared.hash(key));
+    }
+
+    /// Waits until all that was taken back is so for good: a second at most, on a disk that is
+    /// slower than that.
+    pub(crate) async fn settled(&self) {
+        if let Some(done) = self.shared.queue.barrier(false) {
+            let _ = tokio::time::timeout(Duration::from_secs(1), done).await;
+        }
+    }
+
+    /// Waits until all that was offered is written and lasts.
+    pub(crate) async fn flush(&self) {
+        if let Some(done) = self.shared.queue.barrier(true) {
+            let _ = done.await;
+        }
+    }
+
+    /// Writes what waits, and lets go of the folder. What is offered later is dropped.
+    pub(crate) async fn close(&self) {
+        self.shared.queue.close();
+        let mut ended = self.shared.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+
+    /// Whether what a response was read from is still what counts for its key.
+    pub(crate) fn holds(&self, key: &[u8], object: &Object) -> bool {
+        let hash = self.shared.hash(key);
+        object.on_disk.is_some_and(|(of, at)| of == hash && self.shared.index.holds(hash, at))
+    }
+
+    /// Whether anything may be stored under a key.
+    pub(crate) fn may_have(&self, key: &[u8]) -> bool {
+        !self.shared.index.find(self.shared.hash(key)).is_empty()
+    }
+
+    /// Reads the newest response that a request selects.
+    pub(crate) async fn find(&self, key: &[u8], request: &HeaderMap) -> Option<Arc<Object>> {
+        let hash = self.shared.hash(key);
+        let mut near = None;
+        for entry in self.shared.index.find(hash) {
+            match Shared::load(&self.shared, &entry, key, request).await {
+                Loaded::Object(object) if object.head.vary.matches(request) => {
+                    return Some(self.found(object));
+                }
+                Loaded::Object(object) => near = near.or(Some(object)),
+                Loaded::Another | Loaded::Gone => {}
+                Loaded::Bad => self.shared.found_bad(hash, entry.at),
+                Loaded::Failed(error) => self.shared.read_failed(&error, hash, entry.at),
+                Loaded::Refused => {
+                    self.shared.metrics.refused_reads.inc();
+                    break;
+                }
+            }
+        }
+        near.map(|object| self.found(object))
+    }
+
+    fn found(&self, object: Arc<Object>) -> Arc<Object> {
+        if let Some((hash, at)) = object.on_disk {
+            self.shared.index.warm(hash, at);
+        }
+        self.shared.metrics.hits.inc();
+        object
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
+
+/// A handle to offer responses by, which keeps no tier open.
+#[derive(Clone, Debug)]
+pub(crate) struct Offers(Arc<Shared>);
+
+impl Offers {
+    /// Offers a response that leaves memory.
+    pub(crate) fn left(&self, key: &Key, object: &Arc<Object>) {
+        self.0.offer(key, object, Reason::Left);
+    }
+}
+
+/// What the tier's threads and those who read share.
+#[derive(Debug)]
+struct Shared {
+    seed: u64,
+    index: Index,
+    regions: RwLock<BTreeMap<u32, Arc<Region>>>,
+    queue: Queue,
+    reads: Arc<Reads>,
+    /// KiB to read into.
+    memory: Semaphore,
+    waiting: AtomicUsize,
+    metrics: DiskMetrics,
+    limits: Limits,
+    ended: watch::Receiver<()>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.reads.close();
+    }
+}
+
+/// What reading a record gave.
+enum Loaded {
+    Object(Arc<Object>),
+    /// A response to another request.
+    Another,
+    /// Its region went meanwhile.
+    Gone,
+    /// Not what was written.
+    Bad,
+    Failed(io::Error),
+    /// Too much is being read.
+    Refused,
+}
+
+impl From<io::Error> for Loaded {
+    fn from(error: io::Error) -> Self {
+        // A record that ends past its file was cut off.
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Bad } else { Self::Failed(error) }
+    }
+}
+
+impl Shared {
+    fn hash(&self, key: &[u8]) -> u128 {
+        XxHash3_128::oneshot_with_seed(self.seed, key)
+    }
+
+    fn region(&self, number: u32) -> Option<Arc<Region>> {
+        self.regions.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
+    fn regions_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u32, Arc<Region>>> {
+        self.regions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offer(&self, key: &Key, object: &Arc<Object>, reason: Reason) {
+        if !self.queue.offer(self.hash(key), key, object, reason) {
+            self.metrics.dropped_writes.inc();
+        }
+    }
+
+    fn found_bad(&self, hash: u128, at: Place) {
+        self.metrics.bad_blocks.inc();
+        tracing::warn!(region = at.region, offset = at.offset, "a record of the cache is damaged");
+        self.queue.discard(&self.index, hash, at);
+    }
+
+    fn read_failed(&self, error: &io::Error, hash: u128, at: Place) {
+        self.metrics.read_errors.inc();
+        tracing::warn!(%error, region = at.region, "the cache's disk cannot be read");
+        self.queue.discard(&self.index, hash, at);
+    }
+
+    /// Reads what an entry means, if it answers a request for `key` with these fields.
+    async fn load(shared: &Arc<Self>, entry: &Entry, key: &[u8], request: &HeaderMap) -> Loaded {
+        let Some(region) = shared.region(entry.at.region) else { return Loaded::Gone };
+        let offset = u64::from(entry.at.offset);
+        let whole = u64::from(entry.len) <= shared.limits.whole;
+        let len = if whole { entry.len as usize } else { (entry.len as usize).min(FIRST) };
+        let Some(memory) = shared.take_memory(len).await else { return Loaded::Refused };
+        let Some(reading) = shared.reads.try_read(&region, offset, len) else {
+            return Loaded::Refused;
+        };
+        let mut bytes = match read(reading).await {
+            Ok(bytes) => bytes,
+            Err(error) => return error.into(),
+        };
+        let Some(fixed) = Fixed::parse(&bytes, entry.at).filter(|fixed| fixed.is_of(entry)) else {
+            return Loaded::Bad;
+        };
+        if fixed.head_len as usize > bytes.len() {
+            bytes = match read(shared.reads.read(&region, offset, fixed.head_len as usize)).await {
+                Ok(bytes) => bytes,
+                Err(error) => return error.into(),
+            };
+        }
+        let Some((meta, sums)) = fixed.prove_head(&bytes) else { return Loaded::Bad };
+        if meta::key(meta) != Some(key) {
+            return Loaded::Another;
+        }
+        // What is kept in slices has its length, and no body here.
+        let fits = |head: &Head| fixed.body_len == 0 || head.len == Some(fixed.body_len);
+        let Some(head) = meta::read(meta).filter(fits) else { return Loaded::Bad };
+        let vary = &head.vary;
+        if !vary.matches(request) && !vary.matches_by_language(request, &head.headers) {
+            return Loaded::Another;
+        }
+        // Whoever held some while waiting for more could wait for ever.
+        drop(memory);
+        shared.with_body(head, &fixed, (&bytes, sums), region).await
+    }
+
+    /// The response of a head that was proved: with its body in memory where that is small.
+    async fn with_body(
+        self: &Arc<Self>,
+        head: Head,
+        fixed: &Fixed,
+        (record, sums): (&Bytes, Vec<u64>),
+        mut region: Arc<Region>,
+    ) -> Loaded {
+        let len = fixed.body_len;
+        if let Some(body) = fixed.own_body(record) {
+            if !record::prove_blocks(body, 0, &sums) {
+                return Loaded::Bad;
+            }
+            self.metrics.hit_bytes.inc_by(len);
+            let body = Content::Memory(chunks(&record.slice_ref(body)));
+            return Loaded::Object(Arc::new(Object::from_disk(head, body, (fixed.hash, fixed.at))));
+        }
+        if fixed.kind == Kind::Head {
+            match self.region(fixed.body.region) {
+                Some(of_body) => region = of_body,
+                None => return Loaded::Gone,
+            }
+        }
+        // The first block is proved before anything is sent.
+        let small = len <= self.limits.whole;
+        let first = if small { len } else { len.min(BLOCK) } as usize;
+        let Some(_memory) = self.take_memory(first).await else { return Loaded::Refused };
+        let reading = self.reads.read(&region, u64::from(fixed.body.offset), first);
+        let bytes = match read(reading).await {
+            Ok(bytes) => bytes,
+            Err(error) => return error.into(),
+        };
+        if !record::prove_blocks(&bytes, 0, &sums) {
+            return Loaded::Bad;
+        }
+        let body = if small {
+            self.metrics.hit_bytes.inc_by(len);
+            Content::Memory(chunks(&bytes))
+        } else {
+            let (shared, of) = (Arc::clone(self), (fixed.hash, fixed.at));
+            Content::Disk(DiskBody::new(shared, region, of, fixed.body.offset, (len, sums)))
+        };
+        Loaded::Object(Arc::new(Object::from_disk(head, body, (fixed.hash, fixed.at))))
+    }
+
+    /// Memory to read into; waits for it, unless too many do.
+    async fn take_memory(&self, len: usize) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        let kib = u32::try_from((len >> 10) + 1).ok()?;
+        if let Ok(permit) = self.memory.try_acquire_many(kib) {
+            return Some(permit);
+        }
+        let _place = Waiting::enter(&self.waiting)?;
+        self.memory.acquire_many(kib).await.ok()
+    }
+}
+
+/// A place among those who wait for memory.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Option<Self> {
+        let more = |waiting: usize| (waiting < MOST_WAITING).then_some(waiting + 1);
+        count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Self(count))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn read(reading: Reading) -> io::Result<Bytes> {
+    // A sender that is gone is a tier that was shut down.
+    reading.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+}
+
+/// A body as others have it: in chunks of one block.
+fn chunks(bytes: &Bytes) -> Chunks {
+    let block = BLOCK as usize;
+    let starts = (0..bytes.len()).step_by(block);
+    let list: Vec<Bytes> = starts.map(|at| bytes.slice(at..bytes.len().min(at + block))).collect();
+    Chunks::from(list)
+}

@@ -1,0 +1,165 @@
+//! The disk tier behind the engine: what a restart finds, what is confirmed, what is taken back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod common;
+
+use std::path::Path;
+
+use bytes::Bytes;
+use common::{Origin, Stand, cache_status, ok, reply, request, stand_with, text};
+use headwater_cache::{Disk, Metrics};
+use headwater_net::Body;
+use http::Response;
+
+/// A cache over a folder, with next to no RAM, so that what is found is found on disk.
+fn stand(origin: &Origin, dir: &Path) -> Stand {
+    let disk = Disk::builder(dir, 64 << 20).region(1 << 20).promote(100_000).open().unwrap();
+    stand_with(origin, |builder| builder.disk(disk).ram(1))
+}
+
+fn disk_hits(metrics: &Metrics) -> u64 {
+    metrics.disk.as_ref().unwrap().hits.get()
+}
+
+fn long() -> Vec<u8> {
+    (0..500_000u32).map(|at| (at % 251 + at / 7) as u8).collect()
+}
+
+#[tokio::test]
+async fn a_restart_is_warm() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::new(|parts| match parts.uri.path() {
+        "/long" => Response::builder()
+            .header("cache-control", "max-age=60")
+            .body(Body::from(Bytes::from(long())))
+            .unwrap(),
+        _ => ok(&[("cache-control", "max-age=60"), ("etag", "\"v\"")], "a segment"),
+    });
+    let first = stand(&origin, dir.path());
+    first.fetch("/short", &[]).await;
+    first.get("/long").await.into_body().collect(1 << 20).await.unwrap();
+    first.cache.close().await;
+    drop(first);
+    let second = stand(&origin, dir.path());
+    second.advance(10);
+    let (_, body, status) = second.fetch("/short", &[]).await;
+    assert_eq!((body.as_str(), status.as_str()), ("a segment", "edge; hit; ttl=50; detail=disk"));
+    let part = second.get_with("/long", &[("range", "bytes=70000-400000")]).await;
+    assert_eq!(part.status(), 206);
+    assert_eq!(cache_status(&part), "edge; hit; ttl=50; detail=disk");
+    let read = part.into_body().collect(1 << 20).await.unwrap().to_bytes();
+    assert!(read == long()[70_000..=400_000]);
+    let head = second.send(request("HEAD", "/long", &[])).await;
+    assert_eq!(head.headers()["content-length"], "500000");
+    let known = second.get_with("/short", &[("if-none-match", "\"v\"")]).await;
+    assert_eq!(known.status(), 304);
+    assert_eq!(origin.asked(), 2);
+    assert_eq!(disk_hits(&second.cache.metrics()), 4);
+}
+
+#[tokio::test]
+async fn what_is_small_and_asked_for_goes_into_ram() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=60")], "x"));
+    let first = stand(&origin, dir.path());
+    first.fetch("/a", &[]).await;
+    first.cache.close().await;
+    drop(first);
+    let disk = Disk::open(dir.path(), 64 << 20).unwrap();
+    let second = stand_with(&origin, |builder| builder.disk(disk));
+    assert!(second.fetch("/a", &[]).await.2.ends_with("detail=disk"));
+    assert_eq!(second.fetch("/a", &[]).await.2, "edge; hit; ttl=60");
+    assert_eq!(origin.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_stale_response_on_disk_is_confirmed_and_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::new(|parts| {
+        if parts.headers.contains_key("if-none-match") {
+            return reply(304, &[("cache-control", "max-age=60"), ("x-new", "1")], "");
+        }
+        let head = [("cache-control", "max-age=60"), ("etag", "\"v\"")];
+        match parts.uri.path() {
+            "/long" => {
+                let mut response = ok(&head, "");
+                *response.body_mut() = Body::from(Bytes::from(long()));
+                response
+            }
+            _ => ok(&head, "short"),
+        }
+    });
+    let first = stand(&origin, dir.path());
+    for path in ["/short", "/long"] {
+        first.get(path).await.into_body().collect(1 << 20).await.unwrap();
+    }
+    first.cache.flush().await;
+    first.advance(100);
+    for path in ["/short", "/long"] {
+        let response = first.get(path).await;
+        let status = cache_status(&response);
+        assert_eq!(status, "edge; fwd=stale; fwd-status=304; ttl=60; stored", "{path}");
+        let body = response.into_body().collect(1 << 20).await.unwrap().to_bytes();
+        assert!(body == if path == "/long" { long() } else { b"short".to_vec() });
+    }
+    first.cache.close().await;
+    drop(first);
+    let second = stand(&origin, dir.path());
+    second.advance(110);
+    for path in ["/short", "/long"] {
+        let response = second.get(path).await;
+        assert_eq!(cache_status(&response), "edge; hit; ttl=50; detail=disk", "{path}");
+        assert_eq!(response.headers()["x-new"], "1");
+        let body = response.into_body().collect(1 << 20).await.unwrap().to_bytes();
+        assert!(body == if path == "/long" { long() } else { b"short".to_vec() });
+    }
+    assert_eq!(origin.asked(), 4);
+}
+
+#[tokio::test]
+async fn rfc_9111_4_4_what_an_unsafe_request_took_back_no_restart_brings_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::new(|parts| match parts.method.as_str() {
+        "POST" => reply(200, &[], ""),
+        _ => ok(&[("cache-control", "max-age=600")], "x"),
+    });
+    let first = stand(&origin, dir.path());
+    first.fetch("/a", &[]).await;
+    first.fetch("/b", &[]).await;
+    first.cache.flush().await;
+    text(first.send(request("POST", "/a", &[])).await).await;
+    // Killed now: the folder as it is, in another place.
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    for stand in [first, stand(&origin, copy.path())] {
+        assert!(stand.fetch("/a", &[]).await.2.starts_with("edge; fwd=uri-miss"));
+        assert!(stand.fetch("/b", &[]).await.2.starts_with("edge; hit"));
+    }
+}
+
+#[tokio::test]
+async fn variants_are_chosen_on_disk_as_in_ram() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::new(|parts| {
+        let german = parts.headers.get("accept-language").is_some_and(|value| value == "de");
+        let head = [("cache-control", "max-age=60"), ("vary", "accept-language")];
+        ok(&head, if german { "ja" } else { "yes" })
+    });
+    let first = stand(&origin, dir.path());
+    for language in ["de", "en"] {
+        first.fetch("/a", &[("accept-language", language)]).await;
+    }
+    first.cache.close().await;
+    drop(first);
+    let second = stand(&origin, dir.path());
+    for (language, body) in [("de", "ja"), ("en", "yes")] {
+        let (_, got, status) = second.fetch("/a", &[("accept-language", language)]).await;
+        assert_eq!((got.as_str(), status.ends_with("detail=disk")), (body, true));
+    }
+    let other = second.fetch("/a", &[("accept-language", "fr")]).await;
+    assert!(other.2.starts_with("edge; fwd=uri-miss"), "{}", other.2);
+    assert_eq!(origin.asked(), 3);
+}
