@@ -112,9 +112,10 @@ impl Folder {
         Ok(self.made(number, file))
     }
 
-    /// Begins a region.
+    /// Begins a region, whose number was never used; but for what an attempt that failed left.
     pub(crate) fn create(&self, number: u32) -> io::Result<Region> {
-        let file = options().write(true).create_new(true).open(self.path(number))?;
+        let mut options = options();
+        let file = options.write(true).create(true).truncate(true).open(self.path(number))?;
         let region = self.made(number, file);
         region.write(&region::header(number), 0)?;
         Ok(region)
