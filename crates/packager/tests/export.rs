@@ -3,6 +3,7 @@
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+mod kit;
 mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,9 @@ use std::path::Path;
 
 use headwater_packager::service::{Existing, ExportError, ExportOptions, Progress};
 use headwater_packager::{Forms, Packager, SegmentKey};
+use kit::odd::any_file;
+use kit::{make, nal};
+use proptest::prelude::*;
 use shell::{TINY, get, memory, packager};
 
 /// All files below a folder, by their paths below it.
@@ -168,6 +172,35 @@ async fn a_form_that_the_asset_lacks_is_refused_and_progress_tells_of_a_long_fil
     };
     clear.export("film", dir.path(), &options, &mut watch).await.unwrap();
     assert!(within > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// The bytes of an export are those of the plans, whatever the file.
+    #[test]
+    fn an_export_of_any_file_is_what_is_planned(file in any_file()) {
+        let files = vec![nal::file_of_units(4, file)];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (packager, _) = packager(memory("film", files[0].clone()));
+            let presentation = packager.presentation("film").await.ok().unwrap();
+            for query in ["", "container=muxed", "container=ts"] {
+                let dir = tempfile::tempdir().unwrap();
+                export(&packager, dir.path(), Existing::Refuse, query).await.unwrap();
+                let exported = self::files(dir.path());
+                for (path, bytes) in exported.iter().filter(|(path, _)| path.contains('/')) {
+                    let resource = presentation.resource(path).unwrap();
+                    let planned = make(&presentation, resource, &files);
+                    assert!(planned.as_ref() == Some(bytes), "{path}");
+                }
+            }
+        });
+    }
 }
 
 #[tokio::test]

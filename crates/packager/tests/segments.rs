@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use headwater_packager::{Error, Media, Options, Part, Track, TrackId};
 use kit::boxes::{FileSpec, TrackSpec};
-use kit::seen::{play, read_segment, top_level};
+use kit::odd::any_file;
+use kit::seen::{play, read, top_level};
 use kit::{index, index_counted, media, send};
 use mp4_atom::{Decode, Moov};
 use proptest::prelude::*;
@@ -273,7 +274,7 @@ fn renditions_are_cut_alike() {
     for track in ["v1", "v2"] {
         for number in 1..=5 {
             let bytes = send(&media.segment(id(track), number).unwrap(), &files);
-            assert!(read_segment(&bytes).samples[0].sync, "{track} {number}");
+            assert!(read(&bytes).tracks[0].1[0].sync, "{track} {number}");
         }
     }
 }
@@ -332,66 +333,6 @@ fn faults_that_can_be_known_are_known_at_once() {
     assert!(matches!(index("cut", cut), Err(Error::Truncated { .. })));
 }
 
-/// A run-length list that covers `count` samples.
-fn runs<T: Clone + std::fmt::Debug>(
-    count: u32,
-    value: impl Strategy<Value = T>,
-) -> impl Strategy<Value = Vec<(u32, T)>> {
-    proptest::collection::vec((1..=count, value), 1..40).prop_map(move |wanted| {
-        let mut left = count;
-        let mut runs = Vec::new();
-        for (length, value) in wanted.iter().cycle() {
-            let length = (*length).min(left);
-            runs.push((length, value.clone()));
-            left -= length;
-            if left == 0 {
-                return runs;
-            }
-        }
-        runs
-    })
-}
-
-fn any_track(number: u32, video: bool) -> impl Strategy<Value = TrackSpec> {
-    (1..120_u32).prop_flat_map(move |count| {
-        (
-            proptest::collection::vec(0..60_u32, count as usize),
-            runs(count, 1..2_000_u32),
-            runs(count, -3_000..3_000_i32),
-            proptest::collection::btree_set(1..=count, 0..10),
-            (1..20_u32, any::<bool>(), prop_oneof![Just(0_u8), Just(8), Just(16)]),
-            (0..6_u8, 0..2_000_u64, 0..3_000_i64, 0..40_000_u64),
-            1..3_000_u32,
-        )
-            .prop_map(
-                move |(sizes, durations, offsets, sync, storage, edits, timescale)| {
-                    let base =
-                        if video { TrackSpec::video(1, 1, 1) } else { TrackSpec::audio(1, 1) };
-                    TrackSpec {
-                        number,
-                        sizes,
-                        durations,
-                        offsets: if video { offsets } else { Vec::new() },
-                        offsets_version: 1,
-                        sync: video.then(|| sync.into_iter().collect()),
-                        samples_per_chunk: storage.0,
-                        wide_chunks: storage.1,
-                        compact_sizes: storage.2,
-                        edits: match edits.0 {
-                            0 => vec![],
-                            1 => vec![(edits.1, -1, 1 << 16), (0, edits.2, 1 << 16)],
-                            2 => vec![(0, edits.2, 1 << 16)],
-                            3 => vec![(edits.1, -1, 1 << 16), (edits.3, edits.2, 1 << 16)],
-                            _ => vec![(edits.3, edits.2, 1 << 16)],
-                        },
-                        timescale,
-                        ..base
-                    }
-                },
-            )
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 200,
@@ -401,17 +342,9 @@ proptest! {
 
     #[test]
     fn every_sample_comes_out_once_in_order(
-        video in any_track(1, true),
-        sounds in proptest::collection::vec(any_track(2, false), 0..3),
-        moov_first in any::<bool>(),
+        file in any_file(),
         millis in 100..5_000_u64,
     ) {
-        let mut tracks = vec![video];
-        for (number, sound) in (2..).zip(sounds) {
-            tracks.push(TrackSpec { number, ..sound });
-        }
-        let mut file = FileSpec::new(tracks);
-        file.moov_first = moov_first;
         let files = vec![file.bytes()];
         let media = media(&files, &options(millis));
         for track in media.sources()[0].tracks() {
@@ -453,8 +386,8 @@ proptest! {
                         copied.extend_from_slice(&files[0][range]);
                     }
                 }
-                let segment = read_segment(&send(&plan, &files));
-                prop_assert_eq!(segment.samples.len() as u32, span.samples);
+                let segment = read(&send(&plan, &files));
+                prop_assert_eq!(segment.tracks[0].1.len() as u32, span.samples);
             }
             prop_assert_eq!(next as usize, count);
             prop_assert_eq!(copied, expected);

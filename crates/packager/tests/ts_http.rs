@@ -13,7 +13,7 @@ use headwater_packager::{Assets, Packager, Program, Resource, SegmentKey, Wish};
 use http::{Method, StatusCode};
 use kit::boxes::TrackSpec;
 use kit::nal::film_of_units;
-use kit::ts::read;
+use kit::ts::{ClockRules, read};
 use shell::{TINY, encode, get, memory, options, packager, request, run};
 
 async fn version(packager: &Packager, asset: &str) -> String {
@@ -65,7 +65,7 @@ async fn segments_answer_whole_and_in_part() {
         all.push(whole.body.to_vec());
     }
     assert!(all.len() > 1);
-    assert_eq!(read(&all).pes.len(), 2);
+    assert_eq!(read(&all, ClockRules::All).pes.len(), 2);
     let beyond = format!("/tiny/{}/v1a1/{}.ts", version(&packager, "tiny").await, all.len() + 1);
     assert_eq!(get(&packager, &beyond).await.status, 404);
     assert_eq!(get(&packager, "/tiny/v2a1.ts.m3u8").await.status, 404);

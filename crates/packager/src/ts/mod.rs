@@ -80,6 +80,7 @@ pub(crate) fn segment(media: &Media, program: Program, number: NonZeroU32) -> Op
             pid,
             counter: lane.count(index, clocked).counter,
             clocked,
+            starts: span.is_some_and(|span| span.first_sample == 0),
             // While it grows, more follows than is published.
             ends: media.growth().is_none() && index + 1 >= spans.len(),
             source: facts.source,

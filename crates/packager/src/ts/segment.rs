@@ -26,6 +26,8 @@ pub(super) struct Cut<'a> {
     pub(super) counter: u8,
     /// Whether it carries the program's clock.
     pub(super) clocked: bool,
+    /// Whether it has nothing in earlier segments.
+    pub(super) starts: bool,
     /// Whether it has nothing in later segments.
     pub(super) ends: bool,
     pub(super) source: usize,
@@ -68,6 +70,15 @@ impl Draft {
 
         let mut items = Vec::new();
         let mut clocks = Clocks::default();
+        // So does sound that comes before the very first picture.
+        let first = lanes.iter().filter_map(|(_, next)| Some(next.as_ref()?.stamps.dts)).min();
+        let clocked = lanes.iter().find(|(cut, _)| cut.clocked && cut.starts);
+        if let (Some(first), Some((_, Some(unit)))) = (first, clocked)
+            && first < unit.stamps.dts
+        {
+            items.push(Item::Clock { pid: clock_pid, clock: first.saturating_sub(delay) });
+            clocks = Clocks::between(first, unit.stamps.dts);
+        }
         // The earliest comes first, and of equal ones the first stream.
         while let Some((cut, next)) = lanes
             .iter_mut()

@@ -193,6 +193,19 @@ impl Media {
             (Some(video), None) => (self.spans(video).to_vec(), Some(lane(video)?), None),
             (None, audio) => (self.spans(audio?).to_vec(), None, Some(lane(audio?)?)),
         };
+        // In the segment in which the pictures start: from when to when there is sound alone.
+        let start = |track: Option<TrackId>, index: usize| {
+            let position = self.position(track?)?;
+            let span = *self.segments.spans(position).get(index)?;
+            let timescale = self.tracks.get(position)?.timescale;
+            Some((span, super::clock::Clock::new(timescale).stamp(span.decode_time)))
+        };
+        let lead = |index: usize| {
+            let (pictures, to) = start(program.video(), index)?;
+            let (_, from) = start(program.audio(), index)?;
+            let leads = pictures.samples > 0 && pictures.first_sample == 0 && from < to;
+            leads.then_some((from, to))
+        };
         for (index, span) in spans.iter_mut().enumerate() {
             let picture = video.map(|lane| lane.count(index, true));
             let sound = audio.map(|lane| lane.count(index, video.is_none()));
@@ -200,6 +213,10 @@ impl Media {
             // The two tables at the start.
             let mut packets = 2 + counts.map(|count| u64::from(count.packets)).sum::<u64>();
             if let (Some(lane), Some(picture), Some(sound)) = (video, picture, sound) {
+                if let Some((from, to)) = lead(index).filter(|_| sound.units > 0) {
+                    // The clock starts with the sound that comes before the very first picture.
+                    packets += 1 + Clocks::before(from, to);
+                }
                 packets += if picture.units == 0 {
                     // The clock of pictures that are not there goes before each packet of sound.
                     u64::from(sound.units)

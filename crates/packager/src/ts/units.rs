@@ -38,8 +38,8 @@ impl Unit {
 
     /// When the clock is told after it. `on` says that nothing of its track follows, ever.
     pub(super) fn clocks(&self, on: bool) -> Clocks {
-        let own = Clocks::before(self.stamps.dts, self.end);
-        Clocks { last: self.stamps.dts, own, left: if on { MAX_CLOCKS } else { own } }
+        let own = Clocks::between(self.stamps.dts, self.end);
+        Clocks { left: if on { MAX_CLOCKS } else { own.left }, ..own }
     }
 }
 
@@ -53,6 +53,12 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
+    /// After one that was told at `from`, up to `end`.
+    pub(super) fn between(from: u64, end: u64) -> Self {
+        let own = Self::before(from, end);
+        Self { last: from, own, left: own }
+    }
+
     /// How many there are after a unit at `dts` and before `end`.
     pub(super) fn before(dts: u64, end: u64) -> u64 {
         (end.saturating_sub(dts).saturating_sub(1) / CLOCK_INTERVAL).min(MAX_CLOCKS)

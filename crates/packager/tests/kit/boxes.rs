@@ -188,21 +188,38 @@ pub struct FileSpec {
     pub mvex: bool,
     /// Bytes of a `free` box between `moov` and `mdat`.
     pub free: usize,
+    /// Which tracks the next chunks are of, before each turn of all.
+    pub turns: Vec<usize>,
+    /// Chunks in an `mdat`, with an unknown box before the next; 0 for all in one.
+    pub chunks_per_mdat: usize,
 }
+
+const FTYP: &[u8] = b"isom\0\0\0\0isom";
+
+/// What stands between two `mdat`s, and the header of the second.
+const BETWEEN_MDATS: &[u8] = b"\0\0\0\x0cwhat\x01\x02\x03\x04";
+const MDAT_HEADER: u64 = 8;
 
 impl FileSpec {
     pub fn new(tracks: Vec<TrackSpec>) -> Self {
-        Self { tracks, moov_first: true, mvex: false, free: 0 }
+        Self {
+            tracks,
+            moov_first: true,
+            mvex: false,
+            free: 0,
+            turns: Vec::new(),
+            chunks_per_mdat: 0,
+        }
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let ftyp = boxed(*b"ftyp", b"isom\0\0\0\0isom");
+        let ftyp = boxed(*b"ftyp", FTYP);
         let free = if self.free == 0 { Vec::new() } else { boxed(*b"free", &vec![0; self.free]) };
         // The movie box is as long with any offsets.
         let moov_len = self.moov(0).len();
         let before = ftyp.len() + if self.moov_first { moov_len + free.len() } else { 0 };
         let moov = self.moov(before as u64 + 8);
-        let mdat = boxed(*b"mdat", &self.data());
+        let mdat = self.mdats();
         if self.moov_first {
             [ftyp, moov, free, mdat].concat()
         } else {
@@ -210,10 +227,28 @@ impl FileSpec {
         }
     }
 
+    /// Where the samples of a track lie in the file.
+    pub fn places(&self, track: usize) -> Vec<std::ops::Range<usize>> {
+        let moov = if self.moov_first { self.moov(0).len() } else { 0 };
+        let free = if self.moov_first && self.free > 0 { self.free + 8 } else { 0 };
+        let data = FTYP.len() + 8 + moov + free + MDAT_HEADER as usize;
+        let chunks = self.layout().into_iter().filter(|chunk| chunk.track == track);
+        let places = chunks.flat_map(|chunk| {
+            let mut at = data + chunk.offset as usize;
+            let sizes = self.tracks[track].sizes[chunk.samples].to_vec();
+            sizes.into_iter().map(move |size| {
+                let from = at;
+                at += size as usize;
+                from..at
+            })
+        });
+        places.collect()
+    }
+
     /// The bytes before the samples, the movie box among them, and the length that the whole file
     /// has: for files whose samples need not exist.
     pub fn head(&self) -> (Vec<u8>, u64) {
-        let ftyp = boxed(*b"ftyp", b"isom\0\0\0\0isom");
+        let ftyp = boxed(*b"ftyp", FTYP);
         let before = (ftyp.len() + self.moov(0).len() + 16) as u64;
         let samples = self.tracks.iter().flat_map(|track| &track.sizes);
         let payload: u64 = samples.map(|size| u64::from(*size)).sum();
@@ -244,32 +279,44 @@ impl FileSpec {
     }
 
     /// Sample bytes tell which track and sample they are of.
-    fn data(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for chunk in self.layout() {
-            let track = &self.tracks[chunk.track];
-            for sample in chunk.samples {
-                let size = track.sizes[sample] as usize;
-                let stamp = (chunk.track as u32) << 28 | sample as u32;
-                out.extend(stamp.to_be_bytes().into_iter().cycle().take(size));
-            }
-        }
-        out
+    fn mdats(&self) -> Vec<u8> {
+        let layout = self.layout();
+        let each = if self.chunks_per_mdat == 0 { layout.len() } else { self.chunks_per_mdat };
+        let mdats = layout.chunks(each.max(1)).map(|chunks| {
+            let samples = chunks.iter().flat_map(|chunk| {
+                chunk.samples.clone().map(|sample| {
+                    let size = self.tracks[chunk.track].sizes[sample] as usize;
+                    let stamp = (chunk.track as u32) << 28 | sample as u32;
+                    stamp.to_be_bytes().into_iter().cycle().take(size).collect::<Vec<_>>()
+                })
+            });
+            boxed(*b"mdat", &samples.collect::<Vec<_>>().concat())
+        });
+        let all: Vec<_> = mdats.collect();
+        if all.is_empty() { boxed(*b"mdat", &[]) } else { all.join(BETWEEN_MDATS) }
     }
 
+    /// Where chunks lie, from the start of the first `mdat`'s contents.
     fn layout(&self) -> Vec<Chunk> {
-        let mut chunks = Vec::new();
+        let mut chunks: Vec<Chunk> = Vec::new();
         let mut next = vec![0_usize; self.tracks.len()];
         let mut offset = 0;
+        let in_turn = 0..self.tracks.len();
+        let turns: Vec<usize> = self.turns.iter().copied().chain(in_turn).collect();
         loop {
             let mut done = true;
-            for (position, track) in self.tracks.iter().enumerate() {
+            for position in turns.iter().copied() {
+                let track = &self.tracks[position];
                 let first = next[position];
                 let end = (first + track.samples_per_chunk as usize).min(track.sizes.len());
                 if first == end {
                     continue;
                 }
                 done = false;
+                let starts = self.chunks_per_mdat > 0 && !chunks.is_empty();
+                if starts && chunks.len().is_multiple_of(self.chunks_per_mdat) {
+                    offset += BETWEEN_MDATS.len() as u64 + MDAT_HEADER;
+                }
                 let len: u64 = track.sizes[first..end].iter().map(|size| u64::from(*size)).sum();
                 chunks.push(Chunk { track: position, samples: first..end, offset });
                 offset += len;

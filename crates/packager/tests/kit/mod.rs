@@ -16,8 +16,10 @@ pub mod encoded;
 pub mod entries;
 pub mod fragments;
 pub mod nal;
+pub mod odd;
 pub mod seen;
 pub mod shared;
+pub mod transport;
 pub mod ts;
 
 use std::path::{Path, PathBuf};

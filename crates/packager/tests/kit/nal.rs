@@ -1,21 +1,23 @@
 //! Films made of NAL units that hold nothing, with lengths of any size before them.
 
 use super::boxes::{FileSpec, TrackSpec, avc1};
-use super::index;
 
 /// A file whose pictures are NAL units with lengths of `length_size` bytes.
-pub fn film_of_units(length_size: u8, mut video: TrackSpec, audio: Option<TrackSpec>) -> Vec<u8> {
+pub fn film_of_units(length_size: u8, video: TrackSpec, audio: Option<TrackSpec>) -> Vec<u8> {
+    file_of_units(length_size, FileSpec::new([Some(video), audio].into_iter().flatten().collect()))
+}
+
+/// The same of any file with one picture.
+pub fn file_of_units(length_size: u8, mut spec: FileSpec) -> Vec<u8> {
     let mut entry = avc1();
     // lengthSizeMinusOne is in the fifth byte of the configuration.
     let at = entry.windows(4).position(|bytes| bytes == b"avcC").unwrap() + 8;
     entry[at] = 0xfc | (length_size - 1);
-    video.entry = Some(entry);
-    let sync = video.sync.clone();
-    let mut file = FileSpec::new([Some(video), audio].into_iter().flatten().collect()).bytes();
-    let index = index("0.mp4", &file).unwrap();
-    let track = index.tracks().iter().find(|track| track.is_video()).unwrap();
-    for (number, sample) in (1_u32..).zip(track.samples().iter()) {
-        let range = sample.offset as usize..sample.offset as usize + sample.size as usize;
+    let position = spec.tracks.iter().position(|track| track.video).unwrap();
+    spec.tracks[position].entry = Some(entry);
+    let sync = &spec.tracks[position].sync;
+    let mut file = spec.bytes();
+    for (number, range) in (1_u32..).zip(spec.places(position)) {
         let mut rest = &mut file[range];
         let is_sync = sync.as_ref().is_none_or(|sync| sync.contains(&number));
         let mut kind = if number % 3 == 0 { 9 } else { 6 };
