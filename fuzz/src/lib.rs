@@ -5,6 +5,7 @@
 //! of all: no panic, no read outside the source, an end after a bounded number of steps, and never
 //! more memory than [`Target::allowance`] says.
 
+mod kit;
 pub mod memory;
 pub mod seeds;
 mod targets;
@@ -24,7 +25,7 @@ pub struct Target {
 }
 
 /// What seeds a target starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Input {
     /// A whole media file.
     File,
@@ -32,6 +33,8 @@ pub enum Input {
     Movie,
     /// Text.
     Text(&'static [&'static str]),
+    /// What the target makes itself.
+    Made(fn() -> Vec<seeds::Seed>),
 }
 
 /// Memory that any input may cost, in bytes.
@@ -57,20 +60,23 @@ impl Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    Target { name: "boxes", reads: Input::Movie, run: targets::boxes::run, bytes_per_byte: 24 },
-    Target { name: "index", reads: Input::File, run: targets::index::run, bytes_per_byte: 24 },
-    Target { name: "plan", reads: Input::File, run: targets::plan::run, bytes_per_byte: 64 },
-    Target { name: "ts", reads: Input::File, run: targets::ts::run, bytes_per_byte: 64 },
-    Target {
-        name: "paths",
-        reads: Input::Text(targets::paths::SEEDS),
-        run: targets::paths::run,
-        bytes_per_byte: 64,
-    },
+    target("boxes", Input::Movie, targets::boxes::run, 24),
+    target("fragments", Input::Made(targets::fragments::seeds), targets::fragments::run, 64),
+    target("index", Input::File, targets::index::run, 24),
+    target("edits", Input::Made(targets::edits::seeds), targets::edits::run, 64),
+    target("plan", Input::File, targets::plan::run, 64),
+    target("ts", Input::File, targets::ts::run, 64),
+    target("descriptor", Input::Text(targets::descriptor::SEEDS), targets::descriptor::run, 64),
+    target("paths", Input::Text(targets::paths::SEEDS), targets::paths::run, 64),
+    target("query", Input::Text(targets::query::SEEDS), targets::query::run, 64),
 ];
+
+const fn target(name: &'static str, reads: Input, run: fn(&[u8]), bytes_per_byte: usize) -> Target {
+    Target { name, reads, run, bytes_per_byte }
+}
 
 /// The target of that name.
 #[must_use]
-pub fn target(name: &str) -> Option<&'static Target> {
+pub fn named(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }

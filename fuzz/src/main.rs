@@ -11,11 +11,11 @@ mod fuzz {
 
     use std::sync::LazyLock;
 
-    use headwater_fuzz::{Target, target};
+    use headwater_fuzz::{Target, named};
 
     static TARGET: LazyLock<&'static Target> = LazyLock::new(|| {
         let name = std::env::var("HEADWATER_FUZZ").unwrap_or_default();
-        target(&name).expect("HEADWATER_FUZZ names a target")
+        named(&name).expect("HEADWATER_FUZZ names a target")
     });
 
     libfuzzer_sys::fuzz_target!(|input: &[u8]| TARGET.exercise(input));

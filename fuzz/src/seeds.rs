@@ -42,6 +42,7 @@ pub fn of(input: Input, files: &[Seed]) -> Vec<Seed> {
             .enumerate()
             .map(|(number, text)| (format!("text-{number}"), text.as_bytes().to_vec()))
             .collect(),
+        Input::Made(make) => make(),
     }
 }
 

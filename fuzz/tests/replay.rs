@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::Path;
 
-use headwater_fuzz::{Input, TARGETS, Target, seeds, target};
+use headwater_fuzz::{Input, TARGETS, Target, named, seeds};
 
 /// Damaged copies of each seed.
 const DAMAGED: u64 = 120;
@@ -81,7 +81,7 @@ fn found() {
         if path.extension().is_none_or(|extension| extension != "hex") {
             continue;
         }
-        let target: &Target = target(name.split('-').next().unwrap())
+        let target: &Target = named(name.split('-').next().unwrap())
             .unwrap_or_else(|| panic!("{name} is of no target"));
         eprintln!("{name}");
         target.exercise(&bytes(&fs::read_to_string(&path).unwrap()));

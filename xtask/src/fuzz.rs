@@ -29,12 +29,16 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 5] = [
+const TARGETS: [(&str, &str); 9] = [
     ("boxes", "the box reader: anything in a movie box"),
+    ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
+    ("edits", "edit lists, durations and composition offsets of any size"),
     ("plan", "everything that can be asked of a file, laid out and made"),
     ("ts", "the transport streams of a file"),
-    ("paths", "paths and queries"),
+    ("descriptor", "descriptors of assets"),
+    ("paths", "paths of resources"),
+    ("query", "queries of manifests, and the manifests they select"),
 ];
 
 /// What makes a build one that libFuzzer can guide.

@@ -60,6 +60,7 @@ mod trick;
 mod ts;
 
 pub mod dash;
+pub mod descriptor;
 mod download;
 mod facts;
 mod forms;

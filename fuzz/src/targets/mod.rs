@@ -1,9 +1,13 @@
 //! One file a target, and what several of them do: reading a source that is in memory.
 
 pub(crate) mod boxes;
+pub(crate) mod descriptor;
+pub(crate) mod edits;
+pub(crate) mod fragments;
 pub(crate) mod index;
 pub(crate) mod paths;
 pub(crate) mod plan;
+pub(crate) mod query;
 pub(crate) mod ts;
 
 use bytes::Bytes;
@@ -14,14 +18,28 @@ const MOST_ROUNDS: u32 = 10_000;
 
 /// The index of a file, if it has one. Every read must lie in the file, and reads must end.
 fn index(file: &Bytes) -> Option<MediaIndex> {
+    scan(file, None).0
+}
+
+/// The index of a file, if it has one, and what is kept of its scan; `kept` of an earlier one, when
+/// the file was shorter, is taken up.
+fn scan(file: &Bytes, mut kept: Option<&[u8]>) -> (Option<MediaIndex>, Option<Bytes>) {
     let id = SourceId::new("fuzzed.mp4", file.len() as u64, "fuzz");
     let mut builder = IndexBuilder::new(id, Limits::default());
     for _ in 0..MOST_ROUNDS {
-        match builder.step().ok()? {
-            Step::Done(index) => return Some(index),
-            Step::Need(ranges) => {
+        match builder.step() {
+            Err(_) => return (None, builder.checkpoint()),
+            Ok(Step::Done(index)) => return (Some(index), builder.checkpoint()),
+            Ok(Step::Need(ranges)) => {
+                if let Some(kept) = kept.take_if(|_| builder.is_fragmented()) {
+                    // One that does not fit is passed over, as the service does.
+                    let _ = builder.resume(kept);
+                    continue;
+                }
                 for range in ranges {
-                    builder.feed(range, read(file, range)).ok()?;
+                    if builder.feed(range, read(file, range)).is_err() {
+                        return (None, None);
+                    }
                 }
             }
         }

@@ -6,8 +6,6 @@
 //! (docs/descriptor.md). Files that appear later are found within a second of being asked for;
 //! files that are replaced are noticed within a second.
 
-mod descriptor;
-mod json_line;
 mod key_file;
 mod name;
 mod scan;
@@ -28,11 +26,11 @@ use crate::identity::Fnv;
 use crate::media::Options;
 use crate::source::{AnySource, BufferPool, FileSource, Source, SourceError};
 
-pub use descriptor::{DESCRIPTOR_SUFFIX, DescriptorError, MAX_DESCRIPTOR_BYTES};
+pub use crate::descriptor::{DESCRIPTOR_SUFFIX, DescriptorError, MAX_DESCRIPTOR_BYTES};
 pub use name::{decode_name, encode_name};
 pub use scan::{EXTENSIONS, MAX_ASSETS, MAX_RENDITIONS, asset_name};
 
-use descriptor::Descriptor;
+use crate::descriptor::Descriptor;
 use scan::{Contents, Located, Place, Root};
 
 /// The assets that a packager serves. Clones share one state.

@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::descriptor::{DESCRIPTOR_SUFFIX, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES};
 use super::{AssetsError, FindError, key_file, name, siblings};
 use crate::aes128::SegmentKey;
+use crate::descriptor::{DESCRIPTOR_SUFFIX, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES};
 use crate::identity::SourceId;
 use crate::source::SourceError;
 use crate::source::file::{Stamp, require_regular};

@@ -5,6 +5,8 @@
 //! meant. Every message names file, line and key. `docs/descriptor.md` is the manual and
 //! `docs/descriptor.schema.json` the schema; a test keeps them and this file together.
 
+mod json_line;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,10 +17,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::json_line::{self, Step};
 use crate::choice::{Choice, Pick, SessionContent, SessionData};
 use crate::role::Role;
 use crate::track::TrackMedia;
+
+use json_line::Step;
 
 /// How a descriptor's file name ends; before it stands the asset's name.
 pub const DESCRIPTOR_SUFFIX: &str = ".headwater.json";
@@ -55,7 +58,7 @@ impl fmt::Display for DescriptorError {
 
 /// A descriptor that holds together; whether its files exist is not known here.
 #[derive(Debug, Clone)]
-pub(super) struct Descriptor {
+pub struct Descriptor {
     file: String,
     text: String,
     document: Document,
@@ -63,12 +66,13 @@ pub(super) struct Descriptor {
 
 /// A file that a descriptor names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Named {
+pub struct Named {
     /// Relative to the descriptor's folder.
-    pub(super) path: String,
-    /// The key that names it first.
-    pub(super) list: &'static str,
-    pub(super) number: usize,
+    pub path: String,
+    /// The list that names it first.
+    list: &'static str,
+    /// Which entry of that list.
+    number: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -167,8 +171,15 @@ struct Label(String);
 struct KeyUri(String);
 
 impl Descriptor {
-    /// Reads the text of a descriptor called `file`.
-    pub(super) fn parse(file: &str, text: String) -> Result<Self, DescriptorError> {
+    /// Reads the text of a descriptor called `file`, of at most [`MAX_DESCRIPTOR_BYTES`].
+    ///
+    /// # Errors
+    /// [`DescriptorError`] for the first thing that is wrong.
+    pub fn parse(file: &str, text: String) -> Result<Self, DescriptorError> {
+        if text.len() as u64 > MAX_DESCRIPTOR_BYTES {
+            let message = format!("it is longer than {MAX_DESCRIPTOR_BYTES} bytes");
+            return Err(DescriptorError::whole(file, message));
+        }
         let mut json = serde_json::Deserializer::from_str(&text);
         let document = serde_path_to_error::deserialize::<_, Object<Document>>(&mut json)
             .map_err(|error| DescriptorError::of_serde(file, &error))?;
@@ -184,7 +195,7 @@ impl Descriptor {
     }
 
     /// The files, each once, in the order of the sources that [`choice`](Self::choice) counts.
-    pub(super) fn files(&self) -> Vec<Named> {
+    pub fn files(&self) -> Vec<Named> {
         let mut files: Vec<Named> = Vec::new();
         for (list, number, path) in self.entries() {
             if files.iter().all(|named| named.path != path.0) {
@@ -195,7 +206,7 @@ impl Descriptor {
     }
 
     /// What it decides, over the sources of [`files`](Self::files).
-    pub(super) fn choice(&self) -> Choice {
+    pub fn choice(&self) -> Choice {
         let files = self.files();
         let source = |path: &FilePath| {
             files.iter().position(|named| named.path == path.0).unwrap_or_default()
@@ -233,36 +244,36 @@ impl Descriptor {
     }
 
     /// The duration that segments aim at, where it says so.
-    pub(super) fn target_duration(&self) -> Option<Duration> {
+    pub fn target_duration(&self) -> Option<Duration> {
         self.document.target_duration_ms.map(|target| Duration::from_millis(target.0.into()))
     }
 
     /// The file of the segments' key, relative to its folder, and where players get the key.
-    pub(super) fn segment_key(&self) -> Option<(&str, Option<&str>)> {
+    pub fn segment_key(&self) -> Option<(&str, Option<&str>)> {
         let key = self.document.segment_key.as_ref()?;
         Some((key.file.0.as_str(), key.uri.as_ref().map(|uri| uri.0.as_str())))
     }
 
     /// Its text.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.text
     }
 
     /// What is wrong with a file that it names.
-    pub(super) fn bad_file(&self, named: &Named, message: &str) -> DescriptorError {
+    pub fn bad_file(&self, named: &Named, message: &str) -> DescriptorError {
         let key = format!("{}[{}].file", named.list, named.number);
         let path = [Step::Key(named.list), Step::Item(named.number), Step::Key("file")];
         self.error(key, &path, message.to_owned())
     }
 
     /// What is wrong with the file of the segments' key.
-    pub(super) fn bad_key(&self, message: String) -> DescriptorError {
+    pub fn bad_key(&self, message: String) -> DescriptorError {
         let path = [Step::Key("segment_key"), Step::Key("file")];
         self.error("segment_key.file".to_owned(), &path, message)
     }
 
     /// What is wrong with a track that it picks.
-    pub(super) fn bad_pick(&self, media: TrackMedia, number: usize, why: &str) -> DescriptorError {
+    pub fn bad_pick(&self, media: TrackMedia, number: usize, why: &str) -> DescriptorError {
         let (list, file) = match media {
             TrackMedia::Video => {
                 ("renditions", self.document.renditions.get(number).map(|entry| &entry.file))
@@ -343,7 +354,7 @@ impl Descriptor {
 
 impl DescriptorError {
     /// What is wrong with a descriptor before a line of it is looked at.
-    pub(super) fn whole(file: &str, message: impl Into<String>) -> Self {
+    pub fn whole(file: &str, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: 1, key: String::new(), message: message.into() }
     }
 
