@@ -46,6 +46,13 @@ impl Origin {
         Self { len, headers, chunk, asked: Arc::default() }
     }
 
+    /// With one more field in its answers.
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        let name = HeaderName::from_static(name);
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
+    }
+
     /// How many requests came.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
