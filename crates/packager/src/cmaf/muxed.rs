@@ -1,6 +1,7 @@
 //! Segments of a picture and a sound together: one `moof` with a `traf` for each, and one `mdat` in
-//! which sound and picture alternate about every half second, so that players need not wait for
-//! the one to play the other.
+//! which sound and picture alternate at least every half second, so that players need not wait for
+//! the one to play the other, and every few pictures where those are large: about as they lie in
+//! the source, so that one read serves both.
 //!
 //! CMAF wants one track a segment; these are fragmented MP4 for players that cannot put two
 //! streams together (RFC 8216bis §3.1.2).
@@ -9,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::moof::{MOOF_LEN, Run, Shape, TRUN_LEN, Traf, moof};
 use super::segment::{Cut, STYP_LEN, copy, mdat_header, mdat_header_len};
-use crate::index::Samples;
+use crate::index::{Sample, Samples};
 use crate::isobmff::write::boxed;
 use crate::plan::Plan;
 use crate::segments::SegmentSpan;
@@ -29,8 +30,13 @@ pub(crate) struct Lane<'a> {
 /// track, those of the last track first: the sound, which is small.
 pub(crate) fn muxed_segment(number: u32, lanes: &[Lane<'_>]) -> Plan {
     let turns = turns(lanes.iter().map(|lane| (&lane.span, lane.timescale)));
-    let shapes: Vec<Shape> =
-        lanes.iter().map(|lane| Shape::of(lane.cut.samples.clone(), lane.cut.lead)).collect();
+    let samples: Vec<Vec<Sample>> =
+        lanes.iter().map(|lane| lane.cut.samples.clone().collect()).collect();
+    let shapes: Vec<Shape> = lanes
+        .iter()
+        .zip(&samples)
+        .map(|(lane, samples)| Shape::of(samples.iter().copied(), lane.cut.lead))
+        .collect();
     let payload: u64 = shapes.iter().map(|shape| shape.payload).sum();
     let trafs_len: u64 =
         shapes.iter().map(|shape| shape.traf_len(runs(shape.samples, turns))).sum();
@@ -50,21 +56,21 @@ pub(crate) fn muxed_segment(number: u32, lanes: &[Lane<'_>]) -> Plan {
         })
         .collect();
     for turn in 0..turns {
-        for ((lane, shape), traf) in lanes.iter().zip(&shapes).zip(&mut trafs).rev() {
-            let runs = runs(shape.samples, turns);
+        for ((lane, samples), traf) in lanes.iter().zip(&samples).zip(&mut trafs).rev() {
+            let runs = runs(traf.shape.samples, turns);
             if turn >= runs {
                 continue;
             }
             // Evenly by their number, so that how many runs there are follows from that alone.
             let at = |turn: u32| {
-                let share = u64::from(shape.samples) * u64::from(turn) / u64::from(runs);
+                let share = u64::from(traf.shape.samples) * u64::from(turn) / u64::from(runs);
                 usize::try_from(share).unwrap_or(usize::MAX)
             };
             let (from, to) = (at(turn), at(turn + 1));
-            let samples = lane.cut.samples.clone().skip(from).take(to - from);
+            let samples = samples.get(from..to).unwrap_or_default().iter().copied();
             let before = data.len;
             copy(&mut data, lane.cut.source, samples.clone());
-            let count = u32::try_from(to - from).unwrap_or(0);
+            let count = u32::try_from(samples.len()).unwrap_or(0);
             traf.runs.push(Run { samples, count, data_offset });
             data_offset += data.len - before;
         }
@@ -100,8 +106,8 @@ pub(crate) fn muxed_len(spans: &[(SegmentSpan, Timescale)]) -> u64 {
     len + mdat_header_len(payload)
 }
 
-/// How often the tracks take turns: about twice a second. Where the offsets of a `trun` (31 bits)
-/// might not reach, once.
+/// How often the tracks take turns: twice a second or after so many bytes, whichever is more often.
+/// Where the offsets of a `trun` (31 bits) might not reach, once.
 fn turns<'a>(spans: impl Iterator<Item = (&'a SegmentSpan, Timescale)>) -> u32 {
     let (mut bytes, mut longest) = (0_u64, MediaTime::from_millis(0));
     for (span, timescale) in spans {
@@ -112,7 +118,9 @@ fn turns<'a>(spans: impl Iterator<Item = (&'a SegmentSpan, Timescale)>) -> u32 {
     if bytes > 1 << 30 {
         return 1;
     }
-    u32::try_from(longest.as_millis().div_euclid(TURN_MILLIS)).unwrap_or(1).clamp(1, MAX_TURNS)
+    let by_time = u32::try_from(longest.as_millis().div_euclid(TURN_MILLIS)).unwrap_or(1);
+    let by_bytes = u32::try_from(bytes / TURN_BYTES).unwrap_or(MAX_TURNS);
+    by_time.max(by_bytes).clamp(1, MAX_TURNS)
 }
 
 /// In how many runs so many samples lie.
@@ -122,4 +130,8 @@ fn runs(samples: u32, turns: u32) -> u32 {
 
 const TURN_MILLIS: i64 = 500;
 
-const MAX_TURNS: u32 = 64;
+/// A part of what a body reads at a time, so that it reads several whole turns.
+const TURN_BYTES: u64 = 48 << 10;
+
+/// Each takes 40 bytes of headers.
+const MAX_TURNS: u32 = 256;

@@ -29,7 +29,10 @@ pub(crate) fn segment<S>(content_type: &'static str, cut: &Cut<S>) -> Plan
 where
     S: Iterator<Item = Sample> + Clone,
 {
-    let shape = Shape::of(cut.samples.clone(), cut.lead);
+    // Unpacked once: they are looked at three times.
+    let samples: Vec<Sample> = cut.samples.clone().collect();
+    let samples = || samples.iter().copied();
+    let shape = Shape::of(samples(), cut.lead);
     let header_len = header_len(&shape);
     let mut head = BytesMut::with_capacity(usize::try_from(header_len).unwrap_or(0));
     boxed(&mut head, *b"styp", |out| {
@@ -38,7 +41,7 @@ where
     let mut runs = Vec::new();
     if shape.samples > 0 {
         let data_offset = header_len - STYP_LEN;
-        runs.push(Run { samples: cut.samples.clone(), count: shape.samples, data_offset });
+        runs.push(Run { samples: samples(), count: shape.samples, data_offset });
     }
     let (decode_time, lead) = (cut.decode_time, cut.lead);
     let traf = Traf { track: TRACK, shape: &shape, decode_time, lead, runs };
@@ -47,7 +50,8 @@ where
 
     let mut plan = Plan::new(content_type);
     plan.push_bytes(head.freeze());
-    copy(&mut plan, cut.source, cut.samples.clone());
+    plan.parts.reserve(samples().len());
+    copy(&mut plan, cut.source, samples());
     plan
 }
 

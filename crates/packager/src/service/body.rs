@@ -243,9 +243,33 @@ impl Fetcher {
         source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes.max(1)
     }
 
-    /// Takes the next window off the plan, `room` bytes of it; `None` at its end.
-    fn window(&mut self, mut room: u64) -> Option<Reading> {
+    /// How much of `room` to read: up to where the plan last goes back in a file, if that is in the
+    /// later half. Sound and pictures that are sent in turns lie side by side in the file: whole
+    /// turns are one read, but of a turn that is cut the sound lies scattered.
+    fn whole_turns(&self, room: u64) -> u64 {
+        let (mut at, mut end, mut last) = (0, room, None);
+        for part in &self.parts {
+            if at > room {
+                return end;
+            }
+            if let Part::Copy(copy) = part {
+                let back = last.is_some_and(|before: SourceRange| {
+                    before.source == copy.source && copy.range.start < before.range.start
+                });
+                if back && at >= room / 2 {
+                    end = at;
+                }
+                last = Some(*copy);
+            }
+            at += part.len();
+        }
+        if at > room { end } else { room }
+    }
+
+    /// Takes the next window off the plan, `room` bytes of it or some less; `None` at its end.
+    fn window(&mut self, room: u64) -> Option<Reading> {
         let mut window = Vec::new();
+        let mut room = self.whole_turns(room);
         while room > 0
             && let Some(part) = self.part()
         {

@@ -7,16 +7,17 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::body::Outlet;
 use super::builds::Ready;
-use super::frames::{Frames, Rope};
+use super::frames::{Frames, Rope, SMALL};
 use crate::plan::{Part, SourceRange};
 use crate::source::{Source, SourceError};
 use crate::units::ByteRange;
 
-/// Maps are written into buffers of up to this many bytes; one alone may be larger.
-const MADE: u64 = 256 << 10;
+/// What is made is written into buffers of up to this many bytes; a map alone may be larger.
+const MADE: u64 = 512 << 10;
 
 /// Reads a window and makes of it what is to be sent.
 pub(super) async fn make(
@@ -27,44 +28,61 @@ pub(super) async fn make(
     let mut copied = 0;
     let wanted: Vec<SourceRange> = window.iter().flat_map(Part::inputs).copied().collect();
     let read = read(ready, &wanted, outlet, &mut copied).await?;
-    let mut read = read.as_slice();
+    let mut read = read.into_iter();
     let mut frames = Frames::default();
-    let mut window = window.into_iter().peekable();
-    while let Some(part) = window.next() {
-        let mine;
-        (mine, read) = read.split_at(part.inputs().len());
-        match part {
-            Part::Bytes(bytes) => frames.push(bytes),
-            Part::Copy(_) => mine.iter().for_each(|bytes| frames.push(bytes.clone())),
-            Part::Map(map) => {
-                // As many as fit are written into one buffer.
-                let mut len = map.len();
-                let mut maps = vec![(map, mine)];
-                while let Some(Part::Map(more)) = window.peek()
-                    && len + more.len() <= MADE
-                {
-                    let mine;
-                    (mine, read) = read.split_at(more.inputs().len());
-                    len += more.len();
-                    maps.push((more.clone(), mine));
-                    window.next();
+    let mut rest = window.as_slice();
+    while let Some(first) = rest.first() {
+        let (group, len) = together(rest);
+        if group.is_empty() {
+            match first {
+                Part::Bytes(bytes) => frames.push(bytes.clone()),
+                _ => read.by_ref().take(first.inputs().len()).for_each(|bytes| frames.push(bytes)),
+            }
+            rest = rest.get(1..).unwrap_or_default();
+            continue;
+        }
+        rest = rest.get(group.len()..).unwrap_or_default();
+        let mut buffer = outlet.buffers.take(len);
+        let mut out = buffer.as_mut();
+        for part in group {
+            let place;
+            (place, out) = out.split_at_mut(part.len() as usize);
+            match part {
+                Part::Bytes(bytes) => place.copy_from_slice(bytes),
+                Part::Map(map) => {
+                    let inputs: SmallVec<[Bytes; 4]> =
+                        read.by_ref().take(map.inputs().len()).collect();
+                    map.write(&inputs, place);
                 }
-                let len = usize::try_from(len).map_err(|_| SourceError::Truncated)?;
-                let mut buffer = outlet.buffers.take(len);
-                let mut rest = buffer.as_mut();
-                for (map, inputs) in maps {
-                    let out;
-                    (out, rest) = rest.split_at_mut(map.len() as usize);
-                    map.write(inputs, out);
-                }
-                copied += len as u64;
-                frames.push(Bytes::from_owner(buffer));
+                Part::Copy(_) => {}
             }
         }
+        copied += len as u64;
+        frames.push(Bytes::from_owner(buffer));
     }
     let (frames, joined) = frames.finish();
     outlet.metrics.copied_bytes.inc_by(copied + joined);
     Ok(frames)
+}
+
+/// The parts at the start that are written into one buffer, and how many bytes they are: maps, and
+/// the small pieces between them.
+fn together(parts: &[Part]) -> (&[Part], usize) {
+    let (mut count, mut len) = (0, 0);
+    for part in parts {
+        let made = match part {
+            Part::Map(_) => true,
+            Part::Bytes(bytes) => bytes.len() < SMALL,
+            Part::Copy(_) => false,
+        };
+        if !made || (count > 0 && len + part.len() > MADE) {
+            break;
+        }
+        count += 1;
+        len += part.len();
+    }
+    // Maps are bounded, each by the longest sample that it may carry.
+    (parts.get(..count).unwrap_or_default(), usize::try_from(len).unwrap_or(0))
 }
 
 /// The bytes of each range, in order; read in the order of the files.

@@ -123,7 +123,7 @@ pub struct ServiceLimits {
     /// Requests that wait for indexes; default 4,096. More are answered 503.
     pub waiting_requests: usize,
     /// Media answers being read and sent at the same time; default 4,096. Each holds at most two
-    /// windows of its source: 256 KiB of a local file, 8 MiB of a remote one, and usually less. More
+    /// windows of its source: 1 MiB of a local file, 8 MiB of a remote one, and usually less. More
     /// are answered 503.
     pub open_bodies: usize,
     /// How long opening the sources of one asset may take, and reading the movie box of each;

@@ -4,6 +4,7 @@
 //! gaps between them in a scratch area behind. So the samples are copied once, by the kernel, and
 //! no gap is ever sent.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::mem;
@@ -22,9 +23,9 @@ use crate::units::ByteRange;
 pub(super) struct Layout {
     /// In the order in which their bytes are wanted.
     ranges: Vec<ByteRange>,
-    /// Their places in `ranges`, in the order of the file: sound and pictures that are wanted in
-    /// turns lie side by side there.
-    order: Vec<usize>,
+    /// Their places in `ranges`, in the order of the file, where that is another: sound and pictures
+    /// that are wanted in turns lie side by side there.
+    order: Option<Vec<usize>>,
     runs: Vec<Run>,
     /// Bytes of all ranges.
     wanted: usize,
@@ -41,11 +42,16 @@ impl Layout {
         if ranges.iter().any(|range| range.end() > size) {
             return Err(SourceError::Truncated);
         }
-        let mut placed: Vec<(usize, ByteRange)> = ranges.iter().copied().enumerate().collect();
-        placed.sort_by_key(|(_, range)| range.start);
-        let (order, sorted): (Vec<usize>, Vec<ByteRange>) = placed.into_iter().unzip();
+        let (order, sorted) = if ranges.is_sorted_by_key(|range| range.start) {
+            (None, Cow::Borrowed(ranges))
+        } else {
+            let mut placed: Vec<(usize, ByteRange)> = ranges.iter().copied().enumerate().collect();
+            placed.sort_by_key(|(_, range)| range.start);
+            let (order, sorted): (Vec<usize>, Vec<ByteRange>) = placed.into_iter().unzip();
+            (Some(order), Cow::Owned(sorted))
+        };
         let runs = Coalescing::LOCAL.runs(&sorted);
-        let mut rest = sorted.as_slice();
+        let mut rest = &*sorted;
         let mut scratch = 0;
         for run in &runs {
             let (members, others) = rest.split_at(run.members);
@@ -58,6 +64,11 @@ impl Layout {
             }
             _ => Err(SourceError::Truncated),
         }
+    }
+
+    /// Which of the ranges comes at that place in the file.
+    fn nth(&self, number: usize) -> Option<usize> {
+        self.order.as_ref().map_or(Some(number), |order| order.get(number).copied())
     }
 
     /// The length of the buffer that it needs.
@@ -167,7 +178,7 @@ impl<'a> Places<'a> {
         let mut spare = &mut *self.scratch;
         let mut parts = SmallVec::with_capacity(run.members * 2 - 1);
         let mut end = run.range.start;
-        for &place in layout.order.get(members..members + run.members).unwrap_or_default() {
+        for place in (members..members + run.members).filter_map(|number| layout.nth(number)) {
             let (Some(range), Some(bytes)) =
                 (layout.ranges.get(place), self.ranges.get_mut(place).map(mem::take))
             else {

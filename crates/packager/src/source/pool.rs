@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers of four sizes. What is idle is bounded: 16 MiB in all.
+/// Buffers of five sizes. What is idle is bounded: 16 MiB in all.
 #[derive(Debug, Default)]
 pub(crate) struct BufferPool {
     classes: [Mutex<Vec<Vec<u8>>>; CLASSES.len()],
@@ -66,14 +66,16 @@ struct Class {
     keep: usize,
 }
 
-const CLASSES: [Class; 4] = [
+const CLASSES: [Class; 5] = [
     // The start of an answer, which is read by itself.
     Class { from: 4 << 10, size: 32 << 10, keep: 64 },
-    // Sound, and a window of a local file with the gaps of its longest run.
-    Class { from: (32 << 10) + 1, size: 144 << 10, keep: 56 },
-    // What is made on the way.
-    Class { from: (144 << 10) + 1, size: 288 << 10, keep: 14 },
-    Class { from: (288 << 10) + 1, size: 1 << 20, keep: 2 },
+    // Sound.
+    Class { from: (32 << 10) + 1, size: 144 << 10, keep: 14 },
+    // The end of an answer.
+    Class { from: (144 << 10) + 1, size: 288 << 10, keep: 8 },
+    // A window of a local file with the gaps of its longest run, and what is made of one.
+    Class { from: (288 << 10) + 1, size: 544 << 10, keep: 14 },
+    Class { from: (544 << 10) + 1, size: 1 << 20, keep: 2 },
 ];
 
 #[cfg(test)]
@@ -91,7 +93,7 @@ mod tests {
         assert_eq!(again.as_ref().len(), 200_000);
         let many: Vec<_> = (0..100).map(|_| pool.take(1 << 20)).collect();
         drop(many);
-        assert_eq!(pool.classes[3].lock().map(|idle| idle.len()).ok(), Some(CLASSES[3].keep));
+        assert_eq!(pool.classes[4].lock().map(|idle| idle.len()).ok(), Some(CLASSES[4].keep));
         let idle: usize = CLASSES.iter().map(|class| class.size * class.keep).sum();
         assert!(idle <= 16 << 20, "{idle}");
     }

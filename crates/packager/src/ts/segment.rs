@@ -10,7 +10,7 @@ use super::pes::{self, Stamps};
 use super::psi::tables;
 use super::stream::Stream;
 use super::units::{Clocks, Unit, Units};
-use crate::index::{Sample, Samples};
+use crate::index::Samples;
 use crate::plan::{Map, Plan, SourceRange, Transform};
 use crate::units::ByteRange;
 
@@ -178,23 +178,30 @@ struct Pes {
     /// Bytes after the PES header.
     payload: usize,
     /// Lengths of the frames that get headers; empty where none do.
-    frames: Box<[u32]>,
-    inputs: Box<[SourceRange]>,
+    frames: Vec<u32>,
+    inputs: Vec<SourceRange>,
 }
 
 impl Pes {
     fn new(cut: &mut Cut<'_>, unit: &Unit, delay: u64) -> Self {
-        let samples: Vec<Sample> = cut.samples.by_ref().take(unit.samples as usize).collect();
-        let mut inputs: Vec<SourceRange> = Vec::with_capacity(1);
-        for sample in samples.iter().filter(|sample| sample.size > 0) {
+        let count = unit.samples as usize;
+        let framed = cut.stream.frame_header() > 0;
+        // Most are one picture or a few frames of sound, each in a place of its own.
+        let mut inputs: Vec<SourceRange> = Vec::with_capacity(count.min(4));
+        let mut frames = Vec::with_capacity(if framed { count } else { 0 });
+        for sample in cut.samples.by_ref().take(count) {
+            if framed {
+                frames.push(sample.size);
+            }
+            if sample.size == 0 {
+                continue;
+            }
             let range = ByteRange { start: sample.offset, len: u64::from(sample.size) };
             match inputs.last_mut() {
                 Some(last) if last.range.end() == range.start => last.range.len += range.len,
                 _ => inputs.push(SourceRange { source: cut.source, range }),
             }
         }
-        let framed = cut.stream.frame_header() > 0;
-        let frames = samples.iter().filter(|_| framed).map(|sample| sample.size).collect();
         let clock = cut.clocked.then(|| unit.stamps.dts.saturating_sub(delay));
         Self {
             stream: Arc::clone(cut.stream),
@@ -205,7 +212,7 @@ impl Pes {
             sync: unit.sync,
             payload: unit.payload,
             frames,
-            inputs: inputs.into(),
+            inputs,
         }
     }
 
@@ -259,6 +266,8 @@ impl Transform for Pes {
     }
 
     fn weight_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.frames) + size_of_val(&*self.inputs)
+        size_of::<Self>()
+            + self.frames.capacity() * size_of::<u32>()
+            + self.inputs.capacity() * size_of::<SourceRange>()
     }
 }
