@@ -28,6 +28,9 @@
 //!   closes the connection, HTTP/2 and HTTP/3 reset the stream.
 //! - An answer to HEAD, and a 204 or 304, carries no body, whatever the service returned.
 //! - When the client goes away, the service's future and body are dropped.
+//! - On HTTP/3, of answers that wait for the network the more urgent goes first (RFC 9218): by the
+//!   request's `Priority`, the answer's own, or a PRIORITY_UPDATE. HTTP/2 shares alike: hyper has no
+//!   place for priorities.
 //! - Nothing a client sends makes memory grow past the [`ConnLimits`].
 
 mod addresses;

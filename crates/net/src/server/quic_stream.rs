@@ -10,6 +10,8 @@
 // By path, for a test includes this file as its client.
 #[path = "quic_stream/frames.rs"]
 mod frames;
+#[path = "quic_stream/priority.rs"]
+mod priority;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -24,6 +26,9 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, Wri
 use quinn::{ConnectionError, ReadError, VarInt, WriteError};
 
 use frames::Frames;
+use priority::{Tap, Updates};
+
+pub(super) use priority::Urgency;
 
 /// The most that one read takes from quinn.
 const READ: usize = 64 << 10;
@@ -40,6 +45,7 @@ pub(super) struct Transport {
     opener: Opener,
     max_unparsed: usize,
     latest: Latest,
+    updates: Arc<Updates>,
 }
 
 /// The stream that was accepted last: h3 gives no other way to know which stream a request is on
@@ -70,6 +76,7 @@ impl Transport {
             opener: Opener { conn, bidi: None, uni: None },
             max_unparsed,
             latest: Latest::default(),
+            updates: Arc::default(),
         }
     }
 
@@ -88,7 +95,11 @@ impl quic::Connection<Bytes> for Transport {
         cx: &mut Context<'_>,
     ) -> Poll<Result<RecvHalf, ConnectionErrorIncoming>> {
         Poll::Ready(match ready!(self.accept_uni.poll_next_unpin(cx)) {
-            Some(Ok(stream)) => Ok(RecvHalf::new(stream, Shared::new(None, UNI_BYTES))),
+            Some(Ok(stream)) => {
+                let mut recv = RecvHalf::new(stream, Shared::new(None, UNI_BYTES));
+                recv.tap = Some((Tap::default(), Arc::clone(&self.updates)));
+                Ok(recv)
+            }
             Some(Err(error)) => Err(connection_error(error)),
             None => Err(ended()),
         })
@@ -100,7 +111,8 @@ impl quic::Connection<Bytes> for Transport {
     ) -> Poll<Result<BothHalves, ConnectionErrorIncoming>> {
         Poll::Ready(match ready!(self.accept.poll_next_unpin(cx)) {
             Some(Ok((send, recv))) => {
-                let both = BothHalves::new(send, recv, self.max_unparsed);
+                let sender = Sender::of_request(send, Arc::clone(&self.updates));
+                let both = BothHalves::new(sender, recv, self.max_unparsed);
                 *self.latest.0.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(Arc::clone(&both.send.shared));
                 Ok(both)
@@ -160,7 +172,7 @@ impl quic::OpenStreams<Bytes> for Opener {
             }))
         });
         let (send, recv) = ready!(poll_open(opening, cx))?;
-        Poll::Ready(Ok(BothHalves::new(send, recv, usize::MAX)))
+        Poll::Ready(Ok(BothHalves::new(Sender::new(send), recv, usize::MAX)))
     }
 
     fn poll_open_send(
@@ -278,9 +290,42 @@ impl Shared {
 pub(super) struct Sender {
     stream: quinn::SendStream,
     ended: bool,
+    /// What the client says later of its urgency, and how much of that was looked at.
+    updates: Option<(Arc<Updates>, u64)>,
 }
 
 impl Sender {
+    fn new(stream: quinn::SendStream) -> Self {
+        Self { stream, ended: false, updates: None }
+    }
+
+    fn of_request(stream: quinn::SendStream, updates: Arc<Updates>) -> Self {
+        Self { stream, ended: false, updates: Some((updates, 0)) }
+    }
+
+    /// Puts the stream in its place among the connection's; what the client said in a
+    /// PRIORITY_UPDATE counts for more (RFC 9218 §7).
+    pub(super) fn prioritise(&mut self, urgency: Urgency) {
+        if !self.update() && urgency != Urgency::DEFAULT {
+            let _ = self.stream.set_priority(urgency.order());
+        }
+    }
+
+    /// Heeds what the client has said since; says whether it has ever.
+    fn update(&mut self) -> bool {
+        let Some((updates, seen)) = &mut self.updates else { return false };
+        let came = updates.came();
+        if came == *seen {
+            return false;
+        }
+        *seen = came;
+        let urgency = updates.of(VarInt::from(self.stream.id()).into_inner());
+        if let Some(urgency) = urgency {
+            let _ = self.stream.set_priority(urgency.order());
+        }
+        urgency.is_some()
+    }
+
     /// Waits until the client wants no more, has everything (after [`Sender::finish`]), or is gone.
     pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let stopped = self.stream.stopped();
@@ -292,6 +337,7 @@ impl Sender {
     /// Hands as much of the chunks to quinn as it takes, and at least a byte, without copying them;
     /// gives back how many it took whole.
     pub(super) async fn write(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
+        self.update();
         self.stream.write_chunks(chunks).await.map(|written| written.chunks)
     }
 
@@ -313,6 +359,9 @@ impl Drop for Sender {
         if !self.ended {
             self.reset(Code::H3_INTERNAL_ERROR);
         }
+        if let Some((updates, _)) = &self.updates {
+            updates.forget(VarInt::from(self.stream.id()).into_inner());
+        }
     }
 }
 
@@ -323,9 +372,9 @@ pub(super) struct BothHalves {
 }
 
 impl BothHalves {
-    fn new(send: quinn::SendStream, recv: quinn::RecvStream, max_unparsed: usize) -> Self {
-        let id = stream_id(send.id());
-        let shared = Shared::new(Some(Sender { stream: send, ended: false }), max_unparsed);
+    fn new(sender: Sender, recv: quinn::RecvStream, max_unparsed: usize) -> Self {
+        let id = stream_id(sender.stream.id());
+        let shared = Shared::new(Some(sender), max_unparsed);
         let send = SendHalf { shared: Arc::clone(&shared), id, writing: None };
         let mut recv = RecvHalf::new(recv, shared);
         recv.frames = Some(Frames::default());
@@ -387,7 +436,7 @@ pub(super) struct SendHalf {
 impl SendHalf {
     fn new(stream: quinn::SendStream) -> Self {
         let id = stream_id(stream.id());
-        let shared = Shared::new(Some(Sender { stream, ended: false }), 0);
+        let shared = Shared::new(Some(Sender::new(stream)), 0);
         Self { shared, id, writing: None }
     }
 }
@@ -444,12 +493,14 @@ pub(super) struct RecvHalf {
     ended: bool,
     /// Only on a request's stream.
     frames: Option<Frames>,
+    /// On a stream that may be the control stream.
+    tap: Option<(Tap, Arc<Updates>)>,
 }
 
 impl RecvHalf {
     fn new(stream: quinn::RecvStream, shared: Arc<Shared>) -> Self {
         let id = stream_id(stream.id());
-        Self { stream, shared, id, ended: false, frames: None }
+        Self { stream, shared, id, ended: false, frames: None, tap: None }
     }
 }
 
@@ -472,6 +523,9 @@ impl quic::RecvStream for RecvHalf {
         Poll::Ready(match ready!(pin!(self.stream.read_chunk(READ, true)).poll(cx)) {
             Ok(Some(chunk)) => {
                 self.shared.unparsed.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
+                if let Some((tap, updates)) = &mut self.tap {
+                    tap.pass(&chunk.bytes, updates);
+                }
                 let empty = self.frames.as_mut().map_or(0, |frames| frames.pass(&chunk.bytes));
                 if empty > 0 {
                     self.shared.empty.fetch_add(empty, Ordering::Relaxed);

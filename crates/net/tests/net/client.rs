@@ -91,6 +91,15 @@ pub(crate) async fn quic(
     name: &str,
     tls: &Tls,
 ) -> (quinn::Endpoint, quinn::Connection) {
+    quic_with(addr, name, tls, quinn::TransportConfig::default()).await
+}
+
+pub(crate) async fn quic_with(
+    addr: SocketAddr,
+    name: &str,
+    tls: &Tls,
+    transport: quinn::TransportConfig,
+) -> (quinn::Endpoint, quinn::Connection) {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(tls.leaf_der().into()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -101,7 +110,8 @@ pub(crate) async fn quic(
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h3".to_vec()];
     let config = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
-    let config = quinn::ClientConfig::new(Arc::new(config));
+    let mut config = quinn::ClientConfig::new(Arc::new(config));
+    config.transport_config(Arc::new(transport));
     let local = if addr.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
     let endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
     let quic = endpoint.connect_with(config, addr, name).unwrap().await.unwrap();

@@ -8,7 +8,7 @@ use headwater_net::Protocol;
 use headwater_net::server::{QuicConfig, Tls};
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, RecvStream};
 
-use crate::client::{Client, H3, quic};
+use crate::client::{Client, H3, quic, quic_with};
 use crate::service::{Running, short_limits, start, start_with, until};
 
 const REQUEST_REJECTED: u32 = 0x10b;
@@ -30,12 +30,24 @@ fn addr(server: &Running) -> SocketAddr {
 
 /// A HEADERS frame in QPACK's static table (RFC 9204 appendix A).
 fn headers(post: bool, path: &str) -> Vec<u8> {
+    prioritised(post, path, "")
+}
+
+/// The same with a `priority`, a literal with a literal name (RFC 9204 §4.5.6).
+fn prioritised(post: bool, path: &str, priority: &str) -> Vec<u8> {
     // `:method` POST (20) or GET (17), `:scheme` https (23).
     let mut section = vec![0, 0, if post { 0xd4 } else { 0xd1 }, 0xd7];
     section.extend_from_slice(&[0x50, 9]);
     section.extend_from_slice(b"localhost");
     section.extend_from_slice(&[0x51, u8::try_from(path.len()).unwrap()]);
     section.extend_from_slice(path.as_bytes());
+    if !priority.is_empty() {
+        // The name's length: 7 in the prefix of three bits, and 1 more.
+        section.extend_from_slice(&[0x27, 1]);
+        section.extend_from_slice(b"priority");
+        section.push(u8::try_from(priority.len()).unwrap());
+        section.extend_from_slice(priority.as_bytes());
+    }
     let mut frame = vec![1, u8::try_from(section.len()).unwrap()];
     frame.append(&mut section);
     frame
@@ -240,4 +252,56 @@ async fn unfinished_handshakes_take_no_connection_s_place() {
     }
     let client = Client::new(&server, Protocol::H1).await;
     assert_eq!(client.get("/bytes/5").await.unwrap().body.len(), 5);
+}
+
+/// Asks for two large answers at once, and gives the bytes of the first that had come when the
+/// second was whole. The client has room for both: only the network is narrow.
+async fn overtaken(server: &Running, first: &str, second: &str, update: &[u8]) -> usize {
+    const LEN: usize = 2 << 20;
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window((16u32 << 20).into());
+    let (_endpoint, quic) = quic_with(addr(server), "localhost", &server.tls, transport).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[&[0, 4, 0], update].concat()).await.unwrap();
+    let path = format!("/bytes/{LEN}");
+    let mut streams = Vec::new();
+    for priority in [first, second] {
+        let (mut send, recv) = quic.open_bi().await.unwrap();
+        send.write_all(&prioritised(false, &path, priority)).await.unwrap();
+        send.finish().unwrap();
+        streams.push(recv);
+    }
+    let metrics = server.handle.metrics();
+    until("both were asked for", || metrics.requests(Protocol::H3) == 2).await;
+    let (mut fast, mut slow) = (streams.pop().unwrap(), streams.pop().unwrap());
+    let (mut one, mut other) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    let (mut came, mut fast_came) = (0, 0);
+    loop {
+        tokio::select! {
+            read = slow.read(&mut one) => match read.unwrap() {
+                Some(read) => came += read,
+                None => return came,
+            },
+            read = fast.read(&mut other) => match read.unwrap() {
+                Some(read) => fast_came += read,
+                None => break,
+            },
+        }
+    }
+    assert!(fast_came > LEN);
+    came
+}
+
+#[tokio::test]
+async fn rfc_9218_the_more_urgent_answer_overtakes() {
+    const HALF: usize = 1 << 20;
+    let by_field = overtaken(&start(), "u=5", "u=1", &[]).await;
+    assert!(by_field < HALF, "{by_field} bytes of the less urgent one came first");
+    // PRIORITY_UPDATE (RFC 9218 §7.2): the second stream, 4, is the most urgent.
+    let update = [&[0x80, 0x0f, 0x07, 0x00, 4, 4], &b"u=0"[..]].concat();
+    let by_frame = overtaken(&start(), "", "", &update).await;
+    assert!(by_frame < HALF, "{by_frame} bytes of the other came first");
+    // The second does not overtake by itself.
+    let equal = overtaken(&start(), "u=2", "u=2", &[]).await;
+    assert!(equal > HALF, "{equal} bytes of the first had come");
 }

@@ -15,7 +15,7 @@ use super::body::{self, Received, Sent};
 use super::headers;
 use crate::server::limited::too_large;
 use crate::server::oneshot::Oneshot;
-use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport};
+use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport, Urgency};
 use crate::server::respond::{is_head, promised, promised_body, settle};
 use crate::{Body, BodyError, Protocol};
 
@@ -55,11 +55,13 @@ where
     let (send, recv) = stream.split();
     let (mut parts, ()) = request.into_parts();
     let to_head = is_head(&parts.method);
+    let urgency = Urgency::of(&parts.headers).unwrap_or(Urgency::DEFAULT);
     let limits = &conn.worker.limits;
     if promised(&parts.headers).is_some_and(|len| len > limits.max_body) {
         drop(recv);
         let refused = too_large(limits).into_response();
-        return answer(refused, to_head, send, &shared, &conn).await.ok();
+        let asked = Asked { to_head, urgency };
+        return answer(refused, asked, send, &shared, &conn).await.ok();
     }
     let body =
         Received::body(recv, Arc::clone(&shared), Arc::clone(&conn), promised(&parts.headers))
@@ -74,7 +76,7 @@ where
             () = shared.stopped() => return None,
         }
     };
-    match answer(response, to_head, send, &shared, &conn).await {
+    match answer(response, Asked { to_head, urgency }, send, &shared, &conn).await {
         Ok(sender) => Some(sender),
         Err(error) => {
             tracing::debug!(%error, "answer cut off");
@@ -83,16 +85,24 @@ where
     }
 }
 
+/// What an answer needs to know of its request.
+struct Asked {
+    to_head: bool,
+    urgency: Urgency,
+}
+
 async fn answer(
     mut response: Response<Body>,
-    to_head: bool,
+    asked: Asked,
     mut send: RequestStream<SendHalf, Bytes>,
     shared: &Shared,
     conn: &Conn,
 ) -> Result<Sender, BodyError> {
     let patience = conn.worker.limits.write_timeout;
-    settle(&mut response, to_head);
-    let promised = promised_body(&response, to_head);
+    settle(&mut response, asked.to_head);
+    let promised = promised_body(&response, asked.to_head);
+    // RFC 9218 §8: who answers may know better.
+    let urgency = Urgency::of(response.headers()).unwrap_or(asked.urgency);
     let (mut parts, body) = response.into_parts();
     let data = body::one_frame(&body, promised);
     let head = headers::frame(parts.status, &parts.headers, || conn.date.now(), data);
@@ -112,6 +122,7 @@ async fn answer(
         })
     };
     let mut sender = shared.take().ok_or(BodyError::Aborted)?;
+    sender.prioritise(urgency);
     match body::send(&mut sender, head, body, promised, patience).await? {
         Sent::Data => sender.finish(),
         Sent::Trailers(trailers) => {

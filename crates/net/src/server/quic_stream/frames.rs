@@ -41,7 +41,7 @@ impl Frames {
 }
 
 /// The integer (RFC 9000 §16) that the bytes begin with, when it is all there, and what follows it.
-fn read_var_int(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn read_var_int(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let first = *bytes.first()?;
     let (int, rest) = bytes.split_at_checked(1 << (first >> 6))?;
     let value = int.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
