@@ -1,12 +1,11 @@
 //! The cache itself: built once, shared by every service that its layer makes.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_net::Clock;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::Metrics;
 use crate::disk::Disk;
@@ -19,6 +18,7 @@ use crate::service::CacheLayer;
 use crate::slices::Grid;
 use crate::status::Signature;
 use crate::store::Store;
+use crate::sync::Tasks;
 
 /// The least a window may be.
 pub(crate) const MIN_WINDOW: u64 = 128 << 10;
@@ -108,7 +108,7 @@ struct Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.inner.tasks.abort_all();
     }
 }
 
@@ -142,15 +142,13 @@ pub(crate) struct Inner {
     pub(crate) window: u64,
     pub(crate) budget: Arc<Budget>,
     pub(crate) finish_percent: u8,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Tasks,
 }
 
 impl Inner {
     /// Runs a fill's task until it ends or the cache does.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        self.tasks.spawn(task);
     }
 }
 
@@ -349,7 +347,7 @@ impl Builder {
             window: self.window,
             budget: Budget::new(self.fill_memory, self.max_fills, metrics.clone()),
             finish_percent: self.finish_percent,
-            tasks: Mutex::default(),
+            tasks: Tasks::default(),
             metrics,
         };
         Cache { owner: Arc::new(Owner { inner: Arc::new(inner) }) }

@@ -19,14 +19,12 @@ pub(crate) mod table;
 pub(crate) mod task;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use headwater_net::range::RangeSpec;
 use headwater_net::{Body, BodyError};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
 
 use crate::Cache;
 use crate::Metrics;
@@ -34,6 +32,10 @@ use crate::key::Key;
 use crate::object::{Head, Object};
 use crate::purge::PurgeSeq;
 use crate::purge::ledger::{Ledger, Verdict};
+use crate::sync::{
+    AtomicBool, AtomicU64, AtomicUsize, Mutex, Notify, OwnedNotified, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, lock,
+};
 use budget::Charge;
 use buffer::{Buffer, Read};
 
@@ -294,11 +296,11 @@ impl Fill {
         self.metrics.followers_reset.inc();
     }
 
-    fn state(&self) -> std::sync::RwLockReadGuard<'_, State> {
+    fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn state_mut(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -403,10 +405,6 @@ impl Drop for Interest {
             self.fill.attention.notify_one();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

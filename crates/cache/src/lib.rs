@@ -79,6 +79,7 @@ mod slices;
 mod status;
 mod store;
 mod structured;
+mod sync;
 mod upstream;
 mod vary;
 

@@ -6,16 +6,20 @@ use super::Finding;
 
 /// Each library crate, and the crates of the workspace it may depend on. No crate of the media
 /// path is above this table; what composes (the facade, examples, benches, xtask) is not in it.
-const FLOORS: [(&str, &[&str]); 7] = [
+const FLOORS: [(&str, &[&str]); 8] = [
     ("headwater-net", &[]),
     // It checks what the others write, and so shares no code with them.
     ("headwater-conform", &[]),
+    (SCHEDULES, &["headwater-net"]),
     ("headwater-transcode", &[]),
     ("headwater-cache", &["headwater-net"]),
     ("headwater-packager", &["headwater-net", "headwater-transcode"]),
     ("headwater-edge", &["headwater-net", "headwater-cache"]),
     ("headwater-origin", &["headwater-net", "headwater-cache"]),
 ];
+
+/// The cache's source, built with stand-ins for its locks.
+const SCHEDULES: &str = "headwater-schedules";
 
 /// Those that put crates together.
 const COMPOSERS: [&str; 6] = [
@@ -61,7 +65,24 @@ pub(super) fn check(metadata: &Value) -> Vec<Finding> {
             }
         }
     }
+    findings.extend(one_source(&members, metadata));
     findings
+}
+
+/// What [`SCHEDULES`] builds is the cache's source: it is built by nothing less.
+fn one_source(members: &[&Value], metadata: &Value) -> Option<Finding> {
+    let find = |name: &str| members.iter().find(|member| member["name"] == name);
+    let (cache, schedules) = (find("headwater-cache")?, find(SCHEDULES)?);
+    let of = |member: &Value| {
+        let dependencies = member["dependencies"].as_array().map_or(&[][..], Vec::as_slice);
+        let normal = dependencies.iter().filter(|dependency| dependency["kind"] != "dev");
+        normal.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let has = of(schedules);
+    let missing: Vec<String> = of(cache).into_iter().filter(|name| !has.contains(name)).collect();
+    let what =
+        format!("{SCHEDULES} builds headwater-cache's source, and lacks {}", missing.join(", "));
+    (!missing.is_empty()).then(|| Finding::new(&manifest(schedules, metadata), 0, what))
 }
 
 /// The packages of the workspace.
@@ -120,6 +141,16 @@ mod tests {
                 "error: headwater-cache/Cargo.toml: only headwater-transcode may link ffmpeg-next",
             ]
         );
+    }
+
+    #[test]
+    fn what_builds_the_same_source_lacks_nothing() {
+        let found = check(&workspace(&[
+            ("headwater-cache", &[("moka", Value::Null), ("tower", json!("dev"))]),
+            (SCHEDULES, &[("shuttle", Value::Null)]),
+        ]));
+        assert_eq!(found.len(), 1);
+        assert!(found[0].what.ends_with("source, and lacks moka"));
     }
 
     #[test]

@@ -5,9 +5,8 @@
 //! bound counts the bytes; before that, and after, they count here.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::lock;
 use crate::Metrics;
 
 /// The common account of one cache's fills.
@@ -64,21 +63,25 @@ struct Account {
 }
 
 impl Charge {
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The fill holds more bytes.
     pub(super) fn add(&self, bytes: u64) {
-        lock(&self.account).bytes += bytes;
+        self.account().bytes += bytes;
         self.budget.take(bytes);
     }
 
     /// The fill let go of bytes.
     pub(super) fn release(&self, bytes: u64) {
-        lock(&self.account).bytes -= bytes;
+        self.account().bytes -= bytes;
         self.budget.give_back(bytes);
     }
 
     /// The store counts the bytes from here on.
     pub(crate) fn enter_store(&self) {
-        let mut account = lock(&self.account);
+        let mut account = self.account();
         account.stored += 1;
         if account.stored == 1 {
             self.budget.give_back(account.bytes);
@@ -88,7 +91,7 @@ impl Charge {
 
     /// The store counts them no longer: whoever still holds them does so beside it.
     pub(crate) fn leave_store(&self) {
-        let mut account = lock(&self.account);
+        let mut account = self.account();
         account.stored -= 1;
         if account.stored == 0 {
             self.budget.take(account.bytes);
@@ -99,7 +102,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let account = lock(&self.account);
+        let account = self.account();
         if account.stored == 0 {
             self.budget.give_back(account.bytes);
             self.budget.fills.fetch_sub(1, Ordering::AcqRel);

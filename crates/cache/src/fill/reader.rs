@@ -7,10 +7,10 @@ use bytes::Bytes;
 use headwater_net::BodyError;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::sync::futures::OwnedNotified;
 
 use super::buffer::Read;
 use super::{Early, End, Interest};
+use crate::sync::OwnedNotified;
 
 pin_project! {
     /// Reads a fill from `offset` to `end`, or to wherever it ends.

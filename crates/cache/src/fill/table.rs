@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use http::HeaderMap;
 use smallvec::SmallVec;
 
 use super::budget::Budget;
-use super::{Fill, Interest, Outcome, lock};
+use super::{Fill, Interest, Outcome};
 use crate::Cache;
 use crate::Metrics;
 use crate::key::Key;
 use crate::purge::PurgeSeq;
 use crate::purge::ledger::Ledger;
 use crate::store::{Store, Variants};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 const SHARDS: usize = 64;
 

@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::buffer::CHUNK;
 use super::meter::{self, Meter};
 use super::pump::{Next, Pump};
-use super::{End, Fill, Interest, Outcome, lock};
+use super::{End, Fill, Interest, Outcome};
 use crate::cache::{Downstream, Inner, MIN_WINDOW};
 use crate::directives::RequestDirectives;
 use crate::headers;
@@ -27,6 +27,7 @@ use crate::object::{Exchange, Head, Object};
 use crate::policy::reuse::Failure;
 use crate::policy::storable::{Asked, Refusal};
 use crate::slices;
+use crate::sync::{lock, yield_now};
 use crate::upstream::{self, BoxError};
 
 pub(crate) use slice::{Part, Slice};
@@ -82,6 +83,7 @@ where
     S::Future: Send,
 {
     let outcome = tokio::select! {
+        biased;
         answer = work.ask(&mut service, &order) => answer,
         () = work.nobody() => None,
     };
@@ -399,7 +401,7 @@ impl Work {
             // A body that is all there never waits: let readers have a turn.
             if since_yield >= 16 * CHUNK as u64 {
                 since_yield = 0;
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         };
         self.end_body(&head, end);

@@ -15,6 +15,7 @@ use crate::fill::table::{Joined, Joining};
 use crate::key::Key;
 use crate::object::{Content, Head, Object};
 use crate::slices::{self, Grid, Verdict};
+use crate::sync::yield_now;
 use crate::upstream::{self, BoxError};
 
 /// What a fill is to fetch of the response that its key names.
@@ -248,7 +249,7 @@ fn forget_slices(inner: &Arc<Inner>, key: &Key, whole: &Head) {
         for number in 0..grid.count(len) {
             this.store.remove(&grid.key(&key, &whole, number));
             if number % 256 == 255 {
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         }
     });
