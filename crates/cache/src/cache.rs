@@ -46,7 +46,7 @@ impl Cache {
 
     /// Purges: once this is done, no request is answered by what was fetched before, and no fetch
     /// that is under way brings it back; nor does a restart, where the cache has a
-    /// [`Builder::purge_log`].
+    /// disk tier, or a [`Builder::purge_log`].
     ///
     /// Gives the number of the purge; of one that was done before
     /// ([`Purge::at`]), a number at or after its own. Cancel safe: it is done whole or not at all.
@@ -85,9 +85,10 @@ impl Cache {
 
     /// Ends the disk tier: what it took is written, and its folder is free for another. To be
     /// called when the last request is done; requests after that are answered from RAM and
-    /// upstream. At once without a disk tier.
+    /// upstream, and purges of what is in RAM are not written down any more.
     pub async fn close(&self) {
         self.inner().store.close().await;
+        self.inner().purges.close().await;
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -307,8 +308,8 @@ impl Builder {
         self
     }
 
-    /// Where purges are written down, so that they outlive the process; default nowhere, which does
-    /// for a cache whose objects do not outlive it either.
+    /// Where purges are written down, so that they outlive the process; default in the folder of
+    /// the disk tier, or nowhere where there is none, as nothing else outlives the process then.
     pub fn purge_log(mut self, log: PurgeLog) -> Self {
         self.purge_log = Some(log);
         self
@@ -328,13 +329,15 @@ impl Builder {
 
     /// The cache. It needs no runtime until a request misses.
     pub fn build(self) -> Cache {
-        let disk = self.disk.as_ref().map(Disk::metrics);
+        let mut disk_tier = self.disk;
+        let disk = disk_tier.as_ref().map(Disk::metrics);
+        let in_folder = disk_tier.as_mut().and_then(Disk::take_purges);
         let metrics = Metrics { disk, ..Metrics::default() };
         let inner = Inner {
             signature: Signature::new(&self.name),
-            store: Store::new(&self.name, self.ram, self.disk, metrics.clone()),
+            store: Store::new(&self.name, self.ram, disk_tier, metrics.clone()),
             fills: Fills::new(),
-            purges: Purges::new(self.purge_log, self.clock.now()),
+            purges: Purges::new(self.purge_log.or(in_folder), self.clock.now()),
             downstream: self.downstream,
             clock: self.clock,
             policy: self.policy,

@@ -62,6 +62,7 @@ pub(crate) use record::Place;
 use crate::Error;
 use crate::key::Key;
 use crate::object::{Content, Head, Object};
+use crate::purge::PurgeLog;
 use folder::Region;
 use index::{Entry, Index};
 use queue::{Queue, Reason};
@@ -115,6 +116,8 @@ const FIRST: usize = 2 * BLOCK as usize;
 #[derive(Debug)]
 pub struct Disk {
     shared: Arc<Shared>,
+    /// What was purged, until a cache has it.
+    purges: Option<PurgeLog>,
 }
 
 impl Disk {
@@ -135,6 +138,11 @@ impl Disk {
     /// What this tier counts; also in the metrics of its cache.
     pub fn metrics(&self) -> DiskMetrics {
         self.shared.metrics.clone()
+    }
+
+    /// The log of purges in its folder; once.
+    pub(crate) fn take_purges(&mut self) -> Option<PurgeLog> {
+        self.purges.take()
     }
 
     /// For whoever offers without owning.
@@ -199,14 +207,24 @@ impl Disk {
         !self.shared.index.find(self.shared.hash(key)).is_empty()
     }
 
-    /// Reads the newest response that a request selects.
+    /// Reads the newest response that a request selects, and takes down that it was asked for.
     pub(crate) async fn find(&self, key: &[u8], request: &HeaderMap) -> Option<Arc<Object>> {
+        let object = self.look(key, request).await?;
+        if let Some((hash, at)) = object.on_disk {
+            self.shared.index.warm(hash, at);
+        }
+        self.shared.metrics.hits.inc();
+        Some(object)
+    }
+
+    /// Reads the newest response that a request selects.
+    pub(crate) async fn look(&self, key: &[u8], request: &HeaderMap) -> Option<Arc<Object>> {
         let hash = self.shared.hash(key);
         let mut near = None;
         for entry in self.shared.index.find(hash) {
             match Shared::load(&self.shared, &entry, key, request).await {
                 Loaded::Object(object) if object.head.vary.matches(request) => {
-                    return Some(self.found(object));
+                    return Some(object);
                 }
                 Loaded::Object(object) => near = near.or(Some(object)),
                 Loaded::Another | Loaded::Gone => {}
@@ -218,15 +236,7 @@ impl Disk {
                 }
             }
         }
-        near.map(|object| self.found(object))
-    }
-
-    fn found(&self, object: Arc<Object>) -> Arc<Object> {
-        if let Some((hash, at)) = object.on_disk {
-            self.shared.index.warm(hash, at);
-        }
-        self.shared.metrics.hits.inc();
-        object
+        near
     }
 }
 

@@ -17,6 +17,7 @@ use crate::engine::{self, is_answered_from_store};
 use crate::key::KeyBuf;
 use crate::object::Object;
 use crate::policy::reuse::{Reuse, Why};
+use crate::purge::PurgeSeq;
 use crate::purge::ledger::Verdict;
 
 /// The answer's field for those who may [debug](crate::Policy::debug).
@@ -40,7 +41,8 @@ pub struct Explanation {
     pub purge_sequence: u64,
     /// How many fetches of this key are under way.
     pub fetching: usize,
-    /// What is stored under the key, newest first.
+    /// What is in RAM under the key, newest first, and what the request selects on disk if that is
+    /// needed.
     pub variants: Vec<Variant>,
 }
 
@@ -82,7 +84,7 @@ impl Decision {
 pub struct Variant {
     /// The request selects it (RFC 9111 §4.1).
     pub selected: bool,
-    /// Where it lies: `ram`.
+    /// Where it lies: `ram` or `disk`.
     pub tier: &'static str,
     /// Its status.
     pub status: u16,
@@ -119,36 +121,50 @@ pub struct PurgedBy {
 }
 
 impl Cache {
-    /// Says what would be made of a request now, and why.
-    pub fn explain(&self, request: &Parts) -> Explanation {
+    /// Says what would be made of a request now, and why. What is not in RAM is looked for on disk.
+    pub async fn explain(&self, request: &Parts) -> Explanation {
         let inner = self.inner();
         let mut key = KeyBuf::new();
         inner.policy.key(request, &mut key);
+        let key = key.as_bytes();
+        let since = engine::seen_by_asker(inner, &request.headers);
+        let stored = inner.store.get(key);
+        let in_ram = stored.as_ref().and_then(|all| all.select(&request.headers));
+        let usable = in_ram.is_some_and(|one| engine::is_usable(inner, one, key, since));
+        let on_disk =
+            if usable { None } else { inner.store.look_on_disk(key, &request.headers).await };
+        let selected =
+            on_disk.as_ref().filter(|one| one.head.vary.matches(&request.headers)).or(in_ram);
         let now = inner.clock.now();
-        let stored = inner.store.get(key.as_bytes());
-        let selected = stored.as_ref().and_then(|all| all.select(&request.headers));
-        let variants: Vec<Variant> = stored
-            .iter()
-            .flat_map(|all| all.iter())
-            .map(|object| {
-                let is_selected = selected.is_some_and(|one| Arc::ptr_eq(one, object));
-                variant(inner, object, key.as_bytes(), is_selected, now)
+        let in_ram = stored.iter().flat_map(|all| all.iter()).map(|one| ("ram", one));
+        let variants: Vec<Variant> = in_ram
+            .chain(on_disk.iter().map(|one| ("disk", one)))
+            .map(|(tier, one)| {
+                let is_selected = selected.is_some_and(|selected| Arc::ptr_eq(selected, one));
+                variant(inner, one, key, tier, is_selected, now)
             })
             .collect();
-        let (decision, because) =
-            decide(inner, request, selected.map(|one| &**one), &key, &variants);
+        let selected = selected.map(|one| &**one);
+        let (decision, because) = decide(inner, request, selected, key, since, &variants);
         Explanation {
-            key: String::from_utf8_lossy(key.as_bytes()).into_owned(),
+            key: String::from_utf8_lossy(key).into_owned(),
             decision,
             because,
             purge_sequence: inner.purges.ledger().newest().get(),
-            fetching: inner.fills.under_way(key.as_bytes()),
+            fetching: inner.fills.under_way(key),
             variants,
         }
     }
 }
 
-fn variant(inner: &Inner, object: &Object, key: &[u8], selected: bool, now: Timestamp) -> Variant {
+fn variant(
+    inner: &Inner,
+    object: &Object,
+    key: &[u8],
+    tier: &'static str,
+    selected: bool,
+    now: Timestamp,
+) -> Variant {
     let head = &object.head;
     let ledger = inner.purges.ledger();
     object.holds(ledger, key);
@@ -161,7 +177,7 @@ fn variant(inner: &Inner, object: &Object, key: &[u8], selected: bool, now: Time
     let etag = head.headers.get(http::header::ETAG);
     Variant {
         selected,
-        tier: "ram",
+        tier,
         status: head.status.as_u16(),
         bytes: object.body.len(),
         vary: head.vary.names().map(str::to_owned).collect(),
@@ -184,7 +200,8 @@ fn decide(
     inner: &Inner,
     request: &Parts,
     selected: Option<&Object>,
-    key: &KeyBuf,
+    key: &[u8],
+    since: PurgeSeq,
     variants: &[Variant],
 ) -> (Decision, String) {
     if !is_answered_from_store(request) {
@@ -204,8 +221,7 @@ fn decide(
         let because = format!("no stored variant matches it: they vary by {}", names.join(", "));
         return (Decision::Miss, because);
     };
-    let since = engine::seen_by_asker(inner, &request.headers);
-    if !engine::is_usable(inner, object, key.as_bytes(), since) {
+    if !engine::is_usable(inner, object, key, since) {
         let purge = variants.iter().find(|one| one.selected).and_then(|one| one.purge);
         return (
             Decision::Miss,

@@ -231,7 +231,8 @@ pub(crate) struct Purges {
     ledger: Arc<Ledger>,
     /// Purges without a log come one at a time, too.
     turn: Mutex<()>,
-    log: Option<Arc<tokio::sync::Mutex<PurgeLog>>>,
+    /// `None` within once the cache was closed: the file may be another's then.
+    log: Option<Arc<tokio::sync::Mutex<Option<PurgeLog>>>>,
 }
 
 impl Purges {
@@ -240,13 +241,20 @@ impl Purges {
         let ledger = Arc::new(Ledger::default());
         let log = log.map(|mut log| {
             log.restore(&ledger, now);
-            Arc::new(tokio::sync::Mutex::new(log))
+            Arc::new(tokio::sync::Mutex::new(Some(log)))
         });
         Self { ledger, turn: Mutex::new(()), log }
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Lets go of the log's file.
+    pub(crate) async fn close(&self) {
+        if let Some(log) = &self.log {
+            log.lock().await.take();
+        }
     }
 
     /// Cancel safe: a purge that was begun is either done whole or not at all.
@@ -262,7 +270,11 @@ impl Purges {
         }
         let (soft, order) = (purge.soft, purge.order);
         let draft = Draft { scope: purge.scope(policy)?, soft, order, now };
-        let Some(log) = &self.log else {
+        let mut open = match &self.log {
+            Some(log) => Some(Arc::clone(log).lock_owned().await),
+            None => None,
+        };
+        if open.as_ref().is_none_or(|log| log.is_none()) {
             let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(draft.number(&self.ledger).map_or_else(
                 |already| already,
@@ -271,10 +283,13 @@ impl Purges {
                     record.mark.seq
                 },
             ));
-        };
-        let mut log = Arc::clone(log).lock_owned().await;
+        }
         let ledger = Arc::clone(&self.ledger);
-        let written = tokio::task::spawn_blocking(move || log.write(&ledger, draft)).await;
+        let written = tokio::task::spawn_blocking(move || match open.as_deref_mut() {
+            Some(Some(log)) => log.write(&ledger, draft),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        });
+        let written = written.await;
         written.map_err(io::Error::other).and_then(|written| written).map_err(PurgeError::Log)
     }
 }

@@ -108,10 +108,10 @@ where
 
     /// Answers, and says what it made of the request.
     fn explained(&self, parts: Parts) -> CacheFuture {
-        let explanation = self.cache.explain(&parts).field();
-        let answer = self.answer(parts);
+        let this = self.clone();
         CacheFuture(State::Waiting(Box::pin(async move {
-            let Ok(mut response) = answer.await;
+            let explanation = this.cache.explain(&parts).await.field();
+            let Ok(mut response) = this.answer(parts).await;
             response.headers_mut().insert(EXPLAIN, explanation);
             response
         })))

@@ -100,6 +100,15 @@ impl Store {
         self.map.get(key)
     }
 
+    /// What a request selects on disk, for who asks without using it.
+    pub(crate) async fn look_on_disk(
+        &self,
+        key: &[u8],
+        request: &HeaderMap,
+    ) -> Option<Arc<Object>> {
+        self.disk.as_ref()?.look(key, request).await
+    }
+
     /// Reads what a request selects from disk, if it is there, and puts it into RAM if it is small.
     pub(crate) async fn find_on_disk(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
         let disk = self.disk.as_ref()?;

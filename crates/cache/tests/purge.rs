@@ -319,3 +319,39 @@ async fn what_clients_say_of_purges_is_not_believed() {
     stand.send(post).await;
     assert!(!origin.last().contains_key("headwater-purge-seq"));
 }
+
+#[tokio::test]
+async fn what_was_purged_is_not_found_on_disk_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = tagged();
+    let open = || {
+        let disk = headwater_cache::Disk::open(folder.path(), 64 << 20).unwrap();
+        stand_with(&origin, |builder| builder.disk(disk))
+    };
+    let first = open();
+    for path in ["/a/1", "/a/2", "/b/1", "/c/1"] {
+        body(&first, path).await;
+    }
+    first.cache.purge(Purge::tag("a")).await.unwrap();
+    let soft = first.cache.purge(Purge::tag("c").soft()).await.unwrap();
+    // Fetched again after the purge: that one is good.
+    assert_eq!(body(&first, "/a/2").await, "5");
+    first.cache.close().await;
+    // The file is another's from here on.
+    first.cache.purge(Purge::tag("b")).await.unwrap();
+    drop(first);
+    let second = open();
+    assert_eq!(second.cache.purge_seq(), soft);
+    let explained = async |path: &str| {
+        let told = second.cache.explain(&common::request("GET", path, &[]).into_parts().0).await;
+        (told.because, told.variants.first().map(|one| one.tier))
+    };
+    let (because, tier) = explained("/a/1").await;
+    assert!(because.ends_with("took it") && tier == Some("disk"), "{because}");
+    assert_eq!(explained("/b/1").await, ("it is fresh for 100 s".to_owned(), Some("disk")));
+    assert!(second.fetch("/a/1", &[]).await.2.contains("uri-miss"));
+    let (_, body, status) = second.fetch("/a/2", &[]).await;
+    assert_eq!((body.as_str(), status.as_str()), ("5", "edge; hit; ttl=100; detail=disk"));
+    assert_eq!(second.fetch("/b/1", &[]).await.2, "edge; hit; ttl=100; detail=disk");
+    assert_eq!(second.fetch("/c/1", &[]).await.2, "edge; hit; ttl=0; detail=disk");
+}

@@ -115,21 +115,21 @@ async fn explanations_say_what_a_request_then_meets() {
         }
     });
     let stand = stand(&origin);
-    let explain = |method: &str, path: &str, fields: &[(&str, &str)]| {
-        stand.cache.explain(&request(method, path, fields).into_parts().0)
+    let explain = async |method: &str, path: &str, fields: &[(&str, &str)]| {
+        stand.cache.explain(&request(method, path, fields).into_parts().0).await
     };
-    let told = explain("GET", "/a", &[]);
+    let told = explain("GET", "/a", &[]).await;
     assert_eq!(
         (told.decision, &*told.because),
         (Decision::Miss, "nothing is stored under its key")
     );
-    assert_eq!(explain("POST", "/a", &[]).decision, Decision::Pass);
+    assert_eq!(explain("POST", "/a", &[]).await.decision, Decision::Pass);
     for path in ["/a", "/nc"] {
         stand.fetch(path, &[]).await;
     }
     until(|| stand.cache.metrics().stored_objects.get() == 2).await;
     stand.advance(4);
-    let told = explain("GET", "/a", &[]);
+    let told = explain("GET", "/a", &[]).await;
     assert_eq!((told.decision, &*told.because), (Decision::Hit, "it is fresh for 5 s"));
     let json = serde_json::to_value(&told).unwrap();
     assert_eq!(json["key"], "example.com/a");
@@ -144,21 +144,21 @@ async fn explanations_say_what_a_request_then_meets() {
         (&4.into(), &"ram".into(), &1.into())
     );
     assert_eq!(variant["vary"], serde_json::json!(["accept"]));
-    let told = explain("GET", "/a", &[("accept", "x")]);
+    let told = explain("GET", "/a", &[("accept", "x")]).await;
     assert_eq!(told.because, "no stored variant matches it: they vary by accept");
-    let told = explain("GET", "/a", &[("cache-control", "no-cache")]);
+    let told = explain("GET", "/a", &[("cache-control", "no-cache")]).await;
     assert_eq!(told.because, "the request wants a fresher one");
-    let told = explain("GET", "/nc", &[]);
+    let told = explain("GET", "/nc", &[]).await;
     assert_eq!(told.because, "its origin wants it confirmed each time");
 
     let soft = stand.cache.purge(Purge::tag("t").soft()).await.unwrap();
     stand.advance(1);
-    let told = explain("GET", "/a", &[]);
+    let told = explain("GET", "/a", &[]).await;
     assert_eq!((told.decision, &*told.because), (Decision::Revalidate, "it is stale for 1 s"));
     let purge = told.variants[0].purge.unwrap();
     assert_eq!((purge.sequence, purge.soft), (soft.get(), true));
     let hard = stand.cache.purge(Purge::all()).await.unwrap();
-    let told = explain("GET", "/a", &[]);
+    let told = explain("GET", "/a", &[]).await;
     assert_eq!((told.decision, told.because), (Decision::Miss, format!("purge {hard} took it")));
     // To explain is not to use.
     assert_eq!((stand.cache.metrics().hits.get(), origin.asked()), (0, 2));

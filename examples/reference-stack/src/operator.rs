@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use headwater_cache::PurgeError;
 use headwater_net::{Body, Problem, Secret};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
@@ -43,7 +44,7 @@ impl Operator {
         let answered = match request.uri().path() {
             "/metrics" if reads => Ok(headwater_edge::metrics::scrape(&self.0.registry)),
             "/health" if reads => Ok(Response::new(Body::from("ok\n"))),
-            "/explain" if reads => self.explain(&request),
+            "/explain" if reads => self.explain(&request.into_parts().0).await,
             "/purge" if request.method() == Method::POST => self.purge(request).await,
             "/metrics" | "/health" | "/explain" => Err(wrong_method("GET, HEAD")),
             "/purge" => Err(wrong_method("POST")),
@@ -58,7 +59,7 @@ impl Operator {
             sequence: u64,
             caches: Vec<&'static str>,
         }
-        self.admit(&request)?;
+        self.admit(request.headers())?;
         let (parts, body) = request.into_parts();
         let body = body.collect(MAX_BODY).await.map_err(|_| {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a purge has at most 16 KiB")
@@ -76,16 +77,15 @@ impl Operator {
         Ok(json(&Purged { sequence: seq.get(), caches }))
     }
 
-    fn explain(&self, request: &Request<Body>) -> Result<Response<Body>, Refusal> {
-        self.admit(request)?;
-        let query = request.uri().query().unwrap_or_default();
+    async fn explain(&self, request: &Parts) -> Result<Response<Body>, Refusal> {
+        self.admit(&request.headers)?;
+        let query = request.uri.query().unwrap_or_default();
         let asked = order::explained(query).map_err(bad_request)?;
-        Ok(json(&self.0.caches.explain(&asked)))
+        Ok(json(&self.0.caches.explain(&asked).await))
     }
 
     /// Whether a request may change or look into caches.
-    fn admit(&self, request: &Request<Body>) -> Result<(), Refusal> {
-        let headers = request.headers();
+    fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.0.token else {
             let from_page = [header::ORIGIN.as_str(), "sec-fetch-site"];
             return if from_page.iter().any(|name| headers.contains_key(*name)) {

@@ -14,6 +14,11 @@ use super::queue::Queue;
 use super::reads::Reads;
 use super::{Disk, DiskMetrics, FIRST, Limits, Shared, recover, writer};
 use crate::Error;
+use crate::purge::PurgeLog;
+
+/// Where, in a tier's folder, lies what was purged: its responses outlive a restart, and so do
+/// purges of them.
+const PURGES: &str = "purges.log";
 
 /// Describes a [`Disk`].
 #[must_use = "a builder does nothing until open is called"]
@@ -105,6 +110,7 @@ impl DiskBuilder {
         #[cfg(test)]
         folder.faults.clone_from(&self.faults);
         let found = recover::recover(&folder).map_err(failed)?;
+        let purges = PurgeLog::open(self.dir.join(PURGES)).map_err(failed)?;
         let bytes = self.bytes.max(1 << 20);
         let standard = (bytes / 1024).max(bytes.min(1 << 30) / 16).max(64 << 10);
         let region = self.region.unwrap_or(standard).min(bytes / 4);
@@ -143,7 +149,7 @@ impl DiskBuilder {
             drop(running);
         };
         thread("cache-write", work).map_err(failed)?;
-        Ok(Disk { shared })
+        Ok(Disk { shared, purges: Some(purges) })
     }
 }
 

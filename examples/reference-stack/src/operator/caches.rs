@@ -51,13 +51,17 @@ impl Caches {
     }
 
     /// What each makes of a request.
-    pub(super) fn explain(&self, asked: &Parts) -> BTreeMap<&'static str, Explanation> {
-        let explained = self.0.iter().filter_map(|(name, site, cache)| {
+    pub(super) async fn explain(&self, asked: &Parts) -> BTreeMap<&'static str, Explanation> {
+        let mut explained = BTreeMap::new();
+        for (name, site, cache) in &self.0 {
             let mut parts = asked.clone();
-            parts.uri = called(*site, &asked.uri.to_string())?.parse().ok()?;
-            Some((*name, cache.explain(&parts)))
-        });
-        explained.collect()
+            let called = called(*site, &asked.uri.to_string());
+            if let Some(uri) = called.and_then(|url| url.parse().ok()) {
+                parts.uri = uri;
+                explained.insert(*name, cache.explain(&parts).await);
+            }
+        }
+        explained
     }
 }
 
