@@ -39,7 +39,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
-use crate::Body;
+use crate::{Body, ConnInfo};
 use connector::Connector;
 use trust::{Own, Trust};
 
@@ -236,7 +236,8 @@ impl Service<Request<Body>> for Upstream {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            let request = inner.aim(request)?;
+            let mut request = inner.aim(request)?;
+            pass_interim_on(&mut request);
             let answered = inner.client.request(request);
             let response = tokio::time::timeout(inner.first_byte_timeout, answered)
                 .await
@@ -246,6 +247,16 @@ impl Service<Request<Body>> for Upstream {
             Ok(Response::from_parts(parts, body::receive(incoming, inner.idle_timeout)))
         })
     }
+}
+
+/// Has the upstream's interim responses sent to the client whose request this is, where there is a
+/// way to both (RFC 9110 §15.2). Only HTTP/1.1 upstreams are heard.
+fn pass_interim_on(request: &mut Request<Body>) {
+    let conn = request.extensions().get::<ConnInfo>();
+    let Some(interim) = conn.and_then(ConnInfo::interim).cloned() else { return };
+    hyper::ext::on_informational(request, move |response| {
+        interim.send(response.status(), response.headers());
+    });
 }
 
 impl Inner {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::Interim;
+
 /// Facts about the connection that carried a request; an extension of every request that a
 /// listener of this crate hands to its service.
 #[derive(Clone, Debug)]
@@ -24,12 +26,29 @@ pub struct ConnInfo {
     pub client: Option<Arc<[u8]>>,
     /// Whether the request arrived as TLS 1.3 early data and may be a replay (RFC 8470).
     pub early_data: bool,
+    /// The way to send interim responses to this request.
+    pub(crate) interim: Option<Interim>,
 }
 
 impl ConnInfo {
     /// The facts of a plain connection: no TLS, no server name, no early data.
     pub fn new(peer: SocketAddr, local: SocketAddr, protocol: Protocol) -> Self {
-        Self { peer, local, protocol, tls: false, sni: None, client: None, early_data: false }
+        Self {
+            peer,
+            local,
+            protocol,
+            tls: false,
+            sni: None,
+            client: None,
+            early_data: false,
+            interim: None,
+        }
+    }
+
+    /// Sends interim responses (RFC 9110 §15.2) to the client of this request, such as 103 with
+    /// links to preload; `None` where the protocol has no way to.
+    pub const fn interim(&self) -> Option<&Interim> {
+        self.interim.as_ref()
     }
 }
 

@@ -26,6 +26,7 @@ pub mod clock;
 pub mod conditional;
 pub mod conn;
 pub mod encoding;
+mod interim;
 pub mod problem;
 #[cfg(feature = "server")]
 pub mod proxies;
@@ -42,6 +43,7 @@ mod spki;
 pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
 pub use conn::{ConnInfo, Protocol};
+pub use interim::Interim;
 pub use problem::Problem;
 #[cfg(feature = "server")]
 pub use proxies::Proxies;

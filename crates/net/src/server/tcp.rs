@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::Either;
 use http::header::ALT_SVC;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -34,6 +34,7 @@ use super::received::Received;
 use super::respond::{Outgoing, is_head, settle};
 use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
+use crate::interim::Line;
 use crate::{Body, ConnInfo, Protocol, Proxies};
 
 /// Plaintext that rustls holds for a connection whose socket is full.
@@ -199,11 +200,13 @@ where
     let idle = IdleCheck::new(Arc::clone(&activity), limits);
     let protocol = about.info.protocol;
     let open = worker.counters.open(protocol);
+    let line = (protocol == Protocol::H1).then(Arc::<Line>::default);
+    let watch = line.clone().map(|line| (Arc::clone(&activity), line));
     let counters = Arc::clone(&worker.counters);
     let limits_there = limits.clone();
-    let conn = Conn { about, activity, counters, limits: limits_there, _open: open };
+    let conn = Conn { about, activity, line, counters, limits: limits_there, _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
-    if protocol == Protocol::H2 {
+    let Some((activity, line)) = watch else {
         let gather = Gather::new(stream);
         let io = TokioIo::new(gather.clone());
         let conn = http2::Builder::new(TokioExecutor::new())
@@ -214,18 +217,16 @@ where
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .serve_connection(io, service);
-        drive(conn, |cx| gather.poll_send(cx), drain, idle).await;
-    } else {
-        let activity = Arc::clone(&service.conn.activity);
-        let io = TokioIo::new(Watched { stream, activity });
-        let conn = http1::Builder::new()
-            .header_read_timeout(None)
-            .max_headers(limits.max_headers)
-            .max_header_size(limits.max_header_bytes as usize)
-            .serve_connection(io, service)
-            .with_upgrades();
-        drive(conn, |_| Poll::Ready(Ok(())), drain, idle).await;
-    }
+        return drive(conn, |cx| gather.poll_send(cx), drain, idle).await;
+    };
+    let io = TokioIo::new(Watched { stream, activity, line });
+    let conn = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_headers(limits.max_headers)
+        .max_header_size(limits.max_header_bytes as usize)
+        .serve_connection(io, service)
+        .with_upgrades();
+    drive(conn, |_| Poll::Ready(Ok(())), drain, idle).await;
 }
 
 /// An IPv4 client of a socket that takes both families is an IPv4 client.
@@ -233,11 +234,25 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// A socket whose reads are noted, so that half a request is told from none. Only for HTTP/1.1: an
-/// HTTP/2 client has more to say than requests.
+/// A socket whose reads are noted, so that half a request is told from none, and where interim
+/// responses are written between hyper's. Only for HTTP/1.1: an HTTP/2 client has more to say than
+/// requests.
 struct Watched<I> {
     stream: I,
     activity: Arc<Activity>,
+    line: Arc<Line>,
+}
+
+impl<I: AsyncWrite + Unpin> Watched<I> {
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, line, .. } = self;
+        line.poll_write(|bytes| Pin::new(&mut *stream).poll_write(cx, bytes))
+    }
+
+    /// Sees an interim response that is half written to its end before anything else is.
+    fn poll_free(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.is_under_way() { self.poll_line(cx) } else { Poll::Ready(Ok(())) }
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
@@ -260,6 +275,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        task::ready!(self.poll_free(cx))?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -268,6 +284,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        task::ready!(self.poll_free(cx))?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -276,6 +293,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when all that it had is written: nothing is cut in two.
+        task::ready!(self.poll_line(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -358,6 +377,8 @@ graceful!(http2::Connection<I, S, TokioExecutor> where);
 struct Conn {
     about: About,
     activity: Arc<Activity>,
+    /// For interim responses; HTTP/1.1 only.
+    line: Option<Arc<Line>>,
     counters: Arc<Counters>,
     limits: ConnLimits,
     _open: OpenConnection,
@@ -383,6 +404,10 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Answer<Called<S>> {
         let mut info = self.conn.about.info.clone();
+        // An HTTP/1.0 client knows no interim responses (RFC 9110 §15.2).
+        let line = self.conn.line.as_ref().filter(|_| request.version() == Version::HTTP_11);
+        info.interim = line.map(Line::begin);
+        let interim = line.is_some();
         self.conn.counters.request(info.protocol);
         let method: &Method = request.method();
         let to_head = is_head(method);
@@ -408,6 +433,8 @@ where
             } else {
                 Either::Right(Oneshot::new(self.service.clone(), request))
             },
+            interim,
+            response: None,
             to_head,
             busy: Some(self.conn.activity.begin()),
             conn: Arc::clone(&self.conn),
@@ -420,6 +447,10 @@ pin_project! {
     struct Answer<F> {
         #[pin]
         future: F,
+        // Whether interim responses may come before it.
+        interim: bool,
+        // What waits until those are written.
+        response: Option<Response<Body>>,
         to_head: bool,
         busy: Option<Busy>,
         conn: Arc<Conn>,
@@ -434,7 +465,23 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(mut response) = task::ready!(this.future.poll(cx));
+        let line = this.conn.line.as_deref().filter(|_| *this.interim);
+        let mut response = match this.response.take() {
+            Some(response) => response,
+            None => match this.future.poll(cx) {
+                Poll::Ready(Ok(response)) => response,
+                Poll::Pending => {
+                    if let Some(line) = line {
+                        line.wait(cx);
+                    }
+                    return Poll::Pending;
+                }
+            },
+        };
+        if line.is_some_and(|line| line.end(cx).is_pending()) {
+            *this.response = Some(response);
+            return Poll::Pending;
+        }
         settle(&mut response, *this.to_head);
         if let Some(alt_svc) = &this.conn.about.alt_svc {
             response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());

@@ -1,0 +1,111 @@
+//! Interim responses (RFC 9110 §15.2) over sockets: sent by a service, and passed on from an
+//! upstream.
+
+use std::convert::Infallible;
+
+use headwater_net::client::Upstream;
+use headwater_net::server::{Server, ServerHandle};
+use headwater_net::{Body, ConnInfo};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service;
+
+fn serve<S>(service: S) -> ServerHandle
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    Server::builder().http("127.0.0.1:0").workers(1).serve(move |_| service.clone()).unwrap()
+}
+
+/// A server whose answers have as many hints before them as their path says.
+fn hinting() -> ServerHandle {
+    serve(tower::service_fn(|request: Request<Body>| async move {
+        let hints: usize = request.uri().path().trim_start_matches('/').parse().unwrap();
+        let interim = request.extensions().get::<ConnInfo>().and_then(ConnInfo::interim).cloned();
+        for nth in 0..hints {
+            let link = HeaderValue::try_from(format!("</{nth}>; rel=preload")).unwrap();
+            let fields: HeaderMap = [(header::LINK, link)].into_iter().collect();
+            if let Some(interim) = &interim {
+                interim.send(StatusCode::EARLY_HINTS, &fields);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(Response::new(Body::from("answer")))
+    }))
+}
+
+/// What a connection says to these requests, up to the end of the last answer.
+async fn said(server: &ServerHandle, requests: &str, answers: usize) -> String {
+    let mut stream = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    let reading = async {
+        while text.matches("answer").count() < answers {
+            let mut piece = [0; 1024];
+            let len = stream.read(&mut piece).await.unwrap();
+            assert!(len > 0, "ended early: {text}");
+            text.push_str(std::str::from_utf8(&piece[..len]).unwrap());
+        }
+    };
+    let within = std::time::Duration::from_secs(20);
+    tokio::time::timeout(within, reading).await.expect("took too long");
+    text
+}
+
+fn statuses(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter(|line| line.contains("HTTP/1."));
+    lines.map(|line| line.split(' ').nth(1).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn rfc_9110_15_2_they_come_before_the_final_answer_of_their_own_request() {
+    let server = hinting();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let text = said(&server, &get("/2"), 1).await;
+    assert_eq!(statuses(&text), ["103", "103", "200"]);
+    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </0>; rel=preload\r\n\r\n";
+    assert!(text.starts_with(hint), "{text}");
+    // Pipelined: each before its own.
+    let text = said(&server, &[get("/1"), get("/0"), get("/2")].concat(), 3).await;
+    assert_eq!(statuses(&text), ["103", "200", "200", "103", "103", "200"]);
+}
+
+#[tokio::test]
+async fn rfc_9110_15_2_an_http_1_0_client_gets_none() {
+    let server = hinting();
+    let text = said(&server, "GET /3 HTTP/1.0\r\nHost: h\r\n\r\n", 1).await;
+    assert_eq!(statuses(&text), ["200"]);
+}
+
+#[tokio::test]
+async fn rfc_9110_15_2_those_of_an_upstream_are_passed_on_but_for_100_and_connection_fields() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        let answer = "HTTP/1.1 100 Continue\r\n\r\n\
+            HTTP/1.1 102 Processing\r\n\r\n\
+            HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nContent-Length: 9\r\n\r\n\
+            HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nanswer";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let upstream = Upstream::builder(base).build().unwrap();
+    let server = serve(tower::service_fn(move |request| {
+        let mut upstream = upstream.clone();
+        async move { Ok(upstream.call(request).await.unwrap()) }
+    }));
+    let text = said(&server, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 1).await;
+    assert_eq!(statuses(&text), ["102", "103", "200"]);
+    assert!(text.contains("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"), "{text}");
+}
