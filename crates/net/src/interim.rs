@@ -208,16 +208,16 @@ mod tests {
     #[test]
     fn rfc_9110_15_2_interim_responses_leave_before_the_answer_and_never_after() {
         let line = Arc::<Line>::default();
-        let mut cx = Context::from_waker(Waker::noop());
+        let cx = Context::from_waker(Waker::noop());
         let interim = line.begin();
         assert!(interim.send(StatusCode::EARLY_HINTS, &early_hints()));
-        assert!(line.end(&mut cx).is_pending(), "the answer waits");
+        assert!(line.end(&cx).is_pending(), "the answer waits");
         assert!(!interim.send(StatusCode::EARLY_HINTS, &early_hints()), "too late");
         let head = "HTTP/1.1 103 Early Hints\r\nlink: </a.m4s>; rel=preload\r\n\r\n";
         assert_eq!(written(&line, 9), ("HTTP/1.1 ".to_owned(), false));
         assert!(line.is_under_way());
         assert_eq!(written(&line, 999), (head[9..].to_owned(), true));
-        assert!(!line.is_under_way() && line.end(&mut cx).is_ready());
+        assert!(!line.is_under_way() && line.end(&cx).is_ready());
         let next = line.begin();
         assert!(!interim.send(StatusCode::EARLY_HINTS, &early_hints()), "another's turn");
         assert!(next.send(StatusCode::PROCESSING, &HeaderMap::new()));
