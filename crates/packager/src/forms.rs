@@ -54,6 +54,7 @@ impl Presentation {
                 Resource::IFrameInit(track) => Some(Resource::IFrame(track, number)),
                 Resource::MuxedInit(pair) => Some(Resource::MuxedSegment(pair, number)),
                 Resource::TsPlaylist(program) => Some(Resource::TsSegment(program, number)),
+                Resource::IFrameTsPlaylist(track) => Some(Resource::IFrameTs(track, number)),
                 _ => None,
             });
             std::iter::once(first).chain(segments)
@@ -116,6 +117,10 @@ impl List {
                 self.timed.extend(starts.map(|start| Resource::SegmentAt(id, start)));
             }
             if !view.selection.without_iframes {
+                if forms.segments && view.container() == Container::Ts {
+                    let count = media.ts_iframe_count(id);
+                    self.folders.push((Resource::IFrameTsPlaylist(id), count));
+                }
                 self.manifests.push(Resource::IFramePlaylist(id));
                 self.folders.push((Resource::IFrameInit(id), media.iframe_count(id)));
             }

@@ -13,6 +13,25 @@ pub(crate) fn tag(packed: u16, extended: Option<String>) -> Option<String> {
         .filter(|tag| !tag.eq_ignore_ascii_case("und"))
 }
 
+/// The three letters of ISO 639-2 (terminological) for a tag's language; `None` where it has none.
+pub(crate) fn three_letters(tag: &str) -> Option<[u8; 3]> {
+    // What libraries used before: each of these languages has another code, too.
+    const BIBLIOGRAPHIC: &str = "alb arm baq bur chi cze dut fre geo ger gre ice mac mao may per rum \
+                                 slo tib wel";
+    let language = tag.split('-').next()?.to_ascii_lowercase();
+    let three = match language.len() {
+        3 => language.as_str(),
+        2 => PAIRS.split_ascii_whitespace().find_map(|pair| {
+            let (three, two) = pair.split_once('=')?;
+            let usual = !BIBLIOGRAPHIC.split_ascii_whitespace().any(|old| old == three);
+            (two == language && usual).then_some(three)
+        })?,
+        _ => return None,
+    };
+    let letters: [u8; 3] = three.as_bytes().try_into().ok()?;
+    letters.iter().all(u8::is_ascii_lowercase).then_some(letters)
+}
+
 fn shortest(three: &str) -> &str {
     PAIRS
         .split_ascii_whitespace()
@@ -50,10 +69,37 @@ wln=wa wol=wo xho=xh yid=yi yor=yo zha=za zho=zh zul=zu";
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
     fn pack(letters: [u8; 3]) -> u16 {
         letters.iter().fold(0, |packed, letter| packed << 5 | u16::from(letter - 0x60))
+    }
+
+    #[test]
+    fn tags_have_three_letters() {
+        for (tag, letters) in [
+            ("en", Some("eng")),
+            ("pt-BR", Some("por")),
+            ("de", Some("deu")),
+            ("zh-Hant", Some("zho")),
+            ("EN", Some("eng")),
+            ("haw", Some("haw")),
+            ("xx", None),
+            ("x-klingon", None),
+            ("a1b", None),
+            ("", None),
+        ] {
+            let found =
+                three_letters(tag).map(|letters| String::from_utf8(letters.to_vec()).unwrap());
+            assert_eq!(found.as_deref(), letters, "{tag}");
+        }
+        // Each pair leads back to a code that means the same.
+        for pair in PAIRS.split_ascii_whitespace() {
+            let two = pair.split('=').nth(1).unwrap();
+            let three = three_letters(two).unwrap();
+            assert_eq!(shortest(std::str::from_utf8(&three).unwrap()), two, "{pair}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::resource::Resource;
 use crate::selection::Selection;
 use crate::track::Track;
 use crate::view::View;
-use crate::{dash, hls};
+use crate::{dash, hls, ts};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
 /// that their entity tags change with them.
@@ -130,6 +130,8 @@ impl Presentation {
                 media.track(track).is_some_and(in_hls) && media.iframe_count(track) > 0
             }
             Resource::IFrameInit(track) => media.iframe_count(track) > 0,
+            Resource::IFrameTsPlaylist(track) => media.ts_iframe_count(track) > 0,
+            Resource::IFrameTs(track, number) => number.get() <= media.ts_iframe_count(track),
             Resource::MuxedPlaylist(pair) => {
                 [pair.video(), pair.audio()].map(|id| media.track(id).is_some_and(in_hls))
                     == [true, true]
@@ -195,6 +197,10 @@ impl Presentation {
             Resource::IFrame(track, number) => {
                 media(format_args!("{version}-{track}-iframes-{number}"))
             }
+            Resource::IFrameTsPlaylist(track) => manifest(&format!("{track}-iframes-ts")),
+            Resource::IFrameTs(track, number) => {
+                media(format_args!("{version}-{track}-iframes-{number}-ts"))
+            }
             Resource::MuxedInit(pair) => media(format_args!("{version}-{pair}-init")),
             Resource::MuxedSegment(pair, number) => {
                 media(format_args!("{version}-{pair}-{number}"))
@@ -223,7 +229,9 @@ impl Presentation {
             | Resource::TsSegment(_, number) => stays(number.get()),
             Resource::SegmentAt(track, time) => media.number_at(track, time).is_some_and(stays),
             // The last is shown to the end.
-            Resource::IFrame(track, number) => number.get() < media.iframe_count(track),
+            Resource::IFrame(track, number) | Resource::IFrameTs(track, number) => {
+                number.get() < media.iframe_count(track)
+            }
             Resource::TrackFile(_) => false,
             other => other.is_immutable(),
         }
@@ -277,9 +285,8 @@ impl Presentation {
     #[cfg(feature = "http")]
     pub(crate) fn plan_to_encrypt(&self, resource: Resource) -> Option<Planned> {
         match resource {
-            Resource::TsSegment(program, number) => {
-                crate::ts::segment(&self.media, program, number)
-            }
+            Resource::TsSegment(program, number) => ts::segment(&self.media, program, number),
+            Resource::IFrameTs(track, number) => ts::iframe(&self.media, track, number),
             _ => None,
         }
     }
@@ -312,6 +319,10 @@ impl Presentation {
             Resource::IFramePlaylist(track) => {
                 playlist(hls::iframe_playlist(media, selection, track))
             }
+            Resource::IFrameTsPlaylist(track) => {
+                playlist(hls::iframe_ts_playlist(media, selection, track))
+            }
+            Resource::IFrameTs(track, number) => ts::iframe(media, track, number),
             Resource::MuxedPlaylist(pair) => playlist(hls::muxed_playlist(media, selection, pair)),
             Resource::Init(track) | Resource::IFrameInit(track) => ready(media.init(track)),
             Resource::Segment(track, number) => ready(media.segment(track, number.get())),
@@ -379,6 +390,8 @@ fn is_encrypted(resource: Resource) -> bool {
             | Resource::Report
             | Resource::TsPlaylist(_)
             | Resource::TsSegment(..)
+            | Resource::IFrameTsPlaylist(_)
+            | Resource::IFrameTs(..)
             | Resource::SegmentKey
     )
 }

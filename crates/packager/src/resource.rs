@@ -32,6 +32,8 @@ pub enum Resource {
     SinglePlaylist(TrackId),
     /// The HLS playlist of a picture's I-frames, `{track}.iframes.m3u8`.
     IFramePlaylist(TrackId),
+    /// The same over segments of MPEG-TS, `{track}.iframes.ts.m3u8`.
+    IFrameTsPlaylist(TrackId),
     /// The HLS media playlist of a picture with a sound, `{pair}.m3u8`.
     MuxedPlaylist(Pair),
     /// The HLS media playlist of a transport stream, `{program}.ts.m3u8`.
@@ -50,6 +52,8 @@ pub enum Resource {
     IFrameInit(TrackId),
     /// One I-frame as a segment, counted from 1: `{version}/{track}.iframes/{n}.m4s`.
     IFrame(TrackId, NonZeroU32),
+    /// One I-frame as a segment of MPEG-TS, counted from 1: `{version}/{track}.iframes/{n}.ts`.
+    IFrameTs(TrackId, NonZeroU32),
     /// The init segment of a picture with a sound, `{version}/{pair}/init.mp4`.
     MuxedInit(Pair),
     /// A media segment of a picture with a sound, counted from 1: `{version}/{pair}/{n}.m4s`.
@@ -90,6 +94,7 @@ impl Resource {
             Self::MediaPlaylist(track) => format!("{track}.m3u8"),
             Self::SinglePlaylist(track) => format!("{track}.single.m3u8"),
             Self::IFramePlaylist(track) => format!("{track}.iframes.m3u8"),
+            Self::IFrameTsPlaylist(track) => format!("{track}.iframes.ts.m3u8"),
             Self::MuxedPlaylist(pair) => format!("{pair}.m3u8"),
             Self::TsPlaylist(program) => format!("{program}.ts.m3u8"),
             Self::Init(track) => format!("{version}/{track}/init.mp4"),
@@ -98,6 +103,7 @@ impl Resource {
             Self::TrackFile(track) => format!("{version}/{track}/track.mp4"),
             Self::IFrameInit(track) => format!("{version}/{track}.iframes/init.mp4"),
             Self::IFrame(track, number) => format!("{version}/{track}.iframes/{number}.m4s"),
+            Self::IFrameTs(track, number) => format!("{version}/{track}.iframes/{number}.ts"),
             Self::MuxedInit(pair) => format!("{version}/{pair}/init.mp4"),
             Self::MuxedSegment(pair, number) => format!("{version}/{pair}/{number}.m4s"),
             Self::TsSegment(program, number) => format!("{version}/{program}/{number}.ts"),
@@ -119,6 +125,7 @@ impl Resource {
             | Self::MediaPlaylist(_)
             | Self::SinglePlaylist(_)
             | Self::IFramePlaylist(_)
+            | Self::IFrameTsPlaylist(_)
             | Self::MuxedPlaylist(_)
             | Self::TsPlaylist(_) => false,
             Self::Init(_)
@@ -127,11 +134,24 @@ impl Resource {
             | Self::TrackFile(_)
             | Self::IFrameInit(_)
             | Self::IFrame(..)
+            | Self::IFrameTs(..)
             | Self::MuxedInit(_)
             | Self::MuxedSegment(..)
             | Self::TsSegment(..)
             | Self::SegmentKey => true,
         }
+    }
+
+    /// Whether it is MPEG-TS, or a playlist of that.
+    #[cfg(feature = "http")]
+    pub(crate) const fn is_in_ts(self) -> bool {
+        matches!(
+            self,
+            Self::TsPlaylist(_)
+                | Self::TsSegment(..)
+                | Self::IFrameTsPlaylist(_)
+                | Self::IFrameTs(..)
+        )
     }
 
     /// Whether it is one media segment.
@@ -141,6 +161,7 @@ impl Resource {
             Self::Segment(..)
                 | Self::SegmentAt(..)
                 | Self::IFrame(..)
+                | Self::IFrameTs(..)
                 | Self::MuxedSegment(..)
                 | Self::TsSegment(..)
         )
@@ -164,6 +185,9 @@ fn manifest(file: &str) -> Option<Resource> {
     if let Some(track) = name.strip_suffix(".iframes") {
         return Some(Resource::IFramePlaylist(picture(track)?));
     }
+    if let Some(track) = name.strip_suffix(".iframes.ts") {
+        return Some(Resource::IFrameTsPlaylist(picture(track)?));
+    }
     if let Some(program) = name.strip_suffix(".ts") {
         return Some(Resource::TsPlaylist(program.parse().ok()?));
     }
@@ -176,7 +200,11 @@ fn manifest(file: &str) -> Option<Resource> {
 fn media(folder: &str, file: &str) -> Option<Resource> {
     let numbered = || number(file.strip_suffix(".m4s")?);
     if let Some(name) = file.strip_suffix(".ts") {
-        return Some(Resource::TsSegment(folder.parse().ok()?, number(name)?));
+        let number = number(name)?;
+        return Some(match folder.strip_suffix(".iframes") {
+            Some(track) => Resource::IFrameTs(picture(track)?, number),
+            None => Resource::TsSegment(folder.parse().ok()?, number),
+        });
     }
     if let Some(track) = folder.strip_suffix(".iframes") {
         let track = picture(track)?;
@@ -231,7 +259,7 @@ mod tests {
     fn resources() -> impl Strategy<Value = Resource> {
         let number = (1..=u32::MAX).prop_map(|number| NonZeroU32::new(number).unwrap());
         let place = (1..=u16::MAX).prop_map(|number| NonZeroU16::new(number).unwrap());
-        (0..21, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
+        (0..23, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
             |(kind, a, b, number, (time, is_video))| {
                 let video = TrackId::new(TrackMedia::Video, a);
                 let audio = TrackId::new(TrackMedia::Audio, b);
@@ -262,6 +290,9 @@ mod tests {
                         if time % 2 == 0 { track.into() } else { pair.into() },
                         number,
                     ),
+                    19 => Resource::IFrameTsPlaylist(video),
+                    20 => Resource::IFrameTs(video, number),
+                    21 => Resource::SegmentKey,
                     _ => Resource::MuxedSegment(pair, number),
                 }
             },
@@ -297,6 +328,9 @@ mod tests {
             "x1.m3u8",
             "v01.m3u8",
             "a1.iframes.m3u8",
+            "a1.iframes.ts.m3u8",
+            "v1a1.iframes.ts.m3u8",
+            "v1.ts.iframes.m3u8",
             "v1a1.single.m3u8",
             "a1v1.m3u8",
             "00000000000000ab/v1",
@@ -313,6 +347,8 @@ mod tests {
             "00000000000000ab/v1a1/track.mp4",
             "00000000000000ab/v1a1/t1.m4s",
             "00000000000000ab/a1.iframes/1.m4s",
+            "00000000000000ab/a1.iframes/1.ts",
+            "00000000000000ab/v1.iframes/01.ts",
             "00000000000000ab/v1.iframes/t1.m4s",
             "00000000000000ab//v1/1.m4s",
             "../v1.m3u8",

@@ -18,11 +18,11 @@ use crate::track::TrackId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TrickPoint {
     /// When it is shown, on the output's timeline, in ticks of the track.
-    time: u64,
+    pub(crate) time: u64,
     /// Its number in the source track.
-    sample: u32,
+    pub(crate) sample: u32,
     /// In bytes.
-    size: u32,
+    pub(crate) size: u32,
 }
 
 /// I-frames nearer than this to the one before are passed over: nobody sees more than two a second
@@ -96,7 +96,7 @@ impl Media {
         Some(cmaf::segment(track.content_type(), &cut))
     }
 
-    fn points(&self, track: TrackId) -> &[TrickPoint] {
+    pub(crate) fn points(&self, track: TrackId) -> &[TrickPoint] {
         let position = self.position(track);
         position.and_then(|position| self.trick.get(position)).map_or(&[], |points| points)
     }

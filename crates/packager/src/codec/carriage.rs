@@ -7,7 +7,7 @@
 //!   does not list is told in the report. HEVC whose parameter sets change within the stream needs
 //!   `hev1`, which Apple's players refuse (authoring specification 1.10), and which would fail them
 //!   after they chose it: such a picture is in DASH alone.
-//! - HLS with MPEG-TS: H.264, AAC in ADTS and (E-)AC-3 (ISO/IEC 13818-1; Apple's authoring
+//! - HLS with MPEG-TS: H.264, AAC in ADTS, (E-)AC-3 and MP3 (ISO/IEC 13818-1; Apple's authoring
 //!   specification 1.5 forbids HEVC there).
 //! - DASH: anything in CMAF (ISO/IEC 23009-1 §5.3.7.2 describes it by its codec string).
 
@@ -48,9 +48,8 @@ impl Carriage {
     /// Of a codec in its usual form.
     pub(crate) fn of(coding: Coding) -> Self {
         let ts = match coding {
-            Coding::Avc | Coding::Aac | Coding::Ac3 | Coding::Eac3 => None,
+            Coding::Avc | Coding::Aac | Coding::Ac3 | Coding::Eac3 | Coding::Mp3 => None,
             Coding::Hevc => Some("HLS has HEVC in fragmented MP4 only"),
-            Coding::Mp3 => Some("MP3 is not written to MPEG-TS"),
             _ => Some("the codec has no place in MPEG-TS"),
         };
         Self { hls: None, ts }
@@ -85,6 +84,7 @@ mod tests {
         for (coding, carried) in [
             (Coding::Avc, true),
             (Coding::Eac3, true),
+            (Coding::Mp3, true),
             (Coding::Hevc, false),
             (Coding::Av1, false),
             (Coding::Opus, false),

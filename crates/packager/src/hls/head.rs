@@ -13,6 +13,8 @@ use crate::selection::{Selection, seconds};
 pub(super) enum Needs {
     /// `EXTINF` with fractions, and nothing more: what the oldest players know.
     Fractions = 3,
+    /// `EXT-X-I-FRAMES-ONLY`, whose segments need no `EXT-X-MAP`.
+    IFrames = 4,
     /// `EXT-X-MAP` in a playlist of I-frames.
     IFrameMap = 5,
     /// `EXT-X-MAP` in a playlist of whole segments.

@@ -50,18 +50,24 @@ pub(crate) fn ts_playlist(
     let spans = media.ts_spans(program)?;
     let mut list = List::new(media, selection, Needs::Fractions, rates::target_duration(media));
     list.begin(media.independent_segments());
-    let folder = format!("{}/{program}", media.version());
-    let query = std::mem::take(&mut list.query);
-    if let Some(key) = media.segment_key() {
-        // Without an IV attribute it is the media sequence number (RFC 8216bis §5.2).
-        let own = format!("{}/segments.key{query}", media.version());
-        let uri = key.uri().unwrap_or(&own);
-        Tag::new("EXT-X-KEY").bare("METHOD", "AES-128").quoted("URI", uri).end(&mut list.out);
-    }
-    list.each(timescale, &spans, |out, number, _| {
-        // Writing into a String never fails.
-        let _ = writeln!(out, "{folder}/{number}.ts{query}");
-    });
+    list.packets(media, &program.to_string(), timescale, &spans);
+    Some(list.end())
+}
+
+/// The playlist of a picture's I-frames as MPEG-TS; `None` where it has none.
+pub(crate) fn iframe_ts_playlist(
+    media: &Media,
+    selection: &Selection,
+    track: TrackId,
+) -> Option<String> {
+    let timescale = media.track(track)?.timescale;
+    let spans = media.ts_iframe_spans(track);
+    spans.first()?;
+    let target = rates::target_of(&spans, timescale);
+    let mut list = List::new(media, selection, Needs::IFrames, target);
+    list.begin(true);
+    list.out.push_str("#EXT-X-I-FRAMES-ONLY\n");
+    list.packets(media, &format!("{track}.iframes"), timescale, &spans);
     Some(list.end())
 }
 
@@ -153,6 +159,28 @@ impl List {
         self.each(timescale, spans, |out, number, _| {
             // Writing into a String never fails.
             let _ = writeln!(out, "{folder}/{number}.m4s{query}");
+        });
+    }
+
+    /// The key where there is one, and numbered segments of MPEG-TS in a folder of the version.
+    fn packets(
+        &mut self,
+        media: &Media,
+        folder: &str,
+        timescale: Timescale,
+        spans: &[SegmentSpan],
+    ) {
+        let query = std::mem::take(&mut self.query);
+        let version = media.version();
+        if let Some(key) = media.segment_key() {
+            // Without an IV attribute it is the media sequence number (RFC 8216bis §5.2).
+            let own = format!("{version}/segments.key{query}");
+            let uri = key.uri().unwrap_or(&own);
+            Tag::new("EXT-X-KEY").bare("METHOD", "AES-128").quoted("URI", uri).end(&mut self.out);
+        }
+        self.each(timescale, spans, |out, number, _| {
+            // Writing into a String never fails.
+            let _ = writeln!(out, "{version}/{folder}/{number}.ts{query}");
         });
     }
 

@@ -14,7 +14,8 @@ mod variant;
 
 pub(crate) use groups::default_sounds;
 pub(crate) use media::{
-    iframe_playlist, media_playlist, muxed_playlist, single_playlist, ts_playlist,
+    iframe_playlist, iframe_ts_playlist, media_playlist, muxed_playlist, single_playlist,
+    ts_playlist,
 };
 pub(crate) use multivariant::{Form, multivariant_playlist, programs};
 

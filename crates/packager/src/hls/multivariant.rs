@@ -37,7 +37,13 @@ pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> Option<Strin
     };
     let media = view.media;
     let mut out = String::new();
-    let needs = if container == Container::Ts { Needs::Fractions } else { Needs::Map };
+    let has_iframes = || view.pictures().any(|track| media.iframe_count(track.id) > 0);
+    let tricks = !view.selection.without_iframes && has_iframes();
+    let needs = match container {
+        Container::Ts if tricks => Needs::IFrames,
+        Container::Ts => Needs::Fractions,
+        _ => Needs::Map,
+    };
     head(&mut out, needs, view.selection);
     start(&mut out, view.selection, media.duration().as_millis());
     if media.independent_segments() {
@@ -54,10 +60,9 @@ pub(crate) fn multivariant_playlist(view: &View<'_>, form: Form) -> Option<Strin
         Container::Cmaf => list.demuxed(&mut out, &groups),
         Container::Muxed | Container::Ts => list.muxed(&mut out, &groups),
     }
-    // I-frames are in fragmented MP4, which players of MPEG-TS need not know.
-    if !view.selection.without_iframes && container != Container::Ts {
+    if tricks {
         for track in view.pictures() {
-            iframes(&mut out, media, track, scored, &query);
+            iframes(&mut out, media, track, container, scored, &query);
         }
     }
     Some(out)

@@ -6,6 +6,7 @@ use super::tag::Tag;
 use crate::codec::VideoRange;
 use crate::media::Media;
 use crate::rates::{self, Rates};
+use crate::selection::Container;
 use crate::track::Track;
 use crate::units::{MediaTime, Timescale};
 
@@ -52,8 +53,18 @@ impl Variant<'_> {
 }
 
 /// The `EXT-X-I-FRAME-STREAM-INF` of a picture, where it has I-frames for trick play.
-pub(super) fn iframes(out: &mut String, media: &Media, track: &Track, scored: bool, query: &str) {
-    let spans = media.iframe_spans(track.id);
+pub(super) fn iframes(
+    out: &mut String,
+    media: &Media,
+    track: &Track,
+    container: Container,
+    scored: bool,
+    query: &str,
+) {
+    let (spans, form) = match container {
+        Container::Ts => (media.ts_iframe_spans(track.id), ".ts"),
+        _ => (media.iframe_spans(track.id), ""),
+    };
     if spans.is_empty() {
         return;
     }
@@ -61,7 +72,7 @@ pub(super) fn iframes(out: &mut String, media: &Media, track: &Track, scored: bo
     let rates = Rates::over(&spans, track.timescale, target);
     let tag = Tag::new("EXT-X-I-FRAME-STREAM-INF");
     stream(tag, media, track, rates, scored, &[&track.hls_codec])
-        .quoted("URI", &format!("{}.iframes.m3u8{query}", track.id))
+        .quoted("URI", &format!("{}.iframes{form}.m3u8{query}", track.id))
         .end(out);
 }
 

@@ -144,7 +144,9 @@ impl Answer {
         let (whole, content_type) = (plan.len, plan.content_type);
         if let Some(key) = ready.presentation.media().segment_key() {
             // Nothing of such an asset goes out in clear, whatever was planned.
-            let Resource::TsSegment(_, number) = resource else { return Err(Fault::UnknownPath) };
+            let (Resource::TsSegment(_, number) | Resource::IFrameTs(_, number)) = resource else {
+                return Err(Fault::UnknownPath);
+            };
             // One chain from start to end: a range of it costs the whole, so none is offered.
             let body = if request.method == Method::HEAD {
                 Body::empty()

@@ -290,9 +290,8 @@ impl Packager {
             _ => Selection::default(),
         };
         let ready = self.ready(&name).await?;
-        let in_ts = matches!(resource, Resource::TsPlaylist(_) | Resource::TsSegment(..));
         let encrypted = ready.presentation.media().segment_key().is_some();
-        if in_ts || encrypted || selection.container == Container::Ts {
+        if resource.is_in_ts() || encrypted || selection.container == Container::Ts {
             count_ts(&ready.presentation, &self.inner.ts_counts).await?;
         }
         let resource = ready.presentation.resource(rest)?;

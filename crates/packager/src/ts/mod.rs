@@ -1,5 +1,5 @@
 //! MPEG-2 transport streams (ISO/IEC 13818-1) as HLS wants its segments (RFC 8216bis §3.1.1): H.264
-//! as a byte stream, AAC in ADTS, AC-3 and E-AC-3, for players that know no MP4.
+//! as a byte stream, AAC in ADTS, AC-3, E-AC-3 and MP3, for players that know no MP4.
 //!
 //! ```text
 //! PAT | PMT | PES packets by decode time: a picture each, or up to 100 ms of sound
@@ -20,6 +20,7 @@
 mod adts;
 mod avc;
 mod clock;
+mod iframes;
 mod layout;
 mod packet;
 mod pes;
@@ -33,6 +34,7 @@ mod units;
 
 pub use program::Program;
 
+pub(crate) use iframes::iframe;
 pub(crate) use table::SEGMENT_WEIGHT;
 pub(crate) use table::Table;
 
@@ -41,6 +43,7 @@ use std::num::NonZeroU32;
 use crate::layout::{Layout, Planned};
 use crate::media::Media;
 use layout::Counting;
+use psi::Language;
 use segment::{Cut, Draft};
 use stream::Stream;
 use units::Units;
@@ -84,6 +87,7 @@ pub(crate) fn segment(media: &Media, program: Program, number: NonZeroU32) -> Op
             // While it grows, more follows than is published.
             ends: media.growth().is_none() && index + 1 >= spans.len(),
             source: facts.source,
+            language: Language::of(facts),
             units: Units::new(
                 &lane.stream,
                 facts.timescale,

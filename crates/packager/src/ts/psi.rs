@@ -5,20 +5,61 @@
 
 use super::packet::{PACKET, section_packet};
 use super::stream::Stream;
+use crate::language::three_letters;
+use crate::role::Role;
+use crate::track::Track;
 
 /// The one program's map.
 const MAP_PID: u16 = 0x1000;
 const PROGRAM: u16 = 1;
 
+/// A stream as the map names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'a> {
+    pub(super) pid: u16,
+    pub(super) stream: &'a Stream,
+    pub(super) language: Option<Language>,
+}
+
+/// The language of a sound and what it is for (ISO_639_language_descriptor, §2.6.18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Language {
+    letters: [u8; 3],
+    audio_type: u8,
+}
+
+impl Language {
+    /// That of a sound whose language is known.
+    pub(super) fn of(track: &Track) -> Option<Self> {
+        let language = track.language.as_deref().filter(|_| track.is_audio())?;
+        let is_for = |role| track.roles.contains(&role);
+        // Table 2-60: hearing impaired, visual impaired commentary, or nothing in particular.
+        let audio_type = if is_for(Role::EnhancedAudioIntelligibility) {
+            2
+        } else if is_for(Role::Description) {
+            3
+        } else {
+            0
+        };
+        Some(Self { letters: three_letters(language)?, audio_type })
+    }
+
+    fn descriptor(self) -> [u8; 6] {
+        let [a, b, c] = self.letters;
+        [0x0a, 4, a, b, c, self.audio_type]
+    }
+}
+
 /// Both tables as they stand at the start of segment `number` (from 1).
-pub(super) fn tables(number: u32, clock_pid: u16, streams: &[(u16, &Stream)]) -> Vec<u8> {
+pub(super) fn tables(number: u32, clock_pid: u16, streams: &[Entry<'_>]) -> Vec<u8> {
     let counter = (number.wrapping_sub(1) & 15) as u8;
     let mut map = Vec::with_capacity(64);
     map.extend((0xe000 | clock_pid).to_be_bytes());
     // No descriptors of the program.
     map.extend([0xf0, 0]);
-    for (pid, stream) in streams {
-        let descriptors = stream.descriptors();
+    for Entry { pid, stream, language } in streams {
+        let mut descriptors = stream.descriptors();
+        descriptors.extend(language.iter().flat_map(|language| language.descriptor()));
         map.push(stream.stream_type());
         map.extend((0xe000 | pid).to_be_bytes());
         map.extend((0xf000 | descriptors.len() as u16).to_be_bytes());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::packet::{Adaptation, PACKET, Packets, clock_packet, packets};
 use super::pes::{self, Stamps};
-use super::psi::tables;
+use super::psi::{Entry, Language, tables};
 use super::stream::Stream;
 use super::units::{Clocks, Unit, Units};
 use crate::index::Samples;
@@ -31,8 +31,15 @@ pub(super) struct Cut<'a> {
     /// Whether it has nothing in later segments.
     pub(super) ends: bool,
     pub(super) source: usize,
+    pub(super) language: Option<Language>,
     pub(super) samples: Samples<'a>,
     pub(super) units: Units<'a>,
+}
+
+impl Cut<'_> {
+    fn entry(&self) -> Entry<'_> {
+        Entry { pid: self.pid, stream: self.stream, language: self.language }
+    }
 }
 
 /// A segment that is laid out but for the growth of pictures whose NAL units must be counted.
@@ -58,7 +65,7 @@ impl Draft {
     /// Segment `number` (from 1) of the streams in `cuts`, of which one is clocked.
     pub(super) fn new(number: u32, cuts: Vec<Cut<'_>>, delay: u64) -> Self {
         let clock_pid = cuts.iter().find(|cut| cut.clocked).map_or(0x1fff, |cut| cut.pid);
-        let streams: Vec<_> = cuts.iter().map(|cut| (cut.pid, &**cut.stream)).collect();
+        let streams: Vec<_> = cuts.iter().map(Cut::entry).collect();
         let tables = Bytes::from(tables(number, clock_pid, &streams));
         let counters = cuts.iter().map(|cut| (cut.pid, cut.counter)).collect();
         let mut lanes: Vec<_> = cuts.into_iter().map(|cut| (cut, None::<Unit>)).collect();
@@ -103,6 +110,13 @@ impl Draft {
             items.push(Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) });
         }
         Self { tables, items, counters }
+    }
+
+    /// One picture alone, as segment `number` of its stream.
+    pub(super) fn of_picture(number: u32, mut cut: Cut<'_>, unit: &Unit, delay: u64) -> Self {
+        let tables = Bytes::from(tables(number, cut.pid, &[cut.entry()]));
+        let counters = vec![(cut.pid, cut.counter)];
+        Self { tables, items: vec![Item::Pes(Pes::new(&mut cut, unit, delay))], counters }
     }
 
     /// The pictures whose byte streams are longer than their samples, by an unknown amount.
@@ -256,7 +270,7 @@ impl Transform for Pes {
                     packets.push(bytes);
                 }
             }
-            Stream::Ac3 { .. } | Stream::Eac3 { .. } => {
+            Stream::Ac3 { .. } | Stream::Eac3 { .. } | Stream::Mp3 { .. } => {
                 for input in inputs {
                     packets.push(input);
                 }

@@ -19,7 +19,14 @@ pub(super) enum Stream {
     Eac3 {
         rate: Timescale,
     },
+    /// MPEG audio layer III, at the rates of MPEG-1 (32 kHz and more) or the lower ones of MPEG-2.
+    Mp3 {
+        rate: Timescale,
+    },
 }
+
+/// The lowest sampling rate of MPEG-1 audio, in Hz (ISO/IEC 11172-3 §2.4.2.3).
+const MPEG_1: u32 = 32_000;
 
 /// Why a track has no place in MPEG-TS.
 const OTHER_CODEC: &str = "its codec has no place in MPEG-TS segments of HLS";
@@ -47,6 +54,7 @@ impl Stream {
                 let esds = boxes.get(b"esds").and_then(Esds::read).ok_or(BROKEN)?;
                 match esds.object_type {
                     0x40 | 0x66..=0x68 => Ok(Self::Aac(Adts::read(esds.specific)?)),
+                    0x69 | 0x6b => Ok(Self::Mp3 { rate: stated_rate(entry).ok_or(BROKEN)? }),
                     _ => Err(OTHER_CODEC),
                 }
             }
@@ -85,6 +93,7 @@ impl Stream {
                 Some((Timescale::new(rate)?, 1_536))
             }
             Self::Eac3 { rate } => Some((*rate, 1_536)),
+            Self::Mp3 { rate } => Some((*rate, if rate.get() < MPEG_1 { 576 } else { 1_152 })),
         }
     }
 
@@ -98,7 +107,7 @@ impl Stream {
         match self {
             Self::Avc(_) => crate::limits::MAX_TS_SAMPLE_BYTES,
             Self::Aac(_) => (adts::MAX_FRAME - adts::HEADER) as u32,
-            Self::Ac3 { .. } | Self::Eac3 { .. } => 32 << 10,
+            Self::Ac3 { .. } | Self::Eac3 { .. } | Self::Mp3 { .. } => 32 << 10,
         }
     }
 
@@ -109,6 +118,8 @@ impl Stream {
             Self::Aac(_) => 0x0f,
             Self::Ac3 { .. } => 0x81,
             Self::Eac3 { .. } => 0x87,
+            Self::Mp3 { rate } if rate.get() < MPEG_1 => 0x04,
+            Self::Mp3 { .. } => 0x03,
         }
     }
 
@@ -116,7 +127,7 @@ impl Stream {
     pub(super) fn stream_id(&self) -> u8 {
         match self {
             Self::Avc(_) => 0xe0,
-            Self::Aac(_) => 0xc0,
+            Self::Aac(_) | Self::Mp3 { .. } => 0xc0,
             Self::Ac3 { .. } | Self::Eac3 { .. } => 0xbd,
         }
     }
@@ -124,7 +135,7 @@ impl Stream {
     /// Its descriptors in the program map.
     pub(super) fn descriptors(&self) -> Vec<u8> {
         match self {
-            Self::Avc(_) | Self::Aac(_) => Vec::new(),
+            Self::Avc(_) | Self::Aac(_) | Self::Mp3 { .. } => Vec::new(),
             Self::Ac3 { specific } => {
                 let field = |shift: u32, bits: u32| (specific >> shift & ((1 << bits) - 1)) as u8;
                 let (fscod, bsid, bsmod) = (field(22, 2), field(17, 5), field(14, 3));
@@ -171,6 +182,26 @@ mod tests {
         assert_eq!((stream.stream_type(), stream.stream_id()), (0x81, 0xbd));
         assert_eq!(stream.frames().map(|(rate, frame)| (rate.get(), frame)), Some((48_000, 1_536)));
         assert_eq!(stream.descriptors(), b"\x05\x04AC-3\x81\x04\x08\x3c\x0f\xff");
+    }
+
+    #[test]
+    fn mp3_has_the_type_of_its_rate() {
+        for (rate, object, stream_type, frame) in [
+            (44_100_u32, 0x6b, 0x03, 1_152),
+            (32_000, 0x6b, 0x03, 1_152),
+            (22_050, 0x69, 0x04, 576),
+        ] {
+            let esds =
+                [&[0, 0, 0, 0, 3, 21, 0, 0, 0, 4, 13, object, 0x15][..], &[0; 11], &[6, 1, 2]];
+            let mut entry = sound(*b"mp4a", *b"esds", &esds.concat());
+            entry[32..36].copy_from_slice(&(rate << 16).to_be_bytes());
+            let stream = Stream::of(&entry).unwrap();
+            assert_eq!((stream.stream_type(), stream.stream_id()), (stream_type, 0xc0), "{rate}");
+            assert_eq!(
+                stream.frames().map(|(rate, frame)| (rate.get(), frame)),
+                Some((rate, frame))
+            );
+        }
     }
 
     #[test]

@@ -29,6 +29,13 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    /// A picture that is decoded when it is shown, with no other after it.
+    pub(super) fn still(stream: &Stream, stamp: u64, size: u32) -> Self {
+        let stamps = Stamps { pts: stamp, dts: stamp };
+        let payload = prefix(stream, true) + size as usize;
+        Self { stamps, end: stamp, sync: true, samples: 1, payload }
+    }
+
     /// How many packets it takes.
     pub(super) fn packets(&self, clocked: bool) -> usize {
         let clock = clocked.then_some(0);
@@ -122,17 +129,21 @@ impl<'a> Units<'a> {
             pts: self.clock.stamp(self.time(shown)),
             dts: self.clock.stamp(self.time(sample.dts)),
         };
-        let prefix = match self.stream {
-            Stream::Avc(avc) => avc.prefix_len(sample.sync),
-            _ => 0,
-        };
         Unit {
             stamps,
             end: self.clock.stamp(self.time(sample.dts + i64::from(sample.duration))),
             sync: sample.sync,
             samples: 1,
-            payload: prefix + sample.size as usize,
+            payload: prefix(self.stream, sample.sync) + sample.size as usize,
         }
+    }
+}
+
+/// Bytes before the sample of a picture.
+fn prefix(stream: &Stream, sync: bool) -> usize {
+    match stream {
+        Stream::Avc(avc) => avc.prefix_len(sync),
+        _ => 0,
     }
 }
 
