@@ -74,7 +74,7 @@ async fn mp3_is_carried_frame_by_frame() {
                 ["-v", "error", "-i", input, "-map", "0:a", "-c", "copy", "-f", "framehash", "-"];
             let text = run("ffmpeg", &wanted);
             let lines = text.lines().filter(|line| !line.starts_with('#'));
-            lines.map(|line| line.rsplit(',').next().unwrap().trim().to_owned()).collect::<Vec<_>>()
+            lines.map(|line| line.split(',').nth(5).unwrap().trim().to_owned()).collect::<Vec<_>>()
         };
         let (ours, source) = (hashes(&file), hashes(&path));
         assert!(source.len() > 100 && ours == source, "{name}: {} of {}", ours.len(), source.len());
