@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use headwater_packager::{Assets, Packager, SegmentKey};
 use kit::boxes::TrackSpec;
 use kit::nal::film_of_units;
-use kit::ts::{Pes, read};
+use kit::ts::{ClockRules, Pes, read};
 use shell::{TINY, encode, get, memory, options, packager, run};
 
 /// The lines of a playlist that name segments, and those that tell their durations.
@@ -36,7 +36,7 @@ fn apart(segments: &[Vec<u8>]) -> Vec<Pes> {
         }
     }
     let pictures = segments.iter().map(|segment| {
-        let mut lists = read(std::slice::from_ref(segment)).pes.into_values();
+        let mut lists = read(std::slice::from_ref(segment), ClockRules::All).pes.into_values();
         let (mut list, others) = (lists.next().unwrap(), lists.next());
         assert!(list.len() == 1 && others.is_none());
         list.remove(0)
@@ -82,7 +82,7 @@ async fn they_are_those_of_fragmented_mp4() {
     for url in listed(&packager, "tiny", "v1.ts.m3u8").await.0 {
         whole.push(get(&packager, &url).await.body.to_vec());
     }
-    let whole = read(&whole);
+    let whole = read(&whole, ClockRules::All);
     for picture in &pictures {
         let same = |other: &&Pes| other.pts == picture.pts;
         let ordinary = whole.pes.values().flatten().find(same).unwrap();

@@ -9,7 +9,7 @@ mod shell;
 use std::path::Path;
 
 use headwater_packager::{Assets, Packager};
-use kit::ts::{Stream, read};
+use kit::ts::{ClockRules, Stream, read};
 use shell::{get, options, run};
 
 fn encode(path: &Path, arguments: &[&str]) {
@@ -29,7 +29,7 @@ async fn stream(packager: &Packager, asset: &str, program: &str) -> (Stream, Vec
     for line in playlist.text().lines().filter(|line| !line.starts_with('#')) {
         all.push(get(packager, &format!("/{asset}/{line}")).await.body.to_vec());
     }
-    (read(&all), all.concat())
+    (read(&all, ClockRules::All), all.concat())
 }
 
 #[tokio::test]

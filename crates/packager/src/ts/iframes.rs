@@ -72,6 +72,7 @@ pub(crate) fn iframe(media: &Media, track: TrackId, number: NonZeroU32) -> Optio
         pid: VIDEO_PID,
         counter: counter as u8,
         clocked: true,
+        starts: false,
         ends: false,
         source: facts.source,
         language: None,
