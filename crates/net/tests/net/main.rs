@@ -21,5 +21,5 @@ mod upstream;
 
 /// The transport under h3, also used as a client's here.
 #[path = "../../src/server/quic_stream.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the server uses the rest")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the server uses the rest")]
 mod quic_stream;
