@@ -520,6 +520,7 @@ async fn memory_stays_within_its_bounds_however_large_it_is() {
         assert!(metrics.fill_bytes.get() <= 400_000);
     }
     assert_eq!(read, 3_000_000);
+    assert_eq!(origin.asked(), 61, "each slice once, though few find a place in the store");
     assert!(metrics.stored_bytes.get() <= 400_000);
 }
 
@@ -533,4 +534,17 @@ async fn credentials_go_along_only_where_the_response_needs_them() {
     let part = stand.get_with("/film", &[("range", "bytes=5000-5001"), asked[1]]).await;
     assert_eq!(body(part).await, bytes(1, 5000..5002));
     assert_eq!(value(&origin.last(), "authorization"), "");
+}
+
+#[tokio::test]
+async fn rfc_9111_5_2_1_7_who_takes_stored_answers_only_makes_no_slice_be_fetched() {
+    let origin = Film::new().origin();
+    let stand = sliced(&origin);
+    stand.get_with("/film", &[("range", "bytes=0-9")]).await;
+    let asked = origin.asked();
+    let only = [("cache-control", "only-if-cached")];
+    assert_eq!(stand.get_with("/film", &only).await.status(), 504);
+    let head = stand.send(request("HEAD", "/film", &only)).await;
+    assert_eq!((head.status().as_u16(), field(&head, "content-length")), (200, "10500"));
+    assert_eq!(origin.asked(), asked);
 }

@@ -87,7 +87,10 @@ where
         // Nothing is promised before its first bytes are to be had.
         let mut opened = None;
         if let Some(first) = first {
-            match slices.open(slices.piece(&first)).await {
+            if miss.directives.only_if_cached {
+                return None;
+            }
+            match slices.open(slices.piece(&first), None).await {
                 Ok(body) => opened = Some(body),
                 Err(Trouble::Anew) => return None,
                 Err(Trouble::Refused) => return Some(self.refused(miss.fwd)),
@@ -147,16 +150,19 @@ where
         range.start..range.end.min(slice.end)
     }
 
-    /// The bytes of a range that lies in one slice. Cancel safe.
-    async fn open(&self, range: Range<u64>) -> Result<Body, Trouble> {
+    /// The bytes of a range that lies in one slice, whose fetch may be `ahead` already. Cancel safe.
+    async fn open(&self, range: Range<u64>, mut ahead: Option<Interest>) -> Result<Body, Trouble> {
         let number = self.grid.number(range.start);
         let start = self.grid.range(number, self.len).start;
         let within = range.start - start..range.end - start;
-        if let Some(slice) = self.find_on_disk(number).await {
+        if ahead.is_none()
+            && let Some(slice) = self.find_on_disk(number).await
+        {
             return Ok(slice.body.body(Some(within)));
         }
         for _ in 0..MAX_JOINS {
-            let interest = match self.find(number) {
+            let found = ahead.take().map_or_else(|| self.find(number), Found::Fill);
+            let interest = match found {
                 Found::Stored(slice) => return Ok(slice.body.body(Some(within))),
                 Found::Refused => return Err(Trouble::Refused),
                 Found::Fill(interest) => interest,
@@ -311,7 +317,12 @@ where
                 State::Between => {
                     let piece = this.slices.piece(&(this.offset..this.end));
                     let slices = Arc::clone(&this.slices);
-                    let opening = Box::pin(async move { slices.open(piece).await });
+                    let number = slices.grid.number(piece.start);
+                    // Held until it is read: what is fetched ahead need not have found a place in
+                    // the store.
+                    let ahead = this.ahead.as_mut().filter(|(at, _)| *at == number);
+                    let ahead = ahead.and_then(|(_, interest)| interest.take());
+                    let opening = Box::pin(async move { slices.open(piece, ahead).await });
                     this.state = State::Opening(opening);
                 }
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {

@@ -141,6 +141,9 @@ impl Work {
         self.inner.policy.receive(&order.request, parts.status, &mut parts.headers);
         parts.headers.remove(header::CONTENT_RANGE);
         let head = Head::receive(&parts, Some(len), self.exchange(order, requested)).ok()?;
+        if order.anonymous && !head.vary.matches(&self.fill.request) {
+            return None;
+        }
         if part == (0..len) {
             return Some(Answer::Stream(Arc::new(head), body));
         }
