@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Origin, START, Stand, cache_status, field, request, stand_with, text};
-use headwater_cache::{Purge, PurgeLog};
+use headwater_cache::{Disk, Purge, PurgeLog};
 use headwater_net::Body;
 use http::Response;
 use proptest::prelude::*;
@@ -373,29 +373,41 @@ impl Model {
     }
 }
 
-fn open(origin: &Origin, log: Option<&Path>, since: u64) -> Stand {
-    let log = log.map(|log| PurgeLog::open(log).unwrap());
+/// Where a case keeps what outlives a restart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kept {
+    Nothing,
+    Purges,
+    All,
+}
+
+fn open(origin: &Origin, kept: Kept, folder: &Path, since: u64) -> Stand {
     // Whose answer nobody may share is remembered so that others do not wait in vain: here nobody
     // ever waits.
     let stand = stand_with(origin, |builder| {
         let builder = builder.uncollapsed(Duration::ZERO);
-        match log {
-            Some(log) => builder.purge_log(log),
-            None => builder,
+        match kept {
+            Kept::Nothing => builder,
+            Kept::Purges => builder.purge_log(PurgeLog::open(folder.join("purges")).unwrap()),
+            Kept::All => builder.disk(Disk::open(folder, 1 << 20).unwrap()),
         }
     });
     stand.advance(since);
     stand
 }
 
-async fn run(steps: Vec<Step>, first: Spec) {
+async fn run(steps: Vec<Step>, first: Spec, on_disk: bool) {
     let site: Arc<Mutex<Site>> = Arc::new(Mutex::new(vec![(0, first); PATHS.len()]));
     let origin = origin(&site);
     // A disk is waited for where that tells something.
     let restarts = steps.iter().any(|step| matches!(step, Step::Restart));
-    let folder = restarts.then(|| tempfile::tempdir().unwrap());
-    let log = folder.as_ref().map(|folder| folder.path().join("purges"));
-    let mut stand = open(&origin, log.as_deref(), 0);
+    let kept = match (restarts, on_disk) {
+        (false, _) => Kept::Nothing,
+        (true, false) => Kept::Purges,
+        (true, true) => Kept::All,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut stand = open(&origin, kept, folder.path(), 0);
     let mut model = Model {
         site: Arc::clone(&site),
         stored: vec![Vec::new(); PATHS.len()],
@@ -446,11 +458,16 @@ async fn run(steps: Vec<Step>, first: Spec) {
             }
             Step::Restart => {
                 let seq = stand.cache.purge_seq();
+                stand.cache.close().await;
                 drop(stand);
-                stand = open(&origin, log.as_deref(), model.now - START.as_secs());
+                stand = open(&origin, kept, folder.path(), model.now - START.as_secs());
                 assert_eq!(stand.cache.purge_seq(), seq, "step {nth}: purges outlive a restart");
-                // Without a disk tier, nothing else does.
-                model.stored.iter_mut().for_each(Vec::clear);
+                // With a disk tier, so does what is stored, but not that upstream has a rest.
+                if kept == Kept::All {
+                    model.stored.iter_mut().flatten().for_each(|one| one.paused = 0);
+                } else {
+                    model.stored.iter_mut().for_each(Vec::clear);
+                }
             }
         }
         // What goes on behind an answer has come to its end before the next step: upstream is always
@@ -524,7 +541,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// Enough for a few seconds, or as many cases as `PROPTEST_CASES` says.
 fn config() -> ProptestConfig {
     let all = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { all.cases } else { 200 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { all.cases } else { 120 };
     ProptestConfig { cases, ..all }
 }
 
@@ -533,8 +550,9 @@ proptest! {
     #[test]
     fn rfc_9111_the_cache_does_what_a_naive_model_does(
         first in spec(), steps in proptest::collection::vec(step(), 1..40),
+        on_disk in prop::bool::weighted(0.3),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(run(steps, first));
+        runtime.block_on(run(steps, first, on_disk));
     }
 }

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Origin, Stand, cache_status, fed, field, ok, stand, stand_with, text, until};
@@ -354,4 +355,71 @@ async fn what_was_purged_is_not_found_on_disk_after_a_restart() {
     assert_eq!((body.as_str(), status.as_str()), ("5", "edge; hit; ttl=100; detail=disk"));
     assert_eq!(second.fetch("/b/1", &[]).await.2, "edge; hit; ttl=100; detail=disk");
     assert_eq!(second.fetch("/c/1", &[]).await.2, "edge; hit; ttl=0; detail=disk");
+}
+
+/// A purge that was acknowledged is never undone by an older fill: whoever asks after it gets what
+/// upstream had when it came, or newer, however many fetches were under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_acknowledged_purge_is_never_undone_by_an_older_fill() {
+    const KEYS: usize = 4;
+    let version = Arc::new(AtomicUsize::new(0));
+    let origin = tower::service_fn({
+        let version = Arc::clone(&version);
+        move |_: http::Request<Body>| {
+            let version = Arc::clone(&version);
+            async move {
+                let seen = version.load(Ordering::SeqCst);
+                // What was read is on its way while purges come.
+                for _ in 0..seen % 7 {
+                    tokio::task::yield_now().await;
+                }
+                let response = Response::builder()
+                    .header("cache-control", "max-age=100")
+                    .header("surrogate-key", "t");
+                let body = Body::from(seen.to_string());
+                Ok::<_, std::convert::Infallible>(response.body(body).unwrap())
+            }
+        }
+    });
+    let cache = Cache::builder().build();
+    let service = cache.layer().layer(origin);
+    let get = {
+        move |key: usize| {
+            let request = common::request("GET", &format!("/{key}"), &[]);
+            let answer = service.clone().oneshot(request);
+            async move { text(answer.await.unwrap()).await.parse::<usize>().unwrap() }
+        }
+    };
+    let done = Arc::new(AtomicUsize::new(0));
+    let readers: Vec<_> = (0..3)
+        .map(|nth| {
+            let (get, done) = (get.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut at = nth;
+                while done.load(Ordering::Relaxed) == 0 {
+                    get(at % KEYS).await;
+                    at += 1;
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for nth in 1..=1000 {
+        version.store(nth, Ordering::SeqCst);
+        let purge = match nth % 4 {
+            0 => Purge::tag("t"),
+            1 => Purge::prefix("http://example.com/"),
+            2 => Purge::host("example.com"),
+            _ => Purge::all(),
+        };
+        cache.purge(purge).await.unwrap();
+        for key in 0..KEYS {
+            let seen = get(key).await;
+            assert!(seen >= nth, "version {seen} was served after purge {nth}");
+        }
+    }
+    done.store(1, Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }
