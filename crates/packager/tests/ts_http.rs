@@ -194,6 +194,31 @@ async fn encrypted_segments_are_the_clear_ones_to_openssl() {
 }
 
 #[tokio::test]
+async fn encrypted_segments_are_the_same_whichever_is_sent_beside_them() {
+    let sealed = encrypted(SegmentKey::from_bytes(&KEY).unwrap());
+    let urls = segments(&sealed, "tiny", "v1a1.ts.m3u8").await;
+    let mut alone = Vec::new();
+    for url in &urls {
+        alone.push(get(&sealed, url).await.body);
+    }
+    // More at a time than there are lanes, and the first of them over and over.
+    for together in 2..8 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..together {
+            let (sealed, urls) = (sealed.clone(), urls.clone());
+            tasks.spawn(async move {
+                let number = number % urls.len();
+                (number, get(&sealed, &urls[number]).await.body)
+            });
+        }
+        while let Some(answer) = tasks.join_next().await {
+            let (number, body) = answer.unwrap();
+            assert!(body == alone[number], "segment {number} of {together} at a time");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_asset_with_a_key_has_nothing_in_clear() {
     let sealed = encrypted(SegmentKey::from_bytes(&KEY).unwrap());
     let version = version(&sealed, "tiny").await;

@@ -142,7 +142,7 @@ impl Answer {
         }
         let plan = layouts.plan(ready, resource, &outlet.metrics).await?;
         let (whole, content_type) = (plan.len, plan.content_type);
-        if let Some(key) = ready.presentation.media().segment_key() {
+        if let Some(lanes) = &ready.lanes {
             // Nothing of such an asset goes out in clear, whatever was planned.
             let (Resource::TsSegment(_, number) | Resource::IFrameTs(_, number)) = resource else {
                 return Err(Fault::UnknownPath);
@@ -152,9 +152,8 @@ impl Answer {
                 Body::empty()
             } else {
                 let body = PlanBody::start(Arc::clone(ready), plan, None, outlet.clone()).await?;
-                let (vector, buffers) = (vector(number), Arc::clone(&outlet.buffers));
-                let body = EncryptedBody::new(body, key.bytes(), vector, buffers)
-                    .map_err(|_| Fault::Busy)?;
+                let (lanes, vector) = (Arc::clone(lanes), vector(number));
+                let body = EncryptedBody::new(body, lanes, vector, outlet.clone());
                 Body::Stream(Box::pin(body))
             };
             let mut answer = tagged.answer(content_type, encrypted_len(whole), None, body);

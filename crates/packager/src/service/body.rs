@@ -80,7 +80,7 @@ impl PlanBody {
     ) -> Result<Self, Fault> {
         let open = outlet.open.enter(&outlet.metrics).ok_or(Fault::Crowded)?;
         let left = plan.len + rest.as_ref().map_or(0, Rest::len);
-        let mut fetcher = Fetcher { ready, parts: plan.parts.into(), rest, outlet };
+        let mut fetcher = Fetcher { ready, parts: plan.parts.into(), rest, outlet, halved: false };
         let mut waits = false;
         let now = match fetcher.window(FIRST_WINDOW_BYTES) {
             Some(mut reading) => {
@@ -94,6 +94,13 @@ impl PlanBody {
             None => VecDeque::new(),
         };
         Ok(Self { fetcher, left, now, next: Next::Idle, waits, full: false, open })
+    }
+
+    /// Has it read half as much at a time: what is copied once more on its way stays within a core's
+    /// own cache all the same.
+    pub(super) fn halved(mut self) -> Self {
+        self.fetcher.halved = true;
+        self
     }
 
     /// Moves the window after the present one along.
@@ -219,6 +226,7 @@ struct Fetcher {
     parts: VecDeque<Part>,
     rest: Option<Rest>,
     outlet: Outlet,
+    halved: bool,
 }
 
 impl Fetcher {
@@ -240,7 +248,8 @@ impl Fetcher {
     fn window_bytes(&self) -> u64 {
         let first = self.parts.iter().find_map(|part| part.inputs().first());
         let source = first.and_then(|input| self.ready.sources.get(input.source));
-        source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes.max(1)
+        let window = source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes;
+        (window >> u32::from(self.halved)).max(1)
     }
 
     /// How much of `room` to read: up to where the plan last goes back in a file, if that is in the

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::ServiceLimits;
 use super::fault::Fault;
+use super::lanes::Lanes;
 use super::metrics::Metrics;
 use crate::assets::{Assets, Found};
 use crate::error::Error;
@@ -35,6 +36,8 @@ pub(super) struct Ready {
     pub(super) presentation: Presentation,
     /// As plans count them.
     pub(super) sources: Vec<AnySource>,
+    /// Where its segments are encrypted, if they are.
+    pub(super) lanes: Option<Arc<Lanes>>,
     weight: u64,
     /// When a recording that is not written to any more is taken for finished.
     expires: Option<Timestamp>,
@@ -309,7 +312,8 @@ async fn make(name: &Arc<str>, found: &Found, work: Work) -> Outcome {
         })?;
     let weight = weigh(&media);
     let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
-    Ok(Arc::new(Ready { key: found.key, presentation, sources, weight, expires }))
+    let lanes = presentation.media().segment_key().map(|key| Arc::new(Lanes::new(key.bytes())));
+    Ok(Arc::new(Ready { key: found.key, presentation, sources, lanes, weight, expires }))
 }
 
 /// The indexes of all sources of an asset, in their order. One that cannot be packaged, or is being

@@ -5,64 +5,88 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use aws_lc_rs::cipher::{AES_128, EncryptionContext, StreamingEncryptingKey, UnboundCipherKey};
-use aws_lc_rs::iv::FixedLength;
 use bytes::Bytes;
 use headwater_net::BodyError;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::body::PlanBody;
+use super::body::{Outlet, PlanBody};
+use super::lanes::{Lanes, Piece, Ticket};
 use crate::aes128::{BLOCK, encrypted_len};
-use crate::source::BufferPool;
-
-/// What goes wrong in the cipher: a fault of the program.
-#[derive(Debug, thiserror::Error)]
-#[error("a segment could not be encrypted")]
-pub(super) struct CipherError;
 
 /// A [`PlanBody`] on its way through the cipher.
 pub(super) struct EncryptedBody {
     inner: PlanBody,
-    /// `None` at the end.
-    cipher: Option<StreamingEncryptingKey>,
+    lanes: Arc<Lanes>,
+    /// The last block encrypted, at first the initialization vector.
+    last: [u8; BLOCK],
+    /// The start of the next block: the first `begun` bytes of this.
+    block: [u8; BLOCK],
+    begun: usize,
+    stage: Stage,
     /// Bytes still to be handed on.
     left: u64,
-    buffers: Arc<BufferPool>,
+    outlet: Outlet,
+}
+
+enum Stage {
+    Reading,
+    Sealing(Ticket),
+    Ended,
 }
 
 impl EncryptedBody {
     pub(super) fn new(
         inner: PlanBody,
-        key: &[u8; BLOCK],
+        lanes: Arc<Lanes>,
         vector: [u8; BLOCK],
-        buffers: Arc<BufferPool>,
-    ) -> Result<Self, CipherError> {
-        let key = UnboundCipherKey::new(&AES_128, key).map_err(|_| CipherError)?;
-        let vector = EncryptionContext::Iv128(FixedLength::from(&vector));
-        let cipher =
-            StreamingEncryptingKey::less_safe_cbc_pkcs7(key, vector).map_err(|_| CipherError)?;
+        outlet: Outlet,
+    ) -> Self {
         let left = encrypted_len(inner.size_hint().exact().unwrap_or(0));
-        Ok(Self { inner, cipher: Some(cipher), left, buffers })
+        let (block, begun, stage) = ([0; BLOCK], 0, Stage::Reading);
+        let inner = inner.halved();
+        Self { inner, lanes, last: vector, block, begun, stage, left, outlet }
     }
 
-    /// The whole blocks that these bytes complete.
-    fn update(&mut self, bytes: &[u8]) -> Result<Bytes, CipherError> {
-        let cipher = self.cipher.as_mut().ok_or(CipherError)?;
-        let mut buffer = self.buffers.take(bytes.len() + BLOCK);
-        let update = cipher.update(bytes, buffer.as_mut()).map_err(|_| CipherError)?;
-        let written = update.written().len();
-        buffer.truncate(written);
-        Ok(Bytes::from_owner(buffer))
+    /// Brings the whole blocks that these bytes complete to the lanes; `None` where there is none.
+    fn bring(&mut self, mut bytes: Bytes) -> Option<Ticket> {
+        let whole = (self.begun + bytes.len()) / BLOCK * BLOCK;
+        if whole == 0 {
+            self.begin(&bytes);
+            return None;
+        }
+        self.outlet.metrics.copied_bytes.inc_by(whole as u64);
+        let mut sealed = self.outlet.buffers.take(whole);
+        if self.begun > 0 {
+            let missing = bytes.split_to(BLOCK - self.begun);
+            self.begin(&missing);
+            self.begun = 0;
+            self.last = self.lanes.block(self.block, self.last);
+            sealed.as_mut()[..BLOCK].copy_from_slice(&self.last);
+        }
+        let clear = bytes.split_to(bytes.len() / BLOCK * BLOCK);
+        self.begin(&bytes);
+        Some(self.lanes.bring(Piece { clear, sealed, last: self.last }))
+    }
+
+    /// Adds to the block begun, which has room for it.
+    fn begin(&mut self, bytes: &[u8]) {
+        let room = self.block.iter_mut().skip(self.begun);
+        room.zip(bytes).for_each(|(to, byte)| *to = *byte);
+        self.begun += bytes.len();
     }
 
     /// The last block, with padding.
-    fn finish(&mut self) -> Result<Bytes, CipherError> {
-        let cipher = self.cipher.take().ok_or(CipherError)?;
-        let mut block = [0; BLOCK];
-        let (_, update) = cipher.finish(&mut block).map_err(|_| CipherError)?;
-        Ok(Bytes::copy_from_slice(update.written()))
+    fn padded(&self) -> [u8; BLOCK] {
+        let mut block = [(BLOCK - self.begun) as u8; BLOCK];
+        block[..self.begun].copy_from_slice(&self.block[..self.begun]);
+        self.lanes.block(block, self.last)
+    }
+
+    fn hand_on(&mut self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 }
 
@@ -75,39 +99,38 @@ impl http_body::Body for EncryptedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        while this.cipher.is_some() {
-            let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
-                return Poll::Pending;
-            };
-            let sealed = match frame {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(bytes) => this.update(&bytes),
-                    Err(_) => continue,
-                },
+        loop {
+            match &mut this.stage {
+                Stage::Ended => return Poll::Ready(None),
+                Stage::Sealing(ticket) => {
+                    let piece = ready!(Pin::new(ticket).poll(cx));
+                    this.stage = Stage::Reading;
+                    this.last = piece.last;
+                    return this.hand_on(Bytes::from_owner(piece.sealed));
+                }
+                Stage::Reading => {}
+            }
+            match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(ticket) = frame.into_data().ok().and_then(|data| this.bring(data)) {
+                        this.stage = Stage::Sealing(ticket);
+                    }
+                }
                 Some(Err(error)) => {
-                    this.cipher = None;
+                    this.stage = Stage::Ended;
                     return Poll::Ready(Some(Err(error)));
                 }
-                None => this.finish(),
-            };
-            match sealed {
-                // Fewer bytes than a block.
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => {
-                    this.left = this.left.saturating_sub(bytes.len() as u64);
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                }
-                Err(error) => {
-                    this.cipher = None;
-                    return Poll::Ready(Some(Err(BodyError::source(error))));
+                None => {
+                    this.stage = Stage::Ended;
+                    let padded = this.padded();
+                    return this.hand_on(Bytes::copy_from_slice(&padded));
                 }
             }
         }
-        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.cipher.is_none()
+        matches!(self.stage, Stage::Ended)
     }
 
     fn size_hint(&self) -> SizeHint {

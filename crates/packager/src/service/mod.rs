@@ -17,6 +17,7 @@ mod downloads;
 mod export;
 mod fault;
 mod frames;
+mod lanes;
 mod layouts;
 mod making;
 mod metrics;

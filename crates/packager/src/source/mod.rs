@@ -47,7 +47,7 @@ pub use read_index::{IndexError, read_index};
 #[cfg(any(feature = "http-source", feature = "object-store"))]
 pub use remote::{Fetch, Remote};
 
-pub(crate) use pool::BufferPool;
+pub(crate) use pool::{Buffer, BufferPool};
 pub(crate) use read_index::{Patience, read_index_of};
 pub(crate) use scans::Scans;
 
