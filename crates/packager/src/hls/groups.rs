@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tag::Tag;
+use super::tag::{Tag, quotable};
 use crate::role::Role;
 use crate::track::{Audio, Track, TrackId};
 use crate::view::View;
@@ -85,8 +85,12 @@ pub(crate) fn default_sounds(view: &View<'_>) -> Vec<TrackId> {
 
 /// The groups of an asset's sounds; none is empty.
 pub(super) fn groups<'a>(view: &View<'a>) -> Vec<Group<'a>> {
+    grouped(view.sounds())
+}
+
+fn grouped<'a>(sounds: impl Iterator<Item = &'a Track>) -> Vec<Group<'a>> {
     let mut by_codec: Vec<Vec<&Track>> = Vec::new();
-    for track in view.sounds() {
+    for track in sounds {
         match by_codec.iter_mut().find(|list| list[0].codec == track.codec) {
             Some(list) => list.push(track),
             None => by_codec.push(vec![track]),
@@ -122,8 +126,8 @@ fn by_channels(tracks: Vec<&Track>) -> Vec<Vec<&Track>> {
 /// The source's name for the track, or its language, or `Audio`; numbered where taken.
 fn unique_name(track: &Track, taken: &mut BTreeSet<String>) -> String {
     let base = track.name.as_deref().or(track.language.as_deref()).unwrap_or("Audio");
-    // It must not look like a reference to a variable (§4.3).
-    let base = base.replace("{$", "{ $");
+    // It must not look like a reference to a variable (§4.3). What is written is what must differ.
+    let base = quotable(&base.replace("{$", "{ $"));
     let mut name = base.clone();
     let mut number = 2_u32;
     while !taken.insert(name.clone()) {
@@ -131,4 +135,108 @@ fn unique_name(track: &Track, taken: &mut BTreeSet<String>) -> String {
         number += 1;
     }
     name
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use std::collections::BTreeMap;
+    use std::num::NonZeroU16;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec::{Carriage, Coding, Speakers};
+    use crate::track::{TrackKind, TrackMedia};
+    use crate::units::Timescale;
+
+    prop_compose! {
+        fn sound()(
+            codec in prop::sample::select(vec!["mp4a.40.2", "ec-3"]),
+            language in prop::sample::select(vec![None, Some("en"), Some("de"), Some("pt-BR")]),
+            name in prop::sample::select(vec![None, Some("A"), Some("A 2"), Some("\""), Some("'"), Some("{$a}"), Some("\n")]),
+            roles in prop::sample::subsequence(Role::ALL.to_vec(), 0..3),
+            channels in prop::sample::select(vec![1_u16, 2, 6]),
+            default: bool,
+        ) -> Track {
+            Track {
+                id: TrackId::new(TrackMedia::Audio, NonZeroU16::MIN),
+                kind: TrackKind::Audio(Audio {
+                    channels,
+                    sample_rate: 48_000,
+                    speakers: Speakers::usual(channels),
+                }),
+                codec: codec.to_owned(),
+                hls_codec: codec.to_owned(),
+                coding: Coding::Aac,
+                carriage: Carriage::of(Coding::Aac),
+                language: language.map(str::to_owned),
+                name: name.map(str::to_owned),
+                roles,
+                score: None,
+                timescale: Timescale::MILLIS,
+                source: 0,
+                source_track: 1,
+                default,
+            }
+        }
+    }
+
+    /// The attributes of each tag; no value of ours holds a comma before a name.
+    fn attributes(text: &str) -> Vec<BTreeMap<String, String>> {
+        let tag = |line: &str| {
+            let list = line.strip_prefix("#EXT-X-MEDIA:").unwrap();
+            let mut quoted = false;
+            let pieces = list.split(|c: char| {
+                quoted ^= c == '"';
+                c == ',' && !quoted
+            });
+            pieces
+                .map(|piece| piece.split_once('=').unwrap())
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        };
+        text.lines().map(tag).collect()
+    }
+
+    proptest! {
+        /// RFC 8216bis §4.4.6.1 and §4.4.6.1.1, of whatever sounds.
+        #[test]
+        fn groups_keep_the_rules(mut sounds in prop::collection::vec(sound(), 1..12)) {
+            for (number, track) in (1..).zip(&mut sounds) {
+                track.id = TrackId::new(TrackMedia::Audio, NonZeroU16::new(number).unwrap());
+            }
+            let groups = grouped(sounds.iter());
+            let ids: BTreeSet<_> = groups.iter().map(|group| group.id.clone()).collect();
+            prop_assert_eq!(ids.len(), groups.len(), "each has its own GROUP-ID");
+            let members: usize = groups.iter().map(|group| group.members.len()).sum();
+            prop_assert_eq!(members, sounds.len(), "each sound is in one group");
+            for group in &groups {
+                let mut text = String::new();
+                group.write(&mut text, |track| Some(format!("{}.m3u8", track.id)));
+                let tags = attributes(&text);
+                prop_assert_eq!(tags.len(), group.members.len());
+                let is = |tag: &BTreeMap<String, String>, name: &str| tag[name] == "YES";
+                let default: Vec<_> = tags.iter().filter(|tag| is(tag, "DEFAULT")).collect();
+                prop_assert_eq!(default.len(), 1, "one member plays where nobody chose");
+                prop_assert!(default.iter().all(|tag| is(tag, "AUTOSELECT")));
+                let picked = group.members.iter().any(|track| track.default);
+                let uri = format!("\"{}.m3u8\"", group.default_member().id);
+                prop_assert_eq!(&default[0]["URI"], &uri);
+                prop_assert_eq!(group.default_member().default, picked);
+                let names: BTreeSet<_> = tags.iter().map(|tag| &tag["NAME"]).collect();
+                prop_assert_eq!(names.len(), tags.len(), "names differ: {}", text);
+                let automatic = || tags.iter().filter(|tag| is(tag, "AUTOSELECT"));
+                let claims: BTreeSet<_> = automatic()
+                    .map(|tag| (tag.get("LANGUAGE"), tag.get("CHARACTERISTICS")))
+                    .collect();
+                prop_assert_eq!(claims.len(), automatic().count(), "told apart: {}", text);
+                for (tag, track) in tags.iter().zip(&group.members) {
+                    if asked_for(track) && !is(tag, "DEFAULT") {
+                        prop_assert!(!is(tag, "AUTOSELECT"), "only people choose it");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -22,15 +22,10 @@ impl Tag {
         self
     }
 
-    /// A quoted string. It has no escapes: a double quote becomes a single one, and line breaks
-    /// and other controls become spaces.
+    /// A quoted string, as [`quotable`] has it.
     pub(super) fn quoted(mut self, name: &str, value: &str) -> Self {
         let _ = write!(self.line, "{}{name}=\"", self.separator);
-        self.line.extend(value.chars().map(|c| match c {
-            '"' => '\'',
-            c if c.is_control() => ' ',
-            c => c,
-        }));
+        self.line.push_str(&quotable(value));
         self.line.push('"');
         self.separator = ",";
         self
@@ -46,6 +41,17 @@ impl Tag {
         out.push_str(&self.line);
         out.push('\n');
     }
+}
+
+/// A text as it stands in a quoted string. There are no escapes: a double quote becomes a single
+/// one, and line breaks and other controls become spaces.
+pub(super) fn quotable(text: &str) -> String {
+    let plain = |c: char| match c {
+        '"' => '\'',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    text.chars().map(plain).collect()
 }
 
 #[cfg(test)]
