@@ -30,6 +30,11 @@ pub(crate) static SPEC: Spec = Spec {
                    measured beside nginx sending its bytes",
         },
         Flag {
+            name: "--objects",
+            value: Some("N"),
+            help: "Of disk: how many small responses the tier holds [default: 1000000]",
+        },
+        Flag {
             name: "--check",
             value: None,
             help: "Run only the cases that have bars, print one line a bar (case, measured, bar, \
@@ -38,7 +43,7 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const BENCH_NAMES: [(&str, &str); 5] = [
+const BENCH_NAMES: [(&str, &str); 6] = [
     (
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
@@ -58,6 +63,11 @@ const BENCH_NAMES: [(&str, &str); 5] = [
         "collapse",
         "5,000 followers of one fill in a process and 500 clients over loopback, before an origin \
          that drips: fetches, time to the first byte, memory",
+    ),
+    (
+        "disk",
+        "the cache's disk tier: bytes of index memory a response, seconds to the first and last \
+         warm hit after a restart, MB/s, write amplification",
     ),
     ("criterion", "the benches of `cargo bench`: index, plans, playlists, cache hit and miss"),
 ];
@@ -83,6 +93,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
             "index" => index(places, json.as_deref(), check)?,
             "packager" => packager(places, json.as_deref(), peer, check)?,
             "collapse" => collapse(places, json.as_deref(), check)?,
+            "disk" => disk(places, json.as_deref(), given.last("--objects"), check)?,
             // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
             _ if check => ui::line("criterion: no case has a bar"),
             _ => criterion(places, json.as_deref())?,
@@ -144,6 +155,23 @@ fn collapse(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
     harness.arg("collapse");
     if let Some(json) = json {
         harness.arg("--json").arg(json);
+    }
+    if check {
+        harness.arg("--check");
+    }
+    process::run(&mut harness)
+}
+
+/// As [`collapse`]; all of it happens in the harness.
+fn disk(places: &Places, json: Option<&Path>, objects: Option<&OsStr>, check: bool) -> Outcome {
+    setup::ensure(places, &[Group::Build])?;
+    let mut harness = setup::harness(places);
+    harness.arg("disk");
+    if let Some(json) = json {
+        harness.arg("--json").arg(json);
+    }
+    if let Some(objects) = objects {
+        harness.arg("--objects").arg(objects);
     }
     if check {
         harness.arg("--check");

@@ -24,6 +24,22 @@ pub(crate) static SPEC: Spec = Spec {
     names: &STEP_NAMES,
     flags: &[
         Flag {
+            name: "--crash",
+            value: None,
+            help: "Instead of all that: kill a process with a cache under load, again and again, and \
+                   compare what its disk holds with what its origin gave",
+        },
+        Flag {
+            name: "--rounds",
+            value: Some("N"),
+            help: "With --crash: how often it is killed [default: 100]",
+        },
+        Flag {
+            name: "--seed",
+            value: Some("S"),
+            help: "With --crash: what load and moments follow from, a number [default: 1]",
+        },
+        Flag {
             name: "--fast",
             value: None,
             help: "Leave out what takes longest: cache-tests, browser, demo, doc and package, and \
@@ -69,6 +85,9 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     claim::target(places)?;
     if given.has("--sync") {
         return sync(places);
+    }
+    if given.has("--crash") {
+        return crash(places, given);
     }
     let fast = given.has("--fast");
     let chosen: Vec<&str> = STEP_NAMES
@@ -162,6 +181,24 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
         ui::line(line);
         tally.add(line);
     })
+}
+
+/// A few rounds of it run with the other tests.
+fn crash(places: &Places, given: &Given) -> Outcome {
+    setup::ensure(places, &[Group::Build])?;
+    let mut cargo = process::cargo(places);
+    cargo.args(["test", "--locked", "-p", "headwater-cache", "--test", "crash"]);
+    cargo.args(["--", "--nocapture"]);
+    for (flag, variable, default) in
+        [("--rounds", "HEADWATER_CRASH_ROUNDS", "100"), ("--seed", "HEADWATER_CRASH_SEED", "1")]
+    {
+        let number = given.last(flag).map_or(default.into(), |given| given.to_string_lossy());
+        if number.parse::<u64>().is_err() {
+            return Err(Failure::new(format!("{flag} needs a number, not `{number}`")));
+        }
+        cargo.env(variable, &*number);
+    }
+    process::run(&mut cargo)
 }
 
 fn sync(places: &Places) -> Outcome {

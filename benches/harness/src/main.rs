@@ -7,6 +7,7 @@
 
 mod collapse;
 mod cpu;
+mod disk;
 mod edge;
 mod load;
 mod origin;
@@ -39,6 +40,8 @@ enum Task {
     Edge(edge::Args),
     /// Many who want the same at once, before an origin that drips
     Collapse(collapse::Args),
+    /// The disk tier of a cache: memory, restart, speed, wear
+    Disk(disk::Args),
     /// Segments made on request, beside nginx sending the same bytes from files
     Packager(packager::Args),
     /// Serve one file through the packager, or its ranges by a bare loop: what `packager` measures
@@ -76,6 +79,10 @@ fn run(cli: &Cli) -> load::Result<()> {
             keep_to_the_last_core();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             tokio::task::LocalSet::new().block_on(&runtime, collapse::run(args))
+        }
+        Task::Disk(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(disk::run(args))
         }
         Task::ServeCollapse(args) => collapse::serve(args),
         Task::Packager(args) => {

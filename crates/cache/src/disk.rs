@@ -220,13 +220,17 @@ impl Disk {
     /// Reads the newest response that a request selects.
     pub(crate) async fn look(&self, key: &[u8], request: &HeaderMap) -> Option<Arc<Object>> {
         let hash = self.shared.hash(key);
+        let now = self.shared.queue.now();
         let mut near = None;
         for entry in self.shared.index.find(hash) {
             match Shared::load(&self.shared, &entry, key, request).await {
-                Loaded::Object(object) if object.head.vary.matches(request) => {
-                    return Some(object);
+                Loaded::Object(object) => {
+                    object.stored_with(now);
+                    if object.head.vary.matches(request) {
+                        return Some(object);
+                    }
+                    near = near.or(Some(object));
                 }
-                Loaded::Object(object) => near = near.or(Some(object)),
                 Loaded::Another | Loaded::Gone => {}
                 Loaded::Bad => self.shared.found_bad(hash, entry.at),
                 Loaded::Failed(error) => self.shared.read_failed(&error, hash, entry.at),

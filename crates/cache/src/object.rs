@@ -36,6 +36,8 @@ pub(crate) struct Object {
     pub(crate) body: Content,
     /// The record on disk that it was read from: the hash of its key, and its place.
     pub(crate) on_disk: Option<(u128, Place)>,
+    /// The disk tier's ticket that it was stored or read with.
+    stored: AtomicU64,
     /// The charge of the fill it came by, as long as that is read.
     charge: Weak<Charge>,
     /// Until when, in milliseconds, upstream is not asked where this may answer stale.
@@ -66,7 +68,17 @@ impl Object {
     ) -> Self {
         let standing = Standing::new(head.purge_seq);
         let (paused, grace, stamp) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(None));
-        Self { head, body, on_disk, charge, paused, grace, standing, stamp }
+        let stored = AtomicU64::new(0);
+        Self { head, body, on_disk, stored, charge, paused, grace, standing, stamp }
+    }
+
+    /// The disk tier's ticket that it was stored or read with.
+    pub(crate) fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stored_with(&self, ticket: u64) {
+        self.stored.store(ticket, Ordering::Release);
     }
 
     /// Whether no purge forbids to use it.

@@ -4,6 +4,10 @@
 //! replace on disk is taken back instead), and removals by their number, past which the tier
 //! forgets everything: a removal is never dropped.
 //!
+//! A response in memory may be offered after it was replaced or taken back, by a request that still
+//! has it in hand. So every response knows the ticket it was stored with, and a small table knows the
+//! newest ticket that took something of a hash back: an older response is not written.
+//!
 //! The index is changed under this lock wherever the order of changes counts: a response that was
 //! replaced or taken back while it waited does not enter the index when it has been written.
 
@@ -86,6 +90,7 @@ struct State {
     /// The newest job for each response of a hash, and for all of them, that is not done.
     newest: HashMap<u128, Tickets>,
     tickets: u64,
+    taken_back: TakenBack,
     /// No offers are taken: the disk fails.
     resting: bool,
     /// Too many removals waited: everything is to be forgotten.
@@ -121,6 +126,7 @@ impl Queue {
     ) -> bool {
         let variant = meta::variant(&object.head.vary);
         let mut state = self.state();
+        object.stored_with(state.take_back(hash));
         // One that varies takes the place of one that did not (see Index::insert).
         let stored = index.remove(hash, |old| old.variant == variant || old.variant == 0);
         let replaces = stored || state.waits(hash, variant) || state.waits(hash, 0);
@@ -152,7 +158,9 @@ impl Queue {
     ) -> bool {
         let variant = meta::variant(&object.head.vary);
         let mut state = self.state();
-        if reason != Reason::Confirmed && state.waits(hash, variant) {
+        if reason == Reason::Confirmed {
+            object.stored_with(state.tickets);
+        } else if state.waits(hash, variant) || state.taken_back.since(hash) > object.stored() {
             return true;
         }
         if !state.has_room(object.body.len(), self.most_bytes) {
@@ -168,6 +176,7 @@ impl Queue {
     /// Takes back all that is on disk or waits under a hash.
     pub(crate) fn forget(&self, index: &Index, hash: u128) {
         let mut state = self.state();
+        state.take_back(hash);
         let stored = index.remove(hash, |_| true);
         if stored || state.newest.contains_key(&hash) {
             state.push(hash, None, Work::Remove);
@@ -239,6 +248,11 @@ impl Queue {
         state.settle(job);
     }
 
+    /// The newest ticket: what is read from disk from here on is no older.
+    pub(crate) fn now(&self) -> u64 {
+        self.state().tickets
+    }
+
     /// Whether offers are refused because the disk fails.
     pub(crate) fn rest(&self, resting: bool) {
         self.state().resting = resting;
@@ -281,7 +295,36 @@ impl Job {
     }
 }
 
+/// The newest ticket that took back a response of a hash, or of another that shares its slot: then a
+/// response is not written that might have been, and no more is lost.
+#[derive(Debug)]
+struct TakenBack(Box<[u64]>);
+
+impl Default for TakenBack {
+    fn default() -> Self {
+        Self(vec![0; 1 << 14].into_boxed_slice())
+    }
+}
+
+impl TakenBack {
+    fn since(&self, hash: u128) -> u64 {
+        self.0[hash as usize % self.0.len()]
+    }
+
+    fn set(&mut self, hash: u128, ticket: u64) {
+        let slot = hash as usize % self.0.len();
+        self.0[slot] = ticket;
+    }
+}
+
 impl State {
+    /// What was stored under a hash counts no more; gives the ticket from which on something does.
+    fn take_back(&mut self, hash: u128) -> u64 {
+        self.tickets += 1;
+        self.taken_back.set(hash, self.tickets);
+        self.tickets
+    }
+
     fn has_room(&self, bytes: u64, most: u64) -> bool {
         let fits = self.bytes == 0 || self.bytes.saturating_add(bytes) <= most;
         !self.closed && !self.resting && self.offers < MOST_OFFERS && fits
@@ -385,6 +428,27 @@ mod tests {
             queue.done(&index, &job.done(), None);
         }
         assert!(queue.fetched(&index, 7, &key, &object(b"12345")), "there is room again");
+    }
+
+    #[test]
+    fn who_still_has_what_was_taken_back_cannot_bring_it_back() {
+        let (queue, index) = (Queue::new(1 << 20), Index::new());
+        let key: Key = b"k".as_slice().into();
+        let (old, new) = (object(b"old"), object(b"new"));
+        queue.fetched(&index, 5, &key, &old);
+        assert_eq!(jobs(&queue).iter().map(|job| queue.done(&index, &job.done(), None)).count(), 1);
+        queue.offer(5, &key, &old, Reason::Seen);
+        assert_eq!(jobs(&queue).iter().map(|job| queue.done(&index, &job.done(), None)).count(), 1);
+        queue.forget(&index, 5);
+        queue.offer(5, &key, &old, Reason::Seen);
+        queue.offer(5, &key, &old, Reason::Left);
+        assert!(queue.state().jobs.is_empty());
+        queue.fetched(&index, 5, &key, &new);
+        assert_eq!(jobs(&queue).iter().map(|job| queue.done(&index, &job.done(), None)).count(), 1);
+        queue.offer(5, &key, &old, Reason::Left);
+        assert!(queue.state().jobs.is_empty());
+        queue.offer(5, &key, &new, Reason::Left);
+        assert_eq!(jobs(&queue).len(), 1);
     }
 
     #[test]
