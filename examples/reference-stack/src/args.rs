@@ -88,6 +88,15 @@ pub struct Args {
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     pub cache_mib: u64,
 
+    /// A folder for disk tiers behind the RAM, one for the edge's cache and one for the shield's:
+    /// what was cached and what was purged outlive the process [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Disk for the edge's cache, in MiB; the shield's gets the same
+    #[arg(long, value_name = "MIB", default_value_t = 4096, requires = "cache_dir", value_parser = clap::value_parser!(u64).range(1..=1_073_741_824))]
+    pub cache_disk_mib: u64,
+
     /// Worker threads, each with its own listeners [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,

@@ -40,6 +40,9 @@ pub enum Error {
     /// The command line contradicts itself.
     #[error("{0}")]
     Usage(String),
+    /// A cache's folder cannot be used.
+    #[error(transparent)]
+    Cache(#[from] headwater_cache::Error),
     /// A listener could not be opened, or its certificate not be used.
     #[error(transparent)]
     Server(#[from] headwater_net::server::ServerError),

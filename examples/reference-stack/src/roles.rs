@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use headwater_cache::key::write_target;
-use headwater_cache::{BoxError, Cache, Downstream, KeyBuf, Policy};
+use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, PurgeLog};
 use headwater_edge::{AccessLog, Edge, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
@@ -57,7 +57,7 @@ pub fn serve(
     match (args.role, packager) {
         (Role::All, Some(packager)) => {
             let mut caches = Caches::default();
-            let cache = shield_cache(args, registry);
+            let cache = shield_cache(args, registry)?;
             caches.add("shield", Site::BehindRouter, cache.clone());
             let shield = shield(Shield::builder().origin(packager), cache, registry);
             edge(args, server, shield, registry, pages, caches)
@@ -69,7 +69,7 @@ pub fn serve(
                 builder = builder.origin(upstream(url)?);
             }
             let mut caches = Caches::default();
-            let cache = shield_cache(args, registry);
+            let cache = shield_cache(args, registry)?;
             caches.add("shield", Site::BehindEdge, cache.clone());
             let shield = shield(builder, cache, registry);
             let server = server.serve(move |_| shield.clone())?;
@@ -104,7 +104,7 @@ where
     let cache = cache(args, "edge", registry, |cache| {
         // Strangers do not decide what is fetched again.
         cache.policy(OneSite).honour_request_directives(false)
-    });
+    })?;
     caches.add("edge", Site::Public, cache.clone());
     let mut builder = Edge::builder().cache(cache).metrics(metrics);
     let mut log_writer = None;
@@ -143,7 +143,7 @@ fn shield(
 }
 
 /// The cache of a shield, which edges ask and nobody else.
-fn shield_cache(args: &Args, registry: &mut Registry) -> Cache {
+fn shield_cache(args: &Args, registry: &mut Registry) -> Result<Cache, Error> {
     cache(args, "shield", registry, |cache| cache.downstream(Downstream::Caches))
 }
 
@@ -156,16 +156,24 @@ impl Policy for OneSite {
     }
 }
 
-/// A cache that signs with the name of its role.
+/// A cache that signs with the name of its role, and has a folder by that name.
 fn cache(
     args: &Args,
     role: &'static str,
     registry: &mut Registry,
     more: impl FnOnce(headwater_cache::Builder) -> headwater_cache::Builder,
-) -> Cache {
-    let cache = more(Cache::builder().name(role).ram(args.cache_mib << 20)).build();
+) -> Result<Cache, Error> {
+    let mut builder = more(Cache::builder().name(role).ram(args.cache_mib << 20));
+    if let Some(dir) = &args.cache_dir {
+        let dir = dir.join(role);
+        builder = builder.disk(Disk::open(&dir, args.cache_disk_mib << 20)?);
+        let purges = dir.join("purges");
+        let log = PurgeLog::open(&purges);
+        builder = builder.purge_log(log.map_err(|source| Error::File { path: purges, source })?);
+    }
+    let cache = builder.build();
     cache.metrics().register(registry.sub_registry_with_label(("cache".into(), role.into())));
-    cache
+    Ok(cache)
 }
 
 /// A client of the process that `url` names.

@@ -71,7 +71,7 @@ async fn start(args: &Args) -> Result<(), Error> {
         pages.tell(&banner::stack_json(own_certificate, *https, &spki));
     }
     let token = args.operator_token.as_deref().map(token).transpose()?;
-    let operator = Operator::new(registry, running.caches, token);
+    let operator = Operator::new(registry, running.caches.clone(), token);
     let operator = addresses.operator().serve(move |_| {
         let operator = operator.clone();
         service_fn(move |request| {
@@ -96,6 +96,7 @@ async fn start(args: &Args) -> Result<(), Error> {
         () = stop.again() => crate::say("connections were cut"),
     }
     operator.drain(Duration::from_millis(200)).await;
+    running.caches.close().await;
     if let Some(writer) = running.log_writer {
         writer.finish();
     }

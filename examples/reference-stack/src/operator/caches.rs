@@ -29,6 +29,13 @@ impl Caches {
         self.0.push((name, site, cache));
     }
 
+    /// Ends their disk tiers: what they hold is there after a restart.
+    pub async fn close(&self) {
+        for (_, _, cache) in &self.0 {
+            cache.close().await;
+        }
+    }
+
     /// Purges in all of them, by one number, shield first: so an edge never asks a shield for what
     /// that would answer from before the purge.
     pub(super) async fn purge(
