@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Origin, reply};
-use headwater_cache::{BoxError, Cache, CacheService, Disk, Purge, PurgeLog};
+use headwater_cache::{BoxError, Cache, CacheService, Disk, Purge};
 use headwater_net::Body;
 use http::request::Parts;
 use http::{Request, Response};
@@ -66,9 +66,8 @@ fn cache(dir: &Path) -> Cache {
         .selective(false)
         .open()
         .unwrap();
-    let log = PurgeLog::open(dir.join("purges")).unwrap();
     // Next to no RAM: what is asked for again is read from disk.
-    Cache::builder().name("edge").ram(100_000).disk(disk).purge_log(log).build()
+    Cache::builder().name("edge").ram(100_000).disk(disk).build()
 }
 
 async fn send(

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use headwater_cache::key::write_target;
-use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, PurgeLog};
+use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy};
 use headwater_edge::{AccessLog, Edge, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
@@ -165,11 +165,7 @@ fn cache(
 ) -> Result<Cache, Error> {
     let mut builder = more(Cache::builder().name(role).ram(args.cache_mib << 20));
     if let Some(dir) = &args.cache_dir {
-        let dir = dir.join(role);
-        builder = builder.disk(Disk::open(&dir, args.cache_disk_mib << 20)?);
-        let purges = dir.join("purges");
-        let log = PurgeLog::open(&purges);
-        builder = builder.purge_log(log.map_err(|source| Error::File { path: purges, source })?);
+        builder = builder.disk(Disk::open(dir.join(role), args.cache_disk_mib << 20)?);
     }
     let cache = builder.build();
     cache.metrics().register(registry.sub_registry_with_label(("cache".into(), role.into())));
