@@ -21,7 +21,7 @@ use kit::boxes::TrackSpec;
 use kit::nal::film_of_units;
 use kit::transport::{check, program, programs, segments};
 use kit::ts::{ClockRules, read};
-use kit::{ffmpeg, media, media_folder, packets, send};
+use kit::{ffmpeg, media, media_folder, packets, send, shared};
 
 /// FFmpeg says nothing against a stream, and decodes all of it.
 fn ffmpeg_is_content(file: &Path) -> bool {
@@ -104,25 +104,7 @@ fn every_sample_of_a_film_is_there_once_at_its_time() {
 fn real_files_come_out_whole() {
     let Some(folder) = media_folder() else { return };
     let scratch = tempfile::tempdir().unwrap();
-    for name in [
-        "bbb_854x480_30s_aac51.mp4",
-        "fire_720p_vfr_phone.mp4",
-        "flower_540p_5s_cc0.mp4",
-        "friday_480p_6s_co64_cc0.mp4",
-        "h264_4k60_portrait_rotated_co64.mp4",
-        "h264_aac_coverart_mjpeg.m4v",
-        "h264_aac_elst_bframes_moovend_240p_10s.mp4",
-        "h264_aac_noelst_bframes_audio_first_360p_8s.mp4",
-        "intel_car_768x432_30s.mp4",
-        "intel_person_768x432_139s.mp4",
-        "smpte_1080p_10s.mp4",
-        "ac3_aac_two_tracks.mp4",
-        "eac3_joc_atmos_2s.mp4",
-        "h264_aac_frag_mfra_nosidx.mp4",
-        "h264_aac_frag_muxed_clear_8s.mp4",
-        "h264_aac_frag_sidx.mp4",
-        "hevc_hvc1_aac_elst_bframes.mp4",
-    ] {
+    for name in shared::playable() {
         check_file(name, &folder.join(name), &Options::default(), scratch.path());
     }
 }

@@ -17,23 +17,31 @@ fn report(path: &Path) -> Report {
     report
 }
 
+/// What the conformer says of what FFmpeg writes with these options, `entry` first; `None` where it
+/// is not installed.
+fn written(entry: &str, output: &str, options: &[&str]) -> Option<Report> {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.mp4");
+    if !encode(&source, "320x180", 12, 50, "300k") {
+        return None;
+    }
+    let output = folder.path().join(output);
+    let input = ["-i", source.to_str().unwrap(), "-c", "copy"];
+    assert!(ffmpeg(&[&input, options, &[output.to_str().unwrap()]].concat()));
+    Some(report(&folder.path().join(entry)))
+}
+
 fn passed(report: &Report, id: &str) -> bool {
     matches!(report.row(id).unwrap().verdict, Verdict::Pass(_))
 }
 
 #[test]
 fn ffmpegs_playlists_of_fragmented_mp4() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("source.mp4");
-    if !encode(&source, "320x180", 12, 50, "300k") {
-        return;
-    }
-    let playlist = folder.path().join("v.m3u8");
-    let mut arguments = vec!["-i", source.to_str().unwrap(), "-c", "copy", "-f", "hls"];
-    arguments.extend(["-hls_time", "2", "-hls_segment_type", "fmp4", "-hls_playlist_type", "vod"]);
-    arguments.extend(["-master_pl_name", "main.m3u8", playlist.to_str().unwrap()]);
-    assert!(ffmpeg(&arguments));
-    let report = report(&folder.path().join("main.m3u8"));
+    let options = [
+        &["-f", "hls", "-hls_time", "2", "-hls_segment_type", "fmp4"][..],
+        &["-hls_playlist_type", "vod", "-master_pl_name", "main.m3u8"],
+    ];
+    let Some(report) = written("main.m3u8", "v.m3u8", &options.concat()) else { return };
     assert_eq!(
         broken(&report, Level::Must),
         [
@@ -53,17 +61,8 @@ fn ffmpegs_playlists_of_fragmented_mp4() {
 
 #[test]
 fn ffmpegs_playlists_of_transport_streams() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("source.mp4");
-    if !encode(&source, "320x180", 12, 50, "300k") {
-        return;
-    }
-    let playlist = folder.path().join("v.m3u8");
-    let mut arguments = vec!["-i", source.to_str().unwrap(), "-c", "copy", "-f", "hls"];
-    arguments.extend(["-hls_time", "2", "-hls_list_size", "0"]);
-    arguments.push(playlist.to_str().unwrap());
-    assert!(ffmpeg(&arguments));
-    let report = report(&playlist);
+    let options = ["-f", "hls", "-hls_time", "2", "-hls_list_size", "0"];
+    let Some(report) = written("v.m3u8", "v.m3u8", &options) else { return };
     assert_eq!(broken(&report, Level::Must), ["apple-vod-type"]);
     for id in [
         "ts-sync",
@@ -82,19 +81,29 @@ fn ffmpegs_playlists_of_transport_streams() {
 
 #[test]
 fn ffmpegs_mpd() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("source.mp4");
-    if !encode(&source, "320x180", 12, 50, "300k") {
-        return;
-    }
-    let mpd = folder.path().join("m.mpd");
-    let mut arguments = vec!["-i", source.to_str().unwrap(), "-c", "copy", "-f", "dash"];
-    arguments.extend(["-seg_duration", "2", mpd.to_str().unwrap()]);
-    assert!(ffmpeg(&arguments));
-    let report = report(&mpd);
+    let options = ["-f", "dash", "-seg_duration", "2"];
+    let Some(report) = written("m.mpd", "m.mpd", &options) else { return };
     // It states the duration that was asked for, and cuts sound a little later.
     assert_eq!(broken(&report, Level::Must), ["dash-max-segment"]);
     for id in ["dash-timeline-true", "dash-codecs-true", "dash-bandwidth-true", "dash-sap-true"] {
         assert!(passed(&report, id), "{id}");
     }
+}
+
+#[test]
+fn ffmpegs_byte_ranges() {
+    let options = [
+        &["-f", "hls", "-hls_time", "2", "-hls_segment_type", "fmp4"][..],
+        &["-hls_flags", "single_file", "-hls_playlist_type", "vod"],
+    ];
+    let Some(report) = written("v.m3u8", "v.m3u8", &options.concat()) else { return };
+    assert_eq!(broken(&report, Level::Must), Vec::<&str>::new());
+}
+
+#[test]
+fn ffmpegs_mpd_over_single_files() {
+    let options = ["-f", "dash", "-seg_duration", "2", "-single_file", "1"];
+    let Some(report) = written("m.mpd", "m.mpd", &options) else { return };
+    // It claims the live profile, and addresses by SegmentList.
+    assert_eq!(broken(&report, Level::Must), ["dash-max-segment", "dash-live-profile"]);
 }
