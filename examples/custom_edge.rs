@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use headwater::cache::key::host;
-use headwater::cache::{Cache, DefaultPolicy, KeyBuf, Policy};
+use headwater::cache::{Cache, DefaultPolicy, Downstream, KeyBuf, Policy};
 use headwater::edge::{AccessLog, Edge};
 use headwater::net::Clock;
 use headwater::net::client::Upstream;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let origin = std::env::args().nth(1).ok_or("name the origin, such as http://127.0.0.1:8080")?;
     let shield = Shield::builder()
         .origin(Upstream::builder(origin).build()?)
-        .cache(Cache::builder().name("shield").ram(1 << 30).build())
+        .cache(Cache::builder().name("shield").ram(1 << 30).downstream(Downstream::Caches).build())
         .prefetch(PrefetchConfig::default().ahead(3))
         .build();
 

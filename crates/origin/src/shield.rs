@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use headwater_cache::{BoxError, Cache, CacheFuture, CacheService};
+use headwater_cache::{BoxError, Cache, CacheFuture, CacheService, Downstream};
 use headwater_net::range::RangeSpec;
 use headwater_net::{Body, Clock, encoding, range};
 use http::{Method, Request, Response, StatusCode, header};
@@ -147,7 +147,8 @@ impl ShieldBuilder {
         self
     }
 
-    /// The cache; by default one of its own, named `headwater-shield`.
+    /// The cache; by default one of its own, named `headwater-shield`. Edges get surrogate keys, and are
+    /// believed what they say of purges, where it says so ([`Downstream::Caches`]), as that does.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
         self
@@ -201,7 +202,11 @@ impl ShieldBuilder {
         let map = SharedMap::new(self.limits, metrics.clone());
         let origins = self.origins.clock(self.clock.clone()).metrics(metrics.clone()).build();
         let cache = self.cache.unwrap_or_else(|| {
-            Cache::builder().name("headwater-shield").clock(self.clock.clone()).build()
+            Cache::builder()
+                .name("headwater-shield")
+                .clock(self.clock.clone())
+                .downstream(Downstream::Caches)
+                .build()
         });
         let cached = cache.layer().layer(LearnLayer::new(map.clone()).layer(origins));
         let prefetcher =
