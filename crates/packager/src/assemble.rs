@@ -116,8 +116,10 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
             report.about(placed.chosen.source);
         }
     }
-    let mut version = version(&sources, target, options);
-    if ends != Ends::Known {
+    let recordings = || sources.iter().filter_map(|source| source.recording());
+    let recorded = recordings().any(|recording| !recording.settled);
+    let as_recorded = || {
+        let mut version = version(&sources, target, options, true);
         // What may change as a recording grows, and would change bytes.
         version.field(&offset.to_be_bytes());
         for placed in all() {
@@ -133,9 +135,17 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
                 version.field(&supplemental.brand.0);
             }
         }
-    }
+        Version(version.finish())
+    };
+    let as_file = || Version(version(&sources, target, options, false).finish());
+    let (version, former) = match (recorded, recordings().next()) {
+        (true, _) => (as_recorded(), None),
+        (false, Some(_)) => (as_file(), Some(as_recorded())),
+        (false, None) => (as_file(), None),
+    };
     Ok(Media {
-        version: Version(version.finish()),
+        version,
+        former,
         tracks,
         places,
         segments,
@@ -146,7 +156,7 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         },
         start_offset: offset,
         duration,
-        recorded: ends != Ends::Known,
+        recorded,
         growth,
         target,
         choice: options.choice.clone(),
@@ -362,13 +372,19 @@ fn kind(track: &TrackIndex) -> TrackKind {
     }
 }
 
-fn version(sources: &[Arc<MediaIndex>], target: MediaTime, options: &Options) -> Fnv {
+/// `recorded` names recordings as they are named while they grow, and not by their state.
+fn version(
+    sources: &[Arc<MediaIndex>],
+    target: MediaTime,
+    options: &Options,
+    recorded: bool,
+) -> Fnv {
     let mut hash = Fnv::new();
     hash.field(&LAYOUT_REVISION.to_be_bytes());
     hash.field(&target.as_millis().to_be_bytes());
     // What carries nothing changes nothing: a broken rendition may be replaced by another one.
     for source in sources.iter().filter(|source| !source.tracks().is_empty()) {
-        match source.recording() {
+        match source.recording().filter(|_| recorded) {
             Some(recording) => hash.field(&recording.identity.to_be_bytes()),
             None => source.source().mix_into(&mut hash),
         }

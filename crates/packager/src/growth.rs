@@ -2,11 +2,16 @@
 //!
 //! What holds for them, growing or finished:
 //!
-//! - Their version follows from their name, their movie box, their first fragment and how their
+//! - Their version, until they are settled, follows from their name, their movie box, their first fragment and how their
 //!   tracks lie on the timeline, not from their size and time: a segment that was published keeps
 //!   its URL and its bytes while the file grows, and after. The price: a file of the same name
 //!   that is replaced by another with the same movie box and first fragment keeps its version.
 //! - They are cut by what is before a boundary and just after it, never by where the file ends.
+//!
+//! One that says that it is finished, or that nothing was added to for long, is *settled*: it gets a
+//! version of its size and time as other files have, so that nothing it is given under that version
+//! can change. Under the version that it had before it is served on as before, so that who watches
+//! it is not cut off; its tail stays short-lived there, for it may still go on.
 //!
 //! While they grow, a segment is published when nothing that is still to come can change it: all
 //! tracks have a sample that is decoded at its end or later.

@@ -65,6 +65,8 @@ impl Options {
 #[derive(Debug, Clone)]
 pub struct Media {
     pub(crate) version: Version,
+    /// What named it before its recordings were settled.
+    pub(crate) former: Option<Version>,
     pub(crate) sources: Vec<Arc<MediaIndex>>,
     pub(crate) tracks: Vec<Track>,
     /// For each track where it is in its source, and the lead of its decode times.
@@ -74,7 +76,7 @@ pub struct Media {
     pub(crate) trick: Vec<Box<[TrickPoint]>>,
     pub(crate) start_offset: u32,
     pub(crate) duration: MediaTime,
-    /// Whether a source is a recording, finished or not.
+    /// Whether a source is a recording, growing or taken for finished, that may go on.
     pub(crate) recorded: bool,
     pub(crate) growth: Option<Growth>,
     pub(crate) target: MediaTime,
@@ -113,6 +115,15 @@ impl Media {
     /// The version of the sources and of how they are cut, for URLs.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// The same under the version that it had while it was a recording that may go on, where its
+    /// recordings were [settled](MediaIndex::set_settled) since: who began to watch it then goes on
+    /// under those URLs. Segments have the same numbers and bytes.
+    #[must_use]
+    pub fn former(&self) -> Option<Self> {
+        let version = self.former?;
+        Some(Self { version, former: None, recorded: true, ..self.clone() })
     }
 
     /// The source files, as plans count them.

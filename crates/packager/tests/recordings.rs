@@ -198,6 +198,65 @@ async fn the_tail_of_a_recording_that_stalls_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_recording_that_ended_is_settled_and_its_old_urls_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let parts = recording().parts();
+    writer.append(&parts[..12].concat());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    clock.advance(Duration::from_secs(31));
+    let stalled = segments(&packager).await;
+    clock.advance(Duration::from_secs(600));
+    let playlist = get(&packager, "/show/v1.m3u8").await;
+    assert!(playlist.text().contains("#EXT-X-PLAYLIST-TYPE:VOD\n"), "{}", playlist.text());
+    let settled = segments(&packager).await;
+    assert_eq!(settled.len(), stalled.len());
+    for ((old, before), (new, after)) in stalled.iter().zip(&settled) {
+        assert_ne!(old, new, "another version");
+        assert!(before == after, "{new} has the bytes of {old}");
+        assert!(get(&packager, new).await.header("cache-control").contains("immutable"), "{new}");
+        // Who watches goes on.
+        let again = get(&packager, old).await;
+        assert!(again.status == 200 && again.body == *before, "{old}");
+    }
+    let tail = stalled.keys().rfind(|url| url.contains("/v1/") && url.ends_with(".m4s")).unwrap();
+    assert!(!get(&packager, tail).await.header("cache-control").contains("immutable"), "{tail}");
+    let version = |all: &BTreeMap<String, Bytes>| {
+        all.keys().next().unwrap().split('/').nth(2).unwrap().to_owned()
+    };
+    let file = format!("/show/{}/v1/track.mp4", version(&settled));
+    assert!(get(&packager, &file).await.header("cache-control").contains("immutable"));
+
+    // It goes on after all: nothing that was kept for good has other bytes now.
+    writer.append(&parts[12..].concat());
+    clock.advance(Duration::from_secs(3));
+    let resumed = segments(&packager).await;
+    assert_eq!(version(&resumed), version(&stalled));
+    for url in settled.keys().chain([&file]) {
+        assert_eq!(get(&packager, url).await.status, 410, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_says_it_is_finished_is_settled_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let mut spec = recording();
+    spec.finder = Finder::Mfra;
+    writer.append(&spec.bytes());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    for url in segments(&packager).await.keys() {
+        assert!(get(&packager, url).await.header("cache-control").contains("immutable"), "{url}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_being_sent_outlives_growth() {
     let dir = tempfile::tempdir().unwrap();
     let (writer, clock) = begin(dir.path());

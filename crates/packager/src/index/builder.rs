@@ -423,7 +423,8 @@ impl IndexBuilder {
             hash.field(self.source.name.as_bytes());
             hash.field(bytes);
             hash.field(&position.hashes.0.to_be_bytes());
-            index.recording = Some(Recording { identity: hash.finish(), closed: position.closed });
+            let (identity, closed) = (hash.finish(), position.closed);
+            index.recording = Some(Recording { identity, closed, settled: false });
         }
         Ok(index)
     }

@@ -62,6 +62,8 @@ pub(crate) struct Recording {
     pub(crate) identity: u64,
     /// It says that it is finished.
     pub(crate) closed: bool,
+    /// Whoever read it says that it is not added to any more.
+    pub(crate) settled: bool,
 }
 
 impl MediaIndex {
@@ -105,6 +107,15 @@ impl MediaIndex {
     /// Says that it is still being written; without effect where it cannot grow.
     pub fn set_growth(&mut self, growth: Growth) {
         self.growth = Some(growth).filter(|_| self.may_grow());
+    }
+
+    /// Says that nothing will be added to it, should it be a recording: then its state is named as
+    /// that of other files is, and what depends on its end is as lasting as the rest.
+    pub fn set_settled(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.settled = true;
+            self.growth = None;
+        }
     }
 
     /// That it is still being written.

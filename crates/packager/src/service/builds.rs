@@ -21,6 +21,7 @@ use super::metrics::Metrics;
 use crate::assets::{Assets, Found};
 use crate::error::Error;
 use crate::growth::Growth;
+use crate::identity::Version;
 use crate::index::MediaIndex;
 use crate::media::{Media, Options};
 use crate::presentation::Presentation;
@@ -39,11 +40,20 @@ pub(super) struct Ready {
     /// Where its segments are encrypted, if they are.
     pub(super) lanes: Option<Arc<Lanes>>,
     weight: u64,
-    /// When a recording that is not written to any more is taken for finished.
+    /// When a recording that is not written to any more is taken for finished, or for settled.
     expires: Option<Timestamp>,
+    /// The same under the version of a recording that was settled since.
+    former: Option<Arc<Ready>>,
 }
 
 impl Ready {
+    /// The one whose version a path names, where it is this or the former one.
+    pub(super) fn addressed(self: Arc<Self>, version: Option<Version>) -> Arc<Self> {
+        let former = self.former.as_ref();
+        let named = former.filter(|it| version == Some(it.presentation.version())).cloned();
+        named.unwrap_or(self)
+    }
+
     /// Of which state of the files it is: other files, another key.
     pub(super) fn key(&self) -> u64 {
         self.key
@@ -297,11 +307,16 @@ async fn make(name: &Arc<str>, found: &Found, work: Work) -> Outcome {
     let opening = tokio::time::timeout(work.limits.build_timeout, work.assets.open(found));
     let sources = opening.await.map_err(|_| Fault::TimedOut)??;
     let indexes = index_all(name, &sources, &work).await?;
-    let growing = indexes.iter().filter(|index| index.growth().is_some());
-    let expires = growing
-        .filter_map(|index| sources.iter().find(|source| source.id() == index.source()))
-        .filter_map(|source| Some(source.written()?.changed.plus(work.limits.recording_pause)))
-        .min();
+    let expires = indexes.iter().filter_map(|index| {
+        let pause = match index.recording() {
+            Some(_) if index.growth().is_some() => work.limits.recording_pause,
+            Some(recording) if !recording.settled => settling(&work.limits),
+            _ => return None,
+        };
+        let source = sources.iter().find(|source| source.id() == index.source())?;
+        Some(source.written()?.changed.plus(pause))
+    });
+    let expires = expires.min();
     let options = found.options(work.options);
     let media = tokio::task::spawn_blocking(move || Media::new(indexes, &options))
         .await
@@ -310,10 +325,17 @@ async fn make(name: &Arc<str>, found: &Found, work: Work) -> Outcome {
             Some(error) => Fault::Described(error),
             None => Fault::Unusable(None, error),
         })?;
-    let weight = weigh(&media);
-    let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
-    let lanes = presentation.media().segment_key().map(|key| Arc::new(Lanes::new(key.bytes())));
-    Ok(Arc::new(Ready { key: found.key, presentation, sources, lanes, weight, expires }))
+    let mut weight = weigh(&media);
+    let lanes = media.segment_key().map(|key| Arc::new(Lanes::new(key.bytes())));
+    let former = media.former();
+    weight += former.as_ref().map_or(0, |media| media.weight_bytes() as u64);
+    let ready = |media, weight, expires, former| {
+        let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
+        let (sources, lanes) = (sources.clone(), lanes.clone());
+        Arc::new(Ready { key: found.key, presentation, sources, lanes, weight, expires, former })
+    };
+    let former = former.map(|media| ready(media, 0, None, None));
+    Ok(ready(media, weight, expires, former))
 }
 
 /// The indexes of all sources of an asset, in their order. One that cannot be packaged, or is being
@@ -346,7 +368,9 @@ async fn index_all(
         match (outcome, id) {
             (Ok(mut index), _) => {
                 let written = sources.get(position).and_then(Source::written);
-                if let Some(growth) = written.and_then(|written| growth(written, work)) {
+                if !index.may_grow() || written.is_none_or(|written| is_settled(written, work)) {
+                    index.set_settled();
+                } else if let Some(growth) = written.and_then(|written| growth(written, work)) {
                     index.set_growth(growth);
                 }
                 indexes.insert(position, Arc::new(index))
@@ -377,6 +401,17 @@ fn growth(written: Written, work: &Work) -> Option<Growth> {
     let lately = work.now.since(changed) < pause && changed.since(work.now) < pause;
     let started = started.map_or(0, Timestamp::as_secs);
     lately.then(|| Growth { started: started.min(changed.as_secs()), changed: changed.as_secs() })
+}
+
+/// Whether a source that may be a recording was not written to for so long that it is no more than
+/// a file; one from the future is a recording. States of a source that has no such time do not
+/// change: what is added to it makes another source.
+fn is_settled(written: Written, work: &Work) -> bool {
+    work.now.since(written.changed) >= settling(&work.limits)
+}
+
+fn settling(limits: &ServiceLimits) -> Duration {
+    limits.recording_settles.max(limits.recording_pause)
 }
 
 /// Whether an error is settled by the file being another: then the asset can do without it. What

@@ -140,6 +140,11 @@ pub struct ServiceLimits {
     /// recording that goes on until it was not written to for this long; default 30 s. It should
     /// be longer than what recorders put into one fragment.
     pub recording_pause: Duration,
+    /// A recording that was not written to for this long is settled; default 10 minutes. Then it is
+    /// a file like others: its version names its state, its playlists are VOD, and all of its
+    /// segments and its file of a whole track may be kept for good. URLs that were published before
+    /// are answered as they were. Never shorter than [`recording_pause`](Self::recording_pause).
+    pub recording_settles: Duration,
     /// Memory in bytes for what is kept of scans where no
     /// [state folder](PackagerBuilder::state_folder) is given; default 64 MiB.
     pub scan_cache_bytes: u64,
@@ -161,6 +166,7 @@ impl Default for ServiceLimits {
             scan_timeout: Duration::from_secs(600),
             longest_wait: Duration::from_secs(10),
             recording_pause: Duration::from_secs(30),
+            recording_settles: Duration::from_secs(600),
             scan_cache_bytes: 64 << 20,
         }
     }
@@ -285,12 +291,12 @@ impl Packager {
             return self.download(request, &name).await;
         }
         // What no asset could answer costs no index.
-        let (resource, _) = Resource::parse(rest).ok_or(Fault::UnknownPath)?;
+        let (resource, version) = Resource::parse(rest).ok_or(Fault::UnknownPath)?;
         let selection = match request.uri.query() {
             Some(query) if !resource.is_immutable() => Selection::parse(query)?,
             _ => Selection::default(),
         };
-        let ready = self.ready(&name).await?;
+        let ready = self.ready(&name).await?.addressed(version);
         let encrypted = ready.presentation.media().segment_key().is_some();
         if resource.is_in_ts() || encrypted || selection.container == Container::Ts {
             count_ts(&ready.presentation, &self.inner.ts_counts).await?;
@@ -314,6 +320,7 @@ impl Packager {
             // took its place.
             if error == SourceError::Changed
                 && let Ok(again) = self.ready(&name).await
+                && let again = again.addressed(version)
                 && again.presentation.version() == ready.presentation.version()
             {
                 let second = Answer::media(request, &again, resource, layouts, outlet).await;
