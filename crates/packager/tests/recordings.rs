@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -380,4 +380,81 @@ async fn a_scan_outlives_its_packager_in_the_state_folder() {
     other.finder = Finder::None;
     let (reads, _) = run(&other.bytes()).await;
     assert!(reads > 40, "{reads} reads");
+}
+
+/// A store whose file grows; its reads are counted.
+#[derive(Clone, Default)]
+struct Shelf {
+    file: Arc<Mutex<Vec<u8>>>,
+    reads: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The file on it in one state.
+struct Shelved {
+    shelf: Shelf,
+    id: SourceId,
+}
+
+impl Shelf {
+    fn open(&self) -> Shelved {
+        let len = self.file.lock().unwrap().len();
+        let id = SourceId::new("show.mp4", len as u64, len.to_string());
+        Shelved { shelf: self.clone(), id }
+    }
+}
+
+impl Source for Shelved {
+    fn id(&self) -> &SourceId {
+        &self.id
+    }
+
+    async fn renewed(&self) -> Result<Option<AnySource>, SourceError> {
+        let now = self.shelf.open();
+        Ok((now.id() != self.id()).then(|| AnySource::new(now)))
+    }
+
+    async fn read(&self, ranges: &[ByteRange]) -> Result<Vec<Bytes>, SourceError> {
+        self.shelf.reads.fetch_add(ranges.len(), Ordering::SeqCst);
+        let bytes: u64 = ranges.iter().map(|range| range.len).sum();
+        self.shelf.bytes.fetch_add(bytes as usize, Ordering::SeqCst);
+        let file = self.shelf.file.lock().unwrap();
+        let bytes = |range: &ByteRange| {
+            Bytes::copy_from_slice(&file[range.start as usize..range.end() as usize])
+        };
+        Ok(ranges.iter().map(bytes).collect())
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_what_grew_reads_what_was_added() {
+    // 120 fragments of 140 KB each, one read for each.
+    let mut spec = FragmentedSpec::new(vec![TrackSpec::video(3_000, 5_600, 25)], 25);
+    spec.finder = Finder::None;
+    let parts = spec.parts();
+    let shelf = Shelf::default();
+    *shelf.file.lock().unwrap() = parts[..80].concat();
+    let sources = [("show".to_owned(), vec![AnySource::new(shelf.open())])];
+    let clock = Clock::manual(Timestamp::from_secs(2_000_000_000));
+    let packager = Packager::builder(Assets::from_sources(sources).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    let first = get(&packager, "/show/v1.m3u8").await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    let whole = shelf.reads.swap(0, Ordering::SeqCst);
+    assert!(whole > 75, "{whole} reads");
+    shelf.bytes.store(0, Ordering::SeqCst);
+    for part in &parts[80..] {
+        shelf.file.lock().unwrap().extend_from_slice(part);
+        clock.advance(Duration::from_secs(6));
+        let next = get(&packager, "/show/v1.m3u8").await;
+        assert_eq!(next.status, 200, "{}", next.text());
+        // The head, the end, the last fragment that is known, and up to 16 that are not kept yet.
+        let reads = shelf.reads.swap(0, Ordering::SeqCst);
+        assert!(reads <= 4 + 17, "{reads} reads for one fragment more");
+    }
+    let bytes = shelf.bytes.load(Ordering::SeqCst) / (parts.len() - 80);
+    eprintln!("{bytes} bytes were read for each look");
+    assert!(bytes < 200_000, "{bytes} bytes for each look");
 }

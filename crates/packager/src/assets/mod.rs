@@ -10,6 +10,7 @@ mod key_file;
 mod name;
 mod scan;
 mod siblings;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +33,7 @@ pub use scan::{EXTENSIONS, MAX_ASSETS, MAX_RENDITIONS, asset_name};
 
 use crate::descriptor::Descriptor;
 use scan::{Contents, Located, Place, Root};
+use sources::Sources;
 
 /// The assets that a packager serves. Clones share one state.
 #[derive(Clone)]
@@ -88,7 +90,9 @@ impl Assets {
         Self::from_roots(roots.collect::<Result<_, _>>()?)
     }
 
-    /// Sources of any kind under given names, each with its renditions.
+    /// Sources of any kind under given names, each with its renditions. Those that can be
+    /// [opened again](Source::renewed) are looked at every few seconds that they are asked for, and
+    /// when a read says that they were changed.
     pub fn from_sources(
         assets: impl IntoIterator<Item = (String, Vec<AnySource>)>,
     ) -> Result<Self, AssetsError> {
@@ -98,7 +102,7 @@ impl Assets {
                 return Err(AssetsError::BadName(name.into()));
             }
             let key: Arc<str> = name.clone().into();
-            if entries.insert(key, Entry::fixed(&name, sources)).is_some() {
+            if entries.insert(key, Entry::sources(&name, sources)).is_some() {
                 let path = PathBuf::from(&name);
                 return Err(AssetsError::Duplicate { name, first: path.clone(), second: path });
             }
@@ -124,7 +128,7 @@ impl Assets {
         }
         let Some(entry) = self.entry(name) else { return Ok(None) };
         let place = match &entry.kind {
-            Kind::Fixed(found) => return Ok(Some(Arc::clone(found))),
+            Kind::Sources(sources) => return Ok(sources.find(now).await),
             Kind::Place(place) => place,
         };
         // One request looks; those that come meanwhile wait for what it sees.
@@ -156,8 +160,10 @@ impl Assets {
 
     /// Makes the next [`find`](Self::find) of a name look again at once.
     pub(crate) async fn doubt(&self, name: &str) {
-        if let Some(entry) = self.entry(name) {
-            *entry.looked.lock().await = None;
+        let Some(entry) = self.entry(name) else { return };
+        match &entry.kind {
+            Kind::Sources(sources) => sources.doubt().await,
+            Kind::Place(_) => *entry.looked.lock().await = None,
         }
     }
 
@@ -352,7 +358,7 @@ type Seen = Result<Arc<Found>, DescriptorError>;
 
 enum Kind {
     Place(Place),
-    Fixed(Arc<Found>),
+    Sources(Sources),
 }
 
 impl Entry {
@@ -360,9 +366,9 @@ impl Entry {
         Arc::new(Self { kind: Kind::Place(place), looked: Mutex::new(None) })
     }
 
-    fn fixed(name: &str, sources: Vec<AnySource>) -> Arc<Self> {
-        let found = Arc::new(Found::sources(name, sources));
-        Arc::new(Self { kind: Kind::Fixed(found), looked: Mutex::new(None) })
+    fn sources(name: &str, sources: Vec<AnySource>) -> Arc<Self> {
+        let kind = Kind::Sources(Sources::new(name, sources));
+        Arc::new(Self { kind, looked: Mutex::new(None) })
     }
 
     fn has_siblings(&self) -> bool {

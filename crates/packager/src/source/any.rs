@@ -42,6 +42,10 @@ impl Source for AnySource {
         self.0.erased_allow_growth();
     }
 
+    fn renewed(&self) -> impl Future<Output = Result<Option<AnySource>, SourceError>> + Send {
+        Arc::clone(&self.0).erased_renewed()
+    }
+
     fn coalescing(&self) -> Coalescing {
         self.0.erased_coalescing()
     }
@@ -67,6 +71,7 @@ trait Erased: Send + Sync {
     fn erased_id(&self) -> &SourceId;
     fn erased_written(&self) -> Option<Written>;
     fn erased_allow_growth(&self);
+    fn erased_renewed(self: Arc<Self>) -> Erasing<Option<AnySource>>;
     fn erased_coalescing(&self) -> Coalescing;
     fn erased_read(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Vec<Bytes>>;
     fn erased_gather(self: Arc<Self>, ranges: Vec<ByteRange>) -> Erasing<Gathered>;
@@ -83,6 +88,10 @@ impl<S: Source> Erased for S {
 
     fn erased_allow_growth(&self) {
         self.allow_growth();
+    }
+
+    fn erased_renewed(self: Arc<Self>) -> Erasing<Option<AnySource>> {
+        Box::pin(async move { self.renewed().await })
     }
 
     fn erased_coalescing(&self) -> Coalescing {

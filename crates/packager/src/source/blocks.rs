@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::coalesce::joined;
-use super::{Coalescing, Gathered, Source, SourceError};
+use super::{AnySource, Coalescing, Gathered, Source, SourceError};
 use crate::identity::SourceId;
 use crate::units::ByteRange;
 
@@ -112,6 +112,11 @@ impl<S: Source> fmt::Debug for BlockSource<S> {
 impl<S: Source> Source for BlockSource<S> {
     fn id(&self) -> &SourceId {
         &self.id
+    }
+
+    async fn renewed(&self) -> Result<Option<AnySource>, SourceError> {
+        let cache = BlockCache { shared: Arc::clone(&self.shared) };
+        Ok(self.source.renewed().await?.map(|now| AnySource::new(cache.wrap(now))))
     }
 
     fn coalescing(&self) -> Coalescing {

@@ -77,6 +77,15 @@ pub trait Source: Send + Sync + 'static {
     /// states of a source do not change, as in object stores.
     fn allow_growth(&self) {}
 
+    /// The same file in the state that it has now, under the same name; `None` where that is this
+    /// state, or where it cannot be told, as by default.
+    ///
+    /// # Errors
+    /// Those of opening it; [`SourceError::NotFound`] where it is not there any more.
+    fn renewed(&self) -> impl Future<Output = Result<Option<AnySource>, SourceError>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// How its ranges are best read; by default as those of files on this machine.
     fn coalescing(&self) -> Coalescing {
         Coalescing::LOCAL

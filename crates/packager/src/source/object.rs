@@ -70,6 +70,10 @@ impl Fetch for Object {
     fn max_request_bytes(&self) -> u64 {
         ObjectSource::MAX_REQUEST_BYTES
     }
+
+    async fn open_again(&self, name: &str) -> Result<ObjectSource, SourceError> {
+        ObjectSource::open(Arc::clone(&self.store), self.path.clone(), name).await
+    }
 }
 
 impl Object {

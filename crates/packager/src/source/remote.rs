@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::coalesce::{self, joined, steps};
-use super::{Coalescing, Gathered, Source, SourceError};
+use super::{AnySource, Coalescing, Gathered, Source, SourceError};
 use crate::identity::SourceId;
 use crate::units::ByteRange;
 
@@ -21,6 +21,14 @@ pub trait Fetch: Send + Sync + 'static {
 
     /// The most bytes that one request may ask for; at least 1.
     fn max_request_bytes(&self) -> u64;
+
+    /// The file in its present state, under that name.
+    fn open_again(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Remote<Self>, SourceError>> + Send
+    where
+        Self: Sized;
 }
 
 /// One state of a file across a network: its bytes are fetched as `F` does, and every read demands
@@ -55,6 +63,11 @@ impl<F: Fetch> Remote<F> {
 impl<F: Fetch> Source for Remote<F> {
     fn id(&self) -> &SourceId {
         &self.id
+    }
+
+    async fn renewed(&self) -> Result<Option<AnySource>, SourceError> {
+        let now = self.file.open_again(&self.id.name).await?;
+        Ok((now.id != self.id).then(|| AnySource::new(now)))
     }
 
     fn coalescing(&self) -> Coalescing {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the server does with one request.
@@ -65,6 +65,18 @@ pub struct Play {
 
 impl Play {
     pub async fn start(file: Vec<u8>) -> Self {
+        Self::start_behind(file, |stream| std::future::ready(Some(stream))).await
+    }
+
+    /// Each connection goes through `gate` first, which may be TLS's.
+    pub async fn start_behind<S, W>(
+        file: Vec<u8>,
+        gate: impl Fn(TcpStream) -> W + Send + 'static,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        W: Future<Output = Option<S>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let stage = Arc::new(Stage {
@@ -76,7 +88,12 @@ impl Play {
         let own = Arc::clone(&stage);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(perform(stream, Arc::clone(&own)));
+                let (passing, stage) = (gate(stream), Arc::clone(&own));
+                tokio::spawn(async move {
+                    if let Some(stream) = passing.await {
+                        perform(stream, stage).await;
+                    }
+                });
             }
         });
         Self { addr, stage }
@@ -103,7 +120,7 @@ impl Play {
     }
 }
 
-async fn perform(mut stream: TcpStream, stage: Arc<Stage>) {
+async fn perform(mut stream: impl AsyncRead + AsyncWrite + Unpin, stage: Arc<Stage>) {
     let mut head = Vec::new();
     loop {
         while !head.ends_with(b"\r\n\r\n") {
@@ -123,7 +140,12 @@ async fn perform(mut stream: TcpStream, stage: Arc<Stage>) {
 }
 
 /// Whether the connection goes on.
-async fn answer(stream: &mut TcpStream, stage: &Stage, seen: &Seen, act: Act) -> bool {
+async fn answer(
+    stream: &mut (impl AsyncWrite + Unpin),
+    stage: &Stage,
+    seen: &Seen,
+    act: Act,
+) -> bool {
     if let Act::Replace(etag) = act {
         etag.clone_into(&mut stage.etag.lock().unwrap());
     }

@@ -180,6 +180,10 @@ impl Fetch for HttpFile {
     fn max_request_bytes(&self) -> u64 {
         self.location.store.inner.options.max_request_bytes
     }
+
+    async fn open_again(&self, name: &str) -> Result<HttpSource, SourceError> {
+        self.location.open(name).await
+    }
 }
 
 impl fmt::Debug for HttpSource {
