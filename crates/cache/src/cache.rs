@@ -11,6 +11,7 @@ use crate::Metrics;
 use crate::disk::Disk;
 use crate::fill::budget::Budget;
 use crate::fill::table::Fills;
+use crate::loops::Node;
 use crate::policy::{Choices, DefaultPolicy, Policy};
 use crate::purge::{Purge, PurgeError, PurgeLog, PurgeSeq, Purges};
 use crate::remembered::Remembered;
@@ -130,6 +131,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) choices: Choices,
+    pub(crate) node: Node,
     pub(crate) signature: Signature,
     pub(crate) honour_request_directives: bool,
     pub(crate) store: Store,
@@ -341,6 +343,7 @@ impl Builder {
             downstream: self.downstream,
             clock: self.clock,
             policy: self.policy,
+            node: self.choices.node_of(&self.name),
             choices: self.choices,
             honour_request_directives: self.honour_request_directives,
             remembered: Remembered::new(self.uncollapsed),

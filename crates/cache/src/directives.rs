@@ -47,6 +47,8 @@ pub(crate) struct ResponseDirectives {
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
     pub(crate) must_understand: bool,
+    /// RFC 8246 §2.
+    pub(crate) immutable: bool,
     pub(crate) s_maxage: Option<u64>,
     pub(crate) max_age: Option<u64>,
     /// RFC 5861 §3.
@@ -121,6 +123,8 @@ impl ResponseDirectives {
             self.proxy_revalidate |= flag;
         } else if is("must-understand") {
             self.must_understand |= flag;
+        } else if is("immutable") {
+            self.immutable |= flag;
         } else if is("s-maxage") {
             first(&mut self.s_maxage);
         } else if is("max-age") {

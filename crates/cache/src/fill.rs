@@ -30,6 +30,7 @@ use crate::Cache;
 use crate::Metrics;
 use crate::key::Key;
 use crate::object::{Head, Object};
+use crate::proxy_status::ProxyError;
 use crate::purge::PurgeSeq;
 use crate::purge::ledger::{Ledger, Verdict};
 use crate::sync::{
@@ -73,8 +74,8 @@ pub(crate) enum Outcome {
         status: StatusCode,
         /// Upstream's `Retry-After`.
         retry_after: Option<HeaderValue>,
-        /// Whether upstream answered at all.
-        answered: bool,
+        /// Why there is no answer; none where upstream gave one.
+        error: Option<ProxyError>,
     },
 }
 
@@ -175,7 +176,7 @@ impl Fill {
                     return Outcome::Failed {
                         status: StatusCode::BAD_GATEWAY,
                         retry_after: None,
-                        answered: false,
+                        error: Some(ProxyError::ConnectionTerminated),
                     };
                 }
             }

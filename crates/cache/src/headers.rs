@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, header};
 use smallvec::SmallVec;
 
 use crate::directives::ResponseDirectives;
+use crate::loops::CDN_LOOP;
 
 /// Takes off what is for the next hop only: what `Connection` lists, the fields that are so by
 /// name, and those that speak to a proxy. What delimits or addresses a message is not up to
@@ -14,7 +15,6 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     const PROXY_AUTHENTICATION_INFO: HeaderName =
         HeaderName::from_static("proxy-authentication-info");
     if headers.contains_key(header::CONNECTION) {
-        const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
         let listed: SmallVec<[HeaderName; 4]> = headers
             .get_all(header::CONNECTION)
             .iter()

@@ -62,6 +62,10 @@ where
     fn call(&mut self, request: Request<Body>) -> CacheFuture {
         let inner = self.cache.inner();
         let (mut parts, body) = request.into_parts();
+        if let Err(looped) = inner.node.check(&parts.headers) {
+            let response = self.forward(parts).looped(looped);
+            return CacheFuture(State::Ready(Some(response)));
+        }
         let has_content = engine::has_content(&parts, &body);
         engine::drop_what_goes_no_further(&mut parts);
         if !engine::is_answered_from_store(&parts) {

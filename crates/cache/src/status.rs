@@ -79,6 +79,11 @@ impl Signature {
         Self(quoted.into())
     }
 
+    /// The name as a structured field has it.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// The member as a field value.
     pub(crate) fn sign(&self, member: &Member) -> HeaderValue {
         let mut text = Text(smallvec::SmallVec::new());

@@ -3,6 +3,7 @@
 //! Each rule is a pure function from text (a file, a manifest, what cargo says of the graph) to
 //! findings, one a file here, with a test that breaks it. This file fetches the text.
 
+mod conformance;
 mod crates;
 mod graph;
 mod headers;
@@ -20,7 +21,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::cli::{Failure, Given, Outcome, Spec};
+use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::platforms::TARGETS;
 use crate::{process, ui};
@@ -28,12 +29,16 @@ use crate::{process, ui};
 pub(crate) static SPEC: Spec = Spec {
     name: "tidy",
     summary: "Check the rules no compiler checks: floors, headers, dependencies",
-    usage: "tidy",
+    usage: "tidy [--write]",
     about: "Checks that every Rust file says what it is for and is of readable length, that no \
             crate or module imports against the floors, that dependencies keep the rules of \
             docs/dependencies.md, and that no file names a place on somebody's machine.",
     names: &[],
-    flags: &[],
+    flags: &[Flag {
+        name: "--write",
+        value: None,
+        help: "Write docs/conformance.md anew from the sections that code and tests cite",
+    }],
 };
 
 /// Something against the rules.
@@ -75,8 +80,14 @@ struct File {
 }
 
 /// `cargo xtask tidy`.
-pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
-    let files = files(places)?;
+pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
+    let mut files = files(places)?;
+    if given.has("--write") {
+        let (path, text) = (places.root.join(conformance::PAGE), conformance::page(&files));
+        fs::write(&path, &text).map_err(|error| Failure::file("write", &path, &error))?;
+        files.retain(|file| file.path != conformance::PAGE);
+        files.push(File { path: conformance::PAGE.to_owned(), text });
+    }
     let mut findings = Vec::new();
     for File { path, text } in &files {
         findings.extend(words::check(path, text));
@@ -87,6 +98,7 @@ pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
             findings.extend(modules::check(path, text));
         }
     }
+    findings.extend(conformance::check(&files));
     findings.extend(dependencies(places, &files)?);
     findings.sort();
     findings.dedup();

@@ -81,6 +81,7 @@ fn write_directives(directives: &ResponseDirectives, out: &mut Vec<u8>) {
         must_revalidate,
         proxy_revalidate,
         must_understand,
+        immutable,
         s_maxage,
         max_age,
         stale_while_revalidate,
@@ -96,16 +97,17 @@ fn write_directives(directives: &ResponseDirectives, out: &mut Vec<u8>) {
         proxy_revalidate,
         must_understand,
         targeted,
+        immutable,
     ];
-    let flags = flags.iter().rev().fold(0u8, |all, &flag| all << 1 | u8::from(flag));
-    out.push(flags);
+    let flags = flags.iter().rev().fold(0u16, |all, &flag| all << 1 | u16::from(flag));
+    out.extend_from_slice(&flags.to_le_bytes());
     for seconds in [s_maxage, max_age, stale_while_revalidate, stale_if_error] {
         out.extend_from_slice(&seconds.unwrap_or(u64::MAX).to_le_bytes());
     }
 }
 
 fn read_directives(read: &mut Cursor<'_>) -> Option<ResponseDirectives> {
-    let flags = read.u8()?;
+    let flags = u16::from_le_bytes([read.u8()?, read.u8()?]);
     let is = |bit: u8| flags >> bit & 1 != 0;
     let mut seconds = || Some(read.u64()?).map(|seconds| (seconds < u64::MAX).then_some(seconds));
     Some(ResponseDirectives {
@@ -117,6 +119,7 @@ fn read_directives(read: &mut Cursor<'_>) -> Option<ResponseDirectives> {
         proxy_revalidate: is(5),
         must_understand: is(6),
         targeted: is(7),
+        immutable: is(8),
         s_maxage: seconds()?,
         max_age: seconds()?,
         stale_while_revalidate: seconds()?,

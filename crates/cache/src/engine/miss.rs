@@ -25,6 +25,7 @@ use crate::object::{Head, Object};
 use crate::policy::DEBUG;
 use crate::policy::reuse::{Reuse, Why};
 use crate::policy::storable::Asked;
+use crate::proxy_status::ProxyError;
 use crate::purge::{PurgeSeq, tiers};
 use crate::slices::{Grid, is_sliced};
 use crate::status::{Fwd, Member};
@@ -51,7 +52,8 @@ where
             // RFC 9111 §5.2.1.7
             let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT)
                 .detail("the request takes stored answers only, and none is stored");
-            return self.sign(problem.into_response(), &Member::default());
+            let error = Some(ProxyError::ProxyInternalResponse);
+            return self.sign_error(problem.into_response(), error, &Member::default());
         }
         // HEAD is answered from a stored GET, and waits for the confirmation of one; but it does
         // not start the fetch of a body that nobody asked for.
@@ -139,8 +141,8 @@ where
                         _ => break,
                     }
                 }
-                Outcome::Failed { status: code, retry_after, answered } => {
-                    member.fwd_status = answered.then_some(code);
+                Outcome::Failed { status: code, retry_after, error } => {
+                    member.fwd_status = error.is_none().then_some(code);
                     if leader && let Some(response) = interest.fill().take_alone() {
                         return self.forwarded(response, &member);
                     }
@@ -148,7 +150,7 @@ where
                     if let Some(retry_after) = retry_after {
                         response.headers_mut().insert(RETRY_AFTER, retry_after);
                     }
-                    return self.sign(response, &member);
+                    return self.sign_error(response, error, &member);
                 }
             }
         }
@@ -256,7 +258,8 @@ where
                 }
                 Located::Failed => {
                     let problem = upstream::problem(StatusCode::BAD_GATEWAY);
-                    return Some(self.sign(problem.into_response(), member));
+                    let error = Some(ProxyError::ConnectionTerminated);
+                    return Some(self.sign_error(problem.into_response(), error, member));
                 }
             }
         }
@@ -290,7 +293,8 @@ where
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
             .detail("too many fetches are under way")
             .retry_after(1);
-        self.sign(problem.into_response(), &Member { fwd: Some(fwd), ..Member::default() })
+        let member = Member { fwd: Some(fwd), ..Member::default() };
+        self.sign_error(problem.into_response(), Some(ProxyError::ConnectionLimitReached), &member)
     }
 
     fn wants_part_of(&self, response: &Response<Body>) -> bool {
@@ -320,6 +324,7 @@ pub(super) fn order(
     inner.policy.prepare(&mut request);
     request.headers.remove(DEBUG);
     tiers::name(&mut request.headers, purge_seq);
+    inner.node.sign(&mut request.headers);
     let asked = Asked { authorization: authorization && !anonymous, no_store: false };
     Order { request, part: Part::Whole, asked, anonymous, directives, stale, background }
 }

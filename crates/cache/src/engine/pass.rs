@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use headwater_net::{Body, BodyError};
+use headwater_net::{Body, BodyError, Problem};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
@@ -18,8 +18,10 @@ use crate::cache::{Downstream, Inner};
 use crate::fill::meter;
 use crate::headers;
 use crate::key::KeyBuf;
+use crate::loops::Looped;
 use crate::object::{Exchange, Head};
 use crate::policy::storable::Asked;
+use crate::proxy_status::{self, PROXY_STATUS, ProxyError};
 use crate::purge::{PurgeSeq, tags, tiers};
 use crate::status::{CACHE_STATUS, Fwd, Member};
 use crate::upstream::{self, BoxError};
@@ -39,6 +41,7 @@ where
         headers::strip_hop_by_hop(&mut parts.headers);
         inner.policy.prepare(&mut parts);
         tiers::name(&mut parts.headers, inner.purges.ledger().newest());
+        inner.node.sign(&mut parts.headers);
         let sent = parts.clone();
         // Those who would have shared a fetch, had its answer been for all, do not all arrive at
         // upstream at once. What never shares one is not held up by them.
@@ -52,8 +55,9 @@ where
             Ok(response) => response,
             Err(error) => {
                 tracing::warn!(error = %error, "upstream gave no answer");
-                let problem = upstream::problem(upstream::status_of(&error));
-                return self.sign(problem.into_response(), &member);
+                let error = ProxyError::of(&error);
+                let problem = upstream::problem(error.status());
+                return self.sign_error(problem.into_response(), Some(error), &member);
             }
         };
         inner.policy.receive(&sent, response.status(), response.headers_mut());
@@ -72,6 +76,16 @@ where
             body = Body::Stream(Box::pin(Held { body, _permit: permit }));
         }
         self.forwarded(Response::from_parts(parts, body), &member)
+    }
+
+    /// The answer to a request that comes round again (RFC 8586 §3).
+    pub(crate) fn looped(&self, looped: Looped) -> Response<Body> {
+        let problem = Problem::new(StatusCode::LOOP_DETECTED).detail(match looped {
+            Looped::Here => "this request has been here before",
+            Looped::TooFar => "this request has passed too many caches",
+        });
+        let error = Some(ProxyError::ProxyLoopDetected);
+        self.sign_error(problem.into_response(), error, &Member::default())
     }
 
     /// Sends on a request whose like got answers for themselves alone, without a wait for others;
@@ -169,6 +183,21 @@ where
             && let Ok(date) = HeaderValue::try_from(self.cache.clock().now().to_http_date())
         {
             response.headers_mut().insert(http::header::DATE, date);
+        }
+        self.sign(response, member)
+    }
+
+    /// An answer that no origin gave, with the error that it is for (RFC 9209 §2); without one where
+    /// upstream answered, to another.
+    pub(super) fn sign_error(
+        &self,
+        mut response: Response<Body>,
+        error: Option<ProxyError>,
+        member: &Member,
+    ) -> Response<Body> {
+        if let Some(error) = error {
+            let value = proxy_status::member(self.cache.inner().signature.name(), error);
+            response.headers_mut().append(PROXY_STATUS, value);
         }
         self.sign(response, member)
     }

@@ -25,6 +25,7 @@ use crate::fill::task::{self, Part, Slice};
 use crate::fill::{Interest, Outcome};
 use crate::key::Key;
 use crate::object::Object;
+use crate::proxy_status::ProxyError;
 use crate::purge::PurgeSeq;
 use crate::slices::Grid;
 use crate::status::Member;
@@ -38,7 +39,7 @@ pub(super) enum Trouble {
     /// There are as many fetches as there may be.
     Refused,
     /// Upstream failed.
-    Failed { status: StatusCode, retry_after: Option<HeaderValue> },
+    Failed { status: StatusCode, retry_after: Option<HeaderValue>, error: Option<ProxyError> },
 }
 
 impl<S> Forward<S>
@@ -94,13 +95,13 @@ where
                 Ok(body) => opened = Some(body),
                 Err(Trouble::Anew) => return None,
                 Err(Trouble::Refused) => return Some(self.refused(miss.fwd)),
-                Err(Trouble::Failed { status, retry_after }) => {
+                Err(Trouble::Failed { status, retry_after, error }) => {
                     let mut response = upstream::problem(status).into_response();
                     if let Some(retry_after) = retry_after {
                         response.headers_mut().insert(RETRY_AFTER, retry_after);
                     }
                     let member = Member { fwd: Some(miss.fwd), ..Member::default() };
-                    return Some(self.sign(response, &member));
+                    return Some(self.sign_error(response, error, &member));
                 }
             }
         }
@@ -174,8 +175,8 @@ where
                         return Ok(Body::Stream(Box::pin(reader)));
                     }
                 }
-                Outcome::Failed { status, retry_after, .. } => {
-                    return Err(Trouble::Failed { status, retry_after });
+                Outcome::Failed { status, retry_after, error } => {
+                    return Err(Trouble::Failed { status, retry_after, error });
                 }
                 _ => return Err(Trouble::Anew),
             }

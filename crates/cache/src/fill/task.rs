@@ -26,6 +26,7 @@ use crate::headers;
 use crate::object::{Exchange, Head, Object};
 use crate::policy::reuse::Failure;
 use crate::policy::storable::{Asked, Refusal};
+use crate::proxy_status::ProxyError;
 use crate::slices;
 use crate::sync::{lock, yield_now};
 use crate::upstream::{self, BoxError};
@@ -236,10 +237,11 @@ impl Work {
         tracing::warn!(error = %error, "upstream gave no answer");
         let failure = Failure::Unreachable(self.inner.choices.unreachable_grace());
         self.pause(None, failure);
+        let error = ProxyError::of(error);
         Answer::Settled(self.stale_on_error(order, failure, None).unwrap_or(Outcome::Failed {
-            status: upstream::status_of(error),
+            status: error.status(),
             retry_after: None,
-            answered: false,
+            error: Some(error),
         }))
     }
 
@@ -295,7 +297,7 @@ impl Work {
                     Outcome::Failed {
                         status,
                         retry_after: parts.headers.get(header::RETRY_AFTER).cloned(),
-                        answered: true,
+                        error: None,
                     }
                 } else {
                     if refusal.is_of_the_answer(order.asked) {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
+use crate::loops::Node;
+
 /// `CDN-Cache-Control` (RFC 9213 §3.1).
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
@@ -19,6 +21,8 @@ pub struct Choices {
     trust_malformed_age: bool,
     trust_any_304: bool,
     max_error_body: u64,
+    node: Option<String>,
+    max_hops: usize,
 }
 
 impl Default for Choices {
@@ -30,6 +34,8 @@ impl Default for Choices {
             trust_malformed_age: true,
             trust_any_304: false,
             max_error_body: 64 << 10,
+            node: None,
+            max_hops: 20,
         }
     }
 }
@@ -89,6 +95,24 @@ impl Choices {
     pub fn max_error_body(mut self, bytes: u64) -> Self {
         self.max_error_body = bytes;
         self
+    }
+
+    /// The id by which this node knows its own requests in `CDN-Loop` (RFC 8586 §2); default the
+    /// cache's name. Two nodes that ask each other, such as an edge and its shield, need two.
+    pub fn node(mut self, id: impl Into<String>) -> Self {
+        self.node = Some(id.into());
+        self
+    }
+
+    /// How many nodes a request may have passed before this one; default 20. One that has passed
+    /// more is answered 508, like one that comes back.
+    pub fn max_hops(mut self, nodes: usize) -> Self {
+        self.max_hops = nodes;
+        self
+    }
+
+    pub(crate) fn node_of(&self, name: &str) -> Node {
+        Node::new(self.node.as_deref().unwrap_or(name), self.max_hops)
     }
 
     pub(crate) fn targets(&self) -> &[HeaderName] {

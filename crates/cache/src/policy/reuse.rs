@@ -44,7 +44,11 @@ pub(crate) fn decide(
     }
     let age = freshness.age(now);
     let seconds = Duration::from_secs;
-    if request.max_age.is_some_and(|most| age > seconds(most)) && request.max_stale.is_none() {
+    // RFC 8246 §2: a reload, which asks by `max-age=0`, is no reason to confirm what never changes
+    // while it is fresh; `no-cache` is.
+    let immutable = response.immutable && age < freshness.lifetime;
+    let too_old = request.max_age.is_some_and(|most| age > seconds(most));
+    if too_old && request.max_stale.is_none() && !immutable {
         return Reuse::Revalidate(Why::Request);
     }
     if age < freshness.lifetime {

@@ -92,7 +92,7 @@ impl Work {
                     StatusCode::BAD_GATEWAY
                 };
                 let retry_after = parts.headers.get(header::RETRY_AFTER).cloned();
-                Answer::Settled(Outcome::Failed { status, retry_after, answered: true })
+                Answer::Settled(Outcome::Failed { status, retry_after, error: None })
             }
         })
     }
