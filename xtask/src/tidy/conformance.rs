@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::{File, Finding};
 
@@ -58,7 +59,7 @@ pub(super) fn page(files: &[File]) -> String {
     let mut table = Table::new();
     for File { path, text } in files {
         let ours = CRATES.iter().any(|krate| path.starts_with(krate));
-        if ours && path.ends_with(".rs") {
+        if ours && Path::new(path).extension().is_some_and(|extension| extension == "rs") {
             read(&mut table, path, text);
         }
     }
