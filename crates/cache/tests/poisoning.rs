@@ -13,7 +13,7 @@ fn echoing() -> Origin {
         let mut text = parts.uri.to_string();
         for name in ["x-forwarded-host", "x-original-url", "x-hop", "range", "if-none-match"] {
             if let Some(value) = parts.headers.get(name) {
-                text.push_str(&format!(" {name}={}", value.to_str().unwrap()));
+                text.extend([" ", name, "=", value.to_str().unwrap()]);
             }
         }
         let mut response = Response::builder().header("cache-control", "max-age=60");
