@@ -46,6 +46,7 @@ pub mod methods;
 pub mod metrics;
 pub mod normalise;
 mod observe;
+mod unkeyed;
 mod watch;
 
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};

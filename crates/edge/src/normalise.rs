@@ -24,6 +24,9 @@
 //!   [`NormaliseLayer::keep_cache_control`] leaves them.
 //! - `Accept-Encoding` becomes `gzip` or `identity` ([`headwater_net::encoding`]): two variants at
 //!   most of each object. [`NormaliseLayer::keep_accept_encoding`] leaves it.
+//! - Fields that no key knows of and origins heed all the same (`X-Forwarded-Host`,
+//!   `X-Original-URL`, `X-HTTP-Method-Override` and their like) are taken off: by them one client
+//!   would choose what the next one gets. [`NormaliseLayer::keep_unkeyed`] leaves them.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,6 +41,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::Answer;
+use crate::unkeyed;
 
 /// Refuses ambiguous requests and makes equal ones the same.
 #[derive(Clone, Debug)]
@@ -48,6 +52,7 @@ pub struct NormaliseLayer {
     hosts: Option<Arc<[Box<str>]>>,
     keep_cache_control: bool,
     keep_accept_encoding: bool,
+    keep_unkeyed: bool,
 }
 
 impl Default for NormaliseLayer {
@@ -58,6 +63,7 @@ impl Default for NormaliseLayer {
             hosts: None,
             keep_cache_control: false,
             keep_accept_encoding: false,
+            keep_unkeyed: false,
         }
     }
 }
@@ -108,6 +114,14 @@ impl NormaliseLayer {
         self
     }
 
+    /// Whether fields that no key knows of reach the origin; by default they do not. For an origin
+    /// that names in `Vary` each one it heeds.
+    #[must_use]
+    pub const fn keep_unkeyed(mut self, keep: bool) -> Self {
+        self.keep_unkeyed = keep;
+        self
+    }
+
     fn strip(&self, headers: &mut HeaderMap) {
         if !self.keep_cache_control {
             headers.remove(header::CACHE_CONTROL);
@@ -115,6 +129,9 @@ impl NormaliseLayer {
         }
         if !self.keep_accept_encoding {
             encoding::simplify(headers);
+        }
+        if !self.keep_unkeyed {
+            unkeyed::strip(headers);
         }
     }
 

@@ -345,3 +345,24 @@ async fn accept_encoding_makes_two_variants_at_most() {
         }
     }
 }
+
+/// What no key knows of does not reach an origin that may heed it: else one client would choose
+/// what the next one gets.
+#[tokio::test]
+async fn fields_that_no_key_knows_of_reach_no_origin() {
+    let fields = ["x-forwarded-host", "x-original-url", "x-http-method-override", "forwarded"];
+    for keep in [false, true] {
+        let origin = Origin::default();
+        let layer = NormaliseLayer::new().keep_unkeyed(keep);
+        let edge = Edge::builder().normalise(layer).build(origin.clone());
+        let mut poisoned = get("/small", Protocol::H1);
+        for name in fields {
+            poisoned.headers_mut().insert(name, "evil".parse().unwrap());
+        }
+        assert_eq!(ask(&edge, poisoned).await.status(), 200);
+        let headers = origin.headers.lock().unwrap();
+        for name in fields {
+            assert_eq!(headers[0].contains_key(name), keep, "{name}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Request fields that no cache key knows of and that origins heed all the same: by them a stranger
+//! has an origin answer another request than the one that the answer is stored for.
+//!
+//! Frameworks build links from `X-Forwarded-Host`, route by `X-Original-URL`, and take a GET for
+//! what `X-HTTP-Method-Override` says. The address of a client behind a trusted proxy is not lost:
+//! the listener has read it into [`ConnInfo`](headwater_net::ConnInfo).
+
+use http::{HeaderMap, HeaderName};
+
+/// Whole families.
+const PREFIXES: [&str; 4] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-http-"];
+
+/// Others, in the order of their bytes.
+const NAMES: [&str; 8] = [
+    "client-ip",
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-forwarded",
+    "x-host",
+    "x-method-override",
+    "x-real-ip",
+];
+
+/// Takes them off. Costs a look at each name where there is none.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| is_unkeyed(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn is_unkeyed(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'c' | b't'))
+        && (PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || NAMES.binary_search(&name).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn what_origins_heed_goes_and_all_else_stays() {
+        assert!(NAMES.is_sorted());
+        let mut headers = HeaderMap::new();
+        for name in [
+            "forwarded",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-http-method-override",
+            "x-method-override",
+            "x-host",
+            "x-real-ip",
+            "true-client-ip",
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("evil"));
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
+        }
+        for name in ["range", "x-playback-session-id", "cookie", "te", "from", "x-httpd"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("kept"));
+        }
+        strip(&mut headers);
+        assert_eq!(headers.len(), 6);
+        assert!(headers.values().all(|value| value == "kept"));
+    }
+}
