@@ -306,6 +306,50 @@ async fn another_key_is_another_version_a_second_later() {
     assert_ne!(version().await, first);
 }
 
+#[tokio::test]
+async fn a_key_that_comes_late_encrypts_what_is_served_already() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["film.mp4", "ladder_720p.mp4", "ladder_480p.mp4", "alone_720p.mp4"] {
+        fs::write(dir.path().join(file), TINY).unwrap();
+    }
+    let named = Assets::from_files([dir.path().join("film.mp4")]).unwrap();
+    let (named, named_clock) = packager(named);
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    let encrypted = async |name: &str| {
+        let report = get(&packager, &format!("/{name}/report.json")).await;
+        assert_eq!(report.status, 200, "{name}");
+        report.json()["encryption"].is_object()
+    };
+    for name in ["film", "ladder", "alone_720p"] {
+        assert!(!encrypted(name).await, "{name}");
+    }
+    let key = |name: &str| dir.path().join(format!("{name}.headwater.json"));
+    let text = keyed(dir.path(), &KEY, None);
+    for name in ["film", "ladder", "alone"] {
+        fs::write(key(name), &text).unwrap();
+    }
+    clock.advance(std::time::Duration::from_secs(1));
+    assert!(encrypted("film").await);
+    assert!(encrypted("ladder").await);
+    // What the descriptor of another name took over is no asset any more.
+    assert_eq!(get(&packager, "/alone_720p/report.json").await.status, 404);
+    assert!(encrypted("alone").await);
+
+    // Someone lists the assets while an editor has taken the descriptor away.
+    fs::remove_file(key("film")).unwrap();
+    clock.advance(std::time::Duration::from_secs(1));
+    assert!(get(&packager, "/").await.text().contains("film"));
+    assert!(!encrypted("film").await);
+    fs::write(key("film"), &text).unwrap();
+    clock.advance(std::time::Duration::from_secs(1));
+    assert!(encrypted("film").await);
+
+    // A file that was named by itself is what it is.
+    named_clock.advance(std::time::Duration::from_secs(1));
+    let report = get(&named, "/film/report.json").await;
+    assert!(!report.json()["encryption"].is_object());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn no_key_lies_outside_the_folder() {

@@ -47,9 +47,12 @@ impl Root {
 /// Where one asset is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// One file.
+    /// One file that was named by itself.
+    Named(PathBuf),
+    /// One file of a folder of assets, unless a descriptor beside it says otherwise.
     File(PathBuf),
-    /// Files beside each other that are renditions by their names.
+    /// Files beside each other that are renditions by their names, unless a descriptor beside them
+    /// says otherwise.
     Siblings(Vec<PathBuf>),
     /// A folder whose files are renditions, unless a descriptor in it says otherwise.
     Folder(PathBuf),
@@ -78,8 +81,22 @@ impl Place {
     /// The files of the asset `name` with their identities, in order.
     pub(super) fn locate(&self, name: &str) -> Result<Contents, FindError> {
         let files = match self {
-            Self::File(path) => located([path], ToOwned::to_owned)?,
+            Self::Named(path) => located([path], ToOwned::to_owned)?,
+            Self::File(path) => {
+                if let Some(descriptor) = descriptor_beside(path, name)? {
+                    return described(&descriptor, None);
+                }
+                if let Some(base) = siblings::base(name)
+                    && descriptor_beside(path, base)?.is_some()
+                {
+                    return Err(SourceError::NotFound.into());
+                }
+                located([path], ToOwned::to_owned)?
+            }
             Self::Siblings(paths) => {
+                if let Some(descriptor) = descriptor_beside(self.path(), name)? {
+                    return described(&descriptor, None);
+                }
                 let there = paths.iter().take(MAX_RENDITIONS).filter(|path| path.is_file());
                 located(there, ToOwned::to_owned)?
             }
@@ -101,7 +118,9 @@ impl Place {
 
     fn path(&self) -> &Path {
         match self {
-            Self::File(path) | Self::Folder(path) | Self::Descriptor(path) => path,
+            Self::Named(path) | Self::File(path) | Self::Folder(path) | Self::Descriptor(path) => {
+                path
+            }
             Self::Siblings(paths) => paths.first().map_or(Path::new(""), PathBuf::as_path),
         }
     }
@@ -121,6 +140,21 @@ fn located<'a>(
             Ok(Located { path: path.clone(), id: stamp.identity(identity(&file)), stamp })
         })
         .collect()
+}
+
+/// The descriptor of the asset `name` beside a file. It is looked for with the file, not left to the
+/// next scan of the folder: it may hold a key, without which all of the asset would be in clear. So
+/// what cannot be looked at is an error.
+fn descriptor_beside(file: &Path, name: &str) -> Result<Option<PathBuf>, SourceError> {
+    let path = file.with_file_name(format!("{name}{DESCRIPTOR_SUFFIX}"));
+    match fs::metadata(&path) {
+        Ok(metadata) => Ok(metadata.is_file().then_some(path)),
+        // A long name leaves no room for the suffix.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The one descriptor in an asset's folder.
@@ -212,7 +246,7 @@ pub(super) fn places(roots: &[Root]) -> Result<BTreeMap<Arc<str>, Place>, Assets
     let mut found: BTreeMap<Arc<str>, Place> = BTreeMap::new();
     for root in roots {
         let places = match root {
-            Root::File(path) => vec![named_by_file(path, Place::File)?],
+            Root::File(path) => vec![named_by_file(path, Place::Named)?],
             Root::Descriptor(path) => vec![named_by_file(path, Place::Descriptor)?],
             Root::Folder(path) => folder(path)?,
         };
