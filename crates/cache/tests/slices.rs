@@ -398,6 +398,32 @@ async fn a_suffix_or_an_end_that_is_not_known_begins_with_the_first_slice() {
 }
 
 #[tokio::test]
+async fn a_416_confirms_no_stale_response() {
+    let film = Film::new();
+    let shorter = Arc::new(AtomicU64::new(LEN));
+    let (len, version) = (Arc::clone(&shorter), Arc::clone(&film.version));
+    let origin = Origin::new(move |parts| {
+        let film = Film { len: len.load(Ordering::Relaxed), ..film.clone() };
+        let mut response = film.answer(parts);
+        if response.status() == 416 {
+            response.headers_mut().remove("etag");
+        }
+        response
+    });
+    let stand = large(&origin);
+    stand.get_with("/large/film", &[("range", "bytes=9000-9009")]).await;
+    until(|| stand.cache.metrics().stored_objects.get() == 2).await;
+    stand.advance(61);
+    version.store(2, Ordering::Relaxed);
+    shorter.store(7000, Ordering::Relaxed);
+    let beyond = stand.get_with("/large/film", &[("range", "bytes=9000-9009")]).await;
+    assert_eq!((beyond.status().as_u16(), field(&beyond, "content-range")), (416, "bytes */7000"));
+    let part = stand.get_with("/large/film", &[("range", "bytes=0-9")]).await;
+    assert_eq!((field(&part, "etag"), field(&part, "content-range")), ("\"2\"", "bytes 0-9/7000"));
+    assert_eq!(body(part).await, bytes(2, 0..10));
+}
+
+#[tokio::test]
 async fn what_is_no_larger_than_a_slice_is_one_piece() {
     let film = Film { len: 700, ..Film::new() };
     let origin = film.origin();

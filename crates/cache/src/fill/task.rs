@@ -162,7 +162,8 @@ impl Work {
         if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && first.is_none() {
             return Some(self.answered(response, requested, order));
         }
-        if let Some(object) = confirmable
+        if response.status() == StatusCode::NOT_MODIFIED
+            && let Some(object) = confirmable
             && (self.inner.choices.trusts_any_304() || object.head.is_meant_by(response.headers()))
         {
             let exchange = self.exchange(order, requested);
