@@ -116,10 +116,29 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
             report.about(placed.chosen.source);
         }
     }
+    // What picks make of sounds in transport streams, where sources say something else.
+    let said: Vec<_> = all()
+        .zip(&tracks)
+        .enumerate()
+        .filter(|(_, (_, track))| track.is_audio())
+        .map(|(number, (placed, track))| {
+            let stated = Role::audio_type(&placed.chosen.track.roles);
+            (number as u64, stated, Role::audio_type(&track.roles))
+        })
+        .filter(|(_, stated, said)| stated != said)
+        .collect();
+    let version = |recorded| {
+        let mut hash = version(&sources, target, options, recorded);
+        for (number, _, said) in &said {
+            hash.field(&number.to_be_bytes());
+            hash.field(&[*said]);
+        }
+        hash
+    };
     let recordings = || sources.iter().filter_map(|source| source.recording());
     let recorded = recordings().any(|recording| !recording.settled);
     let as_recorded = || {
-        let mut version = version(&sources, target, options, true);
+        let mut version = version(true);
         // What may change as a recording grows, and would change bytes.
         version.field(&offset.to_be_bytes());
         for placed in all() {
@@ -137,7 +156,7 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         }
         Version(version.finish())
     };
-    let as_file = || Version(version(&sources, target, options, false).finish());
+    let as_file = || Version(version(false).finish());
     let (version, former) = match (recorded, recordings().next()) {
         (true, _) => (as_recorded(), None),
         (false, Some(_)) => (as_file(), Some(as_recorded())),

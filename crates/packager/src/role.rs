@@ -85,6 +85,18 @@ impl Role {
             _ => None,
         }
     }
+
+    /// What a sound of these roles is for in a transport stream (ISO/IEC 13818-1 Table 2-60): 2 for
+    /// the hearing impaired, 3 commentary for the visually impaired, 0 nothing in particular.
+    pub(crate) fn audio_type(roles: &[Self]) -> u8 {
+        if roles.contains(&Self::EnhancedAudioIntelligibility) {
+            2
+        } else if roles.contains(&Self::Description) {
+            3
+        } else {
+            0
+        }
+    }
 }
 
 #[cfg(test)]

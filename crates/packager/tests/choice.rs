@@ -107,7 +107,46 @@ fn what_is_picked_is_carried_in_that_order_with_those_names() {
     assert_ne!(plain.version(), asset.version());
     let mut renamed = options.clone();
     renamed.choice.sounds.as_mut().unwrap()[0].name = None;
-    assert_eq!(media(&[file], &renamed).version(), asset.version());
+    assert_eq!(media(std::slice::from_ref(&file), &renamed).version(), asset.version());
+    // Nor are roles, but for those that transport streams tell.
+    let with = |roles: &[Role]| {
+        let mut options = options.clone();
+        options.choice.sounds.as_mut().unwrap()[0].roles = roles.to_vec();
+        media(std::slice::from_ref(&file), &options).version()
+    };
+    assert_eq!(with(&[Role::Description]), asset.version());
+    assert_eq!(with(&[]), with(&[Role::Alternate, Role::Dub]));
+    let told = [with(&[]), with(&[Role::Description]), with(&[Role::EnhancedAudioIntelligibility])];
+    assert!(told[0] != told[1] && told[0] != told[2] && told[1] != told[2], "{told:?}");
+}
+
+#[test]
+fn roles_in_place_of_those_of_the_source_are_another_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mp4");
+    let made = ffmpeg(&[
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=2",
+        "-metadata:s:a:0",
+        "language=eng",
+        "-disposition:a:0",
+        "visual_impaired",
+        path.to_str().unwrap(),
+    ]);
+    if !made {
+        return;
+    }
+    let file = std::fs::read(&path).unwrap();
+    let with = |roles: &[Role]| {
+        let mut sound = pick(0, None);
+        sound.roles = roles.to_vec();
+        media(std::slice::from_ref(&file), &picking(None, Some(vec![sound])))
+    };
+    assert_eq!(with(&[]).tracks()[0].roles, [Role::Description]);
+    assert_eq!(with(&[]).version(), with(&[Role::Description]).version());
+    assert_ne!(with(&[]).version(), with(&[Role::Alternate]).version());
 }
 
 #[test]

@@ -32,15 +32,7 @@ impl Language {
     /// That of a sound whose language is known.
     pub(super) fn of(track: &Track) -> Option<Self> {
         let language = track.language.as_deref().filter(|_| track.is_audio())?;
-        let is_for = |role| track.roles.contains(&role);
-        // Table 2-60: hearing impaired, visual impaired commentary, or nothing in particular.
-        let audio_type = if is_for(Role::EnhancedAudioIntelligibility) {
-            2
-        } else if is_for(Role::Description) {
-            3
-        } else {
-            0
-        };
+        let audio_type = Role::audio_type(&track.roles);
         Some(Self { letters: three_letters(language)?, audio_type })
     }
 
