@@ -78,8 +78,15 @@ fn check_times(media: &Media, track: &str, spec: &TrackSpec, files: &[Vec<u8>]) 
 
 /// 12 s at 25 pictures a second with a sync sample each second, and as much sound.
 fn film(edits: &[(u64, i64, i32)]) -> FileSpec {
-    let mut picture = TrackSpec::video(300, 400, 25);
-    picture.offsets = vec![(300, 0)];
+    film_at(12_800, 512, edits)
+}
+
+/// The same with pictures of `frame` ticks, of which there are `hz` a second.
+fn film_at(hz: u32, frame: u32, edits: &[(u64, i64, i32)]) -> FileSpec {
+    let count = 12 * hz / frame;
+    let mut picture = TrackSpec::video(count, 400, 25);
+    picture.offsets = vec![(count, 0)];
+    (picture.timescale, picture.durations) = (hz, vec![(count, frame)]);
     let mut sound = TrackSpec::audio(563, 90);
     sound.offsets = vec![(563, 0)];
     // The same in both: times in milliseconds.
@@ -87,7 +94,7 @@ fn film(edits: &[(u64, i64, i32)]) -> FileSpec {
         let at = move |millis: i64| if millis < 0 { -1 } else { millis * hz / 1_000 };
         edits.iter().map(move |edit| (edit.0, at(edit.1), edit.2)).collect()
     };
-    picture.edits = ticks(12_800);
+    picture.edits = ticks(i64::from(hz));
     sound.edits = ticks(48_000);
     FileSpec::new(vec![picture, sound])
 }
@@ -119,6 +126,28 @@ fn what_is_cut_out_is_gone_and_the_rest_is_in_step() {
     // Segments are cut at the sync samples of the result.
     let starts: Vec<u64> = media.spans(id("v1")).iter().map(|span| span.start / 12_800).collect();
     assert_eq!(starts, [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn coarse_ticks_lose_no_picture() {
+    // A tick is as long as a picture, or a part of it longer than a millisecond.
+    for (hz, frame) in [(24, 1), (25, 1), (30, 1), (600, 24), (1_000, 40), (1_999, 80)] {
+        let file = film_at(hz, frame, &[(2_000, 0, NORMAL), (2_000, 6_000, NORMAL)]);
+        let files = vec![file.bytes()];
+        let media = kit::media(&files, &options());
+        // Sync samples are 25 pictures apart, however long that is.
+        let long = |seconds: u32| (seconds * hz).div_ceil(frame) as usize;
+        let sync = long(6).div_ceil(25) * 25;
+        let expected: Vec<usize> = (0..long(2)).chain(sync..long(8)).collect();
+        let seen = presented(&media, "v1", &files);
+        let numbers: Vec<usize> = seen.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, expected, "{hz}");
+        check_times(&media, "v1", &file.tracks[0], &files);
+        for (number, time) in seen {
+            let allowed = allowed(&file.tracks[0], number);
+            assert!(allowed.contains(&(time as f64)), "{hz}: {number} at {time}: {allowed:?}");
+        }
+    }
 }
 
 #[test]
@@ -236,10 +265,11 @@ fn a_fragmented_file_is_cut_alike() {
 /// Reordered pictures: of three, the last is decoded first.
 fn reordered(mut spec: TrackSpec) -> TrackSpec {
     let count = spec.sizes.len() as u32;
+    let frame = spec.durations[0].1.cast_signed();
     spec.offsets = (0..count)
         .map(|number| match number % 25 {
-            0 => (1, 512),
-            within => (1, [512 * 3, 0, 0][(within as usize - 1) % 3]),
+            0 => (1, frame),
+            within => (1, [frame * 3, 0, 0][(within as usize - 1) % 3]),
         })
         .collect();
     spec
@@ -260,9 +290,16 @@ proptest! {
             1..7,
         ),
         reorder: bool,
+        (hz, frame) in prop_oneof![
+            4 => Just((12_800, 512)),
+            1 => Just((24, 1)),
+            1 => Just((25, 1)),
+            1 => Just((30, 1)),
+            1 => Just((600, 24)),
+        ],
     ) {
         prop_assume!(list.iter().any(|edit| edit.1 >= 0));
-        let mut file = film(&list);
+        let mut file = film_at(hz, frame, &list);
         if reorder {
             let picture = file.tracks[0].clone();
             file.tracks[0] = reordered(picture);
@@ -277,7 +314,7 @@ proptest! {
             let mut starts = Vec::new();
             for (number, time) in presented(&media, track, &files) {
                 let at = allowed(spec, number);
-                let near = at.iter().any(|allowed| (allowed - time as f64).abs() <= half + 1.0);
+                let near = at.iter().any(|allowed| (allowed - time as f64).abs() <= half + 0.5);
                 prop_assert!(near || dwells, "{} {}: {} not {:?}", track, number, time, at);
                 starts.push(time);
             }

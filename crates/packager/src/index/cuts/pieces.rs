@@ -46,7 +46,8 @@ impl Pieces {
             let duration = MediaTime::new(i64::try_from(duration).ok()?, movie);
             duration.rescale(timescale).map(MediaTime::ticks).filter(|ticks| *ticks <= LATEST)
         };
-        let slack = ticks(1)?.max(1);
+        // Durations are as exact as the movie's ticks are.
+        let slack = ticks(1)?;
         let mut list: Vec<Piece> = Vec::new();
         let mut passed = 0_u64;
         let mut open = false;
@@ -91,13 +92,17 @@ mod tests {
     use super::*;
 
     fn read(edits: &[(u64, i64, i32)]) -> Option<Pieces> {
+        read_at(48_000, edits)
+    }
+
+    fn read_at(hz: u32, edits: &[(u64, i64, i32)]) -> Option<Pieces> {
         let edits = edits.iter().map(|(duration, media_time, rate)| Edit {
             duration: *duration,
             media_time: *media_time,
             rate: *rate,
         });
         let scale = |hz| Timescale::new(hz).unwrap();
-        Pieces::read(&edits.collect::<Vec<_>>(), scale(48_000), scale(1_000))
+        Pieces::read(&edits.collect::<Vec<_>>(), scale(hz), scale(1_000))
     }
 
     fn piece(from: i64, until: impl Into<Option<i64>>, at: i64) -> Piece {
@@ -123,6 +128,9 @@ mod tests {
         let joined = read(&[(21, 0, NORMAL), (21, 1_001, NORMAL), (21, 2_002, NORMAL)]).unwrap();
         assert_eq!(joined.list.len(), 1);
         assert!(joined.is_plain());
+        // One picture cut out of 25 a second, counted one by one, is a cut.
+        let coarse = read_at(25, &[(400, 0, NORMAL), (400, 11, NORMAL)]).unwrap();
+        assert_eq!(coarse.list, [piece(0, 10, 0), piece(11, 21, 10)]);
         let dwells = read(&[(1_000, 0, NORMAL), (300, 48_000, 0), (1_000, 48_000, NORMAL)]);
         let dwells = dwells.unwrap();
         assert_eq!(

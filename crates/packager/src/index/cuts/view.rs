@@ -129,9 +129,10 @@ impl View {
     }
 }
 
-/// Half a millisecond in ticks: how far a sample may be moved to where the one before it ends.
+/// Half a millisecond in ticks, 0 where a tick is longer: how far a sample may be moved to where the
+/// one before it ends. Times of the list are the nearest ticks as they are.
 fn half_millisecond(timescale: Timescale) -> i64 {
-    i64::from(timescale.get() / 2_000).max(1)
+    i64::from(timescale.get() / 2_000)
 }
 
 /// Which piece of all it is, and how many samples the first one passes over.
