@@ -88,7 +88,19 @@ impl std::fmt::Display for PurgeSeq {
 pub struct Purge {
     what: What,
     soft: bool,
-    order: Option<PurgeSeq>,
+    number: Number,
+}
+
+/// Who numbers a purge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Number {
+    /// The cache.
+    #[default]
+    Own,
+    /// The caller: one in a row of the caller's.
+    Callers(PurgeSeq),
+    /// A cache upstream: repetitions are not found by it.
+    Shields(PurgeSeq),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +114,7 @@ enum What {
 
 impl Purge {
     fn new(what: What) -> Self {
-        Self { what, soft: false, order: None }
+        Self { what, soft: false, number: Number::Own }
     }
 
     /// All variants of what an absolute URL names, its query included. It goes through the cache's
@@ -142,7 +154,14 @@ impl Purge {
     /// Gives it a number of the caller's. Those who number purges send them in order: a number that
     /// is not above the last such one is a repetition, and is acknowledged without effect.
     pub fn at(mut self, seq: PurgeSeq) -> Self {
-        self.order = Some(seq);
+        self.number = Number::Callers(seq);
+        self
+    }
+
+    /// Gives it the number that the shield gave, which was purged before. Purges that callers
+    /// number are a row of their own: none of them counts as a repetition because of this one.
+    pub fn after_shield(mut self, seq: PurgeSeq) -> Self {
+        self.number = Number::Shields(seq);
         self
     }
 
@@ -264,12 +283,14 @@ impl Purges {
         policy: &dyn Policy,
         now: Timestamp,
     ) -> Result<PurgeSeq, PurgeError> {
-        if purge.order.is_some_and(|order| !order.is_possible()) {
+        if let Number::Callers(seq) | Number::Shields(seq) = purge.number
+            && !seq.is_possible()
+        {
             let detail = "a number of a purge is from 1 to 2^62";
             return Err(PurgeError::Invalid { field: "sequence", detail });
         }
-        let (soft, order) = (purge.soft, purge.order);
-        let draft = Draft { scope: purge.scope(policy)?, soft, order, now };
+        let (soft, number) = (purge.soft, purge.number);
+        let draft = Draft { scope: purge.scope(policy)?, soft, number, now };
         let mut open = match &self.log {
             Some(log) => Some(Arc::clone(log).lock_owned().await),
             None => None,

@@ -297,7 +297,7 @@ async fn a_purge_of_the_shield_and_then_of_the_edge_by_its_number_fetches_once()
     get("/a/1").await;
     get("/b/1").await;
     let seq = shield.cache.purge(Purge::tag("a")).await.unwrap();
-    assert_eq!(edge.purge(Purge::tag("a").at(seq)).await.unwrap(), seq);
+    assert_eq!(edge.purge(Purge::tag("a").after_shield(seq)).await.unwrap(), seq);
     assert_eq!(get("/a/1").await.0, "3");
     // What was not purged is still good in both, also after the edge lost it.
     assert_eq!(get("/b/1").await.0, "2");

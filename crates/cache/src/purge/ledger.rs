@@ -18,7 +18,7 @@ use std::time::Duration;
 use headwater_net::Timestamp;
 
 use super::record::{Mark, Record};
-use super::{PurgeSeq, Scope, Tags};
+use super::{Number, PurgeSeq, Scope, Tags};
 
 /// The most records; the oldest quarter is joined into one when there are more.
 const MAX_RECORDS: usize = 65_536;
@@ -145,15 +145,14 @@ impl Ledger {
     /// least the clock's milliseconds: a cache that lost its records does not begin anew.
     ///
     /// To be called, with the [`apply`](Self::apply) that follows, for one purge at a time.
-    pub(super) fn number(&self, order: Option<PurgeSeq>, now: Timestamp) -> Numbered {
+    pub(super) fn number(&self, number: Number, now: Timestamp) -> Numbered {
         let newest = self.newest();
-        let seq = match order {
-            Some(order) if order <= self.read(|state| state.order) => {
+        let seq = match number {
+            Number::Callers(order) if order <= self.read(|state| state.order) => {
                 return Numbered::Already(newest);
             }
-            Some(order) if order > newest => order,
-            Some(_) => newest.next(),
-            None => {
+            Number::Callers(given) | Number::Shields(given) => newest.next().max(given),
+            Number::Own => {
                 let named = PurgeSeq::new(self.named.load(Ordering::Acquire));
                 newest.max(named).next().max(PurgeSeq::new(now.as_millis()))
             }

@@ -15,7 +15,7 @@ use headwater_net::Timestamp;
 
 use super::ledger::{Ledger, Numbered};
 use super::record::Record;
-use super::{PurgeSeq, Scope};
+use super::{Number, PurgeSeq, Scope};
 
 /// The longest file that is read: one that is written here stays far below.
 const MAX_FILE: u64 = 256 << 20;
@@ -39,17 +39,21 @@ pub struct PurgeLog {
 pub(super) struct Draft {
     pub(super) scope: Scope,
     pub(super) soft: bool,
-    pub(super) order: Option<PurgeSeq>,
+    pub(super) number: Number,
     pub(super) now: Timestamp,
 }
 
 impl Draft {
     /// The record it becomes, or the number of what it repeats. See [`Ledger::number`].
     pub(super) fn number(self, ledger: &Ledger) -> Result<Record, PurgeSeq> {
-        match ledger.number(self.order, self.now) {
+        match ledger.number(self.number, self.now) {
             Numbered::Already(seq) => Err(seq),
             Numbered::Next(mark) => {
-                Ok(Record { mark, order: self.order, soft: self.soft, scope: self.scope })
+                let order = match self.number {
+                    Number::Callers(order) => Some(order),
+                    Number::Own | Number::Shields(_) => None,
+                };
+                Ok(Record { mark, order, soft: self.soft, scope: self.scope })
             }
         }
     }
@@ -196,7 +200,7 @@ mod tests {
         fn purge(&mut self, tag: u64) -> io::Result<PurgeSeq> {
             self.log.write(
                 &self.ledger,
-                Draft { scope: Scope::Tag(tag), soft: false, order: None, now: NOW },
+                Draft { scope: Scope::Tag(tag), soft: false, number: Number::Own, now: NOW },
             )
         }
 

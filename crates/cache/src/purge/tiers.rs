@@ -6,8 +6,8 @@
 //! upstream, and what it gets counts as newer than that purge.
 //!
 //! Both tiers must number purges alike: the shield is purged first, and the edge is given the
-//! number that the shield returned ([`Purge::at`](super::Purge::at)); or both are given the numbers
-//! of a control plane.
+//! number that the shield returned ([`Purge::after_shield`](super::Purge::after_shield)), one purge
+//! at a time; or both are given the numbers of a control plane.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 

@@ -1,9 +1,11 @@
 //! The caches of this process, shield first, and what a client's URL is called in each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use headwater_cache::{Cache, Explanation, PurgeError, PurgeSeq};
 use http::request::Parts;
+use tokio::sync::Mutex;
 
 use super::order::Order;
 use crate::router;
@@ -21,17 +23,21 @@ pub enum Site {
 
 /// See the module. Purges go through them in the order in which they were added.
 #[derive(Clone, Debug, Default)]
-pub struct Caches(Vec<(&'static str, Site, Cache)>);
+pub struct Caches {
+    all: Vec<(&'static str, Site, Cache)>,
+    /// Whose turn it is to purge: each cache sees the purges in the same order.
+    turn: Arc<Mutex<()>>,
+}
 
 impl Caches {
     /// Adds a cache before those that are there.
     pub fn add(&mut self, name: &'static str, site: Site, cache: Cache) {
-        self.0.push((name, site, cache));
+        self.all.push((name, site, cache));
     }
 
     /// Ends their disk tiers: what they hold is there after a restart.
     pub async fn close(&self) {
-        for (_, _, cache) in &self.0 {
+        for (_, _, cache) in &self.all {
             cache.close().await;
         }
     }
@@ -42,25 +48,27 @@ impl Caches {
         &self,
         order: &Order,
     ) -> Result<(PurgeSeq, Vec<&'static str>), PurgeError> {
-        let mut seq = order.sequence();
+        let _turn = self.turn.lock().await;
+        let mut given: Option<PurgeSeq> = None;
         let mut names = Vec::new();
-        for (name, site, cache) in &self.0 {
+        for (name, site, cache) in &self.all {
             let purge = order.purge(|url| called(*site, url));
-            let purge = match seq {
-                Some(seq) => purge.at(seq),
-                None => purge,
+            let purge = match (order.sequence(), given) {
+                (Some(seq), _) => purge.at(seq),
+                (None, Some(seq)) => purge.after_shield(seq),
+                (None, None) => purge,
             };
             let done = cache.purge(purge).await?;
-            seq.get_or_insert(done);
+            given.get_or_insert(done);
             names.push(*name);
         }
-        Ok((seq.unwrap_or_default(), names))
+        Ok((order.sequence().or(given).unwrap_or_default(), names))
     }
 
     /// What each makes of a request.
     pub(super) async fn explain(&self, asked: &Parts) -> BTreeMap<&'static str, Explanation> {
         let mut explained = BTreeMap::new();
-        for (name, site, cache) in &self.0 {
+        for (name, site, cache) in &self.all {
             let mut parts = asked.clone();
             let called = called(*site, &asked.uri.to_string());
             if let Some(uri) = called.and_then(|url| url.parse().ok()) {
@@ -84,7 +92,31 @@ fn called(site: Site, url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+
+    #[tokio::test]
+    async fn a_number_that_the_shield_gave_is_none_of_the_callers() {
+        let mut caches = Caches::default();
+        caches.add("edge", Site::Public, Cache::builder().build());
+        caches.add("shield", Site::BehindRouter, Cache::builder().build());
+        let purge = async |query: &str| {
+            let (parts, ()) = http::Request::post(query).body(()).unwrap().into_parts();
+            caches.purge(&Order::read(&parts, b"").unwrap()).await.unwrap().0
+        };
+        let newest = async || {
+            let asked = http::Request::get("http://h/media/a").body(()).unwrap().into_parts().0;
+            let explained = caches.explain(&asked).await;
+            (explained["edge"].purge_sequence, explained["shield"].purge_sequence)
+        };
+        let given = purge("/purge?tag=a").await;
+        assert_eq!(newest().await, (given.get(), given.get()));
+        // The caller's seventh is done in both, and done once.
+        for _ in 0..2 {
+            assert_eq!(purge("/purge?tag=b&sequence=7").await.get(), 7);
+            assert_eq!(newest().await, (given.next().get(), given.next().get()));
+        }
+    }
 
     #[test]
     fn urls_are_called_as_each_cache_is_asked_for_them() {

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use super::*;
+use crate::purge::log::Draft;
 use crate::purge::tags::hash;
 use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn purge(ledger: &Ledger, scope: Scope, soft: bool, now: Timestamp) -> Mark {
-    let Numbered::Next(mark) = ledger.number(None, now) else { unreachable!() };
+    let Numbered::Next(mark) = ledger.number(Number::Own, now) else { unreachable!() };
     ledger.apply(&Record { mark, order: None, soft, scope }, now);
     mark
 }
@@ -121,7 +122,7 @@ fn a_record_is_joined_when_it_is_a_month_old_and_soft_ones_stay_soft() {
 #[test]
 fn numbers_of_callers_are_kept_and_repetitions_found() {
     let ledger = Ledger::default();
-    let at = |order| ledger.number(Some(PurgeSeq::new(order)), NOW);
+    let at = |order| ledger.number(Number::Callers(PurgeSeq::new(order)), NOW);
     let Numbered::Next(seventh) = at(7) else { unreachable!() };
     assert_eq!(seventh.seq.get(), 7);
     let order = Some(PurgeSeq::new(7));
@@ -132,6 +133,16 @@ fn numbers_of_callers_are_kept_and_repetitions_found() {
     let own = purge(&ledger, Scope::Tag(2), false, NOW);
     assert_eq!(own.seq.get(), NOW.as_millis());
     assert_eq!(at(8), Numbered::Next(Mark { seq: own.seq.next(), at: NOW }));
+    // So is it after one that a shield numbered.
+    let given = own.seq.next().next();
+    assert_eq!(
+        ledger.number(Number::Shields(given), NOW),
+        Numbered::Next(Mark { seq: given, at: NOW })
+    );
+    let shields =
+        Draft { scope: Scope::Tag(3), soft: false, number: Number::Shields(given), now: NOW };
+    ledger.apply(&shields.number(&ledger).unwrap(), NOW);
+    assert_eq!(at(8), Numbered::Next(Mark { seq: given.next(), at: NOW }));
     // And not below what caches downstream have seen.
     ledger.heard_of(PurgeSeq::new(u64::from(u32::MAX) << 20));
     let next = purge(&ledger, Scope::Tag(2), false, NOW);
