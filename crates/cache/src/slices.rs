@@ -3,9 +3,9 @@
 //!
 //! Under its own key such a response is stored without its body: its fields, validator and length.
 //! Each slice is a response of its own, under a key [beside](KeyBuf::push_beside) that one, so that
-//! a purge of the URL takes it along. Its key holds the response's strong validator, it is asked
-//! for with `If-Range`, and its answer must name the same validator: slices of two
-//! representations never meet. A response without a strong validator is never cut (RFC 9111 §3.4).
+//! a purge of the URL takes it along. Its key holds the response's strong validator and length, it
+//! is asked for with `If-Range`, and its answer must name the same: slices of two representations
+//! never meet. A response without a strong validator is never cut (RFC 9111 §3.4).
 //!
 //! This module is the arithmetic of it, and what makes an answer a slice.
 
@@ -73,6 +73,8 @@ impl Grid {
         let encoding = head.headers.get(header::CONTENT_ENCODING);
         key.push(b" ");
         key.push(encoding.map_or(b"", HeaderValue::as_bytes));
+        // And some that a change makes another, too.
+        key.push(format!(" {}", head.len.unwrap_or_default()).as_bytes());
         key.to_key()
     }
 }
@@ -80,6 +82,12 @@ impl Grid {
 /// Whether the response is stored without its body, which lies in slices.
 pub(crate) fn is_sliced(object: &Object) -> bool {
     object.body.len() == 0 && object.head.len.is_some_and(|len| len > 0)
+}
+
+/// Whether a stored response is the one, without its body, that slices of `whole` are of.
+pub(crate) fn is_whole_of(object: &Object, whole: &Head) -> bool {
+    let head = &object.head;
+    is_sliced(object) && validator(head) == validator(whole) && head.len == whole.len
 }
 
 /// The strong validator of a response, as `If-Range` names it (RFC 9110 §13.1.5): its entity tag,

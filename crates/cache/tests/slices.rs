@@ -424,6 +424,24 @@ async fn a_416_confirms_no_stale_response() {
 }
 
 #[tokio::test]
+async fn slices_of_another_length_under_the_same_validator_are_others() {
+    let film = Film::new();
+    let grown = Arc::new(AtomicU64::new(LEN));
+    let len = Arc::clone(&grown);
+    let origin = Origin::new(move |parts| {
+        let mut parts = parts.clone();
+        parts.headers.remove("if-none-match");
+        Film { len: len.load(Ordering::Relaxed), ..film.clone() }.answer(&parts)
+    });
+    let stand = sliced(&origin);
+    assert_eq!(body(stand.get("/film").await).await, bytes(1, 0..LEN));
+    until(|| stand.cache.metrics().stored_objects.get() == 12).await;
+    stand.advance(61);
+    grown.store(12_000, Ordering::Relaxed);
+    assert_eq!(body(stand.get("/film").await).await, bytes(1, 0..12_000));
+}
+
+#[tokio::test]
 async fn what_is_no_larger_than_a_slice_is_one_piece() {
     let film = Film { len: 700, ..Film::new() };
     let origin = film.origin();

@@ -111,7 +111,9 @@ where
                 slices: Arc::clone(&slices),
                 offset: part.start,
                 end: part.end,
-                state: opened.take().map_or(State::Between, State::Reading),
+                state: opened
+                    .take()
+                    .map_or(State::Between, |body| State::Reading(body, slices.piece(&part).end)),
                 ahead: None,
             }))
         }))
@@ -256,8 +258,9 @@ struct SliceBody<S> {
 
 enum State {
     Between,
-    Opening(Pin<Box<dyn Future<Output = Result<Body, Trouble>> + Send>>),
-    Reading(Body),
+    /// With where the slice, or what is wanted of it, ends.
+    Opening(Pin<Box<dyn Future<Output = Result<Body, Trouble>> + Send>>, u64),
+    Reading(Body, u64),
     Ended,
 }
 
@@ -318,16 +321,16 @@ where
                 State::Between => {
                     let piece = this.slices.piece(&(this.offset..this.end));
                     let slices = Arc::clone(&this.slices);
-                    let number = slices.grid.number(piece.start);
+                    let (number, end) = (slices.grid.number(piece.start), piece.end);
                     // Held until it is read: what is fetched ahead need not have found a place in
                     // the store.
                     let ahead = this.ahead.as_mut().filter(|(at, _)| *at == number);
                     let ahead = ahead.and_then(|(_, interest)| interest.take());
                     let opening = Box::pin(async move { slices.open(piece, ahead).await });
-                    this.state = State::Opening(opening);
+                    this.state = State::Opening(opening, end);
                 }
-                State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
-                    Ok(body) => this.state = State::Reading(body),
+                State::Opening(opening, end) => match ready!(opening.as_mut().poll(cx)) {
+                    Ok(body) => this.state = State::Reading(body, *end),
                     // What was sent cannot be taken back: the answer breaks off.
                     Err(Trouble::Anew) => {
                         return this.fail(BodyError::source("upstream has another version now"));
@@ -337,7 +340,8 @@ where
                         return this.fail(BodyError::source("upstream failed"));
                     }
                 },
-                State::Reading(body) => {
+                State::Reading(body, end) => {
+                    let end = *end;
                     match ready!(http_body::Body::poll_frame(Pin::new(body), cx)) {
                         Some(Ok(frame)) => {
                             let Ok(data) = frame.into_data() else { continue };
@@ -346,6 +350,10 @@ where
                             return Poll::Ready(Some(Ok(Frame::data(data))));
                         }
                         Some(Err(error)) => return this.fail(error),
+                        None if this.offset < end => {
+                            let received = this.offset;
+                            return this.fail(BodyError::Truncated { expected: end, received });
+                        }
                         None => this.state = State::Between,
                     }
                 }

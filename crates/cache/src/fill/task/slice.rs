@@ -103,11 +103,8 @@ impl Work {
         let (inner, head) = (&self.inner, &slice.whole.head);
         inner.fills.guarded(&slice.key, || {
             let stored = inner.store.get(&slice.key);
-            let same = |object: &Object| {
-                slices::is_sliced(object)
-                    && slices::validator(&object.head) == slices::validator(head)
-            };
-            if stored.is_some_and(|variants| variants.iter().any(|object| same(object)))
+            let same = |object: &Arc<Object>| slices::is_whole_of(object, head);
+            if stored.is_some_and(|variants| variants.iter().any(same))
                 || inner.store.still_on_disk(&slice.key, &slice.whole)
             {
                 inner.store.remove(&slice.key);
@@ -208,10 +205,7 @@ impl Work {
         let ledger = inner.purges.ledger();
         inner.fills.guarded(&slice.key, || {
             let Some(variants) = inner.store.get(&slice.key) else { return };
-            let same = |object: &&Arc<Object>| {
-                slices::is_sliced(object)
-                    && slices::validator(&object.head) == slices::validator(whole)
-            };
+            let same = |object: &&Arc<Object>| slices::is_whole_of(object, whole);
             let Some(stored) = variants.iter().find(same) else { return };
             let mut purge_seq = stored.head.purge_seq;
             let mut pieces = Vec::new();
