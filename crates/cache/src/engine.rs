@@ -229,6 +229,7 @@ where
 }
 
 /// A request on its way past the store.
+#[derive(Clone)]
 pub(crate) struct Forward<S> {
     pub(crate) cache: Cache,
     pub(crate) service: S,

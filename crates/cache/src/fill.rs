@@ -66,7 +66,8 @@ pub(crate) enum Outcome {
     Changed,
     /// Of a slice: upstream does not give parts.
     NoParts,
-    /// The response is for the leader alone ([`Fill::take_alone`]); others fetch for themselves.
+    /// The response is for the leader alone ([`Fill::take_alone`]; of a slice, it asks again past
+    /// the store); others fetch for themselves.
     Alone,
     /// Upstream failed: the leader has its response if there was one; others get this status.
     Failed {

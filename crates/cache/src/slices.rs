@@ -122,6 +122,9 @@ pub(crate) enum Verdict {
     Changed,
     /// The whole, or a part that was not asked for, or one that nobody else may have.
     NoPart,
+    /// What the fields of who asks may have brought about: it says nothing of the representation,
+    /// and nothing to others.
+    Alone,
     /// An error, which says nothing of the representation.
     Failed,
 }
@@ -149,7 +152,8 @@ pub(crate) fn judge(
             }
         }
         408 | 421 | 425 | 429 => Verdict::Failed,
-        200..500 => Verdict::Changed,
+        200 | 404 | 410 | 412 | 416 => Verdict::Changed,
+        200..500 | 508 => Verdict::Alone,
         _ => Verdict::Failed,
     }
 }

@@ -61,3 +61,25 @@ async fn rfc_8586_3_more_hops_than_there_can_be_are_a_loop() {
     assert_eq!(stand.fetch("/a", &[("cdn-loop", "a, b")]).await.0, 200);
     assert_eq!(stand.fetch("/b", &[("cdn-loop", "a, b, c")]).await.0, 508);
 }
+
+#[tokio::test]
+async fn rfc_8586_2_who_forges_a_loop_forges_it_for_nobody_else() {
+    let origin = origin();
+    let shield = Cache::builder().name("shield").build();
+    let edge = Cache::builder().name("edge").build();
+    let service = edge.layer().layer(shield.layer().layer(origin.clone()));
+    let ask = |fields: &[(&str, &str)]| {
+        tokio::spawn(service.clone().oneshot(request("GET", "/a", fields)))
+    };
+    // The first leads the fetch that the others wait for.
+    let forger = ask(&[("cdn-loop", "shield")]);
+    let others = [ask(&[]), ask(&[])];
+    assert_eq!(forger.await.unwrap().unwrap().status(), 508);
+    for other in others {
+        assert_eq!(other.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(edge.metrics().collapsed.get(), 2);
+    // Nor does it keep others from waiting for each other.
+    let next = service.clone().oneshot(request("GET", "/a", &[])).await.unwrap();
+    assert!(cache_status(&next).ends_with("edge; fwd=uri-miss; fwd-status=200; stored"));
+}

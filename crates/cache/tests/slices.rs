@@ -442,6 +442,40 @@ async fn slices_of_another_length_under_the_same_validator_are_others() {
 }
 
 #[tokio::test]
+async fn an_error_of_ones_own_making_is_ones_own() {
+    for status in [400, 401, 403, 431, 302, 508] {
+        let film = Film::new();
+        let origin = Origin::new(move |parts| {
+            if parts.headers.contains_key("x-bad") {
+                return Response::builder().status(status).body(Body::from("bad")).unwrap();
+            }
+            film.answer(parts)
+        });
+        let stand = sliced(&origin);
+        stand.get_with("/film", &[("range", "bytes=0-9")]).await;
+        until(|| stand.cache.metrics().stored_objects.get() == 2).await;
+        let ask = |fields: &[(&str, &str)]| {
+            let mut request = request("GET", "/film", fields);
+            request.headers_mut().insert("range", "bytes=5000-5009".parse().unwrap());
+            tokio::spawn(tower::ServiceExt::oneshot(stand.edge.clone(), request))
+        };
+        // The first leads the fetch that the others wait for.
+        let bad = ask(&[("x-bad", "1")]);
+        let others = [ask(&[]), ask(&[])];
+        let bad = bad.await.unwrap().unwrap();
+        assert_eq!((bad.status().as_u16(), text(bad).await.as_str()), (status, "bad"));
+        for other in others {
+            assert_eq!(body(other.await.unwrap().unwrap()).await, bytes(1, 5000..5010));
+        }
+        // What is stored stays, and slices of it are fetched.
+        let metrics = stand.cache.metrics();
+        assert_eq!(metrics.collapsed.get(), 3, "{status}");
+        until(|| stand.cache.metrics().stored_objects.get() == 3).await;
+        assert_eq!(ranges(&origin).iter().filter(|range| *range == "bytes=5000-5999").count(), 2);
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_larger_than_a_slice_is_one_piece() {
     let film = Film { len: 700, ..Film::new() };
     let origin = film.origin();

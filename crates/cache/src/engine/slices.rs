@@ -36,6 +36,9 @@ pub(super) enum Trouble {
     /// The response is not what upstream has now, or cannot be kept in slices: it was forgotten,
     /// and is to be asked for anew.
     Anew,
+    /// Nothing that was fetched is for this request, or what came is for it alone: it is to be sent
+    /// past the store.
+    Alone,
     /// There are as many fetches as there may be.
     Refused,
     /// Upstream failed.
@@ -94,6 +97,9 @@ where
             match slices.open(slices.piece(&first), None).await {
                 Ok(body) => opened = Some(body),
                 Err(Trouble::Anew) => return None,
+                Err(Trouble::Alone) => {
+                    return Some(self.clone().pass(miss.fwd, Body::empty()).await);
+                }
                 Err(Trouble::Refused) => return Some(self.refused(miss.fwd)),
                 Err(Trouble::Failed { status, retry_after, error }) => {
                     let mut response = upstream::problem(status).into_response();
@@ -134,10 +140,17 @@ struct Slices<S> {
     len: u64,
 }
 
+/// A stake in the fetch of a slice.
+struct Fetch {
+    interest: Interest,
+    /// It was begun for this request, with its fields.
+    leader: bool,
+}
+
 /// Where the bytes of a slice come from.
 enum Found {
     Stored(Arc<Object>),
-    Fill(Interest),
+    Fill(Fetch),
     Refused,
 }
 
@@ -154,7 +167,7 @@ where
     }
 
     /// The bytes of a range that lies in one slice, whose fetch may be `ahead` already. Cancel safe.
-    async fn open(&self, range: Range<u64>, mut ahead: Option<Interest>) -> Result<Body, Trouble> {
+    async fn open(&self, range: Range<u64>, mut ahead: Option<Fetch>) -> Result<Body, Trouble> {
         let number = self.grid.number(range.start);
         let start = self.grid.range(number, self.len).start;
         let within = range.start - start..range.end - start;
@@ -165,10 +178,10 @@ where
         }
         for _ in 0..MAX_JOINS {
             let found = ahead.take().map_or_else(|| self.find(number), Found::Fill);
-            let interest = match found {
+            let Fetch { interest, leader } = match found {
                 Found::Stored(slice) => return Ok(slice.body.body(Some(within))),
                 Found::Refused => return Err(Trouble::Refused),
-                Found::Fill(interest) => interest,
+                Found::Fill(fetch) => fetch,
             };
             match interest.fill().settled().await {
                 // Late for one that is not kept: the next is begun for us.
@@ -180,10 +193,13 @@ where
                 Outcome::Failed { status, retry_after, error } => {
                     return Err(Trouble::Failed { status, retry_after, error });
                 }
+                Outcome::Alone if leader => break,
+                // It says nothing to us: the next may be ours.
+                Outcome::Alone => {}
                 _ => return Err(Trouble::Anew),
             }
         }
-        Err(Trouble::Refused)
+        Err(Trouble::Alone)
     }
 
     /// Reads a slice from disk, where RAM does not have it.
@@ -225,7 +241,7 @@ where
             Ok(Joined::Refused) => Found::Refused,
             Ok(Joined::Follower(interest)) => {
                 inner.metrics.collapsed.inc();
-                Found::Fill(interest)
+                Found::Fill(Fetch { interest, leader: false })
             }
             Ok(Joined::Leader(interest)) => {
                 let fill = Arc::clone(interest.fill());
@@ -240,7 +256,7 @@ where
                 });
                 let service = self.service.clone();
                 inner.spawn(task::run(Arc::clone(inner), fill, service, order));
-                Found::Fill(interest)
+                Found::Fill(Fetch { interest, leader: true })
             }
         }
     }
@@ -253,7 +269,7 @@ struct SliceBody<S> {
     end: u64,
     state: State,
     /// The fetch of the next slice.
-    ahead: Option<(u64, Option<Interest>)>,
+    ahead: Option<(u64, Option<Fetch>)>,
 }
 
 enum State {
@@ -280,11 +296,11 @@ where
             let store = &self.slices.cache.inner().store;
             // What lies on disk is read soon enough when its turn comes.
             let on_disk = store.may_be_on_disk(&self.slices.slice_key(number + 1));
-            let interest = match (!on_disk).then(|| self.slices.find(number + 1)) {
-                Some(Found::Fill(interest)) => Some(interest),
+            let fetch = match (!on_disk).then(|| self.slices.find(number + 1)) {
+                Some(Found::Fill(fetch)) => Some(fetch),
                 _ => None,
             };
-            self.ahead = Some((number + 1, interest));
+            self.ahead = Some((number + 1, fetch));
         }
     }
 
@@ -325,7 +341,7 @@ where
                     // Held until it is read: what is fetched ahead need not have found a place in
                     // the store.
                     let ahead = this.ahead.as_mut().filter(|(at, _)| *at == number);
-                    let ahead = ahead.and_then(|(_, interest)| interest.take());
+                    let ahead = ahead.and_then(|(_, fetch)| fetch.take());
                     let opening = Box::pin(async move { slices.open(piece, ahead).await });
                     this.state = State::Opening(opening, end);
                 }
@@ -336,7 +352,7 @@ where
                         return this.fail(BodyError::source("upstream has another version now"));
                     }
                     Err(Trouble::Refused) => return this.fail(BodyError::Aborted),
-                    Err(Trouble::Failed { .. }) => {
+                    Err(Trouble::Alone | Trouble::Failed { .. }) => {
                         return this.fail(BodyError::source("upstream failed"));
                     }
                 },

@@ -265,6 +265,13 @@ impl Work {
     /// A final answer that is no 304.
     fn answered(&self, response: Response<Body>, requested: Timestamp, order: &Order) -> Answer {
         let status = response.status();
+        if status == StatusCode::LOOP_DETECTED {
+            // RFC 8586: that is about `CDN-Loop`, which is the leader's own, and nobody else's.
+            let (parts, body) = response.into_parts();
+            let len = meter::promised(parts.status, &parts.headers, &body);
+            let response = Response::from_parts(parts, meter::metered(body, len));
+            return Answer::Alone(response, Outcome::Alone);
+        }
         if matches!(status.as_u16(), 500 | 502 | 503 | 504) {
             self.pause(response.headers().get(header::RETRY_AFTER), Failure::Error);
             if let Some(outcome) = self.stale_on_error(order, Failure::Error, Some(status)) {

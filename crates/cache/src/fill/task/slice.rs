@@ -84,6 +84,7 @@ impl Work {
                 self.forget(slice);
                 Answer::Settled(Outcome::NoParts)
             }
+            Verdict::Alone => Answer::Settled(Outcome::Alone),
             Verdict::Failed => {
                 self.inner.metrics.fills_failed.inc();
                 let status = if parts.status.is_server_error() {
