@@ -281,24 +281,27 @@ fn check_path(path: &str) -> Result<Path, &'static str> {
     Ok(if other { Path::Other } else { Path::Normal })
 }
 
-/// RFC 3986 §6.2.2.1 and §6.2.2.2, for a path that was checked.
-fn rewritten(uri: &Uri) -> Option<Uri> {
+/// A URI as [`NormaliseLayer`] hands it on (RFC 3986 §6.2.2.1 and §6.2.2.2), for those who name one
+/// otherwise than in a request, to a purge for example. A byte beyond ASCII is escaped. Nothing is
+/// refused but what cannot be read: `None` where the path has an escape that is none.
+pub fn rewritten(uri: &Uri) -> Option<Uri> {
     let path = uri.path().as_bytes();
     let mut target = String::with_capacity(path.len());
     let mut rest = path.iter().copied();
     while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            target.push(char::from(byte));
-            continue;
-        }
-        let (high, low) = (rest.next()?, rest.next()?);
-        let meant = hex(high)? << 4 | hex(low)?;
+        let meant = match byte {
+            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
+            0x80.. => byte,
+            _ => {
+                target.push(char::from(byte));
+                continue;
+            }
+        };
         if is_unreserved(meant) {
             target.push(char::from(meant));
         } else {
-            target.push('%');
-            target.push(char::from(high.to_ascii_uppercase()));
-            target.push(char::from(low.to_ascii_uppercase()));
+            let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value)]);
+            target.extend(['%', digit(meant >> 4), digit(meant & 15)]);
         }
     }
     if let Some(query) = uri.query() {

@@ -1,9 +1,10 @@
 //! What an operator asked for, read from a query or from JSON; a wrong field is named.
 
 use headwater_cache::{Purge, PurgeSeq};
+use headwater_edge::normalise;
 use headwater_net::encoding;
-use http::Request;
 use http::request::Parts;
+use http::{Request, Uri};
 use serde::Deserialize;
 
 /// A purge as it was asked for: one of the five things, and how.
@@ -23,7 +24,7 @@ impl Order {
     /// Reads the query where there is no body, else the body.
     pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Self, String> {
         let query = parts.uri.query().unwrap_or_default();
-        let order = if body.is_empty() {
+        let mut order = if body.is_empty() {
             Self::of_query(query)?
         } else if query.is_empty() {
             serde_json::from_slice(body).map_err(|error| error.to_string())?
@@ -32,9 +33,15 @@ impl Order {
         };
         let named = [&order.url, &order.prefix, &order.tag, &order.host].into_iter().flatten();
         match named.count() + usize::from(order.all) {
-            1 => Ok(order),
-            _ => Err("a purge names one of url, prefix, tag, host and all".to_owned()),
+            1 => {}
+            _ => return Err("a purge names one of url, prefix, tag, host and all".to_owned()),
         }
+        for (name, url) in [("url", &mut order.url), ("prefix", &mut order.prefix)] {
+            if let Some(url) = url {
+                *url = address(url).ok_or_else(|| format!("{name}: {BAD_ESCAPE}"))?;
+            }
+        }
+        Ok(order)
     }
 
     fn of_query(query: &str) -> Result<Self, String> {
@@ -77,10 +84,7 @@ impl Order {
     /// there is purged there all the same: both tiers are to have seen the same numbers.
     pub(super) fn purge(&self, called: impl Fn(&str) -> Option<String>) -> Purge {
         let is_renamed = called(ROOT).as_deref() != Some(ROOT);
-        let address = |url: &str| {
-            let url = if url.starts_with('/') { format!("{SITE}{url}") } else { url.to_owned() };
-            called(&url).unwrap_or(url)
-        };
+        let address = |url: &str| called(url).unwrap_or_else(|| url.to_owned());
         let purge = match self {
             Self { url: Some(url), .. } => Purge::url(address(url)),
             // What takes in the place that such a cache's URLs begin at takes in all of it.
@@ -99,6 +103,18 @@ impl Order {
 /// Stands for the one site where an operator names a path alone.
 const SITE: &str = "http://localhost";
 const ROOT: &str = "http://localhost/";
+
+const BAD_ESCAPE: &str = "its path has an escape that is none";
+
+/// A URL as the edge's layers leave it to the caches, and absolute where it is a path alone. What
+/// is no URL stays as it is, and is refused where it is used; `None` where its path cannot be read.
+fn address(url: &str) -> Option<String> {
+    let url = if url.starts_with('/') { format!("{SITE}{url}") } else { url.to_owned() };
+    match url.parse::<Uri>() {
+        Ok(uri) if uri.scheme().is_some() => Some(normalise::rewritten(&uri)?.to_string()),
+        _ => Some(url),
+    }
+}
 
 /// Whether a prefix ends before the path of media has begun to tell titles apart.
 fn takes_in_media(prefix: &str) -> bool {
@@ -123,7 +139,7 @@ pub(super) fn explained(query: &str) -> Result<Parts, String> {
         }
     }
     let url = url.ok_or("url: what is to be explained is missing")?;
-    let url = if url.starts_with('/') { format!("{SITE}{url}") } else { url };
+    let url = address(&url).ok_or_else(|| format!("url: {BAD_ESCAPE}"))?;
     let request = request.uri(url).body(()).map_err(|error| format!("url or header: {error}"))?;
     let absolute = request.uri().scheme().is_some();
     if !absolute {
@@ -162,6 +178,7 @@ mod tests {
             ("tga=a", "", "tga: a purge has no such field"),
             ("all=yes", "", "all: it is true or false"),
             ("all&sequence=x", "", "sequence: it is a number"),
+            ("url=/a%25g", "", "url: its path has an escape that is none"),
             ("all", "{}", "a purge is a query or a body, not both"),
         ] {
             assert_eq!(read(query, body).unwrap_err(), said);
@@ -182,6 +199,12 @@ mod tests {
         for all in ["prefix=/", "prefix=/med", "prefix=http://localhost/media/", "host=x", "all"] {
             assert_eq!(purge(all), Purge::all(), "{all}");
         }
+        // As the edge leaves requests for it; it may be written otherwise.
+        assert_eq!(
+            purge("url=/%256dedia/%257Ea/f%25c3%25a9"),
+            Purge::url("http://media/~a/f%C3%A9")
+        );
+        assert_eq!(purge("prefix=/media/f%C3%A9"), Purge::prefix("http://media/f%C3%A9"));
         let public = |query: &str| read(query, "").unwrap().purge(|url| Some(url.to_owned()));
         assert_eq!(public("host=h"), Purge::host("h"));
         assert_eq!(public("prefix=/media/"), Purge::prefix("http://localhost/media/"));
@@ -189,12 +212,13 @@ mod tests {
 
     #[test]
     fn what_is_explained_is_a_request() {
-        let parts = explained("url=/a%3Fb&header=Accept:%20x").unwrap();
+        let parts = explained("url=/%257Ea%3Fb&header=Accept:%20x").unwrap();
         assert_eq!(
             (parts.uri.to_string(), &parts.headers["accept"]),
-            (format!("{SITE}/a?b"), &http::HeaderValue::from_static("x"))
+            (format!("{SITE}/~a?b"), &http::HeaderValue::from_static("x"))
         );
-        for query in ["", "url=a", "url=http://h/%20", "url=/a&x=1", "url=/a&header=x"] {
+        for query in ["", "url=a", "url=/%25g", "url=http://h/%20", "url=/a&x=1", "url=/a&header=x"]
+        {
             assert!(explained(query).is_err(), "{query}");
         }
     }
