@@ -158,11 +158,12 @@ impl Assets {
         }
     }
 
-    /// Makes the next [`find`](Self::find) of a name look again at once.
+    /// Makes the next [`find`](Self::find) of a name look again: at files at once, at other sources
+    /// once a second.
     pub(crate) async fn doubt(&self, name: &str) {
         let Some(entry) = self.entry(name) else { return };
         match &entry.kind {
-            Kind::Sources(sources) => sources.doubt().await,
+            Kind::Sources(sources) => sources.doubt(),
             Kind::Place(_) => *entry.looked.lock().await = None,
         }
     }
