@@ -120,11 +120,13 @@ pub(crate) struct Fill {
     /// Its key was invalidated since it began: it is not to be stored.
     outdated: AtomicBool,
     interested: AtomicUsize,
+    /// Those of the interested that read; the others may never do.
+    reading: AtomicUsize,
     alone: Mutex<Option<Response<Body>>>,
     /// Fields that are for the leader alone.
     withheld: Mutex<HeaderMap>,
     changed: Arc<Notify>,
-    /// Wakes the task: a reader advanced, or the last one left.
+    /// Wakes the task: a reader came, advanced or left.
     attention: Notify,
     metrics: Metrics,
 }
@@ -153,6 +155,7 @@ impl Fill {
             windowed: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
             interested: AtomicUsize::new(0),
+            reading: AtomicUsize::new(0),
             alone: Mutex::new(None),
             withheld: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -279,12 +282,12 @@ impl Fill {
 
     /// How far the pace of a fill that is not kept has got: to where its furthest reader is. One
     /// that waits for what has not come yet has read nothing, and drives nobody on; but where all
-    /// do, they have nobody to wait for, and the nearest of them leads.
+    /// readers do, they have nobody to wait for, and the nearest of them leads.
     fn pace(&self) -> u64 {
         let nearest = {
             let early = lock(&self.early);
             let waiting: usize = early.values().sum();
-            let all = waiting >= self.interested.load(Ordering::Acquire);
+            let all = waiting >= self.reading.load(Ordering::Acquire);
             early.first_key_value().map(|(start, _)| *start).filter(|_| all)
         };
         if let Some(nearest) = nearest {
@@ -381,6 +384,7 @@ impl Drop for Early {
 pub(crate) struct Interest {
     fill: Arc<Fill>,
     cache: Option<Cache>,
+    reads: bool,
 }
 
 impl Interest {
@@ -388,7 +392,7 @@ impl Interest {
     /// given up. The task's own interest names no cache.
     fn new(fill: Arc<Fill>, cache: Option<Cache>) -> Self {
         fill.interested.fetch_add(1, Ordering::AcqRel);
-        Self { fill, cache }
+        Self { fill, cache, reads: false }
     }
 
     /// One more of the same; this one being held, the fill is not given up meanwhile.
@@ -399,13 +403,23 @@ impl Interest {
     pub(crate) fn fill(&self) -> &Arc<Fill> {
         &self.fill
     }
+
+    /// From here on it is a reader's.
+    fn reads(&mut self) {
+        if !std::mem::replace(&mut self.reads, true) {
+            self.fill.reading.fetch_add(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        if self.fill.interested.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.fill.attention.notify_one();
+        if self.reads {
+            self.fill.reading.fetch_sub(1, Ordering::AcqRel);
         }
+        self.fill.interested.fetch_sub(1, Ordering::AcqRel);
+        // Not the last alone: those who are left may wait for what this one did not read.
+        self.fill.attention.notify_one();
     }
 }
 
@@ -413,6 +427,7 @@ impl Drop for Interest {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+    use std::task::{Context, Waker};
 
     #[test]
     fn a_reader_finds_its_first_byte_or_a_place_to_wait_or_is_told_that_it_is_late() {
@@ -434,14 +449,24 @@ mod tests {
         assert!(Early::register(&fill, chunk).unwrap().is_none());
         let places = [9, 7, 9].map(|nth| Early::register(&fill, nth * chunk).unwrap().unwrap());
         // None has read: the nearest leads once nobody else is there, and not further than came.
-        fill.interested.store(4, Ordering::Release);
+        // Who is interested and reads nothing is no reader.
+        let idle = Interest::new(Arc::clone(&fill), None);
+        let mut readers = [(); 4].map(|()| Interest::new(Arc::clone(&fill), None));
+        readers.iter_mut().for_each(Interest::reads);
         assert_eq!(fill.pace(), 0);
-        fill.interested.store(3, Ordering::Release);
+        let [gone, ..] = readers;
+        let woken = |fill: &Fill| {
+            let mut notified = std::pin::pin!(fill.attention.notified());
+            notified.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        assert!(woken(&fill) && !woken(&fill));
+        drop(gone);
+        assert!(woken(&fill), "by one who left the others");
         fill.published.store(2 * chunk, Ordering::Release);
         assert_eq!(fill.pace(), 2 * chunk);
         fill.published.store(8 * chunk, Ordering::Release);
         assert_eq!(fill.pace(), 7 * chunk);
-        drop(places);
+        drop((places, idle));
         assert!(lock(&fill.early).is_empty());
     }
 }

@@ -27,7 +27,8 @@ pin_project! {
 
 impl Reader {
     /// `None` where the bytes at `offset` are gone already.
-    pub(crate) fn new(interest: Interest, offset: u64, end: Option<u64>) -> Option<Self> {
+    pub(crate) fn new(mut interest: Interest, offset: u64, end: Option<u64>) -> Option<Self> {
+        interest.reads();
         let early = Early::register(interest.fill(), offset)?;
         Some(Self { early, interest, offset, end, ended: false, waiting: None })
     }
