@@ -220,7 +220,9 @@ fn delta_or_zero(value: Option<&str>) -> u64 {
 /// Calls `found` with each directive of each line: its name, and its argument without quotes.
 fn each(headers: &HeaderMap, name: &HeaderName, mut found: impl FnMut(&str, Option<&str>)) {
     for line in headers.get_all(name) {
-        let Ok(mut rest) = line.to_str() else { continue };
+        // A byte that is no ASCII hides nothing that stands around it.
+        let line = String::from_utf8_lossy(line.as_bytes());
+        let mut rest = &*line;
         while !rest.is_empty() {
             let (directive, after) = split_directive(rest);
             rest = after;
@@ -292,6 +294,16 @@ mod tests {
     fn a_comma_inside_quotes_hides_nothing_and_reveals_nothing() {
         let all = response(&["no-cache=\"a, no-store\", private=\"b\\\", public\""]);
         assert!(!all.no_cache && all.private && !all.no_store && !all.public);
+    }
+
+    #[test]
+    fn a_byte_beyond_ascii_hides_nothing() {
+        for line in ["private, x=\"Größe\"".as_bytes(), b"x=\"Gr\xf6\xdfe, \", private, \xff"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_bytes(line).unwrap());
+            assert!(ResponseDirectives::of(&headers).private, "{}", line.escape_ascii());
+        }
+        assert!(response(&["private=\"Größe\""]).private);
     }
 
     fn governing(list: &[(&str, &str)], targets: &[&str]) -> (ResponseDirectives, Vec<String>) {
@@ -369,7 +381,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_is_read_without_panic(line in "[ -~]{0,80}") {
+        fn any_header_is_read_without_panic(line in "[ -~\u{80}-\u{fffd}]{0,80}") {
             let _ = response(&[&line]);
             let mut headers = HeaderMap::new();
             headers.append(header::CACHE_CONTROL, HeaderValue::from_str(&line).unwrap());
