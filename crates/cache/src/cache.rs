@@ -274,10 +274,10 @@ impl Builder {
         self
     }
 
-    /// The most requests at a time that pass to upstream though a fetch might have answered them:
-    /// those let go when its answer turned out to be for its asker alone, and those after them;
-    /// default 1024, at least one. One counts until its body ends or is dropped; the others wait
-    /// in line. Other methods, and what a policy bypasses, are not counted.
+    /// The most requests at a time that wait for upstream by themselves though a fetch might have
+    /// answered them: those let go when its answer turned out to be for its asker alone, and those
+    /// after them; default 1024, at least one. One counts until upstream answers, whoever reads its
+    /// body and however slowly; the others wait in line. Other methods, and what a policy bypasses, are not counted.
     pub fn max_passes(mut self, passes: usize) -> Self {
         self.max_passes = passes;
         self

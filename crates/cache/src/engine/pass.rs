@@ -1,16 +1,11 @@
 //! A request that goes past the store, for its sender alone, and what its answer says of what is
 //! stored (RFC 9111 §4.3.5 and §4.4).
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use headwater_net::{Body, BodyError, Problem};
+use headwater_net::{Body, Problem};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
 
 use super::{Forward, Miss};
@@ -44,12 +39,14 @@ where
         inner.node.sign(&mut parts.headers);
         let sent = parts.clone();
         // Those who would have shared a fetch, had its answer been for all, do not all arrive at
-        // upstream at once. What never shares one is not held up by them.
+        // upstream at once. What never shares one is not held up by them, and nobody by who reads
+        // slowly.
         let permit = match fwd {
             Fwd::Method | Fwd::Bypass => None,
             _ => Arc::clone(&inner.passes).acquire_owned().await.ok(),
         };
         let answer = upstream::ask(&mut self.service, Request::from_parts(parts, body)).await;
+        drop(permit);
         let mut member = Member { fwd: Some(fwd), ..Member::default() };
         let mut response = match answer {
             Ok(response) => response,
@@ -72,9 +69,6 @@ where
             body = meter::metered(body, len);
         }
         headers::strip_hop_by_hop(&mut parts.headers);
-        if let (Body::Stream(_), Some(permit)) = (&body, permit) {
-            body = Body::Stream(Box::pin(Held { body, _permit: permit }));
-        }
         self.forwarded(Response::from_parts(parts, body), &member)
     }
 
@@ -209,32 +203,6 @@ where
         let member = self.cache.inner().signature.sign(member);
         response.headers_mut().append(CACHE_STATUS, member);
         response
-    }
-}
-
-/// A body that passes, which counts against [`Builder::max_passes`](crate::Builder::max_passes).
-struct Held {
-    body: Body,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
