@@ -123,9 +123,13 @@ pub struct ServiceLimits {
     pub queued_builds: usize,
     /// Requests that wait for indexes; default 4,096. More are answered 503.
     pub waiting_requests: usize,
-    /// Media answers being read and sent at the same time; default 4,096. Each holds at most two
-    /// windows of its source: 1 MiB of a local file, 8 MiB of a remote one, and usually less. More
-    /// are answered 503.
+    /// Media answers being read and sent at the same time; default 4,096. More are answered 503.
+    /// Each holds at most two windows of its source, one being sent and one being read, and usually
+    /// less: 1 MiB of a local file. Of a remote one it may be 32 MiB: a window of 4 MiB is kept with
+    /// as much again that lies between its samples, and while it is read there are up to
+    /// [`HELD_BYTES`](crate::source::HELD_BYTES) more. While a window of MPEG-TS is made, what it is
+    /// made of is there, too; and one picture in MPEG-TS is a window however large it is, up to
+    /// 16 MiB. Who serves remote files from little memory should allow fewer.
     pub open_bodies: usize,
     /// How long opening the sources of one asset may take, and reading the movie box of each;
     /// default 30 s. Then the answer is 503.

@@ -19,7 +19,8 @@ pub struct Coalescing {
     pub max_waste_percent: u32,
     /// Joining stops where a read would become larger than this. One range alone may be larger.
     pub max_run_bytes: u64,
-    /// How much of an answer is read at a time, in bytes. A body holds at most two of these.
+    /// How much of an answer is read at a time, in bytes. A body is at most one of these ahead of
+    /// the one that it sends.
     pub window_bytes: u64,
 }
 
@@ -123,8 +124,9 @@ pub async fn read_coalesced(
     Ok(Coalesced { bytes: cut, read_bytes, reads: runs.len() as u64 })
 }
 
-/// The most bytes of runs that are in memory at a time while ranges are cut out of them.
-pub const HELD_BYTES: u64 = 32 << 20;
+/// The most bytes of runs that are in memory at a time while ranges are cut out of them: two of the
+/// longest, asked for at the same time.
+pub const HELD_BYTES: u64 = 2 * Coalescing::REMOTE.max_run_bytes;
 
 /// How many of the first runs are read together: at least one.
 fn group_len(runs: &[Run]) -> usize {
