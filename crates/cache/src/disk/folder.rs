@@ -156,9 +156,20 @@ impl Region {
 
     /// Writes bytes, all of them. Blocks.
     pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let written = self.file.write_all_at(bytes, offset);
+        // What fails may have been written all the same.
         #[cfg(test)]
         self.faults.on_write()?;
-        self.file.write_all_at(bytes, offset)
+        written
+    }
+
+    /// Writes bytes at the end of the file; where that fails, the file ends where it did. Blocks.
+    pub(crate) fn append(&self, bytes: &[u8], end: u64) -> io::Result<()> {
+        let written = self.write(bytes, end);
+        if written.is_err() {
+            let _ = self.truncate(end);
+        }
+        written
     }
 
     /// Makes what was written last through a loss of power. Blocks.

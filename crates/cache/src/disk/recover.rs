@@ -3,6 +3,9 @@
 //! Regions are taken in the order in which they were begun, and records in the order in which they
 //! were written, so that the last word on a response counts. Nothing here reads a body: what was
 //! torn is found out when it is read, and is a miss then.
+//!
+//! What a region that cannot be read took back or replaced is not known: it goes, and all that is
+//! older with it. Only the newest may break off, where its process ended.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,25 +24,33 @@ pub(crate) struct Recovered {
     pub(crate) regions: BTreeMap<u32, (Arc<Region>, u64)>,
 }
 
-/// Reads what is in the folder. A region that cannot be read is deleted.
+/// Reads what is in the folder. A region that cannot be read, or not as a whole, is deleted with all
+/// before it; of the newest, what can be read is kept.
 pub(crate) fn recover(folder: &Folder) -> io::Result<Recovered> {
     let index = Index::new();
     let mut regions = BTreeMap::new();
-    for number in folder.regions()? {
+    let numbers = folder.regions()?;
+    for &number in &numbers {
         let read = folder.region(number).and_then(|region| {
-            let (items, len) = items(&region)?;
-            Ok((region, items, len))
+            let found = records(&region)?;
+            if !found.whole && numbers.last() != Some(&number) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            Ok((region, found))
         });
         match read {
-            Ok((region, items, len)) if !items.is_empty() => {
-                for item in &items {
+            Ok((_, found)) if found.items.is_empty() => folder.delete(number)?,
+            Ok((region, found)) => {
+                for item in &found.items {
                     apply(&index, number, item);
                 }
-                regions.insert(number, (Arc::new(region), len));
+                regions.insert(number, (Arc::new(region), found.len));
             }
-            other => {
-                if let Err(error) = other {
-                    tracing::warn!(number, %error, "a region of the cache cannot be read");
+            Err(error) => {
+                tracing::warn!(number, %error, "a region of the cache cannot be read");
+                index.clear();
+                for older in std::mem::take(&mut regions).into_keys() {
+                    folder.delete(older)?;
                 }
                 folder.delete(number)?;
             }
@@ -59,30 +70,42 @@ pub(crate) fn apply(index: &Index, region: u32, item: &Item) {
     index.insert(&Entry { hash, variant, at, len: item.len.min(MAX_LEN), heat: 0 });
 }
 
-/// The records of a region, and the length of its file: from its footer, or one by one. Then a
-/// footer is written, so that the next restart has it.
-fn items(region: &Region) -> io::Result<(Vec<Item>, u64)> {
+/// What a region holds.
+struct Found {
+    items: Vec<Item>,
+    /// Bytes of its file.
+    len: u64,
+    /// Whether these are all that were written.
+    whole: bool,
+}
+
+/// The records of a region: from its footer, or one by one. Then a footer is written, so that the
+/// next restart has it.
+fn records(region: &Region) -> io::Result<Found> {
     let len = region.len()?;
     if len < HEADER as u64 || !region::is_header(&region.read(0, HEADER)?, region.number) {
-        return Ok((Vec::new(), len));
+        return Ok(Found { items: Vec::new(), len, whole: false });
     }
+    let mut footer_at = len;
     if let Some(from) = len.checked_sub(TRAILER as u64)
         && let Some(trailer) = Trailer::parse(&region.read(from, TRAILER)?, region.number, len)
     {
         let size = usize::try_from(from.saturating_sub(u64::from(trailer.end))).unwrap_or(0);
         if let Some(items) = trailer.items(&region.read(u64::from(trailer.end), size)?) {
-            return Ok((items, len));
+            return Ok(Found { items, len, whole: true });
         }
+        footer_at = u64::from(trailer.end);
     }
     let (items, end) = walk(region, len)?;
     let footer = region::footer(region.number, end.offset, &items);
     let from = u64::from(end.offset);
+    let whole = from == footer_at;
     // On a disk that takes no writes, what is there can still be read.
-    let written = region.truncate(from).and_then(|()| region.write(&footer, from));
+    let written = region.truncate(from).and_then(|()| region.append(&footer, from));
     if let Err(error) = written.and_then(|()| region.sync()) {
         tracing::warn!(number = region.number, %error, "a region of the cache cannot be closed");
     }
-    Ok((items, from + footer.len() as u64))
+    Ok(Found { items, len: from + footer.len() as u64, whole })
 }
 
 /// Goes from record to record up to the first that does not prove itself, or is not all there.

@@ -237,6 +237,53 @@ async fn a_disk_that_fails_costs_hits_and_nothing_else() {
     assert!(get(&disk, 2).await.unwrap() == body(2, 0));
 }
 
+#[tokio::test]
+async fn what_a_failed_write_left_on_disk_is_not_found_by_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = faults::Faults::default();
+    let mut builder = builder(dir.path());
+    builder.rest = Duration::from_millis(1);
+    builder.faults.clone_from(&faults);
+    let disk = builder.open().unwrap();
+    disk.fetched(&key(1), &object(&body(1, 0)));
+    disk.flush().await;
+    faults.set(5);
+    disk.fetched(&key(2), &object(&body(2, 0)));
+    while disk.metrics().alarm.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    faults.set(0);
+    disk.close().await;
+    let disk = self::builder(dir.path()).open().unwrap();
+    assert!(get(&disk, 1).await.is_some() && get(&disk, 2).await.is_none());
+}
+
+#[tokio::test]
+async fn what_a_damaged_region_took_back_does_not_return() {
+    for damaged in [0, 500_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = builder(dir.path()).open().unwrap();
+        let store = |n: u64| disk.fetched(&key(n), &object(&vec![n as u8; 200_000]));
+        // The second region has the sixth and the removal; more follow.
+        (1..=6).for_each(store);
+        disk.forget(&key(1));
+        (7..=20).for_each(store);
+        disk.close().await;
+        let path = dir.path().join(region::file_name(2));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let end = bytes.len();
+        // Its beginning, or all from somewhere on, its footer too.
+        let range = if damaged == 0 { 0..8 } else { damaged..end };
+        bytes[range].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let disk = builder(dir.path()).open().unwrap();
+        for n in [1, 2, 6] {
+            assert!(get(&disk, n).await.is_none(), "{n}");
+        }
+        assert!(get(&disk, 20).await.is_some());
+    }
+}
+
 /// Numbers that look random and are the same in every run.
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);

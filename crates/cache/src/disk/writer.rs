@@ -2,8 +2,8 @@
 //! makes room by letting the oldest go.
 //!
 //! A record enters the index once it has been written, never before. When a write fails, the region
-//! is left as it is and the next attempt begins another: what lies in the log stays in the order in
-//! which it was said. On a full disk the oldest region makes room first. Until a write succeeds
+//! is cut off where it began and the next attempt begins another: what lies in the log stays in the
+//! order in which it was said, and what was given up does not come back. On a full disk the oldest region makes room first. Until a write succeeds
 //! again, offers are refused and the alarm is on; removals wait, and come before all else.
 
 use std::collections::VecDeque;
@@ -43,6 +43,8 @@ pub(super) struct Writer {
     next: u32,
     /// Hashes whose removal could not be written yet.
     owed: Vec<u128>,
+    /// Everything is to be forgotten, and could not be yet: no removal is owed beside that.
+    owes_all: bool,
     rest: Duration,
 }
 
@@ -73,8 +75,8 @@ impl Writer {
     ) -> Self {
         let next = closed.back().map_or(0, |(number, _)| *number) + 1;
         let limit = shared.limits.bytes;
-        let (active, owed) = (None, Vec::new());
-        Self { shared, folder, admission, limit, closed, active, next, owed, rest: REST.0 }
+        let (active, owed, owes_all, rest) = (None, Vec::new(), false, REST.0);
+        Self { shared, folder, admission, limit, closed, active, next, owed, owes_all, rest }
     }
 
     /// Works until the queue is closed and empty.
@@ -132,10 +134,10 @@ impl Writer {
             Work::Offer(offer) => {
                 self.shared.metrics.dropped_writes.inc();
                 if offer.reason == (Reason::Fetched { replaces: true }) {
-                    self.owed.push(job.hash);
+                    self.owe(job.hash);
                 }
             }
-            Work::Remove => self.owed.push(job.hash),
+            Work::Remove => self.owe(job.hash),
             Work::Barrier { .. } => return,
         }
         self.settle(&job.done(), None);
@@ -252,8 +254,17 @@ impl Writer {
         self.append(&contents, None, then, |_| ())
     }
 
+    fn owe(&mut self, hash: u128) {
+        if !self.owes_all {
+            self.owed.push(hash);
+        }
+    }
+
     /// Writes removals that could not be written before.
     fn pay(&mut self) -> io::Result<()> {
+        if self.owes_all {
+            self.forget_all()?;
+        }
         let mut owed = std::mem::take(&mut self.owed);
         while let Some(hash) = owed.pop() {
             if let Err(error) = self.remove(hash, Then::Done(Done::default())) {
@@ -295,7 +306,7 @@ impl Writer {
     fn undone(&mut self, kind: Kind, hash: u128, then: &Then) {
         let Then::Done(done) = then else { return };
         if kind == Kind::Removal || done.replaces {
-            self.owed.push(hash);
+            self.owe(hash);
         }
         if kind != Kind::Removal {
             self.shared.metrics.dropped_writes.inc();
@@ -435,7 +446,11 @@ impl Writer {
         let waiting = std::mem::take(&mut active.waiting);
         if let Err(error) = written {
             active.batch = Vec::new();
+            let is_cut = active.region.truncate(active.end).is_ok();
             for (item, then) in &waiting {
+                if !is_cut {
+                    self.owe(item.hash);
+                }
                 self.undone(item.kind, item.hash, then);
             }
             return Err(error);
@@ -474,7 +489,7 @@ impl Writer {
         self.write_out()?;
         let Some(active) = &mut self.active else { return Ok(()) };
         let footer = region::footer(active.region.number, active.end as u32, &active.items);
-        active.region.write(&footer, active.end)?;
+        active.region.append(&footer, active.end)?;
         active.region.sync()?;
         active.end += footer.len() as u64;
         self.shared.metrics.written_bytes.inc_by(footer.len() as u64);
@@ -524,16 +539,19 @@ impl Writer {
         self.shared.queue.rest(false);
     }
 
-    /// Forgets everything, on disk too.
+    /// Forgets everything, on disk too; what cannot be deleted is owed.
     fn forget_all(&mut self) -> io::Result<()> {
-        self.active = None;
-        self.closed.clear();
-        self.owed.clear();
+        self.give_up_region();
+        self.owes_all = true;
+        self.owed = Vec::new();
         self.shared.index.clear();
         self.shared.regions_mut().clear();
         for number in self.folder.regions()? {
             self.folder.delete(number)?;
+            self.closed.retain(|(closed, _)| *closed != number);
         }
+        self.closed.clear();
+        self.owes_all = false;
         Ok(())
     }
 
