@@ -23,6 +23,7 @@ use crate::fill::task;
 use crate::headers;
 use crate::key::{Key, KeyBuf};
 use crate::object::Object;
+use crate::policy::DEBUG;
 use crate::policy::reuse::{Reuse, Why};
 use crate::purge::{PurgeSeq, tiers};
 use crate::slices::is_sliced;
@@ -226,6 +227,15 @@ where
         );
         inner.spawn(task::run(Arc::clone(inner), fill, service.clone(), order));
     }
+}
+
+/// Makes a request ready for upstream, which is told the newest purge that was seen and not what
+/// was for this cache.
+fn make_ready(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
+    inner.policy.prepare(parts);
+    parts.headers.remove(DEBUG);
+    tiers::name(&mut parts.headers, newest);
+    inner.node.sign(&mut parts.headers);
 }
 
 /// A request on its way past the store.

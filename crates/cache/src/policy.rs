@@ -41,6 +41,16 @@ pub trait Policy: Send + Sync + 'static {
         key::write_default(request, key);
     }
 
+    /// Gives each key that requests for the same URL may have: what is stored under them is
+    /// forgotten once an unsafe method has changed what the URL names (RFC 9111 §4.4). A policy
+    /// whose keys hold something [beside](KeyBuf::push_beside) the URL names them all; by default
+    /// there is the request's own.
+    fn keys(&self, request: &Parts, each: &mut dyn FnMut(&KeyBuf)) {
+        let mut key = KeyBuf::new();
+        self.key(request, &mut key);
+        each(&key);
+    }
+
     /// Whether the request goes past the cache: neither answered from it nor stored.
     fn bypass(&self, request: &Parts) -> bool {
         let _ = request;

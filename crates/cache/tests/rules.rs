@@ -103,6 +103,39 @@ async fn a_purge_by_url_takes_all_classes_of_devices_and_variants() {
 }
 
 #[tokio::test]
+async fn rfc_9111_4_4_an_unsafe_method_takes_all_classes_of_devices() {
+    let origin = Origin::new(|parts| match parts.method.as_str() {
+        "POST" => reply(204, &[("location", "/b")], ""),
+        _ => ok(&[("cache-control", "max-age=60")], "x"),
+    });
+    let rules = Rules::builder().device("tv", ["TV"]).otherwise(Route::on("/**").by_device());
+    let stand = stand_with(&origin, |builder| builder.policy(rules.build().unwrap()));
+    let agents = ["TV", "x"].map(|agent| [("user-agent", agent)]);
+    for path in ["/a", "/b", "/c"] {
+        for agent in &agents {
+            stand.fetch(path, agent).await;
+        }
+    }
+    stand.send(request("POST", "/a", &agents[1])).await;
+    for agent in &agents {
+        assert!(stand.fetch("/a", agent).await.2.contains("uri-miss"), "{agent:?}");
+        assert!(stand.fetch("/b", agent).await.2.contains("uri-miss"), "{agent:?}");
+        assert!(stand.fetch("/c", agent).await.2.contains("hit"), "{agent:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_secret_that_explains_goes_no_further() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "no-store")], "x"));
+    let stand = stand_by(&origin, Route::on("/**"));
+    for method in ["GET", "GET", "HEAD", "POST"] {
+        stand.send(request(method, "/a", &[("headwater-debug", "open")])).await;
+        assert!(!origin.last().contains_key("headwater-debug"), "{method}");
+    }
+    assert_eq!(origin.asked(), 4);
+}
+
+#[tokio::test]
 async fn explanations_say_what_a_request_then_meets() {
     let origin = Origin::new(|parts| {
         let control = if parts.uri.path() == "/nc" { "max-age=9, no-cache" } else { "max-age=9" };

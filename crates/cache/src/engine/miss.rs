@@ -11,7 +11,8 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use super::{
-    Forward, Miss, answer_from, disk_marks, hit, hit_marks, is_usable, revalidate, usable,
+    Forward, Miss, answer_from, disk_marks, hit, hit_marks, is_usable, make_ready, revalidate,
+    usable,
 };
 use crate::answer::{self, Marks, Shape};
 use crate::cache::Inner;
@@ -22,11 +23,10 @@ use crate::fill::task::{self, Order, Part};
 use crate::fill::{Interest, Located, Outcome};
 use crate::headers;
 use crate::object::{Head, Object};
-use crate::policy::DEBUG;
 use crate::policy::reuse::{Reuse, Why};
 use crate::policy::storable::Asked;
 use crate::proxy_status::ProxyError;
-use crate::purge::{PurgeSeq, tiers};
+use crate::purge::PurgeSeq;
 use crate::slices::{Grid, is_sliced};
 use crate::status::{Fwd, Member};
 use crate::upstream::{self, BoxError};
@@ -321,10 +321,7 @@ pub(super) fn order(
     if anonymous {
         request.headers.remove(AUTHORIZATION);
     }
-    inner.policy.prepare(&mut request);
-    request.headers.remove(DEBUG);
-    tiers::name(&mut request.headers, purge_seq);
-    inner.node.sign(&mut request.headers);
+    make_ready(inner, &mut request, purge_seq);
     let asked = Asked { authorization: authorization && !anonymous, no_store: false };
     Order { request, part: Part::Whole, asked, anonymous, directives, stale, background }
 }

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
-use super::{Forward, Miss};
+use super::{Forward, Miss, make_ready};
 use crate::cache::{Downstream, Inner};
 use crate::fill::meter;
 use crate::headers;
@@ -17,7 +17,7 @@ use crate::loops::Looped;
 use crate::object::{Exchange, Head};
 use crate::policy::storable::Asked;
 use crate::proxy_status::{self, PROXY_STATUS, ProxyError};
-use crate::purge::{PurgeSeq, tags, tiers};
+use crate::purge::{PurgeSeq, tags};
 use crate::status::{CACHE_STATUS, Fwd, Member};
 use crate::upstream::{self, BoxError};
 
@@ -34,9 +34,7 @@ where
         inner.metrics.passed.inc();
         let mut parts = self.parts.clone();
         headers::strip_hop_by_hop(&mut parts.headers);
-        inner.policy.prepare(&mut parts);
-        tiers::name(&mut parts.headers, inner.purges.ledger().newest());
-        inner.node.sign(&mut parts.headers);
+        make_ready(&inner, &mut parts, inner.purges.ledger().newest());
         let sent = parts.clone();
         // Those who would have shared a fetch, had its answer been for all, do not all arrive at
         // upstream at once. What never shares one is not held up by them, and nobody by who reads
@@ -115,11 +113,7 @@ where
 
     /// What an answer that went past the store says of what is in it.
     fn heed(&self, inner: &Inner, response: &Response<Body>) {
-        let forget = |parts: &Parts| {
-            let mut key = KeyBuf::new();
-            inner.policy.key(parts, &mut key);
-            inner.fills.invalidate(key.as_bytes(), &inner.store);
-        };
+        let mut invalidate = |key: &KeyBuf| inner.fills.invalidate(key.as_bytes(), &inner.store);
         let ok = response.status().is_success() || response.status().is_redirection();
         let method = &self.parts.method;
         if method == Method::HEAD {
@@ -131,14 +125,14 @@ where
             if response.status() == StatusCode::OK
                 && stored.is_some_and(|object| differs(&object.head, response.headers()))
             {
-                forget(&self.parts);
+                invalidate(&key);
             }
         } else if ok && !method.is_safe() {
             // RFC 9111 §4.4: the target, and what the answer names on the same host.
-            forget(&self.parts);
+            inner.policy.keys(&self.parts, &mut invalidate);
             for name in [http::header::LOCATION, http::header::CONTENT_LOCATION] {
                 if let Some(parts) = response.headers().get(name).and_then(|to| self.aimed_at(to)) {
-                    forget(&parts);
+                    inner.policy.keys(&parts, &mut invalidate);
                 }
             }
         }

@@ -108,6 +108,18 @@ impl Rules {
         self.devices.iter().find(is).map(|device| &device.class)
     }
 
+    /// Writes a key as far as it is the URL's.
+    fn write_url(&self, route: &Route, request: &Parts, key: &mut KeyBuf) {
+        match &route.host {
+            Some(host) => key.push(host.as_bytes()),
+            None => key.push_lowercase(key::host(request)),
+        }
+        key::write_path(request, key);
+        if let Some(query) = request.uri.query() {
+            self.form(route).write(query, |piece| key.push(piece.as_bytes()));
+        }
+    }
+
     /// The URI that upstream is asked for; `None` where that is the client's.
     fn upstream_uri(&self, route: &Route, uri: &Uri) -> Option<Uri> {
         let (path, query) = (uri.path(), uri.query());
@@ -143,19 +155,33 @@ impl Rules {
     }
 }
 
+/// Appends a class of devices, or that of all others, to a key.
+fn push_class(key: &mut KeyBuf, class: Option<&HeaderValue>) {
+    key.push_beside(class.map_or(b"", HeaderValue::as_bytes));
+}
+
 impl Policy for Rules {
     fn key(&self, request: &Parts, key: &mut KeyBuf) {
         let route = self.route(self.find(request));
-        match &route.host {
-            Some(host) => key.push(host.as_bytes()),
-            None => key.push_lowercase(key::host(request)),
-        }
-        key::write_path(request, key);
-        if let Some(query) = request.uri.query() {
-            self.form(route).write(query, |piece| key.push(piece.as_bytes()));
-        }
+        self.write_url(route, request, key);
         if route.by_device {
-            key.push_beside(self.device(&request.headers).map_or(b"", |class| class.as_bytes()));
+            push_class(key, self.device(&request.headers));
+        }
+    }
+
+    fn keys(&self, request: &Parts, each: &mut dyn FnMut(&KeyBuf)) {
+        let route = self.route(self.find(request));
+        let mut url = KeyBuf::new();
+        self.write_url(route, request, &mut url);
+        if !route.by_device {
+            return each(&url);
+        }
+        let classes = self.devices.iter().map(|device| Some(&device.class));
+        for class in classes.chain([None]) {
+            let mut key = KeyBuf::new();
+            key.push(url.as_bytes());
+            push_class(&mut key, class);
+            each(&key);
         }
     }
 
