@@ -156,7 +156,17 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         }
         Version(version.finish())
     };
-    let as_file = || Version(version(false).finish());
+    let as_file = || {
+        let mut version = version(false);
+        // Whether that is seen depends on how many samples are compared, which is no file's own.
+        let changing = all().enumerate();
+        for (number, placed) in changing.filter(|(_, it)| it.chosen.track.codec.has_changing_sets())
+        {
+            version.field(&(number as u64).to_be_bytes());
+            version.field(placed.chosen.track.codec.sample_entry());
+        }
+        Version(version.finish())
+    };
     let (version, former) = match (recorded, recordings().next()) {
         (true, _) => (as_recorded(), None),
         (false, Some(_)) => (as_file(), Some(as_recorded())),

@@ -29,7 +29,9 @@ pub struct Limits {
     /// The most sync samples of one track whose parameter sets are compared with its sample entry's,
     /// where they may differ (`hev1`, `avc3`); default 4,096: all of over two hours with one every
     /// two seconds. Of more, so many are, evenly spread. Each costs a read of up to 4 KiB when the
-    /// index is built; sources across a network are asked for at most 256.
+    /// index is built; sources across a network are asked for at most 256. Packagers that stand in
+    /// for each other need the same limit: where one of them sees a change that another does not,
+    /// the asset has two versions, and each answers 410 to the URLs of the other.
     pub max_compared_samples: u32,
     /// The longest presentation in seconds; default 3,600,000 (1,000 hours). It keeps all
     /// arithmetic on times within 64 bits.

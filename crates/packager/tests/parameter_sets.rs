@@ -127,6 +127,24 @@ fn more_sync_samples_than_the_limit_are_compared_here_and_there() {
 }
 
 #[test]
+fn what_was_compared_is_in_the_version_where_it_makes_a_difference() {
+    let mut few = Limits::default();
+    few.max_compared_samples = 2;
+    let version = |file: &[u8], limits| {
+        let (index, ..) = index(file, limits).unwrap();
+        Media::new(vec![Arc::new(index)], &Options::default()).unwrap().version()
+    };
+    for (same, other) in
+        [(hev1(None, 600), hev1(Some(298), 600)), (avc3(None, true), avc3(Some(222), true))]
+    {
+        assert_eq!(version(&same, few), version(&same, Limits::default()));
+        // Two init segments, two URLs.
+        assert_ne!(codec_of(&other, few).0, codec_of(&other, Limits::default()).0);
+        assert_ne!(version(&other, few), version(&other, Limits::default()));
+    }
+}
+
+#[test]
 fn avc3_is_lifted_to_avc1_unless_its_sets_change() {
     let limits = Limits::default();
     for sets in [true, false] {

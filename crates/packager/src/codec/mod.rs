@@ -123,6 +123,11 @@ impl Codec {
         &self.sample_entry
     }
 
+    /// Whether samples were seen to have other parameter sets than the sample entry.
+    pub(crate) fn has_changing_sets(&self) -> bool {
+        matches!(self.sample_entry.get(4..8), Some(b"hev1" | b"dvhe" | b"avc3"))
+    }
+
     pub(crate) fn is_video(&self) -> bool {
         matches!(self.facts, Facts::Picture(_))
     }
