@@ -79,6 +79,7 @@ pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
     let directives = directives(inner, &parts.headers);
     let variants = inner.store.get(key.as_bytes());
     let since = seen_by_asker(inner, &parts.headers);
+    inner.purges.ledger().heard_of(since);
     let selected = variants.as_ref().and_then(|all| all.select(&parts.headers));
     let usable = selected.filter(|object| is_usable(inner, object, key.as_bytes(), since));
     let Some(object) = usable else {
@@ -113,9 +114,7 @@ pub(crate) fn seen_by_asker(inner: &Inner, headers: &HeaderMap) -> PurgeSeq {
     if inner.downstream == Downstream::Clients {
         return PurgeSeq::default();
     }
-    let since = tiers::named(headers);
-    inner.purges.ledger().heard_of(since);
-    since
+    tiers::named(headers)
 }
 
 /// Whether no purge forbids to use a stored response: neither one that this cache knows, nor one

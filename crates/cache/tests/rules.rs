@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{
     Origin, Stand, cache_status, field, ok, reply, request, stand, stand_with, text, until,
 };
-use headwater_cache::{Decision, Lifetime, Purge, Route, Rules};
+use headwater_cache::{Decision, Downstream, Lifetime, Purge, Route, Rules};
 use headwater_net::Secret;
 
 fn stand_by(origin: &Origin, route: Route) -> Stand {
@@ -133,6 +133,21 @@ async fn the_secret_that_explains_goes_no_further() {
         assert!(!origin.last().contains_key("headwater-debug"), "{method}");
     }
     assert_eq!(origin.asked(), 4);
+}
+
+#[tokio::test]
+async fn an_explanation_changes_nothing() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=60")], "x"));
+    let stand = stand_with(&origin, |builder| builder.downstream(Downstream::Caches));
+    let soon = (common::START.as_millis() + 9000).to_string();
+    let ask = request("GET", "/a", &[("headwater-purge-seq", &soon)]);
+    stand.cache.explain(&ask.into_parts().0).await;
+    let seq = stand.cache.purge(Purge::all()).await.unwrap();
+    assert_eq!(seq.get(), common::START.as_millis());
+    // Who asks in earnest has seen what it says.
+    stand.fetch("/a", &[("headwater-purge-seq", &soon)]).await;
+    let seq = stand.cache.purge(Purge::all()).await.unwrap();
+    assert_eq!(seq.get(), common::START.as_millis() + 9001);
 }
 
 #[tokio::test]

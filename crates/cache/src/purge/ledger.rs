@@ -138,7 +138,11 @@ impl Ledger {
     /// Takes down that a cache downstream has seen a purge of this number: numbers given here are
     /// above it from now on.
     pub(crate) fn heard_of(&self, seq: PurgeSeq) {
-        self.named.fetch_max(seq.get(), Ordering::AcqRel);
+        // Each request of a cache downstream names one, and hardly any a new one: what all
+        // processors read is not to be written each time.
+        if seq.get() > self.named.load(Ordering::Acquire) {
+            self.named.fetch_max(seq.get(), Ordering::AcqRel);
+        }
     }
 
     /// The place in the row of a purge that comes now. Numbers that are not the caller's are at
