@@ -14,7 +14,8 @@
 //!   threads of this tier, and what finds its queue full is not read or written.
 //! - A disk that is full or fails costs hits, and nothing else: the tier goes on without writes,
 //!   tells so ([`DiskMetrics::alarm`]), and tries again.
-//! - Index memory is at most 40 bytes a response, and two for the memory of what was asked for.
+//! - Index memory is at most 40 bytes a response, two for the memory of what was asked for, and eight
+//!   for the memory of what was taken back, of a million responses at most.
 //!
 //! # How it is built
 //! Pure: [`record`] and [`region`] (layouts), [`meta`] (a head as bytes), [`index`], [`admission`]
@@ -65,7 +66,7 @@ use crate::object::{Content, Head, Object};
 use crate::purge::PurgeLog;
 use folder::Region;
 use index::{Entry, Index};
-use queue::{Queue, Reason};
+use queue::{Queue, Reason, Taken};
 use reads::{Reading, Reads};
 use record::{BLOCK, Fixed, Kind};
 
@@ -318,8 +319,26 @@ impl Shared {
     }
 
     fn offer(&self, key: &Key, object: &Arc<Object>, reason: Reason) {
-        if !self.queue.offer(self.hash(key), key, object, reason) {
-            self.metrics.dropped_writes.inc();
+        let hash = self.hash(key);
+        // What is on disk needs no place in the queue.
+        if matches!(reason, Reason::Seen | Reason::Left) {
+            let variant = meta::variant(&object.head.vary);
+            let mut found = self.index.find(hash).into_iter();
+            if let Some(entry) = found.find(|entry| entry.variant == variant) {
+                if reason == Reason::Seen {
+                    self.index.warm(hash, entry.at);
+                }
+                return;
+            }
+        }
+        match self.queue.offer(hash, key, object, reason) {
+            Taken::Yes => {}
+            Taken::NoRoom => {
+                self.metrics.dropped_writes.inc();
+            }
+            Taken::Outdated => {
+                self.metrics.outdated.inc();
+            }
         }
     }
 

@@ -121,7 +121,9 @@ impl DiskBuilder {
             whole: self.whole,
             rest: self.rest,
         };
-        let mut admission = Admission::new(bytes >> 14);
+        // Of 16 KiB each, roughly.
+        let responses = bytes >> 14;
+        let mut admission = Admission::new(responses);
         admission.set_selective(self.selective);
         let closed = found.regions.iter().map(|(&number, (_, bytes))| (number, *bytes)).collect();
         let regions = found.regions.into_iter().map(|(number, (region, _))| (number, region));
@@ -131,7 +133,7 @@ impl DiskBuilder {
             seed: folder.seed,
             index: found.index,
             regions: RwLock::new(regions.collect()),
-            queue: Queue::new(self.write_queue),
+            queue: Queue::new(self.write_queue, responses),
             reads: Arc::new(Reads::default()),
             memory: Semaphore::new(usize::try_from(memory + 1).unwrap_or(usize::MAX).min(1 << 30)),
             waiting: AtomicUsize::new(0),

@@ -36,6 +36,9 @@ pub struct DiskMetrics {
     pub not_admitted: Counter,
     /// Responses not written because too much waited to be, or the disk failed.
     pub dropped_writes: Counter,
+    /// Responses that left memory or were asked for again, and were not written because a newer one
+    /// had come, or may have.
+    pub outdated: Counter,
     /// Reads given up for want of memory or threads: upstream was asked instead.
     pub refused_reads: Counter,
     /// Records and blocks that were not what was written; none was served.
@@ -66,6 +69,7 @@ impl DiskMetrics {
                 "Responses the disk was too slow or broken for",
                 &self.dropped_writes,
             ),
+            ("outdated", "Responses not written as a newer one may have come", &self.outdated),
             ("refused_reads", "Reads given up for want of memory or threads", &self.refused_reads),
             ("bad_blocks", "Records and blocks that were not what was written", &self.bad_blocks),
             ("read_errors", "Reads that failed", &self.read_errors),

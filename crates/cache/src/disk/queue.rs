@@ -73,6 +73,17 @@ pub(crate) enum Reason {
     Left,
 }
 
+/// What became of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It waits.
+    Yes,
+    /// Too much waits, or the disk fails.
+    NoRoom,
+    /// Something of its hash, or of another in the same slot, was taken back since it was stored.
+    Outdated,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -111,8 +122,10 @@ pub(crate) enum Next {
 }
 
 impl Queue {
-    pub(crate) fn new(most_bytes: u64) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), most_bytes }
+    /// For a tier that holds about so many responses.
+    pub(crate) fn new(most_bytes: u64, responses: u64) -> Self {
+        let state = State { taken_back: TakenBack::new(responses), ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new(), most_bytes }
     }
 
     /// Offers a response that came from upstream. What it replaces is out of the index at once;
@@ -147,30 +160,31 @@ impl Queue {
         taken
     }
 
-    /// Offers a response for another reason, unless it waits already; says whether that is so or
-    /// the offer was taken.
+    /// Offers a response for another reason, unless it waits already.
     pub(crate) fn offer(
         &self,
         hash: u128,
         key: &Key,
         object: &Arc<Object>,
         reason: Reason,
-    ) -> bool {
+    ) -> Taken {
         let variant = meta::variant(&object.head.vary);
         let mut state = self.state();
         if reason == Reason::Confirmed {
             object.stored_with(state.tickets);
-        } else if state.waits(hash, variant) || state.taken_back.since(hash) > object.stored() {
-            return true;
+        } else if state.taken_back.since(hash) > object.stored() {
+            return Taken::Outdated;
+        } else if state.waits(hash, variant) {
+            return Taken::Yes;
         }
         if !state.has_room(object.body.len(), self.most_bytes) {
-            return false;
+            return Taken::NoRoom;
         }
         let offer = Offer { key: Arc::clone(key), object: Arc::clone(object), reason };
         state.push(hash, Some(variant), Work::Offer(offer));
         drop(state);
         self.changed.notify_one();
-        true
+        Taken::Yes
     }
 
     /// Takes back all that is on disk or waits under a hash.
@@ -296,17 +310,22 @@ impl Job {
 }
 
 /// The newest ticket that took back a response of a hash, or of another that shares its slot: then a
-/// response is not written that might have been, and no more is lost.
+/// response is not written that might have been, and no more is lost. With a slot for each response
+/// on disk that is seldom, up to 8 MiB of slots.
 #[derive(Debug)]
 struct TakenBack(Box<[u64]>);
 
 impl Default for TakenBack {
     fn default() -> Self {
-        Self(vec![0; 1 << 14].into_boxed_slice())
+        Self::new(0)
     }
 }
 
 impl TakenBack {
+    fn new(responses: u64) -> Self {
+        Self(vec![0; responses.clamp(1 << 10, 1 << 20) as usize].into_boxed_slice())
+    }
+
     fn since(&self, hash: u128) -> u64 {
         self.0[hash as usize % self.0.len()]
     }
@@ -397,7 +416,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_while_it_waited_never_enters_the_index() {
-        let (queue, index) = (Queue::new(1 << 20), Index::new());
+        let (queue, index) = (Queue::new(1 << 20, 0), Index::new());
         let key: Key = b"k".as_slice().into();
         assert!(queue.fetched(&index, 5, &key, &object(b"body")));
         let offer = jobs(&queue).pop().unwrap();
@@ -412,7 +431,7 @@ mod tests {
 
     #[test]
     fn what_a_dropped_offer_was_to_replace_is_taken_back() {
-        let (queue, index) = (Queue::new(8), Index::new());
+        let (queue, index) = (Queue::new(8, 0), Index::new());
         let key: Key = b"k".as_slice().into();
         index.insert(&entry(5, 8));
         index.insert(&entry(6, 16));
@@ -432,7 +451,7 @@ mod tests {
 
     #[test]
     fn who_still_has_what_was_taken_back_cannot_bring_it_back() {
-        let (queue, index) = (Queue::new(1 << 20), Index::new());
+        let (queue, index) = (Queue::new(1 << 20, 0), Index::new());
         let key: Key = b"k".as_slice().into();
         let (old, new) = (object(b"old"), object(b"new"));
         queue.fetched(&index, 5, &key, &old);
@@ -440,8 +459,9 @@ mod tests {
         queue.offer(5, &key, &old, Reason::Seen);
         assert_eq!(jobs(&queue).iter().map(|job| queue.done(&index, &job.done(), None)).count(), 1);
         queue.forget(&index, 5);
-        queue.offer(5, &key, &old, Reason::Seen);
-        queue.offer(5, &key, &old, Reason::Left);
+        for reason in [Reason::Seen, Reason::Left] {
+            assert_eq!(queue.offer(5, &key, &old, reason), Taken::Outdated);
+        }
         assert!(queue.state().jobs.is_empty());
         queue.fetched(&index, 5, &key, &new);
         assert_eq!(jobs(&queue).iter().map(|job| queue.done(&index, &job.done(), None)).count(), 1);
@@ -453,7 +473,7 @@ mod tests {
 
     #[test]
     fn too_many_removals_are_no_removal_lost() {
-        let (queue, index) = (Queue::new(8), Index::new());
+        let (queue, index) = (Queue::new(8, 0), Index::new());
         for hash in 0..=MOST_REMOVALS as u128 {
             index.insert(&entry(hash, 8));
             queue.forget(&index, hash);

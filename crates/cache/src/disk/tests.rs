@@ -104,6 +104,35 @@ async fn what_was_written_is_found_after_closing_and_after_being_cut_off() {
 }
 
 #[tokio::test]
+async fn what_is_on_disk_is_not_queued_again_and_what_was_replaced_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = builder(dir.path()).open().unwrap();
+    let first = object(&body(1, 0));
+    disk.fetched(&key(1), &first);
+    disk.flush().await;
+    disk.seen(&key(1), &first);
+    disk.offers().left(&key(1), &first);
+    // No thread but this one did that.
+    assert_eq!(disk.shared.index.find(disk.shared.hash(&key(1)))[0].heat, 1);
+    disk.forget(&key(1));
+    disk.seen(&key(1), &first);
+    assert_eq!(disk.metrics().outdated.get(), 1);
+    // Responses of other keys do not make it so.
+    let disk = Disk::builder(dir.path().join("large"), 4 << 30).open().unwrap();
+    let kept: Vec<_> = (0..100).map(|n| (key(n), object(b"kept"))).collect();
+    for (key, object) in &kept {
+        disk.fetched(key, object);
+    }
+    (100..20_000).for_each(|n| disk.fetched(&key(n), &object(b"other")));
+    disk.flush().await;
+    disk.shared.index.clear();
+    for (key, object) in &kept {
+        disk.seen(key, object);
+    }
+    assert!(disk.metrics().outdated.get() < 40, "{}", disk.metrics().outdated.get());
+}
+
+#[tokio::test]
 async fn variants_of_a_key_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let request = |value: &'static str| {
