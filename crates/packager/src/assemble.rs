@@ -142,13 +142,17 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         // What may change as a recording grows, and would change bytes.
         version.field(&offset.to_be_bytes());
         for placed in all() {
-            let Chosen { source, position, .. } = placed.chosen;
+            let Chosen { source, position, track, .. } = placed.chosen;
             version.field(&(source as u64).to_be_bytes());
             version.field(&(position as u64).to_be_bytes());
             version.field(&placed.placement.lead.to_be_bytes());
+            // An edit list is followed from when there is what it plays.
+            version.field(&placed.placement.shift.to_be_bytes());
+            version.field(&track.start.to_be_bytes());
+            version.field(&[u8::from(track.stated_edits.is_some())]);
             // Parameter sets in the samples are looked for as far as it has come.
-            version.field(placed.chosen.track.codec.sample_entry());
-            if let Facts::Picture(picture) = &placed.chosen.track.codec.facts
+            version.field(track.codec.sample_entry());
+            if let Facts::Picture(picture) = &track.codec.facts
                 && let Some(supplemental) = &picture.supplemental
             {
                 version.field(&supplemental.brand.0);

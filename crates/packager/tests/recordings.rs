@@ -12,7 +12,7 @@
 mod kit;
 mod shell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -238,6 +238,36 @@ async fn a_recording_that_ended_is_settled_and_its_old_urls_stay() {
     for url in settled.keys().chain([&file]) {
         assert_eq!(get(&packager, url).await.status, 410, "{url}");
     }
+}
+
+#[tokio::test]
+async fn an_edit_list_that_starts_late_changes_no_published_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let mut spec = recording();
+    // Of pictures only what comes after 8 s is played.
+    spec.tracks[0].edits = vec![(0, 8 * 12_800, 1 << 16)];
+    let parts = spec.parts();
+    writer.append(&parts[..2].concat());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    let mut seen: BTreeMap<String, Bytes> = BTreeMap::new();
+    let mut versions = BTreeSet::new();
+    for part in &parts[2..] {
+        writer.append(part);
+        clock.advance(Duration::from_secs(2));
+        if get(&packager, "/show/main.m3u8").await.status != 200 {
+            continue;
+        }
+        for (url, bytes) in segments(&packager).await {
+            versions.insert(url.split('/').nth(2).unwrap().to_owned());
+            let before = seen.entry(url.clone()).or_insert_with(|| bytes.clone());
+            assert!(*before == bytes, "{url} was published");
+        }
+    }
+    assert_eq!(versions.len(), 2, "before the list can be followed, and from then on");
 }
 
 #[tokio::test]
