@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::kit::boxes::{FileSpec, TrackSpec};
 use crate::{Input, TARGETS};
 
 /// One seed: its name, and what it holds.
@@ -46,7 +47,8 @@ pub fn of(input: Input, files: &[Seed]) -> Vec<Seed> {
     }
 }
 
-/// Small media files, each of some hundred milliseconds; fewer where FFmpeg lacks an encoder.
+/// Small media files, each of some hundred milliseconds; fewer where FFmpeg lacks an encoder. One is
+/// made without it.
 #[must_use]
 pub fn media() -> Vec<Seed> {
     let mut made = Vec::new();
@@ -55,7 +57,19 @@ pub fn media() -> Vec<Seed> {
             made.push(((*name).to_owned(), bytes));
         }
     }
+    made.push(("repeats".to_owned(), repeats()));
     made
+}
+
+/// Tracks of which each plays all of its samples many times over.
+fn repeats() -> Vec<u8> {
+    let tracks = (1..=16).map(|number| {
+        let mut track = TrackSpec::video(1_000, 1, 1);
+        track.number = number;
+        track.edits = vec![(40_000, 0, 1 << 16); 1_000];
+        track
+    });
+    FileSpec::new(tracks.collect()).bytes()
 }
 
 /// The contents of the movie box of a file.

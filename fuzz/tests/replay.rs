@@ -54,7 +54,7 @@ fn damage(seed: &[u8], random: &mut Random) -> Vec<u8> {
 #[test]
 fn nothing_breaks_on_seeds_on_damaged_seeds_and_on_what_once_did() {
     let files = seeds::media();
-    if files.is_empty() {
+    if files.len() < 2 {
         eprintln!("skipped: FFmpeg is not there to make seeds");
     }
     assert_eq!(seeds::of(Input::Movie, &files).len(), files.len(), "each has a movie box");

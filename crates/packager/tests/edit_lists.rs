@@ -244,8 +244,21 @@ fn other_speeds_and_too_much_are_told() {
     long.tracks[0].edits = vec![(12_000, 0, NORMAL); 65_000];
     let media = kit::media(&[long.bytes()], &options());
     let report = media.report().to_string();
-    assert!(report.contains("makes more than 1048576 samples of its 300"), "{report}");
+    assert!(report.contains("makes more than 17584 samples of its 300"), "{report}");
     assert_eq!(media.duration().as_millis(), 12_000);
+    // A pause of 100 hours is longer than a sample can last.
+    let pause = film(&[(1_000, 0, NORMAL), (360_000_000, -1, NORMAL), (1_000, 2_000, NORMAL)]);
+    let report = kit::media(&[pause.bytes()], &options()).report().to_string();
+    assert!(report.contains("times that are out of range"), "{report}");
+    // All tracks together are given so much: here the first takes it.
+    let mut tracks = film(&[(12_000, 0, NORMAL); 50]).tracks;
+    tracks.remove(1);
+    let mut other = tracks[0].clone();
+    other.number = 2;
+    tracks.push(other);
+    let report = kit::media(&[FileSpec::new(tracks).bytes()], &options()).report().to_string();
+    assert!(report.contains("track 1: its edit list plays 50 pieces"), "{report}");
+    assert!(report.contains("track 2: its edit list makes more than 3784 samples"), "{report}");
 }
 
 #[test]

@@ -68,6 +68,11 @@ impl Numbers<'_> {
             let rate = if self.byte() < 32 { self.number() as i32 } else { 1 << 16 };
             track.edits.push((self.number(), media_time, rate));
         }
+        // Long lists are short inputs.
+        let again = self.byte();
+        if again >= 128 {
+            track.edits = track.edits.repeat(1 << (again % 12));
+        }
         track
     }
 }

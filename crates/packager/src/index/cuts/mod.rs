@@ -34,12 +34,16 @@ use crate::units::{ByteRange, MediaTime, Timescale};
 use pieces::{LATEST, Piece, Pieces};
 use view::{View, lead_in};
 
-/// A track whose edits repeat much may have this many samples, however few it is made of: over
-/// four hours of pictures at 60 a second.
-const MAX_REPEATED: u32 = 1 << 20;
+/// What the tracks of a file may have in all beyond their own samples, however few these are: ten
+/// minutes of pictures at 25 a second. Their tables take 4 MiB while they are made, at the worst.
+const ALWAYS_REPEATED: u64 = 1 << 14;
 
-/// How often over a track may be repeated where it is longer than that.
-const MAX_REPEATS: u32 = 4;
+/// What they may have beyond that: so many times their own samples,
+const REPEATS: u64 = 3;
+
+/// and no more than one for so many bytes of the file: samples of a byte or two cost nothing there,
+/// but as much as others here.
+const BYTES_FOR_REPEATED: u64 = 32;
 
 /// How much sound stays before the first piece, at least: what decoders are primed with.
 const PRIMING: MediaTime = MediaTime::from_millis(1_000);
@@ -61,12 +65,14 @@ pub(super) fn settle(
         Some(MediaTime::new(lead_in(track, from).1, track.timescale))
     });
     let lead = leads.max().unwrap_or(PRIMING).max(PRIMING);
+    let own: u64 = tracks.iter().map(|track| u64::from(track.samples.count())).sum();
+    let mut repeats = ALWAYS_REPEATED + (own * REPEATS).min(file / BYTES_FOR_REPEATED);
     for (track, plan) in tracks.iter_mut().zip(plans) {
         let Some(plan) = plan else { continue };
         if plan.pieces.is_plain() && !plan.starts_late(track, lead) {
             continue;
         }
-        plan.follow(track, lead, file, limits, budget, report)?;
+        plan.follow(track, lead, &mut repeats, file, limits, budget, report)?;
     }
     Ok(())
 }
@@ -99,10 +105,13 @@ impl Plan {
         from.saturating_sub(track.start) > lead
     }
 
+    /// `repeats` is what is left for samples beyond the tracks' own; what is looked at counts,
+    /// whether it comes to something or not.
     fn follow(
         self,
         track: &mut TrackIndex,
         lead: MediaTime,
+        repeats: &mut u64,
         file: u64,
         limits: &Limits,
         budget: &mut Budget,
@@ -110,13 +119,17 @@ impl Plan {
     ) -> Result<()> {
         let number = track.number;
         let own = track.samples.count();
-        let most = own.saturating_mul(MAX_REPEATS).max(MAX_REPEATED).min(limits.max_samples);
-        let Some(view) = View::of(track, &self.pieces.list, lead, most) else {
-            report.warn(
-                Some(number),
-                format!("its edit list makes more than {most} samples of its {own}"),
-            );
-            return Ok(());
+        let beyond = u32::try_from(*repeats).unwrap_or(u32::MAX);
+        let most = own.saturating_add(beyond).min(limits.max_samples);
+        let mut left = most;
+        let view = View::of(track, &self.pieces.list, lead, &mut left);
+        *repeats = repeats.saturating_sub(u64::from((most - left).saturating_sub(own)));
+        let view = match view {
+            Ok(view) => view,
+            Err(refused) => {
+                report.warn(Some(number), refused.says(most, own));
+                return Ok(());
+            }
         };
         let tables = view.joined.stbl();
         let bounds = Bounds {

@@ -9,6 +9,30 @@ use crate::units::{MediaTime, Timescale};
 /// Samples past a time among which one of reordered pictures may lie that is presented before it.
 const REORDERED: u32 = 64;
 
+/// Why a list is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It makes too many samples.
+    Samples,
+    /// A sample of it would be decoded, presented or last out of bounds.
+    Times,
+    /// No sample lies in it.
+    Nothing,
+}
+
+impl Refused {
+    /// In words, where at most `most` samples are made of `own`.
+    pub(super) fn says(self, most: u32, own: u32) -> String {
+        match self {
+            Self::Samples => {
+                format!("its edit list makes more than {most} samples of its {own}")
+            }
+            Self::Times => "its edit list gives its samples times that are out of range".to_owned(),
+            Self::Nothing => "its edit list plays none of its samples".to_owned(),
+        }
+    }
+}
+
 /// A track as it is presented.
 pub(super) struct View {
     pub(super) joined: JoinedTrack,
@@ -38,18 +62,17 @@ pub(super) fn lead_in(track: &TrackIndex, from: i64) -> (u32, i64) {
 }
 
 impl View {
-    /// Of at most `most` samples, and looks at no more; `None` where that is not enough or times
-    /// run out of bounds.
+    /// Looks at no more samples than are `left`, of which it takes what it looks at.
     pub(super) fn of(
         track: &TrackIndex,
         pieces: &[Piece],
         lead: MediaTime,
-        most: u32,
-    ) -> Option<Self> {
+        left: &mut u32,
+    ) -> Result<Self, Refused> {
         let mut maker = Maker {
             samples: &track.samples,
             start: track.start,
-            zero: pieces.first()?.from,
+            zero: pieces.first().ok_or(Refused::Nothing)?.from,
             sync: Vec::new(),
             slack: half_millisecond(track.timescale),
             out: JoinedTrack::new(track.number),
@@ -58,11 +81,11 @@ impl View {
             last: None,
             end: i64::MIN,
             went_on: None,
-            left: most,
+            left,
             held: 0,
             longest_hold: 0,
         };
-        let lead = lead.rescale_up(track.timescale)?.ticks();
+        let lead = lead.rescale_up(track.timescale).ok_or(Refused::Times)?.ticks();
         let late = if track.is_video() {
             maker.sync = maker.sync_times();
             lead_in(track, maker.zero).0
@@ -83,8 +106,8 @@ impl View {
             pieces.last().and_then(|last| Some((last.at, last.still, last.until? - last.from)));
         let held_until = end.filter(|end| end.1).map(|(at, _, long)| maker.zero + at + long);
         maker.finish(held_until)?;
-        Some(Self {
-            start: maker.first?,
+        Ok(Self {
+            start: maker.first.ok_or(Refused::Nothing)?,
             joined: maker.out,
             held: maker.held,
             longest_hold: maker.longest_hold,
@@ -166,7 +189,7 @@ struct Maker<'a> {
     /// The sample after the newest piece, and the composition time in the source where that ended.
     went_on: Option<(u32, i64)>,
     /// How many samples may still be looked at.
-    left: u32,
+    left: &'a mut u32,
     held: i64,
     longest_hold: i64,
 }
@@ -195,7 +218,7 @@ impl Maker<'_> {
         (piece.from.abs_diff(until) <= self.slack.unsigned_abs()).then_some(number)
     }
 
-    fn pictures(&mut self, piece: &Piece, place: Place) -> Option<()> {
+    fn pictures(&mut self, piece: &Piece, place: Place) -> Result<(), Refused> {
         let Piece { from, until, .. } = *piece;
         let shift = self.shift(piece);
         // The number of the sample to go on with, and before what time pictures lead it.
@@ -214,13 +237,13 @@ impl Maker<'_> {
                 self.longest_hold = self.longest_hold.max(hold);
             }
             self.went_on = None;
-            let Some(found) = found else { return Some(()) };
+            let Some(found) = found else { return Ok(()) };
             found
         };
         self.take(number, shift, place, until, |time| time < leading)
     }
 
-    fn sound(&mut self, piece: &Piece, place: Place) -> Option<()> {
+    fn sound(&mut self, piece: &Piece, place: Place) -> Result<(), Refused> {
         let shift = self.shift(piece);
         let number = if place.is_first {
             place.late
@@ -236,23 +259,24 @@ impl Maker<'_> {
     }
 
     /// One picture for as long as the piece lasts.
-    fn dwell(&mut self, piece: &Piece, place: Place) -> Option<()> {
+    fn dwell(&mut self, piece: &Piece, place: Place) -> Result<(), Refused> {
         if !place.is_first && self.goes_on(piece).is_some() {
-            return Some(());
+            return Ok(());
         }
         let next = self.sync.partition_point(|(_, time)| *time <= piece.from + self.slack);
         let before = next.checked_sub(1).and_then(|at| self.sync.get(at)).copied();
-        let (number, time) = before.or(self.sync.first().copied())?;
-        let sample = self.samples.range(number..number + 1).next()?;
+        let (number, time) = before.or(self.sync.first().copied()).ok_or(Refused::Nothing)?;
+        let sample = self.samples.range(number..number + 1).next().ok_or(Refused::Nothing)?;
         let is_it = time + i64::from(sample.duration) > piece.from;
         if !is_it && !place.is_first {
-            let long = piece.until? - piece.from;
+            // One to the end of the media holds nothing.
+            let long = piece.until.map_or(0, |until| until - piece.from);
             self.held += long;
             self.longest_hold = self.longest_hold.max(long);
-            return Some(());
+            return Ok(());
         }
         self.went_on = None;
-        self.left = self.left.checked_sub(1)?;
+        self.look()?;
         self.push(sample, self.zero + piece.at - time, true)
     }
 
@@ -265,12 +289,12 @@ impl Maker<'_> {
         place: Place,
         until: Option<i64>,
         leads: impl Fn(i64) -> bool,
-    ) -> Option<()> {
+    ) -> Result<(), Refused> {
         let until = until.filter(|_| !place.is_last).map(|until| until - self.slack);
         let mut next = number;
         let mut is_first = true;
         for sample in self.samples.range(number..self.samples.count()) {
-            self.left = self.left.checked_sub(1)?;
+            self.look()?;
             let time = self.start + sample.cts();
             if until.is_some_and(|until| time >= until) {
                 break;
@@ -287,35 +311,44 @@ impl Maker<'_> {
             }
         }
         self.went_on = until.map(|until| (next, until + self.slack));
-        Some(())
+        Ok(())
+    }
+
+    /// Counts a sample that is looked at.
+    fn look(&mut self) -> Result<(), Refused> {
+        *self.left = self.left.checked_sub(1).ok_or(Refused::Samples)?;
+        Ok(())
     }
 
     /// Adds a sample. It is decoded when it was, and after the one before it.
-    fn push(&mut self, sample: Sample, shift: i64, starts_piece: bool) -> Option<()> {
-        let own = self.start.checked_add(sample.dts)?.checked_add(shift)?;
+    fn push(&mut self, sample: Sample, shift: i64, starts_piece: bool) -> Result<(), Refused> {
+        let sum = |time: i64, more: i64| time.checked_add(more).ok_or(Refused::Times);
+        let own = sum(sum(self.start, sample.dts)?, shift)?;
         let mut dts = own;
         if let Some(last) = self.last.take() {
             dts = own.max(last.dts + i64::from(starts_piece));
-            self.write(&last, u32::try_from(dts - last.dts).ok()?);
+            let duration = u32::try_from(dts - last.dts).map_err(|_| Refused::Times)?;
+            self.write(&last, duration);
         }
         self.first.get_or_insert(dts);
-        let cts = own.checked_add(i64::from(sample.composition_offset))?;
-        self.end = cts.checked_add(i64::from(sample.duration))?;
-        let composition_offset = i32::try_from(cts - dts).ok()?;
+        let cts = sum(own, i64::from(sample.composition_offset))?;
+        self.end = sum(cts, i64::from(sample.duration))?;
+        let composition_offset = i32::try_from(cts - dts).map_err(|_| Refused::Times)?;
         self.last = Some(Sample { dts, composition_offset, ..sample });
-        Some(())
+        Ok(())
     }
 
     /// Writes the newest sample, to be presented until then at least.
-    fn finish(&mut self, until: Option<i64>) -> Option<()> {
-        let last = self.last.take()?;
+    fn finish(&mut self, until: Option<i64>) -> Result<(), Refused> {
+        let last = self.last.take().ok_or(Refused::Nothing)?;
         let shown = until.map_or(0, |until| until.saturating_sub(last.cts()));
-        let duration = u32::try_from(shown.max(i64::from(last.duration))).ok()?;
+        let duration = u32::try_from(shown.max(i64::from(last.duration)));
+        let duration = duration.map_err(|_| Refused::Times)?;
         self.write(&last, duration);
         if let Some((start, _, samples)) = self.chunk.take() {
             self.out.push_chunk(start, samples, 1);
         }
-        Some(())
+        Ok(())
     }
 
     fn write(&mut self, sample: &Sample, duration: u32) {
