@@ -296,7 +296,8 @@ proptest! {
     fn any_list_keeps_its_times(
         list in prop::collection::vec(
             (
-                1_u64..3_000,
+                // Shorter than what is reordered, one may hold no picture at all.
+                200_u64..3_000,
                 prop_oneof![1 => Just(-1_i64), 5 => 0_i64..11_000],
                 prop_oneof![6 => Just(NORMAL), 1 => Just(0)],
             ),

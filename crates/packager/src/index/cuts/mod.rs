@@ -66,15 +66,27 @@ pub(super) fn settle(
     });
     let lead = leads.max().unwrap_or(PRIMING).max(PRIMING);
     let own: u64 = tracks.iter().map(|track| u64::from(track.samples.count())).sum();
-    let mut repeats = ALWAYS_REPEATED + (own * REPEATS).min(file / BYTES_FOR_REPEATED);
+    let repeats = ALWAYS_REPEATED + (own * REPEATS).min(file / BYTES_FOR_REPEATED);
+    let mut within = Within { file, limits, budget, repeats };
     for (track, plan) in tracks.iter_mut().zip(plans) {
         let Some(plan) = plan else { continue };
         if plan.pieces.is_plain() && !plan.starts_late(track, lead) {
             continue;
         }
-        plan.follow(track, lead, &mut repeats, file, limits, budget, report)?;
+        plan.follow(track, lead, &mut within, report)?;
     }
     Ok(())
+}
+
+/// What all tracks of a file keep within.
+struct Within<'a> {
+    /// Its length in bytes.
+    file: u64,
+    limits: &'a Limits,
+    budget: &'a mut Budget,
+    /// What is left for samples beyond the tracks' own. What is looked at counts, whether it comes
+    /// to something or not.
+    repeats: u64,
 }
 
 /// How the list of one track is to be followed.
@@ -88,7 +100,8 @@ impl Plan {
     fn of(track: &TrackIndex, movie: Timescale) -> Option<Self> {
         let delays = track.edits.iter().take_while(|edit| edit.is_empty()).count();
         let (delay, playing) = track.edits.split_at_checked(delays)?;
-        let pieces = Pieces::read(playing, track.timescale, movie)?;
+        let late = delay.iter().try_fold(0_u64, |sum, edit| sum.checked_add(edit.duration))?;
+        let pieces = Pieces::read(late, playing, track.timescale, movie)?;
         // One that starts after all that there is means something else.
         let from = pieces.list.first()?.from;
         let media = i64::try_from(track.samples.duration()).ok()?.checked_add(track.start)?;
@@ -105,18 +118,14 @@ impl Plan {
         from.saturating_sub(track.start) > lead
     }
 
-    /// `repeats` is what is left for samples beyond the tracks' own; what is looked at counts,
-    /// whether it comes to something or not.
     fn follow(
         self,
         track: &mut TrackIndex,
         lead: MediaTime,
-        repeats: &mut u64,
-        file: u64,
-        limits: &Limits,
-        budget: &mut Budget,
+        within: &mut Within<'_>,
         report: &mut Report,
     ) -> Result<()> {
+        let Within { file, limits, ref mut budget, ref mut repeats } = *within;
         let number = track.number;
         let own = track.samples.count();
         let beyond = u32::try_from(*repeats).unwrap_or(u32::MAX);

@@ -37,9 +37,15 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// The pieces of the edits after those that delay the track. `None` where there are none, where
+    /// The pieces of the edits after those that delay the track, by `delay` ticks of the movie: each
+    /// is presented at the tick that is next to its time in the whole. `None` where there are none, where
     /// they change the speed, or where they do not make sense.
-    pub(super) fn read(playing: &[Edit], timescale: Timescale, movie: Timescale) -> Option<Self> {
+    pub(super) fn read(
+        delay: u64,
+        playing: &[Edit],
+        timescale: Timescale,
+        movie: Timescale,
+    ) -> Option<Self> {
         let last = playing.iter().rposition(|edit| !edit.is_empty())?;
         let playing = playing.get(..=last).filter(|edits| edits.len() <= MAX_EDITS)?;
         let ticks = |duration: u64| {
@@ -48,11 +54,12 @@ impl Pieces {
         };
         // Durations are as exact as the movie's ticks are.
         let slack = ticks(1)?;
+        let start = ticks(delay)?;
         let mut list: Vec<Piece> = Vec::new();
         let mut passed = 0_u64;
         let mut open = false;
         for (number, edit) in playing.iter().enumerate() {
-            let at = ticks(passed)?;
+            let at = ticks(delay.checked_add(passed)?)? - start;
             passed = passed.checked_add(edit.duration)?;
             open = number == last && edit.duration == 0;
             if edit.is_empty() || (edit.duration == 0 && !open) {
@@ -102,7 +109,7 @@ mod tests {
             rate: *rate,
         });
         let scale = |hz| Timescale::new(hz).unwrap();
-        Pieces::read(&edits.collect::<Vec<_>>(), scale(hz), scale(1_000))
+        Pieces::read(0, &edits.collect::<Vec<_>>(), scale(hz), scale(1_000))
     }
 
     fn piece(from: i64, until: impl Into<Option<i64>>, at: i64) -> Piece {

@@ -79,6 +79,7 @@ impl View {
             chunk: None,
             first: None,
             last: None,
+            moved: false,
             end: i64::MIN,
             went_on: None,
             left,
@@ -184,6 +185,8 @@ struct Maker<'a> {
     first: Option<i64>,
     /// The newest sample, whose duration the next one settles.
     last: Option<Sample>,
+    /// It is decoded later than it was.
+    moved: bool,
     /// When the presentation of the newest sample ends.
     end: i64,
     /// The sample after the newest piece, and the composition time in the source where that ended.
@@ -326,10 +329,12 @@ impl Maker<'_> {
         let own = sum(sum(self.start, sample.dts)?, shift)?;
         let mut dts = own;
         if let Some(last) = self.last.take() {
-            dts = own.max(last.dts + i64::from(starts_piece));
+            // Also those after it, until they are in their own time again.
+            dts = own.max(last.dts + i64::from(starts_piece || self.moved));
             let duration = u32::try_from(dts - last.dts).map_err(|_| Refused::Times)?;
             self.write(&last, duration);
         }
+        self.moved = dts > own;
         self.first.get_or_insert(dts);
         let cts = sum(own, i64::from(sample.composition_offset))?;
         self.end = sum(cts, i64::from(sample.duration))?;
