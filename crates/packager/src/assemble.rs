@@ -171,14 +171,15 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
         }
         Version(version.finish())
     };
-    let (version, former) = match (recorded, recordings().next()) {
-        (true, _) => (as_recorded(), None),
+    let (version, other_version) = match (recorded, recordings().next()) {
+        (true, _) if growth.is_some() => (as_recorded(), None),
+        (true, _) => (as_recorded(), Some(as_file())),
         (false, Some(_)) => (as_file(), Some(as_recorded())),
         (false, None) => (as_file(), None),
     };
     Ok(Media {
         version,
-        former,
+        other_version,
         tracks,
         places,
         segments,

@@ -65,8 +65,8 @@ impl Options {
 #[derive(Debug, Clone)]
 pub struct Media {
     pub(crate) version: Version,
-    /// What named it before its recordings were settled.
-    pub(crate) former: Option<Version>,
+    /// Of recordings that end: what named it before they were settled, or will when they are.
+    pub(crate) other_version: Option<Version>,
     pub(crate) sources: Vec<Arc<MediaIndex>>,
     pub(crate) tracks: Vec<Track>,
     /// For each track where it is in its source, and the lead of its decode times.
@@ -117,13 +117,15 @@ impl Media {
         self.version
     }
 
-    /// The same under the version that it had while it was a recording that may go on, where its
-    /// recordings were [settled](MediaIndex::set_settled) since: who began to watch it then goes on
-    /// under those URLs. Segments have the same numbers and bytes.
+    /// The same under its other version, where it is a recording that is taken for finished: once
+    /// it is [settled](MediaIndex::set_settled) the one that it had before, so that who began to
+    /// watch it then goes on under those URLs; before that the one that it will have, so that
+    /// packagers whose clocks differ answer to each other's URLs. Segments have the same numbers
+    /// and bytes. It is a recording that may go on.
     #[must_use]
-    pub fn former(&self) -> Option<Self> {
-        let version = self.former?;
-        Some(Self { version, former: None, recorded: true, ..self.clone() })
+    pub fn under_other_version(&self) -> Option<Self> {
+        let version = self.other_version?;
+        Some(Self { version, other_version: None, recorded: true, ..self.clone() })
     }
 
     /// The source files, as plans count them.

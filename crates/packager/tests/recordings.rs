@@ -209,6 +209,12 @@ async fn a_recording_that_ended_is_settled_and_its_old_urls_stay() {
         .build();
     clock.advance(Duration::from_secs(31));
     let stalled = segments(&packager).await;
+    // Another packager, whose clock stands still meanwhile.
+    let late = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(Clock::manual(clock.now()))
+        .options(options(2))
+        .build();
+    assert_eq!(segments(&late).await, stalled);
     clock.advance(Duration::from_secs(600));
     let playlist = get(&packager, "/show/v1.m3u8").await;
     assert!(playlist.text().contains("#EXT-X-PLAYLIST-TYPE:VOD\n"), "{}", playlist.text());
@@ -221,9 +227,15 @@ async fn a_recording_that_ended_is_settled_and_its_old_urls_stay() {
         // Who watches goes on.
         let again = get(&packager, old).await;
         assert!(again.status == 200 && again.body == *before, "{old}");
+        // Who comes to the other packager with a URL of this one is answered.
+        let there = get(&late, new).await;
+        assert!(there.status == 200 && there.body == *after, "{new}");
     }
     let tail = stalled.keys().rfind(|url| url.contains("/v1/") && !url.contains("init")).unwrap();
     assert!(!get(&packager, tail).await.header("cache-control").contains("immutable"), "{tail}");
+    let ends = |url: &&String| url.contains("/v1/") && !url.contains("init");
+    let tail = settled.keys().rfind(ends).unwrap();
+    assert!(!get(&late, tail).await.header("cache-control").contains("immutable"), "{tail}");
     let version = |all: &BTreeMap<String, Bytes>| {
         all.keys().next().unwrap().split('/').nth(2).unwrap().to_owned()
     };

@@ -42,15 +42,15 @@ pub(super) struct Ready {
     weight: u64,
     /// When a recording that is not written to any more is taken for finished, or for settled.
     expires: Option<Timestamp>,
-    /// The same under the version of a recording that was settled since.
-    former: Option<Arc<Ready>>,
+    /// The same under its [other version](Media::under_other_version).
+    other: Option<Arc<Ready>>,
 }
 
 impl Ready {
-    /// The one whose version a path names, where it is this or the former one.
+    /// The one whose version a path names, where it is this or the other one.
     pub(super) fn addressed(self: Arc<Self>, version: Option<Version>) -> Arc<Self> {
-        let former = self.former.as_ref();
-        let named = former.filter(|it| version == Some(it.presentation.version())).cloned();
+        let other = self.other.as_ref();
+        let named = other.filter(|it| version == Some(it.presentation.version())).cloned();
         named.unwrap_or(self)
     }
 
@@ -327,15 +327,15 @@ async fn make(name: &Arc<str>, found: &Found, work: Work) -> Outcome {
         })?;
     let mut weight = weigh(&media);
     let lanes = media.segment_key().map(|key| Arc::new(Lanes::new(key.bytes())));
-    let former = media.former();
-    weight += former.as_ref().map_or(0, |media| media.weight_bytes() as u64);
-    let ready = |media, weight, expires, former| {
+    let other = media.under_other_version();
+    weight += other.as_ref().map_or(0, |media| media.weight_bytes() as u64);
+    let ready = |media, weight, expires, other| {
         let presentation = Presentation::new(Arc::clone(name), Arc::new(media));
         let (sources, lanes) = (sources.clone(), lanes.clone());
-        Arc::new(Ready { key: found.key, presentation, sources, lanes, weight, expires, former })
+        Arc::new(Ready { key: found.key, presentation, sources, lanes, weight, expires, other })
     };
-    let former = former.map(|media| ready(media, 0, None, None));
-    Ok(ready(media, weight, expires, former))
+    let other = other.map(|media| ready(media, 0, None, None));
+    Ok(ready(media, weight, expires, other))
 }
 
 /// The indexes of all sources of an asset, in their order. One that cannot be packaged, or is being
