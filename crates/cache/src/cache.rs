@@ -334,12 +334,16 @@ impl Builder {
         let mut disk_tier = self.disk;
         let disk = disk_tier.as_ref().map(Disk::metrics);
         let in_folder = disk_tier.as_mut().and_then(Disk::take_purges);
+        let purges = Purges::new(self.purge_log.or(in_folder), self.clock.now());
+        if let Some(disk) = &disk_tier {
+            disk.heed(Arc::clone(purges.ledger()));
+        }
         let metrics = Metrics { disk, ..Metrics::default() };
         let inner = Inner {
             signature: Signature::new(&self.name),
             store: Store::new(&self.name, self.ram, disk_tier, metrics.clone()),
             fills: Fills::new(),
-            purges: Purges::new(self.purge_log.or(in_folder), self.clock.now()),
+            purges,
             downstream: self.downstream,
             clock: self.clock,
             policy: self.policy,

@@ -46,7 +46,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,7 +63,8 @@ pub(crate) use record::Place;
 use crate::Error;
 use crate::key::Key;
 use crate::object::{Content, Head, Object};
-use crate::purge::PurgeLog;
+use crate::purge::ledger::Ledger;
+use crate::purge::{PurgeLog, PurgeSeq};
 use folder::Region;
 use index::{Entry, Index};
 use queue::{Queue, Reason, Taken};
@@ -144,6 +145,11 @@ impl Disk {
     /// The log of purges in its folder; once.
     pub(crate) fn take_purges(&mut self) -> Option<PurgeLog> {
         self.purges.take()
+    }
+
+    /// Has what is written bear the numbers of purges in this ledger, and none above them.
+    pub(crate) fn heed(&self, ledger: Arc<Ledger>) {
+        let _ = self.shared.ledger.set(ledger);
     }
 
     /// For whoever offers without owning.
@@ -275,6 +281,7 @@ struct Shared {
     waiting: AtomicUsize,
     metrics: DiskMetrics,
     limits: Limits,
+    ledger: OnceLock<Arc<Ledger>>,
     ended: watch::Receiver<()>,
 }
 
@@ -308,6 +315,12 @@ impl From<io::Error> for Loaded {
 impl Shared {
     fn hash(&self, key: &[u8]) -> u128 {
         XxHash3_128::oneshot_with_seed(self.seed, key)
+    }
+
+    /// The newest purge that is written down. A response may bear the number of one that another
+    /// cache has told of: after a restart that number is not known, and one below it may be given.
+    fn known_purges(&self) -> PurgeSeq {
+        self.ledger.get().map_or(PurgeSeq::default(), |ledger| ledger.newest())
     }
 
     fn region(&self, number: u32) -> Option<Arc<Region>> {

@@ -265,7 +265,7 @@ impl Purges {
         Self { ledger, turn: Mutex::new(()), log }
     }
 
-    pub(crate) fn ledger(&self) -> &Ledger {
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 

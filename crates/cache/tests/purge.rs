@@ -357,6 +357,25 @@ async fn what_was_purged_is_not_found_on_disk_after_a_restart() {
     assert_eq!(second.fetch("/c/1", &[]).await.2, "edge; hit; ttl=0; detail=disk");
 }
 
+#[tokio::test]
+async fn a_number_that_an_edge_named_does_not_outlive_the_process_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = tagged();
+    let open = || {
+        let disk = headwater_cache::Disk::open(folder.path(), 64 << 20).unwrap();
+        stand_with(&origin, |builder| builder.disk(disk).downstream(Downstream::Caches))
+    };
+    let first = open();
+    // The edge's clock is far ahead, and its purge never came here.
+    let ahead = (1_u64 << 50).to_string();
+    first.fetch("/a/1", &[("headwater-purge-seq", &ahead)]).await;
+    first.cache.close().await;
+    drop(first);
+    let second = open();
+    assert!(second.cache.purge(Purge::tag("a")).await.unwrap().get() < 1 << 50);
+    assert!(second.fetch("/a/1", &[]).await.2.contains("uri-miss"));
+}
+
 /// A purge that was acknowledged is never undone by an older fill: whoever asks after it gets what
 /// upstream had when it came, or newer, however many fetches were under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

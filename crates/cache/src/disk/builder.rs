@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -139,6 +139,7 @@ impl DiskBuilder {
             waiting: AtomicUsize::new(0),
             metrics: DiskMetrics::default(),
             limits,
+            ledger: OnceLock::new(),
             ended,
         });
         for _ in 0..self.read_threads {

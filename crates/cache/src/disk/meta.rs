@@ -28,8 +28,8 @@ pub(crate) fn variant(vary: &Vary) -> u32 {
     (record::sum(&bytes) as u32).max(1)
 }
 
-/// The bytes of a key and a head.
-pub(crate) fn write(key: &[u8], head: &Head) -> Vec<u8> {
+/// The bytes of a key and a head, which bears no number of a purge above `known`.
+pub(crate) fn write(key: &[u8], head: &Head, known: PurgeSeq) -> Vec<u8> {
     // All fields are named, so that a new one is not forgotten here.
     let Head {
         status,
@@ -54,7 +54,7 @@ pub(crate) fn write(key: &[u8], head: &Head) -> Vec<u8> {
         millis(freshness.initial_age),
         freshness.received.as_millis(),
         millis(freshness.lifetime),
-        purge_seq.get(),
+        purge_seq.min(&known).get(),
     ] {
         out.extend_from_slice(&number.to_le_bytes());
     }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_head_is_read_as_it_was_written() {
-        let bytes = write(b"host/path", &head());
+        let bytes = write(b"host/path", &head(), PurgeSeq::new(u64::MAX));
         assert_eq!(key(&bytes), Some(&b"host/path"[..]));
         let read = read(&bytes).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", head()));
@@ -263,7 +263,7 @@ mod tests {
 
         #[test]
         fn a_head_cut_short_is_none(cut in any::<prop::sample::Index>()) {
-            let bytes = write(b"k", &head());
+            let bytes = write(b"k", &head(), PurgeSeq::new(u64::MAX));
             prop_assert!(read(&bytes[..cut.index(bytes.len())]).is_none());
         }
     }

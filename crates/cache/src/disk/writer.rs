@@ -186,7 +186,7 @@ impl Writer {
         replaces: bool,
     ) -> io::Result<()> {
         let variant = meta::variant(&object.head.vary);
-        let meta = meta::write(key, &object.head);
+        let meta = meta::write(key, &object.head, self.shared.known_purges());
         if let Content::Memory(body) = &object.body
             && meta.len() <= record::MAX_META
         {
@@ -217,7 +217,7 @@ impl Writer {
     /// Gives the record of a response new fields: by a record of them alone where its body is long
     /// and the same.
     fn confirm(&mut self, done: Done, entry: Entry, key: &Key, object: &Object) -> io::Result<()> {
-        let meta = meta::write(key, &object.head);
+        let meta = meta::write(key, &object.head, self.shared.known_purges());
         let stored = self.shared.region(entry.at.region).and_then(|region| {
             let (fixed, head) = read_head(&region, &entry).ok()??;
             let (_, sums) = fixed.prove_head(&head)?;
