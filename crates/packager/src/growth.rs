@@ -8,9 +8,10 @@
 //!   that is replaced by another with the same movie box and first fragment keeps its version.
 //! - They are cut by what is before a boundary and just after it, never by where the file ends.
 //!
-//! One that says that it is finished, or that nothing was added to for long, is *settled*: it gets a
-//! version of its size and time as other files have, so that nothing it is given under that version
-//! can change. Under the version that it had before it is served on as before, so that who watches
+//! One that says that it is finished when it is first looked at, or that nothing was added to for
+//! long, is *settled*: it gets a version of its size and time as other files have, so that nothing
+//! it is given under that version can change. One that says so while it is watched ends under the
+//! version that it has, for its playlist may only be added to, and is settled as the others are. Under the version that it had before it is served on as before, so that who watches
 //! it is not cut off; its tail stays short-lived there, for it may still go on.
 //!
 //! While they grow, a segment is published when nothing that is still to come can change it: all

@@ -299,6 +299,46 @@ async fn a_file_that_says_it_is_finished_is_settled_at_once() {
 }
 
 #[tokio::test]
+async fn one_that_says_so_while_it_is_watched_ends_under_its_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let mut spec = recording();
+    spec.finder = Finder::Mfra;
+    let parts = spec.parts();
+    writer.append(&parts[..12].concat());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    let growing = get(&packager, "/show/v1.m3u8").await;
+    let seen = segments(&packager).await;
+    writer.append(&parts[12..].concat());
+    clock.advance(Duration::from_secs(2));
+    let mut ended = seen.clone();
+    // Also when it is looked at once more, for it was touched.
+    for _ in 0..2 {
+        let playlist = get(&packager, "/show/v1.m3u8").await;
+        assert!(playlist.text().starts_with(growing.text()), "{}", playlist.text());
+        assert!(playlist.text().ends_with("#EXT-X-ENDLIST\n"), "{}", playlist.text());
+        ended = segments(&packager).await;
+        for (url, bytes) in &seen {
+            assert!(ended.get(url) == Some(bytes), "{url} was published");
+        }
+        let file = OpenOptions::new().append(true).open(&writer.path).unwrap();
+        let now = Duration::from_millis(clock.now().as_millis());
+        file.set_modified(SystemTime::UNIX_EPOCH + now).unwrap();
+        clock.advance(Duration::from_secs(40));
+    }
+    clock.advance(Duration::from_secs(600));
+    let playlist = get(&packager, "/show/v1.m3u8").await;
+    assert!(playlist.text().contains("#EXT-X-PLAYLIST-TYPE:VOD\n"), "{}", playlist.text());
+    for (url, bytes) in &ended {
+        let again = get(&packager, url).await;
+        assert!(again.status == 200 && again.body == *bytes, "{url}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_being_sent_outlives_growth() {
     let dir = tempfile::tempdir().unwrap();
     let (writer, clock) = begin(dir.path());

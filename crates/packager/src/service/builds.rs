@@ -3,7 +3,7 @@
 //! The build of an asset runs in a task of its own, so that a client who leaves neither stops it
 //! for others nor makes them start again. A failure is remembered for a second.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -52,6 +52,16 @@ impl Ready {
         let other = self.other.as_ref();
         let named = other.filter(|it| version == Some(it.presentation.version())).cloned();
         named.unwrap_or(self)
+    }
+
+    /// The names and identities of its recordings that are not settled.
+    fn recordings(&self) -> HashSet<(String, u64)> {
+        let sources = self.presentation.media().sources().iter();
+        let open = sources.filter_map(|index| {
+            let recording = index.recording().filter(|recording| !recording.settled)?;
+            Some((index.source().name.clone(), recording.identity))
+        });
+        open.collect()
     }
 
     /// Of which state of the files it is: other files, another key.
@@ -263,7 +273,9 @@ impl Build {
         let permits = Arc::clone(&self.home.upgrade()?.permits);
         let _permit = permits.acquire_owned().await.ok()?;
         let home = self.home.upgrade()?;
+        let before = home.ready.get(&self.name);
         let work = Work {
+            watched: before.map(|ready| ready.recordings()).unwrap_or_default(),
             assets: home.assets.clone(),
             options: home.options.clone(),
             limits: home.limits.clone(),
@@ -297,6 +309,8 @@ impl Drop for Listed<'_> {
 /// What a build needs of its packager.
 struct Work {
     assets: Assets,
+    /// The recordings that are played under the version they have until they are settled.
+    watched: HashSet<(String, u64)>,
     options: Options,
     limits: ServiceLimits,
     scans: Scans,
@@ -368,7 +382,8 @@ async fn index_all(
         match (outcome, id) {
             (Ok(mut index), _) => {
                 let written = sources.get(position).and_then(Source::written);
-                if !index.may_grow() || written.is_none_or(|written| is_settled(written, work)) {
+                let at_once = !index.may_grow() && !is_watched(&index, work);
+                if at_once || written.is_none_or(|written| is_settled(written, work)) {
                     index.set_settled();
                 } else if let Some(growth) = written.and_then(|written| growth(written, work)) {
                     index.set_growth(growth);
@@ -401,6 +416,15 @@ fn growth(written: Written, work: &Work) -> Option<Growth> {
     let lately = work.now.since(changed) < pause && changed.since(work.now) < pause;
     let started = started.map_or(0, Timestamp::as_secs);
     lately.then(|| Growth { started: started.min(changed.as_secs()), changed: changed.as_secs() })
+}
+
+/// Whether a recording was played before it said that it is finished. Its playlist is one to which
+/// things are only added (RFC 8216bis §6.2.1), so it says that it ends under the same version.
+fn is_watched(index: &MediaIndex, work: &Work) -> bool {
+    let name = &index.source().name;
+    index
+        .recording()
+        .is_some_and(|recording| work.watched.contains(&(name.clone(), recording.identity)))
 }
 
 /// Whether a source that may be a recording was not written to for so long that it is no more than
