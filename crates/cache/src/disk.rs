@@ -50,7 +50,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_net::Chunks;
+use headwater_net::{Chunks, Timestamp};
 use http::HeaderMap;
 use tokio::sync::{Semaphore, watch};
 use twox_hash::XxHash3_128;
@@ -66,7 +66,7 @@ use crate::object::{Content, Head, Object};
 use crate::purge::ledger::Ledger;
 use crate::purge::{PurgeLog, PurgeSeq};
 use folder::Region;
-use index::{Entry, Index};
+use index::{Entry, Index, MAX_LEN};
 use queue::{Queue, Reason, Taken};
 use reads::{Reading, Reads};
 use record::{BLOCK, Fixed, Kind};
@@ -95,6 +95,9 @@ const MOST_WAITING: usize = 1024;
 
 /// Bytes of a large record that are read first: its head and the beginning of its body.
 const FIRST: usize = 2 * BLOCK as usize;
+
+/// Bytes of a record that are read first where its head is all that may be wanted.
+const FIRST_OF_HEAD: usize = 4 << 10;
 
 /// A disk tier, opened and read in, for [`Builder::disk`](crate::Builder::disk).
 ///
@@ -224,19 +227,22 @@ impl Disk {
         Some(object)
     }
 
-    /// Reads the newest response that a request selects.
+    /// Reads the newest response that a request selects (RFC 9111 §4): what was written again lies
+    /// after newer ones, so that of the others the heads are looked at.
     pub(crate) async fn look(&self, key: &[u8], request: &HeaderMap) -> Option<Arc<Object>> {
         let hash = self.shared.hash(key);
         let now = self.shared.queue.now();
-        let mut near = None;
+        let (mut newest, mut near) = (None::<Arc<Object>>, None);
         for entry in self.shared.index.find(hash) {
-            match Shared::load(&self.shared, &entry, key, request).await {
+            let after = newest.as_ref().map(|newest| newest.head.freshness.received);
+            match Shared::load(&self.shared, &entry, key, request, after).await {
                 Loaded::Object(object) => {
                     object.stored_with(now);
                     if object.head.vary.matches(request) {
-                        return Some(object);
+                        newest = Some(object);
+                    } else {
+                        near = near.or(Some(object));
                     }
-                    near = near.or(Some(object));
                 }
                 Loaded::Another | Loaded::Gone => {}
                 Loaded::Bad => self.shared.found_bad(hash, entry.at),
@@ -247,7 +253,7 @@ impl Disk {
                 }
             }
         }
-        near
+        newest.or(near)
     }
 }
 
@@ -367,12 +373,24 @@ impl Shared {
         self.queue.discard(&self.index, hash, at);
     }
 
-    /// Reads what an entry means, if it answers a request for `key` with these fields.
-    async fn load(shared: &Arc<Self>, entry: &Entry, key: &[u8], request: &HeaderMap) -> Loaded {
+    /// Reads what an entry means, if it answers a request for `key` with these fields; `after` some
+    /// time, only if it came later.
+    async fn load(
+        shared: &Arc<Self>,
+        entry: &Entry,
+        key: &[u8],
+        request: &HeaderMap,
+        after: Option<Timestamp>,
+    ) -> Loaded {
         let Some(region) = shared.region(entry.at.region) else { return Loaded::Gone };
         let offset = u64::from(entry.at.offset);
         let whole = u64::from(entry.len) <= shared.limits.whole;
-        let len = if whole { entry.len as usize } else { (entry.len as usize).min(FIRST) };
+        let most = match after {
+            Some(_) => FIRST_OF_HEAD,
+            None if whole => MAX_LEN as usize,
+            None => FIRST,
+        };
+        let len = (entry.len as usize).min(most);
         let Some(memory) = shared.take_memory(len).await else { return Loaded::Refused };
         let Some(reading) = shared.reads.try_read(&region, offset, len) else {
             return Loaded::Refused;
@@ -399,6 +417,9 @@ impl Shared {
         let Some(head) = meta::read(meta).filter(fits) else { return Loaded::Bad };
         let vary = &head.vary;
         if !vary.matches(request) && !vary.matches_by_language(request, &head.headers) {
+            return Loaded::Another;
+        }
+        if after.is_some_and(|after| head.freshness.received <= after || !vary.matches(request)) {
             return Loaded::Another;
         }
         // Whoever held some while waiting for more could wait for ever.

@@ -3,7 +3,6 @@
 
 use std::sync::Weak;
 
-use headwater_net::Timestamp;
 use http::{HeaderValue, StatusCode};
 
 use super::*;
@@ -155,6 +154,29 @@ async fn variants_of_a_key_are_told_apart() {
         assert!(found == version.map(|version| body(1, version)), "{value}");
     }
     assert_eq!(disk.metrics().hits.get(), 2);
+}
+
+#[tokio::test]
+async fn of_several_that_match_the_newest_is_found_wherever_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = builder(dir.path()).open().unwrap();
+    let request = HeaderMap::new();
+    // As it is after the second and third were written again.
+    for (vary, received, version) in
+        [("accept", 900, 0), ("accept-language", 500, 1), ("accept-charset", 700, 2)]
+    {
+        let object = varied(&body(1, version), &request, vary);
+        let mut head = object.head.clone();
+        head.freshness.received = Timestamp::from_secs(1_700_000_000 + received);
+        disk.fetched(&key(1), &Arc::new(object.with_head(head)));
+    }
+    disk.flush().await;
+    assert!(get(&disk, 1).await.unwrap() == body(1, 0));
+    // Of two, one does not match.
+    let mut other = HeaderMap::new();
+    other.insert("accept", HeaderValue::from_static("x"));
+    let found = disk.find(&key(1), &other).await.unwrap();
+    assert!(bytes(&found).await.unwrap() == body(1, 2));
 }
 
 #[tokio::test]
