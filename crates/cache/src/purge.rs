@@ -3,8 +3,8 @@
 //! A purge touches no object. It is written down as a record with a number, the next in a row, and
 //! every object bears the number that stood when its fetch began: a lookup compares the two. So a
 //! purge costs the same for one object and for a million, a fetch that was under way when it came
-//! brings back nothing, and memory grows with purges, not with tags or objects ([`ledger`]).
-//! Records are on disk before the purge is acknowledged ([`log`](mod@log)), where the cache was
+//! brings back nothing, and memory grows with purges, not with tags or objects (`ledger`).
+//! Records are on disk before the purge is acknowledged (`log`), where the cache was
 //! given a [`PurgeLog`].
 //!
 //! ```
