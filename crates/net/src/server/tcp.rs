@@ -23,11 +23,10 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
-use super::ConnLimits;
 use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::limited::{Limited, too_large};
-use super::metrics::{Counters, OpenConnection, Place};
+use super::metrics::{OpenConnection, Place};
 use super::oneshot::Oneshot;
 use super::proxy_protocol;
 use super::received::Received;
@@ -137,7 +136,7 @@ async fn connection<S>(
                 info.protocol = Protocol::H2;
             }
             let about = About { info, alt_svc: None, forwarded };
-            serve(wire, about, &worker, activity, service).await;
+            serve(wire, about, worker, activity, service).await;
         }
         Some(acceptor) => {
             let handshake =
@@ -153,7 +152,7 @@ async fn connection<S>(
                         info.protocol = Protocol::H2;
                     }
                     let about = About { info, alt_svc: listener.alt_svc, forwarded };
-                    serve(stream, about, &worker, activity, service).await;
+                    serve(stream, about, worker, activity, service).await;
                 }
                 Some(Err(())) => worker.counters.handshake_failed(Protocol::H1),
                 None => {}
@@ -186,8 +185,13 @@ async fn early<T>(
     }
 }
 
-async fn serve<I, S>(stream: I, about: About, worker: &Worker, activity: Arc<Activity>, service: S)
-where
+async fn serve<I, S>(
+    stream: I,
+    about: About,
+    worker: Arc<Worker>,
+    activity: Arc<Activity>,
+    service: S,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -202,9 +206,7 @@ where
     let open = worker.counters.open(protocol);
     let line = (protocol == Protocol::H1).then(Arc::<Line>::default);
     let watch = line.clone().map(|line| (Arc::clone(&activity), line));
-    let counters = Arc::clone(&worker.counters);
-    let limits_there = limits.clone();
-    let conn = Conn { about, activity, line, counters, limits: limits_there, _open: open };
+    let conn = Conn { about, activity, line, worker: Arc::clone(&worker), _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
     let Some((activity, line)) = watch else {
         let gather = Gather::new(stream);
@@ -379,8 +381,7 @@ struct Conn {
     activity: Arc<Activity>,
     /// For interim responses; HTTP/1.1 only.
     line: Option<Arc<Line>>,
-    counters: Arc<Counters>,
-    limits: ConnLimits,
+    worker: Arc<Worker>,
     _open: OpenConnection,
 }
 
@@ -408,10 +409,10 @@ where
         let line = self.conn.line.as_ref().filter(|_| request.version() == Version::HTTP_11);
         info.interim = line.map(Line::begin);
         let interim = line.is_some();
-        self.conn.counters.request(info.protocol);
+        self.conn.worker.counters.request(info.protocol);
         let method: &Method = request.method();
         let to_head = is_head(method);
-        let limits = &self.conn.limits;
+        let limits = &self.conn.worker.limits;
         let is_too_large = request.body().size_hint().lower() > limits.max_body;
         let mut request = request.map(|incoming| {
             if incoming.is_end_stream() {

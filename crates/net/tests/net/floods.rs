@@ -10,24 +10,13 @@ use headwater_net::server::ConnLimits;
 use http::{Method, StatusCode};
 
 use crate::client::Client;
+use crate::http2_frames::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame};
 use crate::service::{start, start_with, until};
 
-const HEADERS: u8 = 0x1;
-const RST_STREAM: u8 = 0x3;
 const SETTINGS: u8 = 0x4;
 const GOAWAY: u8 = 0x7;
 const CONTINUATION: u8 = 0x9;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
 
 /// A connection by HTTP/2 with prior knowledge, and the code of the GOAWAY that ended it.
 fn ended_by(port: u16, frames: impl Iterator<Item = Vec<u8>>) -> (usize, Option<u32>) {
