@@ -234,9 +234,12 @@ impl Builder {
     /// The bytes of a slice; default 4 MiB, never more than [`max_object`](Self::max_object), and
     /// zero for no slices.
     ///
-    /// A 200 that is larger than `max_object`, or what a policy [says so of](Policy::in_slices), is
-    /// fetched by aligned slices with `Range` and `If-Range`, and each is stored for itself. That
-    /// takes a strong validator, an upstream that gives parts, and at most 16,384 slices.
+    /// A 200 that is larger than `max_object`, what a policy [says so of](Policy::in_slices), and
+    /// what nothing is known of where a client wants a range beyond its first slice, is fetched by
+    /// aligned slices with `Range` and `If-Range`, and each is stored for itself. So is what came of
+    /// a body that broke off or was given up (RFC 9111 §3.3), and the rest is fetched when it is
+    /// wanted (§3.4). That takes a strong validator, an upstream that gives parts, and at most
+    /// 16,384 slices.
     pub fn slice(mut self, bytes: u64) -> Self {
         self.slice = bytes;
         self

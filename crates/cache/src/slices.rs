@@ -7,6 +7,10 @@
 //! is asked for with `If-Range`, and its answer must name the same: slices of two representations
 //! never meet. A response without a strong validator is never cut (RFC 9111 §3.4).
 //!
+//! A slice may be held in part: its first bytes, where what brought them broke off or was given up
+//! (§3.3). They answer what lies within them, and where more is wanted the rest alone is fetched.
+//! So what is incomplete and what is large are one thing: fields, and of the body what there is.
+//!
 //! This module is the arithmetic of it, and what makes an answer a slice.
 
 use std::ops::Range;
@@ -86,8 +90,24 @@ pub(crate) fn is_sliced(object: &Object) -> bool {
 
 /// Whether a stored response is the one, without its body, that slices of `whole` are of.
 pub(crate) fn is_whole_of(object: &Object, whole: &Head) -> bool {
-    let head = &object.head;
-    is_sliced(object) && validator(head) == validator(whole) && head.len == whole.len
+    is_sliced(object) && is_same(&object.head, whole)
+}
+
+/// Whether a stored response, all of it in one piece, is the one that slices of `whole` are of.
+pub(crate) fn is_joined(object: &Object, whole: &Head) -> bool {
+    Some(object.body.len()) == whole.len && is_same(&object.head, whole)
+}
+
+fn is_same(head: &Head, whole: &Head) -> bool {
+    validator(head) == validator(whole) && head.len == whole.len
+}
+
+/// The bytes of the response that a stored slice holds: from the slice's beginning, though perhaps
+/// not to its end.
+pub(crate) fn held(slice: &Object) -> Option<Range<u64>> {
+    let named = slice.head.headers.get(header::CONTENT_RANGE)?;
+    let (held, _) = range::parse_content_range(named)?;
+    (held.end - held.start == slice.body.len()).then_some(held)
 }
 
 /// The strong validator of a response, as `If-Range` names it (RFC 9110 §13.1.5): its entity tag,
@@ -176,7 +196,7 @@ pub(crate) fn first_part(fields: &HeaderMap) -> Option<(Range<u64>, u64)> {
     Some((part, complete?))
 }
 
-/// The head of a slice: what it takes to know it by.
+/// The head of a slice, or of the beginning of one: what it takes to know it by.
 pub(crate) fn head_of(whole: &Head, part: &Range<u64>, purge_seq: PurgeSeq) -> Head {
     let len = part.end - part.start;
     let mut headers = HeaderMap::with_capacity(4);

@@ -22,6 +22,8 @@ pub(crate) enum Fwd {
     Request,
     /// What is stored is stale.
     Stale,
+    /// Of what is stored, the bytes that the request wants first are not there.
+    Partial,
 }
 
 impl Fwd {
@@ -33,6 +35,7 @@ impl Fwd {
             Self::VaryMiss => "vary-miss",
             Self::Request => "request",
             Self::Stale => "stale",
+            Self::Partial => "partial",
         }
     }
 }

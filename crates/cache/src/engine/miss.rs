@@ -69,8 +69,8 @@ where
             let joined = match self.join(&inner, &miss) {
                 Ok(joined) => joined,
                 Err(object) if is_sliced(&object) => {
-                    let marks = hit_marks(&inner, &object, &self.parts, inner.clock.now());
-                    match self.answer_in_slices(&object, &miss, marks).await {
+                    let marks = || hit_marks(&inner, &object, &self.parts, inner.clock.now());
+                    match self.answer_stored_slices(&object, &miss, marks).await {
                         Some(response) => return response,
                         None => continue,
                     }
@@ -123,6 +123,7 @@ where
                             return answer_from(&object, &self.parts, marks);
                         }
                         drop(interest);
+                        let marks = |_| marks;
                         if let Some(response) = self.answer_in_slices(&object, &miss, marks).await {
                             return response;
                         }
@@ -175,11 +176,11 @@ where
                 return None;
             }
         }
-        let marks = disk_marks(inner, &object, now);
+        let marks = || disk_marks(inner, &object, now);
         if is_sliced(&object) {
-            return self.answer_in_slices(&object, miss, marks).await;
+            return self.answer_stored_slices(&object, miss, marks).await;
         }
-        Some(answer_from(&object, &self.parts, marks))
+        Some(answer_from(&object, &self.parts, marks()))
     }
 
     /// Joins or starts the fetch; or gives what may answer after all, if another fetch has filled
@@ -216,10 +217,12 @@ where
             let fill = Arc::clone(interest.fill());
             let seq = fill.purge_seq();
             let mut order = order(inner, &self.parts, miss.directives, current, None, seq);
-            if inner.policy.in_slices(&self.parts)
-                && let Some(grid) = inner.grid
-            {
-                order.part = Part::First(first_number(grid, &self.parts.headers));
+            if let Some(grid) = inner.grid {
+                // Who jumps into what nothing is known of waits for no more than a slice.
+                let number = first_number(grid, &self.parts.headers);
+                if number > 0 && order.stale.is_none() || inner.policy.in_slices(&self.parts) {
+                    order.part = Part::First(number);
+                }
             }
             inner.spawn(task::run(Arc::clone(inner), fill, self.service.clone(), order));
         }

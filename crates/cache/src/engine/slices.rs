@@ -27,8 +27,8 @@ use crate::key::Key;
 use crate::object::Object;
 use crate::proxy_status::ProxyError;
 use crate::purge::PurgeSeq;
-use crate::slices::Grid;
-use crate::status::Member;
+use crate::slices::{self, Grid};
+use crate::status::{Fwd, Member};
 use crate::upstream::{self, BoxError};
 
 /// Why a slice is not to be had.
@@ -54,19 +54,48 @@ where
     /// Answers a hit on a response that is kept in slices.
     pub(crate) async fn sliced_hit(self, object: Arc<Object>, miss: Miss) -> Response<Body> {
         let inner = Arc::clone(self.cache.inner());
-        let marks = hit_marks(&inner, &object, &self.parts, inner.clock.now());
-        match self.answer_in_slices(&object, &miss, marks).await {
+        let marks = || hit_marks(&inner, &object, &self.parts, inner.clock.now());
+        match self.answer_stored_slices(&object, &miss, marks).await {
             Some(response) => response,
             None => self.miss(miss).await,
         }
     }
 
-    /// The answer; `None` where the response is to be asked for anew.
+    /// The answer from a stored response: a hit, with its marks, if what is to be sent first is
+    /// there; `None` where it is to be asked for anew.
+    pub(super) async fn answer_stored_slices(
+        &self,
+        object: &Arc<Object>,
+        miss: &Miss,
+        hit: impl FnOnce() -> Marks,
+    ) -> Option<Response<Body>> {
+        let inner = self.cache.inner();
+        let marks = |got: Got| {
+            let Got::Fetched { collapsed } = got else { return hit() };
+            let now = inner.clock.now();
+            inner.metrics.misses.inc();
+            // RFC 9211 §2.2: what is stored did not have it all.
+            let member = Member {
+                fwd: Some(Fwd::Partial),
+                fwd_status: Some(StatusCode::PARTIAL_CONTENT),
+                ttl: Some(object.ttl(now)),
+                stored: true,
+                collapsed,
+                ..Member::default()
+            };
+            let cache_status = inner.signature.sign(&member);
+            Marks { cache_status, age: Some(object.head.age(now)) }
+        };
+        self.answer_in_slices(object, miss, marks).await
+    }
+
+    /// The answer, marked by how its first bytes were got; `None` where the response is to be asked
+    /// for anew.
     pub(super) async fn answer_in_slices(
         &self,
         object: &Arc<Object>,
         miss: &Miss,
-        marks: Marks,
+        marks: impl FnOnce(Got) -> Marks,
     ) -> Option<Response<Body>> {
         let inner = self.cache.inner();
         let (grid, len) = (inner.grid?, object.head.len?);
@@ -89,13 +118,13 @@ where
             _ => None,
         };
         // Nothing is promised before its first bytes are to be had.
-        let mut opened = None;
+        let (mut opened, mut got) = (None, Got::Stored);
         if let Some(first) = first {
             if miss.directives.only_if_cached {
                 return None;
             }
             match slices.open(slices.piece(&first), None).await {
-                Ok(body) => opened = Some(body),
+                Ok((body, how)) => (opened, got) = (Some(body), how),
                 Err(Trouble::Anew) => return None,
                 Err(Trouble::Alone) => {
                     return Some(self.clone().pass(miss.fwd, Body::empty()).await);
@@ -111,7 +140,7 @@ where
                 }
             }
         }
-        Some(answer::build(head, Some(len), &shape, marks, |part| {
+        Some(answer::build(head, Some(len), &shape, marks(got), |part| {
             let part = part.unwrap_or(0..len);
             Body::Stream(Box::pin(SliceBody {
                 slices: Arc::clone(&slices),
@@ -147,9 +176,21 @@ struct Fetch {
     leader: bool,
 }
 
+/// How the bytes of a slice were got.
+#[derive(Clone, Copy)]
+pub(super) enum Got {
+    /// They were there.
+    Stored,
+    /// Upstream was asked for them, by this request or, `collapsed`, by another.
+    Fetched { collapsed: bool },
+}
+
+/// What came of looking for bytes of a slice.
+type Opened = Result<(Body, Got), Trouble>;
+
 /// Where the bytes of a slice come from.
 enum Found {
-    Stored(Arc<Object>),
+    Stored(Body),
     Fill(Fetch),
     Refused,
 }
@@ -167,19 +208,19 @@ where
     }
 
     /// The bytes of a range that lies in one slice, whose fetch may be `ahead` already. Cancel safe.
-    async fn open(&self, range: Range<u64>, mut ahead: Option<Fetch>) -> Result<Body, Trouble> {
+    async fn open(&self, range: Range<u64>, mut ahead: Option<Fetch>) -> Opened {
         let number = self.grid.number(range.start);
         let start = self.grid.range(number, self.len).start;
         let within = range.start - start..range.end - start;
         if ahead.is_none()
-            && let Some(slice) = self.find_on_disk(number).await
+            && let Some(slice) = self.find_on_disk(&range).await
         {
-            return Ok(slice.body.body(Some(within)));
+            return Ok((slice.body.body(Some(within)), Got::Stored));
         }
         for _ in 0..MAX_JOINS {
-            let found = ahead.take().map_or_else(|| self.find(number), Found::Fill);
+            let found = ahead.take().map_or_else(|| self.find(&range), Found::Fill);
             let Fetch { interest, leader } = match found {
-                Found::Stored(slice) => return Ok(slice.body.body(Some(within))),
+                Found::Stored(body) => return Ok((body, Got::Stored)),
                 Found::Refused => return Err(Trouble::Refused),
                 Found::Fill(fetch) => fetch,
             };
@@ -187,7 +228,8 @@ where
                 // Late for one that is not kept: the next is begun for us.
                 Outcome::Shared { .. } => {
                     if let Some(reader) = Reader::new(interest, within.start, Some(within.end)) {
-                        return Ok(Body::Stream(Box::pin(reader)));
+                        let got = Got::Fetched { collapsed: !leader };
+                        return Ok((Body::Stream(Box::pin(reader)), got));
                     }
                 }
                 Outcome::Failed { status, retry_after, error } => {
@@ -202,29 +244,43 @@ where
         Err(Trouble::Alone)
     }
 
-    /// Reads a slice from disk, where RAM does not have it.
-    async fn find_on_disk(&self, number: u64) -> Option<Arc<Object>> {
+    /// Reads the slice that a range lies in from disk, where RAM does not have it.
+    async fn find_on_disk(&self, range: &Range<u64>) -> Option<Arc<Object>> {
         let inner = self.cache.inner();
-        let (key, headers) = (self.slice_key(number), &self.request.headers);
+        let key = self.slice_key(self.grid.number(range.start));
+        let headers = &self.request.headers;
         if usable(inner, &key, headers, self.since).is_some() {
             return None;
         }
         let slice = inner.store.find_on_disk(&key, headers).await?;
-        is_usable(inner, &slice, &key, self.since).then_some(slice)
+        (holds(&slice, range) && is_usable(inner, &slice, &key, self.since)).then_some(slice)
     }
 
     fn slice_key(&self, number: u64) -> Key {
         self.grid.key(&self.key, &self.object.head, number)
     }
 
-    /// Finds a slice in store, or joins its fetch, or begins it.
-    fn find(&self, number: u64) -> Found {
+    /// Finds the slice that a range lies in in store, as much of it as is wanted; or joins its
+    /// fetch, or begins it.
+    fn find(&self, range: &Range<u64>) -> Found {
         let inner = self.cache.inner();
         let headers = &self.request.headers;
+        let number = self.grid.number(range.start);
         let key = self.slice_key(number);
-        let stored = || usable(inner, &key, headers, self.since);
-        if let Some(slice) = stored() {
-            return Found::Stored(slice);
+        let slice = self.grid.range(number, self.len);
+        let stored = || {
+            let found = usable(inner, &key, headers, self.since);
+            if let Some(found) = found.filter(|found| holds(found, range)) {
+                let within = range.start - slice.start..range.end - slice.start;
+                return Some(found.body.body(Some(within)));
+            }
+            // Its slices have become one piece since.
+            let whole = usable(inner, &self.key, headers, self.since);
+            let whole = whole.filter(|one| slices::is_joined(one, &self.object.head))?;
+            Some(whole.body.body(Some(range.clone())))
+        };
+        if let Some(body) = stored() {
+            return Found::Stored(body);
         }
         let joining = Joining {
             key: &key,
@@ -237,7 +293,7 @@ where
         let cache = Some(&self.cache);
         let joined = inner.fills.join(&joining, cache, &inner.budget, &inner.metrics, stored);
         match joined {
-            Err(slice) => Found::Stored(slice),
+            Err(body) => Found::Stored(body),
             Ok(Joined::Refused) => Found::Refused,
             Ok(Joined::Follower(interest)) => {
                 inner.metrics.collapsed.inc();
@@ -252,7 +308,9 @@ where
                 order.part = Part::Slice(Slice {
                     whole: Arc::clone(&self.object),
                     key: Arc::clone(&self.key),
-                    range: self.grid.range(number, self.len),
+                    begun: usable(inner, &key, headers, self.since)
+                        .filter(|found| !holds(found, &slice)),
+                    range: slice.clone(),
                 });
                 let service = self.service.clone();
                 inner.spawn(task::run(Arc::clone(inner), fill, service, order));
@@ -260,6 +318,11 @@ where
             }
         }
     }
+}
+
+/// Whether a stored slice has all of these bytes of the response.
+fn holds(slice: &Object, range: &Range<u64>) -> bool {
+    slices::held(slice).is_some_and(|held| held.start <= range.start && range.end <= held.end)
 }
 
 /// A range of a response, slice after slice.
@@ -275,7 +338,7 @@ struct SliceBody<S> {
 enum State {
     Between,
     /// With where the slice, or what is wanted of it, ends.
-    Opening(Pin<Box<dyn Future<Output = Result<Body, Trouble>> + Send>>, u64),
+    Opening(Pin<Box<dyn Future<Output = Opened> + Send>>, u64),
     Reading(Body, u64),
     Ended,
 }
@@ -296,7 +359,8 @@ where
             let store = &self.slices.cache.inner().store;
             // What lies on disk is read soon enough when its turn comes.
             let on_disk = store.may_be_on_disk(&self.slices.slice_key(number + 1));
-            let fetch = match (!on_disk).then(|| self.slices.find(number + 1)) {
+            let next = self.slices.piece(&(slice.end..self.end));
+            let fetch = match (!on_disk).then(|| self.slices.find(&next)) {
                 Some(Found::Fill(fetch)) => Some(fetch),
                 _ => None,
             };
@@ -346,7 +410,7 @@ where
                     this.state = State::Opening(opening, end);
                 }
                 State::Opening(opening, end) => match ready!(opening.as_mut().poll(cx)) {
-                    Ok(body) => this.state = State::Reading(body, *end),
+                    Ok((body, _)) => this.state = State::Reading(body, *end),
                     // What was sent cannot be taken back: the answer breaks off.
                     Err(Trouble::Anew) => {
                         return this.fail(BodyError::source("upstream has another version now"));

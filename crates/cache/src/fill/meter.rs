@@ -26,7 +26,7 @@ impl Meter {
         self.received = self.received.saturating_add(bytes);
         match self.expected {
             Some(expected) if self.received > expected => {
-                Err(BodyError::source("more bytes came than were promised"))
+                Err(BodyError::TooLarge { limit: expected })
             }
             _ => Ok(()),
         }

@@ -98,12 +98,13 @@ impl Fills {
         }
     }
 
-    /// Takes a fill out if nobody is interested in it; says whether it did.
-    pub(super) fn retire_if_idle(&self, fill: &Arc<Fill>) -> bool {
+    /// Takes a fill out if nobody is interested in it, as [`retire`](Self::retire) does; says
+    /// whether it did.
+    pub(super) fn retire_if_idle(&self, fill: &Arc<Fill>, last: impl FnOnce()) -> bool {
         let mut shard = self.shard(&fill.key);
         let idle = fill.interested.load(Ordering::Acquire) == 0;
-        if idle {
-            remove(&mut shard, fill);
+        if idle && remove(&mut shard, fill) && !fill.outdated.load(Ordering::Acquire) {
+            last();
         }
         idle
     }

@@ -155,6 +155,7 @@ impl Work {
                 if let Some(answer) = self.begun(response, range, requested, order) {
                     return Some(answer);
                 }
+                self.inner.remembered.note_whole(&self.fill.key, self.inner.clock.now());
                 return Some(self.ask_whole(service, order).await);
             }
             _ => return Some(self.answered(response, requested, order)),
@@ -367,6 +368,12 @@ impl Work {
         }
         let open = self.slice.is_some() || head.is_shareable(self.inner.clock.now());
         self.fill.settle(Outcome::Shared { head: Arc::clone(&head), open, stored: !too_large });
+        if let Some(begun) = self.slice.as_ref().and_then(Slice::begun) {
+            let bytes = begun.len();
+            let known = meter.add(bytes);
+            debug_assert!(known.is_ok(), "less than the slice");
+            self.publish(begun.clone().collect(), bytes, most);
+        }
         let mut pump = Pump::new(body);
         let mut finishing = false;
         let mut since_yield = 0;
@@ -394,7 +401,9 @@ impl Work {
             if !finishing && self.is_alone() {
                 finishing =
                     !self.fill.is_windowed() && meter.is_worth_finishing(self.inner.finish_percent);
-                if !finishing && self.inner.fills.retire_if_idle(&self.fill) {
+                if !finishing
+                    && self.inner.fills.retire_if_idle(&self.fill, || self.keep_part(&head))
+                {
                     return self.abandon();
                 }
             }
@@ -443,7 +452,13 @@ impl Work {
                 self.inner.metrics.fills_failed.inc();
                 tracing::warn!(error = %error, "a fill broke off");
                 self.pause(None, Failure::Error);
-                self.inner.fills.retire(&self.fill, || ());
+                // One that goes on past its end has not kept its word in what came, either.
+                let kept = !matches!(error, BodyError::TooLarge { .. });
+                self.inner.fills.retire(&self.fill, || {
+                    if kept {
+                        self.keep_part(head);
+                    }
+                });
             }
             _ => self.inner.fills.retire(&self.fill, || ()),
         }
@@ -486,7 +501,7 @@ impl Work {
     async fn keep_pace(&self) -> bool {
         loop {
             self.trim();
-            if self.is_alone() && self.inner.fills.retire_if_idle(&self.fill) {
+            if self.is_alone() && self.inner.fills.retire_if_idle(&self.fill, || ()) {
                 return true;
             }
             let came = self.fill.published.load(Ordering::Acquire);
@@ -504,7 +519,7 @@ impl Work {
 
     /// Ends when nobody is interested any more, having taken the fill out of the table.
     async fn nobody(&self) {
-        while !(self.is_alone() && self.inner.fills.retire_if_idle(&self.fill)) {
+        while !(self.is_alone() && self.inner.fills.retire_if_idle(&self.fill, || ())) {
             self.fill.attention.notified().await;
         }
     }

@@ -39,6 +39,24 @@ pub(crate) struct Slice {
     pub(crate) key: Key,
     /// The bytes wanted, as long as a slice.
     pub(crate) range: Range<u64>,
+    /// What is held of them, if that is their beginning only: the rest is fetched.
+    pub(crate) begun: Option<Arc<Object>>,
+}
+
+impl Slice {
+    /// The bytes that are there already.
+    pub(super) fn begun(&self) -> Option<&Chunks> {
+        match &self.begun.as_ref()?.body {
+            Content::Memory(chunks) => Some(chunks),
+            Content::Disk(_) => None,
+        }
+    }
+
+    /// The bytes to be asked for.
+    fn rest(&self) -> Range<u64> {
+        let begun = self.begun().map_or(0, Chunks::len);
+        self.range.start.saturating_add(begun).min(self.range.end)..self.range.end
+    }
 }
 
 impl Work {
@@ -56,7 +74,8 @@ impl Work {
     {
         let whole = &slice.whole.head;
         let mut request = request(&order.request, None);
-        slices::ask(request.headers_mut(), &slice.range);
+        let rest = slice.rest();
+        slices::ask(request.headers_mut(), &rest);
         if let Some(validator) = slices::validator(whole) {
             request.headers_mut().insert(header::IF_RANGE, validator.clone());
         }
@@ -68,9 +87,12 @@ impl Work {
         let (mut parts, body) = response.into_parts();
         self.inner.policy.receive(&order.request, parts.status, &mut parts.headers);
         let targets = self.inner.choices.targets();
-        Some(match slices::judge(whole, &slice.range, parts.status, &parts.headers, targets) {
+        Some(match slices::judge(whole, &rest, parts.status, &parts.headers, targets) {
             Verdict::Slice => {
-                let head = slices::head_of(whole, &slice.range, self.fill.purge_seq);
+                // What is joined is as old as its oldest part.
+                let begun = slice.begun.as_ref().map(|begun| begun.head.purge_seq);
+                let seq = begun.unwrap_or(self.fill.purge_seq).min(self.fill.purge_seq);
+                let head = slices::head_of(whole, &slice.range, seq);
                 Answer::Stream(Arc::new(head), body)
             }
             Verdict::Changed => {
@@ -180,7 +202,8 @@ impl Work {
         inner.metrics.fills.inc();
         let fill = Arc::clone(interest.fill());
         let head = Arc::new(slices::head_of(&object.head, &range, fill.purge_seq));
-        let slice = Slice { whole: Arc::clone(object), key: Arc::clone(&self.fill.key), range };
+        let (whole, key) = (Arc::clone(object), Arc::clone(&self.fill.key));
+        let slice = Slice { whole, key, range, begun: None };
         let len = slice.range.end - slice.range.start;
         let mut work = Work {
             inner: Arc::clone(inner),
@@ -192,6 +215,32 @@ impl Work {
             ended: false,
         };
         inner.spawn(async move { work.stream(head, meter::cut(body, len)).await });
+    }
+
+    /// Keeps what came of a body that broke off or was given up, where the rest of it can be asked
+    /// for (RFC 9111 §3.3): as slices, the last of them in part. To be called as a fill is retired.
+    pub(super) fn keep_part(&self, head: &Head) {
+        if self.fill.is_windowed() {
+            return;
+        }
+        let Some(body) = self.fill.state().buffer.whole() else { return };
+        if let Some(slice) = &self.slice {
+            if body.len() > slice.begun().map_or(0, Chunks::len) {
+                let part = slice.range.start..slice.range.start + body.len();
+                let head = slices::head_of(&slice.whole.head, &part, head.purge_seq);
+                self.keep(Arc::new(Object::new(head, body, Weak::new())));
+            }
+            return;
+        }
+        let Some(grid) = self.cuts(head).filter(|_| !body.is_empty()) else { return };
+        for number in 0..grid.count(body.len()) {
+            let part = grid.range(number, body.len());
+            let slice = slices::head_of(head, &part, head.purge_seq);
+            let slice = Object::new(slice, body.slice(part), Weak::new());
+            let key = grid.key(&self.fill.key, head, number);
+            self.inner.store.insert(&key, Arc::new(slice), self.request());
+        }
+        self.keep(Arc::new(Object::new(head.clone(), Chunks::default(), Weak::new())));
     }
 
     /// Once a slice has come: where it was the last that a response small enough to be kept in one
