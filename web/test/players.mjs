@@ -65,7 +65,7 @@ async function main() {
   const viewer = await Viewer.open(stack, "h2");
   viewer.stack = stack;
   try {
-    await prepare(viewer, stack.facts.base);
+    await prepare(viewer.page, stack.facts.base);
     for (const player of PLAYERS) {
       await group(`${player.name}: forms`, async () => {
         for (const [path, what] of FORMS[player.name]) {
@@ -77,6 +77,7 @@ async function main() {
       });
       await group(`${player.name}: another sound`, () => sounds(viewer, player));
     }
+    await group("MP3 in MPEG-TS", () => mp3(viewer));
     await group("trick play", () => trick(viewer));
     await group("encrypted segments", () => encrypted(viewer));
     await group("a recording that grows", () => growing(viewer, folder, input));
@@ -121,8 +122,8 @@ async function attempt(viewer, player, asset, path) {
 }
 
 /** Waits until playback got to `seconds` after `from`, with pictures and sound decoded on the way. */
-async function on(page, from, seconds) {
-  await page.waitForFunction(([at, by]) => window.players.isPast(at + by), [from, seconds], { timeout: 15_000, polling: 50 });
+async function on(page, from, seconds, { silent = false } = {}) {
+  await page.waitForFunction(([at, quiet]) => window.players.isPast(at, quiet), [from + seconds, silent], { timeout: 15_000, polling: 50 });
 }
 
 /** A player that never answers must not hold up the rest. */
@@ -152,6 +153,13 @@ async function sounds(viewer, player) {
   results.check(errors.length === 0, "no player error", errors);
 }
 
+/** Chromium decodes MP3 in MPEG-TS alone, where players hand it over as it is: in MP4 it has no name that Chromium takes. */
+async function mp3(viewer) {
+  for (const player of PLAYERS.filter(({ name }) => name !== "dash.js")) {
+    await play(viewer, player, "avc-mp3", "main.m3u8?container=ts", "MP3 in MPEG-TS", ["MP3"]);
+  }
+}
+
 /** Shaka Player has trick play: four times as fast, from the track of I-frames. */
 async function trick(viewer) {
   const { page, stack } = viewer;
@@ -160,9 +168,9 @@ async function trick(viewer) {
   page.on("request", listen);
   const url = String(new URL("manifest.mpd", stack.asset("long").hls));
   await within(20_000, "it opens", page.evaluate((from) => window.players.open("Shaka Player", from), url));
-  await on(page, 0, 0.3);
+  await on(page, 0, 0.3, { silent: true });
   await page.evaluate(() => window.players.trickPlay(4));
-  await on(page, 0, 8);
+  await on(page, 0, 8, { silent: true });
   page.off("request", listen);
   results.check(asked.length > 0, `Shaka Player asked for ${asked.length} resources of the trick play track`);
   const errors = await page.evaluate(() => window.players.errors());
@@ -188,29 +196,38 @@ const GROWING = [
   ["hls.js", "main.m3u8", "EVENT playlist"],
   ["Shaka Player", "main.m3u8", "EVENT playlist"],
   ["Shaka Player", "manifest.mpd", "dynamic MPD"],
+  ["dash.js", "manifest.mpd", "dynamic MPD"],
 ];
 
-/** Each player plays on past what was there when it opened; when the recording ends, playback does. */
+/** Each player, in a page of its own, plays on past what was there when it opened; when the recording ends, playback does. */
 async function growing(viewer, folder, input) {
-  const { page, stack } = viewer;
+  const { context, stack } = viewer;
   const recording = await Recording.start(join(input, "recording.mp4"), join(folder, "scratch", "recording.mp4"), 90);
   const base = new URL("../recording/", stack.asset("avc-aac").hls);
   // What this process asks itself needs no certificate.
   const plain = new URL(base.pathname, stack.facts.http);
   try {
     await until(async () => (await published(plain)) >= 8, "two segments are published", 30_000);
-    for (const [player, path, what] of GROWING) {
-      const before = await published(plain);
-      const outcome = await follow(page, player, String(new URL(path, base)), before);
-      results.check(outcome === "", `${player} plays a recording past the ${before} s that were there: ${what}`, outcome);
-      if (outcome === "") seen.add(`a recording that grows ${player}`);
-    }
+    const watchers = await Promise.all(
+      GROWING.map(async ([player, path, what]) => {
+        const page = await context.newPage();
+        await prepare(page, stack.facts.base);
+        return { page, player, what, url: String(new URL(path, base)) };
+      }),
+    );
+    const before = await published(plain);
+    const followed = await Promise.all(watchers.map(({ page, player, url }) => follow(page, player, url, before)));
     await recording.finish();
     await until(async () => (await playlist(plain)).includes("#EXT-X-ENDLIST"), "the playlist ends", 10_000);
     const mpd = await (await fetch(new URL("manifest.mpd", plain))).text();
     results.check(mpd.includes('type="static"'), "the MPD is static when the recording has ended");
-    const outcome = await ending(page);
-    results.check(outcome === "", "the player that was watching comes to the end", outcome);
+    const ended = await Promise.all(watchers.map(({ page }) => ending(page)));
+    for (const [at, { page, player, what }] of watchers.entries()) {
+      results.check(followed[at] === "", `${player} plays a recording past the ${before} s that were there: ${what}`, followed[at]);
+      results.check(ended[at] === "", `${player} comes to the end when the recording has ended: ${what}`, ended[at]);
+      if (followed[at] === "" && ended[at] === "") seen.add(`a recording that grows ${player}`);
+      await page.close();
+    }
   } finally {
     await recording.finish().catch(() => {});
   }

@@ -91,6 +91,8 @@ pub(crate) fn assemble(sources: Vec<Arc<MediaIndex>>, options: &Options) -> Resu
     };
     let duration = all().enumerate().filter_map(end).max().unwrap_or(MediaTime::from_millis(0));
 
+    let growth = growth.map(|growth| growth.holding(duration));
+
     let mut tracks = describe(TrackMedia::Video, pictures.iter().copied());
     tracks.extend(describe(TrackMedia::Audio, sounds.iter()));
     carriage(&tracks, &mut report);

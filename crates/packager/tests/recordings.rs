@@ -121,6 +121,7 @@ async fn a_growing_file_is_an_event_until_it_ends() {
             "minimumUpdatePeriod=\"PT2.000000S\"",
             "availabilityStartTime=\"",
             "publishTime=\"2033-05-1",
+            "<UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-head:2014\" value=\"manifest.mpd\"/>\n</MPD>",
         ] {
             assert!(mpd.text().contains(words), "{words} in {}", mpd.text());
         }

@@ -24,6 +24,7 @@ const RECIPES = {
   "av1-opus": ["-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", "-pix_fmt", "yuv420p", "-b:v", "200k", "-c:a", "libopus"],
   "vp9-opus": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-pix_fmt", "yuv420p", "-b:v", "200k", "-c:a", "libopus"],
   "avc-flac": [...AVC, "-c:a", "flac", "-strict", "-2"],
+  "avc-mp3": [...AVC, "-c:a", "libmp3lame"],
 };
 
 /** A folder for `--input` with an asset of each recipe, one with two sounds, one that is longer, and one encrypted. */

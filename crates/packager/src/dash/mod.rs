@@ -1,4 +1,4 @@
-//! DASH media presentation descriptions (ISO/IEC 23009-1): static, over the same segment URLs as
+//! DASH media presentation descriptions (ISO/IEC 23009-1): over the same segment URLs as
 //! HLS. Segments are addressed by number or by time with an explicit timeline, or as byte ranges of
 //! one file a track.
 

@@ -1,6 +1,7 @@
 //! The MPD of an asset (ISO/IEC 23009-1 §5.3; profiles isoff-live, §8.4, and isoff-on-demand, §8.3).
 
 use super::date::date_time;
+use super::descriptors::descriptor;
 use super::set::{Kind, Set};
 use super::xml::{Attribute, Xml};
 use crate::rates;
@@ -25,6 +26,15 @@ impl Addressing {
         match self {
             Self::Number | Self::Time => "urn:mpeg:dash:profile:isoff-live:2011",
             Self::Ranges => "urn:mpeg:dash:profile:isoff-on-demand:2011",
+        }
+    }
+
+    /// Where such an MPD is, below the asset.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Number => "manifest.mpd",
+            Self::Time => "time.mpd",
+            Self::Ranges => "ondemand.mpd",
         }
     }
 }
@@ -76,6 +86,12 @@ pub(crate) fn manifest(view: &View<'_>, addressing: Addressing) -> String {
                 number = number.saturating_add(1);
             }
         }
+    }
+    if media.growth().is_some() {
+        // §5.8.5.7: what players' clocks are set by. Every answer has a Date, so also this one.
+        let scheme = "urn:mpeg:dash:utc:http-head:2014";
+        xml.close();
+        descriptor(&mut xml, "UTCTiming", scheme, addressing.path());
     }
     xml.finish()
 }

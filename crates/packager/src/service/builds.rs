@@ -414,8 +414,8 @@ fn growth(written: Written, work: &Work) -> Option<Growth> {
     let Written { started, changed } = written;
     let pause = work.limits.recording_pause;
     let lately = work.now.since(changed) < pause && changed.since(work.now) < pause;
-    let started = started.map_or(0, Timestamp::as_secs);
-    lately.then(|| Growth { started: started.min(changed.as_secs()), changed: changed.as_secs() })
+    let started = started.map_or(changed, |started| started.min(changed)).as_secs();
+    lately.then(|| Growth { started, changed: changed.as_secs() })
 }
 
 /// Whether a recording was played before it said that it is finished. Its playlist is one to which
