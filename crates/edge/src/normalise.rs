@@ -6,8 +6,9 @@
 //! - 400 for a path with dot segments, plain or encoded (`/a/../b`, `/a/%2e%2e/b`), a backslash or a
 //!   control character, plain or encoded, a `%` without two hexadecimal digits, a byte outside
 //!   ASCII, or two slashes at its start;
-//! - 400 without exactly one host, with one that holds what no host can, or with two that differ
-//!   (RFC 9112 §3.2, RFC 9113 §8.3.1);
+//! - 400 without exactly one host, with one that holds what no host can or a port that is none, or
+//!   with two that differ (RFC 9112 §3.2, RFC 9113 §8.3.1);
+//! - 400 for a query with a byte that must be escaped, or for a scheme that is not HTTP's;
 //! - 421 for a host that is not one of [`NormaliseLayer::hosts`], where those are named (RFC 9110
 //!   §15.5.20): else whoever makes up hosts makes a cache hold each object as often;
 //! - 414 for a path with query that is longer than [`NormaliseLayer::max_target`].
@@ -34,7 +35,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::{Body, Problem, encoding};
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use tower_layer::Layer;
@@ -151,6 +152,12 @@ impl NormaliseLayer {
         if length > self.max_target {
             return Err(Problem::new(StatusCode::URI_TOO_LONG).detail("the target is too long"));
         }
+        if uri.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(bad("the query has a byte that must be escaped"));
+        }
+        if !uri.scheme().is_none_or(|one| *one == Scheme::HTTPS || *one == Scheme::HTTP) {
+            return Err(bad("the scheme is not served here"));
+        }
         // The server as a whole (RFC 9110 §9.3.7).
         if method == Method::OPTIONS && uri.path() == "*" {
             return Ok(None);
@@ -190,11 +197,24 @@ impl NormaliseLayer {
             (None, None) => return Ok(None),
         };
         let plain = |b: &u8| IN_HOST[usize::from(*b)];
-        if named.is_empty() || named.len() > 255 || !named.iter().all(plain) {
+        if named.is_empty() || named.len() > 255 || !named.iter().all(plain) || !has_port(named) {
             return Err("the host is not a host");
         }
         Ok(Some(named))
     }
+}
+
+/// Whether what stands after a host's name, if anything, is a port (RFC 3986 §3.2.3).
+fn has_port(host: &[u8]) -> bool {
+    let name = match host {
+        [b'[', rest @ ..] => rest.iter().position(|byte| *byte == b']').map(|end| end + 2),
+        _ => host.iter().position(|byte| *byte == b':').or(Some(host.len())),
+    };
+    let rest = name.and_then(|end| host.get(end..));
+    rest.is_some_and(|rest| match rest {
+        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        rest => rest.is_empty(),
+    })
 }
 
 /// What may be in a host with its port (RFC 3986 §3.2.2).
@@ -362,6 +382,12 @@ where
             Ok(Some(uri)) => *request.uri_mut() = uri,
             Err(problem) => return Answer::ready(problem.into_response()),
         }
+        // This server is the one that is asked of, and none behind it.
+        if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+            let mut response = Response::new(Body::Empty);
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return Answer::ready(response);
+        }
         self.rules.strip(request.headers_mut());
         Answer::of(self.inner.call(request))
     }
@@ -445,6 +471,12 @@ mod tests {
             ("/", &["a/b"]),
             ("/", &["a@b"]),
             ("/", &["a b"]),
+            ("/", &["a:b"]),
+            ("/", &["a:1:2"]),
+            ("/", &["[::1"]),
+            ("/", &["[::1]x"]),
+            ("ftp://h/x", &["h"]),
+            ("/?\u{e9}", &["h"]),
             ("http://a/x", &["b"]),
         ] {
             assert_eq!(check(uri, hosts), Err(StatusCode::BAD_REQUEST), "{uri} {hosts:?}");

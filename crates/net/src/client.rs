@@ -24,7 +24,6 @@
 mod body;
 mod connector;
 mod error;
-mod hop;
 mod trust;
 
 use std::future::Future;
@@ -34,17 +33,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
+use crate::hop::strip_hop_by_hop;
 use crate::{Body, ConnInfo};
 use connector::Connector;
 use trust::{Own, Trust};
 
 pub use error::UpstreamError;
-pub use hop::strip_hop_by_hop;
 
 /// A client of one HTTP or HTTPS authority. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -259,6 +258,19 @@ fn pass_interim_on(request: &mut Request<Body>) {
     });
 }
 
+/// Makes one field of the several that HTTP/2 and HTTP/3 clients may spread their cookies over (RFC
+/// 9113 §8.2.3): an HTTP/1.1 upstream might read only one.
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies = headers.get_all(header::COOKIE);
+    if cookies.iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = cookies.iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
 impl Inner {
     /// Turns a request that came to us into one to the upstream.
     fn aim(&self, request: Request<Body>) -> Result<Request<Body>, UpstreamError> {
@@ -289,6 +301,7 @@ impl Inner {
             .map_err(|error| UpstreamError::Request(error.to_string().into()))?;
         parts.version = Version::HTTP_11;
         strip_hop_by_hop(&mut parts.headers);
+        join_cookies(&mut parts.headers);
         Ok(Request::from_parts(parts, body))
     }
 }

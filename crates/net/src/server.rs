@@ -43,6 +43,7 @@ mod handle;
 mod http3;
 mod limited;
 mod limits;
+mod malformed;
 mod metrics;
 mod oneshot;
 mod proxy_protocol;

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::control::Busy;
+use super::malformed::content_length;
 use crate::{Body, BodyError};
 
 /// Takes the body from an answer that must not have one, and tells the length of every other
@@ -43,7 +44,7 @@ pub(super) fn is_head(method: &Method) -> bool {
 
 /// The length that the headers promise, if they do.
 pub(super) fn promised(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    content_length(headers).ok().flatten()
 }
 
 /// The bytes of body that the settled response promises, if it does.

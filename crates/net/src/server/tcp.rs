@@ -10,8 +10,8 @@ use std::task::{self, Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::Either;
-use http::header::ALT_SVC;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::header::{ALT_SVC, CONNECTION};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -26,6 +26,7 @@ use tower_service::Service;
 use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::limited::{Limited, too_large};
+use super::malformed::has_odd_coding;
 use super::metrics::{OpenConnection, Place};
 use super::oneshot::Oneshot;
 use super::proxy_protocol;
@@ -34,7 +35,7 @@ use super::respond::{Outgoing, is_head, settle};
 use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
 use crate::interim::Line;
-use crate::{Body, ConnInfo, Protocol, Proxies};
+use crate::{Body, ConnInfo, Problem, Protocol, Proxies};
 
 /// Plaintext that rustls holds for a connection whose socket is full.
 const TLS_BUFFER: usize = 64 << 10;
@@ -431,6 +432,8 @@ where
         Answer {
             future: if is_too_large {
                 Either::Left(ready(Ok(too_large(limits).into_response())))
+            } else if has_odd_coding(request.headers()) {
+                Either::Left(ready(Ok(odd_coding())))
             } else {
                 Either::Right(Oneshot::new(self.service.clone(), request))
             },
@@ -441,6 +444,15 @@ where
             conn: Arc::clone(&self.conn),
         }
     }
+}
+
+/// Where the next request begins is not agreed on: the connection ends with this one.
+fn odd_coding() -> Response<Body> {
+    let problem = Problem::new(StatusCode::BAD_REQUEST);
+    let problem = problem.detail("the only transfer coding that is taken is chunked, once");
+    let mut response = problem.into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 pin_project! {

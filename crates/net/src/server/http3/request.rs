@@ -14,6 +14,7 @@ use super::Conn;
 use super::body::{self, Received, Sent};
 use super::headers;
 use crate::server::limited::too_large;
+use crate::server::malformed::is_malformed;
 use crate::server::oneshot::Oneshot;
 use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport, Urgency};
 use crate::server::respond::{is_head, promised, promised_body, settle};
@@ -50,6 +51,11 @@ where
             return None;
         }
     };
+    if is_malformed(request.headers()) {
+        conn.wasted();
+        shared.take()?.reset(Code::H3_MESSAGE_ERROR);
+        return None;
+    }
     shared.parsed();
     conn.worker.counters.request(Protocol::H3);
     let (send, recv) = stream.split();
