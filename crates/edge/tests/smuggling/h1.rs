@@ -38,7 +38,7 @@ fn case(rig: &Rig, name: &str, bytes: impl AsRef<[u8]>, reaches: Reaches) {
     match reaches {
         Once(..) => assert_eq!(first, Some(200), "{name}: {codes:?}"),
         Nothing => {
-            assert!(first.is_none_or(|code| (400..=505).contains(&code)), "{name}: {codes:?}")
+            assert!(first.is_none_or(|code| (400..=505).contains(&code)), "{name}: {codes:?}");
         }
         Cut => assert_ne!(first, Some(200), "{name}: {codes:?}"),
     }

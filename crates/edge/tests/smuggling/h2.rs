@@ -233,8 +233,8 @@ fn well_formed_requests_pass_once() {
 
 #[test]
 fn bodies_are_as_long_as_they_say() {
-    let rig = Rig::start();
     const HELLO: Reaches = Once("POST /x HTTP/1.1", b"hello");
+    let rig = Rig::start();
     let length: &[Field<'_>] = &[(b"content-length", b"5")];
     for others in [&[][..], length] {
         let ended = exchange(&rig, &fields("POST", others), Some(b"hello"), &[]);

@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub line: String,
-    /// Names in lower case.
-    pub fields: Vec<(String, Vec<u8>)>,
+    pub fields: Fields,
     pub body: Vec<u8>,
-    pub trailers: Vec<(String, Vec<u8>)>,
+    pub trailers: Fields,
     /// Whether all of it came.
     pub whole: bool,
 }
@@ -43,7 +42,7 @@ impl Upstream {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let into = Arc::clone(&into);
-                std::thread::spawn(move || serve(stream, &into));
+                std::thread::spawn(move || serve(&stream, &into));
             }
         });
         Self { addr, seen }
@@ -56,7 +55,7 @@ impl Upstream {
     }
 }
 
-fn serve(stream: TcpStream, into: &Mutex<Vec<Result<Seen, String>>>) {
+fn serve(stream: &TcpStream, into: &Mutex<Vec<Result<Seen, String>>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(seen) = read(&mut reader) {
         let go_on = seen.as_ref().is_ok_and(|seen| seen.whole);
@@ -65,13 +64,16 @@ fn serve(stream: TcpStream, into: &Mutex<Vec<Result<Seen, String>>>) {
             return;
         }
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\nok";
-        if (&stream).write_all(answer.as_bytes()).is_err() {
+        if (&*stream).write_all(answer.as_bytes()).is_err() {
             return;
         }
     }
 }
 
 type Reader = BufReader<TcpStream>;
+
+/// Names in lower case, and values.
+type Fields = Vec<(String, Vec<u8>)>;
 
 /// A line without its CRLF; `None` at the end of the connection.
 fn line(reader: &mut Reader) -> Option<Result<Vec<u8>, String>> {
@@ -98,7 +100,7 @@ fn is_token(name: &[u8]) -> bool {
 }
 
 /// Fields up to the empty line.
-fn fields(reader: &mut Reader) -> Option<Result<Vec<(String, Vec<u8>)>, String>> {
+fn fields(reader: &mut Reader) -> Option<Result<Fields, String>> {
     let mut all = Vec::new();
     loop {
         let line = match line(reader)? {
