@@ -26,6 +26,7 @@ use crate::object::Object;
 use crate::policy::DEBUG;
 use crate::policy::reuse::{Reuse, Why};
 use crate::purge::{PurgeSeq, tiers};
+use crate::service::StoredOnly;
 use crate::slices::is_sliced;
 use crate::status::{Fwd, Member};
 use crate::upstream::BoxError;
@@ -49,6 +50,14 @@ pub(crate) struct Miss {
     stale: Option<Arc<Object>>,
     /// The newest purge that the cache which asks has seen.
     since: PurgeSeq,
+}
+
+impl Miss {
+    /// The same, where who sits before this cache takes stored responses only.
+    pub(crate) fn of_whom(mut self, parts: &Parts) -> Self {
+        self.directives.only_if_cached |= parts.extensions.get::<StoredOnly>().is_some();
+        self
+    }
 }
 
 /// What a request's method makes of it.

@@ -96,5 +96,5 @@ pub use policy::{
     RulesBuilder,
 };
 pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeq};
-pub use service::{CacheFuture, CacheLayer, CacheService};
+pub use service::{CacheFuture, CacheLayer, CacheService, StoredOnly};
 pub use upstream::BoxError;

@@ -101,10 +101,12 @@ where
                     let stale = std::sync::Arc::clone(&object);
                     engine::revalidate(&self.cache, &self.inner, &parts, stale);
                 }
+                let miss = miss.of_whom(&parts);
                 let answer = self.forward(parts).sliced_hit(object, miss);
                 CacheFuture(State::Waiting(Box::pin(answer)))
             }
             Lookup::Miss(miss) => {
+                let miss = miss.of_whom(&parts);
                 CacheFuture(State::Waiting(Box::pin(self.forward(parts).miss(miss))))
             }
         }
@@ -122,6 +124,9 @@ where
     }
 
     fn pass(&self, parts: Parts, body: Body, fwd: Fwd) -> CacheFuture {
+        if parts.extensions.get::<StoredOnly>().is_some() {
+            return CacheFuture(State::Ready(Some(self.forward(parts).nothing_stored())));
+        }
         CacheFuture(State::Waiting(Box::pin(self.forward(parts).pass(fwd, body))))
     }
 
@@ -129,6 +134,13 @@ where
         Forward { cache: self.cache.clone(), service: self.inner.clone(), parts }
     }
 }
+
+/// In a request's extensions: who sits before the cache takes stored responses only, as a client
+/// does by `only-if-cached` (RFC 9111 §5.2.1.7), but whether or not clients are listened to. Nothing
+/// goes upstream for such a request, except what revalidates a response that was served stale. Where
+/// nothing is stored that would do, the answer is 504 and has this in its extensions too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredOnly;
 
 /// The answer of a [`CacheService`]: at once for a hit, boxed for anything else.
 pub struct CacheFuture(State);

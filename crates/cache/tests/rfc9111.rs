@@ -157,6 +157,32 @@ async fn rfc_9111_5_2_1_request_directives_and_their_neglect() {
 }
 
 #[tokio::test]
+async fn who_sits_before_the_cache_may_take_stored_answers_only() {
+    let origin = numbered("max-age=60");
+    // Clients are not listened to.
+    let stand = stand_with(&origin, |builder| builder.honour_request_directives(false));
+    let stored_only = |method: &'static str, path: &'static str| {
+        let mut request = request(method, path, &[]);
+        request.extensions_mut().insert(headwater_cache::StoredOnly);
+        stand.send(request)
+    };
+    for (method, path) in [("GET", "/a"), ("HEAD", "/a"), ("POST", "/a")] {
+        let answer = stored_only(method, path).await;
+        assert_eq!(answer.status(), 504, "{method}");
+        assert!(answer.extensions().get::<headwater_cache::StoredOnly>().is_some());
+    }
+    assert_eq!(origin.asked(), 0);
+    stand.fetch("/a", &[]).await;
+    let answer = stored_only("GET", "/a").await;
+    assert_eq!(answer.status(), 200);
+    assert!(answer.extensions().get::<headwater_cache::StoredOnly>().is_none());
+    drop(answer);
+    stand.advance(100);
+    assert_eq!(stored_only("GET", "/a").await.status(), 504, "it would have to be revalidated");
+    assert_eq!(origin.asked(), 1);
+}
+
+#[tokio::test]
 async fn rfc_9111_4_a_stored_get_answers_head_and_a_head_stores_nothing() {
     let origin = numbered("max-age=60");
     let stand = stand(&origin);

@@ -9,6 +9,7 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::access_log::AccessLog;
+use crate::early_data::{EarlyData, EarlyDataLayer};
 use crate::headers::{Headers, HeadersLayer};
 use crate::methods::{Methods, MethodsLayer};
 use crate::metrics::Metrics;
@@ -16,13 +17,14 @@ use crate::normalise::{Normalise, NormaliseLayer};
 use crate::observe::{Observed, Observer};
 
 /// An edge in front of `S`, layer by layer, outermost first: access log and metrics, response
-/// headers, allowed methods, one way to say each thing, cache. A concrete type: a hit calls through
+/// headers, allowed methods, one way to say each thing, early data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing.
 ///
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> = Observed<Headers<Methods<Normalise<CacheService<Headers<S>>>>>>;
+pub type EdgeService<S> =
+    Observed<Headers<Methods<Normalise<EarlyData<CacheService<Headers<S>>>>>>>;
 
 /// The entrance to [`EdgeBuilder`].
 #[derive(Debug)]
@@ -47,6 +49,7 @@ pub struct EdgeBuilder {
     headers: HeadersLayer,
     methods: MethodsLayer,
     normalise: NormaliseLayer,
+    early_data: EarlyDataLayer,
     clock: Clock,
 }
 
@@ -89,6 +92,12 @@ impl EdgeBuilder {
         self
     }
 
+    /// What becomes of requests in early data that are not in the cache, where the server takes any.
+    pub fn early_data(mut self, early_data: EarlyDataLayer) -> Self {
+        self.early_data = early_data;
+        self
+    }
+
     /// The clock of the log's times; the cache has its own.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -107,7 +116,7 @@ impl EdgeBuilder {
             Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
         });
         let cached = cache.layer().layer(self.headers.layer(upstream));
-        let checked = self.methods.layer(self.normalise.layer(cached));
+        let checked = self.methods.layer(self.normalise.layer(self.early_data.layer(cached)));
         let answered = self.headers.layer(checked);
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);

@@ -30,7 +30,7 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`headers`], [`methods`], [`normalise`], and the cache of [`headwater_cache`]; [`Edge`] puts them
+//! [`headers`], [`methods`], [`normalise`], [`early_data`], and the cache of [`headwater_cache`]; [`Edge`] puts them
 //! together. [`CacheResult`] is the word all of them have for what the cache did.
 //!
 //! What they promise: a request waits for nothing and formats nothing in the log or the metrics, and
@@ -40,6 +40,7 @@
 pub mod access_log;
 mod answer;
 mod cache_result;
+pub mod early_data;
 mod edge;
 pub mod headers;
 pub mod methods;
@@ -52,6 +53,7 @@ mod watch;
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
 pub use answer::Answer;
 pub use cache_result::CacheResult;
+pub use early_data::EarlyDataLayer;
 pub use edge::{Edge, EdgeBuilder, EdgeService};
 pub use headers::HeadersLayer;
 pub use methods::MethodsLayer;

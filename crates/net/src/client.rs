@@ -237,6 +237,7 @@ impl Service<Request<Body>> for Upstream {
         Box::pin(async move {
             let mut request = inner.aim(request)?;
             pass_interim_on(&mut request);
+            tell_of_early_data(&mut request);
             let answered = inner.client.request(request);
             let response = tokio::time::timeout(inner.first_byte_timeout, answered)
                 .await
@@ -268,6 +269,14 @@ fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = cookies.iter().map(HeaderValue::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// Marks a request whose client has not shown yet that it is there (RFC 8470 §5.1).
+fn tell_of_early_data(request: &mut Request<Body>) {
+    if request.extensions().get::<ConnInfo>().is_some_and(ConnInfo::may_be_replay) {
+        let name = header::HeaderName::from_static("early-data");
+        request.headers_mut().insert(name, HeaderValue::from_static("1"));
     }
 }
 

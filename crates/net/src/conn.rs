@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::Interim;
+use crate::handshake::Handshake;
 
 /// Facts about the connection that carried a request; an extension of every request that a
 /// listener of this crate hands to its service.
@@ -24,8 +25,13 @@ pub struct ConnInfo {
     /// The certificate the client showed, in DER, if it was asked for one and showed one that an
     /// authority named for it has signed.
     pub client: Option<Arc<[u8]>>,
-    /// Whether the request arrived as TLS 1.3 early data and may be a replay (RFC 8470).
+    /// Whether the request arrived as TLS 1.3 early data and may be a replay (RFC 8470 §2). Only
+    /// safe requests without a body are handed to a service so, and only where
+    /// [`QuicConfig::early_data`](crate::server::QuicConfig::early_data) allows it. What must not be
+    /// done twice waits for [`ConnInfo::established`], or is answered 425 (Too Early).
     pub early_data: bool,
+    /// Of a request in early data: when its handshake is done.
+    pub(crate) handshake: Option<Handshake>,
     /// The way to send interim responses to this request.
     pub(crate) interim: Option<Interim>,
 }
@@ -41,7 +47,24 @@ impl ConnInfo {
             sni: None,
             client: None,
             early_data: false,
+            handshake: None,
             interim: None,
+        }
+    }
+
+    /// Whether the request came early and the handshake is still not done.
+    #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "only clients pass it on"))]
+    pub(crate) fn may_be_replay(&self) -> bool {
+        self.early_data && !self.handshake.as_ref().is_some_and(Handshake::is_done)
+    }
+
+    /// Waits until the client has shown, by ending its handshake, that it is there and that its
+    /// request is no replay; says `false` where its connection ended before. At once `true` for a
+    /// request that did not come in early data. Cancel safe.
+    pub async fn established(&self) -> bool {
+        match &self.handshake {
+            Some(handshake) => handshake.clone().done().await,
+            None => true,
         }
     }
 

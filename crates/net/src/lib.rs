@@ -26,6 +26,7 @@ pub mod clock;
 pub mod conditional;
 pub mod conn;
 pub mod encoding;
+mod handshake;
 pub mod hop;
 mod interim;
 pub mod problem;

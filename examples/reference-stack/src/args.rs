@@ -105,6 +105,11 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain: u64,
 
+    /// Have clients that come back wait for their handshake: by default the GET and HEAD requests
+    /// that they send before it is done (0-RTT) are answered from the cache
+    #[arg(long)]
+    pub no_early_data: bool,
+
     /// Where access log lines go, as JSON: a file, or `-` for standard output [default: nowhere]
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use headwater_net::server::{Server, ServerHandle, Tls};
+use headwater_net::server::{QuicConfig, Server, ServerHandle, Tls};
 use headwater_net::{Clock, Secret};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -221,7 +221,11 @@ impl Addresses {
     }
 
     fn server(&self, args: &Args, tls: Tls) -> headwater_net::server::ServerBuilder {
-        let mut server = Server::builder().https(&self.https[..]).http(&self.http[..]).tls(tls);
+        let mut quic = QuicConfig::default();
+        // A packager and a shield do nothing twice that they should not either.
+        quic.early_data = !args.no_early_data;
+        let mut server =
+            Server::builder().https(&self.https[..]).http(&self.http[..]).tls(tls).quic(quic);
         if let Some(workers) = args.workers {
             server = server.workers(workers.into());
         }

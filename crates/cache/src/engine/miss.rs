@@ -27,6 +27,7 @@ use crate::policy::reuse::{Reuse, Why};
 use crate::policy::storable::Asked;
 use crate::proxy_status::ProxyError;
 use crate::purge::PurgeSeq;
+use crate::service::StoredOnly;
 use crate::slices::{Grid, is_sliced};
 use crate::status::{Fwd, Member};
 use crate::upstream::{self, BoxError};
@@ -40,6 +41,16 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
+    /// The answer where only a stored response would do (RFC 9111 §5.2.1.7).
+    pub(crate) fn nothing_stored(&self) -> Response<Body> {
+        let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT)
+            .detail("the request takes stored answers only, and none is stored");
+        let error = Some(ProxyError::ProxyInternalResponse);
+        let mut response = self.sign_error(problem.into_response(), error, &Member::default());
+        response.extensions_mut().insert(StoredOnly);
+        response
+    }
+
     /// Gets the answer by a fetch that is shared with all who want the same.
     pub(crate) async fn miss(self, mut miss: Miss) -> Response<Body> {
         let inner = Arc::clone(self.cache.inner());
@@ -49,11 +60,7 @@ where
             return response;
         }
         if miss.directives.only_if_cached {
-            // RFC 9111 §5.2.1.7
-            let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT)
-                .detail("the request takes stored answers only, and none is stored");
-            let error = Some(ProxyError::ProxyInternalResponse);
-            return self.sign_error(problem.into_response(), error, &Member::default());
+            return self.nothing_stored();
         }
         // HEAD is answered from a stored GET, and waits for the confirmation of one; but it does
         // not start the fetch of a body that nobody asked for.

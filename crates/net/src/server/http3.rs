@@ -3,6 +3,7 @@
 
 mod body;
 mod date;
+mod early;
 mod headers;
 mod request;
 
@@ -29,8 +30,10 @@ use super::metrics::Place;
 use super::quic_stream::{Sender, Transport};
 use super::tcp::canonical;
 use super::worker::{Worker, finish};
+use crate::handshake::Handshake;
 use crate::{Body, ConnInfo, Protocol};
 use date::DateCache;
+use early::{Arrived, UnderWay};
 
 /// H3_NO_ERROR (RFC 9114 §8.1).
 const NO_ERROR: VarInt = VarInt::from_u32(0x100);
@@ -100,6 +103,8 @@ struct Conn {
     worker: Arc<Worker>,
     date: Arc<DateCache>,
     quic: quinn::Connection,
+    /// Of a connection whose first request came before the handshake was done.
+    handshake: Option<Handshake>,
     wasted: AtomicU32,
 }
 
@@ -135,14 +140,21 @@ async fn connection<S>(
     let limits = &worker.limits;
     let failed = || worker.counters.handshake_failed(Protocol::H3);
     let Ok(connecting) = incoming.accept() else { return failed() };
-    let quic = tokio::select! {
-        done = tokio::time::timeout(limits.handshake_timeout, connecting) => match done {
-            Ok(Ok(quic)) => quic,
+    let arriving = early::arrive(connecting, worker.quic.early_data);
+    let Arrived { quic, early } = tokio::select! {
+        done = tokio::time::timeout(limits.handshake_timeout, arriving) => match done {
+            Ok(Ok(arrived)) => arrived,
             _ => return failed(),
         },
         _ = left_running(&mut phase) => return,
     };
-    drop(handshake);
+    let (first, mut under_way) = if let Some((first, done)) = early {
+        let patience = limits.handshake_timeout;
+        (Some(first), Some(UnderWay::new(quic.clone(), done, handshake, patience)))
+    } else {
+        drop(handshake);
+        (None, None)
+    };
     let Some(_place) = Place::take(&worker.open, limits.max_connections) else {
         worker.counters.refused();
         quic.close(EXCESSIVE_LOAD, b"");
@@ -163,7 +175,7 @@ async fn connection<S>(
     info.client = client_certificate(&quic);
 
     let header_bytes = limits.max_header_bytes;
-    let transport = Transport::new(quic.clone(), header_bytes as usize + FRAME_SLACK);
+    let transport = Transport::new(quic.clone(), first, header_bytes as usize + FRAME_SLACK);
     let latest = transport.latest();
     let mut builder = h3::server::builder();
     builder.send_grease(false).max_field_section_size(u64::from(header_bytes));
@@ -179,6 +191,7 @@ async fn connection<S>(
         worker: Arc::clone(&worker),
         date,
         quic: quic.clone(),
+        handshake: under_way.as_ref().map(UnderWay::handshake),
         wasted: AtomicU32::new(0),
     });
     let mut requests = Requests::new(worker.quic.max_streams as usize);
@@ -203,6 +216,14 @@ async fn connection<S>(
                     break;
                 }
                 drain = Drain::Final;
+            }
+            done = UnderWay::ended(under_way.as_mut()), if under_way.is_some() => {
+                under_way = None;
+                if !done {
+                    failed();
+                    quic.close(NO_ERROR, b"");
+                    break;
+                }
             }
             () = requests.one_ended() => {}
             accepted = h3.accept() => match accepted {

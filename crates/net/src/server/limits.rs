@@ -108,6 +108,14 @@ pub struct QuicConfig {
     /// (net.core.rmem_max, wmem_max). Unit: bytes. Default 8 MiB. Bound: none. Danger: too small
     /// drops packets whenever a worker is busy for some milliseconds.
     pub socket_buffer: usize,
+    /// Whether clients that come back may ask before their handshake is done (0-RTT, RFC 9001
+    /// §4.6), which saves them a round trip. Early GET and HEAD requests without a body go to the
+    /// service at once, marked [`ConnInfo::early_data`](crate::ConnInfo::early_data); all others
+    /// wait for the handshake. A ticket is good once, so that a recorded flight is not answered
+    /// again here; but whoever keeps our answer from a client makes it ask twice (RFC 8470 §2).
+    /// Default off, since a service has to know of this (RFC 8446 §E.5); headwater-edge's does.
+    /// Danger: a GET that does something may do it twice.
+    pub early_data: bool,
 }
 
 impl Default for QuicConfig {
@@ -119,6 +127,7 @@ impl Default for QuicConfig {
             retry_above: 64,
             receive_window: 4 << 20,
             socket_buffer: 8 << 20,
+            early_data: false,
         }
     }
 }

@@ -13,6 +13,7 @@ pub struct Metrics(Arc<Shared>);
 struct Shared {
     workers: Mutex<Vec<Arc<Counters>>>,
     open: Arc<AtomicUsize>,
+    tickets_refused: Arc<AtomicU64>,
 }
 
 /// One worker's counters, on cache lines of their own.
@@ -21,6 +22,8 @@ struct Shared {
 pub(super) struct Counters {
     by_protocol: [ByProtocol; 3],
     refused: AtomicU64,
+    early: AtomicU64,
+    early_held: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +68,28 @@ impl Metrics {
         self.workers().iter().map(|counters| counters.refused.load(Ordering::Relaxed)).sum()
     }
 
+    /// Requests that were handed to the service as early data, before their handshake was done.
+    pub fn early_requests(&self) -> u64 {
+        self.workers().iter().map(|counters| counters.early.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Requests that came in early data and were held until their handshake was done: not GET or
+    /// HEAD, or with a body.
+    pub fn early_requests_held(&self) -> u64 {
+        self.workers().iter().map(|counters| counters.early_held.load(Ordering::Relaxed)).sum()
+    }
+
+    /// QUIC session tickets that were shown and not taken: used before, forgotten or of another
+    /// server. What came with them as early data was refused, and its sender asks again.
+    pub fn tickets_refused(&self) -> u64 {
+        self.0.tickets_refused.load(Ordering::Relaxed)
+    }
+
+    /// The counter of [`Metrics::tickets_refused`].
+    pub(super) fn count_tickets_refused(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.tickets_refused)
+    }
+
     /// A new worker's counters.
     pub(super) fn worker(&self) -> Arc<Counters> {
         let counters = Arc::<Counters>::default();
@@ -104,6 +129,12 @@ impl Counters {
 
     pub(super) fn handshake_failed(&self, protocol: Protocol) {
         self.of(protocol).handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request in early data, handed on at once or held.
+    pub(super) fn early(&self, held: bool) {
+        let counter = if held { &self.early_held } else { &self.early };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn refused(&self) {

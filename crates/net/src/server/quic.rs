@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, Runtime, TransportConfig, VarInt};
 
-use super::{QuicConfig, ServerError, Tls, WorkerId};
+use super::{Metrics, QuicConfig, ServerError, Tls, WorkerId};
 use cid::Ids;
 use steering::{Mailbox, Steered};
 
@@ -27,6 +27,7 @@ const WAITING_BYTES: u64 = 16 << 20;
 pub(super) fn server_config(
     tls: &Tls,
     quic: &QuicConfig,
+    metrics: &Metrics,
 ) -> Result<quinn::ServerConfig, ServerError> {
     let mut transport = TransportConfig::default();
     // Clients that know the extension acknowledge once in ten packets instead of two: fewer wakes.
@@ -43,7 +44,8 @@ pub(super) fn server_config(
         .stream_receive_window(VarInt::from_u32(receive_window / 4))
         .datagram_receive_buffer_size(None)
         .ack_frequency_config(Some(acks));
-    let mut config = quinn::ServerConfig::with_crypto(tls.quic_config()?);
+    let crypto = tls.quic_config(quic.early_data, metrics.count_tickets_refused())?;
+    let mut config = quinn::ServerConfig::with_crypto(crypto);
     config
         .transport_config(Arc::new(transport))
         .max_incoming(WAITING_HANDSHAKES)

@@ -39,7 +39,7 @@ const READ: usize = 64 << 10;
 const UNI_BYTES: usize = 4 << 20;
 
 type Arriving<T> = Pin<Box<dyn Stream<Item = Result<T, ConnectionError>> + Send + Sync>>;
-type Both = (quinn::SendStream, quinn::RecvStream);
+pub(super) type Both = (quinn::SendStream, quinn::RecvStream);
 
 /// A quinn connection as h3 sees it.
 pub(super) struct Transport {
@@ -64,11 +64,17 @@ impl Latest {
 }
 
 impl Transport {
-    /// A transport over `conn`. A stream whose client sends more than `max_unparsed` bytes (and one
-    /// read) without completing a frame header or HEADERS frame is stopped.
-    pub(super) fn new(conn: quinn::Connection, max_unparsed: usize) -> Self {
-        let bidi = futures_util::stream::unfold(conn.clone(), |conn| async move {
-            Some((conn.accept_bi().await, conn))
+    /// A transport over `conn`, of whose streams the `first` was accepted already. A stream whose
+    /// client sends more than `max_unparsed` bytes (and one read) without completing a frame header
+    /// or HEADERS frame is stopped.
+    pub(super) fn new(conn: quinn::Connection, first: Option<Both>, max_unparsed: usize) -> Self {
+        let next = (first, conn.clone());
+        let bidi = futures_util::stream::unfold(next, |(first, conn)| async move {
+            let accepted = match first {
+                Some(first) => Ok(first),
+                None => conn.accept_bi().await,
+            };
+            Some((accepted, (None, conn)))
         });
         let uni = futures_util::stream::unfold(conn.clone(), |conn| async move {
             Some((conn.accept_uni().await, conn))
@@ -99,7 +105,7 @@ impl quic::Connection<Bytes> for Transport {
     ) -> Poll<Result<RecvHalf, ConnectionErrorIncoming>> {
         Poll::Ready(match ready!(self.accept_uni.poll_next_unpin(cx)) {
             Some(Ok(stream)) => {
-                let mut recv = RecvHalf::new(stream, Shared::new(None, UNI_BYTES));
+                let mut recv = RecvHalf::new(stream, Shared::new(None, false, UNI_BYTES));
                 recv.tap = Some((Tap::default(), Arc::clone(&self.updates)));
                 Ok(recv)
             }
@@ -225,11 +231,13 @@ pub(super) struct Shared {
     /// Empty DATA frames that h3 has yet to pass.
     empty: AtomicUsize,
     truncated: AtomicBool,
+    early: bool,
 }
 
 impl Shared {
-    fn new(sender: Option<Sender>, max_unparsed: usize) -> Arc<Self> {
+    fn new(sender: Option<Sender>, early: bool, max_unparsed: usize) -> Arc<Self> {
         Arc::new(Self {
+            early,
             sender: Mutex::new(sender),
             paused: AtomicBool::new(false),
             unparsed: AtomicUsize::new(0),
@@ -250,6 +258,11 @@ impl Shared {
     /// data.
     pub(super) fn is_truncated(&self) -> bool {
         self.truncated.load(Ordering::Relaxed)
+    }
+
+    /// Whether the stream was opened before the handshake was done (0-RTT).
+    pub(super) fn is_early(&self) -> bool {
+        self.early
     }
 
     /// Takes the sending side out of h3's hands. Everything h3 was told to send is in quinn by then
@@ -298,7 +311,7 @@ pub(super) struct BothHalves {
 impl BothHalves {
     fn new(sender: Sender, recv: quinn::RecvStream, max_unparsed: usize) -> Self {
         let id = stream_id(sender.stream.id());
-        let shared = Shared::new(Some(sender), max_unparsed);
+        let shared = Shared::new(Some(sender), recv.is_0rtt(), max_unparsed);
         let send = SendHalf { shared: Arc::clone(&shared), id, writing: None };
         let mut recv = RecvHalf::new(recv, shared);
         recv.frames = Some(Frames::default());
@@ -360,7 +373,7 @@ pub(super) struct SendHalf {
 impl SendHalf {
     fn new(stream: quinn::SendStream) -> Self {
         let id = stream_id(stream.id());
-        let shared = Shared::new(Some(Sender::new(stream)), 0);
+        let shared = Shared::new(Some(Sender::new(stream)), false, 0);
         Self { shared, id, writing: None }
     }
 }

@@ -9,16 +9,18 @@
 mod certificates;
 mod clients;
 mod identity;
+mod sessions;
 mod sources;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{NoClientAuth, ResolvesServerCert};
 use tokio::sync::watch;
 
 use super::ServerError;
@@ -26,12 +28,10 @@ use super::control::{Phase, left_running};
 use crate::{Clock, spki};
 use certificates::{Certificates, Set};
 use identity::{Identity, Named};
+use sessions::Sessions;
 use sources::{Source, Stamp};
 
 pub use clients::ClientCertificate;
-
-/// QUIC sessions that may be resumed, kept for all workers; the oldest is forgotten first.
-const QUIC_SESSIONS: usize = 4096;
 
 /// How often files are looked at, if nothing else is said.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
@@ -249,14 +249,18 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
-    /// TLS inside QUIC: TLS 1.3 and `h3` only. Sessions are kept in memory rather than in tickets,
-    /// because rustls accepts early data only so.
+    /// TLS inside QUIC: TLS 1.3 and `h3` only, with early data if it is wanted. Session tickets that
+    /// are shown and not known are counted in `tickets_refused`.
     pub(super) fn quic_config(
         &self,
+        early_data: bool,
+        tickets_refused: Arc<AtomicU64>,
     ) -> Result<Arc<quinn::crypto::rustls::QuicServerConfig>, ServerError> {
         let mut config = self.config(&[&rustls::version::TLS13])?;
         config.alpn_protocols = vec![b"h3".to_vec()];
-        config.session_storage = ServerSessionMemoryCache::new(QUIC_SESSIONS);
+        config.session_storage = Sessions::new(tickets_refused);
+        // RFC 9001 §4.6.1: all or nothing; QUIC's own limits hold.
+        config.max_early_data_size = if early_data { u32::MAX } else { 0 };
         let config = quinn::crypto::rustls::QuicServerConfig::try_from(config)
             .map_err(|error| ServerError::Certificate(error.to_string()))?;
         Ok(Arc::new(config))

@@ -82,7 +82,7 @@ where
         acceptor = Some(TlsAcceptor::from(tls.tcp_config()?));
         watched = Some(tls.clone());
         if with_quic {
-            quic_server = Some(quic::server_config(tls, &quic)?);
+            quic_server = Some(quic::server_config(tls, &quic, &builder.metrics)?);
         }
     }
     let count = if cfg!(target_os = "linux") {

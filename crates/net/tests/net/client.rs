@@ -100,6 +100,15 @@ pub(crate) async fn quic_with(
     tls: &Tls,
     transport: quinn::TransportConfig,
 ) -> (quinn::Endpoint, quinn::Connection) {
+    let config = quic_config(tls, transport);
+    let local = if addr.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+    let endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
+    let quic = endpoint.connect_with(config, addr, name).unwrap().await.unwrap();
+    (endpoint, quic)
+}
+
+/// The settings of QUIC clients that trust `tls`; those made of one share its sessions.
+pub(crate) fn quic_config(tls: &Tls, transport: quinn::TransportConfig) -> quinn::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(tls.leaf_der().into()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -109,19 +118,27 @@ pub(crate) async fn quic_with(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h3".to_vec()];
+    config.enable_early_data = true;
     let config = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
     let mut config = quinn::ClientConfig::new(Arc::new(config));
     config.transport_config(Arc::new(transport));
-    let local = if addr.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
-    let endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
-    let quic = endpoint.connect_with(config, addr, name).unwrap().await.unwrap();
-    (endpoint, quic)
+    config
 }
 
 impl H3 {
     pub(crate) async fn connect(addr: SocketAddr, name: &str, tls: &Tls) -> Self {
         let (endpoint, quic) = quic(addr, name, tls).await;
-        let transport = Transport::new(quic.clone(), usize::MAX);
+        Self::over(endpoint, quic, addr, name).await
+    }
+
+    /// HTTP/3 over a connection.
+    pub(crate) async fn over(
+        endpoint: quinn::Endpoint,
+        quic: quinn::Connection,
+        addr: SocketAddr,
+        name: &str,
+    ) -> Self {
+        let transport = Transport::new(quic.clone(), None, usize::MAX);
         let (mut driver, requests) =
             h3::client::builder().send_grease(false).build(transport).await.unwrap();
         let driver = tokio::spawn(async move {

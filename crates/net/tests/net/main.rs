@@ -5,6 +5,7 @@
 mod client;
 mod cut;
 mod drain;
+mod early_data;
 mod floods;
 #[cfg(unix)]
 mod fronts;
@@ -14,6 +15,7 @@ mod http3_frames;
 mod interim;
 mod limits;
 mod protocols;
+mod relay;
 mod service;
 mod startup;
 mod tls;

@@ -136,6 +136,15 @@ impl Play {
                 );
                 Response::new(Body::from(text))
             }
+            ["early"] => {
+                let info = parts.extensions.get::<ConnInfo>().unwrap();
+                Response::new(Body::from(format!("early={}", info.early_data)))
+            }
+            ["established"] => {
+                let _count = Count::new(&self.waiting);
+                let info = parts.extensions.get::<ConnInfo>().unwrap();
+                Response::new(Body::from(format!("established={}", info.established().await)))
+            }
             ["cut", "known"] => Response::builder()
                 .header("content-length", "200000")
                 .body(stream(100_000, true, None))

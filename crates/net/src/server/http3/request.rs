@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use super::Conn;
 use super::body::{self, Received, Sent};
+use super::early;
 use super::headers;
 use crate::server::limited::too_large;
 use crate::server::malformed::is_malformed;
@@ -72,7 +73,14 @@ where
     let body =
         Received::body(recv, Arc::clone(&shared), Arc::clone(&conn), promised(&parts.headers))
             .await;
-    parts.extensions.insert(conn.info.clone());
+    let (info, held) = early::admit(&conn, &shared, &parts.method, &body);
+    // Boxed: rare.
+    if let Some(handshake) = held
+        && !Box::pin(early::shown(handshake, &shared)).await
+    {
+        return None;
+    }
+    parts.extensions.insert(info);
 
     let response = {
         let mut called = pin!(Oneshot::new(service, Request::from_parts(parts, body)));
