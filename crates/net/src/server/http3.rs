@@ -27,7 +27,7 @@ use tower_service::Service;
 
 use super::control::{DrainSignal, left_running, stopped};
 use super::metrics::Place;
-use super::quic_stream::{Sender, Transport};
+use super::quic_stream::{Sender, Shared, Transport};
 use super::tcp::canonical;
 use super::worker::{Worker, finish};
 use crate::handshake::Handshake;
@@ -112,6 +112,14 @@ impl Conn {
     /// Ends the connection for what its client did.
     fn close(&self, code: Code) {
         self.quic.close(VarInt::from_u64(code.value()).unwrap_or(VarInt::MAX), b"");
+    }
+
+    /// Ends the connection where its client sent a frame on a request's stream that has no place
+    /// there (RFC 9218 §7.2).
+    fn close_for_misplaced(&self, stream: &Shared) {
+        if stream.has_misplaced() {
+            self.close(Code::H3_FRAME_UNEXPECTED);
+        }
     }
 
     /// Notes that a stream ended without having brought a request.

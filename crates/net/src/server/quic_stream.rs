@@ -8,12 +8,18 @@
 //! end it cleanly, and an answer that was given up would look complete.
 
 // By path, for a test includes this file as its client.
+#[path = "quic_stream/control.rs"]
+mod control;
+#[path = "quic_stream/errors.rs"]
+mod errors;
 #[path = "quic_stream/frames.rs"]
 mod frames;
 #[path = "quic_stream/priority.rs"]
 mod priority;
 #[path = "quic_stream/sender.rs"]
 mod sender;
+#[path = "quic_stream/uni.rs"]
+mod uni;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -25,10 +31,13 @@ use bytes::{Buf, Bytes};
 use futures_util::stream::{Stream, StreamExt};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
-use quinn::{ConnectionError, ReadError, VarInt, WriteError};
+use quinn::{ConnectionError, VarInt};
 
+use control::Control;
+use errors::{connection_error, ended, internal, read_error, taken, write_error};
 use frames::Frames;
-use priority::{Tap, Updates};
+use priority::Updates;
+use uni::{Arrivals, Ended};
 
 pub(super) use priority::Urgency;
 pub(super) use sender::Sender;
@@ -44,7 +53,7 @@ pub(super) type Both = (quinn::SendStream, quinn::RecvStream);
 /// A quinn connection as h3 sees it.
 pub(super) struct Transport {
     accept: Arriving<Both>,
-    accept_uni: Arriving<quinn::RecvStream>,
+    uni: Arrivals,
     opener: Opener,
     max_unparsed: usize,
     latest: Latest,
@@ -81,7 +90,7 @@ impl Transport {
         });
         Self {
             accept: Box::pin(bidi),
-            accept_uni: Box::pin(uni),
+            uni: Arrivals::new(Box::pin(uni)),
             opener: Opener { conn, bidi: None, uni: None },
             max_unparsed,
             latest: Latest::default(),
@@ -103,14 +112,19 @@ impl quic::Connection<Bytes> for Transport {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<RecvHalf, ConnectionErrorIncoming>> {
-        Poll::Ready(match ready!(self.accept_uni.poll_next_unpin(cx)) {
-            Some(Ok(stream)) => {
-                let mut recv = RecvHalf::new(stream, Shared::new(None, false, UNI_BYTES));
-                recv.tap = Some((Tap::default(), Arc::clone(&self.updates)));
+        Poll::Ready(match ready!(self.uni.poll_control(cx)) {
+            Ok(control) => {
+                let mut recv = RecvHalf::new(control.stream, Shared::new(None, false, UNI_BYTES));
+                recv.first = Some(Bytes::from(control.read));
+                recv.control =
+                    Some(Control::new(self.opener.conn.clone(), Arc::clone(&self.updates)));
                 Ok(recv)
             }
-            Some(Err(error)) => Err(connection_error(error)),
-            None => Err(ended()),
+            Err(Ended::Connection(error)) => Err(connection_error(error)),
+            Err(Ended::Violation(code)) => {
+                self.opener.conn.close(var_int(code.value()), b"");
+                Err(ended())
+            }
         })
     }
 
@@ -231,6 +245,7 @@ pub(super) struct Shared {
     /// Empty DATA frames that h3 has yet to pass.
     empty: AtomicUsize,
     truncated: AtomicBool,
+    misplaced: AtomicBool,
     early: bool,
 }
 
@@ -244,6 +259,7 @@ impl Shared {
             max_unparsed,
             empty: AtomicUsize::new(0),
             truncated: AtomicBool::new(false),
+            misplaced: AtomicBool::new(false),
         })
     }
 
@@ -258,6 +274,11 @@ impl Shared {
     /// data.
     pub(super) fn is_truncated(&self) -> bool {
         self.truncated.load(Ordering::Relaxed)
+    }
+
+    /// Whether a frame came that has no place on a request's stream, and that h3 does not know.
+    pub(super) fn has_misplaced(&self) -> bool {
+        self.misplaced.load(Ordering::Relaxed)
     }
 
     /// Whether the stream was opened before the handshake was done (0-RTT).
@@ -430,14 +451,16 @@ pub(super) struct RecvHalf {
     ended: bool,
     /// Only on a request's stream.
     frames: Option<Frames>,
-    /// On a stream that may be the control stream.
-    tap: Option<(Tap, Arc<Updates>)>,
+    /// Only on the control stream.
+    control: Option<Control>,
+    /// What was read before h3 got the stream.
+    first: Option<Bytes>,
 }
 
 impl RecvHalf {
     fn new(stream: quinn::RecvStream, shared: Arc<Shared>) -> Self {
         let id = stream_id(stream.id());
-        Self { stream, shared, id, ended: false, frames: None, tap: None }
+        Self { stream, shared, id, ended: false, frames: None, control: None, first: None }
     }
 }
 
@@ -451,7 +474,13 @@ impl quic::RecvStream for RecvHalf {
         if self.shared.paused.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Ok(Some(first)));
+        }
         if self.shared.unparsed.load(Ordering::Relaxed) > self.shared.max_unparsed {
+            if let Some(control) = &self.control {
+                return Poll::Ready(Err(control.close(Code::H3_EXCESSIVE_LOAD)));
+            }
             self.stop_sending(Code::H3_EXCESSIVE_LOAD.value());
             return Poll::Ready(Err(StreamErrorIncoming::StreamTerminated {
                 error_code: Code::H3_EXCESSIVE_LOAD.value(),
@@ -460,12 +489,20 @@ impl quic::RecvStream for RecvHalf {
         Poll::Ready(match ready!(pin!(self.stream.read_chunk(READ, true)).poll(cx)) {
             Ok(Some(chunk)) => {
                 self.shared.unparsed.fetch_add(chunk.bytes.len(), Ordering::Relaxed);
-                if let Some((tap, updates)) = &mut self.tap {
-                    tap.pass(&chunk.bytes, updates);
+                if let Some(control) = &mut self.control {
+                    control.pass(&chunk.bytes)?;
                 }
-                let empty = self.frames.as_mut().map_or(0, |frames| frames.pass(&chunk.bytes));
-                if empty > 0 {
-                    self.shared.empty.fetch_add(empty, Ordering::Relaxed);
+                if let Some(frames) = &mut self.frames {
+                    let empty = frames.pass(&chunk.bytes);
+                    if empty > 0 {
+                        self.shared.empty.fetch_add(empty, Ordering::Relaxed);
+                    }
+                    if frames.is_misplaced() {
+                        self.shared.misplaced.store(true, Ordering::Relaxed);
+                        return Poll::Ready(Err(StreamErrorIncoming::StreamTerminated {
+                            error_code: Code::H3_FRAME_UNEXPECTED.value(),
+                        }));
+                    }
                 }
                 Ok(Some(chunk.bytes))
             }
@@ -509,50 +546,4 @@ fn var_int(code: u64) -> VarInt {
 #[expect(clippy::expect_used, reason = "both are 62-bit integers of RFC 9000 §2.1")]
 fn stream_id(id: quinn::StreamId) -> StreamId {
     StreamId::try_from(u64::from(VarInt::from(id))).expect("62 bits")
-}
-
-fn ended() -> ConnectionErrorIncoming {
-    ConnectionErrorIncoming::InternalError("no more streams".to_owned())
-}
-
-fn taken() -> StreamErrorIncoming {
-    internal("the stream is written to directly")
-}
-
-fn internal(what: &str) -> StreamErrorIncoming {
-    StreamErrorIncoming::ConnectionErrorIncoming {
-        connection_error: ConnectionErrorIncoming::InternalError(what.to_owned()),
-    }
-}
-
-fn connection_error(error: ConnectionError) -> ConnectionErrorIncoming {
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            ConnectionErrorIncoming::ApplicationClose { error_code: close.error_code.into() }
-        }
-        ConnectionError::TimedOut => ConnectionErrorIncoming::Timeout,
-        other => ConnectionErrorIncoming::Undefined(Arc::new(other)),
-    }
-}
-
-fn read_error(error: ReadError) -> StreamErrorIncoming {
-    match error {
-        ReadError::Reset(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into() },
-        ReadError::ConnectionLost(error) => StreamErrorIncoming::ConnectionErrorIncoming {
-            connection_error: connection_error(error),
-        },
-        other => StreamErrorIncoming::Unknown(Box::new(other)),
-    }
-}
-
-fn write_error(error: WriteError) -> StreamErrorIncoming {
-    match error {
-        WriteError::Stopped(code) => {
-            StreamErrorIncoming::StreamTerminated { error_code: code.into() }
-        }
-        WriteError::ConnectionLost(error) => StreamErrorIncoming::ConnectionErrorIncoming {
-            connection_error: connection_error(error),
-        },
-        other => StreamErrorIncoming::Unknown(Box::new(other)),
-    }
 }

@@ -16,7 +16,7 @@ const FRAME_ERROR: u32 = 0x106;
 const EXCESSIVE_LOAD: u32 = 0x107;
 
 /// A connection with the client's control stream on it.
-async fn connect(server: &Running) -> (Endpoint, Connection, quinn::SendStream) {
+pub(crate) async fn connect(server: &Running) -> (Endpoint, Connection, quinn::SendStream) {
     let (endpoint, quic) = quic(addr(server), "localhost", &server.tls).await;
     let mut control = quic.open_uni().await.unwrap();
     // A control stream, and SETTINGS that set nothing.
@@ -24,12 +24,12 @@ async fn connect(server: &Running) -> (Endpoint, Connection, quinn::SendStream) 
     (endpoint, quic, control)
 }
 
-fn addr(server: &Running) -> SocketAddr {
+pub(crate) fn addr(server: &Running) -> SocketAddr {
     server.handle.https_addrs()[0]
 }
 
 /// A HEADERS frame in QPACK's static table (RFC 9204 appendix A).
-fn headers(post: bool, path: &str) -> Vec<u8> {
+pub(crate) fn headers(post: bool, path: &str) -> Vec<u8> {
     prioritised(post, path, "")
 }
 
@@ -67,7 +67,7 @@ async fn post(quic: &Connection, frames: &[&[u8]]) -> Result<Vec<u8>, ReadToEndE
     recv.read_to_end(10_000).await
 }
 
-fn application_code(error: &ConnectionError) -> Option<u32> {
+pub(crate) fn application_code(error: &ConnectionError) -> Option<u32> {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             u32::try_from(close.error_code.into_inner()).ok()

@@ -11,6 +11,7 @@ mod floods;
 mod fronts;
 mod http2_frames;
 mod http3;
+mod http3_errors;
 mod http3_frames;
 mod interim;
 mod limits;

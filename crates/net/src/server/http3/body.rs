@@ -69,7 +69,10 @@ impl Received {
                         Some(Err(BodyError::source("the stream ended inside a frame")))
                     }
                     Ok(None) => None,
-                    Err(error) => Some(Err(BodyError::source(error))),
+                    Err(error) => {
+                        self.conn.close_for_misplaced(&self.shared);
+                        Some(Err(BodyError::source(error)))
+                    }
                 });
             }
         }

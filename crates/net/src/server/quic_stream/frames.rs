@@ -10,7 +10,16 @@ pub(super) struct Frames {
     filled: usize,
     /// Bytes of the frame's payload still to come.
     left: u64,
+    /// HEADERS frames so far.
+    sections: u32,
+    misplaced: bool,
 }
+
+const DATA: u64 = 0;
+const HEADERS: u64 = 1;
+
+/// Frames of RFC 9218 §7.2, which belong on the control stream: h3 does not know them.
+const PRIORITY_UPDATES: [u64; 2] = [0xf0700, 0xf0701];
 
 impl Frames {
     /// Lets bytes pass; gives back how many empty DATA frames they end.
@@ -29,9 +38,18 @@ impl Frames {
             {
                 self.filled = 0;
                 self.left = len;
-                empty += usize::from(kind == 0 && len == 0);
+                empty += usize::from(kind == DATA && len == 0);
+                // Behind trailers h3 looks for nothing more.
+                let behind_all = self.sections >= 2 && matches!(kind, DATA | HEADERS);
+                self.misplaced |= behind_all || PRIORITY_UPDATES.contains(&kind);
+                self.sections += u32::from(kind == HEADERS && self.sections < 2);
             }
         }
+    }
+
+    /// Whether a frame came that has no place on a request's stream.
+    pub(super) const fn is_misplaced(&self) -> bool {
+        self.misplaced
     }
 
     /// Whether the last frame has come whole.
@@ -63,6 +81,15 @@ mod tests {
         assert_eq!(read_var_int(&[0x25]), Some((37, &[][..])));
         assert!(read_var_int(&long[..7]).is_none());
         assert!(read_var_int(&[]).is_none());
+    }
+
+    #[test]
+    fn an_update_of_priorities_has_no_place_here() {
+        let mut frames = Frames::default();
+        frames.pass(&[0, 1, 7, 0x80, 0x0f, 0x07]);
+        assert!(!frames.is_misplaced());
+        frames.pass(&[0, 4]);
+        assert!(frames.is_misplaced());
     }
 
     #[test]
