@@ -48,6 +48,16 @@ pub struct Metrics {
     pub origin_busy: Counter,
     /// Answers that never came, came too late, or were 502, 503 or 504.
     pub origin_failures: Counter,
+    /// Bodies that broke off.
+    pub origin_broken: Counter,
+    /// Bodies that broke off and were resumed.
+    pub bodies_resumed: Counter,
+    /// Bodies that broke off and could not be resumed, or no more.
+    pub bodies_lost: Counter,
+    /// Requests sent to another origin because one was slow.
+    pub origin_hedges: Counter,
+    /// Those whose answer began first.
+    pub origin_hedges_won: Counter,
     /// Origins that are down.
     pub origins_down: Gauge,
 }
@@ -74,6 +84,11 @@ impl Metrics {
             ("retries_refused", "Retries the budget forbade", &self.origin_retries_refused),
             ("busy", "Requests not sent: the origin had too many", &self.origin_busy),
             ("failures", "Requests that an origin failed", &self.origin_failures),
+            ("bodies_broken", "Bodies that broke off", &self.origin_broken),
+            ("bodies_resumed", "Bodies that were resumed", &self.bodies_resumed),
+            ("bodies_lost", "Bodies that could not be resumed", &self.bodies_lost),
+            ("hedges", "Requests sent twice: an origin was slow", &self.origin_hedges),
+            ("hedges_won", "Hedges whose answer began first", &self.origin_hedges_won),
         ];
         for (name, help, counter) in counters {
             registry.register(format!("headwater_origin_{name}"), help, counter.clone());

@@ -18,7 +18,9 @@ use crate::learn::{Learn, LearnLayer, SharedMap};
 use crate::map::{Limits, Url};
 use crate::metrics::Metrics;
 use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
-use crate::upstream::{HealthConfig, Origins, OriginsBuilder, PlacesConfig, RetryConfig};
+use crate::upstream::{
+    HealthConfig, HedgeConfig, Origins, OriginsBuilder, PlacesConfig, RetryConfig,
+};
 
 type Cached = CacheService<Learn<Origins>>;
 
@@ -175,6 +177,12 @@ impl ShieldBuilder {
     /// How many retries on other origins are allowed.
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.origins = self.origins.retry(retry);
+        self
+    }
+
+    /// When another origin is asked the same because one is slow.
+    pub fn hedge(mut self, hedge: HedgeConfig) -> Self {
+        self.origins = self.origins.hedge(hedge);
         self
     }
 

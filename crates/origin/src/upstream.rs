@@ -3,14 +3,19 @@
 //! Several services stand behind one, in the order they were given: the first that is not known to
 //! be down is asked. A `GET` or `HEAD` that gets no answer, or 502, 503 or 504, is asked again of
 //! each other origin, once, within a budget; never after a response was begun, and never twice of
-//! one origin. A 404 is an answer.
+//! one origin. A 404 is an answer. Where an origin takes unusually long another is asked the same
+//! ([`HedgeConfig`]), and a body that breaks off is resumed where it says which representation it is
+//! of: the rest is asked for by `Range` and `If-Range`, and whoever reads it sees a pause.
 //!
 //! Each origin is given a bounded number of requests at one time; where all that may be asked are
 //! full and enough wait, the answer is 503 with `Retry-After` (RFC 9110 §15.6.4), at once.
 
 mod budget;
 mod health;
+mod hedge;
+mod origin;
 mod places;
+mod resume;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,21 +24,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use headwater_cache::BoxError;
-use headwater_net::client::UpstreamError;
-use headwater_net::{Body, Clock, Problem, Timestamp};
-use http::{Method, Request, Response, StatusCode};
+use headwater_net::{Body, Clock, Timestamp};
+use http::request::Parts;
+use http::{Method, Request, Response};
 use tower_service::Service;
 
 use budget::Budget;
-use places::Places;
+use origin::{Ask, Origin, is_failure};
+use resume::{Promise, Resuming};
 
 pub use budget::RetryConfig;
 pub use health::{Health, HealthConfig};
+pub use hedge::HedgeConfig;
 pub use places::PlacesConfig;
 
 use crate::metrics::Metrics;
-
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
 
 /// Why no origin gave an answer.
 #[derive(Debug, thiserror::Error)]
@@ -60,39 +65,15 @@ pub struct Origins {
     shared: Arc<Shared>,
 }
 
-struct Origin {
-    service: Box<dyn Ask>,
-    health: Mutex<Health>,
-    places: Places,
-}
-
 struct Shared {
     health: HealthConfig,
     retry: RetryConfig,
+    hedge: HedgeConfig,
     first_byte: Duration,
     budget: Mutex<Budget>,
+    hedges: Mutex<Budget>,
     clock: Clock,
     metrics: Metrics,
-}
-
-/// A service whose type is forgotten.
-trait Ask: Send + Sync {
-    fn ask(&self, request: Request<Body>) -> Answer;
-}
-
-impl<S> Ask for S
-where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
-    fn ask(&self, request: Request<Body>) -> Answer {
-        let mut service = self.clone();
-        Box::pin(async move {
-            std::future::poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-            service.call(request).await.map_err(Into::into)
-        })
-    }
 }
 
 /// Describes [`Origins`].
@@ -102,6 +83,7 @@ pub struct OriginsBuilder {
     origins: Vec<Box<dyn Ask>>,
     health: HealthConfig,
     retry: RetryConfig,
+    hedge: HedgeConfig,
     places: PlacesConfig,
     first_byte: Option<Duration>,
     clock: Clock,
@@ -132,6 +114,12 @@ impl OriginsBuilder {
         self
     }
 
+    /// When another origin is asked the same because one is slow.
+    pub fn hedge(mut self, hedge: HedgeConfig) -> Self {
+        self.hedge = hedge;
+        self
+    }
+
     /// How many requests each origin is given at one time, and how many may wait for a place.
     pub fn places(mut self, places: PlacesConfig) -> Self {
         self.places = places;
@@ -158,16 +146,16 @@ impl OriginsBuilder {
 
     /// The service. Without any origin every request fails with [`OriginError::NoOrigin`].
     pub fn build(self) -> Origins {
-        let places = self.places;
-        let origin =
-            |service| Origin { service, health: Mutex::default(), places: Places::new(&places) };
+        let origins = self.origins.into_iter();
         Origins {
-            origins: self.origins.into_iter().map(origin).collect(),
+            origins: origins.map(|service| Origin::new(service, &self.places)).collect(),
             shared: Arc::new(Shared {
                 health: self.health,
                 retry: self.retry,
+                hedge: self.hedge,
                 first_byte: self.first_byte.unwrap_or(Duration::from_secs(10)),
                 budget: Mutex::default(),
+                hedges: Mutex::default(),
                 clock: self.clock,
                 metrics: self.metrics,
             }),
@@ -183,33 +171,132 @@ impl Origins {
 
     async fn fetch(self, request: Request<Body>) -> Result<Response<Body>, OriginError> {
         let (head, body) = request.into_parts();
+        let (answer, from) = self.answer(&head, body, None).await;
+        let answer = answer?;
+        let Some(promise) = Promise::of(&head.method, &answer) else { return Ok(answer) };
+        Ok(answer
+            .map(|body| Body::Stream(Box::pin(Resuming::new(self, head, promise, from, body)))))
+    }
+
+    /// Asks one origin after the other, `avoid` last of all. Returns which one answered.
+    async fn answer(
+        &self,
+        head: &Parts,
+        body: Body,
+        avoid: Option<usize>,
+    ) -> (Result<Response<Body>, OriginError>, usize) {
         let idempotent = matches!(head.method, Method::GET | Method::HEAD)
             && http_body::Body::is_end_stream(&body);
         let mut body = Some(body);
         let mut tried: Vec<bool> = vec![false; self.origins.len()];
         let shared = &self.shared;
         lock(&shared.budget).request(shared.clock.now());
-        let mut last = Err(OriginError::NoOrigin);
+        let mut last = (Err(OriginError::NoOrigin), 0);
+        if let Some(avoided) = avoid.and_then(|avoid| tried.get_mut(avoid)) {
+            *avoided = true;
+            if self.spare(&tried, shared.clock.now()).is_none() {
+                tried.fill(false);
+            }
+        }
         while let Some(at) = self.pick(&tried, shared.clock.now()) {
             let Some(origin) = self.origins.get(at) else { break };
             let first = body.is_some();
-            if !first {
-                if !lock(&shared.budget).retry(shared.clock.now(), &shared.retry) {
-                    shared.metrics.origin_retries_refused.inc();
-                    break;
-                }
-                shared.metrics.origin_retries.inc();
+            if !first && !self.may_retry() {
+                break;
             }
             if let Some(slot) = tried.get_mut(at) {
                 *slot = true;
             }
             let request = Request::from_parts(head.clone(), body.take().unwrap_or_default());
-            last = origin.ask(request, shared).await;
-            if !idempotent || !is_failure(&last) {
+            last = if idempotent {
+                self.ask_hedged(at, request, &mut tried).await
+            } else {
+                (origin.ask(request, shared).await, at)
+            };
+            if !idempotent || !is_failure(&last.0) {
                 return last;
             }
         }
         last
+    }
+
+    /// Asks an origin, and another one too if it is slow; the answer that begins first counts.
+    async fn ask_hedged(
+        &self,
+        at: usize,
+        request: Request<Body>,
+        tried: &mut [bool],
+    ) -> (Result<Response<Body>, OriginError>, usize) {
+        let shared = &self.shared;
+        let Some(origin) = self.origins.get(at) else { return (Err(OriginError::NoOrigin), at) };
+        let (head, body) = request.into_parts();
+        let again = head.clone();
+        let mut first = std::pin::pin!(origin.ask(Request::from_parts(head, body), shared));
+        let now = shared.clock.now();
+        lock(&shared.hedges).request(now);
+        let usual = (shared.hedge.percent > 0 && tried.contains(&false))
+            .then(|| lock(&origin.latency).p95())
+            .flatten();
+        let Some(usual) = usual else { return (first.await, at) };
+        let wait = usual.max(shared.hedge.shortest_wait);
+        if let Ok(answer) = tokio::time::timeout(wait, &mut first).await {
+            return (answer, at);
+        }
+        let now = shared.clock.now();
+        let Some((other, hedge)) = self.spare(tried, now) else { return (first.await, at) };
+        if !lock(&shared.hedges).retry(now, &shared.hedge.budget()) {
+            return (first.await, at);
+        }
+        shared.metrics.origin_hedges.inc();
+        lock(&other.health).sent(now);
+        if let Some(slot) = tried.get_mut(hedge) {
+            *slot = true;
+        }
+        let request = Request::from_parts(again, Body::Empty);
+        let mut second = std::pin::pin!(other.ask(request, shared));
+        tokio::select! {
+            answer = &mut first => {
+                if is_failure(&answer) { (second.await, hedge) } else { (answer, at) }
+            }
+            answer = &mut second => {
+                if is_failure(&answer) {
+                    (first.await, at)
+                } else {
+                    shared.metrics.origin_hedges_won.inc();
+                    (answer, hedge)
+                }
+            }
+        }
+    }
+
+    /// Another origin that is up.
+    fn spare(&self, tried: &[bool], now: Timestamp) -> Option<(&Origin, usize)> {
+        let untried = self.origins.iter().zip(tried).enumerate().filter(|(_, (_, tried))| !**tried);
+        let mut up = untried.filter(|(_, (origin, _))| {
+            let health = lock(&origin.health);
+            !health.is_down() && health.is_available(now)
+        });
+        up.next().map(|(at, (origin, _))| (origin, at))
+    }
+
+    /// Takes a retry from the budget, if it has one.
+    fn may_retry(&self) -> bool {
+        let shared = &self.shared;
+        let may = lock(&shared.budget).retry(shared.clock.now(), &shared.retry);
+        let counter = if may {
+            &shared.metrics.origin_retries
+        } else {
+            &shared.metrics.origin_retries_refused
+        };
+        counter.inc();
+        may
+    }
+
+    /// A body of the origin at `from` broke off.
+    fn broke(&self, from: usize) {
+        if let Some(origin) = self.origins.get(from) {
+            origin.broke(&self.shared);
+        }
     }
 
     /// The first origin that may be asked; when all are down, the one that may be asked soonest:
@@ -233,98 +320,6 @@ impl Origins {
             return None;
         }
         soonest.map(|(_, at)| at)
-    }
-}
-
-impl Origin {
-    async fn ask(
-        &self,
-        request: Request<Body>,
-        shared: &Shared,
-    ) -> Result<Response<Body>, OriginError> {
-        let verdict = Verdict { origin: self, given: false };
-        let Some(place) = self.places.take().await else {
-            // It says nothing about the origin's health: it was not asked.
-            shared.metrics.origin_busy.inc();
-            return Ok(busy());
-        };
-        shared.metrics.origin_requests.inc();
-        let answer = tokio::time::timeout(shared.first_byte, self.service.ask(request)).await;
-        let answer = match answer {
-            Err(elapsed) => Err(OriginError::TimedOut(elapsed.into())),
-            Ok(Err(error)) => Err(OriginError::of(error)),
-            Ok(Ok(response)) => Ok(response.map(|body| place.hold(body))),
-        };
-        let failed = is_failure(&answer);
-        if failed {
-            shared.metrics.origin_failures.inc();
-        }
-        if let Err(error) = &answer {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::warn!(%error, cause, "origin failed");
-        }
-        verdict.give(failed, shared);
-        answer
-    }
-}
-
-/// Tells an origin's health what became of a request, also when the request is dropped.
-struct Verdict<'a> {
-    origin: &'a Origin,
-    given: bool,
-}
-
-impl Verdict<'_> {
-    fn give(mut self, failed: bool, shared: &Shared) {
-        self.given = true;
-        let mut health = lock(&self.origin.health);
-        let was_down = health.is_down();
-        if failed {
-            health.failed(shared.clock.now(), &shared.health);
-        } else {
-            health.succeeded();
-        }
-        match (was_down, health.is_down()) {
-            (false, true) => drop(shared.metrics.origins_down.inc()),
-            (true, false) => drop(shared.metrics.origins_down.dec()),
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Verdict<'_> {
-    fn drop(&mut self) {
-        if !self.given {
-            lock(&self.origin.health).forgotten();
-        }
-    }
-}
-
-/// The answer where there is no place at an origin and none to wait in.
-fn busy() -> Response<Body> {
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE);
-    problem.detail("too many requests are under way").retry_after(1).into_response()
-}
-
-/// Whether an answer says that the origin cannot answer (RFC 9110 §15.6.3 to §15.6.5).
-fn is_failure(answer: &Result<Response<Body>, OriginError>) -> bool {
-    match answer {
-        Ok(response) => matches!(response.status().as_u16(), 502..=504),
-        Err(error) => !matches!(error, OriginError::Refused(_)),
-    }
-}
-
-impl OriginError {
-    /// Tells the errors of [`headwater_net::client::Upstream`] apart; any other service's error is
-    /// a failure.
-    fn of(error: BoxError) -> Self {
-        match error.downcast_ref::<UpstreamError>() {
-            Some(UpstreamError::Timeout) => {
-                Self::TimedOut(std::io::Error::new(std::io::ErrorKind::TimedOut, error))
-            }
-            Some(upstream) if !upstream.is_retryable() => Self::Refused(error),
-            _ => Self::Failed(error),
-        }
     }
 }
 

@@ -44,6 +44,7 @@ pub struct Reply {
     refuse: bool,
     silent: bool,
     gate: Option<Arc<Notify>>,
+    head_gate: Option<Arc<Notify>>,
     unmeasured: bool,
 }
 
@@ -56,6 +57,7 @@ pub fn reply(status: u16) -> Reply {
         refuse: false,
         silent: false,
         gate: None,
+        head_gate: None,
         unmeasured: false,
     }
 }
@@ -113,6 +115,12 @@ impl Reply {
     /// Does not say how long the body is.
     pub fn unmeasured(mut self) -> Self {
         self.unmeasured = true;
+        self
+    }
+
+    /// Sends nothing before `gate` opens.
+    pub fn head_after(mut self, gate: &Arc<Notify>) -> Self {
+        self.head_gate = Some(Arc::clone(gate));
         self
     }
 
@@ -174,6 +182,9 @@ impl Service<Request<Body>> for Origin {
         Box::pin(async move {
             if reply_.silent {
                 std::future::pending::<()>().await;
+            }
+            if let Some(gate) = &reply_.head_gate {
+                gate.notified().await;
             }
             if reply_.refuse {
                 return Err(std::io::ErrorKind::ConnectionRefused.into());

@@ -1,0 +1,222 @@
+//! Resuming: a body that breaks off is not lost where the rest of it can be asked for.
+//!
+//! The rest is asked for by `Range` and `If-Range` with the strong entity tag of what came before
+//! (RFC 9110 §13.1.5), of the same origin first and of others then, and joined to it only if the
+//! answer is exactly that rest of that very representation (§14.2, §15.3.7). Whoever reads the body
+//! sees a pause. Where it cannot be, the body ends in the error that it broke off with.
+//!
+//! One body is resumed a bounded number of times, and each counts against the budget of retries.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use headwater_net::range::{content_range, parse_content_range};
+use headwater_net::{Body, BodyError};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::Origins;
+
+/// How often one body is resumed.
+const MOST: u32 = 3;
+
+/// What an answer promised: bytes of one representation that can be named again.
+#[derive(Clone, Debug)]
+pub(super) struct Promise {
+    tag: HeaderValue,
+    /// The bytes of the representation that are still to come.
+    left: Range<u64>,
+    complete: u64,
+}
+
+impl Promise {
+    /// The promise of an answer; `None` where it has no length or no strong entity tag, or needs
+    /// no resuming since all of it is here.
+    pub(super) fn of(method: &Method, response: &Response<Body>) -> Option<Self> {
+        if *method != Method::GET || !matches!(response.body(), Body::Stream(_)) {
+            return None;
+        }
+        let fields = response.headers();
+        let tag = strong_tag(fields)?.clone();
+        if fields.get(header::ACCEPT_RANGES).is_some_and(|value| value == "none") {
+            return None;
+        }
+        let (left, complete) = match response.status() {
+            StatusCode::OK => {
+                let len = response.body().exact_len().or_else(|| length(fields))?;
+                (0..len, len)
+            }
+            StatusCode::PARTIAL_CONTENT => {
+                let (part, complete) = parse_content_range(fields.get(header::CONTENT_RANGE)?)?;
+                (part, complete?)
+            }
+            _ => return None,
+        };
+        Some(Self { tag, left, complete })
+    }
+
+    /// The request for what is left, like the one that was answered.
+    fn ask(&self, mut head: Parts) -> Parts {
+        for condition in [
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_UNMODIFIED_SINCE,
+        ] {
+            head.headers.remove(condition);
+        }
+        let Range { start, end } = self.left;
+        if let Ok(range) = HeaderValue::try_from(format!("bytes={start}-{}", end - 1)) {
+            head.headers.insert(header::RANGE, range);
+        }
+        head.headers.insert(header::IF_RANGE, self.tag.clone());
+        head
+    }
+
+    /// Whether an answer is what is left, all of it and nothing else.
+    fn is_kept_by(&self, response: &Response<Body>) -> bool {
+        let fields = response.headers();
+        let named = fields.get(header::CONTENT_RANGE);
+        response.status() == StatusCode::PARTIAL_CONTENT
+            && strong_tag(fields) == Some(&self.tag)
+            && named.is_some_and(|named| *named == content_range(&self.left, Some(self.complete)))
+    }
+
+    const fn is_kept(&self) -> bool {
+        self.left.start >= self.left.end
+    }
+}
+
+/// The entity tag, if there is one and it is strong (RFC 9110 §8.8.3).
+fn strong_tag(fields: &HeaderMap) -> Option<&HeaderValue> {
+    fields.get(header::ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))
+}
+
+fn length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A body that asks for the rest where it breaks off.
+pub(super) struct Resuming {
+    origins: Origins,
+    /// The request that was answered, without its body: it had none.
+    head: Parts,
+    promise: Promise,
+    /// Which origin the bytes come from.
+    from: usize,
+    resumed: u32,
+    state: State,
+}
+
+enum State {
+    Reading(Body),
+    /// With the error that is told if it comes to nothing.
+    Asking(Rest, BodyError),
+    Ended,
+}
+
+/// The rest of a body, and which origin it comes from.
+type Rest = Pin<Box<dyn Future<Output = Option<(Body, usize)>> + Send>>;
+
+impl Resuming {
+    pub(super) fn new(
+        origins: Origins,
+        head: Parts,
+        promise: Promise,
+        from: usize,
+        body: Body,
+    ) -> Self {
+        Self { origins, head, promise, from, resumed: 0, state: State::Reading(body) }
+    }
+
+    /// The body broke off with `error`: what is left is asked for, if it may be.
+    fn broke(&mut self, error: BodyError) -> State {
+        let origins = &self.origins;
+        origins.broke(self.from);
+        if self.promise.is_kept() || self.resumed >= MOST || !origins.may_retry() {
+            return State::Asking(Box::pin(std::future::ready(None)), error);
+        }
+        self.resumed += 1;
+        // The same origin has the same representation most surely; one that broke off twice is
+        // the less likely to keep its word.
+        let avoid = (self.resumed > 1).then_some(self.from);
+        let (origins, promise) = (origins.clone(), self.promise.clone());
+        let head = promise.ask(self.head.clone());
+        tracing::debug!(%error, at = promise.left.start, "a body broke off and is resumed");
+        let rest = async move {
+            let (answer, from) = origins.answer(&head, Body::Empty, avoid).await;
+            let answer = answer.ok().filter(|answer| promise.is_kept_by(answer))?;
+            Some((answer.into_body(), from))
+        };
+        State::Asking(Box::pin(rest), error)
+    }
+}
+
+impl HttpBody for Resuming {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::Reading(body) => {
+                    let left = this.promise.left.end - this.promise.left.start;
+                    let error = match ready!(Pin::new(body).poll_frame(cx)) {
+                        Some(Ok(frame)) => {
+                            let len = frame.data_ref().map_or(0, |data| data.len() as u64);
+                            if len > left {
+                                this.state = State::Ended;
+                                let limit = this.promise.complete;
+                                return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
+                            }
+                            this.promise.left.start += len;
+                            return Poll::Ready(Some(Ok(frame)));
+                        }
+                        Some(Err(error)) => error,
+                        None if left == 0 => {
+                            this.state = State::Ended;
+                            return Poll::Ready(None);
+                        }
+                        None => BodyError::Truncated {
+                            expected: this.promise.left.end,
+                            received: this.promise.left.start,
+                        },
+                    };
+                    this.state = this.broke(error);
+                }
+                State::Asking(rest, error) => {
+                    let Some((body, from)) = ready!(rest.as_mut().poll(cx)) else {
+                        this.origins.shared.metrics.bodies_lost.inc();
+                        let error = error.clone();
+                        this.state = State::Ended;
+                        return Poll::Ready(Some(Err(error)));
+                    };
+                    this.origins.shared.metrics.bodies_resumed.inc();
+                    this.from = from;
+                    this.state = State::Reading(body);
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Reading(body) => self.promise.is_kept() && body.is_end_stream(),
+            State::Asking(..) => false,
+            State::Ended => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.promise.left.end - self.promise.left.start)
+    }
+}

@@ -1,0 +1,300 @@
+//! Plays about bodies that break off and are resumed, and about origins that are slower than usual.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_net::range::{Selection, content_range, select};
+use headwater_net::{Body, BodyError, Clock, Timestamp};
+use headwater_origin::Shield;
+use headwater_origin::upstream::{HedgeConfig, Origins, RetryConfig};
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body::Frame;
+use proptest::prelude::*;
+use support::{Origin, Reply, get, get_with, reply, segment};
+use tower::ServiceExt;
+use tower_service::Service;
+
+/// An origin of one file that honours `Range` and `If-Range` (RFC 9110 §13.1.5, §14.2) and breaks
+/// off where its script says: for each request, after how many bytes.
+#[derive(Clone)]
+struct Mirror(Arc<Mutex<Script>>);
+
+struct Script {
+    tag: &'static str,
+    file: Bytes,
+    cuts: VecDeque<usize>,
+    seen: Vec<HeaderMap>,
+}
+
+impl Mirror {
+    fn new(tag: &'static str, file: impl Into<Bytes>, cuts: &[usize]) -> Self {
+        let cuts = cuts.iter().copied().collect();
+        Self(Arc::new(Mutex::new(Script { tag, file: file.into(), cuts, seen: Vec::new() })))
+    }
+
+    fn replace(&self, tag: &'static str) {
+        self.0.lock().unwrap().tag = tag;
+    }
+
+    fn seen(&self) -> Vec<HeaderMap> {
+        self.0.lock().unwrap().seen.clone()
+    }
+}
+
+impl Service<Request<Body>> for Mirror {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut script = self.0.lock().unwrap();
+        let fields = request.headers();
+        script.seen.push(fields.clone());
+        let is_same = fields.get(header::IF_RANGE).is_none_or(|tag| tag == script.tag);
+        let range = fields.get(header::RANGE).filter(|_| is_same);
+        let whole = script.file.len() as u64;
+        let (status, part) = match select(range, whole) {
+            Selection::Whole => (StatusCode::OK, 0..whole),
+            Selection::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+            Selection::Unsatisfiable => panic!("nobody asks for what is not there"),
+        };
+        let mut response = Response::builder()
+            .status(status)
+            .header("etag", script.tag)
+            .header("cache-control", "max-age=3600")
+            .header("content-length", part.end - part.start);
+        if status == StatusCode::PARTIAL_CONTENT {
+            response = response.header("content-range", content_range(&part, Some(whole)));
+        }
+        let bytes = script.file.slice(part.start as usize..part.end as usize);
+        let body = match script.cuts.pop_front() {
+            Some(cut) if cut < bytes.len() => {
+                let cut = bytes.slice(..cut);
+                Pieces(VecDeque::from([Ok(cut), Err(BodyError::source("reset by the script"))]))
+            }
+            _ => Pieces(VecDeque::from([Ok(bytes)])),
+        };
+        ready(Ok(response.body(Body::stream(body)).unwrap()))
+    }
+}
+
+struct Pieces(VecDeque<Result<Bytes, BodyError>>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
+    }
+}
+
+const FILE: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_resumed_and_the_client_never_notices() {
+    let origin = Mirror::new("\"v1\"", FILE, &[10, 6]);
+    let shield = Shield::builder().origin(origin.clone()).build();
+    assert_eq!(get(&shield, "/s.m4s").await.text(), FILE);
+    let seen = origin.seen();
+    let asked: Vec<_> = seen.iter().map(|fields| fields.get(header::RANGE)).collect();
+    assert_eq!(asked[0], None);
+    assert_eq!(asked[1].unwrap(), "bytes=10-35");
+    assert_eq!(asked[2].unwrap(), "bytes=16-35");
+    assert!(seen[1..].iter().all(|fields| fields[header::IF_RANGE] == "\"v1\""));
+    // What was joined is stored as if it had come in one piece.
+    assert!(get(&shield, "/s.m4s").await.is_hit());
+    let metrics = shield.metrics();
+    assert_eq!((metrics.bodies_resumed.get(), metrics.bodies_lost.get()), (2, 0));
+}
+
+#[tokio::test]
+async fn what_breaks_off_twice_is_resumed_from_another_origin() {
+    let first = Mirror::new("\"v1\"", FILE, &[5, 0, 0, 0]);
+    let second = Mirror::new("\"v1\"", FILE, &[]);
+    let shield = Shield::builder().origin(first.clone()).origin(second.clone()).build();
+    assert_eq!(get(&shield, "/s.m4s").await.text(), FILE);
+    assert_eq!((first.seen().len(), second.seen().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn two_representations_are_never_joined() {
+    // The other origin has another version; and its 200 is not what was asked for.
+    let first = Mirror::new("\"v1\"", FILE, &[5]);
+    let other = Mirror::new("\"v2\"", FILE.to_uppercase(), &[]);
+    first.replace("\"v1\"");
+    let shield = Shield::builder().origin(first.clone()).origin(other).build();
+    let answer = get(&shield, "/s.m4s").await;
+    assert_eq!(answer.text(), FILE, "the first still has it");
+
+    let origins = Origins::builder().origin(Mirror::new("\"v1\"", FILE, &[5]));
+    let service = origins.build();
+    let response = service.oneshot(Request::get("/s").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.into_body().collect(100).await.unwrap().to_bytes(), FILE);
+
+    let changing = Mirror::new("\"v1\"", FILE, &[5]);
+    let service = Origins::builder().origin(changing.clone()).build();
+    let response = service.oneshot(Request::get("/s").body(Body::empty()).unwrap()).await.unwrap();
+    changing.replace("\"v2\"");
+    let error = response.into_body().collect(100).await.unwrap_err();
+    assert!(error.to_string().contains("reset by the script"), "{error}");
+}
+
+#[tokio::test]
+async fn without_a_strong_tag_nothing_is_resumed() {
+    for tag in ["W/\"v1\"", "v1"] {
+        let origin = Mirror::new(tag, FILE, &[5]);
+        let shield = Shield::builder().origin(origin.clone()).build();
+        assert!(get(&shield, "/s.m4s").await.body.is_err());
+        assert_eq!(origin.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn one_body_is_resumed_three_times_and_within_the_budget() {
+    let origin = Mirror::new("\"v1\"", FILE, &[3; 9]);
+    let service = Origins::builder().origin(origin.clone()).build();
+    let fetch = || Request::get("/s").body(Body::empty()).unwrap();
+    let response = service.oneshot(fetch()).await.unwrap();
+    assert!(response.into_body().collect(100).await.is_err());
+    assert_eq!(origin.seen().len(), 4);
+
+    let origin = Mirror::new("\"v1\"", FILE, &[3; 9]);
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let retry = RetryConfig::new(0, 1);
+    let service = Origins::builder().origin(origin.clone()).retry(retry).clock(clock).build();
+    let response = service.oneshot(fetch()).await.unwrap();
+    assert!(response.into_body().collect(100).await.is_err());
+    assert_eq!(origin.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_part_is_resumed_within_its_own_bounds() {
+    let origin = Mirror::new("\"v1\"", FILE, &[4]);
+    let service = Origins::builder().origin(origin.clone()).build();
+    let request = Request::get("/s").header("range", "bytes=10-19").body(Body::empty()).unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
+    assert_eq!(response.into_body().collect(100).await.unwrap().to_bytes(), FILE[10..20]);
+    assert_eq!(origin.seen()[1][header::RANGE], "bytes=14-19");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Wherever bodies break off, what comes is the file or an error, and never other bytes.
+    #[test]
+    fn a_body_is_whole_or_an_error(
+        len in 1usize..2000,
+        first in proptest::collection::vec(0usize..2000, 0..6),
+        second in proptest::collection::vec(0usize..2000, 0..6),
+    ) {
+        let file: Bytes = (0..len).map(|i| (i * 31 % 251) as u8).collect();
+        let origins = Origins::builder()
+            .origin(Mirror::new("\"v1\"", file.clone(), &first))
+            .origin(Mirror::new("\"v1\"", file.clone(), &second))
+            .build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let body = runtime.block_on(async {
+            let request = Request::get("/s").body(Body::empty()).unwrap();
+            let response = origins.oneshot(request).await.unwrap();
+            response.into_body().collect(10_000).await
+        });
+        let breaks = first.iter().chain(&second).filter(|cut| **cut < len).count();
+        match body {
+            Ok(body) => prop_assert_eq!(body.to_bytes(), file),
+            Err(_) => prop_assert!(breaks > 3, "{} breaks", breaks),
+        }
+    }
+}
+
+/// Two origins of which the first has always answered at once.
+async fn known_origins(first: &Origin, second: &Origin, hedge: HedgeConfig) -> Shield {
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let shield = Shield::builder()
+        .origin(first.clone())
+        .origin(second.clone())
+        .hedge(hedge)
+        .clock(clock)
+        .build();
+    for i in 0..20 {
+        assert_eq!(get(&shield, &format!("/{i}")).await.status, 200);
+    }
+    shield
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_origin_is_hedged_after_its_95th_percentile() {
+    let first = Origin::new().otherwise(segment("first"));
+    let second = Origin::new().otherwise(segment("second"));
+    let shield = known_origins(&first, &second, HedgeConfig::default()).await;
+    assert!(second.seen().is_empty());
+    let first = first.otherwise(Reply::silence());
+    let began = tokio::time::Instant::now();
+    assert_eq!(get(&shield, "/slow").await.text(), "second");
+    assert_eq!(began.elapsed(), Duration::from_millis(50));
+    assert_eq!((first.times("/slow"), second.times("/slow")), (1, 1));
+    let metrics = shield.metrics();
+    assert_eq!((metrics.origin_hedges.get(), metrics.origin_hedges_won.get()), (1, 1));
+    assert_eq!(metrics.origins_down.get(), 0, "being slow once is not being down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_are_a_bounded_share() {
+    let first = Origin::new().otherwise(segment("first"));
+    let second = Origin::new().otherwise(segment("second"));
+    let shield = known_origins(&first, &second, HedgeConfig::default()).await;
+    let _ = first.otherwise(Reply::silence());
+    let began = tokio::time::Instant::now();
+    for i in 0..2 {
+        assert_eq!(get(&shield, &format!("/slow/{i}")).await.text(), "second");
+    }
+    assert_eq!(began.elapsed(), Duration::from_millis(100));
+    assert_eq!(get(&shield, "/slow/2").await.text(), "second");
+    assert!(began.elapsed() > Duration::from_secs(10), "a failure like any other");
+    assert_eq!(shield.metrics().origin_hedges.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_fails_is_no_answer() {
+    let first = Origin::new().otherwise(segment("first"));
+    let second = Origin::new().otherwise(reply(503));
+    let shield = known_origins(&first, &second, HedgeConfig::default()).await;
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let first = first.otherwise(segment("first, late").head_after(&gate));
+    let asking = tokio::spawn({
+        let shield = shield.clone();
+        async move { get_with(&shield, "/slow", &[]).await }
+    });
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!((first.times("/slow"), second.times("/slow")), (1, 1));
+    gate.notify_one();
+    assert_eq!(asking.await.unwrap().text(), "first, late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_can_be_turned_off() {
+    let first = Origin::new().otherwise(segment("first"));
+    let second = Origin::new().otherwise(segment("second"));
+    let shield = known_origins(&first, &second, HedgeConfig::off()).await;
+    let _ = first.otherwise(Reply::silence());
+    let began = tokio::time::Instant::now();
+    assert_eq!(get(&shield, "/slow").await.text(), "second");
+    assert!(began.elapsed() > Duration::from_secs(9));
+}
