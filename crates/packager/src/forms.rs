@@ -123,6 +123,9 @@ impl List {
                 }
                 self.manifests.push(Resource::IFramePlaylist(id));
                 self.folders.push((Resource::IFrameInit(id), media.iframe_count(id)));
+                if forms.files {
+                    self.folders.push((Resource::IFrameFile(id), 0));
+                }
             }
         }
     }

@@ -17,13 +17,14 @@ use crate::media::Media;
 use crate::plan::Plan;
 use crate::resource::Resource;
 use crate::selection::Selection;
-use crate::track::Track;
+use crate::track::{Track, TrackId};
+use crate::track_file::FileKind;
 use crate::view::View;
 use crate::{dash, hls, ts};
 
 /// Raised whenever playlists, MPD or report of the same version would come out differently, so
 /// that their entity tags change with them.
-const MANIFEST_REVISION: u32 = 4;
+const MANIFEST_REVISION: u32 = 5;
 
 /// A named asset and all that can be asked of it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -118,14 +119,18 @@ impl Presentation {
             Resource::Mpd | Resource::Report => true,
             Resource::TimeMpd => media.tracks().iter().all(|track| media.is_told_by_time(track.id)),
             Resource::OnDemandMpd => {
-                media.tracks().iter().all(|track| media.file_map(track.id).is_some())
+                let has_file =
+                    |track: &Track| media.file_map(track.id, FileKind::Segments).is_some();
+                media.tracks().iter().all(has_file)
             }
             Resource::Init(track) => media.track(track).is_some(),
             Resource::MediaPlaylist(track) => media.track(track).is_some_and(in_hls),
             Resource::SinglePlaylist(track) => {
-                media.track(track).is_some_and(in_hls) && media.file_map(track).is_some()
+                media.track(track).is_some_and(in_hls)
+                    && media.file_map(track, FileKind::Segments).is_some()
             }
-            Resource::TrackFile(track) => media.file_map(track).is_some(),
+            Resource::TrackFile(track) => media.file_map(track, FileKind::Segments).is_some(),
+            Resource::IFrameFile(track) => media.file_map(track, FileKind::IFrames).is_some(),
             Resource::IFramePlaylist(track) => {
                 media.track(track).is_some_and(in_hls) && media.iframe_count(track) > 0
             }
@@ -194,6 +199,7 @@ impl Presentation {
             Resource::SegmentAt(track, time) => media(format_args!("{version}-{track}-t{time}")),
             Resource::TrackFile(track) => media(format_args!("{version}-{track}-file")),
             Resource::IFrameInit(track) => media(format_args!("{version}-{track}-iframes-init")),
+            Resource::IFrameFile(track) => media(format_args!("{version}-{track}-iframes-file")),
             Resource::IFrame(track, number) => {
                 media(format_args!("{version}-{track}-iframes-{number}"))
             }
@@ -232,7 +238,7 @@ impl Presentation {
             Resource::IFrame(track, number) | Resource::IFrameTs(track, number) => {
                 number.get() < media.iframe_count(track)
             }
-            Resource::TrackFile(_) => false,
+            Resource::TrackFile(_) | Resource::IFrameFile(_) => false,
             other => other.is_immutable(),
         }
     }
@@ -329,7 +335,7 @@ impl Presentation {
             Resource::SegmentAt(track, time) => {
                 ready(media.segment(track, media.number_at(track, time)?))
             }
-            Resource::TrackFile(_) => {
+            Resource::TrackFile(_) | Resource::IFrameFile(_) => {
                 ready(self.plan_part(resource, 0..self.len_of_parts(resource)?))
             }
             Resource::IFrame(track, number) => ready(media.iframe(track, number.get())),
@@ -345,22 +351,24 @@ impl Presentation {
     /// The length in bytes of a resource that [`plan_part`](Self::plan_part) can plan: one that may
     /// be as large as its sources. `None` for all others.
     pub fn len_of_parts(&self, resource: Resource) -> Option<u64> {
-        match resource {
-            Resource::TrackFile(track) if self.media.segment_key().is_none() => {
-                Some(self.media.file_map(track)?.len)
-            }
-            _ => None,
-        }
+        let (track, kind) = self.file(resource)?;
+        Some(self.media.file_map(track, kind)?.len)
     }
 
     /// What to send for the bytes `range` of a large resource: only what they touch is planned.
     pub fn plan_part(&self, resource: Resource, range: Range<u64>) -> Option<Plan> {
-        match resource {
-            Resource::TrackFile(track) if self.media.segment_key().is_none() => {
-                self.media.file_part(track, range)
-            }
-            _ => None,
-        }
+        let (track, kind) = self.file(resource)?;
+        self.media.file_part(track, kind, range)
+    }
+
+    /// Which file a resource is; `None` for what is none, and where all is encrypted.
+    fn file(&self, resource: Resource) -> Option<(TrackId, FileKind)> {
+        let file = match resource {
+            Resource::TrackFile(track) => (track, FileKind::Segments),
+            Resource::IFrameFile(track) => (track, FileKind::IFrames),
+            _ => return None,
+        };
+        self.media.segment_key().is_none().then_some(file)
     }
 
     /// What a protocol shows of the selection.

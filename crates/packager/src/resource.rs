@@ -50,6 +50,8 @@ pub enum Resource {
     TrackFile(TrackId),
     /// The init segment of a picture's I-frames, `{version}/{track}.iframes/init.mp4`.
     IFrameInit(TrackId),
+    /// All of a picture's I-frames with a segment index, `{version}/{track}.iframes/track.mp4`.
+    IFrameFile(TrackId),
     /// One I-frame as a segment, counted from 1: `{version}/{track}.iframes/{n}.m4s`.
     IFrame(TrackId, NonZeroU32),
     /// One I-frame as a segment of MPEG-TS, counted from 1: `{version}/{track}.iframes/{n}.ts`.
@@ -102,6 +104,7 @@ impl Resource {
             Self::SegmentAt(track, time) => format!("{version}/{track}/t{time}.m4s"),
             Self::TrackFile(track) => format!("{version}/{track}/track.mp4"),
             Self::IFrameInit(track) => format!("{version}/{track}.iframes/init.mp4"),
+            Self::IFrameFile(track) => format!("{version}/{track}.iframes/track.mp4"),
             Self::IFrame(track, number) => format!("{version}/{track}.iframes/{number}.m4s"),
             Self::IFrameTs(track, number) => format!("{version}/{track}.iframes/{number}.ts"),
             Self::MuxedInit(pair) => format!("{version}/{pair}/init.mp4"),
@@ -133,6 +136,7 @@ impl Resource {
             | Self::SegmentAt(..)
             | Self::TrackFile(_)
             | Self::IFrameInit(_)
+            | Self::IFrameFile(_)
             | Self::IFrame(..)
             | Self::IFrameTs(..)
             | Self::MuxedInit(_)
@@ -210,6 +214,7 @@ fn media(folder: &str, file: &str) -> Option<Resource> {
         let track = picture(track)?;
         return Some(match file {
             "init.mp4" => Resource::IFrameInit(track),
+            "track.mp4" => Resource::IFrameFile(track),
             _ => Resource::IFrame(track, numbered()?),
         });
     }
@@ -259,7 +264,7 @@ mod tests {
     fn resources() -> impl Strategy<Value = Resource> {
         let number = (1..=u32::MAX).prop_map(|number| NonZeroU32::new(number).unwrap());
         let place = (1..=u16::MAX).prop_map(|number| NonZeroU16::new(number).unwrap());
-        (0..23, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
+        (0..24, place.clone(), place, number, any::<(u64, bool)>()).prop_map(
             |(kind, a, b, number, (time, is_video))| {
                 let video = TrackId::new(TrackMedia::Video, a);
                 let audio = TrackId::new(TrackMedia::Audio, b);
@@ -293,6 +298,7 @@ mod tests {
                     19 => Resource::IFrameTsPlaylist(video),
                     20 => Resource::IFrameTs(video, number),
                     21 => Resource::SegmentKey,
+                    22 => Resource::IFrameFile(video),
                     _ => Resource::MuxedSegment(pair, number),
                 }
             },

@@ -104,6 +104,16 @@ fn check_track(presentation: &Presentation, track: &Track, files: &[Vec<u8>]) {
             );
         }
         assert_eq!(shown.len(), media.iframe_count(id) as usize, "{id}: I-frames");
+        if let Some(whole) = make(presentation, Resource::IFrameFile(id), files) {
+            assert!(whole.ends_with(&iframes.concat()), "{id}: a file of all I-frames");
+            let range = presentation.plan_part(Resource::IFrameFile(id), 0..whole.len() as u64);
+            assert!(send(&range.unwrap(), files) == whole, "{id}: all of their file");
+        } else {
+            assert!(
+                media.growth().is_some() || shown.is_empty(),
+                "{id}: its I-frames have no file"
+            );
+        }
     }
 }
 

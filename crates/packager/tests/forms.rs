@@ -64,6 +64,7 @@ fn everything(presentation: &Presentation) -> Vec<Resource> {
         all.extend(media.spans(id).iter().map(|span| Resource::SegmentAt(id, span.start)));
         if media.iframe_count(id) > 0 {
             all.extend([Resource::IFramePlaylist(id), Resource::IFrameInit(id)]);
+            all.push(Resource::IFrameFile(id));
             all.extend(numbers(media.iframe_count(id)).map(|n| Resource::IFrame(id, n)));
         }
         for other in media.tracks() {

@@ -109,6 +109,12 @@ impl Golden {
                 writeln!(out, "== {id} as one file, without its segments and movie box").unwrap();
                 out += &dump::boxes(&dump::only(&whole, &["ftyp", "sidx"]), self.coded);
             }
+            if !self.files.is_empty()
+                && let Some(whole) = self.resource(Resource::IFrameFile(id))
+            {
+                writeln!(out, "== the I-frames of {id} as one file, likewise").unwrap();
+                out += &dump::boxes(&dump::only(&whole, &["ftyp", "sidx"]), self.coded);
+            }
         }
         if let Some(pair) = self.pair() {
             self.part(Resource::MuxedInit(pair), &mut out);

@@ -6,6 +6,7 @@ use super::set::{Kind, Set};
 use super::xml::{Attribute, Xml};
 use crate::rates;
 use crate::track::Track;
+use crate::track_file::FileKind;
 use crate::units::{MediaTime, Timescale};
 use crate::view::View;
 
@@ -40,10 +41,10 @@ impl Addressing {
 }
 
 /// The MPD: one adaptation set for the pictures of each coding, one for each sound, and one for
-/// trick play with each set of pictures, where segments have URLs.
+/// trick play with each set of pictures.
 pub(crate) fn manifest(view: &View<'_>, addressing: Addressing) -> String {
     let (media, target) = (view.media, view.target);
-    let tricks = addressing != Addressing::Ranges && !view.selection.without_iframes;
+    let tricks = !view.selection.without_iframes;
     let mut xml = Xml::new();
     let mut attributes = vec![
         ("xmlns", "urn:mpeg:dash:schema:mpd:2011".to_owned()),
@@ -79,8 +80,11 @@ pub(crate) fn manifest(view: &View<'_>, addressing: Addressing) -> String {
     if tricks {
         let mut number = 1 + u32::try_from(sets.len()).unwrap_or(u32::MAX - 1);
         for (of, tracks) in (1..).zip(&sets) {
-            let tracks: Vec<&Track> =
-                tracks.iter().copied().filter(|track| media.iframe_count(track.id) > 0).collect();
+            let has_tricks = |track: &&Track| match addressing {
+                Addressing::Ranges => media.file_map(track.id, FileKind::IFrames).is_some(),
+                _ => media.iframe_count(track.id) > 0,
+            };
+            let tracks: Vec<&Track> = tracks.iter().copied().filter(has_tricks).collect();
             if !tracks.is_empty() {
                 Set { view, number, tracks, kind: Kind::Trick { of }, addressing }.write(&mut xml);
                 number = number.saturating_add(1);

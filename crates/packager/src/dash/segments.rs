@@ -6,6 +6,7 @@ use super::xml::{Attribute, Xml};
 use crate::media::Media;
 use crate::segments::SegmentSpan;
 use crate::track::Track;
+use crate::track_file::FileKind;
 
 /// The template of a representation whose segments these are.
 pub(super) fn template(
@@ -60,11 +61,15 @@ fn timeline(xml: &mut Xml, spans: &[SegmentSpan]) {
 }
 
 /// The file of a track and where its index is; nothing where there is no such file.
-pub(super) fn base(xml: &mut Xml, media: &Media, track: &Track) {
-    let Some(map) = media.file_map(track.id) else { return };
+pub(super) fn base(xml: &mut Xml, media: &Media, track: &Track, kind: FileKind) {
+    let Some(map) = media.file_map(track.id, kind) else { return };
     let hz = track.timescale.get();
     let offset = u64::from(media.start_offset_seconds()) * u64::from(hz);
-    xml.text("BaseURL", &format!("{}/{}/track.mp4", media.version(), track.id));
+    let folder = match kind {
+        FileKind::Segments => "",
+        FileKind::IFrames => ".iframes",
+    };
+    xml.text("BaseURL", &format!("{}/{}{folder}/track.mp4", media.version(), track.id));
     let index = format_args!("{}-{}", map.index.start, map.index.end - 1);
     xml.open(
         "SegmentBase",

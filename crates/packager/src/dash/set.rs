@@ -8,6 +8,7 @@ use super::xml::{Attribute, Xml};
 use crate::rates::{self, Rates};
 use crate::segments::SegmentSpan;
 use crate::track::Track;
+use crate::track_file::FileKind;
 use crate::view::View;
 
 /// An adaptation set.
@@ -31,6 +32,16 @@ pub(super) enum Kind {
         /// That set's number.
         of: u32,
     },
+}
+
+impl Kind {
+    /// The file of each track of such a set.
+    pub(super) const fn file(self) -> FileKind {
+        match self {
+            Self::Whole => FileKind::Segments,
+            Self::Trick { .. } => FileKind::IFrames,
+        }
+    }
 }
 
 /// One representation of a set.
@@ -72,7 +83,7 @@ impl Set<'_> {
         if self.addressing == Addressing::Ranges {
             for member in &members {
                 self.representation(xml, member, |xml| {
-                    base(xml, self.view.media, member.track);
+                    base(xml, self.view.media, member.track, self.kind.file());
                 });
             }
             xml.close();

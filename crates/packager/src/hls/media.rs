@@ -12,6 +12,7 @@ use crate::rates;
 use crate::segments::SegmentSpan;
 use crate::selection::Selection;
 use crate::track::TrackId;
+use crate::track_file::FileKind;
 use crate::ts::Program;
 use crate::units::Timescale;
 
@@ -98,7 +99,7 @@ pub(crate) fn single_playlist(
     track: TrackId,
 ) -> Option<String> {
     let timescale = media.track(track)?.timescale;
-    let map = media.file_map(track)?;
+    let map = media.file_map(track, FileKind::Segments)?;
     let mut list = List::new(media, selection, Needs::Map, rates::target_duration(media));
     list.begin(media.independent_segments());
     let uri = format!("{}/{track}/track.mp4{}", media.version(), list.query);

@@ -11,6 +11,7 @@ use crate::rates::Rates;
 use crate::segments::SegmentSpan;
 use crate::selection::Container;
 use crate::track::Track;
+use crate::track_file::FileKind;
 use crate::ts::Program;
 use crate::view::View;
 
@@ -204,7 +205,7 @@ impl Writer<'_> {
     fn uri(&self, track: &Track) -> String {
         let id = track.id;
         match self.form {
-            Form::Files if self.view.media.file_map(id).is_some() => {
+            Form::Files if self.view.media.file_map(id, FileKind::Segments).is_some() => {
                 format!("{id}.single.m3u8{}", self.query)
             }
             _ if self.container == Container::Ts => format!("{id}.ts.m3u8{}", self.query),
