@@ -39,7 +39,8 @@ pub(crate) enum Shape {
 /// is chosen.
 pub(crate) fn shape(head: &Head, len: Option<u64>, method: &Method, request: &HeaderMap) -> Shape {
     if head.status.is_success() {
-        match conditional::evaluate(method, request, head.validators()) {
+        let dated = || freshness::date(&head.headers, &header::DATE);
+        match conditional::evaluate_dated(method, request, head.validators(), dated) {
             Outcome::Proceed => {}
             Outcome::NotModified => return Shape::NotModified,
             Outcome::Failed => return Shape::Failed,

@@ -140,6 +140,7 @@ pub(crate) struct Inner {
     pub(crate) fills: Fills,
     pub(crate) remembered: Remembered,
     pub(crate) passes: Arc<Semaphore>,
+    pub(crate) pass_wait: Duration,
     pub(crate) grid: Option<Grid>,
     pub(crate) max_object: u64,
     pub(crate) window: u64,
@@ -167,6 +168,7 @@ pub struct Builder {
     fill_memory: u64,
     max_fills: usize,
     max_passes: usize,
+    pass_wait: Duration,
     finish_percent: u8,
     honour_request_directives: bool,
     clock: Clock,
@@ -189,6 +191,7 @@ impl Default for Builder {
             fill_memory: 256 << 20,
             max_fills: 4096,
             max_passes: 1024,
+            pass_wait: Duration::from_secs(10),
             finish_percent: 50,
             honour_request_directives: true,
             clock: Clock::system(),
@@ -280,9 +283,18 @@ impl Builder {
     /// The most requests at a time that wait for upstream by themselves though a fetch might have
     /// answered them: those let go when its answer turned out to be for its asker alone, and those
     /// after them; default 1024, at least one. One counts until upstream answers, whoever reads its
-    /// body and however slowly; the others wait in line. Other methods, and what a policy bypasses, are not counted.
+    /// body and however slowly; the others wait in line, [not for long](Self::pass_wait). Other
+    /// methods, and what a policy bypasses, are not counted.
     pub fn max_passes(mut self, passes: usize) -> Self {
         self.max_passes = passes;
+        self
+    }
+
+    /// How long a request waits in line for upstream where there are as many as
+    /// [may ask it](Self::max_passes) by themselves; default ten seconds. Then it is answered 503, to
+    /// come again after a second.
+    pub fn pass_wait(mut self, time: Duration) -> Self {
+        self.pass_wait = time;
         self
     }
 
@@ -355,6 +367,7 @@ impl Builder {
             honour_request_directives: self.honour_request_directives,
             remembered: Remembered::new(self.uncollapsed),
             passes: Arc::new(Semaphore::new(self.max_passes.clamp(1, Semaphore::MAX_PERMITS))),
+            pass_wait: self.pass_wait,
             grid: Grid::new(self.slice.min(self.max_object)),
             max_object: self.max_object,
             window: self.window,

@@ -1,7 +1,8 @@
 //! The way of a request through the cache: answered from store at once (here), by a fetch that is
 //! shared with all who want the same ([`miss`]), slice by slice ([`slices`]), or past the store
-//! ([`pass`]).
+//! ([`pass`]), where its answer may say something of what is stored ([`heed`]).
 
+mod heed;
 mod miss;
 mod pass;
 mod slices;
@@ -159,22 +160,27 @@ fn hit_marks(inner: &Inner, object: &Arc<Object>, parts: &Parts, now: Timestamp)
     object.stamp(now, ttl, |age| {
         // Once a second is often enough for the disk tier to know what is asked for.
         inner.store.seen(|| key_of(inner, parts), object);
-        Marks {
-            cache_status: inner.signature.sign(&Member {
-                hit: true,
-                ttl: Some(ttl),
-                ..Member::default()
-            }),
-            age: Some(HeaderValue::from(age)),
-        }
+        let detail = inner.choices.tells_tier().then_some("ram");
+        let member = Member { hit: true, ttl: Some(ttl), detail, ..Member::default() };
+        let cache_status = signed(inner, parts, &member);
+        Marks { cache_status, age: Some(HeaderValue::from(age)) }
     })
 }
 
+/// A member of `Cache-Status`, with the request's key where that is to be told.
+fn signed(inner: &Inner, parts: &Parts, member: &Member<'_>) -> HeaderValue {
+    if inner.choices.tells_key() && is_answered_from_store(parts) {
+        let key = key_of(inner, parts);
+        return inner.signature.sign(&Member { key: Some(&key), ..*member });
+    }
+    inner.signature.sign(member)
+}
+
 /// As [`hit_marks`], for a response that was just read from disk, and says so.
-fn disk_marks(inner: &Inner, object: &Object, now: Timestamp) -> Marks {
+fn disk_marks(inner: &Inner, object: &Object, parts: &Parts, now: Timestamp) -> Marks {
     let ttl = Some(count_hit(inner, object, now));
     let member = Member { hit: true, ttl, detail: Some("disk"), ..Member::default() };
-    Marks { cache_status: inner.signature.sign(&member), age: Some(object.head.age(now)) }
+    Marks { cache_status: signed(inner, parts, &member), age: Some(object.head.age(now)) }
 }
 
 /// Counts a hit; gives the seconds of freshness left.

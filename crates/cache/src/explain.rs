@@ -19,6 +19,7 @@ use crate::object::Object;
 use crate::policy::reuse::{Reuse, Why};
 use crate::purge::PurgeSeq;
 use crate::purge::ledger::Verdict;
+use crate::structured::quoted;
 
 /// The answer's field for those who may [debug](crate::Policy::debug).
 pub(crate) const EXPLAIN: http::HeaderName = http::HeaderName::from_static("headwater-explain");
@@ -41,6 +42,9 @@ pub struct Explanation {
     pub purge_sequence: u64,
     /// How many fetches of this key are under way.
     pub fetching: usize,
+    /// For how many seconds more requests for the key do not wait for one another, as its answers
+    /// were for their askers alone; `null` where they do.
+    pub uncollapsed: Option<u64>,
     /// What is in RAM under the key, newest first, and what the request selects on disk if that is
     /// needed.
     pub variants: Vec<Variant>,
@@ -152,6 +156,7 @@ impl Cache {
             because,
             purge_sequence: inner.purges.ledger().newest().get(),
             fetching: inner.fills.under_way(key),
+            uncollapsed: inner.remembered.alone_for(key, now).map(|time| time.as_secs()),
             variants,
         }
     }
@@ -209,6 +214,14 @@ fn decide(
     }
     if inner.policy.bypass(request) {
         return (Decision::Pass, "the policy has it go past the cache".to_owned());
+    }
+    let alone = inner.remembered.alone_for(key, inner.clock.now());
+    if let Some(time) = alone
+        && selected.is_none_or(|object| !engine::is_usable(inner, object, key, since))
+    {
+        let secs = time.as_secs();
+        let because = format!("its answers are for their askers alone, for {secs} s more");
+        return (Decision::Pass, because);
     }
     let Some(object) = selected else {
         if variants.is_empty() {
@@ -270,6 +283,9 @@ impl Explanation {
             self.fetching,
             self.purge_sequence,
         );
+        if let Some(seconds) = self.uncollapsed {
+            let _ = write!(text, "; uncollapsed={seconds}");
+        }
         if let Some(one) = self.variants.iter().find(|one| one.selected) {
             let Variant { tier, status, bytes, age, lifetime, ttl, .. } = one;
             let _ = write!(
@@ -285,18 +301,4 @@ impl Explanation {
         }
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unsayable"))
     }
-}
-
-/// A string of RFC 8941 §3.3.3; what such a string cannot hold is left out.
-fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars().filter(|c| matches!(c, ' '..='~')) {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('"');
-    out
 }

@@ -72,6 +72,18 @@ pub fn host(request: &Parts) -> &[u8] {
     }
 }
 
+/// The [host](self::host) without the port that its scheme has anyway, or an empty one (RFC 9110
+/// §4.2.3); a request that names no scheme is taken for `http`.
+pub(crate) fn normal_host(request: &Parts) -> &[u8] {
+    without_default_port(host(request), request.uri.scheme_str())
+}
+
+/// As [`normal_host`], of any host and scheme.
+pub(crate) fn without_default_port<'a>(host: &'a [u8], scheme: Option<&str>) -> &'a [u8] {
+    let port: &[u8] = if scheme == Some("https") { b":443" } else { b":80" };
+    host.strip_suffix(port).or_else(|| host.strip_suffix(b":")).unwrap_or(host)
+}
+
 /// Whether a query parameter (`name` or `name=value`) is CMCD (CTA-5004), which tells of the
 /// player and never of the resource.
 pub fn is_cmcd(parameter: &str) -> bool {
@@ -80,9 +92,10 @@ pub fn is_cmcd(parameter: &str) -> bool {
 
 /// Writes `host/path?query` without CMCD. A host holds no `/` and a path begins with one, so that
 /// no two different requests write the same bytes. The scheme is not part of the key: an origin
-/// whose answers depend on it is to be told so by a policy of one's own.
+/// whose answers depend on it is to be told so by a policy of one's own. The scheme's own port goes
+/// with it: `http://a` and `http://a:80` are one.
 pub(crate) fn write_default(request: &Parts, key: &mut KeyBuf) {
-    key.push_lowercase(host(request));
+    key.push_lowercase(normal_host(request));
     write_target(request, key);
 }
 
@@ -153,6 +166,23 @@ mod tests {
         assert_eq!(key("/A?b=C", Some("Example.com")), "example.com/A?b=C");
         assert_ne!(key("/a?", Some("h")), key("/a", Some("h")));
         assert_ne!(key("/a", Some("h")), key("/a", Some("h2")));
+    }
+
+    #[test]
+    fn rfc_9110_4_2_3_the_default_port_is_the_same_as_none() {
+        for same in ["http://A:80/x", "http://a:/x", "https://a:443/x", "https://a/x"] {
+            assert_eq!(key(same, None), "a/x", "{same}");
+        }
+        assert_eq!(key("/x", Some("a:80")), "a/x");
+        assert_eq!(key("http://[::1]:80/x", None), "[::1]/x");
+        for (other, expected) in [
+            ("http://a:443/x", "a:443/x"),
+            ("https://a:80/x", "a:80/x"),
+            ("http://a:8080/x", "a:8080/x"),
+            ("http://[::80]/x", "[::80]/x"),
+        ] {
+            assert_eq!(key(other, None), expected);
+        }
     }
 
     #[test]

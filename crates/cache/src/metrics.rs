@@ -33,6 +33,11 @@ pub struct Metrics {
     pub fills_abandoned: Counter,
     /// Requests refused because there were as many fills as there may be.
     pub fills_refused: Counter,
+    /// Requests past the cache that had to wait in line for upstream.
+    pub passes_queued: Counter,
+    /// Those of [`passes_queued`](Self::passes_queued) that were refused because the wait was too
+    /// long.
+    pub passes_refused: Counter,
     /// Followers reset because they lagged past the window of a fill that is not kept.
     pub followers_reset: Counter,
     /// Purges done, repetitions counted.
@@ -66,6 +71,8 @@ impl Metrics {
             ("fills_failed", "Fills that failed", &self.fills_failed),
             ("fills_abandoned", "Fills given up because nobody waited", &self.fills_abandoned),
             ("fills_refused", "Requests refused for too many fills", &self.fills_refused),
+            ("passes_queued", "Requests that waited in line for upstream", &self.passes_queued),
+            ("passes_refused", "Requests refused after too long a wait", &self.passes_refused),
             ("followers_reset", "Followers that lagged past the window", &self.followers_reset),
             ("purges", "Purges done", &self.purges),
             ("evictions", "Keys that left the RAM tier for want of room", &self.evictions),

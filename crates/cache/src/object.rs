@@ -239,6 +239,8 @@ pub(crate) struct Head {
     pub(crate) len: Option<u64>,
     /// It came to a request with `Authorization`.
     pub(crate) authorized: bool,
+    /// It came to a request with `Cookie`.
+    pub(crate) cookied: bool,
     /// It came with an `Age`: some cache on the way had it already.
     pub(crate) aged: bool,
     /// Its surrogate keys.
@@ -316,6 +318,7 @@ impl Head {
         make_ready(&mut headers, received);
         set_len(&mut headers, status, len);
         let authorized = exchange.asked.authorization;
+        let cookied = exchange.sent.headers.contains_key(header::COOKIE);
         let head = Self {
             status,
             headers,
@@ -324,6 +327,7 @@ impl Head {
             vary,
             len,
             authorized,
+            cookied,
             aged,
             tags,
             purge_seq: exchange.purge_seq,
@@ -370,6 +374,16 @@ impl Head {
             head.tags = self.tags.clone();
         }
         Ok(head)
+    }
+
+    /// Whether another response for the same request is newer: by the purges that it has seen, by
+    /// its `Date` (RFC 9111 §4.1), and by when it came.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
+        let rank = |head: &Self| {
+            let date = freshness::date(&head.headers, &header::DATE).unwrap_or_default();
+            (head.purge_seq, date, head.freshness.received)
+        };
+        rank(self) < rank(other)
     }
 
     /// Whether a 304 with these fields speaks of this response (§4.3.4): its entity tag is ours,

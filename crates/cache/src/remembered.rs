@@ -60,7 +60,13 @@ impl Remembered {
 
     /// Whether requests for the key are not to wait for one another.
     pub(crate) fn is_alone(&self, key: &[u8], now: Timestamp) -> bool {
-        self.note(key).is_some_and(|note| now < note.alone_until)
+        self.alone_for(key, now).is_some()
+    }
+
+    /// For how long requests for the key are not to wait for one another, if that is so.
+    pub(crate) fn alone_for(&self, key: &[u8], now: Timestamp) -> Option<Duration> {
+        let until = self.note(key)?.alone_until;
+        (now < until).then(|| until.since(now))
     }
 
     /// Upstream does not give parts of what the key names.

@@ -4,6 +4,11 @@ use std::fmt::Write as _;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::structured;
+
+/// The most bytes of a key that are told.
+const MAX_KEY: usize = 256;
+
 /// `Cache-Status`.
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -42,7 +47,7 @@ impl Fwd {
 
 /// One member of `Cache-Status`, without the cache's name.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Member {
+pub(crate) struct Member<'a> {
     /// It was answered without going forward (§2.1).
     pub(crate) hit: bool,
     /// Why it went forward.
@@ -55,6 +60,8 @@ pub(crate) struct Member {
     pub(crate) stored: bool,
     /// The request waited for another's fetch (§2.6).
     pub(crate) collapsed: bool,
+    /// The key that the request has here (§2.7).
+    pub(crate) key: Option<&'a [u8]>,
     /// What else there is to say (§2.8), as a token.
     pub(crate) detail: Option<&'static str>,
 }
@@ -70,16 +77,7 @@ impl Signature {
         if begins && name.chars().all(token) {
             return Self(name.into());
         }
-        let mut quoted = String::with_capacity(name.len() + 2);
-        quoted.push('"');
-        for c in name.chars().filter(|c| matches!(c, ' '..='~')) {
-            if matches!(c, '"' | '\\') {
-                quoted.push('\\');
-            }
-            quoted.push(c);
-        }
-        quoted.push('"');
-        Self(quoted.into())
+        Self(structured::quoted(name).into())
     }
 
     /// The name as a structured field has it.
@@ -88,7 +86,7 @@ impl Signature {
     }
 
     /// The member as a field value.
-    pub(crate) fn sign(&self, member: &Member) -> HeaderValue {
+    pub(crate) fn sign(&self, member: &Member<'_>) -> HeaderValue {
         let mut text = Text(smallvec::SmallVec::new());
         text.0.extend_from_slice(self.0.as_bytes());
         let _ = text.parameters(member);
@@ -100,7 +98,7 @@ impl Signature {
 struct Text(smallvec::SmallVec<[u8; 128]>);
 
 impl Text {
-    fn parameters(&mut self, member: &Member) -> std::fmt::Result {
+    fn parameters(&mut self, member: &Member<'_>) -> std::fmt::Result {
         if member.hit {
             self.write_str("; hit")?;
         }
@@ -120,6 +118,11 @@ impl Text {
         }
         if member.collapsed {
             self.write_str("; collapsed")?;
+        }
+        if let Some(key) = member.key {
+            let most = key.get(..MAX_KEY).unwrap_or(key);
+            self.write_str("; key=")?;
+            self.write_str(&structured::quoted(&String::from_utf8_lossy(most)))?;
         }
         if let Some(detail) = member.detail {
             self.write_str("; detail=")?;

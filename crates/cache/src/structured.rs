@@ -39,6 +39,20 @@ pub(crate) fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Dicti
     Parser { rest: &text }.dictionary()
 }
 
+/// A string as a field has it (§3.3.3); what such a string cannot hold is left out.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars().filter(|c| matches!(c, ' '..='~')) {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
 /// What is left to be read.
 struct Parser<'a> {
     rest: &'a [u8],

@@ -31,6 +31,11 @@ impl Vary {
         Some(all)
     }
 
+    /// Whether it goes by a field.
+    pub(crate) fn has(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|(one, _)| one == name)
+    }
+
     /// The fields' names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())

@@ -624,3 +624,23 @@ async fn rfc_9110_7_6_1_what_upstream_never_saw_selects_no_variant() {
     assert_eq!(again.1, "nobody");
     assert!(again.2.starts_with("edge; hit") && origin.asked() == 2);
 }
+
+#[tokio::test]
+async fn rfc_9111_4_3_2_what_has_no_last_modified_counts_as_of_its_date() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=600")], "x"));
+    let stand = stand(&origin);
+    let first = stand.get("/a").await;
+    assert_eq!(field(&first, "date"), "Tue, 14 Nov 2023 22:13:20 GMT");
+    for (since, status) in [
+        ("Tue, 14 Nov 2023 22:13:19 GMT", 200),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 304),
+        ("Tue, 14 Nov 2023 23:13:20 GMT", 304),
+        ("nonsense", 200),
+    ] {
+        let answer = stand.get_with("/a", &[("if-modified-since", since)]).await;
+        assert_eq!(answer.status().as_u16(), status, "{since}");
+        let both = [("if-modified-since", since), ("if-none-match", "\"other\"")];
+        assert_eq!(stand.get_with("/a", &both).await.status(), 200, "§13.2.2: the tag counts");
+    }
+    assert_eq!(origin.asked(), 1);
+}

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Origin, cache_status, ok, reply, request, stand, stand_with};
+use headwater_cache::{Choices, Rules};
 
 #[tokio::test]
 async fn rfc_9211_2_2_each_reason_to_go_forward_has_its_word() {
@@ -50,4 +51,30 @@ async fn rfc_9211_2_1_a_name_that_is_no_token_is_a_string() {
     let stand = stand_with(&origin, |builder| builder.name("edge in \"Ulm\""));
     let member = stand.fetch("/a", &[]).await.2;
     assert!(member.starts_with("\"edge in \\\"Ulm\\\"\"; fwd=uri-miss"), "{member}");
+}
+
+#[tokio::test]
+async fn rfc_9211_2_7_the_key_is_told_where_that_is_chosen() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=10")], "x"));
+    let tells = Choices::new().tell_key(true);
+    let rules = Rules::builder().build().unwrap();
+    let stand = stand_with(&origin, |builder| builder.choices(tells).policy(rules));
+    let member = stand.fetch("/a?q=%22&token=secret", &[]).await.2;
+    assert_eq!(member, "edge; fwd=uri-miss; fwd-status=200; stored; key=\"example.com/a?q=%22\"");
+    let member = stand.fetch("/a?q=%22&token=other", &[]).await.2;
+    assert_eq!(member, "edge; hit; ttl=10; key=\"example.com/a?q=%22\"");
+    // Long ones are cut, and what is not answered from store has none.
+    let member = stand.fetch(&format!("/{}", "a".repeat(5000)), &[]).await.2;
+    assert!(member.len() < 400 && member.ends_with("aaa\""), "{member}");
+    let post = stand.send(request("POST", "/a", &[])).await;
+    assert_eq!(cache_status(&post), "edge; fwd=method; fwd-status=200");
+}
+
+#[tokio::test]
+async fn rfc_9211_2_8_the_tier_of_a_hit_is_told_where_that_is_chosen() {
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=10")], "x"));
+    let tells = Choices::new().tell_tier(true);
+    let stand = stand_with(&origin, |builder| builder.choices(tells));
+    stand.fetch("/a", &[]).await;
+    assert_eq!(stand.fetch("/a", &[]).await.2, "edge; hit; ttl=10; detail=ram");
 }

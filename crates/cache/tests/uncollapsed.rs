@@ -122,3 +122,38 @@ async fn who_reads_slowly_what_passes_holds_up_nobody() {
     assert_eq!(stand.fetch("/s", &[]).await.1, "last");
     drop((streaming, feed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn rfc_9209_2_3_12_the_wait_in_line_has_an_end() {
+    // One request holds the only place; the gate never opens for it.
+    let gate = Arc::new(Semaphore::new(1));
+    let open = Arc::clone(&gate);
+    let slow = tower::service_fn(move |_: Request<Body>| {
+        let open = Arc::clone(&open);
+        async move {
+            open.acquire().await.unwrap().forget();
+            let response = Response::builder().header("cache-control", "no-store");
+            Ok::<_, std::convert::Infallible>(response.body(Body::from("x")).unwrap())
+        }
+    });
+    let wait = std::time::Duration::from_secs(3);
+    let cache =
+        headwater_cache::Cache::builder().name("edge").max_passes(1).pass_wait(wait).build();
+    let edge = cache.layer().layer(slow);
+    let ask = |method| tokio::spawn(edge.clone().oneshot(request(method, "/s", &[])));
+    assert_eq!(text(ask("GET").await.unwrap().unwrap()).await, "x");
+    let began = tokio::time::Instant::now();
+    let (held, waits) = (ask("GET"), ask("GET"));
+    let refused = waits.await.unwrap().unwrap();
+    assert_eq!(began.elapsed().as_secs(), 3);
+    assert_eq!((refused.status().as_u16(), common::field(&refused, "retry-after")), (503, "1"));
+    assert_eq!(common::field(&refused, "proxy-status"), "edge; error=connection_limit_reached");
+    assert_eq!(cache_status(&refused), "edge; fwd=uri-miss");
+    assert!(text(refused).await.contains("too many requests wait for the upstream"));
+    let metrics = cache.metrics();
+    assert_eq!((metrics.passes_queued.get(), metrics.passes_refused.get()), (1, 1));
+    // What never shares a fetch does not wait for those that do.
+    gate.add_permits(2);
+    assert_eq!(text(ask("POST").await.unwrap().unwrap()).await, "x");
+    assert_eq!(text(held.await.unwrap().unwrap()).await, "x");
+}

@@ -92,6 +92,17 @@ impl Outcome {
 /// Evaluates `If-Match`, `If-Unmodified-Since`, `If-None-Match` and `If-Modified-Since` in the
 /// order of RFC 9110 §13.2.2, for a representation that exists. `If-Range` is [`range_applies`].
 pub fn evaluate(method: &Method, request: &HeaderMap, current: Validators<'_>) -> Outcome {
+    evaluate_dated(method, request, current, || None)
+}
+
+/// As [`evaluate`], for a stored response: one without `Last-Modified` counts for
+/// `If-Modified-Since` as of its `Date` (RFC 9111 §4.3.2), which is asked for where that matters.
+pub fn evaluate_dated(
+    method: &Method,
+    request: &HeaderMap,
+    current: Validators<'_>,
+    dated: impl FnOnce() -> Option<Timestamp>,
+) -> Outcome {
     let reads = method == Method::GET || method == Method::HEAD;
     if request.contains_key(header::IF_MATCH) {
         if !any_tag(request, &header::IF_MATCH, current.etag, Comparison::Strong) {
@@ -109,7 +120,7 @@ pub fn evaluate(method: &Method, request: &HeaderMap, current: Validators<'_>) -
         }
     } else if reads
         && let Some(since) = date(request, &header::IF_MODIFIED_SINCE)
-        && let Some(modified) = current.last_modified
+        && let Some(modified) = current.last_modified.or_else(dated)
         && modified.as_secs() <= since.as_secs()
     {
         return Outcome::NotModified;

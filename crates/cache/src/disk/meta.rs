@@ -39,6 +39,7 @@ pub(crate) fn write(key: &[u8], head: &Head, known: PurgeSeq) -> Vec<u8> {
         vary,
         len,
         authorized,
+        cookied,
         aged,
         tags,
         purge_seq,
@@ -46,7 +47,8 @@ pub(crate) fn write(key: &[u8], head: &Head, known: PurgeSeq) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + key.len());
     put_counted(&mut out, key);
     out.extend_from_slice(&status.as_u16().to_le_bytes());
-    let flags = u8::from(*authorized) | u8::from(*aged) << 1 | u8::from(len.is_some()) << 2;
+    let flags = [*authorized, *aged, len.is_some(), *cookied];
+    let flags = flags.iter().rev().fold(0u8, |all, &flag| all << 1 | u8::from(flag));
     out.push(flags);
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     for number in [
@@ -187,6 +189,7 @@ pub(crate) fn read(meta: &[u8]) -> Option<Head> {
         vary,
         len: (flags & 4 != 0).then_some(len),
         authorized: flags & 1 != 0,
+        cookied: flags & 8 != 0,
         aged: flags & 2 != 0,
         tags,
         purge_seq,
@@ -239,6 +242,7 @@ mod tests {
             },
             len: Some(9),
             authorized: true,
+            cookied: true,
             aged: false,
             tags: Tags::from_hashes(vec![5, 9], false),
             purge_seq: PurgeSeq::new(77),

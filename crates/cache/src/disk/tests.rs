@@ -33,6 +33,7 @@ fn varied(body: &[u8], request: &HeaderMap, vary: &str) -> Arc<Object> {
         },
         len: Some(body.len() as u64),
         authorized: false,
+        cookied: false,
         aged: false,
         tags: crate::purge::Tags::default(),
         purge_seq: crate::purge::PurgeSeq::default(),

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use headwater_net::range::{self, RangeSpec};
 use headwater_net::{Body, Problem};
-use http::header::{AUTHORIZATION, RANGE, RETRY_AFTER};
+use http::header::{AUTHORIZATION, COOKIE, RANGE, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use super::{
     Forward, Miss, answer_from, disk_marks, hit, hit_marks, is_usable, make_ready, revalidate,
-    usable,
+    signed, usable,
 };
 use crate::answer::{self, Marks, Shape};
 use crate::cache::Inner;
 use crate::directives::RequestDirectives;
 use crate::fill::reader::Reader;
 use crate::fill::table::{Joined, Joining};
-use crate::fill::task::{self, Order, Part};
+use crate::fill::task::{self, Order, Part, Slice};
 use crate::fill::{Interest, Located, Outcome};
 use crate::headers;
 use crate::object::{Head, Object};
@@ -31,6 +31,9 @@ use crate::service::StoredOnly;
 use crate::slices::{Grid, is_sliced};
 use crate::status::{Fwd, Member};
 use crate::upstream::{self, BoxError};
+
+/// Why no more fetches may begin.
+pub(super) const TOO_MANY: &str = "too many fetches are under way";
 
 /// How often a request joins a fetch that turns out to answer others, before it asks alone.
 pub(super) const MAX_JOINS: usize = 4;
@@ -86,7 +89,7 @@ where
             };
             let (interest, leader) = match joined {
                 Joined::Leader(interest) => (interest, true),
-                Joined::Refused => return self.refused(miss.fwd),
+                Joined::Refused => return self.refused(miss.fwd, TOO_MANY),
                 Joined::Follower(interest) => {
                     inner.metrics.collapsed.inc();
                     (interest, false)
@@ -124,7 +127,7 @@ where
                         );
                         let age =
                             (!leader || !new || object.head.aged).then(|| object.head.age(now));
-                        let cache_status = inner.signature.sign(&member);
+                        let cache_status = signed(&inner, &self.parts, &member);
                         let marks = Marks { cache_status, age };
                         if !is_sliced(&object) {
                             return answer_from(&object, &self.parts, marks);
@@ -183,7 +186,7 @@ where
                 return None;
             }
         }
-        let marks = || disk_marks(inner, &object, now);
+        let marks = || disk_marks(inner, &object, &self.parts, now);
         if is_sliced(&object) {
             return self.answer_stored_slices(&object, miss, marks).await;
         }
@@ -243,7 +246,7 @@ where
         interest: Interest,
         head: &Head,
         leader: bool,
-        member: &Member,
+        member: &Member<'_>,
     ) -> Option<Response<Body>> {
         let inner = self.cache.inner();
         let Parts { method, headers, .. } = &self.parts;
@@ -274,7 +277,7 @@ where
             }
         }
         let age = (!leader || head.aged).then(|| head.age(inner.clock.now()));
-        let marks = Marks { cache_status: inner.signature.sign(member), age };
+        let marks = Marks { cache_status: signed(inner, &self.parts, member), age };
         let mut late = false;
         let mut response = answer::build(head, len, &shape, marks, |part| {
             let interest = interest.another();
@@ -298,11 +301,9 @@ where
         (!late).then_some(response)
     }
 
-    /// The answer where no more fetches may begin.
-    pub(super) fn refused(&self, fwd: Fwd) -> Response<Body> {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
-            .detail("too many fetches are under way")
-            .retry_after(1);
+    /// The answer where upstream is asked by as many as may ask it.
+    pub(super) fn refused(&self, fwd: Fwd, detail: &'static str) -> Response<Body> {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).retry_after(1);
         let member = Member { fwd: Some(fwd), ..Member::default() };
         self.sign_error(problem.into_response(), Some(ProxyError::ConnectionLimitReached), &member)
     }
@@ -321,19 +322,52 @@ pub(super) fn order(
     background: Option<Interest>,
     purge_seq: PurgeSeq,
 ) -> Order {
+    // What anyone got is confirmed for anyone: with one client's credentials or cookies, the answer
+    // might be for that client alone.
+    let known = stale.as_ref().map(|object| (&object.head, object.head.cookied));
+    let (request, asked, left_out) = shared_request(inner, parts, known, purge_seq);
+    Order { request, part: Part::Whole, asked, left_out, directives, stale, background }
+}
+
+/// As [`order`], of a slice: its bytes are those of a response that is shared already, so that no
+/// cookie goes along that does not tell the response from others.
+pub(super) fn order_of_slice(
+    inner: &Inner,
+    parts: &Parts,
+    slice: Slice,
+    purge_seq: PurgeSeq,
+) -> Order {
+    let known = Some((&slice.whole.head, false));
+    let (request, asked, left_out) = shared_request(inner, parts, known, purge_seq);
+    let directives = RequestDirectives::default();
+    let part = Part::Slice(slice);
+    Order { request, part, asked, left_out, directives, stale: None, background: None }
+}
+
+/// The request that goes upstream for all who wait for the answer, and what of its sender's own was
+/// left out of it. What is `known` came without credentials or cookies: then it is asked for without
+/// them, too; of one that came with cookies they are said to be needed.
+fn shared_request(
+    inner: &Inner,
+    parts: &Parts,
+    known: Option<(&Head, bool)>,
+    purge_seq: PurgeSeq,
+) -> (Parts, Asked, Vec<HeaderName>) {
     let mut request = parts.clone();
     headers::strip_hop_by_hop(&mut request.headers);
     headers::strip_conditions(&mut request.headers);
-    // What anyone got is confirmed for anyone: with one client's credentials, the answer might be
-    // for that client alone.
-    let authorization = parts.headers.contains_key(AUTHORIZATION);
-    let anonymous = authorization && stale.as_ref().is_some_and(|object| !object.head.authorized);
-    if anonymous {
-        request.headers.remove(AUTHORIZATION);
+    let mut left_out = Vec::new();
+    if let Some((head, needs_cookies)) = known {
+        let cookies = needs_cookies || head.vary.has(&COOKIE);
+        for (name, needed) in [(AUTHORIZATION, head.authorized), (COOKIE, cookies)] {
+            if !needed && request.headers.remove(&name).is_some() {
+                left_out.push(name);
+            }
+        }
     }
+    let authorization = request.headers.contains_key(AUTHORIZATION);
     make_ready(inner, &mut request, purge_seq);
-    let asked = Asked { authorization: authorization && !anonymous, no_store: false };
-    Order { request, part: Part::Whole, asked, anonymous, directives, stale, background }
+    (request, Asked { authorization, no_store: false }, left_out)
 }
 
 /// The number of the slice that a request's first range begins in, as far as that can be known.

@@ -1,18 +1,16 @@
-//! A request that goes past the store, for its sender alone, and what its answer says of what is
-//! stored (RFC 9111 §4.3.5 and §4.4).
+//! A request that goes past the store, for its sender alone.
 
 use std::sync::Arc;
 
 use headwater_net::{Body, Problem};
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use tokio::sync::OwnedSemaphorePermit;
 use tower_service::Service;
 
-use super::{Forward, Miss, make_ready};
+use super::{Forward, Miss, make_ready, signed};
 use crate::cache::{Downstream, Inner};
 use crate::fill::meter;
 use crate::headers;
-use crate::key::KeyBuf;
 use crate::loops::Looped;
 use crate::object::{Exchange, Head};
 use crate::policy::storable::Asked;
@@ -34,18 +32,25 @@ where
         inner.metrics.passed.inc();
         let mut parts = self.parts.clone();
         headers::strip_hop_by_hop(&mut parts.headers);
-        make_ready(&inner, &mut parts, inner.purges.ledger().newest());
+        let newest = inner.purges.ledger().newest();
+        make_ready(&inner, &mut parts, newest);
         let sent = parts.clone();
+        let mut member = Member { fwd: Some(fwd), ..Member::default() };
         // Those who would have shared a fetch, had its answer been for all, do not all arrive at
         // upstream at once. What never shares one is not held up by them, and nobody by who reads
         // slowly.
         let permit = match fwd {
             Fwd::Method | Fwd::Bypass => None,
-            _ => Arc::clone(&inner.passes).acquire_owned().await.ok(),
+            _ => {
+                let Some(permit) = self.turn(&inner).await else {
+                    return self.refused(fwd, "too many requests wait for the upstream");
+                };
+                Some(permit)
+            }
         };
+        let requested = inner.clock.now();
         let answer = upstream::ask(&mut self.service, Request::from_parts(parts, body)).await;
         drop(permit);
-        let mut member = Member { fwd: Some(fwd), ..Member::default() };
         let mut response = match answer {
             Ok(response) => response,
             Err(error) => {
@@ -56,7 +61,7 @@ where
             }
         };
         inner.policy.receive(&sent, response.status(), response.headers_mut());
-        self.heed(&inner, &response);
+        self.heed(&response, &sent, requested, newest);
         if !self.parts.method.is_safe() {
             inner.store.settled().await;
         }
@@ -68,6 +73,20 @@ where
         }
         headers::strip_hop_by_hop(&mut parts.headers);
         self.forwarded(Response::from_parts(parts, body), &member)
+    }
+
+    /// The turn of one that asks upstream by itself; `None` where it waited too long for that.
+    async fn turn(&self, inner: &Inner) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&inner.passes).try_acquire_owned() {
+            return Some(permit);
+        }
+        inner.metrics.passes_queued.inc();
+        let turn = Arc::clone(&inner.passes).acquire_owned();
+        let permit = tokio::time::timeout(inner.pass_wait, turn).await.ok().and_then(Result::ok);
+        if permit.is_none() {
+            inner.metrics.passes_refused.inc();
+        }
+        permit
     }
 
     /// The answer to a request that comes round again (RFC 8586 §3).
@@ -111,57 +130,11 @@ where
         response
     }
 
-    /// What an answer that went past the store says of what is in it.
-    fn heed(&self, inner: &Inner, response: &Response<Body>) {
-        let mut invalidate = |key: &KeyBuf| inner.fills.invalidate(key.as_bytes(), &inner.store);
-        let ok = response.status().is_success() || response.status().is_redirection();
-        let method = &self.parts.method;
-        if method == Method::HEAD {
-            // RFC 9111 §4.3.5: a HEAD that tells of another representation.
-            let mut key = KeyBuf::new();
-            inner.policy.key(&self.parts, &mut key);
-            let stored = inner.store.get(key.as_bytes());
-            let stored = stored.as_ref().and_then(|all| all.select(&self.parts.headers));
-            if response.status() == StatusCode::OK
-                && stored.is_some_and(|object| differs(&object.head, response.headers()))
-            {
-                invalidate(&key);
-            }
-        } else if ok && !method.is_safe() {
-            // RFC 9111 §4.4: the target, and what the answer names on the same host.
-            inner.policy.keys(&self.parts, &mut invalidate);
-            for name in [http::header::LOCATION, http::header::CONTENT_LOCATION] {
-                if let Some(parts) = response.headers().get(name).and_then(|to| self.aimed_at(to)) {
-                    inner.policy.keys(&parts, &mut invalidate);
-                }
-            }
-        }
-    }
-
-    /// This request aimed at another URI of the same host; `None` where that is another host's, or
-    /// relative to a path.
-    fn aimed_at(&self, target: &HeaderValue) -> Option<Parts> {
-        let target: http::Uri = target.to_str().ok()?.parse().ok()?;
-        let host = crate::key::host(&self.parts);
-        let same = match target.authority() {
-            Some(authority) => authority.as_str().as_bytes().eq_ignore_ascii_case(host),
-            None => target.path().starts_with('/'),
-        };
-        if !same {
-            return None;
-        }
-        let mut uri = http::uri::Parts::from(self.parts.uri.clone());
-        uri.path_and_query = target.path_and_query().cloned();
-        let mut parts = self.parts.clone();
-        parts.uri = http::Uri::from_parts(uri).ok()?;
-        Some(parts)
-    }
-
     /// A response that only passes by: what was for this hop goes, our signature comes.
     pub(super) fn forwarded(
         &self,
         mut response: Response<Body>,
-        member: &Member,
+        member: &Member<'_>,
     ) -> Response<Body> {
         headers::strip_hop_by_hop(response.headers_mut());
         if self.cache.inner().downstream == Downstream::Clients {
@@ -181,7 +154,7 @@ where
         &self,
         mut response: Response<Body>,
         error: Option<ProxyError>,
-        member: &Member,
+        member: &Member<'_>,
     ) -> Response<Body> {
         if let Some(error) = error {
             let value = proxy_status::member(self.cache.inner().signature.name(), error);
@@ -190,19 +163,12 @@ where
         self.sign(response, member)
     }
 
-    pub(super) fn sign(&self, mut response: Response<Body>, member: &Member) -> Response<Body> {
+    pub(super) fn sign(&self, mut response: Response<Body>, member: &Member<'_>) -> Response<Body> {
         if self.parts.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        let member = self.cache.inner().signature.sign(member);
+        let member = signed(self.cache.inner(), &self.parts, member);
         response.headers_mut().append(CACHE_STATUS, member);
         response
     }
-}
-
-/// Whether fields that a HEAD got speak of another representation than the stored one.
-fn differs(stored: &Head, fields: &HeaderMap) -> bool {
-    [http::header::ETAG, http::header::LAST_MODIFIED, http::header::CONTENT_LENGTH]
-        .into_iter()
-        .any(|name| fields.get(&name).is_some_and(|new| stored.headers.get(&name) != Some(new)))
 }

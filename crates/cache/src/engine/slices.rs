@@ -14,14 +14,13 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tower_service::Service;
 
-use super::miss::{MAX_JOINS, order};
-use super::{Forward, Miss, hit_marks, is_usable, usable};
+use super::miss::{MAX_JOINS, TOO_MANY, order_of_slice};
+use super::{Forward, Miss, hit_marks, is_usable, signed, usable};
 use crate::Cache;
 use crate::answer::{self, Marks, Shape};
-use crate::directives::RequestDirectives;
 use crate::fill::reader::Reader;
 use crate::fill::table::{Joined, Joining};
-use crate::fill::task::{self, Part, Slice};
+use crate::fill::task::{self, Slice};
 use crate::fill::{Interest, Outcome};
 use crate::key::Key;
 use crate::object::Object;
@@ -83,7 +82,7 @@ where
                 collapsed,
                 ..Member::default()
             };
-            let cache_status = inner.signature.sign(&member);
+            let cache_status = signed(inner, &self.parts, &member);
             Marks { cache_status, age: Some(object.head.age(now)) }
         };
         self.answer_in_slices(object, miss, marks).await
@@ -129,7 +128,7 @@ where
                 Err(Trouble::Alone) => {
                     return Some(self.clone().pass(miss.fwd, Body::empty()).await);
                 }
-                Err(Trouble::Refused) => return Some(self.refused(miss.fwd)),
+                Err(Trouble::Refused) => return Some(self.refused(miss.fwd, TOO_MANY)),
                 Err(Trouble::Failed { status, retry_after, error }) => {
                     let mut response = upstream::problem(status).into_response();
                     if let Some(retry_after) = retry_after {
@@ -301,17 +300,14 @@ where
             }
             Ok(Joined::Leader(interest)) => {
                 let fill = Arc::clone(interest.fill());
-                let (whole, seq) = (Some(Arc::clone(&self.object)), fill.purge_seq());
-                let directives = RequestDirectives::default();
-                let mut order = order(inner, &self.request, directives, whole, None, seq);
-                order.stale = None;
-                order.part = Part::Slice(Slice {
+                let slice = Slice {
                     whole: Arc::clone(&self.object),
                     key: Arc::clone(&self.key),
                     begun: usable(inner, &key, headers, self.since)
                         .filter(|found| !holds(found, &slice)),
-                    range: slice.clone(),
-                });
+                    range: slice,
+                };
+                let order = order_of_slice(inner, &self.request, slice, fill.purge_seq());
                 let service = self.service.clone();
                 inner.spawn(task::run(Arc::clone(inner), fill, service, order));
                 Found::Fill(Fetch { interest, leader: true })

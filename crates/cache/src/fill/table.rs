@@ -125,7 +125,7 @@ impl Fills {
     }
 
     /// Does something to what is stored under a key while it is not invalidated.
-    pub(super) fn guarded(&self, key: &[u8], change: impl FnOnce()) {
+    pub(crate) fn guarded(&self, key: &[u8], change: impl FnOnce()) {
         let _shard = self.shard(key);
         change();
     }

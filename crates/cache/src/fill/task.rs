@@ -12,7 +12,7 @@ use bytes::Bytes;
 use headwater_net::conditional::Validators;
 use headwater_net::{Body, BodyError, Timestamp};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use smallvec::SmallVec;
 use tower_service::Service;
 
@@ -39,8 +39,8 @@ pub(crate) struct Order {
     pub(crate) request: Parts,
     pub(crate) part: Part,
     pub(crate) asked: Asked,
-    /// The client's `Authorization` was left out.
-    pub(crate) anonymous: bool,
+    /// Fields of the client that were left out, as they are its own.
+    pub(crate) left_out: Vec<HeaderName>,
     pub(crate) directives: RequestDirectives,
     /// The stored response to be confirmed or replaced.
     pub(crate) stale: Option<Arc<Object>>,
@@ -64,16 +64,19 @@ where
     inner.metrics.fills.inc();
     let stale = order.stale.clone();
     let background = order.background.take();
-    let anonymous = order.anonymous.then(|| {
+    let anonymous = (!order.left_out.is_empty()).then(|| {
         let mut request = fill.request.clone();
-        request.remove(header::AUTHORIZATION);
+        for name in &order.left_out {
+            request.remove(name);
+        }
         request
     });
     let slice = match &order.part {
         Part::Slice(slice) => Some(slice.clone()),
         _ => None,
     };
-    let work = Work { inner, fill, stale, anonymous, background, slice, ended: false };
+    let began = inner.clock.now();
+    let work = Work { inner, fill, stale, anonymous, background, slice, began, ended: false };
     carry_out(work, service, order)
 }
 
@@ -118,12 +121,13 @@ struct Work {
     fill: Arc<Fill>,
     /// What is to be confirmed or replaced.
     stale: Option<Arc<Object>>,
-    /// The leader's fields without its `Authorization`, if that was left out.
+    /// The leader's fields without those that were left out, if any were.
     anonymous: Option<HeaderMap>,
     /// Holds the fill up where no request waits for it.
     background: Option<Interest>,
     /// The slice it fetches, if it is one.
     slice: Option<Slice>,
+    began: Timestamp,
     ended: bool,
 }
 
@@ -279,7 +283,7 @@ impl Work {
                 return Answer::Settled(outcome);
             }
         }
-        if order.anonymous && matches!(status.as_u16(), 401 | 403) {
+        if self.anonymous.is_some() && matches!(status.as_u16(), 401 | 403) {
             // The client has credentials: it is to ask with them.
             self.pause(None, Failure::Error);
             return Answer::Settled(Outcome::Alone);
@@ -288,7 +292,7 @@ impl Work {
         self.inner.policy.receive(&order.request, status, &mut parts.headers);
         let len = meter::promised(parts.status, &parts.headers, &body);
         match Head::receive(&parts, len, self.exchange(order, requested)) {
-            Ok(head) if order.anonymous && !head.vary.matches(&self.fill.request) => {
+            Ok(head) if self.anonymous.is_some() && !head.vary.matches(&self.fill.request) => {
                 Answer::Settled(Outcome::Alone)
             }
             Ok(head) if len > Some(self.inner.max_object) && self.cuts(&head).is_some() => {
@@ -345,11 +349,22 @@ impl Work {
         Outcome::Stored { object, fwd_status, open }
     }
 
-    /// Stores what came, unless it was purged meanwhile.
+    /// Stores what came, unless it was purged meanwhile, or something newer came.
     fn keep(&self, object: Arc<Object>) {
-        if object.holds(self.inner.purges.ledger(), &self.fill.key) {
-            self.inner.store.insert(&self.fill.key, object, self.request());
+        let inner = &self.inner;
+        if object.holds(inner.purges.ledger(), &self.fill.key) && !self.is_overtaken(&object) {
+            inner.store.insert(&self.fill.key, object, self.request());
         }
+    }
+
+    /// Whether what is in RAM in the place of what came is the answer to another fetch, which came
+    /// since this one was asked for, and is newer. What was asked for later is newer whatever its
+    /// `Date` says: clocks of origins differ.
+    fn is_overtaken(&self, object: &Object) -> bool {
+        let Some(variants) = self.inner.store.get(&self.fill.key) else { return false };
+        variants.select(self.request()).is_some_and(|stored| {
+            stored.head.freshness.received > self.began && object.head.is_older_than(&stored.head)
+        })
     }
 
     fn settle_without_body(&mut self, outcome: Outcome) {

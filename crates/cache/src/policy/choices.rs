@@ -9,7 +9,7 @@ use crate::loops::Node;
 /// `CDN-Cache-Control` (RFC 9213 §3.1).
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
-/// The choices that RFC 9110, 9111, 9213 and 8586 leave to a cache; each default is what their
+/// The choices that RFC 9110, 9111, 9211, 9213 and 8586 leave to a cache; each default is what their
 /// SHOULDs say, or the safe side where they say nothing. Given to
 /// [`Builder::choices`](crate::Builder::choices).
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Choices {
     max_error_body: u64,
     node: Option<String>,
     max_hops: usize,
+    tells_key: bool,
+    tells_tier: bool,
 }
 
 impl Default for Choices {
@@ -36,6 +38,8 @@ impl Default for Choices {
             max_error_body: 64 << 10,
             node: None,
             max_hops: 20,
+            tells_key: false,
+            tells_tier: false,
         }
     }
 }
@@ -109,6 +113,29 @@ impl Choices {
     pub fn max_hops(mut self, nodes: usize) -> Self {
         self.max_hops = nodes;
         self
+    }
+
+    /// Whether `Cache-Status` tells the key of a GET or HEAD (RFC 9211 §2.7), its first 256 bytes;
+    /// default false. A key holds nothing of who asks, but what a policy rewrites it to may be
+    /// nobody else's business.
+    pub fn tell_key(mut self, tell: bool) -> Self {
+        self.tells_key = tell;
+        self
+    }
+
+    /// Whether `Cache-Status` tells of a hit in RAM that it is one (RFC 9211 §2.8, `detail=ram`);
+    /// default false. Of a hit on disk it always does (`detail=disk`).
+    pub fn tell_tier(mut self, tell: bool) -> Self {
+        self.tells_tier = tell;
+        self
+    }
+
+    pub(crate) fn tells_key(&self) -> bool {
+        self.tells_key
+    }
+
+    pub(crate) fn tells_tier(&self) -> bool {
+        self.tells_tier
     }
 
     pub(crate) fn node_of(&self, name: &str) -> Node {

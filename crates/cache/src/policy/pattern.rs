@@ -76,7 +76,7 @@ impl Pattern {
     }
 
     pub(super) fn matches(&self, request: &Parts) -> bool {
-        self.matches_path(request.uri.path()) && self.host.matches(key::host(request))
+        self.matches_path(request.uri.path()) && self.host.matches(key::normal_host(request))
     }
 
     fn matches_path(&self, path: &str) -> bool {
@@ -162,6 +162,7 @@ mod tests {
             ("/", "http://h", true),
             ("h.example/**", "http://H.EXAMPLE/a", true),
             ("h.example/**", "http://h.example:81/a", false),
+            ("h.example/**", "http://h.example:80/a", true),
             ("*.example/**", "http://h.Example/a", true),
             ("*.example/**", "http://.example/a", false),
             ("*.example/**", "http://h.example.org/a", false),

@@ -112,7 +112,7 @@ impl Rules {
     fn write_url(&self, route: &Route, request: &Parts, key: &mut KeyBuf) {
         match &route.host {
             Some(host) => key.push(host.as_bytes()),
-            None => key.push_lowercase(key::host(request)),
+            None => key.push_lowercase(key::normal_host(request)),
         }
         key::write_path(request, key);
         if let Some(query) = request.uri.query() {

@@ -161,7 +161,7 @@ impl Work {
         self.inner.policy.receive(&order.request, parts.status, &mut parts.headers);
         parts.headers.remove(header::CONTENT_RANGE);
         let head = Head::receive(&parts, Some(len), self.exchange(order, requested)).ok()?;
-        if order.anonymous && !head.vary.matches(&self.fill.request) {
+        if self.anonymous.is_some() && !head.vary.matches(&self.fill.request) {
             return None;
         }
         if part == (0..len) {
@@ -212,6 +212,7 @@ impl Work {
             anonymous: None,
             background: Some(interest),
             slice: Some(slice),
+            began: self.began,
             ended: false,
         };
         inner.spawn(async move { work.stream(head, meter::cut(body, len)).await });
