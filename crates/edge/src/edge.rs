@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use headwater_cache::{BoxError, Cache, CacheService};
+use headwater_net::encoding::Coding;
 use headwater_net::{Body, Clock};
 use http::{Request, Response};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::access_log::AccessLog;
+use crate::compress::{Compress, CompressLayer};
 use crate::early_data::{EarlyData, EarlyDataLayer};
 use crate::headers::{Headers, HeadersLayer};
 use crate::methods::{Methods, MethodsLayer};
@@ -24,7 +26,7 @@ use crate::observe::{Observed, Observer};
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
 pub type EdgeService<S> =
-    Observed<Headers<Methods<Normalise<EarlyData<CacheService<Headers<S>>>>>>>;
+    Observed<Headers<Methods<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>>;
 
 /// The entrance to [`EdgeBuilder`].
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub struct EdgeBuilder {
     methods: MethodsLayer,
     normalise: NormaliseLayer,
     early_data: EarlyDataLayer,
+    compress: Option<CompressLayer>,
     clock: Clock,
 }
 
@@ -98,6 +101,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// Text is compressed on its way into the cache, with the coding that the client likes best of
+    /// brotli, zstd and gzip; by default it is not. The cache then holds up to four variants of it.
+    pub fn compress(mut self, compress: CompressLayer) -> Self {
+        self.compress = Some(compress);
+        self
+    }
+
     /// The clock of the log's times; the cache has its own.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -115,8 +125,13 @@ impl EdgeBuilder {
         let cache = self.cache.clone().unwrap_or_else(|| {
             Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
         });
-        let cached = cache.layer().layer(self.headers.layer(upstream));
-        let checked = self.methods.layer(self.normalise.layer(self.early_data.layer(cached)));
+        let compressed = Compress::new(upstream, self.compress.as_ref());
+        let cached = cache.layer().layer(self.headers.layer(compressed));
+        let normalise = match self.compress {
+            Some(_) => self.normalise.clone().codings(&Coding::ALL),
+            None => self.normalise.clone(),
+        };
+        let checked = self.methods.layer(normalise.layer(self.early_data.layer(cached)));
         let answered = self.headers.layer(checked);
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);

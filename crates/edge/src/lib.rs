@@ -30,8 +30,9 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`headers`], [`methods`], [`normalise`], [`early_data`], and the cache of [`headwater_cache`]; [`Edge`] puts them
-//! together. [`CacheResult`] is the word all of them have for what the cache did.
+//! [`headers`], [`methods`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
+//! behind that [`compress`]; [`Edge`] puts them together. [`CacheResult`] is the word all of them
+//! have for what the cache did.
 //!
 //! What they promise: a request waits for nothing and formats nothing in the log or the metrics, and
 //! touches nothing there that another worker's requests touch; a queue that is full drops and
@@ -40,6 +41,7 @@
 pub mod access_log;
 mod answer;
 mod cache_result;
+pub mod compress;
 pub mod early_data;
 mod edge;
 pub mod headers;
@@ -53,6 +55,7 @@ mod watch;
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
 pub use answer::Answer;
 pub use cache_result::CacheResult;
+pub use compress::CompressLayer;
 pub use early_data::EarlyDataLayer;
 pub use edge::{Edge, EdgeBuilder, EdgeService};
 pub use headers::HeadersLayer;

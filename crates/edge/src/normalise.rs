@@ -24,7 +24,8 @@
 //!   ("a cache MAY ignore"), for itself and for what is behind it.
 //!   [`NormaliseLayer::keep_cache_control`] leaves them.
 //! - `Accept-Encoding` becomes `gzip` or `identity` ([`headwater_net::encoding`]): two variants at
-//!   most of each object. [`NormaliseLayer::keep_accept_encoding`] leaves it.
+//!   most of each object, or more where [`NormaliseLayer::codings`] says so.
+//!   [`NormaliseLayer::keep_accept_encoding`] leaves it.
 //! - Fields that no key knows of and origins heed all the same (`X-Forwarded-Host`,
 //!   `X-Original-URL`, `X-HTTP-Method-Override` and their like) are taken off: by them one client
 //!   would choose what the next one gets. [`NormaliseLayer::keep_unkeyed`] leaves them.
@@ -34,7 +35,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
-use headwater_net::{Body, Problem, encoding};
+use headwater_net::encoding::{self, Coding};
+use headwater_net::{Body, Problem};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
@@ -53,6 +55,7 @@ pub struct NormaliseLayer {
     hosts: Option<Arc<[Box<str>]>>,
     keep_cache_control: bool,
     keep_accept_encoding: bool,
+    codings: &'static [Coding],
     keep_unkeyed: bool,
 }
 
@@ -64,6 +67,7 @@ impl Default for NormaliseLayer {
             hosts: None,
             keep_cache_control: false,
             keep_accept_encoding: false,
+            codings: &[Coding::Gzip],
             keep_unkeyed: false,
         }
     }
@@ -115,6 +119,13 @@ impl NormaliseLayer {
         self
     }
 
+    /// The codings of which a request may ask for one, the best first; by default gzip alone.
+    #[must_use]
+    pub const fn codings(mut self, codings: &'static [Coding]) -> Self {
+        self.codings = codings;
+        self
+    }
+
     /// Whether fields that no key knows of reach the origin; by default they do not. For an origin
     /// that names in `Vary` each one it heeds.
     #[must_use]
@@ -129,7 +140,7 @@ impl NormaliseLayer {
             headers.remove(header::PRAGMA);
         }
         if !self.keep_accept_encoding {
-            encoding::simplify(headers);
+            encoding::simplify_to(self.codings, headers);
         }
         if !self.keep_unkeyed {
             unkeyed::strip(headers);

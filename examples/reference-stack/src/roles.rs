@@ -8,7 +8,7 @@ use std::path::Path;
 
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy};
-use headwater_edge::{AccessLog, Edge, LogWriter};
+use headwater_edge::{AccessLog, CompressLayer, Edge, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
@@ -106,7 +106,7 @@ where
         cache.policy(OneSite).honour_request_directives(false)
     })?;
     caches.add("edge", Site::Public, cache.clone());
-    let mut builder = Edge::builder().cache(cache).metrics(metrics);
+    let mut builder = Edge::builder().cache(cache).metrics(metrics).compress(CompressLayer::new());
     let mut log_writer = None;
     if let Some(path) = &args.access_log {
         let (log, writer) =

@@ -1,0 +1,180 @@
+//! Text that is compressed once for each coding and kept so.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use headwater_cache::Cache;
+use headwater_edge::{CompressLayer, Edge};
+use headwater_net::{Body, Clock, Protocol, Timestamp};
+use http::{HeaderMap, Request, Response};
+use tower::{Service, ServiceExt, service_fn};
+use tower_http::decompression::Decompression;
+
+/// A manifest of some kilobytes.
+fn manifest() -> String {
+    let segments = (0..200).map(|n| format!("#EXTINF:4.0,\nvideo/{n}.m4s\n"));
+    format!("#EXTM3U\n{}", segments.collect::<String>())
+}
+
+struct Play<S> {
+    edge: S,
+    asked: Arc<Mutex<Vec<HeaderMap>>>,
+    clock: Clock,
+}
+
+/// Answers by path; all may be kept for ten seconds.
+fn origin(request: &Request<Body>) -> Response<Body> {
+    let response =
+        Response::builder().header("etag", "\"x\"").header("cache-control", "max-age=10");
+    let hls = "application/vnd.apple.mpegurl";
+    let held = request.headers().get("if-none-match").is_some_and(|tag| tag == "W/\"x\"");
+    let response = match request.uri().path() {
+        "/main.m3u8" if held => response.status(304).body(Body::empty()),
+        "/main.m3u8" => response.header("content-type", hls).body(manifest().into()),
+        "/small.m3u8" => response.header("content-type", hls).body("#EXTM3U\n".into()),
+        "/film.m4s" => response.header("content-type", "video/mp4").body(manifest().into()),
+        "/packed.m3u8" => {
+            let packed = response.header("content-type", hls).header("content-encoding", "zstd");
+            packed.body(manifest().into())
+        }
+        "/as-it-is.m3u8" => {
+            let fixed = response.header("cache-control", "no-transform");
+            fixed.header("content-type", hls).body(manifest().into())
+        }
+        "/part.m3u8" => {
+            let part = response.status(206).header("content-range", "bytes 0-9/5000");
+            part.header("content-type", hls).body("0123456789".into())
+        }
+        _ => response.status(404).header("content-type", "text/plain").body(manifest().into()),
+    };
+    response.unwrap()
+}
+
+fn play() -> Play<
+    impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone,
+> {
+    let clock = Clock::manual(Timestamp::from_secs(1_795_446_000));
+    let asked = Arc::<Mutex<Vec<HeaderMap>>>::default();
+    let seen = Arc::clone(&asked);
+    let origin = service_fn(move |request: Request<Body>| {
+        seen.lock().unwrap().push(request.headers().clone());
+        let answer = origin(&request);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let cache = Cache::builder().name("edge").clock(clock.clone()).build();
+    let edge = Edge::builder().cache(cache).compress(CompressLayer::new()).build(origin);
+    Play { edge, asked, clock }
+}
+
+fn get(path: &str, accepts: &str) -> Request<Body> {
+    let mut request = support::get(path, Protocol::H2);
+    request.headers_mut().insert("accept-encoding", accepts.parse().unwrap());
+    request
+}
+
+fn said<'r>(response: &'r Response<Body>, name: &str) -> &'r str {
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn one_fill_serves_each_coding_and_a_hit_compresses_nothing() {
+    let Play { edge, asked, .. } = play();
+    let mut fills = 0;
+    for (accepts, coding) in [
+        ("gzip, deflate, br, zstd", "br"),
+        ("gzip, zstd", "zstd"),
+        ("gzip", "gzip"),
+        ("identity", ""),
+    ] {
+        let first = edge.clone().oneshot(get("/main.m3u8", accepts)).await.unwrap();
+        assert_eq!(said(&first, "content-encoding"), coding);
+        assert!(said(&first, "vary").eq_ignore_ascii_case("accept-encoding"), "{coding}");
+        // RFC 9110 §8.8.1: other bytes, no strong tag.
+        assert_eq!(said(&first, "etag"), if coding.is_empty() { "\"x\"" } else { "W/\"x\"" });
+        let bytes = first.into_body().collect(100_000).await.unwrap().to_bytes();
+        if !coding.is_empty() {
+            assert!(bytes.len() * 4 < manifest().len(), "{coding}: {} bytes", bytes.len());
+        }
+        fills += 1;
+        assert_eq!(asked.lock().unwrap().len(), fills, "{coding}");
+        let hit = edge.clone().oneshot(get("/main.m3u8", accepts)).await.unwrap();
+        assert!(said(&hit, "cache-status").starts_with("edge; hit"), "{coding}");
+        assert!(matches!(hit.body(), Body::Full(_)), "{coding}: what is stored is sent");
+        assert_eq!(hit.into_body().collect(100_000).await.unwrap().to_bytes(), bytes);
+        assert_eq!(asked.lock().unwrap().len(), fills, "{coding}");
+
+        let unpacked = Decompression::new(edge.clone()).oneshot(get("/main.m3u8", accepts));
+        let body = Body::stream(unpacked.await.unwrap().into_body());
+        assert_eq!(body.collect(100_000).await.unwrap().to_bytes(), manifest(), "{coding}");
+    }
+    // Other words for the same are no other variant, and the origin is asked for what it can do.
+    edge.clone().oneshot(get("/main.m3u8", "zstd;q=0.9, BR")).await.unwrap();
+    let asked: Vec<_> =
+        asked.lock().unwrap().iter().map(|headers| headers["accept-encoding"].clone()).collect();
+    assert_eq!(asked, ["identity", "identity", "gzip", "identity"]);
+}
+
+#[tokio::test]
+async fn what_is_no_text_or_not_worth_it_passes_as_it_is() {
+    let Play { edge, .. } = play();
+    for (path, coding) in [
+        ("/small.m3u8", ""),
+        ("/film.m4s", ""),
+        ("/packed.m3u8", "zstd"),
+        ("/as-it-is.m3u8", ""),
+        ("/gone.m3u8", ""),
+    ] {
+        let answer = edge.clone().oneshot(get(path, "br, gzip")).await.unwrap();
+        assert_eq!(
+            (said(&answer, "content-encoding"), said(&answer, "etag")),
+            (coding, "\"x\""),
+            "{path}"
+        );
+    }
+    let mut part = get("/part.m3u8", "br");
+    part.headers_mut().insert("range", "bytes=0-9".parse().unwrap());
+    let answer = edge.clone().oneshot(part).await.unwrap();
+    assert_eq!(said(&answer, "content-encoding"), "");
+    // Of a compressed variant that is stored, a range is one of its bytes.
+    let whole = edge.clone().oneshot(get("/main.m3u8", "br")).await.unwrap();
+    let whole = whole.into_body().collect(100_000).await.unwrap().to_bytes();
+    let mut part = get("/main.m3u8", "br");
+    part.headers_mut().insert("range", "bytes=10-19".parse().unwrap());
+    let answer = edge.clone().oneshot(part).await.unwrap();
+    assert_eq!((answer.status().as_u16(), said(&answer, "content-encoding")), (206, "br"));
+    assert_eq!(answer.into_body().collect(100).await.unwrap().to_bytes(), whole[10..20]);
+}
+
+#[tokio::test]
+async fn a_stored_variant_is_confirmed_by_its_weak_tag() {
+    let Play { edge, asked, clock } = play();
+    let first = edge.clone().oneshot(get("/main.m3u8", "br")).await.unwrap();
+    let bytes = first.into_body().collect(100_000).await.unwrap().to_bytes();
+    clock.advance(Duration::from_secs(11));
+    let again = edge.clone().oneshot(get("/main.m3u8", "br")).await.unwrap();
+    assert_eq!((said(&again, "content-encoding"), said(&again, "etag")), ("br", "W/\"x\""));
+    assert_eq!(again.into_body().collect(100_000).await.unwrap().to_bytes(), bytes);
+    assert_eq!(asked.lock().unwrap()[1]["if-none-match"], "W/\"x\"");
+    let hit = edge.clone().oneshot(get("/main.m3u8", "br")).await.unwrap();
+    assert!(said(&hit, "cache-status").starts_with("edge; hit"));
+    assert_eq!(asked.lock().unwrap().len(), 2);
+    // A client that holds it is told so.
+    let mut held = get("/main.m3u8", "br");
+    held.headers_mut().insert("if-none-match", "W/\"x\"".parse().unwrap());
+    assert_eq!(edge.oneshot(held).await.unwrap().status(), 304);
+}
+
+#[tokio::test]
+async fn head_tells_what_get_would() {
+    let Play { edge, .. } = play();
+    let mut head = get("/main.m3u8", "br");
+    *head.method_mut() = http::Method::HEAD;
+    let answer = edge.oneshot(head).await.unwrap();
+    assert_eq!((said(&answer, "content-encoding"), said(&answer, "etag")), ("br", "W/\"x\""));
+    assert_eq!(said(&answer, "content-length"), "", "unknown before it is compressed");
+    assert!(matches!(answer.body(), Body::Empty));
+}
