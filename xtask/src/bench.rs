@@ -16,8 +16,8 @@ use crate::{claim, process, ui};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "bench",
-    summary: "Measure: the edge or the packager beside nginx, the sample index, collapse, or the \
-              criterion benches",
+    summary: "Measure: the edge or the packager beside nginx, the sample index, collapse, the disk \
+              tier, caching policies, or the criterion benches",
     usage: "bench NAME [OPTIONS]",
     about: "Runs a bench, shows its progress and prints a table.",
     names: &BENCH_NAMES,
@@ -35,6 +35,11 @@ pub(crate) static SPEC: Spec = Spec {
             help: "Of disk: how many small responses the tier holds [default: 1000000]",
         },
         Flag {
+            name: "--plot",
+            value: Some("FILE"),
+            help: "Of traces: draw the figures here, as SVG",
+        },
+        Flag {
             name: "--check",
             value: None,
             help: "Run only the cases that have bars, print one line a bar (case, measured, bar, \
@@ -43,7 +48,7 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const BENCH_NAMES: [(&str, &str); 6] = [
+const BENCH_NAMES: [(&str, &str); 7] = [
     (
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
@@ -68,6 +73,11 @@ const BENCH_NAMES: [(&str, &str); 6] = [
         "disk",
         "the cache's disk tier: bytes of index memory a response, seconds to the first and last \
          warm hit after a restart, MB/s, write amplification",
+    ),
+    (
+        "traces",
+        "hit and byte-hit ratios of the cache's tiers beside LRU, SIEVE, S3-FIFO, W-TinyLFU and \
+         who knows the future, on synthetic video traffic",
     ),
     ("criterion", "the benches of `cargo bench`: index, plans, playlists, cache hit and miss"),
 ];
@@ -94,6 +104,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
             "packager" => packager(places, json.as_deref(), peer, check)?,
             "collapse" => collapse(places, json.as_deref(), check)?,
             "disk" => disk(places, json.as_deref(), given.last("--objects"), check)?,
+            "traces" => traces(places, json.as_deref(), given.last("--plot"), check)?,
             // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
             _ if check => ui::line("criterion: no case has a bar"),
             _ => criterion(places, json.as_deref())?,
@@ -177,6 +188,23 @@ fn disk(places: &Places, json: Option<&Path>, objects: Option<&OsStr>, check: bo
         harness.arg("--check");
     }
     process::run(&mut harness)
+}
+
+/// Nothing of the harness is in it, so it is a program of its own.
+fn traces(places: &Places, json: Option<&Path>, plot: Option<&OsStr>, check: bool) -> Outcome {
+    setup::ensure(places, &[Group::Build])?;
+    let mut bench = process::cargo(places);
+    bench.args(["run", "--release", "--locked", "-p", "headwater-bench-traces", "--"]);
+    if let Some(json) = json {
+        bench.arg("--json").arg(json);
+    }
+    if let Some(plot) = plot {
+        bench.arg("--plot").arg(absolute(plot)?);
+    }
+    if check {
+        bench.arg("--check");
+    }
+    process::run(&mut bench)
 }
 
 fn criterion(places: &Places, json: Option<&Path>) -> Outcome {

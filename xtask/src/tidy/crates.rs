@@ -22,11 +22,12 @@ const FLOORS: [(&str, &[&str]); 8] = [
 const SCHEDULES: &str = "headwater-schedules";
 
 /// Those that put crates together.
-const COMPOSERS: [&str; 6] = [
+const COMPOSERS: [&str; 7] = [
     "headwater",
     "headwater-reference-stack",
     "headwater-bench",
     "headwater-bench-index",
+    "headwater-bench-traces",
     "headwater-fuzz",
     "xtask",
 ];

@@ -1,0 +1,125 @@
+//! The figures: as a table, as JSON, and held against their bars.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::measure::Counted;
+use crate::policy::Kind;
+
+/// All figures of a run.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    pub bench: &'static str,
+    pub seed: u64,
+    pub requests: u32,
+    pub traces: Vec<Row>,
+}
+
+/// A trace, and what policies made of it.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub name: &'static str,
+    pub objects: usize,
+    /// Bytes of all objects.
+    pub footprint: u64,
+    /// The share of objects that are asked for once.
+    pub once: f64,
+    pub cells: Vec<Cell>,
+    /// The size, in per cent, at which the cache itself was measured, and what it found.
+    pub compared: f64,
+    pub cache: Counted,
+}
+
+/// One policy at one size, in per cent of the footprint.
+#[derive(Debug, Serialize)]
+pub struct Cell {
+    pub policy: Kind,
+    pub share: f64,
+    #[serde(flatten)]
+    pub found: Counted,
+}
+
+impl Row {
+    /// What a policy found at a size.
+    pub fn at(&self, policy: Kind, share: f64) -> Counted {
+        let cell = |cell: &&Cell| cell.policy == policy && cell.share.to_bits() == share.to_bits();
+        self.cells.iter().find(cell).map(|cell| cell.found).unwrap_or_default()
+    }
+}
+
+impl Figures {
+    /// The sizes, in per cent.
+    pub fn shares(&self) -> Vec<f64> {
+        let mut shares: Vec<f64> =
+            self.traces.iter().flat_map(|row| row.cells.iter().map(|cell| cell.share)).collect();
+        shares.sort_by(f64::total_cmp);
+        shares.dedup();
+        shares
+    }
+
+    /// Hit and byte-hit ratios of every policy, trace and size, and what they write, as Markdown.
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(text, "| trace | objects | GB | asked for once, % |\n|---|---|---|---|");
+        for row in &self.traces {
+            let (gb, once) = (row.footprint as f64 / 1e9, row.once * 100.0);
+            let _ = writeln!(text, "| {} | {} | {gb:.1} | {once:.0} |", row.name, row.objects);
+        }
+        for (title, of) in [
+            ("Hit ratio, %", Counted::hit_ratio as fn(&Counted) -> f64),
+            ("Byte-hit ratio, %", Counted::byte_hit_ratio),
+            ("Bytes stored of those asked for, %", Counted::written_ratio),
+        ] {
+            let names: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+            let rules = "|---".repeat(names.len());
+            let _ = writeln!(text, "\n{title}:\n\n| trace | cache, % | {} |", names.join(" | "));
+            let _ = writeln!(text, "|---|---{rules}|");
+            for row in &self.traces {
+                for share in self.shares() {
+                    let _ = write!(text, "| {} | {share} ", row.name);
+                    for kind in Kind::ALL {
+                        let _ = write!(text, "| {:.1} ", of(&row.at(kind, share)));
+                    }
+                    text.push_str("|\n");
+                }
+            }
+        }
+        let _ =
+            writeln!(text, "\n| trace | the cache itself, hits, % | the model, % |\n|---|---|---|");
+        for row in &self.traces {
+            let (cache, model) = (row.cache, row.at(Kind::Ram, row.compared));
+            let (cache, model) = (cache.hit_ratio(), model.hit_ratio());
+            let _ = writeln!(text, "| {} | {cache:.1} | {model:.1} |", row.name);
+        }
+        text
+    }
+
+    /// What is promised of them.
+    pub fn bars(&self) -> Vec<Bar> {
+        Vec::new()
+    }
+}
+
+/// Something measured, and the most that it may be.
+#[derive(Debug)]
+pub struct Bar {
+    pub case: String,
+    pub measured: f64,
+    pub most: f64,
+}
+
+impl Bar {
+    /// Whether it is kept.
+    pub fn is_cleared(&self) -> bool {
+        self.measured <= self.most
+    }
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.is_cleared() { "ok" } else { "missed" };
+        write!(f, "{:<52} {:>7.2} {:>7.2}  {verdict}", self.case, self.measured, self.most)
+    }
+}
