@@ -83,7 +83,9 @@ fn run(args: &Args) -> Result<bool> {
     let figures = measure_all(args)?;
     let bars = figures.bars();
     if args.check {
-        bars.iter().for_each(|bar| println!("{bar}"));
+        for bar in &bars {
+            println!("{bar}");
+        }
     } else {
         println!("{}", figures.table());
     }

@@ -21,9 +21,10 @@ const fn stroke(kind: Kind) -> (&'static str, &'static str) {
         Kind::Ram => ("#d62728", ""),
         Kind::Disk => ("#ff9f1c", ""),
         Kind::Lru => ("#7f7f7f", ""),
-        Kind::Sieve => ("#1f77b4", ""),
         Kind::S3Fifo => ("#2ca02c", ""),
         Kind::WTinyLfu => ("#9467bd", ""),
+        Kind::Moka => ("#1f77b4", ""),
+        Kind::MokaTold => ("#17becf", "4 2"),
         Kind::BestHits => ("#000000", "2 3"),
         Kind::BestBytes => ("#000000", "6 3"),
     }
@@ -40,7 +41,7 @@ pub fn draw(figures: &Figures) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
     for (nth, kind) in Kind::ALL.into_iter().enumerate() {
-        let (x, (colour, dashes)) = (AROUND.0 + nth as f64 * 120.0, stroke(kind));
+        let (x, (colour, dashes)) = (AROUND.0 + nth as f64 * 105.0, stroke(kind));
         let _ = writeln!(
             svg,
             "<path d=\"M{x} 16h20\" stroke=\"{colour}\" stroke-dasharray=\"{dashes}\" \

@@ -7,10 +7,10 @@
 mod disk;
 mod list;
 mod lru;
+mod moka;
 mod optimum;
 mod ram;
 mod s3fifo;
-mod sieve;
 mod wtinylfu;
 
 use crate::traffic::Trace;
@@ -28,14 +28,16 @@ pub trait Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Ours in memory: moka as the cache has it.
+    /// Ours in memory, which is SIEVE.
     Ram,
     /// Ours on disk: admission and readmission of the disk tier.
     Disk,
     Lru,
-    Sieve,
     S3Fifo,
     WTinyLfu,
+    /// moka, and moka where each miss is looked for four times.
+    Moka,
+    MokaTold,
     /// Who knows the future, for hits.
     BestHits,
     /// Who knows the future, for bytes.
@@ -43,13 +45,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ram,
         Self::Disk,
         Self::Lru,
-        Self::Sieve,
         Self::S3Fifo,
         Self::WTinyLfu,
+        Self::Moka,
+        Self::MokaTold,
         Self::BestHits,
         Self::BestBytes,
     ];
@@ -57,12 +60,13 @@ impl Kind {
     /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Ram => "ours, RAM",
-            Self::Disk => "ours, disk",
+            Self::Ram => "RAM (SIEVE)",
+            Self::Disk => "disk",
             Self::Lru => "LRU",
-            Self::Sieve => "SIEVE",
             Self::S3Fifo => "S3-FIFO",
             Self::WTinyLfu => "W-TinyLFU",
+            Self::Moka => "moka",
+            Self::MokaTold => "moka, 4 looks",
             Self::BestHits => "optimum, hits",
             Self::BestBytes => "optimum, bytes",
         }
@@ -75,8 +79,9 @@ impl Kind {
             Self::Ram => Box::new(ram::Ram::new(capacity)),
             Self::Disk => Box::new(disk::Disk::new(capacity, objects)),
             Self::Lru => Box::new(lru::Lru::new(capacity, objects)),
-            Self::Sieve => Box::new(sieve::Sieve::new(capacity, objects)),
             Self::S3Fifo => Box::new(s3fifo::S3Fifo::new(capacity, objects)),
+            Self::Moka => Box::new(moka::Moka::new(capacity, 1)),
+            Self::MokaTold => Box::new(moka::Moka::new(capacity, 4)),
             Self::WTinyLfu => Box::new(wtinylfu::WTinyLfu::new(capacity, trace)),
             Self::BestHits => Box::new(optimum::BestHits::new(capacity, trace)),
             Self::BestBytes => Box::new(optimum::BestBytes::new(capacity, trace)),

@@ -1,11 +1,15 @@
-//! What the cache's disk tier decides by, as it is: the source of [`admission`] and [`evict`] is the
-//! cache's. They know entries of an index and their places; those here hold no more than that.
+//! What the cache's tiers decide by, as it is: the source of [`sieve`], [`admission`] and [`evict`] is
+//! the cache's. The last one knows entries of an index and their places; those here hold no more
+//! than it needs.
 
 #[path = "../../../crates/cache/src/disk/admission.rs"]
 #[allow(dead_code, reason = "the tier needs all of it")]
 pub(crate) mod admission;
 #[path = "../../../crates/cache/src/disk/evict.rs"]
 pub(crate) mod evict;
+#[path = "../../../crates/cache/src/store/sieve.rs"]
+#[allow(dead_code, reason = "the tier needs all of it")]
+pub(crate) mod sieve;
 
 pub(crate) mod index {
     //! An entry, as the tier's index has them.

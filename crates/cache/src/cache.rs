@@ -356,7 +356,7 @@ impl Builder {
         let metrics = Metrics { disk, ..Metrics::default() };
         let inner = Inner {
             signature: Signature::new(&self.name),
-            store: Store::new(&self.name, self.ram, disk_tier, metrics.clone()),
+            store: Store::new(self.ram, disk_tier, metrics.clone()),
             fills: Fills::new(),
             purges,
             downstream: self.downstream,

@@ -132,7 +132,7 @@ impl Cache {
         inner.policy.key(request, &mut key);
         let key = key.as_bytes();
         let since = engine::seen_by_asker(inner, &request.headers);
-        let stored = inner.store.get(key);
+        let stored = inner.store.peek(key);
         let in_ram = stored.as_ref().and_then(|all| all.select(&request.headers));
         let usable = in_ram.is_some_and(|one| engine::is_usable(inner, one, key, since));
         let on_disk =

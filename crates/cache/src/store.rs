@@ -1,39 +1,41 @@
 //! The store: a RAM tier of finished objects, by key, weighed by the bytes they take, and behind it
 //! a disk tier, if there is one.
 //!
-//! A key holds a bounded list of variants, newest first. moka admits by TinyLFU, so that a scan of
-//! objects nobody asks for twice does not drive out those that many ask for.
+//! A key holds a bounded list of variants, newest first. What goes from memory is chosen by
+//! [`sieve`], so that a scan of objects nobody asks for twice does not drive out those that many ask
+//! for.
 
+mod sieve;
+
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use moka::notification::RemovalCause;
-use moka::ops::compute::Op;
 use smallvec::SmallVec;
 
 use crate::Metrics;
-use crate::disk::Disk;
+use crate::disk::{Disk, Offers};
 use crate::key::Key;
 use crate::object::{Content, Object};
+use sieve::{Change, Out, Sieve};
 
 /// The most variants of one key that are kept; the oldest goes first.
 pub(crate) const MAX_VARIANTS: usize = 16;
 
-/// What holds an entry in moka, roughly.
+/// What holds an entry in the RAM tier, roughly.
 const ENTRY: u64 = 200;
 
 /// The stored responses of one key, newest first; never empty.
 #[derive(Debug)]
 pub(crate) struct Variants {
     list: SmallVec<[Arc<Object>; 1]>,
-    weight: u32,
+    weight: u64,
 }
 
 impl Variants {
     fn new(key: &[u8], list: SmallVec<[Arc<Object>; 1]>) -> Self {
         let bytes: u64 = list.iter().map(|object| object.weight()).sum();
-        let weight = bytes.saturating_add(ENTRY + key.len() as u64);
-        Self { list, weight: u32::try_from(weight).unwrap_or(u32::MAX) }
+        Self { list, weight: bytes.saturating_add(ENTRY + key.len() as u64) }
     }
 
     /// The newest response that a request with these fields selects (RFC 9111 §4.1), one whose
@@ -61,43 +63,30 @@ impl Variants {
 
 /// Both tiers. What is in both is the same; what is in one only may be in either.
 pub(crate) struct Store {
-    map: moka::sync::Cache<Key, Arc<Variants>>,
+    ram: Sieve<Key, Arc<Variants>, RandomState>,
     disk: Option<Disk>,
-    /// The most that one key may weigh.
+    /// For what leaves memory.
+    offers: Option<Offers>,
+    /// Bytes that the RAM tier may take, and the most that one key may weigh.
     capacity: u64,
-    bytes: u64,
     metrics: Metrics,
 }
 
 impl Store {
-    pub(crate) fn new(name: &str, bytes: u64, disk: Option<Disk>, metrics: Metrics) -> Self {
-        let counted = metrics.clone();
+    pub(crate) fn new(bytes: u64, disk: Option<Disk>, metrics: Metrics) -> Self {
         let offers = disk.as_ref().map(Disk::offers);
-        let map = moka::sync::Cache::builder()
-            .name(name)
-            .max_capacity(bytes)
-            .weigher(|_: &Key, variants: &Arc<Variants>| variants.weight)
-            .eviction_listener(move |key: Arc<Key>, variants: Arc<Variants>, cause| {
-                for object in &variants.list {
-                    object.leave_store();
-                }
-                counted.stored_bytes.dec_by(i64::from(variants.weight));
-                counted.stored_objects.dec();
-                if cause == RemovalCause::Size {
-                    counted.evictions.inc();
-                    let new = variants.list.iter().filter(|object| object.on_disk.is_none());
-                    if let Some(offers) = &offers {
-                        new.for_each(|object| offers.left(&key, object));
-                    }
-                }
-            })
-            .build();
-        Self { map, disk, capacity: bytes.min(u64::from(u32::MAX)), bytes, metrics }
+        let ram = Sieve::new(bytes, RandomState::new());
+        Self { ram, disk, offers, capacity: bytes, metrics }
     }
 
     /// What is in RAM: the one look-up of a hit.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Arc<Variants>> {
-        self.map.get(key)
+        self.ram.get(key)
+    }
+
+    /// What is in RAM, for who looks without using it.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<Arc<Variants>> {
+        self.ram.peek(key)
     }
 
     /// What a request selects on disk, for who asks without using it.
@@ -174,10 +163,10 @@ impl Store {
     /// Puts a response into RAM; if it may not replace anything, only where the request selects
     /// nothing.
     fn put(&self, key: &Key, object: Arc<Object>, request: &HeaderMap, only_new: bool) {
-        self.map.entry_by_ref(key).and_compute_with(|entry| {
-            let stored = entry.iter().flat_map(|entry| &entry.value().list);
+        let out = self.ram.change(key, |stored| {
+            let stored = stored.into_iter().flat_map(|variants| &variants.list);
             if only_new && stored.clone().any(|other| other.head.vary.matches(request)) {
-                return Op::Nop;
+                return Change::Keep;
             }
             let others = stored.filter(|other| !other.head.vary.matches(request)).cloned();
             let mut room = self.capacity.saturating_sub(ENTRY + key.len() as u64);
@@ -189,31 +178,47 @@ impl Store {
                 }
             }
             if list.is_empty() {
-                return if entry.is_some() { Op::Remove } else { Op::Nop };
+                return Change::Remove;
             }
             for object in &list {
                 object.enter_store();
             }
             let variants = Variants::new(key, list);
-            self.metrics.stored_bytes.inc_by(i64::from(variants.weight));
+            let weight = variants.weight;
+            self.metrics.stored_bytes.inc_by(weight as i64);
             self.metrics.stored_objects.inc();
-            Op::Put(Arc::new(variants))
+            Change::Put(Arc::new(variants), weight)
         });
-        // moka lets go of entries some dozens of inserts later, if nobody asks: too late for ones
-        // of many megabytes.
-        if u64::try_from(self.metrics.stored_bytes.get()).is_ok_and(|all| all > self.bytes) {
-            self.map.run_pending_tasks();
-        }
+        self.let_go(out);
     }
 
     /// Takes one response out of RAM.
     fn take_back(&self, key: &Key, object: &Arc<Object>) {
-        self.map.entry_by_ref(key).and_compute_with(|entry| {
-            let ours = |variants: &Arc<Variants>| {
-                variants.list.iter().any(|other| Arc::ptr_eq(other, object))
-            };
-            if entry.is_some_and(|entry| ours(entry.value())) { Op::Remove } else { Op::Nop }
-        });
+        self.let_go(self.ram.change(key, |stored| {
+            let ours = stored.is_some_and(|all| all.iter().any(|other| Arc::ptr_eq(other, object)));
+            if ours { Change::Remove } else { Change::Keep }
+        }));
+    }
+
+    /// What is out of RAM is not counted there any more; what made room may be wanted on disk.
+    fn let_go(&self, out: Out<Key, Arc<Variants>>) {
+        if let Some(former) = out.former {
+            self.uncount(&former);
+        }
+        for (key, variants) in out.evicted {
+            self.uncount(&variants);
+            self.metrics.evictions.inc();
+            if let Some(offers) = &self.offers {
+                let new = variants.iter().filter(|object| object.on_disk.is_none());
+                new.for_each(|object| offers.left(&key, object));
+            }
+        }
+    }
+
+    fn uncount(&self, variants: &Variants) {
+        variants.iter().for_each(|object| object.leave_store());
+        self.metrics.stored_bytes.dec_by(variants.weight as i64);
+        self.metrics.stored_objects.dec();
     }
 
     /// Forgets all that is stored under the key. [`settled`](Self::settled) tells when that holds
@@ -222,7 +227,9 @@ impl Store {
         if let Some(disk) = &self.disk {
             disk.forget(key);
         }
-        self.map.invalidate(key);
+        if let Some(former) = self.ram.remove(key) {
+            self.uncount(&former);
+        }
     }
 
     /// Waits until what was removed does not come back by a restart.

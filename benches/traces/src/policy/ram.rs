@@ -1,33 +1,31 @@
-//! The cache's tier in memory: moka, described as `crates/cache/src/store.rs` describes it. Two
-//! things are for the figures' sake, and change little: the hash is the same in every run, and what
-//! moka puts off is done after each request. `real.rs` compares with the cache itself.
+//! The cache's tier in memory: its own code ([`Sieve`] is the cache's source), with a hash that is
+//! the same in every run. `real.rs` compares with the cache as a whole.
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use moka::sync::Cache;
-
 use super::Policy;
+use crate::tier::sieve::{Change, Sieve};
 
 pub(super) struct Ram {
-    cache: Cache<u32, u32, BuildHasherDefault<DefaultHasher>>,
+    cache: Sieve<u32, (), BuildHasherDefault<DefaultHasher>>,
+    capacity: u64,
     written: u64,
 }
 
 impl Ram {
     pub(super) fn new(capacity: u64) -> Self {
-        let cache = Cache::builder().max_capacity(capacity).weigher(|_: &u32, bytes: &u32| *bytes);
-        Self { cache: cache.build_with_hasher(BuildHasherDefault::default()), written: 0 }
+        let cache = Sieve::new(capacity, BuildHasherDefault::default());
+        Self { cache, capacity, written: 0 }
     }
 }
 
 impl Policy for Ram {
     fn request(&mut self, object: u32, bytes: u32) -> bool {
         let hit = self.cache.get(&object).is_some();
-        if !hit {
-            self.cache.insert(object, bytes);
+        if !hit && u64::from(bytes) <= self.capacity {
+            self.cache.change(&object, |_| Change::Put((), u64::from(bytes)));
             self.written += u64::from(bytes);
         }
-        self.cache.run_pending_tasks();
         hit
     }
 
