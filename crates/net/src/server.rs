@@ -39,13 +39,16 @@ mod control;
 mod error;
 mod fronts;
 mod gather;
+mod hand_over;
 mod handle;
 mod http3;
+mod keys;
 mod limited;
 mod limits;
 mod malformed;
 mod metrics;
 mod oneshot;
+mod places;
 mod proxy_protocol;
 mod quic;
 mod quic_stream;
@@ -55,7 +58,6 @@ mod self_signed;
 mod socket;
 mod tcp;
 mod tls;
-#[cfg(unix)]
 mod unix;
 mod wire;
 mod worker;
@@ -71,6 +73,7 @@ use crate::{Body, Clock, Proxies};
 
 pub use alt_svc::alt_svc;
 pub use error::ServerError;
+pub use hand_over::{Door, HandOverError, Inherited, Successor};
 pub use handle::{Drained, ServerHandle};
 pub use limits::{ConnLimits, QuicConfig};
 pub use metrics::Metrics;
@@ -95,9 +98,9 @@ impl Server {
 #[derive(Debug, Default)]
 #[must_use = "a server does nothing until `serve`"]
 pub struct ServerBuilder {
+    name: String,
     https: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
-    #[cfg(unix)]
     unix: Vec<std::path::PathBuf>,
     fronts: fronts::Fronts,
     bad_address: Option<std::io::Error>,
@@ -108,6 +111,7 @@ pub struct ServerBuilder {
     workers: Option<usize>,
     clock: Clock,
     metrics: Metrics,
+    inherited: Option<Inherited>,
 }
 
 impl ServerBuilder {
@@ -138,7 +142,6 @@ impl ServerBuilder {
     /// its owner and their group may connect to. A socket that was left behind there is taken
     /// over; it is removed when the server ends. Its clients have no address:
     /// [`ConnInfo::peer`](crate::ConnInfo::peer) is `0.0.0.0:0` unless a proxy says more.
-    #[cfg(unix)]
     pub fn unix(mut self, path: impl Into<std::path::PathBuf>) -> Self {
         self.unix.push(path.into());
         self
@@ -203,6 +206,23 @@ impl ServerBuilder {
     /// Counts into `metrics`, so that a service of this server can read them.
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
+        self
+    }
+
+    /// The name by which another process knows this server again when it takes over: needed where
+    /// one process has several servers. At most 64 bytes; empty by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        let end = (0..=64).rev().find(|end| self.name.is_char_boundary(*end)).unwrap_or(0);
+        self.name.truncate(end);
+        self
+    }
+
+    /// Listens with sockets that another process gave, instead of binding, at those addresses that
+    /// it had; goes on with its keys; and serves from [`Inherited::begin`] on. There are at least
+    /// as many workers as that process had sockets for QUIC.
+    pub fn inherit(mut self, inherited: &Inherited) -> Self {
+        self.inherited = Some(inherited.clone());
         self
     }
 

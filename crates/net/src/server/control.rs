@@ -17,16 +17,58 @@ use super::ConnLimits;
 pub(super) enum Phase {
     /// Accepts.
     Running,
-    /// Accepts nothing, finishes what it has within this time.
-    Draining(Duration),
+    /// Accepts nothing for a moment, while another process takes over from this one, or this one
+    /// from another. Connections go on.
+    Paused,
+    /// Accepts nothing, finishes what it has.
+    Draining(Drain),
     /// Cuts everything.
     Stopped,
 }
 
-/// Waits for the phase to leave [`Phase::Running`].
-pub(super) async fn left_running(phase: &mut watch::Receiver<Phase>) -> Phase {
+/// How a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Drain {
+    /// What is not finished then is cut.
+    pub(super) within: Duration,
+    /// Another process accepts in its place. So there is time: handshakes come to their end, and
+    /// who is about to send a request may do so.
+    pub(super) succeeded: bool,
+}
+
+/// How long an ending server that was succeeded waits for a client's next request.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl Drain {
+    /// How long connections that are idle may wait for one more request.
+    pub(super) fn linger(self) -> Duration {
+        if self.succeeded { LINGER.min(self.within / 2) } else { Duration::ZERO }
+    }
+}
+
+impl Phase {
+    pub(super) fn is_ending(self) -> bool {
+        matches!(self, Self::Draining(_) | Self::Stopped)
+    }
+
+    /// How the server ends; at once, unless it drains.
+    pub(super) fn drain(self) -> Drain {
+        match self {
+            Self::Draining(drain) => drain,
+            _ => Drain { within: Duration::ZERO, succeeded: false },
+        }
+    }
+}
+
+/// Waits for the server's end to begin.
+pub(super) async fn ending(phase: &mut watch::Receiver<Phase>) -> Phase {
     // An error says that the handle is gone, which stops the server.
-    phase.wait_for(|phase| *phase != Phase::Running).await.map_or(Phase::Stopped, |phase| *phase)
+    phase.wait_for(|phase| phase.is_ending()).await.map_or(Phase::Stopped, |phase| *phase)
+}
+
+/// Waits for what ends handshakes: an end that nobody else accepts in place of.
+pub(super) async fn turned_away(phase: &mut watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| phase.is_ending() && !phase.drain().succeeded).await;
 }
 
 /// Waits for [`Phase::Stopped`].
@@ -34,10 +76,80 @@ pub(super) async fn stopped(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Stopped).await;
 }
 
+/// The loops of a server that accept, and how many of them stand still.
+#[derive(Debug)]
+pub(super) struct Loops(watch::Sender<Standing>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    all: usize,
+    still: usize,
+}
+
+impl Loops {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(watch::Sender::default()))
+    }
+
+    /// One more, which accepts in its server's running phase.
+    pub(super) fn begin(self: &Arc<Self>, phase: &watch::Receiver<Phase>) -> Accepting {
+        self.0.send_modify(|standing| standing.all += 1);
+        Accepting { loops: Arc::clone(self), phase: phase.clone(), still: false }
+    }
+
+    /// Waits until all of them stand still.
+    pub(super) async fn all_paused(&self) {
+        let mut standing = self.0.subscribe();
+        let _ = standing.wait_for(|standing| standing.still >= standing.all).await;
+    }
+}
+
+/// A loop that accepts.
+pub(super) struct Accepting {
+    loops: Arc<Loops>,
+    phase: watch::Receiver<Phase>,
+    still: bool,
+}
+
+impl Accepting {
+    /// The phase now.
+    pub(super) fn look(&mut self) -> Phase {
+        *self.phase.borrow_and_update()
+    }
+
+    /// Says that this loop does by now what the phase it has seen asks for.
+    pub(super) fn settled_in(&mut self, phase: Phase) {
+        self.stand_still(phase != Phase::Running);
+    }
+
+    /// Waits for another phase than [`Accepting::look`] has seen.
+    pub(super) async fn changed(&mut self) {
+        // An error says that the handle is gone, which said so before.
+        let _ = self.phase.changed().await;
+    }
+
+    fn stand_still(&mut self, still: bool) {
+        if self.still == still {
+            return;
+        }
+        self.still = still;
+        self.loops.0.send_modify(|standing| {
+            standing.still = if still { standing.still + 1 } else { standing.still - 1 };
+        });
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.stand_still(false);
+        self.loops.0.send_modify(|standing| standing.all -= 1);
+    }
+}
+
 /// A connection's view of the phase that costs one atomic load a poll, not a lock.
 pub(super) struct DrainSignal {
     seen: watch::Receiver<Phase>,
-    wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    wait: Option<Pin<Box<dyn Future<Output = Phase> + Send>>>,
     polled: bool,
 }
 
@@ -46,24 +158,22 @@ impl DrainSignal {
         let mut waiting = phase.clone();
         Self {
             seen: phase.clone(),
-            wait: Some(Box::pin(async move {
-                left_running(&mut waiting).await;
-            })),
+            wait: Some(Box::pin(async move { ending(&mut waiting).await })),
             polled: false,
         }
     }
 
     /// Ready once, when the drain begins. Must always be polled by the same task.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Drain> {
         let Some(wait) = &mut self.wait else { return Poll::Pending };
         if self.polled && matches!(self.seen.has_changed(), Ok(false)) {
             return Poll::Pending;
         }
         self.polled = true;
         match wait.as_mut().poll(cx) {
-            Poll::Ready(()) => {
+            Poll::Ready(phase) => {
                 self.wait = None;
-                Poll::Ready(())
+                Poll::Ready(phase.drain())
             }
             Poll::Pending => Poll::Pending,
         }
@@ -333,7 +443,9 @@ mod tests {
         let mut signal = DrainSignal::new(&rx);
         poll_fn(|cx| {
             assert!(signal.poll(cx).is_pending());
-            tx.send_replace(Phase::Draining(Duration::ZERO));
+            tx.send_replace(Phase::Paused);
+            assert!(signal.poll(cx).is_pending(), "connections go on");
+            tx.send_replace(Phase::Draining(Drain { within: LINGER, succeeded: true }));
             assert!(signal.poll(cx).is_ready());
             assert!(signal.poll(cx).is_pending());
             Poll::Ready(())

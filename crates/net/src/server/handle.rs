@@ -1,14 +1,15 @@
 //! The running server as its owner sees it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::Metrics;
-use super::control::Phase;
+use super::control::{Drain, Loops, Phase};
+use super::hand_over::{HandOverError, Held};
 
 /// A running server. Dropping it stops the server at once; [`ServerHandle::drain`] lets requests
 /// finish first.
@@ -21,6 +22,13 @@ pub struct ServerHandle {
     pub(super) phase: watch::Sender<Phase>,
     pub(super) running: watch::Receiver<usize>,
     pub(super) drained: Arc<DrainCount>,
+    pub(super) loops: Arc<Loops>,
+    /// What another process would get; nothing from the server's end on.
+    pub(super) held: Mutex<Option<Arc<Held>>>,
+    /// Whether clients are to come back on another connection.
+    pub(super) leaving: Arc<AtomicBool>,
+    /// The runtimes of the workers.
+    pub(super) runtimes: Vec<tokio::runtime::Handle>,
 }
 
 /// How the connections that were open at the start of a drain ended.
@@ -55,22 +63,72 @@ impl ServerHandle {
     }
 
     /// Stops accepting, tells clients to go elsewhere (`Connection: close`, GOAWAY), waits until
-    /// every request has been answered or `deadline` has passed, then closes what is left.
+    /// every request has been answered or `deadline` has passed, then closes what is left. After
+    /// the server was handed over, handshakes come to their end, too, and idle connections of
+    /// HTTP/1.1 get up to two seconds for one more request.
     ///
     /// Cancel safe: the drain goes on when this future is dropped.
     pub async fn drain(&self, deadline: Duration) -> Drained {
+        self.leaving.store(true, Ordering::Relaxed);
         self.phase.send_if_modified(|phase| {
-            let start = *phase == Phase::Running;
+            let succeeded = *phase == Phase::Paused;
+            let start = succeeded || *phase == Phase::Running;
             if start {
-                *phase = Phase::Draining(deadline);
+                *phase = Phase::Draining(Drain { within: deadline, succeeded });
             }
             start
         });
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.wait().await;
         Drained {
             finished: self.drained.finished.load(Ordering::Acquire),
             cut: self.drained.cut.load(Ordering::Acquire),
         }
+    }
+
+    /// Whether every worker's thread does something else than compute: each gets an empty task, and
+    /// this returns when all of those are done. For a watchdog, which should wait with a limit.
+    pub async fn responds(&self) {
+        let tasks: Vec<_> = self.runtimes.iter().map(|runtime| runtime.spawn(async {})).collect();
+        for task in tasks {
+            let _ = task.await;
+        }
+    }
+
+    /// What another process gets.
+    pub(super) fn held(&self) -> Result<Arc<Held>, HandOverError> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.clone().ok_or(HandOverError::Ending)
+    }
+
+    /// Lets go of all sockets; `false` when the server does not run.
+    pub(super) fn pause(&self) -> bool {
+        self.change(Phase::Running, Phase::Paused)
+    }
+
+    /// Takes them again.
+    pub(super) fn unpause(&self) {
+        self.change(Phase::Paused, Phase::Running);
+    }
+
+    /// Leaves the files of Unix sockets to another process.
+    pub(super) fn leave(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for place in held.iter().flat_map(|held| &held.places) {
+            for (_, file) in &place.unix {
+                file.leave();
+            }
+        }
+    }
+
+    fn change(&self, from: Phase, to: Phase) -> bool {
+        self.phase.send_if_modified(|phase| {
+            let is_it = *phase == from;
+            if is_it {
+                *phase = to;
+            }
+            is_it
+        })
     }
 
     /// Returns when the server has ended: drained, or every worker gone.

@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
 use h3::error::Code;
 use http::{Request, Response};
 use quinn::VarInt;
@@ -25,11 +27,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::ReusableBoxFuture;
 use tower_service::Service;
 
-use super::control::{DrainSignal, left_running, stopped};
+use super::control::{Drain as Ending, DrainSignal, Phase, stopped, turned_away};
 use super::metrics::Place;
+use super::quic::{Begun, Endpoint};
 use super::quic_stream::{Sender, Shared, Transport};
 use super::tcp::canonical;
-use super::worker::{Worker, finish};
+use super::worker::{Worker, finish_within};
 use crate::handshake::Handshake;
 use crate::{Body, ConnInfo, Protocol};
 use date::DateCache;
@@ -49,52 +52,141 @@ const FRAME_SLACK: usize = 16 << 10;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Accepts on one endpoint until the server drains, then sees its connections to their end.
-pub(super) async fn run<S>(
-    endpoint: quinn::Endpoint,
-    addr: SocketAddr,
-    worker: Arc<Worker>,
-    service: S,
-) where
+pub(super) async fn run<S>(endpoint: Endpoint, addr: SocketAddr, worker: Arc<Worker>, service: S)
+where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
         + 'static,
     S::Future: Send,
 {
-    let mut phase = worker.phase.clone();
-    let mut connections = JoinSet::new();
-    let date = Arc::new(DateCache::new(worker.clock.clone()));
-    let handshakes = Arc::<AtomicUsize>::default();
+    let endpoint = Arc::new(endpoint);
+    let mut front = Front {
+        endpoint: &endpoint,
+        addr,
+        date: Arc::new(DateCache::new(worker.clock.clone())),
+        handshakes: Arc::default(),
+        worker: &worker,
+        service,
+        connections: JoinSet::new(),
+    };
+    let mut accepting = worker.loops.begin(&worker.phase);
+    // Ends with the process that takes over, or with this function.
+    let mut passed = JoinSet::new();
+    let mut reads = None;
+    // When no handshake of an older process can be under way any more.
+    let mut forget = pin!(OptionFuture::from(None));
     loop {
-        tokio::select! {
-            incoming = endpoint.accept() => {
-                let Some(incoming) = incoming else { break };
-                let under_way = handshakes.load(Ordering::Relaxed);
-                if worker.open.load(Ordering::Relaxed) >= worker.limits.max_connections {
-                    worker.counters.refused();
-                    incoming.refuse();
-                } else if under_way >= worker.quic.retry_above
-                    && !incoming.remote_address_validated()
-                {
-                    // An address that nobody answers from gets no further.
-                    let _ = incoming.retry();
-                } else if let Some(handshake) = Place::take(&handshakes, HANDSHAKES) {
-                    let (worker, date) = (Arc::clone(&worker), Arc::clone(&date));
-                    let service = service.clone();
-                    connections.spawn(connection(incoming, addr, worker, date, service, handshake));
-                } else {
-                    worker.counters.refused();
-                    incoming.refuse();
+        let phase = accepting.look();
+        if phase.is_ending() {
+            break;
+        }
+        let read = phase == Phase::Running;
+        if reads != Some(read) {
+            reads = Some(read);
+            endpoint.read(read);
+            if read {
+                let limit = worker.limits.handshake_timeout;
+                forget.set(OptionFuture::from(Some(tokio::time::sleep(limit))));
+            } else {
+                // What was read already is this process's.
+                while let Some(Some(incoming)) = endpoint.quinn.accept().now_or_never() {
+                    front.begin(incoming);
                 }
+                let endpoint = Arc::clone(&endpoint);
+                passed.spawn(async move { endpoint.receive().await });
             }
-            Some(_) = connections.join_next() => {}
-            _ = left_running(&mut phase) => break,
+        }
+        accepting.settled_in(phase);
+        tokio::select! {
+            incoming = endpoint.quinn.accept() => {
+                let Some(incoming) = incoming else { break };
+                front.begin(incoming);
+            }
+            Some(_) = front.connections.join_next() => {}
+            Some(()) = &mut forget => {
+                endpoint.forget_handshakes();
+                forget.set(OptionFuture::from(None));
+            }
+            () = accepting.changed() => {}
         }
     }
-    endpoint.set_server_config(None);
-    finish(&mut connections, &worker).await;
-    endpoint.close(NO_ERROR, b"");
-    let _ = tokio::time::timeout(LAST_WORDS, endpoint.wait_idle()).await;
+    drop(accepting);
+    let ending = worker.phase.borrow().drain();
+    let rest = front.linger(ending).await;
+    endpoint.quinn.set_server_config(None);
+    finish_within(&mut front.connections, rest, &worker).await;
+    endpoint.quinn.close(NO_ERROR, b"");
+    let _ = tokio::time::timeout(LAST_WORDS, endpoint.quinn.wait_idle()).await;
+}
+
+/// What one endpoint's connections begin with.
+struct Front<'a, S> {
+    endpoint: &'a Endpoint,
+    addr: SocketAddr,
+    date: Arc<DateCache>,
+    handshakes: Arc<AtomicUsize>,
+    worker: &'a Arc<Worker>,
+    service: S,
+    connections: JoinSet<()>,
+}
+
+impl<S> Front<'_, S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    fn begin(&mut self, incoming: quinn::Incoming) {
+        let worker = self.worker;
+        let under_way = self.handshakes.load(Ordering::Relaxed);
+        if worker.open.load(Ordering::Relaxed) >= worker.limits.max_connections {
+            worker.counters.refused();
+            incoming.refuse();
+        } else if under_way >= worker.quic.retry_above && !incoming.remote_address_validated() {
+            // An address that nobody answers from gets no further.
+            let _ = incoming.retry();
+        } else if let Some(place) = Place::take(&self.handshakes, HANDSHAKES) {
+            let (client, id) = (incoming.remote_address(), incoming.orig_dst_cid());
+            let handshake = (place, self.endpoint.shakes_hands(client, &id));
+            let (worker, date) = (Arc::clone(worker), Arc::clone(&self.date));
+            let service = self.service.clone();
+            self.connections
+                .spawn(connection(incoming, self.addr, worker, date, service, handshake));
+        } else {
+            worker.counters.refused();
+            incoming.refuse();
+        }
+    }
+
+    /// Accepts what another process passes on after it took over: handshakes that were asked to
+    /// come again (Retry). Gives the time that is left.
+    async fn linger(&mut self, ending: Ending) -> Duration {
+        let mut phase = self.worker.phase.clone();
+        let time = ending.linger();
+        if time.is_zero() {
+            return ending.within;
+        }
+        let accept = async {
+            loop {
+                tokio::select! {
+                    incoming = self.endpoint.quinn.accept() => match incoming {
+                        Some(incoming) => self.begin(incoming),
+                        None => return,
+                    },
+                    Some(_) = self.connections.join_next() => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = accept => {}
+            () = tokio::time::sleep(time) => {}
+            () = stopped(&mut phase) => {}
+        }
+        ending.within.saturating_sub(time)
+    }
 }
 
 /// What the requests of one connection share.
@@ -136,7 +228,7 @@ async fn connection<S>(
     worker: Arc<Worker>,
     date: Arc<DateCache>,
     service: S,
-    handshake: Place,
+    handshake: (Place, Begun),
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -154,7 +246,7 @@ async fn connection<S>(
             Ok(Ok(arrived)) => arrived,
             _ => return failed(),
         },
-        _ = left_running(&mut phase) => return,
+        () = turned_away(&mut phase) => return,
     };
     let (first, mut under_way) = if let Some((first, done)) = early {
         let patience = limits.handshake_timeout;
@@ -211,12 +303,12 @@ async fn connection<S>(
             biased;
             // RFC 9114 §5.2: first a GOAWAY that refuses nothing, then, when requests that were on
             // their way have arrived, one that names the last.
-            () = poll_fn(|cx| drain_signal.poll(cx)) => {
+            ending = poll_fn(|cx| drain_signal.poll(cx)) => {
                 // Before the first request h3 would name that one, and take it none the less.
                 if asked && h3.shutdown(1 << 40).await.is_err() {
                     break;
                 }
-                let grace = (quic.rtt() * 2).clamp(Duration::from_millis(5), LAST_WORDS);
+                let grace = if asked { grace(&quic) } else { ending.linger().max(grace(&quic)) };
                 drain = Drain::Grace(Box::pin(tokio::time::sleep(grace)));
             }
             () = drain.grace_over(), if matches!(drain, Drain::Grace(_)) => {
@@ -237,7 +329,7 @@ async fn connection<S>(
             accepted = h3.accept() => match accepted {
                 Ok(Some(resolver)) => {
                     let Some(shared) = latest.take() else { continue };
-                    asked = true;
+                    let is_first = !std::mem::replace(&mut asked, true);
                     if matches!(drain, Drain::Final) {
                         // h3 lets the one through that the GOAWAY names, and its client asks again
                         // elsewhere.
@@ -248,6 +340,12 @@ async fn connection<S>(
                     }
                     let (conn, service) = (Arc::clone(&conn), service.clone());
                     requests.begin(request::serve(resolver, shared, conn, service));
+                    if is_first && matches!(drain, Drain::Grace(_)) {
+                        if h3.shutdown(1 << 40).await.is_err() {
+                            break;
+                        }
+                        drain = Drain::Grace(Box::pin(tokio::time::sleep(grace(&quic))));
+                    }
                     // However many there are, other connections get their turn.
                     tokio::task::coop::consume_budget().await;
                 }
@@ -273,6 +371,11 @@ async fn connection<S>(
     }
     requests.running.shutdown().await;
     // Dropping h3 closes the connection with H3_NO_ERROR.
+}
+
+/// How long requests that were sent before a GOAWAY was read may take to arrive.
+fn grace(quic: &quinn::Connection) -> Duration {
+    (quic.rtt() * 2).clamp(Duration::from_millis(5), LAST_WORDS)
 }
 
 /// How a request ended: with the sending side of its stream when all was sent, or a panic.

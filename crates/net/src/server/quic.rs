@@ -1,19 +1,31 @@
 //! The QUIC endpoint under HTTP/3: quinn, tuned for sending large bodies; one for each worker and
-//! address, which a connection does not leave though its client's address changes.
+//! address, which a connection does not leave though its client's address changes, nor though
+//! another process takes over.
 
 mod cid;
+mod elders;
+mod handshakes;
+mod passed;
 mod steering;
 
+use std::hash::RandomState;
 use std::io;
-use std::net::UdpSocket;
-use std::sync::Arc;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, Runtime, TransportConfig, VarInt};
 
+use super::keys::Keys;
 use super::{Metrics, QuicConfig, ServerError, Tls, WorkerId};
-use cid::Ids;
-use steering::{Mailbox, Steered};
+use cid::{Ids, Owner};
+use handshakes::Handshakes;
+use steering::{Mailbox, Reads, Steered};
+
+pub(super) use cid::{GENERATIONS, MAX_WORKERS};
+pub(super) use elders::{Elder, Elders, channel};
+pub(super) use handshakes::{Begun, Handshake};
 
 /// Unidirectional streams a client may have open: HTTP/3 needs three (RFC 9114 §6.2), and some
 /// send one of a reserved type.
@@ -27,6 +39,7 @@ const WAITING_BYTES: u64 = 16 << 20;
 pub(super) fn server_config(
     tls: &Tls,
     quic: &QuicConfig,
+    keys: &Keys,
     metrics: &Metrics,
 ) -> Result<quinn::ServerConfig, ServerError> {
     let mut transport = TransportConfig::default();
@@ -45,7 +58,7 @@ pub(super) fn server_config(
         .datagram_receive_buffer_size(None)
         .ack_frequency_config(Some(acks));
     let crypto = tls.quic_config(quic.early_data, metrics.count_tickets_refused())?;
-    let mut config = quinn::ServerConfig::with_crypto(crypto);
+    let mut config = quinn::ServerConfig::new(crypto, keys.token());
     config
         .transport_config(Arc::new(transport))
         .max_incoming(WAITING_HANDSHAKES)
@@ -57,31 +70,123 @@ pub(super) fn server_config(
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     ids: Ids,
+    keys: Keys,
     mailboxes: Arc<[Mailbox]>,
+    /// Handshakes that this process has under way.
+    handshakes: Arc<Handshakes>,
+    elders: Arc<Elders>,
+    /// From the process that takes over, for each worker.
+    inbound: Arc<[Mutex<Option<OwnedFd>>]>,
+    /// What spreads beginning connections, where there are fewer sockets than workers.
+    spread: Option<RandomState>,
+}
+
+/// One worker's endpoint on one address.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) quinn: quinn::Endpoint,
+    worker: u16,
+    shared: Shared,
+    reads: Option<Arc<Reads>>,
 }
 
 impl Shared {
-    pub(super) fn new(workers: usize) -> Self {
-        let mailboxes = (0..workers).map(|_| Mailbox::default()).collect();
-        Self { ids: Ids::new(), mailboxes }
+    /// For `workers` workers, of which `sockets` have one, of a process of this generation.
+    pub(super) fn new(
+        keys: &Keys,
+        generation: u8,
+        elders: Elders,
+        workers: usize,
+        sockets: usize,
+    ) -> Self {
+        Self {
+            ids: Ids::new(keys.connection_ids, generation),
+            keys: keys.clone(),
+            mailboxes: (0..workers).map(|_| Mailbox::default()).collect(),
+            handshakes: Arc::default(),
+            elders: Arc::new(elders),
+            inbound: (0..workers).map(|_| Mutex::default()).collect(),
+            spread: (sockets < workers).then(RandomState::new),
+        }
     }
 
-    /// The endpoint of one worker over `socket`, driven by the runtime this is called in.
+    /// The endpoint of one worker over `socket`, driven by the runtime this is called in. Reads
+    /// nothing until [`Endpoint::read`]; and only what others pass on, where the socket is another
+    /// worker's.
     pub(super) fn endpoint(
         self,
         socket: UdpSocket,
+        is_own: bool,
         config: quinn::ServerConfig,
         worker: WorkerId,
-    ) -> io::Result<quinn::Endpoint> {
-        let worker = u16::try_from(worker.0)
-            .map_err(|_| io::Error::other("there are more workers than connection IDs can name"))?;
+    ) -> io::Result<Endpoint> {
+        let number = u16::try_from(worker.0).map_err(io::Error::other)?;
         let runtime = Arc::new(quinn::TokioRuntime);
+        let mut endpoint = EndpointConfig::new(self.keys.reset());
         let ids = self.ids.clone();
-        let mut endpoint = EndpointConfig::default();
-        endpoint.cid_generator(move || ids.of_worker(worker));
-        let socket = runtime.wrap_udp_socket(socket)?;
-        let Self { ids, mailboxes } = self;
-        let socket = Arc::new(Steered { socket, ids, worker, mailboxes });
-        quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket, runtime)
+        endpoint.cid_generator(move || ids.of_worker(number));
+        let reads = is_own.then(Arc::<Reads>::default);
+        let socket = Arc::new(Steered {
+            socket: runtime.wrap_udp_socket(socket)?,
+            ids: self.ids.clone(),
+            worker: number,
+            mailboxes: Arc::clone(&self.mailboxes),
+            elders: Arc::clone(&self.elders),
+            reads: reads.clone(),
+            spread: self.spread.clone(),
+        });
+        let quinn =
+            quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket, runtime)?;
+        Ok(Endpoint { quinn, worker: number, shared: self, reads })
+    }
+
+    /// Ways to each worker of this process, for the process that takes over.
+    pub(super) fn ways(&self) -> io::Result<Vec<OwnedFd>> {
+        let way = |inbound: &Mutex<Option<OwnedFd>>| {
+            let (from, to) = channel()?;
+            *inbound.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
+            Ok(from)
+        };
+        self.inbound.iter().map(way).collect()
+    }
+
+    pub(super) fn elders(&self) -> &Arc<Elders> {
+        &self.elders
+    }
+
+    /// Handshakes under way, here and in older processes.
+    pub(super) fn handshakes(&self) -> Vec<Handshake> {
+        let mut all = self.handshakes.list();
+        all.append(&mut self.elders.handshakes.list());
+        all
+    }
+}
+
+impl Endpoint {
+    /// Begins to read the socket, or leaves it to another process.
+    pub(super) fn read(&self, on: bool) {
+        if let Some(reads) = &self.reads {
+            reads.set(on);
+        }
+    }
+
+    /// Takes what the process that takes over passes on, as long as it does.
+    pub(super) async fn receive(&self) {
+        let Some(inbound) = self.shared.inbound.get(usize::from(self.worker)) else { return };
+        let way = inbound.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(way) = way {
+            elders::receive(way, Arc::clone(&self.shared.mailboxes), self.worker).await;
+        }
+    }
+
+    /// Forgets the handshakes of older processes: by now they are done, or given up.
+    pub(super) fn forget_handshakes(&self) {
+        self.shared.elders.handshakes.clear();
+    }
+
+    /// Notes that a handshake is under way until the guard is dropped.
+    pub(super) fn shakes_hands(&self, client: SocketAddr, id: &[u8]) -> Begun {
+        let owner = Owner { generation: self.shared.ids.generation, worker: self.worker };
+        self.shared.handshakes.begin(client, id, owner)
     }
 }

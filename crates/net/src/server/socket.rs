@@ -17,6 +17,7 @@ const BACKLOG: i32 = 4096;
 const PORT_TRIES: usize = 16;
 
 /// One address, bound for all workers.
+#[derive(Debug)]
 pub(super) struct Bound {
     pub(super) addr: SocketAddr,
     /// One listener for each worker.
@@ -73,11 +74,7 @@ fn try_bind_all(
         }
         let mut udp = Vec::new();
         if let Some(buffer) = udp_buffer {
-            for worker in 0..workers {
-                let socket = open(Type::DGRAM, addr, worker == 0)?;
-                grow_buffers(&socket, buffer);
-                udp.push(socket.into());
-            }
+            udp = bind_udp(addr, mixed, workers, buffer)?;
         }
         for socket in &tcp {
             socket
@@ -88,6 +85,24 @@ fn try_bind_all(
         all.push(Bound { addr, tcp, udp });
     }
     Ok(all)
+}
+
+/// Binds an address whose port is known, for each of `workers` workers.
+pub(super) fn bind_udp(
+    addr: SocketAddr,
+    only_v6: bool,
+    workers: usize,
+    buffer: usize,
+) -> Result<Vec<UdpSocket>, ServerError> {
+    let bind = |worker| {
+        let socket = bind_one(Type::DGRAM, addr, only_v6, worker == 0)?;
+        grow_buffers(&socket, buffer);
+        Ok(socket.into())
+    };
+    (0..workers)
+        .map(bind)
+        .collect::<io::Result<_>>()
+        .map_err(|error| ServerError::bind(transport(Type::DGRAM), addr, error))
 }
 
 fn transport(kind: Type) -> &'static str {

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{self, Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
@@ -59,11 +61,16 @@ where
         + 'static,
     S::Future: Send,
 {
-    let mut phase = worker.phase.clone();
     let mut connections = JoinSet::new();
+    let mut accepting = worker.loops.begin(&worker.phase);
     loop {
+        let phase = accepting.look();
+        if phase.is_ending() {
+            break;
+        }
+        accepting.settled_in(phase);
         tokio::select! {
-            accepted = socket.accept() => match accepted {
+            accepted = socket.accept(), if phase == Phase::Running => match accepted {
                 Ok(accepted) => match Place::take(&worker.open, worker.limits.max_connections) {
                     Some(place) => {
                         let conn = connection(
@@ -82,9 +89,10 @@ where
                 }
             },
             Some(_) = connections.join_next() => {}
-            _ = super::control::left_running(&mut phase) => break,
+            () = accepting.changed() => {}
         }
     }
+    drop(accepting);
     drop(socket);
     finish(&mut connections, &worker).await;
 }
@@ -171,7 +179,7 @@ struct About {
 }
 
 /// What comes before the first request: `None` when a drain began meanwhile, for a client that has
-/// not even shaken hands has no request to lose.
+/// not even shaken hands has no request to lose; but where nobody needs to hurry, it goes on.
 async fn early<T>(
     phase: &mut watch::Receiver<Phase>,
     within: Duration,
@@ -182,7 +190,7 @@ async fn early<T>(
             Ok(Ok(opened)) => Ok(opened),
             Ok(Err(_)) | Err(_) => Err(()),
         }),
-        _ = super::control::left_running(phase) => None,
+        () = super::control::turned_away(phase) => None,
     }
 }
 
@@ -220,7 +228,7 @@ async fn serve<I, S>(
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .serve_connection(io, service);
-        return drive(conn, |cx| gather.poll_send(cx), drain, idle).await;
+        return drive(conn, |cx| gather.poll_send(cx), drain, idle, false).await;
     };
     let io = TokioIo::new(Watched { stream, activity, line });
     let conn = http1::Builder::new()
@@ -229,7 +237,7 @@ async fn serve<I, S>(
         .max_header_size(limits.max_header_bytes as usize)
         .serve_connection(io, service)
         .with_upgrades();
-    drive(conn, |_| Poll::Ready(Ok(())), drain, idle).await;
+    drive(conn, |_| Poll::Ready(Ok(())), drain, idle, true).await;
 }
 
 /// An IPv4 client of a socket that takes both families is an IPv4 client.
@@ -309,17 +317,23 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 /// Runs one connection; on a drain and on idleness it is asked to end, and one more idle check
 /// later it is dropped. One that is stalled is dropped at once. After each poll, `send` sends what
 /// the connection wrote.
+///
+/// One that `lingers` is asked some time after a drain began, where that has time for it: HTTP/1.1
+/// closes an idle connection without a word, and a request may be on its way. What is answered
+/// meanwhile says `Connection: close`.
 async fn drive<C, E>(
     conn: C,
     mut send: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
     mut drain: DrainSignal,
     mut idle: IdleCheck,
+    lingers: bool,
 ) where
     C: Future<Output = Result<(), E>> + Graceful,
     E: std::fmt::Display,
 {
     let mut conn = pin!(conn);
     let mut ending = false;
+    let mut linger: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         let polled = conn.as_mut().poll(cx);
         let broken = matches!(send(cx), Poll::Ready(Err(_)));
@@ -332,7 +346,16 @@ async fn drive<C, E>(
         if broken {
             return Poll::Ready(());
         }
-        let mut ask = drain.poll(cx).is_ready();
+        let mut ask = false;
+        if let Poll::Ready(drain) = drain.poll(cx) {
+            let time = if lingers { drain.linger() } else { Duration::ZERO };
+            ask = time.is_zero();
+            linger = (!ask).then(|| Box::pin(tokio::time::sleep(time)));
+        }
+        if linger.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
+            linger = None;
+            ask = true;
+        }
         match idle.poll(cx) {
             Poll::Ready(Over::Stalled) => {
                 tracing::debug!("connection cut: its client does not read");
@@ -388,6 +411,14 @@ struct Conn {
 
 /// The service's future, or what is answered in its place.
 type Called<S> = Either<Ready<Result<Response<Body>, Infallible>>, Oneshot<S, Request<Body>>>;
+
+/// Over HTTP/1.1: tells the client to come back on another connection, where this server is ending.
+fn say_close(response: &mut Response<Body>, worker: &Worker) {
+    let leaving = worker.leaving.load(Ordering::Relaxed);
+    if leaving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
 
 /// A tower service as hyper calls it.
 #[derive(Clone)]
@@ -496,6 +527,9 @@ where
             return Poll::Pending;
         }
         settle(&mut response, *this.to_head);
+        if this.conn.line.is_some() {
+            say_close(&mut response, &this.conn.worker);
+        }
         if let Some(alt_svc) = &this.conn.about.alt_svc {
             response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());
         }

@@ -11,6 +11,7 @@ mod clients;
 mod identity;
 mod sessions;
 mod sources;
+mod tickets;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -24,7 +25,7 @@ use rustls::server::{NoClientAuth, ResolvesServerCert};
 use tokio::sync::watch;
 
 use super::ServerError;
-use super::control::{Phase, left_running};
+use super::control::{Phase, ending};
 use crate::{Clock, spki};
 use certificates::{Certificates, Set};
 use identity::{Identity, Named};
@@ -32,6 +33,7 @@ use sessions::Sessions;
 use sources::{Source, Stamp};
 
 pub use clients::ClientCertificate;
+pub(super) use tickets::{TicketKey, Tickets};
 
 /// How often files are looked at, if nothing else is said.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
@@ -225,7 +227,7 @@ impl Tls {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
-                _ = left_running(&mut phase) => return,
+                _ = ending(&mut phase) => return,
             }
             let tls = self.clone();
             match tokio::task::spawn_blocking(move || tls.reload_if_changed()).await {
@@ -241,11 +243,14 @@ impl Tls {
     }
 
     /// TLS over TCP: HTTP/2 and HTTP/1.1 by ALPN, session tickets under keys that all workers
-    /// share and that rustls changes every six hours.
-    pub(super) fn tcp_config(&self) -> Result<Arc<rustls::ServerConfig>, ServerError> {
+    /// share.
+    pub(super) fn tcp_config(
+        &self,
+        tickets: Arc<Tickets>,
+    ) -> Result<Arc<rustls::ServerConfig>, ServerError> {
         let mut config = self.config(rustls::ALL_VERSIONS)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(certificate_error)?;
+        config.ticketer = tickets;
         Ok(Arc::new(config))
     }
 

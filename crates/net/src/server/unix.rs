@@ -5,31 +5,43 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::ServerError;
 
 /// Whoever owns the socket, and their group, may connect.
 const MODE: u32 = 0o660;
 
-/// A bound Unix socket; its file goes with it.
-pub(super) struct BoundUnix {
-    pub(super) listeners: Vec<UnixListener>,
-    pub(super) file: SocketFile,
-}
-
 /// The file of a socket, removed when dropped.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    left: AtomicBool,
+}
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+impl SocketFile {
+    /// Of a socket that is bound to `path`.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), left: AtomicBool::new(false) }
+    }
+
+    /// Leaves the file where it is: another process listens there.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
     }
 }
 
-/// Binds `path` for `workers` workers, which accept from one queue. A socket that nobody listens
-/// to any more is taken over; one that somebody does, and a file of another kind, are errors.
-pub(super) fn bind(path: &Path, workers: usize) -> Result<BoundUnix, ServerError> {
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if !self.left.load(Ordering::Relaxed) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Binds `path`. A socket that nobody listens to any more is taken over; one that somebody does,
+/// and a file of another kind, are errors.
+pub(super) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServerError> {
     let failed = |source| ServerError::File { path: path.to_owned(), source };
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if is_socket {
@@ -41,15 +53,10 @@ pub(super) fn bind(path: &Path, workers: usize) -> Result<BoundUnix, ServerError
         }
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile::new(path);
     fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    let mut listeners = Vec::with_capacity(workers);
-    for _ in 1..workers {
-        listeners.push(listener.try_clone().map_err(failed)?);
-    }
-    listeners.push(listener);
-    Ok(BoundUnix { listeners, file })
+    Ok((listener, file))
 }
 
 #[cfg(test)]
@@ -63,15 +70,14 @@ mod tests {
         let path = dir.path().join("edge.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let bound = bind(&path, 2).unwrap();
-        assert_eq!(bound.listeners.len(), 2);
+        let bound = bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
-        let said = bind(&path, 1).err().unwrap().to_string();
+        let said = bind(&path).err().unwrap().to_string();
         assert!(said.contains("edge.sock") && said.contains("in use"), "{said}");
         drop(bound);
         assert!(!path.exists());
         fs::write(&path, "a file").unwrap();
-        assert!(bind(&path, 1).is_err());
+        assert!(bind(&path).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"a file");
     }
 }

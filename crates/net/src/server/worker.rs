@@ -1,9 +1,9 @@
 //! Workers: one thread, one runtime, one service and its own sockets each.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,17 +13,17 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use super::addresses::Addresses;
-use super::control::{Phase, stopped};
+use super::control::{Loops, Phase, stopped};
 use super::fronts::Fronts;
+use super::hand_over::{Held, Inherited, Place};
 use super::handle::DrainCount;
+use super::keys::Keys;
 use super::metrics::Counters;
-use super::socket::{Bound, bind_all};
-#[cfg(unix)]
-use super::unix;
+use super::places::{OwnUdp, Places, Share, share};
 use super::wire::Listening;
 use super::{
     ConnLimits, QuicConfig, ServerBuilder, ServerError, ServerHandle, WorkerId, alt_svc, http3,
-    quic, tcp,
+    places, quic, tcp,
 };
 use crate::{Body, Clock};
 
@@ -42,15 +42,16 @@ pub(super) struct Worker {
     pub(super) open: Arc<AtomicUsize>,
     pub(super) addresses: Addresses,
     pub(super) drained: Arc<DrainCount>,
+    pub(super) loops: Arc<Loops>,
+    /// Whether clients of HTTP/1.1 are to come back on another connection.
+    pub(super) leaving: Arc<AtomicBool>,
 }
 
-/// One worker's sockets.
-#[derive(Default)]
-struct Sockets {
-    tcp: Vec<(TcpListener, tcp::Listener)>,
-    #[cfg(unix)]
-    unix: Vec<(std::os::unix::net::UnixListener, Arc<unix::SocketFile>)>,
-    udp: Vec<(UdpSocket, SocketAddr, quic::Shared)>,
+/// One worker's sockets at a place.
+struct Front {
+    sockets: Share,
+    listener: tcp::Listener,
+    quic: Option<(SocketAddr, quic::Shared)>,
 }
 
 /// Binds everything, then starts the threads.
@@ -66,81 +67,88 @@ where
     if let Some(error) = builder.bad_address {
         return Err(ServerError::Address(error));
     }
-    #[cfg(unix)]
-    let no_unix = builder.unix.is_empty();
-    #[cfg(not(unix))]
-    let no_unix = true;
-    if builder.https.is_empty() && builder.http.is_empty() && no_unix {
+    if builder.https.is_empty() && builder.http.is_empty() && builder.unix.is_empty() {
         return Err(ServerError::NoAddress);
     }
-    let quic = builder.quic.unwrap_or_default();
+    let quic = builder.quic.clone().unwrap_or_default();
     let with_quic = !builder.no_quic && !builder.https.is_empty();
+    let inherited = builder.inherited.clone();
+    let before = inherited.as_ref().and_then(|inherited| inherited.keys(&builder.name));
+    let (generation, keys) = match before {
+        Some((before, saved)) => {
+            ((before + 1) % quic::GENERATIONS, Keys::restore(saved, &builder.clock))
+        }
+        None => (0, Keys::new(&builder.clock)?),
+    };
     let (mut acceptor, mut quic_server) = (None, None);
     let mut watched = None;
     if !builder.https.is_empty() {
         let tls = builder.tls.as_ref().ok_or(ServerError::NoCertificate)?;
-        acceptor = Some(TlsAcceptor::from(tls.tcp_config()?));
+        acceptor = Some(TlsAcceptor::from(tls.tcp_config(Arc::clone(&keys.tickets))?));
         watched = Some(tls.clone());
         if with_quic {
-            quic_server = Some(quic::server_config(tls, &quic, &builder.metrics)?);
+            quic_server = Some(quic::server_config(tls, &quic, &keys, &builder.metrics)?);
         }
     }
-    let count = if cfg!(target_os = "linux") {
+    let wanted = if cfg!(target_os = "linux") {
         builder.workers.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         })
     } else {
         1
     };
-    let https = bind_all(&builder.https, count, with_quic.then_some(quic.socket_buffer))?;
-    let http = bind_all(&builder.http, count, None)?;
-    let addrs = |bound: &[Bound]| bound.iter().map(|bound| bound.addr).collect::<Vec<_>>();
-    let (https_addrs, http_addrs) = (addrs(&https), addrs(&http));
-
-    let mut sockets: Vec<Sockets> = (0..count).map(|_| Sockets::default()).collect();
-    for bound in https {
-        let alt_svc = with_quic.then(|| alt_svc(bound.addr.port()));
-        let listener = tcp::Listener { tls: acceptor.clone(), alt_svc };
-        for (of_worker, socket) in sockets.iter_mut().zip(bound.tcp) {
-            of_worker.tcp.push((socket, listener.clone()));
+    let udp_buffer = with_quic.then_some(quic.socket_buffer);
+    let Places { all, workers: count } =
+        places::open(&builder, wanted, udp_buffer, &keys, generation)?;
+    let (mut https_addrs, mut http_addrs, mut elders) = (Vec::new(), Vec::new(), Vec::new());
+    let mut fronts: Vec<Vec<Front>> = (0..count).map(|_| Vec::new()).collect();
+    for place in &all {
+        let mut listener = tcp::Listener { tls: None, alt_svc: None };
+        let mut shared = None;
+        match &place.place {
+            Place::Https { bound, .. } => {
+                https_addrs.push(*bound);
+                listener.tls.clone_from(&acceptor);
+                listener.alt_svc = with_quic.then(|| alt_svc(bound.port()));
+                shared = place.quic.clone().map(|shared| (*bound, shared));
+                elders.extend(shared.iter().map(|(at, quic)| (*at, Arc::clone(quic.elders()))));
+            }
+            Place::Http { bound, .. } => http_addrs.push(*bound),
+            Place::Unix { .. } => {}
         }
-        let shared = quic::Shared::new(count);
-        for (of_worker, socket) in sockets.iter_mut().zip(bound.udp) {
-            of_worker.udp.push((socket, bound.addr, shared.clone()));
-        }
-    }
-    for bound in http {
-        let listener = tcp::Listener { tls: None, alt_svc: None };
-        for (of_worker, socket) in sockets.iter_mut().zip(bound.tcp) {
-            of_worker.tcp.push((socket, listener.clone()));
-        }
-    }
-
-    #[cfg(unix)]
-    for path in &builder.unix {
-        let bound = unix::bind(path, count)?;
-        let file = Arc::new(bound.file);
-        for (of_worker, socket) in sockets.iter_mut().zip(bound.listeners) {
-            of_worker.unix.push((socket, Arc::clone(&file)));
+        for (id, of_worker) in fronts.iter_mut().enumerate() {
+            let sockets = share(place, id, count).map_err(ServerError::Worker)?;
+            of_worker.push(Front { sockets, listener: listener.clone(), quic: shared.clone() });
         }
     }
 
-    let (phase, phase_rx) = watch::channel(Phase::Running);
+    let waits = inherited.as_ref().is_some_and(Inherited::waits);
+    let (phase, phase_rx) = watch::channel(if waits { Phase::Paused } else { Phase::Running });
+    if let Some(inherited) = inherited.filter(|_| waits) {
+        inherited.started(&builder.name, &phase, elders);
+    }
     let (running, running_rx) = watch::channel(count);
     let running = Arc::new(running);
     let serving = Arc::new(watch::Sender::new(count));
     let drained = Arc::<DrainCount>::default();
     let make = Arc::new(make);
     let addresses = Addresses::default();
-    let handle = ServerHandle {
+    let loops = Loops::new();
+    let leaving = Arc::<AtomicBool>::default();
+    let held = Held { name: builder.name.clone(), generation, keys, places: all };
+    let mut handle = ServerHandle {
         https: https_addrs,
         http: http_addrs,
         metrics: builder.metrics.clone(),
         phase,
         running: running_rx,
         drained: Arc::clone(&drained),
+        loops: Arc::clone(&loops),
+        held: Mutex::new(Some(Arc::new(held))),
+        leaving: Arc::clone(&leaving),
+        runtimes: Vec::with_capacity(count),
     };
-    for (id, sockets) in sockets.into_iter().enumerate() {
+    for (id, fronts) in fronts.into_iter().enumerate() {
         let worker = Arc::new(Worker {
             id: WorkerId(id),
             limits: builder.limits.clone(),
@@ -152,11 +160,14 @@ where
             open: builder.metrics.open_sockets(),
             addresses: addresses.clone(),
             drained: Arc::clone(&drained),
+            loops: Arc::clone(&loops),
+            leaving: Arc::clone(&leaving),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(ServerError::Worker)?;
+        handle.runtimes.push(runtime.handle().clone());
         let (make, quic_server) = (Arc::clone(&make), quic_server.clone());
         // One of the workers looks after the certificates.
         let watched = watched.take();
@@ -171,7 +182,7 @@ where
                     runtime.spawn(tls.watch(worker.phase.clone()));
                 }
                 let make = || make(WorkerId(id));
-                runtime.block_on(run(sockets, quic_server, worker, make, served));
+                runtime.block_on(run(fronts, quic_server, worker, make, served));
                 runtime.shutdown_timeout(LAST_WAIT);
             })
             .map_err(ServerError::Worker)?;
@@ -200,7 +211,7 @@ impl Drop for CountsDown {
 }
 
 async fn run<S>(
-    sockets: Sockets,
+    fronts: Vec<Front>,
     quic_server: Option<quinn::ServerConfig>,
     worker: Arc<Worker>,
     make: impl FnOnce() -> S,
@@ -214,33 +225,31 @@ async fn run<S>(
 {
     let service = make();
     let mut listeners = JoinSet::new();
-    for (socket, listener) in sockets.tcp {
-        match tokio::net::TcpListener::from_std(socket) {
-            Ok(socket) => {
-                let (worker, service) = (Arc::clone(&worker), service.clone());
-                listeners.spawn(tcp::run(Listening::Tcp(socket), listener, worker, service));
-            }
-            Err(error) => tracing::error!(%error, "a listener cannot be served"),
-        }
-    }
     // Removed when the last worker is done.
-    #[cfg(unix)]
     let mut files = Vec::new();
-    #[cfg(unix)]
-    for (socket, file) in sockets.unix {
-        files.push(file);
-        match tokio::net::UnixListener::from_std(socket) {
-            Ok(socket) => {
-                let (worker, service) = (Arc::clone(&worker), service.clone());
-                let listener = tcp::Listener { tls: None, alt_svc: None };
-                listeners.spawn(tcp::run(Listening::Unix(socket), listener, worker, service));
-            }
-            Err(error) => tracing::error!(%error, "a Unix socket cannot be served"),
+    for Front { sockets, listener, quic } in fronts {
+        let Share { tcp, unix, udp } = sockets;
+        let mut sockets = Vec::new();
+        sockets.extend(
+            tcp.into_iter()
+                .map(|socket| tokio::net::TcpListener::from_std(socket).map(Listening::Tcp)),
+        );
+        for (socket, file) in unix {
+            files.push(file);
+            sockets.push(tokio::net::UnixListener::from_std(socket).map(Listening::Unix));
         }
-    }
-    for (socket, addr, shared) in sockets.udp {
+        for socket in sockets {
+            let (worker, service) = (Arc::clone(&worker), service.clone());
+            match socket {
+                Ok(socket) => {
+                    listeners.spawn(tcp::run(socket, listener.clone(), worker, service));
+                }
+                Err(error) => tracing::error!(%error, "a listener cannot be served"),
+            }
+        }
+        let (Some(OwnUdp { socket, is_own }), Some((addr, shared))) = (udp, quic) else { continue };
         let Some(config) = quic_server.clone() else { continue };
-        match shared.endpoint(socket, config, worker.id) {
+        match shared.endpoint(socket, is_own, config, worker.id) {
             Ok(endpoint) => {
                 let (worker, service) = (Arc::clone(&worker), service.clone());
                 listeners.spawn(http3::run(endpoint, addr, worker, service));
@@ -261,11 +270,17 @@ async fn run<S>(
 /// After the drain began: waits for a listener's connections to end within the deadline, and cuts
 /// those that do not.
 pub(super) async fn finish(connections: &mut JoinSet<()>, worker: &Worker) {
+    let within = worker.phase.borrow().drain().within;
+    finish_within(connections, within, worker).await;
+}
+
+/// As [`finish`], with what is left of the time.
+pub(super) async fn finish_within(
+    connections: &mut JoinSet<()>,
+    within: Duration,
+    worker: &Worker,
+) {
     let mut phase = worker.phase.clone();
-    let within = match *phase.borrow_and_update() {
-        Phase::Draining(within) => within,
-        Phase::Running | Phase::Stopped => Duration::ZERO,
-    };
     while connections.try_join_next().is_some() {}
     let before = connections.len();
     tokio::select! {

@@ -7,8 +7,8 @@ mod cut;
 mod drain;
 mod early_data;
 mod floods;
-#[cfg(unix)]
 mod fronts;
+mod hand_over;
 mod http2_frames;
 mod http3;
 mod http3_errors;

@@ -46,6 +46,13 @@ pub(crate) fn start() -> Running {
 
 pub(crate) fn start_with(tune: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Running {
     let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    start_with_tls(tls, tune)
+}
+
+pub(crate) fn start_with_tls(
+    tls: Tls,
+    tune: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> Running {
     let play = Play { gate: Arc::new(Semaphore::new(0)), waiting: Arc::new(AtomicUsize::new(0)) };
     let builder = Server::builder()
         .https("127.0.0.1:0")
@@ -64,6 +71,11 @@ pub(crate) fn start_with(tune: impl FnOnce(ServerBuilder) -> ServerBuilder) -> R
         })
         .unwrap();
     Running { handle, tls, play }
+}
+
+/// A service that answers nothing in particular.
+pub(crate) async fn nothing(_: Request<Body>) -> Result<Response<Body>, Infallible> {
+    Ok(Response::new(Body::Empty))
 }
 
 pub(crate) fn short_limits() -> ConnLimits {

@@ -15,6 +15,7 @@ use quinn::{Connecting, Connection, ConnectionError, ZeroRttAccepted};
 use super::Conn;
 use crate::handshake::Handshake;
 use crate::server::metrics::Place;
+use crate::server::quic::Begun;
 use crate::server::quic_stream::{Both, Shared};
 use crate::{Body, ConnInfo};
 
@@ -60,11 +61,11 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     /// The handshake that `done` tells the end of, which it may take `patience` for. It keeps its
-    /// `place` among handshakes until then.
+    /// `place` among handshakes until then, and whoever takes over is told of it.
     pub(super) fn new(
         quic: Connection,
         done: ZeroRttAccepted,
-        place: Place,
+        place: (Place, Begun),
         patience: Duration,
     ) -> Self {
         let ending = Box::pin(async move {

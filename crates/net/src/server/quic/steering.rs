@@ -2,14 +2,19 @@
 //!
 //! The system spreads datagrams over the workers' sockets by the addresses of both ends. When a
 //! client's address changes (RFC 9000 §9: another network, a NAT that forgot), they come to another
-//! worker than the one its connection lives on; that one passes them on by the connection ID.
-//! Where a mailbox is full, datagrams are dropped: to QUIC that is a loss like any other.
+//! worker than the one its connection lives on; that one passes them on by the connection ID, to a
+//! worker of this process or of an older one ([`super::elders`]). Where a mailbox is full, datagrams
+//! are dropped: to QUIC that is a loss like any other.
+//!
+//! Where there are fewer sockets than workers, as may be with those that another process gave, the
+//! workers without one send by another's, and the others spread what begins a connection over all.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -17,7 +22,8 @@ use futures_util::task::AtomicWaker;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-use super::cid::Ids;
+use super::cid::{self, Ids};
+use super::elders::{Elder, Elders};
 
 /// Datagrams that may wait for a worker, per address.
 const MAILBOX: usize = 1024;
@@ -39,7 +45,7 @@ struct Passed {
 }
 
 impl Mailbox {
-    fn put(&self, bytes: &[u8], meta: RecvMeta) {
+    pub(super) fn put(&self, bytes: &[u8], meta: RecvMeta) {
         let mut datagrams = self.datagrams.lock().unwrap_or_else(PoisonError::into_inner);
         if datagrams.len() >= MAILBOX {
             return;
@@ -49,6 +55,11 @@ impl Mailbox {
         self.waiting.store(datagrams.len(), Ordering::Release);
         drop(datagrams);
         self.waker.wake();
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Takes as many as there are places for.
@@ -71,6 +82,28 @@ impl Mailbox {
     }
 }
 
+/// Whether the sockets of an address are read: by one process at a time.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    on: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Reads {
+    pub(super) fn set(&self, on: bool) {
+        self.on.store(on, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> bool {
+        if self.on.load(Ordering::Acquire) {
+            return true;
+        }
+        self.waker.register(cx.waker());
+        self.on.load(Ordering::Acquire)
+    }
+}
+
 /// One worker's socket.
 #[derive(Debug)]
 pub(super) struct Steered {
@@ -79,33 +112,59 @@ pub(super) struct Steered {
     pub(super) worker: u16,
     /// Those of all workers, in order of their numbers.
     pub(super) mailboxes: Arc<[Mailbox]>,
+    pub(super) elders: Arc<Elders>,
+    /// Whether the socket is read now; `None` for one that only sends.
+    pub(super) reads: Option<Arc<Reads>>,
+    /// What spreads beginning connections over all workers, where some have no socket.
+    pub(super) spread: Option<RandomState>,
+}
+
+/// Who is to get a datagram that is not for the worker that received it.
+enum Whose<'a> {
+    Worker(&'a Mailbox),
+    Elder((&'a Elder, u16)),
 }
 
 impl Steered {
-    /// Passes on what is another worker's, and closes up what stays. A buffer may hold several
+    /// Passes on what is another's, and closes up what stays. A buffer may hold several
     /// datagrams, one after the other, all but the last of the same length.
     fn sort(&self, buf: &mut [u8], meta: &mut RecvMeta) {
         let stride = meta.stride.max(1);
-        let others = |datagram: &[u8]| {
-            let worker = self.ids.worker(datagram).filter(|&worker| worker != self.worker)?;
-            self.mailboxes.get(usize::from(worker))
-        };
         let len = meta.len.min(buf.len());
-        if !buf[..len].chunks(stride).any(|datagram| others(datagram).is_some()) {
+        if !buf[..len].chunks(stride).any(|datagram| self.whose(datagram, meta).is_some()) {
             return;
         }
         let (mut kept, mut from) = (0, 0);
         while from < len {
             let to = (from + stride).min(len);
-            if let Some(mailbox) = others(&buf[from..to]) {
-                mailbox.put(&buf[from..to], *meta);
-            } else {
-                buf.copy_within(from..to, kept);
-                kept += to - from;
+            match self.whose(&buf[from..to], meta) {
+                Some(Whose::Worker(mailbox)) => mailbox.put(&buf[from..to], *meta),
+                Some(Whose::Elder(elder)) => Elders::pass(elder, &buf[from..to], meta),
+                None => {
+                    buf.copy_within(from..to, kept);
+                    kept += to - from;
+                }
             }
             from = to;
         }
         meta.len = kept;
+    }
+
+    fn whose(&self, datagram: &[u8], meta: &RecvMeta) -> Option<Whose<'_>> {
+        let owner = self.ids.owner(datagram);
+        let ours = owner.filter(|owner| owner.generation == self.ids.generation);
+        let worker = if let Some(owner) = ours {
+            owner.worker
+        } else if let Some(elder) = self.elders.whose(owner, datagram, meta) {
+            return Some(Whose::Elder(elder));
+        } else {
+            let spread = self.spread.as_ref().filter(|_| cid::is_long(datagram))?;
+            (spread.hash_one(meta.addr) % self.mailboxes.len() as u64) as u16
+        };
+        if worker == self.worker {
+            return None;
+        }
+        self.mailboxes.get(usize::from(worker)).map(Whose::Worker)
     }
 }
 
@@ -129,6 +188,9 @@ impl AsyncUdpSocket for Steered {
             if taken > 0 {
                 return Poll::Ready(Ok(taken));
             }
+        }
+        if !self.reads.as_ref().is_some_and(|reads| reads.poll(cx)) {
+            return Poll::Pending;
         }
         let received = self.socket.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(received)) = received {

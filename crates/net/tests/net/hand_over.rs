@@ -1,0 +1,291 @@
+//! One server takes over from another, and no client notices.
+
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use headwater_net::server::{Door, HandOverError, Inherited, Server, ServerBuilder, Tls};
+use headwater_net::{Clock, Protocol};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::client::Client;
+use crate::service::{Running, pattern, start_with, start_with_tls, until};
+
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// A server that takes over from the one whose door is at `path`, which has a `server`.
+async fn succeed(server: &Running, path: &Path) -> Running {
+    let door = Door::open(path).unwrap();
+    let old = async {
+        let successor = door.successor().await.unwrap();
+        assert_eq!(successor.pid(), Some(std::process::id()));
+        successor.hand_over(&[&server.handle], WITHIN).await.unwrap();
+    };
+    let new = async {
+        let inherited = Inherited::take_over(path, WITHIN).await.unwrap();
+        let tls = server.tls.clone();
+        let new = start_with_tls(tls, |builder| builder.inherit(&inherited));
+        inherited.begin(WITHIN).await.unwrap();
+        new
+    };
+    tokio::join!(old, new).1
+}
+
+fn door(dir: &tempfile::TempDir) -> std::path::PathBuf {
+    dir.path().join("hand-over.sock")
+}
+
+/// What clients that ask without end came to.
+#[derive(Default)]
+struct Count {
+    stop: AtomicBool,
+    answers: AtomicU64,
+}
+
+/// Asks over one connection after another until told to stop; a connection that says it is ending
+/// is replaced, and nothing else may fail.
+async fn ask(server: Arc<Running>, protocol: Protocol, count: Arc<Count>) {
+    let wanted = pattern(100_000);
+    let mut client = Client::new(&server, protocol).await;
+    while !count.stop.load(Ordering::Relaxed) {
+        match client.get("/bytes/100000").await {
+            Ok(answer) => {
+                assert_eq!(answer.body, wanted, "{protocol}");
+                count.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            // RFC 9114 §5.2: the request was not processed, and belongs on another connection.
+            Err(error) if protocol == Protocol::H3 && is_gone(&error) => {
+                client = Client::new(&server, protocol).await;
+            }
+            Err(error) => panic!("{protocol}: {error}"),
+        }
+    }
+}
+
+fn is_gone(error: &str) -> bool {
+    ["H3_NO_ERROR", "H3_REQUEST_REJECTED", "closing", "GOAWAY"]
+        .iter()
+        .any(|word| error.contains(word))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_hand_overs_in_a_row_fail_no_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Arc::new(start_with(|builder| builder));
+    let mut counts = Vec::new();
+    let mut clients = Vec::new();
+    for protocol in Protocol::ALL {
+        let count = Arc::<Count>::default();
+        for _ in 0..4 {
+            clients.push(tokio::spawn(ask(Arc::clone(&server), protocol, Arc::clone(&count))));
+        }
+        counts.push((protocol, count));
+    }
+    let first = Arc::clone(&server);
+    let mut drains = Vec::new();
+    for round in 1..=3 {
+        let before: Vec<u64> =
+            counts.iter().map(|(_, count)| count.answers.load(Ordering::Relaxed)).collect();
+        let next = Arc::new(succeed(&server, &door(&dir)).await);
+        assert_eq!(next.port(), first.port());
+        let old = std::mem::replace(&mut server, next);
+        drains.push(tokio::spawn(async move { old.handle.drain(WITHIN).await }));
+        let went_on = || {
+            let mut all = counts.iter().zip(&before);
+            all.all(|((_, count), before)| count.answers.load(Ordering::Relaxed) > before + 20)
+        };
+        until(&format!("clients go on after hand-over {round}"), went_on).await;
+    }
+    for (_, count) in &counts {
+        count.stop.store(true, Ordering::Relaxed);
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    for drained in drains {
+        assert_eq!(drained.await.unwrap().cut, 0);
+    }
+    for protocol in Protocol::ALL {
+        let asked = server.handle.metrics().requests(protocol);
+        assert!(asked > 0, "nobody came to the last server by {protocol}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_begun_comes_to_its_end_in_the_process_where_it_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Arc::new(start_with(|builder| builder));
+    let mut begun = Vec::new();
+    for protocol in Protocol::ALL {
+        let client = Client::new(&first, protocol).await;
+        begun.push(tokio::spawn(async move { (protocol, client.get("/wait").await) }));
+    }
+    let waiting = &first.play.waiting;
+    until("three wait", || waiting.load(Ordering::SeqCst) == 3).await;
+    // Two processes later, the first one's datagrams still find it.
+    let second = succeed(&first, &door(&dir)).await;
+    let third = succeed(&second, &door(&dir)).await;
+    second.handle.drain(WITHIN).await;
+    let draining = tokio::spawn({
+        let first = Arc::clone(&first);
+        async move { first.handle.drain(WITHIN).await }
+    });
+    for protocol in Protocol::ALL {
+        let client = Client::new(&third, protocol).await;
+        assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    }
+    assert_eq!(third.handle.metrics().requests(Protocol::H3), 1);
+    first.play.gate.add_permits(3);
+    for request in begun {
+        let (protocol, answer) = request.await.unwrap();
+        assert_eq!(answer.unwrap_or_else(|e| panic!("{protocol}: {e}")).body.len(), 300_000);
+    }
+    assert_eq!(draining.await.unwrap().cut, 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_gets_one_more_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start_with(|builder| builder);
+    let mut socket =
+        tokio::net::TcpStream::connect(("127.0.0.1", first.plain_port())).await.unwrap();
+    let asks = b"GET /bytes/3 HTTP/1.1\r\nHost: a\r\n\r\n";
+    socket.write_all(asks).await.unwrap();
+    let mut answer = vec![0; 1000];
+    let len = socket.read(&mut answer).await.unwrap();
+    assert!(!String::from_utf8_lossy(&answer[..len]).contains("close"));
+    let second = succeed(&first, &door(&dir)).await;
+    let (_, answer) = tokio::join!(first.handle.drain(WITHIN), async {
+        socket.write_all(asks).await.unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    drop(second);
+}
+
+#[tokio::test]
+async fn a_successor_that_fails_leaves_the_old_one_serving() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = door(&dir);
+    let server = start_with(|builder| builder);
+    let door = Door::open(&path).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // It ends before it is ready.
+    let (failed, ()) = tokio::join!(
+        async {
+            let successor = door.successor().await.unwrap();
+            successor.hand_over(&[&server.handle], WITHIN).await
+        },
+        async { drop(Inherited::take_over(&path, WITHIN).await.unwrap()) }
+    );
+    assert!(matches!(failed, Err(HandOverError::Lost)), "{failed:?}");
+
+    // It is never ready.
+    let (failed, _never) = tokio::join!(
+        async {
+            let successor = door.successor().await.unwrap();
+            successor.hand_over(&[&server.handle], Duration::from_millis(100)).await
+        },
+        Inherited::take_over(&path, WITHIN)
+    );
+    assert!(matches!(failed, Err(HandOverError::TooLate)), "{failed:?}");
+
+    for protocol in Protocol::ALL {
+        let client = Client::new(&server, protocol).await;
+        assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    }
+    // And the next one can still take over.
+    drop(door);
+    assert!(!path.exists());
+    let next = succeed(&server, &path).await;
+    server.handle.drain(WITHIN).await;
+    let client = Client::new(&next, Protocol::H3).await;
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+}
+
+#[tokio::test]
+async fn nobody_to_take_over_from_is_told_from_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = door(&dir);
+    let error = Inherited::take_over(&path, WITHIN).await.unwrap_err();
+    assert!(matches!(error, HandOverError::Nobody { .. }), "{error}");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let error = Inherited::take_over(&path, WITHIN).await.unwrap_err();
+    assert!(!error.to_string().is_empty());
+    // What a process left behind is in nobody's way.
+    let _door = Door::open(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_unix_socket_and_several_servers_are_handed_over_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, socket) = (door(&dir), dir.path().join("edge.sock"));
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let main = |builder: ServerBuilder| builder.name("main").unix(&socket);
+    let other = |builder: ServerBuilder| builder.name("other").workers(1);
+    let old = [start_with_tls(tls.clone(), main), start_with_tls(tls.clone(), other)];
+    let ports = old.each_ref().map(|server| (server.port(), server.plain_port()));
+    let door = Door::open(&path).unwrap();
+    let (handed, new) = tokio::join!(
+        async {
+            let successor = door.successor().await.unwrap();
+            successor.hand_over(&[&old[0].handle, &old[1].handle], WITHIN).await
+        },
+        async {
+            let inherited = Inherited::take_over(&path, WITHIN).await.unwrap();
+            // In another order, and with more workers than there are sockets.
+            let other = start_with_tls(tls.clone(), |builder| {
+                other(builder.inherit(&inherited)).workers(3)
+            });
+            let main = start_with_tls(tls.clone(), |builder| main(builder.inherit(&inherited)));
+            inherited.begin(WITHIN).await.unwrap();
+            [main, other]
+        }
+    );
+    handed.unwrap();
+    assert_eq!(new.each_ref().map(|server| (server.port(), server.plain_port())), ports);
+    for server in old {
+        server.handle.drain(WITHIN).await;
+    }
+    for server in &new {
+        for protocol in Protocol::ALL {
+            for _ in 0..3 {
+                let ip = IpAddr::from([127, 0, 0, 1]);
+                let client = Client::at(server, protocol, ip).await;
+                assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+            }
+        }
+    }
+    let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    stream.write_all(b"GET /bytes/3 HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
+    drop(new);
+    until("the socket's file is gone", || !socket.exists()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_drains_is_not_handed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = door(&dir);
+    let server = Server::builder()
+        .http("127.0.0.1:0")
+        .serve(|_| tower::service_fn(crate::service::nothing))
+        .unwrap();
+    server.drain(Duration::ZERO).await;
+    let door = Door::open(&path).unwrap();
+    let (handed, taken) = tokio::join!(
+        async { door.successor().await.unwrap().hand_over(&[&server], WITHIN).await },
+        Inherited::take_over(&path, WITHIN)
+    );
+    assert!(matches!(handed, Err(HandOverError::Ending)), "{handed:?}");
+    assert!(matches!(taken, Err(HandOverError::Refused(_))), "{taken:?}");
+}
