@@ -101,7 +101,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,
 
-    /// Seconds that running requests get to finish after SIGINT or SIGTERM
+    /// Seconds that running requests get to finish after SIGINT or SIGTERM, and after a hand-over
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain: u64,
 
@@ -109,6 +109,12 @@ pub struct Args {
     /// that they send before it is done (0-RTT) are answered from the cache
     #[arg(long)]
     pub no_early_data: bool,
+
+    /// A Unix socket, for its owner alone, at which the next process comes in to take over; one that
+    /// is started with the socket of a running stack takes over from it. On SIGUSR2 a stack does
+    /// both by itself: it starts its own program again, with the same arguments, and hands over
+    #[arg(long, value_name = "PATH")]
+    pub hand_over_socket: Option<PathBuf>,
 
     /// Where access log lines go, as JSON: a file, or `-` for standard output [default: nowhere]
     #[arg(long, value_name = "FILE")]

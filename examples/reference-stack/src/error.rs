@@ -46,6 +46,9 @@ pub enum Error {
     /// A listener could not be opened, or its certificate not be used.
     #[error(transparent)]
     Server(#[from] headwater_net::server::ServerError),
+    /// Another process could not be taken over from, or not be handed over to.
+    #[error(transparent)]
+    HandOver(#[from] headwater_net::server::HandOverError),
     /// The upstream client could not be made.
     #[error("the upstream {url} cannot be used: {why}")]
     Upstream {

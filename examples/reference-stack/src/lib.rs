@@ -21,6 +21,7 @@ mod reload;
 pub mod roles;
 pub mod router;
 pub mod run;
+mod succession;
 
 pub use args::{Args, Role};
 pub use error::Error;

@@ -7,6 +7,7 @@ mod caches;
 mod order;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use headwater_cache::PurgeError;
 use headwater_net::{Body, Problem, Secret};
@@ -30,12 +31,26 @@ struct Inner {
     registry: Registry,
     caches: Caches,
     token: Option<Secret>,
+    /// Whether purges would be lost now.
+    refuses_purges: AtomicBool,
 }
 
 impl Operator {
     /// Over everything that was registered, and the caches of this process.
     pub fn new(registry: Registry, caches: Caches, token: Option<Secret>) -> Self {
-        Self(Arc::new(Inner { registry, caches, token }))
+        let refuses_purges = AtomicBool::new(false);
+        Self(Arc::new(Inner { registry, caches, token, refuses_purges }))
+    }
+
+    /// The caches of this process.
+    pub fn caches(&self) -> &Caches {
+        &self.0.caches
+    }
+
+    /// Refuses purges, or takes them again: while another process takes over, it may have read
+    /// already what was purged here.
+    pub fn refuse_purges(&self, refuse: bool) {
+        self.0.refuses_purges.store(refuse, Ordering::Release);
     }
 
     /// Answers one request.
@@ -60,6 +75,10 @@ impl Operator {
             caches: Vec<&'static str>,
         }
         self.admit(request.headers())?;
+        if self.0.refuses_purges.load(Ordering::Acquire) {
+            let detail = "another process is taking over: send the purge again";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).into());
+        }
         let (parts, body) = request.into_parts();
         let body = body.collect(MAX_BODY).await.map_err(|_| {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a purge has at most 16 KiB")

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use headwater_net::server::{QuicConfig, Server, ServerHandle, Tls};
+use headwater_net::server::{Inherited, QuicConfig, Server, ServerHandle, Tls};
 use headwater_net::{Clock, Secret};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +19,7 @@ use crate::inputs::Inputs;
 use crate::operator::Operator;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
+use crate::succession::{self, Succession};
 use crate::{Args, Error, Role, banner, reload, roles};
 
 /// Runs the stack until SIGINT or SIGTERM, and drains it.
@@ -36,8 +37,9 @@ pub fn run(args: &Args) -> Result<(), Error> {
 async fn start(args: &Args) -> Result<(), Error> {
     let stop = Stop::on_signals()?;
     check_upstreams(args)?;
+    let inherited = succession::take_over(args).await?;
     let ports = Ports::of(args)?;
-    let addresses = Addresses::of(args, &ports)?;
+    let addresses = Addresses::of(args, &ports, inherited)?;
     let state = state_folder(args)?;
     let tls = match (&args.cert, &args.key) {
         (Some(certificate), Some(key)) => Tls::from_pem_files(certificate, key)?,
@@ -72,20 +74,27 @@ async fn start(args: &Args) -> Result<(), Error> {
     }
     let token = args.operator_token.as_deref().map(token).transpose()?;
     let operator = Operator::new(registry, running.caches.clone(), token);
-    let operator = addresses.operator().serve(move |_| {
-        let operator = operator.clone();
+    let operators = operator.clone();
+    let asked = addresses.operator().serve(move |_| {
+        let operator = operators.clone();
         service_fn(move |request| {
             let operator = operator.clone();
             async move { Ok::<_, Infallible>(operator.answer(request).await) }
         })
     })?;
 
-    let facts = describe(&running.server, &operator, spki, &names);
+    let facts = describe(&running.server, &asked, spki, &names);
+    let servers = [&running.server, &asked];
+    succession::begin(addresses.inherited.as_ref()).await?;
+    let mut succession = Succession::new(args, &state)?;
     if let Some(path) = &args.ready {
         facts.write(path).map_err(|source| Error::File { path: path.clone(), source })?;
     }
     banner::print(&facts, own_certificate, args);
-    stop.signalled().await;
+    let succeeded = tokio::select! {
+        () = succession.succeeded(&servers, &operator) => true,
+        () = stop.signalled() => false,
+    };
     crate::say("draining … (a second signal ends it at once)");
     tokio::select! {
         drained = running.server.drain(Duration::from_secs(args.drain)) => {
@@ -95,12 +104,13 @@ async fn start(args: &Args) -> Result<(), Error> {
         }
         () = stop.again() => crate::say("connections were cut"),
     }
-    operator.drain(Duration::from_millis(200)).await;
+    asked.drain(Duration::from_millis(200)).await;
     running.caches.close().await;
     if let Some(writer) = running.log_writer {
         writer.finish();
     }
-    if let Some(path) = &args.ready {
+    // That of the process that took over says more.
+    if let Some(path) = args.ready.as_ref().filter(|_| !succeeded) {
         let _ = std::fs::remove_file(path);
     }
     Ok(())
@@ -195,12 +205,13 @@ struct Addresses {
     https: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
     operator: SocketAddr,
+    inherited: Option<Inherited>,
 }
 
 impl Addresses {
     /// Also looks whether the ports are free: a demo video takes a minute to make, and a port in
-    /// use should be told of before that.
-    fn of(args: &Args, ports: &Ports) -> Result<Self, Error> {
+    /// use should be told of before that. Those of a process that is taken over from are.
+    fn of(args: &Args, ports: &Ports, inherited: Option<Inherited>) -> Result<Self, Error> {
         let mut hosts = args.bind.clone();
         if hosts.is_empty() {
             hosts.push(Ipv4Addr::LOCALHOST.into());
@@ -211,13 +222,15 @@ impl Addresses {
         let on = |port: u16| hosts.iter().map(move |&host| SocketAddr::new(host, port)).collect();
         let (https, http): (Vec<_>, Vec<_>) = (on(ports.https), on(ports.http));
         let operator = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ports.operator);
-        for addr in https.iter().chain(&http).chain([&operator]) {
-            look("TCP", *addr, TcpListener::bind(addr).map(drop))?;
+        if inherited.is_none() {
+            for addr in https.iter().chain(&http).chain([&operator]) {
+                look("TCP", *addr, TcpListener::bind(addr).map(drop))?;
+            }
+            for addr in &https {
+                look("UDP", *addr, UdpSocket::bind(addr).map(drop))?;
+            }
         }
-        for addr in &https {
-            look("UDP", *addr, UdpSocket::bind(addr).map(drop))?;
-        }
-        Ok(Self { https, http, operator })
+        Ok(Self { https, http, operator, inherited })
     }
 
     fn server(&self, args: &Args, tls: Tls) -> headwater_net::server::ServerBuilder {
@@ -225,7 +238,7 @@ impl Addresses {
         // A packager and a shield do nothing twice that they should not either.
         quic.early_data = !args.no_early_data;
         let mut server =
-            Server::builder().https(&self.https[..]).http(&self.http[..]).tls(tls).quic(quic);
+            self.named("main").https(&self.https[..]).http(&self.http[..]).tls(tls).quic(quic);
         if let Some(workers) = args.workers {
             server = server.workers(workers.into());
         }
@@ -242,7 +255,15 @@ impl Addresses {
     }
 
     fn operator(&self) -> headwater_net::server::ServerBuilder {
-        Server::builder().http(self.operator).workers(1)
+        self.named("operator").http(self.operator).workers(1)
+    }
+
+    fn named(&self, name: &str) -> headwater_net::server::ServerBuilder {
+        let server = Server::builder().name(name);
+        match &self.inherited {
+            Some(inherited) => server.inherit(inherited),
+            None => server,
+        }
     }
 }
 
