@@ -68,7 +68,7 @@ struct Need {
     look: Look,
 }
 
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 14] = [
     Need {
         group: Group::Build,
         why: "a C compiler and make, for aws-lc and for linking",
@@ -147,9 +147,15 @@ const NEEDS: [Need; 13] = [
     },
     Need {
         group: Group::Test,
-        why: "runs the independent HTTP/3 client",
+        why: "runs the independent HTTP/3 clients",
         packages: &["python3", "python3-venv"],
         look: Look::PythonVenv,
+    },
+    Need {
+        group: Group::Test,
+        why: "is one more independent HTTP/3 client",
+        packages: &["ngtcp2-client"],
+        look: Look::Programs(&["gtlsclient"]),
     },
     Need {
         group: Group::Bench,

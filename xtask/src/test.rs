@@ -40,6 +40,12 @@ pub(crate) static SPEC: Spec = Spec {
             help: "With --crash: what load and moments follow from, a number [default: 1]",
         },
         Flag {
+            name: "--clients",
+            value: None,
+            help: "Instead of all that: have HTTP/3 clients that share no code with the listener ask \
+                   all there is to ask, with bodies of 64 MiB, and print who could do what",
+        },
+        Flag {
             name: "--fast",
             value: None,
             help: "Leave out what takes longest: cache-tests, browser, demo, doc and package, and \
@@ -88,6 +94,9 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     }
     if given.has("--crash") {
         return crash(places, given);
+    }
+    if given.has("--clients") {
+        return clients(places);
     }
     let fast = given.has("--fast");
     let chosen: Vec<&str> = STEP_NAMES
@@ -199,6 +208,15 @@ fn crash(places: &Places, given: &Given) -> Outcome {
         cargo.env(variable, &*number);
     }
     process::run(&mut cargo)
+}
+
+/// With small bodies it runs with the other tests.
+fn clients(places: &Places) -> Outcome {
+    setup::ensure(places, &[Group::Build, Group::Test])?;
+    let mut cargo = process::cargo(places);
+    cargo.args(["test", "--locked", "-p", "headwater-net", "--test", "clients"]);
+    cargo.args(["--", "--nocapture"]).env("HEADWATER_CLIENTS", "all");
+    process::run(cargo.env("HEADWATER_PYTHON", python::interpreter(places)))
 }
 
 fn sync(places: &Places) -> Outcome {
