@@ -10,9 +10,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::admission::Admission;
 use super::folder::Folder;
+use super::load::FIRST;
 use super::queue::Queue;
 use super::reads::Reads;
-use super::{Disk, DiskMetrics, FIRST, Limits, Shared, recover, writer};
+use super::{Disk, DiskMetrics, Limits, Shared, recover, writer};
 use crate::Error;
 use crate::purge::PurgeLog;
 

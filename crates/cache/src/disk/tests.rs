@@ -3,10 +3,14 @@
 
 use std::sync::Weak;
 
+use bytes::Bytes;
+use headwater_net::Timestamp;
 use http::{HeaderValue, StatusCode};
 
+use super::load::chunks;
 use super::*;
 use crate::directives::ResponseDirectives;
+use crate::object::{Content, Head};
 use crate::policy::freshness::Freshness;
 use crate::vary::Vary;
 
