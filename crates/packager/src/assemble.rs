@@ -17,7 +17,7 @@ use crate::role::Role;
 use crate::segments::{Lane, SegmentTable};
 use crate::select::{self, Chosen};
 use crate::timeline::{Placement, start_offset};
-use crate::track::{Audio, Track, TrackId, TrackKind, TrackMedia, Video};
+use crate::track::{Audio, Standing, Track, TrackId, TrackKind, TrackMedia, Video};
 use crate::trick;
 use crate::units::MediaTime;
 
@@ -329,17 +329,25 @@ fn is_aside(placed: &Placed<'_>) -> bool {
     placed.chosen.track.roles.iter().any(|role| aside.contains(role))
 }
 
+/// Whether its source would play it, or an operator says so.
+fn standing(placed: &Placed<'_>) -> Standing {
+    let Chosen { track, pick, .. } = placed.chosen;
+    match (track.enabled || pick.is_some(), track.alternate_group) {
+        (true, _) => Standing::Enabled,
+        (false, 0) => Standing::Disabled,
+        (false, _) => Standing::Alternative,
+    }
+}
+
 fn describe<'a>(
     media: TrackMedia,
     placed: impl Iterator<Item = &'a Placed<'a>> + Clone,
 ) -> Vec<Track> {
     let picked = |placed: &Placed<'_>| placed.chosen.pick.is_some_and(|pick| pick.default);
-    let default = placed
-        .clone()
-        .position(picked)
-        .or_else(|| placed.clone().position(|p| p.chosen.track.enabled && !is_aside(p)))
-        .or_else(|| placed.clone().position(|placed| placed.chosen.track.enabled))
-        .unwrap_or(0);
+    // Of equal ones it is the first.
+    let rank = |(_, placed): &(usize, &Placed<'_>)| (standing(placed), is_aside(placed));
+    let first = placed.clone().enumerate().min_by_key(rank).map_or(0, |(position, _)| position);
+    let default = placed.clone().position(picked).unwrap_or(first);
     // Numbers end where 16 bits do; the limits on tracks and sources end long before.
     (1..=u16::MAX)
         .filter_map(NonZeroU16::new)
@@ -372,6 +380,7 @@ fn describe<'a>(
                 source,
                 source_track: track.number(),
                 default: position == default,
+                standing: standing(placed),
             }
         })
         .collect()

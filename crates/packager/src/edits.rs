@@ -55,7 +55,10 @@ impl Edits {
         }
         found.media_start = first.media_time;
         if playing.iter().any(|edit| edit.rate != 1 << 16) {
-            found.warnings.push("its edit list changes the speed, which is not followed");
+            found.warnings.push(
+                "its edit list plays it at another speed; it is played at its own, from where the list \
+                 starts: transcode it where the speed matters",
+            );
             return found;
         }
 

@@ -101,7 +101,7 @@ pub use resource::Resource;
 pub use role::Role;
 pub use segments::{SegmentSpan, SegmentTable};
 pub use selection::{Container, Selection};
-pub use track::{Audio, ParseTrackIdError, Track, TrackId, TrackKind, TrackMedia, Video};
+pub use track::{Audio, ParseTrackIdError, Standing, Track, TrackId, TrackKind, TrackMedia, Video};
 pub use ts::Program;
 pub use units::{ByteRange, MediaTime, Timescale};
 

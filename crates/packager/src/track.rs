@@ -43,6 +43,21 @@ pub struct Track {
     /// Whether players should start with it: the one picked, or the first of its kind that the
     /// source enables.
     pub default: bool,
+    /// Whether its source would play it.
+    pub standing: Standing,
+}
+
+/// Whether the source of a track would play it (ISO/IEC 14496-12 §8.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It is enabled, or an operator picked it.
+    Enabled,
+    /// It is not enabled, but an alternative to others (`alternate_group`): players may choose it.
+    Alternative,
+    /// It is not enabled and no alternative, so players treat it as if it were not there: it is for
+    /// people who ask for it.
+    Disabled,
 }
 
 impl Track {

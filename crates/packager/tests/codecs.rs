@@ -292,6 +292,41 @@ fn multi_mono_is_told() {
     assert!(report.contains("2 of its sound tracks have one channel each"), "{report}");
 }
 
+/// ISO/IEC 14496-12 §8.3.2: a track that is not enabled is as if it were not there, unless it is one
+/// of an alternate group, of which a player chooses.
+#[test]
+fn what_the_source_disables_is_an_alternative_or_for_people_alone() {
+    let sound = |number, enabled, alternate_group| {
+        let mut spec = TrackSpec::audio(90, 9);
+        (spec.number, spec.enabled, spec.alternate_group) = (number, enabled, alternate_group);
+        // Otherwise the second of a language is no automatic choice anyway.
+        spec.language = [*b"eng", *b"fra", *b"deu"][number as usize - 2];
+        spec
+    };
+    let said = |sounds: [TrackSpec; 3]| {
+        let mut tracks = vec![TrackSpec::video(50, 100, 25)];
+        tracks.extend(sounds);
+        let media = media(&[FileSpec::new(tracks).bytes()], &Options::default());
+        let text = text(&media, "main.m3u8").unwrap();
+        let tags = text.lines().filter(|line| line.starts_with("#EXT-X-MEDIA:"));
+        let yes = |tag: &str, name: &str| u8::from(tag.contains(&format!("{name}=YES")));
+        tags.map(|tag| (yes(tag, "DEFAULT"), yes(tag, "AUTOSELECT"))).collect::<Vec<_>>()
+    };
+    // One group of alternatives, as FFmpeg writes it.
+    let one = said([sound(2, false, 1), sound(3, true, 1), sound(4, false, 1)]);
+    assert_eq!(one, [(0, 1), (1, 1), (0, 1)]);
+    // Two groups, each with one that is enabled.
+    let two = said([sound(2, true, 1), sound(3, false, 2), sound(4, true, 2)]);
+    assert_eq!(two, [(1, 1), (0, 1), (0, 1)]);
+    // Those of group 0 are no alternatives: one that is disabled is not played unasked.
+    let none = said([sound(2, false, 0), sound(3, true, 0), sound(4, true, 0)]);
+    assert_eq!(none, [(0, 0), (1, 1), (0, 1)]);
+    // Where nothing is enabled, something has to be played.
+    let all = said([sound(2, false, 0), sound(3, false, 0), sound(4, false, 7)]);
+    assert_eq!(all.iter().filter(|(default, _)| *default == 1).count(), 1);
+    assert_eq!(all[2], (1, 1), "the alternative before those that are off");
+}
+
 /// What another reader takes the sample entry of an init segment for.
 fn read_by_another(init: &[u8]) -> String {
     let moov = init.windows(4).position(|kind| kind == b"moov").unwrap() - 4;

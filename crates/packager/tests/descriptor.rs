@@ -494,3 +494,48 @@ async fn schema_and_code_refuse_the_same() {
         assert_eq!(ours == "fine", good, "{document}: {ours}");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_a_server_keeps_is_not_given_away_by_another_descriptor() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |uri| keyed(dir.path(), &KEY, uri);
+    fs::write(dir.path().join("film.headwater.json"), folder(Some("https://keys.example/1")))
+        .unwrap();
+    let careless = "{\"headwater\": 1, \"renditions\": [{\"file\": \"a.mp4\"}],\n\
+                    \"segment_key\": {\n\"file\": \"film.key\"}}";
+    let reply = answer_of(dir.path(), "trailer", careless, "main.m3u8").await;
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    let said = reply.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        said.contains("trailer.headwater.json:3: segment_key.file: film.headwater.json names"),
+        "{said}"
+    );
+    // The one that keeps it is served on, and so are those that agree with it.
+    let kept = folder(Some("https://keys.example/1"));
+    assert_eq!(answer_of(dir.path(), "film", &kept, "main.m3u8").await.status, 200);
+    let agrees = folder(Some("https://keys.example/2"));
+    assert_eq!(answer_of(dir.path(), "trailer", &agrees, "main.m3u8").await.status, 200);
+
+    // An asset's own folder, whose key one in the folder above keeps; and another key.
+    let own = dir.path().join("show");
+    fs::create_dir(&own).unwrap();
+    fs::write(own.join("a.mp4"), TINY).unwrap();
+    fs::write(own.join("film.key"), KEY).unwrap();
+    let above = agrees.replace("film.key", "show/film.key");
+    fs::write(dir.path().join("trailer.headwater.json"), above).unwrap();
+    fs::write(own.join("x.headwater.json"), careless).unwrap();
+    let (packager, _) = packager(Assets::from_dir(dir.path()).unwrap());
+    let reply = get(&packager, "/show/main.m3u8").await;
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    assert!(reply.text().contains("trailer.headwater.json names film.key"), "{}", reply.text());
+    fs::write(dir.path().join("trailer.headwater.json"), &agrees).unwrap();
+    let (packager, _) = shell::packager(Assets::from_dir(dir.path()).unwrap());
+    assert_eq!(get(&packager, "/show/main.m3u8").await.status, 200);
+}
+
+/// What the asset that a descriptor of this name describes answers.
+async fn answer_of(dir: &Path, name: &str, text: &str, path: &str) -> shell::Reply {
+    fs::write(dir.join(format!("{name}.headwater.json")), text).unwrap();
+    let (packager, _) = packager(Assets::from_dir(dir).unwrap());
+    get(&packager, &format!("/{name}/{path}")).await
+}

@@ -237,7 +237,7 @@ fn what_lies_before_the_lead_in_is_left_out() {
 fn other_speeds_and_too_much_are_told() {
     let fast = film(&[(1_000, 0, NORMAL), (1_000, 4_000, 2 << 16)]);
     let media = kit::media(&[fast.bytes()], &options());
-    assert!(media.report().to_string().contains("changes the speed"), "{}", media.report());
+    assert!(media.report().to_string().contains("plays it at another speed"), "{}", media.report());
     // 65,000 times 12 s are more pictures than are made of so few.
     let mut long = film(&[]);
     long.tracks.truncate(1);
@@ -465,5 +465,26 @@ fn ffmpeg_sees_the_same_pictures_at_the_same_times() {
             play(media, id(track), files).iter().map(|seen| (seen.pts, seen.bytes.len())).collect()
         };
         assert_eq!(times(&media, &files), times(&again, std::slice::from_ref(&bytes)), "{track}");
+    }
+}
+
+/// §8.6.6: another `media_rate` than 1 and 0 cannot be followed without encoding.
+#[test]
+fn another_speed_is_told_and_played_at_rate_one() {
+    for rate in [1 << 15, 1 << 17, 3 << 14, -(1 << 16)] {
+        // A second is passed over, then 3 s of the media would last 6 s, or 1.5 s.
+        let mut slow = TrackSpec::video(150, 300, 25);
+        slow.edits = vec![(1_000, 12_800, 1 << 16), (6_000, 25_600, rate)];
+        let mut sound = TrackSpec::audio(280, 100);
+        sound.edits = vec![(1_000, 48_000, 1 << 16), (6_000, 96_000, rate)];
+        let files = [FileSpec::new(vec![slow, sound]).bytes()];
+        let media = kit::media(&files, &Options::default());
+        let report = media.report().to_string();
+        let told = "plays it at another speed; it is played at its own, from where the list starts";
+        assert_eq!(report.matches(told).count(), 2, "{report}");
+        // All of the media after the second that is passed over, at its own times.
+        assert_eq!(media.duration().as_millis(), 5_000, "rate {rate}");
+        let pictures = presented(&media, "v1", &files);
+        assert!(pictures.contains(&(25, 0)) && pictures.contains(&(149, 124 * 512)), "{rate}");
     }
 }

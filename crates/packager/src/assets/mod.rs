@@ -6,6 +6,7 @@
 //! (docs/descriptor.md). Files that appear later are found within a second of being asked for;
 //! files that are replaced are noticed within a second.
 
+mod kept_key;
 mod key_file;
 mod name;
 mod scan;

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AssetsError, FindError, key_file, name, siblings};
+use super::{AssetsError, FindError, kept_key, key_file, name, siblings};
 use crate::aes128::SegmentKey;
 use crate::descriptor::{DESCRIPTOR_SUFFIX, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES};
 use crate::identity::SourceId;
@@ -175,8 +175,8 @@ fn descriptor_in(folder: &Path) -> Result<Option<PathBuf>, FindError> {
     Ok(found)
 }
 
-/// What a descriptor says, and its files.
-fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
+/// A descriptor as it is now.
+pub(super) fn read_descriptor(path: &Path) -> Result<Descriptor, FindError> {
     let file = file_name(path);
     let metadata = fs::metadata(path).map_err(SourceError::from)?;
     require_regular(&metadata)?;
@@ -189,8 +189,12 @@ fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
     reader.take(MAX_DESCRIPTOR_BYTES).read_to_end(&mut text).map_err(SourceError::from)?;
     let text = String::from_utf8(text)
         .map_err(|_| DescriptorError::whole(&file, "it is not valid UTF-8"))?;
-    let descriptor = Descriptor::parse(&file, text)?;
+    Ok(Descriptor::parse(&file, text)?)
+}
 
+/// What a descriptor says, and its files. It is that of the folder `asset` where there is one.
+fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
+    let descriptor = read_descriptor(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).map_err(SourceError::from)?;
     let mut files = Vec::new();
@@ -207,21 +211,35 @@ fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
     let segment_key = match descriptor.segment_key() {
         None => None,
         Some((named, uri)) => {
-            let key = inside(&folder, named)
-                .and_then(|(path, _)| key_file::read(&path).map_err(|why| format!("{named} {why}")))
-                .map_err(|why| descriptor.bad_key(why))?;
+            let (at, _) = inside(&folder, named).map_err(|why| descriptor.bad_key(why))?;
+            let key =
+                key_file::read(&at).map_err(|why| descriptor.bad_key(format!("{named} {why}")))?;
             Some(match uri {
                 Some(uri) => key.at(uri),
-                None => key,
+                None => {
+                    let own = folder.join(path.file_name().unwrap_or_default());
+                    let above = folder.parent().filter(|_| asset.is_some());
+                    if let Some(other) = kept_key::keeper(&at, &own, &folder, above) {
+                        return Err(descriptor.bad_key(given_away(named, &other)).into());
+                    }
+                    key
+                }
             })
         }
     };
     Ok(Contents { files, descriptor: Some(descriptor), segment_key })
 }
 
+fn given_away(key: &str, other: &str) -> String {
+    format!(
+        "{other} names {key} with `uri`, so a server of yours keeps it, and without `uri` the packager \
+         hands it to everyone: say `uri` here, too, or take another key"
+    )
+}
+
 /// A regular file below a descriptor's folder; or why it is none. Links are followed, but not out
 /// of the folder: a descriptor may come from a stranger.
-fn inside(folder: &Path, named: &str) -> Result<(PathBuf, fs::Metadata), String> {
+pub(super) fn inside(folder: &Path, named: &str) -> Result<(PathBuf, fs::Metadata), String> {
     let unreadable = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => format!("there is no file {named}"),
         kind => format!("{named} cannot be read: {kind}"),
@@ -295,7 +313,7 @@ fn descriptor_name(file: &str) -> Option<&str> {
     (!name.is_empty() && suffix.eq_ignore_ascii_case(DESCRIPTOR_SUFFIX)).then_some(name)
 }
 
-fn is_descriptor(path: &Path) -> bool {
+pub(super) fn is_descriptor(path: &Path) -> bool {
     let file = path.file_name().and_then(|file| file.to_str());
     file.is_some_and(|file| !file.starts_with('.') && descriptor_name(file).is_some())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::tag::{Tag, quotable};
 use crate::role::Role;
-use crate::track::{Audio, Track, TrackId};
+use crate::track::{Audio, Standing, Track, TrackId};
 use crate::view::View;
 
 /// Sounds among which a player chooses: one codec, and one channel count where every channel
@@ -15,10 +15,12 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// The member to start with.
+    /// The member to start with: the asset's where it is one of them, else the first that its source
+    /// would play, and of those the first that is not for people alone.
     pub(super) fn default_member(&self) -> &'a Track {
-        let chosen = self.members.iter().find(|track| track.default);
-        chosen.unwrap_or(&self.members[0])
+        let rank = |track: &&&Track| (!track.default, asked_for(track), track.standing);
+        // Of equal ones it is the first.
+        self.members.iter().min_by_key(rank).unwrap_or(&self.members[0])
     }
 
     /// The members beside that one.
@@ -67,9 +69,11 @@ fn claim(track: &Track) -> (Option<&str>, String) {
 }
 
 /// Whether only people choose it, never a player by itself: remarks on the film are not the film,
-/// and HLS has no characteristic by which a player could know them.
+/// and HLS has no characteristic by which a player could know them; and what its source would not
+/// play is not played unasked.
 fn asked_for(track: &Track) -> bool {
-    track.roles.iter().any(|role| matches!(role, Role::Commentary | Role::Supplementary))
+    let aside = |role: &Role| matches!(role, Role::Commentary | Role::Supplementary);
+    track.standing == Standing::Disabled || track.roles.iter().any(aside)
 }
 
 /// The media characteristic tags of a track, in alphabetical order with commas.
@@ -158,6 +162,7 @@ mod tests {
             roles in prop::sample::subsequence(Role::ALL.to_vec(), 0..3),
             channels in prop::sample::select(vec![1_u16, 2, 6]),
             default: bool,
+            standing in prop::sample::select(vec![Standing::Enabled, Standing::Alternative, Standing::Disabled]),
         ) -> Track {
             Track {
                 id: TrackId::new(TrackMedia::Audio, NonZeroU16::MIN),
@@ -178,6 +183,7 @@ mod tests {
                 source: 0,
                 source_track: 1,
                 default,
+                standing,
             }
         }
     }
@@ -224,6 +230,9 @@ mod tests {
                 let uri = format!("\"{}.m3u8\"", group.default_member().id);
                 prop_assert_eq!(&default[0]["URI"], &uri);
                 prop_assert_eq!(group.default_member().default, picked);
+                let is_asked_for = asked_for(group.default_member());
+                let plays = group.members.iter().any(|track| !asked_for(track));
+                prop_assert!(picked || !(plays && is_asked_for), "one that its source plays");
                 let names: BTreeSet<_> = tags.iter().map(|tag| &tag["NAME"]).collect();
                 prop_assert_eq!(names.len(), tags.len(), "names differ: {}", text);
                 let automatic = || tags.iter().filter(|tag| is(tag, "AUTOSELECT"));

@@ -152,6 +152,8 @@ pub struct TrackIndex {
     /// What its `kind` boxes say.
     pub(crate) roles: Vec<Role>,
     pub(crate) enabled: bool,
+    /// The alternatives to it are those of the same number; 0 where it has none.
+    pub(crate) alternate_group: u16,
     pub(crate) rotation: u16,
     pub(crate) matrix: [i32; 9],
     /// What presents its samples as they are listed here: a delay, and one edit.

@@ -243,6 +243,7 @@ impl Reader<'_> {
             name: self.name(&boxes, hdlr.name)?,
             roles: self.roles(&boxes)?,
             enabled: tkhd.enabled,
+            alternate_group: tkhd.alternate_group,
             rotation: tkhd.rotation(),
             matrix: tkhd.matrix,
             edits,

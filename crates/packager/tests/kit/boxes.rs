@@ -52,6 +52,7 @@ pub struct TrackSpec {
     pub compact_sizes: u8,
     pub language: [u8; 3],
     pub enabled: bool,
+    pub alternate_group: u16,
     pub entry: Option<Vec<u8>>,
 }
 
@@ -74,6 +75,7 @@ impl TrackSpec {
             compact_sizes: 0,
             language: *b"und",
             enabled: true,
+            alternate_group: 0,
             entry: None,
         }
     }
@@ -96,7 +98,7 @@ impl TrackSpec {
     }
 
     pub fn trak(&self, chunk_offsets: &[u64]) -> Vec<u8> {
-        let mut tkhd = words(&[0, 0, self.number, 0, 0, 0, 0, 0, 0]);
+        let mut tkhd = words(&[0, 0, self.number, 0, 0, 0, 0, self.alternate_group.into(), 0]);
         tkhd.extend(words(&[1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]));
         tkhd.extend(words(&[1280 << 16, 720 << 16]));
         let mut trak = full(*b"tkhd", 0, u32::from(self.enabled), &tkhd);

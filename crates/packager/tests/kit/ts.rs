@@ -123,8 +123,14 @@ fn packet(out: &mut Stream, state: &mut State, pid: u16, packet: &[u8]) {
     assert!(out.kinds.contains_key(&pid), "PID {pid:#x} is in the map");
     let list = out.pes.entry(pid).or_default();
     if starts {
+        let before = list.last().map(|pes| pes.dts);
         list.push(pes(rest, random_access));
-        let dts = list.last().unwrap().dts;
+        let Pes { pts, dts, .. } = *list.last().unwrap();
+        if state.is_strict() {
+            let later = |time: u64, than: u64| (time + WRAP - than) % WRAP < WRAP / 2;
+            assert!(later(pts, dts), "presented at {pts}, and decoded at {dts}");
+            assert!(before.is_none_or(|before| later(dts, before)), "decode times go back");
+        }
         if state.is_strict() {
             let clock = state.clock.expect("a clock before the first packet");
             let ahead = (dts + WRAP - clock) % WRAP;
