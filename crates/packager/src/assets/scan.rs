@@ -214,17 +214,16 @@ fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
             let (at, _) = inside(&folder, named).map_err(|why| descriptor.bad_key(why))?;
             let key =
                 key_file::read(&at).map_err(|why| descriptor.bad_key(format!("{named} {why}")))?;
-            Some(match uri {
-                Some(uri) => key.at(uri),
-                None => {
-                    let own = folder.join(path.file_name().unwrap_or_default());
-                    let above = folder.parent().filter(|_| asset.is_some());
-                    if let Some(other) = kept_key::keeper(&at, &own, &folder, above) {
-                        return Err(descriptor.bad_key(given_away(named, &other)).into());
-                    }
-                    key
+            if let Some(uri) = uri {
+                Some(key.at(uri))
+            } else {
+                let own = folder.join(path.file_name().unwrap_or_default());
+                let above = folder.parent().filter(|_| asset.is_some());
+                if let Some(other) = kept_key::keeper(&at, &own, &folder, above) {
+                    return Err(descriptor.bad_key(given_away(named, &other)).into());
                 }
-            })
+                Some(key)
+            }
         }
     };
     Ok(Contents { files, descriptor: Some(descriptor), segment_key })
