@@ -17,6 +17,7 @@ use crate::methods::{Methods, MethodsLayer};
 use crate::metrics::Metrics;
 use crate::normalise::{Normalise, NormaliseLayer};
 use crate::observe::{Observed, Observer};
+use crate::upgrades::Upgrades;
 
 /// An edge in front of `S`, layer by layer, outermost first: access log and metrics, response
 /// headers, allowed methods, one way to say each thing, early data, cache. A concrete type: a hit calls through
@@ -25,8 +26,10 @@ use crate::observe::{Observed, Observer};
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> =
-    Observed<Headers<Methods<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>>;
+pub type EdgeService<S> = Observed<Headers<Upgrades<Cached<S>, Normalise<S>>>>;
+
+/// What answers all but WebSockets.
+type Cached<S> = Methods<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>;
 
 /// The entrance to [`EdgeBuilder`].
 #[derive(Debug)]
@@ -53,6 +56,7 @@ pub struct EdgeBuilder {
     normalise: NormaliseLayer,
     early_data: EarlyDataLayer,
     compress: Option<CompressLayer>,
+    websockets: bool,
     clock: Clock,
 }
 
@@ -108,6 +112,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// Whether WebSockets pass through to the upstream, past the cache; by default they do not, and
+    /// a request for one is a GET like any.
+    pub fn websockets(mut self, on: bool) -> Self {
+        self.websockets = on;
+        self
+    }
+
     /// The clock of the log's times; the cache has its own.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -125,6 +136,7 @@ impl EdgeBuilder {
         let cache = self.cache.clone().unwrap_or_else(|| {
             Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
         });
+        let direct = self.websockets.then(|| self.normalise.layer(upstream.clone()));
         let compressed = Compress::new(upstream, self.compress.as_ref());
         let cached = cache.layer().layer(self.headers.layer(compressed));
         let normalise = match self.compress {
@@ -132,7 +144,7 @@ impl EdgeBuilder {
             None => self.normalise.clone(),
         };
         let checked = self.methods.layer(normalise.layer(self.early_data.layer(cached)));
-        let answered = self.headers.layer(checked);
+        let answered = self.headers.layer(Upgrades::new(checked, direct));
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);
         Observed::new(answered, Some(Arc::new(observer)))

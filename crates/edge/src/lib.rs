@@ -50,6 +50,7 @@ pub mod metrics;
 pub mod normalise;
 mod observe;
 mod unkeyed;
+mod upgrades;
 mod watch;
 
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
@@ -63,4 +64,5 @@ pub use methods::MethodsLayer;
 pub use metrics::{Metrics, MetricsLayer};
 pub use normalise::NormaliseLayer;
 pub use observe::{Observed, ObservedFuture};
+pub use upgrades::{Upgrades, UpgradesFuture};
 pub use watch::End;

@@ -19,12 +19,15 @@
 //!   added but `Host`.
 //! - A response's body that breaks off, or is silent for too long, ends in a
 //!   [`BodyError`](crate::BodyError).
+//! - A request for a WebSocket that came by a listener of this crate is passed on as one (RFC 6455),
+//!   up to [`UpstreamBuilder::max_websockets`] at a time.
 //! - Nothing is sent twice, except a request that never left on a pooled connection that had died.
 
 mod body;
 mod connector;
 mod error;
 mod trust;
+mod tunnel;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -36,6 +39,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use crate::hop::strip_hop_by_hop;
@@ -44,6 +48,7 @@ use connector::Connector;
 use trust::{Own, Trust};
 
 pub use error::UpstreamError;
+pub use tunnel::is_websocket;
 
 /// A client of one HTTP or HTTPS authority. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -54,6 +59,11 @@ pub struct Upstream {
 #[derive(Debug)]
 struct Inner {
     client: legacy::Client<Connector, Body>,
+    /// For connections that change their protocol: HTTP/1.1, each used once.
+    upgrading: legacy::Client<Connector, Body>,
+    /// Places for WebSockets.
+    tunnels: Arc<Semaphore>,
+    tunnel_idle_timeout: Duration,
     scheme: Scheme,
     authority: Authority,
     /// What paths are appended to: empty, or `/…` without a slash at its end.
@@ -77,6 +87,8 @@ pub struct UpstreamBuilder {
     idle_timeout: Duration,
     pool_idle_timeout: Duration,
     pool_max_idle: usize,
+    max_websockets: usize,
+    websocket_idle_timeout: Duration,
 }
 
 impl Upstream {
@@ -98,6 +110,8 @@ impl Upstream {
             idle_timeout: Duration::from_secs(30),
             pool_idle_timeout: Duration::from_secs(60),
             pool_max_idle: 64,
+            max_websockets: 1024,
+            websocket_idle_timeout: Duration::from_secs(120),
         }
     }
 
@@ -175,6 +189,22 @@ impl UpstreamBuilder {
         self
     }
 
+    /// WebSockets open at once; one more is answered 503. Unit: connections. Default 1,024. Bound:
+    /// none; 0 allows none. Danger: each is a connection to the upstream, which nobody shares, and
+    /// holds 32 KiB here.
+    pub const fn max_websockets(mut self, count: usize) -> Self {
+        self.max_websockets = count;
+        self
+    }
+
+    /// Silence of both sides after which a WebSocket is ended, at most twice as late. Unit: time.
+    /// Default 120 s. Bound: more than zero. Danger: shorter than the pings of clients and upstream
+    /// (often 20 to 60 s) it ends what is only quiet; too long keeps places for clients that left.
+    pub const fn websocket_idle_timeout(mut self, time: Duration) -> Self {
+        self.websocket_idle_timeout = time;
+        self
+    }
+
     /// Makes the upstream; no connection is opened yet.
     ///
     /// # Errors
@@ -198,6 +228,9 @@ impl UpstreamBuilder {
         } else {
             Trust::none()?
         };
+        let http1 = Connector::new(tls.clone(), true, self.connect_timeout);
+        let upgrading =
+            legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(http1);
         let connector = Connector::new(tls, only_http1, self.connect_timeout);
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -212,6 +245,9 @@ impl UpstreamBuilder {
         Ok(Upstream {
             inner: Arc::new(Inner {
                 client,
+                upgrading,
+                tunnels: Arc::new(Semaphore::new(self.max_websockets.min(Semaphore::MAX_PERMITS))),
+                tunnel_idle_timeout: self.websocket_idle_timeout,
                 scheme,
                 authority,
                 prefix,
@@ -234,6 +270,9 @@ impl Service<Request<Body>> for Upstream {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
+        if is_websocket(&request) {
+            return Box::pin(inner.tunnel(request));
+        }
         Box::pin(async move {
             let mut request = inner.aim(request)?;
             pass_interim_on(&mut request);

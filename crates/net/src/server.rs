@@ -107,6 +107,7 @@ pub struct ServerBuilder {
     tls: Option<Tls>,
     quic: Option<QuicConfig>,
     no_quic: bool,
+    extended_connect: bool,
     limits: ConnLimits,
     workers: Option<usize>,
     clock: Clock,
@@ -181,6 +182,14 @@ impl ServerBuilder {
     /// Leaves HTTP/3 out: no UDP socket, no `Alt-Svc`.
     pub fn without_quic(mut self) -> Self {
         self.no_quic = true;
+        self
+    }
+
+    /// Whether clients of HTTP/2 are told that they may ask for a WebSocket on a stream (RFC 8441); by
+    /// default they are not, and open a connection of HTTP/1.1 for it. For a service that answers
+    /// such a CONNECT, as [`Upstream`](crate::client::Upstream) does.
+    pub fn extended_connect(mut self, on: bool) -> Self {
+        self.extended_connect = on;
         self
     }
 

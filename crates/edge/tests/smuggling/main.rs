@@ -6,6 +6,8 @@
 //! connection, which must come through as itself: what is left of a case in a buffer would spoil it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+#[path = "../support/h3.rs"]
+mod client;
 mod h1;
 mod h2;
 mod h3;

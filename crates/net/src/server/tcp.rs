@@ -220,7 +220,11 @@ async fn serve<I, S>(
     let Some((activity, line)) = watch else {
         let gather = Gather::new(stream);
         let io = TokioIo::new(gather.clone());
-        let conn = http2::Builder::new(TokioExecutor::new())
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        if worker.extended_connect {
+            http2.enable_connect_protocol();
+        }
+        let conn = http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.h2_max_streams)
             .max_header_list_size(limits.max_header_bytes)

@@ -33,6 +33,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// What the connections of one worker share.
 pub(super) struct Worker {
     pub(super) id: WorkerId,
+    /// Whether HTTP/2 clients may ask for WebSockets.
+    pub(super) extended_connect: bool,
     pub(super) limits: ConnLimits,
     pub(super) quic: QuicConfig,
     pub(super) clock: Clock,
@@ -151,6 +153,7 @@ where
     for (id, fronts) in fronts.into_iter().enumerate() {
         let worker = Arc::new(Worker {
             id: WorkerId(id),
+            extended_connect: builder.extended_connect,
             limits: builder.limits.clone(),
             quic: quic.clone(),
             clock: builder.clock.clone(),
