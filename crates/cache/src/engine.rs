@@ -10,17 +10,17 @@ mod slices;
 use std::sync::Arc;
 
 use headwater_net::{Body, Timestamp};
-use http::header::{CACHE_CONTROL, CONNECTION, PRAGMA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tower_service::Service;
 
 use crate::Cache;
-use crate::answer::{self, Marks};
+use crate::answer::{self, Marks, Shape};
 use crate::cache::{Downstream, Inner};
 use crate::directives::RequestDirectives;
 use crate::fill::table::{Joined, Joining};
 use crate::fill::task;
+use crate::found::Found;
 use crate::headers;
 use crate::key::{Key, KeyBuf};
 use crate::object::Object;
@@ -67,26 +67,28 @@ pub(crate) fn is_answered_from_store(parts: &Parts) -> bool {
 }
 
 /// Whether a GET says it has content, which no key knows of (RFC 9110 §9.3.1).
-pub(crate) fn has_content(parts: &Parts, body: &Body) -> bool {
+pub(crate) fn has_content(parts: &Parts, body: &Body, found: Found) -> bool {
     let none = |value: &HeaderValue| value.as_bytes() == b"0";
-    body.exact_len().is_some_and(|len| len > 0)
-        || parts.headers.get(http::header::CONTENT_LENGTH).is_some_and(|value| !none(value))
-        || parts.headers.contains_key(http::header::TRANSFER_ENCODING)
+    let said = |headers: &HeaderMap| {
+        headers.get(http::header::CONTENT_LENGTH).is_some_and(|value| !none(value))
+            || headers.contains_key(http::header::TRANSFER_ENCODING)
+    };
+    body.exact_len().is_some_and(|len| len > 0) || found.any(Found::CONTENT) && said(&parts.headers)
 }
 
 /// Takes off what `Connection` says is for this hop alone, before anything looks at it: upstream
-/// will not see it, so neither the key nor `Vary` may go by it (RFC 9110 §7.6.1).
-pub(crate) fn drop_what_goes_no_further(parts: &mut Parts) {
-    if parts.headers.contains_key(CONNECTION) {
-        headers::strip_hop_by_hop(&mut parts.headers);
-    }
+/// will not see it, so neither the key nor `Vary` may go by it (RFC 9110 §7.6.1). Gives what is
+/// left.
+pub(crate) fn drop_what_goes_no_further(parts: &mut Parts) -> Found {
+    headers::strip_hop_by_hop(&mut parts.headers);
+    Found::of(&parts.headers)
 }
 
 /// Looks a GET or HEAD up: the whole of the hot path.
-pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
+pub(crate) fn lookup(inner: &Inner, parts: &Parts, found: Found) -> Lookup {
     let mut key = KeyBuf::new();
     inner.policy.key(parts, &mut key);
-    let directives = directives(inner, &parts.headers);
+    let directives = directives(inner, &parts.headers, found);
     let variants = inner.store.get(key.as_bytes());
     let since = seen_by_asker(inner, &parts.headers);
     inner.purges.ledger().heard_of(since);
@@ -109,10 +111,10 @@ pub(crate) fn lookup(inner: &Inner, parts: &Parts) -> Lookup {
             return Lookup::Sliced(Arc::clone(object), behind, miss);
         }
         Reuse::Fresh | Reuse::Stale => {
-            return Lookup::Hit(hit(inner, object, parts, now), None);
+            return Lookup::Hit(hit(inner, object, (parts, found), now), None);
         }
         Reuse::StaleWhileRevalidate => {
-            return Lookup::Hit(hit(inner, object, parts, now), Some(Arc::clone(object)));
+            return Lookup::Hit(hit(inner, object, (parts, found), now), Some(Arc::clone(object)));
         }
     };
     let stale = Some(Arc::clone(object));
@@ -140,9 +142,8 @@ fn usable(inner: &Inner, key: &[u8], headers: &HeaderMap, since: PurgeSeq) -> Op
     variants.select(headers).filter(|object| is_usable(inner, object, key, since)).cloned()
 }
 
-pub(crate) fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirectives {
-    let speaks = headers.contains_key(CACHE_CONTROL) || headers.contains_key(PRAGMA);
-    if inner.honour_request_directives && speaks {
+pub(crate) fn directives(inner: &Inner, headers: &HeaderMap, found: Found) -> RequestDirectives {
+    if inner.honour_request_directives && found.any(Found::DIRECTIVES) {
         RequestDirectives::of(headers)
     } else {
         RequestDirectives::default()
@@ -150,8 +151,18 @@ pub(crate) fn directives(inner: &Inner, headers: &HeaderMap) -> RequestDirective
 }
 
 /// Answers from a stored response without asking upstream.
-fn hit(inner: &Inner, object: &Arc<Object>, parts: &Parts, now: Timestamp) -> Response<Body> {
-    answer_from(object, parts, hit_marks(inner, object, parts, now))
+fn hit(
+    inner: &Inner,
+    object: &Arc<Object>,
+    (parts, found): (&Parts, Found),
+    now: Timestamp,
+) -> Response<Body> {
+    let marks = hit_marks(inner, object, parts, now);
+    if parts.method == Method::GET && !found.any(Found::SHAPE) {
+        let len = Some(object.body.len());
+        return answer::build(&object.head, len, &Shape::Whole, marks, |_| object.body.body(None));
+    }
+    answer_from(object, parts, marks)
 }
 
 /// Counts a hit, and says what it is to be marked with.

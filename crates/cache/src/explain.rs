@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::Cache;
 use crate::cache::Inner;
 use crate::engine::{self, is_answered_from_store};
+use crate::found::Found;
 use crate::key::KeyBuf;
 use crate::object::Object;
 use crate::policy::reuse::{Reuse, Why};
@@ -244,7 +245,7 @@ fn decide(
             },
         );
     }
-    let directives = engine::directives(inner, &request.headers);
+    let directives = engine::directives(inner, &request.headers, Found::of(&request.headers));
     let now = inner.clock.now();
     let ttl = object.ttl(now);
     match object.reuse(&directives, now) {

@@ -67,6 +67,7 @@ mod engine;
 mod error;
 mod explain;
 mod fill;
+mod found;
 mod headers;
 pub mod key;
 mod loops;

@@ -14,6 +14,7 @@ use tower_service::Service;
 use crate::Cache;
 use crate::engine::{self, Forward, Lookup};
 use crate::explain::EXPLAIN;
+use crate::found::Found;
 use crate::status::Fwd;
 use crate::upstream::BoxError;
 
@@ -62,12 +63,17 @@ where
     fn call(&mut self, request: Request<Body>) -> CacheFuture {
         let inner = self.cache.inner();
         let (mut parts, body) = request.into_parts();
-        if let Err(looped) = inner.node.check(&parts.headers) {
+        let mut found = Found::of(&parts.headers);
+        if found.any(Found::LOOP)
+            && let Err(looped) = inner.node.check(&parts.headers)
+        {
             let response = self.forward(parts).looped(looped);
             return CacheFuture(State::Ready(Some(response)));
         }
-        let has_content = engine::has_content(&parts, &body);
-        engine::drop_what_goes_no_further(&mut parts);
+        let has_content = engine::has_content(&parts, &body, found);
+        if found.any(Found::CONNECTION) {
+            found = engine::drop_what_goes_no_further(&mut parts);
+        }
         if !engine::is_answered_from_store(&parts) {
             return self.pass(parts, body, Fwd::Method);
         }
@@ -75,9 +81,9 @@ where
             return self.pass(parts, body, Fwd::Bypass);
         }
         if inner.policy.debug(&parts) {
-            return self.explained(parts);
+            return self.explained(parts, found);
         }
-        self.answer(parts)
+        self.answer(parts, found)
     }
 }
 
@@ -88,8 +94,8 @@ where
     S::Future: Send,
 {
     /// Answers a GET or HEAD from store, or by a fill.
-    fn answer(&self, parts: Parts) -> CacheFuture {
-        match engine::lookup(self.cache.inner(), &parts) {
+    fn answer(&self, parts: Parts, found: Found) -> CacheFuture {
+        match engine::lookup(self.cache.inner(), &parts, found) {
             Lookup::Hit(response, stale) => {
                 if let Some(stale) = stale {
                     engine::revalidate(&self.cache, &self.inner, &parts, stale);
@@ -113,11 +119,11 @@ where
     }
 
     /// Answers, and says what it made of the request.
-    fn explained(&self, parts: Parts) -> CacheFuture {
+    fn explained(&self, parts: Parts, found: Found) -> CacheFuture {
         let this = self.clone();
         CacheFuture(State::Waiting(Box::pin(async move {
             let explanation = this.cache.explain(&parts).await.field();
-            let Ok(mut response) = this.answer(parts).await;
+            let Ok(mut response) = this.answer(parts, found).await;
             response.headers_mut().insert(EXPLAIN, explanation);
             response
         })))

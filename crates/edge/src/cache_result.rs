@@ -60,6 +60,9 @@ impl CacheResult {
             return Self::None;
         };
         let value = value.as_bytes();
+        if is_plain_hit(value) {
+            return Self::Hit;
+        }
         let start = value.iter().rposition(|b| *b == b',').map_or(0, |comma| comma + 1);
         let (mut hit, mut collapsed, mut confirmed, mut negative) = (false, false, false, false);
         let mut fwd: &[u8] = b"";
@@ -87,6 +90,13 @@ impl CacheResult {
             (false, _) => Self::Miss,
         }
     }
+}
+
+/// Whether a line ends as that of a fresh hit does and of hardly anything else: a hit is to be told
+/// without taking the line apart.
+fn is_plain_hit(line: &[u8]) -> bool {
+    let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    digits > 0 && line[..line.len() - digits].ends_with(b"; hit; ttl=")
 }
 
 #[cfg(test)]

@@ -135,14 +135,22 @@ impl NormaliseLayer {
     }
 
     fn strip(&self, headers: &mut HeaderMap) {
-        if !self.keep_cache_control {
+        // One pass over the names that there are costs less than to look for those that are not.
+        let (mut directives, mut unkeyed) = (false, false);
+        for name in headers.keys() {
+            match name.as_str() {
+                "cache-control" | "pragma" => directives = true,
+                name => unkeyed |= unkeyed::is_unkeyed(name),
+            }
+        }
+        if directives && !self.keep_cache_control {
             headers.remove(header::CACHE_CONTROL);
             headers.remove(header::PRAGMA);
         }
         if !self.keep_accept_encoding {
             encoding::simplify_to(self.codings, headers);
         }
-        if !self.keep_unkeyed {
+        if unkeyed && !self.keep_unkeyed {
             unkeyed::strip(headers);
         }
     }

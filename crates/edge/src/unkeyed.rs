@@ -5,7 +5,7 @@
 //! what `X-HTTP-Method-Override` says. The address of a client behind a trusted proxy is not lost:
 //! the listener has read it into [`ConnInfo`](headwater_net::ConnInfo).
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
 /// Whole families.
 const PREFIXES: [&str; 4] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-http-"];
@@ -22,15 +22,15 @@ const NAMES: [&str; 8] = [
     "x-real-ip",
 ];
 
-/// Takes them off. Costs a look at each name where there is none.
+/// Takes them off.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    while let Some(name) = headers.keys().find(|name| is_unkeyed(name)).cloned() {
+    while let Some(name) = headers.keys().find(|name| is_unkeyed(name.as_str())).cloned() {
         headers.remove(name);
     }
 }
 
-fn is_unkeyed(name: &HeaderName) -> bool {
-    let name = name.as_str();
+/// Whether a field of this name, in lower case, is one of them.
+pub(crate) fn is_unkeyed(name: &str) -> bool {
     matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'c' | b't'))
         && (PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || NAMES.binary_search(&name).is_ok())
@@ -39,7 +39,7 @@ fn is_unkeyed(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     #[test]
     fn what_origins_heed_goes_and_all_else_stays() {

@@ -57,8 +57,13 @@ pub fn simplify(headers: &mut HeaderMap) {
 
 /// Replaces `Accept-Encoding` by the one of `ours` that [`choose`] chooses, or `identity`.
 pub fn simplify_to(ours: &[Coding], headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(header::ACCEPT_ENCODING).iter();
+    if lines.next().is_none() {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        return;
+    }
+    let once = lines.next().is_none();
     let value = HeaderValue::from_static(choose(ours, headers).map_or("identity", Coding::as_str));
-    let once = headers.get_all(header::ACCEPT_ENCODING).iter().nth(1).is_none();
     match headers.get_mut(header::ACCEPT_ENCODING) {
         // In place: an insertion may make a map larger though it puts one value for another.
         Some(said) if once => *said = value,

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use super::{Forward, directives, key_of};
 use crate::cache::{Downstream, Inner};
+use crate::found::Found;
 use crate::key::{self, KeyBuf};
 use crate::object::{Exchange, Head};
 use crate::policy::storable::{Asked, Refusal};
@@ -60,7 +61,7 @@ impl<S> Forward<S> {
         if differs(&stored.head, fields) {
             return inner.fills.invalidate(&key, &inner.store);
         }
-        let no_store = directives(inner, request).no_store;
+        let no_store = directives(inner, request, Found::of(request)).no_store;
         let asked = Asked { authorization: request.contains_key(header::AUTHORIZATION), no_store };
         let exchange = Exchange {
             request,

@@ -21,6 +21,7 @@ use crate::fill::reader::Reader;
 use crate::fill::table::{Joined, Joining};
 use crate::fill::task::{self, Order, Part, Slice};
 use crate::fill::{Interest, Located, Outcome};
+use crate::found::Found;
 use crate::headers;
 use crate::object::{Head, Object};
 use crate::policy::reuse::{Reuse, Why};
@@ -85,7 +86,10 @@ where
                         None => continue,
                     }
                 }
-                Err(object) => return hit(&inner, &object, &self.parts, inner.clock.now()),
+                Err(object) => {
+                    let asked = (&self.parts, Found::of(&self.parts.headers));
+                    return hit(&inner, &object, asked, inner.clock.now());
+                }
             };
             let (interest, leader) = match joined {
                 Joined::Leader(interest) => (interest, true),

@@ -1,7 +1,7 @@
 //! What hyper and h3 let pass and no service may see: requests that the next program could read
 //! otherwise.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, header};
 
 /// Whether an HTTP/1.1 request has a transfer coding other than `chunked`, said once (RFC 9112
 /// §6.1). hyper looks at the last one only.
@@ -14,22 +14,21 @@ pub(super) fn has_odd_coding(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Fields that speak about an HTTP/1.1 connection.
-const OF_A_CONNECTION: [HeaderName; 5] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
 /// Whether an HTTP/3 request is malformed (RFC 9114 §4.2): it has a field of an HTTP/1.1
-/// connection, a `TE` that says more than `trailers`, or a length that is none (§4.1.2).
+/// connection, a `TE` that says more than `trailers`, or a length that is none (§4.1.2). One pass
+/// over the names that there are.
 pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
-    let te = headers.get(header::TE);
-    te.is_some_and(|te| te != "trailers")
-        || OF_A_CONNECTION.iter().any(|name| headers.contains_key(name))
-        || content_length(headers).is_err()
+    let mut has_length = false;
+    let wrong = headers.iter().any(|(name, value)| match name.as_str() {
+        "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection" => true,
+        "te" => value != "trailers",
+        "content-length" => {
+            has_length = true;
+            false
+        }
+        _ => false,
+    });
+    wrong || has_length && content_length(headers).is_err()
 }
 
 /// The one length that the headers promise, if they do (RFC 9110 §8.6): digits and nothing else.
@@ -39,9 +38,13 @@ pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
 pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else { return Ok(None) };
-    let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    match (digits.and_then(|digits| digits.parse().ok()), lengths.next()) {
-        (Some(length), None) => Ok(Some(length)),
+    let digits = length.as_bytes();
+    let length = digits.iter().try_fold(0u64, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    });
+    match (length, lengths.next()) {
+        (Some(length), None) if !digits.is_empty() => Ok(Some(length)),
         _ => Err(()),
     }
 }
@@ -50,6 +53,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+    use http::HeaderName;
 
     fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
         let named = |(name, value): &(&'static str, &str)| {

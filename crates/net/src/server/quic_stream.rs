@@ -116,8 +116,8 @@ impl quic::Connection<Bytes> for Transport {
             Ok(control) => {
                 let mut recv = RecvHalf::new(control.stream, Shared::new(None, false, UNI_BYTES));
                 recv.first = Some(Bytes::from(control.read));
-                recv.control =
-                    Some(Control::new(self.opener.conn.clone(), Arc::clone(&self.updates)));
+                let control = Control::new(self.opener.conn.clone(), Arc::clone(&self.updates));
+                recv.control = Some(Box::new(control));
                 Ok(recv)
             }
             Err(Ended::Connection(error)) => Err(connection_error(error)),
@@ -388,7 +388,8 @@ impl quic::RecvStream for BothHalves {
 pub(super) struct SendHalf {
     shared: Arc<Shared>,
     id: StreamId,
-    writing: Option<WriteBuf<Bytes>>,
+    // Boxed, as it is large and hardly ever there: each request is moved several times.
+    writing: Option<Box<WriteBuf<Bytes>>>,
 }
 
 impl SendHalf {
@@ -417,7 +418,7 @@ impl quic::SendStream<Bytes> for SendHalf {
         if self.writing.is_some() {
             return Err(internal("a frame is still being written"));
         }
-        self.writing = Some(data.into());
+        self.writing = Some(Box::new(data.into()));
         Ok(())
     }
 
@@ -452,7 +453,7 @@ pub(super) struct RecvHalf {
     /// Only on a request's stream.
     frames: Option<Frames>,
     /// Only on the control stream.
-    control: Option<Control>,
+    control: Option<Box<Control>>,
     /// What was read before h3 got the stream.
     first: Option<Bytes>,
 }

@@ -13,28 +13,34 @@ use super::malformed::content_length;
 use crate::{Body, BodyError};
 
 /// Takes the body from an answer that must not have one, and tells the length of every other
-/// where it is known: to HEAD, the length that GET would have.
-pub(super) fn settle(response: &mut Response<Body>, to_head: bool) {
+/// where it is known: to HEAD, the length that GET would have. Gives the bytes of body that the
+/// answer promises, if it does.
+pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64> {
     let status = response.status();
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = Body::Empty;
-    } else if status == StatusCode::NOT_MODIFIED {
-        *response.body_mut() = Body::Empty;
-    } else {
-        if let Some(len) = response.body().exact_len()
-            // To HEAD, an empty body says nothing: services may leave it out themselves.
-            && (len > 0 || !to_head)
-        {
-            response
-                .headers_mut()
-                .entry(header::CONTENT_LENGTH)
-                .or_insert_with(|| HeaderValue::from(len));
-        }
-        if to_head {
-            *response.body_mut() = Body::Empty;
-        }
+        return None;
     }
+    if status == StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Body::Empty;
+        return None;
+    }
+    let promised = match content_length(response.headers()) {
+        Ok(Some(said)) => Some(said),
+        Err(()) => None,
+        Ok(None) => response.body().exact_len().inspect(|&len| {
+            // To HEAD, an empty body says nothing: services may leave it out themselves.
+            if len > 0 || !to_head {
+                response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+            }
+        }),
+    };
+    if to_head {
+        *response.body_mut() = Body::Empty;
+        return None;
+    }
+    promised
 }
 
 /// Whether the method is HEAD.
@@ -45,12 +51,6 @@ pub(super) fn is_head(method: &Method) -> bool {
 /// The length that the headers promise, if they do.
 pub(super) fn promised(headers: &HeaderMap) -> Option<u64> {
     content_length(headers).ok().flatten()
-}
-
-/// The bytes of body that the settled response promises, if it does.
-pub(super) fn promised_body(response: &Response<Body>, to_head: bool) -> Option<u64> {
-    let bodiless = to_head || response.status() == StatusCode::NOT_MODIFIED;
-    if bodiless { None } else { promised(response.headers()) }
 }
 
 /// A response's body under way: keeps its connection busy and holds it to the promised length.
@@ -110,9 +110,12 @@ impl Length {
 }
 
 impl Outgoing {
-    /// `response`, which has been settled, with its body watched.
-    pub(super) fn wrap(response: Response<Body>, to_head: bool, mut busy: Busy) -> Response<Self> {
-        let promised = promised_body(&response, to_head);
+    /// `response`, which has been settled and promises so much, with its body watched.
+    pub(super) fn wrap(
+        response: Response<Body>,
+        promised: Option<u64>,
+        mut busy: Busy,
+    ) -> Response<Self> {
         busy.hold(!response.body().is_end_stream());
         response.map(|body| Self { body, length: Length::new(promised), busy })
     }
@@ -182,12 +185,13 @@ mod tests {
     #[tokio::test]
     async fn a_body_short_of_its_length_ends_in_an_error() {
         for (promised, fine) in [("4", false), ("5", true), ("6", false)] {
-            let response = Response::builder()
+            let mut response = Response::builder()
                 .header("content-length", promised)
                 .body(Body::from("12345"))
                 .unwrap();
             let busy = Arc::<Activity>::default().begin();
-            let body = Outgoing::wrap(response, false, busy).into_body();
+            let settled = settle(&mut response, false);
+            let body = Outgoing::wrap(response, settled, busy).into_body();
             let all = Body::stream(body).collect(100).await;
             assert_eq!(all.is_ok(), fine, "{promised}: {all:?}");
         }

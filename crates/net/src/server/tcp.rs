@@ -530,7 +530,7 @@ where
             *this.response = Some(response);
             return Poll::Pending;
         }
-        settle(&mut response, *this.to_head);
+        let promised = settle(&mut response, *this.to_head);
         if this.conn.line.is_some() {
             say_close(&mut response, &this.conn.worker);
         }
@@ -538,6 +538,6 @@ where
             response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
         let busy = this.busy.take().unwrap_or_else(|| this.conn.activity.begin());
-        Poll::Ready(Ok(Outgoing::wrap(response, *this.to_head, busy)))
+        Poll::Ready(Ok(Outgoing::wrap(response, promised, busy)))
     }
 }

@@ -71,6 +71,10 @@ impl Socket {
     }
 }
 
+/// Up to so many bytes, several buffers are copied into one: that costs less than what the system
+/// does to gather them.
+const TOGETHER: usize = 4 << 10;
+
 macro_rules! either {
     ($self:ident, $stream:ident => $then:expr) => {
         match $self.get_mut() {
@@ -105,7 +109,18 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+        let len = bufs.iter().map(|buf| buf.len()).sum::<usize>();
+        if len > TOGETHER {
+            return either!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs));
+        }
+        if let [one] = bufs {
+            return self.poll_write(cx, one);
+        }
+        let mut all = SmallVec::<[u8; TOGETHER]>::new();
+        for buf in bufs {
+            all.extend_from_slice(buf);
+        }
+        self.poll_write(cx, &all)
     }
 
     fn is_write_vectored(&self) -> bool {

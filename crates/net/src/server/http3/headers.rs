@@ -115,6 +115,7 @@ fn put_indexed(out: &mut Vec<u8>, name: u8, values: &[(&str, u8)], value: &Heade
 }
 
 /// A string without Huffman's code.
+#[inline]
 fn put_value(out: &mut Vec<u8>, value: &[u8]) {
     put_integer(out, 0, 7, value.len());
     out.extend_from_slice(value);
@@ -122,13 +123,19 @@ fn put_value(out: &mut Vec<u8>, value: &[u8]) {
 
 /// An integer in the low `prefix` bits of `first` and, where it is larger, the bytes after it
 /// (RFC 7541 §5.1).
+#[inline]
 fn put_integer(out: &mut Vec<u8>, first: u8, prefix: u32, value: usize) {
     let full = (1usize << prefix) - 1;
     if value < full {
-        return out.push(first | value as u8);
+        out.push(first | value as u8);
+    } else {
+        put_long_integer(out, first | full as u8, value - full);
     }
-    out.push(first | full as u8);
-    let mut rest = value - full;
+}
+
+/// One that fills its prefix, and what is left of it.
+fn put_long_integer(out: &mut Vec<u8>, first: u8, mut rest: usize) {
+    out.push(first);
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
         rest >>= 7;

@@ -18,7 +18,7 @@ use crate::server::limited::too_large;
 use crate::server::malformed::is_malformed;
 use crate::server::oneshot::Oneshot;
 use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport, Urgency};
-use crate::server::respond::{is_head, promised, promised_body, settle};
+use crate::server::respond::{is_head, promised, settle};
 use crate::{Body, BodyError, Protocol};
 
 /// Answers the request; gives back the sending side of its stream when all was sent, so that a drain
@@ -65,15 +65,14 @@ where
     let to_head = is_head(&parts.method);
     let urgency = Urgency::of(&parts.headers).unwrap_or(Urgency::DEFAULT);
     let limits = &conn.worker.limits;
-    if promised(&parts.headers).is_some_and(|len| len > limits.max_body) {
+    let length = promised(&parts.headers);
+    if length.is_some_and(|len| len > limits.max_body) {
         drop(recv);
         let refused = too_large(limits).into_response();
         let asked = Asked { to_head, urgency };
         return answer(refused, asked, send, &shared, &conn).await.ok();
     }
-    let body =
-        Received::body(recv, Arc::clone(&shared), Arc::clone(&conn), promised(&parts.headers))
-            .await;
+    let body = Received::body(recv, Arc::clone(&shared), Arc::clone(&conn), length).await;
     let (info, held) = early::admit(&conn, &shared, &parts.method, &body);
     // Boxed: rare.
     if let Some(handshake) = held
@@ -114,8 +113,7 @@ async fn answer(
     conn: &Conn,
 ) -> Result<Sender, BodyError> {
     let patience = conn.worker.limits.write_timeout;
-    settle(&mut response, asked.to_head);
-    let promised = promised_body(&response, asked.to_head);
+    let promised = settle(&mut response, asked.to_head);
     // RFC 9218 §8: who answers may know better.
     let urgency = Urgency::of(response.headers()).unwrap_or(asked.urgency);
     let (mut parts, body) = response.into_parts();
