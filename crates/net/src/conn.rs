@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::Interim;
 use crate::handshake::Handshake;
+use crate::path::{KnowsPath, Path};
 
 /// Facts about the connection that carried a request; an extension of every request that a
 /// listener of this crate hands to its service.
@@ -32,6 +33,8 @@ pub struct ConnInfo {
     pub early_data: bool,
     /// Of a request in early data: when its handshake is done.
     pub(crate) handshake: Option<Handshake>,
+    /// The connection, as far as it is asked for its path.
+    pub(crate) path: Option<Weak<dyn KnowsPath>>,
     /// The way to send interim responses to this request.
     pub(crate) interim: Option<Interim>,
 }
@@ -48,6 +51,7 @@ impl ConnInfo {
             client: None,
             early_data: false,
             handshake: None,
+            path: None,
             interim: None,
         }
     }
@@ -66,6 +70,12 @@ impl ConnInfo {
             Some(handshake) => handshake.clone().done().await,
             None => true,
         }
+    }
+
+    /// How the path to the client does just now. `None` once the connection is gone, and on TCP,
+    /// where only the kernel knows.
+    pub fn path(&self) -> Option<Path> {
+        Some(self.path.as_ref()?.upgrade()?.path())
     }
 
     /// Sends interim responses (RFC 9110 §15.2) to the client of this request, such as 103 with

@@ -29,6 +29,7 @@ pub mod encoding;
 mod handshake;
 pub mod hop;
 mod interim;
+pub mod path;
 pub mod problem;
 #[cfg(feature = "server")]
 pub mod proxies;
@@ -46,6 +47,7 @@ pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
 pub use conn::{ConnInfo, Protocol};
 pub use interim::Interim;
+pub use path::Path;
 pub use problem::Problem;
 #[cfg(feature = "server")]
 pub use proxies::Proxies;

@@ -12,8 +12,8 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ use super::quic_stream::{Sender, Shared, Transport};
 use super::tcp::canonical;
 use super::worker::{Worker, finish_within};
 use crate::handshake::Handshake;
+use crate::path::{KnowsPath, Path};
 use crate::{Body, ConnInfo, Protocol};
 use date::DateCache;
 use early::{Arrived, UnderWay};
@@ -194,7 +195,7 @@ struct Conn {
     info: ConnInfo,
     worker: Arc<Worker>,
     date: Arc<DateCache>,
-    quic: quinn::Connection,
+    quic: Arc<quinn::Connection>,
     /// Of a connection whose first request came before the handshake was done.
     handshake: Option<Handshake>,
     wasted: AtomicU32,
@@ -273,6 +274,8 @@ async fn connection<S>(
     info.tls = true;
     info.sni = server_name(&quic);
     info.client = client_certificate(&quic);
+    let known = Arc::new(quic.clone());
+    info.path = Some(Arc::downgrade(&known) as Weak<dyn KnowsPath>);
 
     let header_bytes = limits.max_header_bytes;
     let transport = Transport::new(quic.clone(), first, header_bytes as usize + FRAME_SLACK);
@@ -290,7 +293,7 @@ async fn connection<S>(
         info,
         worker: Arc::clone(&worker),
         date,
-        quic: quic.clone(),
+        quic: known,
         handshake: under_way.as_ref().map(UnderWay::handshake),
         wasted: AtomicU32::new(0),
     });
@@ -472,6 +475,13 @@ impl Unacknowledged {
         while let Some(sender) = self.streams.pop_front() {
             sender.stopped().await;
         }
+    }
+}
+
+impl KnowsPath for quinn::Connection {
+    fn path(&self) -> Path {
+        let path = self.stats().path;
+        Path { rtt: path.rtt, window: path.cwnd }
     }
 }
 

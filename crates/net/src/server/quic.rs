@@ -190,3 +190,25 @@ impl Endpoint {
         self.shared.handshakes.begin(client, id, owner)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+    use crate::server::socket::bind_all;
+
+    /// What the system gives without being asked.
+    const PLAIN_BUFFER: usize = 212_992;
+
+    #[tokio::test]
+    async fn sockets_take_and_give_many_datagrams_at_once_and_have_large_buffers() {
+        let bound = bind_all(&["127.0.0.1:0".parse().unwrap()], 1, Some(8 << 20)).unwrap();
+        let socket = bound.into_iter().next().unwrap().udp.pop().unwrap();
+        let buffers = socket2::SockRef::from(&socket);
+        assert!(buffers.recv_buffer_size().unwrap() > PLAIN_BUFFER);
+        assert!(buffers.send_buffer_size().unwrap() > PLAIN_BUFFER);
+        let socket = quinn::TokioRuntime.wrap_udp_socket(socket).unwrap();
+        assert!(socket.max_transmit_segments() > 1, "GSO");
+        assert!(socket.max_receive_segments() > 1, "GRO");
+    }
+}

@@ -217,7 +217,7 @@ fn answer_to_a_first_packet(server: &Running, first: &[u8]) -> u8 {
 }
 
 /// What a client sends first.
-async fn first_packet(tls: &Tls) -> Vec<u8> {
+pub(crate) async fn first_packet(tls: &Tls) -> Vec<u8> {
     let nobody = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut packet = vec![0; 2000];
     let addr = nobody.local_addr().unwrap();

@@ -16,6 +16,7 @@ mod http3_frames;
 mod interim;
 mod limits;
 mod protocols;
+mod quic;
 mod relay;
 mod service;
 mod startup;

@@ -152,6 +152,12 @@ impl Play {
                 let info = parts.extensions.get::<ConnInfo>().unwrap();
                 Response::new(Body::from(format!("early={}", info.early_data)))
             }
+            ["path"] => {
+                let info = parts.extensions.get::<ConnInfo>().unwrap();
+                Response::new(Body::from(info.path().map_or("unknown".to_owned(), |path| {
+                    format!("{} {} {}", path.rtt.as_micros(), path.window, path.rate())
+                })))
+            }
             ["established"] => {
                 let _count = Count::new(&self.waiting);
                 let info = parts.extensions.get::<ConnInfo>().unwrap();
