@@ -339,6 +339,38 @@ async fn one_that_says_so_while_it_is_watched_ends_under_its_version() {
     }
 }
 
+/// A movie box at the end makes another version: the first movie box and the fragments, of which a
+/// recording's version is made, are no longer what the file is read by.
+#[tokio::test]
+async fn a_hybrid_file_that_is_finished_while_it_is_watched_is_another_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let (writer, clock) = begin(dir.path());
+    let parts = recording().parts();
+    writer.append(&parts[..12].concat());
+    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
+        .clock(clock.clone())
+        .options(options(2))
+        .build();
+    let growing = segments(&packager).await;
+    // As recorders of hybrid files finish them: what was there is covered by one mdat.
+    let mut sound = recording().tracks.remove(1);
+    sound.number = 2;
+    let whole = kit::boxes::FileSpec::new(vec![TrackSpec::video(500, 300, 25), sound]).bytes();
+    std::fs::write(&writer.path, whole).unwrap();
+    writer.append(&[]);
+    clock.advance(Duration::from_secs(2));
+    let playlist = get(&packager, "/show/v1.m3u8").await;
+    assert!(playlist.text().contains("#EXT-X-PLAYLIST-TYPE:VOD\n"), "{}", playlist.text());
+    for url in growing.keys() {
+        assert_eq!(get(&packager, url).await.status, 410, "{url}");
+    }
+    let ended = segments(&packager).await;
+    assert!(ended.len() > growing.len(), "all of it is there");
+    for url in ended.keys() {
+        assert!(get(&packager, url).await.header("cache-control").contains("immutable"), "{url}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_is_being_sent_outlives_growth() {
     let dir = tempfile::tempdir().unwrap();

@@ -22,6 +22,7 @@ use kit::nal::film_of_units;
 use kit::transport::{check, program, programs, segments};
 use kit::ts::{ClockRules, read};
 use kit::{ffmpeg, media, media_folder, packets, send, shared};
+use proptest::prelude::*;
 
 /// FFmpeg says nothing against a stream, and decodes all of it.
 fn ffmpeg_is_content(file: &Path) -> bool {
@@ -201,4 +202,74 @@ fn what_has_no_place_is_no_program() {
     assert!(!at("v1", 2));
     assert!(!at("v2", 1));
     assert!(!at("v1a1", 1));
+}
+
+/// A film of odd times: pictures of any duration, reordered or not, that come late, jump or stand
+/// still, with sound that ends before them or goes on after.
+fn odd_film() -> impl Strategy<Value = (TrackSpec, TrackSpec)> {
+    let runs = prop::collection::vec(
+        (1_u32..30, prop::sample::select(vec![90, 512, 533, 7_000, 25_600])),
+        1..5,
+    );
+    let reorder = prop::option::of(prop::sample::select(vec![512, 1_024, 5_000]));
+    // In milliseconds: a delay, then what is played of the media, with a pause or none.
+    let edits = || {
+        let piece = (
+            200_u64..3_000,
+            0_i64..4_000,
+            prop::sample::select(vec![0, 1 << 16, 1 << 16]),
+            any::<bool>(),
+        );
+        let delay = prop::sample::select(vec![0_u64, 40, 900]);
+        prop::option::of((delay, prop::collection::vec(piece, 1..4)))
+    };
+    let list = |hertz: i64, edits: Option<(u64, Vec<(u64, i64, i32, bool)>)>| {
+        let Some((delay, pieces)) = edits else { return Vec::new() };
+        let mut list = Vec::new();
+        if delay > 0 {
+            list.push((delay, -1, 1 << 16));
+        }
+        for (duration, from, rate, pause) in pieces {
+            list.push((duration, from * hertz / 1_000, rate));
+            if pause {
+                list.push((300, -1, 1 << 16));
+            }
+        }
+        list
+    };
+    (runs, reorder, 1_u32..12, edits(), 200_u32..900, prop::bool::ANY).prop_map(
+        move |(runs, reorder, gop, pictures, frames, sound)| {
+            let count = runs.iter().map(|(count, _)| count).sum();
+            let mut video = TrackSpec::video(count, 700, gop);
+            video.durations = runs;
+            video.edits = list(12_800, pictures);
+            if let Some(by) = reorder {
+                // Each third picture is shown after the two that follow it.
+                video.offsets =
+                    (0..count).map(|at| (1, if at % 3 == 0 { by } else { 0 })).collect();
+            }
+            let mut audio = TrackSpec::audio(frames, 150);
+            if sound {
+                audio.edits = vec![(40, -1, 1 << 16), (0, 0, 1 << 16)];
+            }
+            (video, audio)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// ISO/IEC 13818-1 §2.4.2.2, §2.4.3.5 and §2.7.2: a clock first and each tenth of a second, no
+    /// decode time before it, no presentation before decoding, whatever the source's times are.
+    #[test]
+    fn clocks_keep_the_rules_whatever_the_times_are((video, audio) in odd_film()) {
+        let files = vec![film_of_units(4, video, Some(audio))];
+        let media = media(&files, &short());
+        let programs = programs(&media);
+        prop_assert!(!programs.is_empty());
+        for program in programs {
+            check(&program.to_string(), &media, program, &files, 4, ClockRules::All);
+        }
+    }
 }

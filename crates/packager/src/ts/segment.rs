@@ -86,6 +86,7 @@ impl Draft {
             items.push(Item::Clock { pid: clock_pid, clock: first.saturating_sub(delay) });
             clocks = Clocks::between(first, unit.stamps.dts);
         }
+        let mut end = 0;
         // The earliest comes first, and of equal ones the first stream.
         while let Some((cut, next)) = lanes
             .iter_mut()
@@ -99,14 +100,18 @@ impl Draft {
             }
             if lonely {
                 items.push(Item::Clock { pid: clock_pid, clock: dts.saturating_sub(delay) });
+                clocks = unit.clocks(false);
             }
             if cut.clocked {
                 clocks = unit.clocks(cut.ends);
+            } else {
+                end = unit.end;
             }
             items.push(Item::Pes(Pes::new(cut, &unit, delay)));
             *next = cut.units.next();
         }
-        while let Some(time) = clocks.next_own() {
+        // In the segment in which pictures end it goes on to the next one's sound.
+        while let Some(time) = clocks.next_before(end).or_else(|| clocks.next_own()) {
             items.push(Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) });
         }
         Self { tables, items, counters }

@@ -58,6 +58,10 @@ pub(super) struct Count {
     units: u32,
     /// When the last of those is decoded, in ticks of 90 kHz.
     last: u64,
+    /// When that ends.
+    end: u64,
+    /// How often the clock is told between each of them and its end, where nothing else tells it.
+    waits: u32,
     /// Continuity counter of the first.
     pub(super) counter: u8,
 }
@@ -146,11 +150,13 @@ impl Tally {
         let packets = u32::try_from(unit.packets(clocked)).unwrap_or(u32::MAX);
         self.now = self.now.wrapping_add(packets);
         let (last, end) = (unit.stamps.dts, unit.end);
-        let clocks = if clocked { Clocks::before(last, end) as u32 } else { 0 };
+        let waits = Clocks::before(last, end) as u32;
+        let clocks = if clocked { waits } else { 0 };
         let open = &mut self.open;
         open.packets = open.packets.saturating_add(packets).saturating_add(clocks);
         open.units += 1;
-        open.last = last;
+        (open.last, open.end) = (last, end);
+        open.waits = open.waits.saturating_add(waits);
         self.end = end;
     }
 
@@ -218,12 +224,13 @@ impl Media {
                     packets += 1 + Clocks::before(from, to);
                 }
                 packets += if picture.units == 0 {
-                    // The clock of pictures that are not there goes before each packet of sound.
-                    u64::from(sound.units)
+                    // The clock of pictures that are not there goes before each packet of sound, and
+                    // on where that waits for the next.
+                    u64::from(sound.units) + u64::from(sound.waits)
                 } else if self.growth().is_none() && index + 1 == lane.clocked.segments.len() {
                     // The clock goes on after the very last picture, as long as there is sound.
                     let end = lane.clocked.end;
-                    let there = Clocks::before(picture.last, end.max(sound.last));
+                    let there = Clocks::before(picture.last, end.max(sound.end));
                     there - Clocks::before(picture.last, end)
                 } else {
                     0
