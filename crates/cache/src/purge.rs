@@ -89,6 +89,8 @@ pub struct Purge {
     what: What,
     soft: bool,
     number: Number,
+    /// The caller's purge before this one.
+    follows: Option<PurgeSeq>,
 }
 
 /// Who numbers a purge.
@@ -114,7 +116,7 @@ enum What {
 
 impl Purge {
     fn new(what: What) -> Self {
-        Self { what, soft: false, number: Number::Own }
+        Self { what, soft: false, number: Number::Own, follows: None }
     }
 
     /// All variants of what an absolute URL names, its query included. It goes through the cache's
@@ -155,6 +157,15 @@ impl Purge {
     /// is not above the last such one is a repetition, and is acknowledged without effect.
     pub fn at(mut self, seq: PurgeSeq) -> Self {
         self.number = Number::Callers(seq);
+        self
+    }
+
+    /// Names the caller's purge before this one, zero before the first: a cache that was not given
+    /// that one has missed something, or is given it later. It then takes this one for a purge of
+    /// all that was fetched before, so that purges may come in any order, be lost and be sent
+    /// again, and none is undone. Goes with [`at`](Self::at).
+    pub fn following(mut self, seq: PurgeSeq) -> Self {
+        self.follows = Some(seq);
         self
     }
 
@@ -235,7 +246,7 @@ pub enum PurgeError {
     /// It says nothing that can be done: the caller is to mend the named part of it.
     #[error("{field}: {detail}")]
     Invalid {
-        /// `url`, `prefix`, `host`, `tag` or `sequence`.
+        /// `url`, `prefix`, `host`, `tag`, `sequence` or `follows`.
         field: &'static str,
         /// What is wrong with it.
         detail: &'static str,
@@ -289,8 +300,14 @@ impl Purges {
             let detail = "a number of a purge is from 1 to 2^62";
             return Err(PurgeError::Invalid { field: "sequence", detail });
         }
-        let (soft, number) = (purge.soft, purge.number);
-        let draft = Draft { scope: purge.scope(policy)?, soft, number, now };
+        if let (Number::Callers(seq), Some(before)) = (purge.number, purge.follows)
+            && before >= seq
+        {
+            let detail = "the purge before it has a lower number";
+            return Err(PurgeError::Invalid { field: "follows", detail });
+        }
+        let (soft, number, follows) = (purge.soft, purge.number, purge.follows);
+        let draft = Draft { scope: purge.scope(policy)?, soft, number, follows, now };
         let mut open = match &self.log {
             Some(log) => Some(Arc::clone(log).lock_owned().await),
             None => None,

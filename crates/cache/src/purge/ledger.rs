@@ -145,6 +145,11 @@ impl Ledger {
         }
     }
 
+    /// The newest number that a caller gave.
+    pub(super) fn order(&self) -> PurgeSeq {
+        self.read(|state| state.order)
+    }
+
     /// The place in the row of a purge that comes now. Numbers that are not the caller's are at
     /// least the clock's milliseconds: a cache that lost its records does not begin anew.
     ///
@@ -152,7 +157,7 @@ impl Ledger {
     pub(super) fn number(&self, number: Number, now: Timestamp) -> Numbered {
         let newest = self.newest();
         let seq = match number {
-            Number::Callers(order) if order <= self.read(|state| state.order) => {
+            Number::Callers(order) if order <= self.order() => {
                 return Numbered::Already(newest);
             }
             Number::Callers(given) | Number::Shields(given) => newest.next().max(given),

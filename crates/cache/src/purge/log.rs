@@ -40,12 +40,18 @@ pub(super) struct Draft {
     pub(super) scope: Scope,
     pub(super) soft: bool,
     pub(super) number: Number,
+    /// The caller's purge before it.
+    pub(super) follows: Option<PurgeSeq>,
     pub(super) now: Timestamp,
 }
 
 impl Draft {
     /// The record it becomes, or the number of what it repeats. See [`Ledger::number`].
-    pub(super) fn number(self, ledger: &Ledger) -> Result<Record, PurgeSeq> {
+    pub(super) fn number(mut self, ledger: &Ledger) -> Result<Record, PurgeSeq> {
+        if self.follows.is_some_and(|before| before > ledger.order()) {
+            // What the missing one was about is not known.
+            (self.scope, self.soft) = (Scope::All, false);
+        }
         match ledger.number(self.number, self.now) {
             Numbered::Already(seq) => Err(seq),
             Numbered::Next(mark) => {
@@ -200,7 +206,13 @@ mod tests {
         fn purge(&mut self, tag: u64) -> io::Result<PurgeSeq> {
             self.log.write(
                 &self.ledger,
-                Draft { scope: Scope::Tag(tag), soft: false, number: Number::Own, now: NOW },
+                Draft {
+                    scope: Scope::Tag(tag),
+                    soft: false,
+                    number: Number::Own,
+                    follows: None,
+                    now: NOW,
+                },
             )
         }
 

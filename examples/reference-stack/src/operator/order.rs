@@ -18,6 +18,7 @@ pub(super) struct Order {
     all: bool,
     soft: bool,
     sequence: Option<u64>,
+    follows: Option<u64>,
 }
 
 impl Order {
@@ -61,9 +62,11 @@ impl Order {
                     };
                     continue;
                 }
-                "sequence" => {
-                    let number = value.parse().map_err(|_| "sequence: it is a number")?;
-                    order.sequence = Some(number);
+                "sequence" | "follows" => {
+                    let number = value.parse().map_err(|_| format!("{name}: it is a number"))?;
+                    let place =
+                        if name == "sequence" { &mut order.sequence } else { &mut order.follows };
+                    *place = Some(number);
                     continue;
                 }
                 _ => return Err(format!("{name}: a purge has no such field")),
@@ -95,6 +98,10 @@ impl Order {
             Self { tag: Some(tag), .. } => Purge::tag(tag),
             Self { host: Some(host), .. } if !is_renamed => Purge::host(host),
             _ => Purge::all(),
+        };
+        let purge = match self.follows {
+            Some(before) => purge.following(PurgeSeq::new(before)),
+            None => purge,
         };
         if self.soft { purge.soft() } else { purge }
     }
@@ -167,6 +174,9 @@ mod tests {
         assert_eq!(order, read("", r#"{"tag":"a b","soft":true,"sequence":7}"#).unwrap());
         assert_eq!(order.purge(|url| Some(url.to_owned())), Purge::tag("a b").soft());
         assert_eq!(order.sequence(), Some(PurgeSeq::new(7)));
+        let following = read("tag=a&sequence=7&follows=6", "").unwrap();
+        let purge = Purge::tag("a").following(PurgeSeq::new(6));
+        assert_eq!(following.purge(|url| Some(url.to_owned())), purge);
     }
 
     #[test]

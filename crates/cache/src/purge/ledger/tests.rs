@@ -139,8 +139,8 @@ fn numbers_of_callers_are_kept_and_repetitions_found() {
         ledger.number(Number::Shields(given), NOW),
         Numbered::Next(Mark { seq: given, at: NOW })
     );
-    let shields =
-        Draft { scope: Scope::Tag(3), soft: false, number: Number::Shields(given), now: NOW };
+    let number = Number::Shields(given);
+    let shields = Draft { scope: Scope::Tag(3), soft: false, number, follows: None, now: NOW };
     ledger.apply(&shields.number(&ledger).unwrap(), NOW);
     assert_eq!(at(8), Numbered::Next(Mark { seq: given.next(), at: NOW }));
     // And not below what caches downstream have seen.
