@@ -30,6 +30,11 @@ pub(crate) static SPEC: Spec = Spec {
                    measured beside nginx sending its bytes",
         },
         Flag {
+            name: "--tier",
+            value: Some("TIER"),
+            help: "Of edge: where our hits come from, ram or disk [default: ram]",
+        },
+        Flag {
             name: "--objects",
             value: Some("N"),
             help: "Of disk: how many small responses the tier holds [default: 1000000]",
@@ -99,7 +104,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     };
     for name in names {
         match name {
-            "edge" => edge(places, json.as_deref(), check)?,
+            "edge" => edge(places, json.as_deref(), given.last("--tier"), check)?,
             "index" => index(places, json.as_deref(), check)?,
             "packager" => packager(places, json.as_deref(), peer, check)?,
             "collapse" => collapse(places, json.as_deref(), check)?,
@@ -114,11 +119,14 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
 }
 
 /// The bars of its cases are kept beside the cases, in the harness.
-fn edge(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
+fn edge(places: &Places, json: Option<&Path>, tier: Option<&OsStr>, check: bool) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Bench])?;
     let stack = stack::build(places, Profile::Release, "reference-stack")?;
     let mut harness = setup::harness(places);
     harness.arg("edge").arg("--stack").arg(stack).arg("--cache").arg(&places.cache);
+    if let Some(tier) = tier {
+        harness.arg("--tier").arg(tier);
+    }
     if let Some(json) = json {
         harness.arg("--json").arg(json);
     }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::load::{Load, Protocol, Result};
-use crate::peer::{self, Server, Setting};
+use crate::peer::{self, Server, Setting, Tier};
 use crate::stats::Spread;
 
 /// What to measure.
@@ -40,6 +40,10 @@ pub struct Args {
     /// Only these body sizes in bytes; by default 1 KiB, 64 KiB and 1 MiB
     #[arg(long, value_name = "BYTES")]
     size: Vec<u64>,
+    /// Where our hits come from: memory, or the disk tier in the page cache. nginx's are files in
+    /// the page cache in both cases
+    #[arg(long, value_enum, default_value_t = Tier::Ram)]
+    tier: Tier,
     /// Let both servers log each request to a file
     #[arg(long)]
     log: bool,
@@ -102,6 +106,7 @@ pub async fn run(args: &Args) -> Result<()> {
         key: dir.path().join("key.pem"),
         origin: crate::origin::serve().await?,
         log: args.log,
+        tier: args.tier,
     };
     std::fs::write(&setting.certificate, pair.cert.pem())?;
     std::fs::write(&setting.key, pair.signing_key.serialize_pem())?;
@@ -160,6 +165,7 @@ pub async fn run(args: &Args) -> Result<()> {
             "connections": args.connections,
             "streams": args.streams,
             "log": args.log,
+            "tier": args.tier,
             "cases": rows,
         });
         std::fs::write(file, serde_json::to_vec_pretty(&report)?)?;
@@ -211,7 +217,8 @@ impl Figures {
 fn print(rows: &[Row], args: &Args) {
     println!("{}", crate::cpu::machine());
     println!(
-        "cache hits, {} connections × {} requests, {} rounds of {} s each, access log {}",
+        "cache hits, ours from {}, {} connections × {} requests, {} rounds of {} s each, access log {}",
+        if args.tier == Tier::Ram { "memory" } else { "disk" },
         args.connections,
         args.streams,
         args.rounds,

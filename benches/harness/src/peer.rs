@@ -38,6 +38,16 @@ pub struct Setting {
     pub origin: SocketAddr,
     /// Whether each request is logged to a file.
     pub log: bool,
+    /// Where our hits come from.
+    pub tier: Tier,
+}
+
+/// A tier of our cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    Ram,
+    Disk,
 }
 
 /// A running server. Dropping it ends the process.

@@ -84,8 +84,9 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub upstream: Vec<http::Uri>,
 
-    /// RAM for the edge's cache, in MiB; the shield's gets the same
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    /// RAM for the edge's cache, in MiB; the shield's gets the same. With 0, only disk tiers hold
+    /// anything
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
     pub cache_mib: u64,
 
     /// A folder for disk tiers behind the RAM, one for the edge's cache and one for the shield's:

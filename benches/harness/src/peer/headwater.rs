@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
+use super::{Server, Setting, Tier, on_the_servers_core, spawn, wait_for};
 use crate::load::Result;
 
 /// Starts the reference stack's edge with one worker.
@@ -27,6 +27,9 @@ pub fn headwater(binary: &Path, setting: &Setting) -> Result<Server> {
         .arg(&setting.certificate)
         .arg("--key")
         .arg(&setting.key);
+    if setting.tier == Tier::Disk {
+        command.args(["--cache-mib", "0", "--cache-dir"]).arg(home.join("cache"));
+    }
     if setting.log {
         command.arg("--access-log").arg(home.join("access.log"));
     }

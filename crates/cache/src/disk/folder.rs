@@ -150,6 +150,8 @@ impl Region {
     /// Reads `len` bytes; fewer are an error. Blocks.
     pub(crate) fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
+        #[cfg(test)]
+        self.faults.on_read()?;
         self.file.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }

@@ -294,6 +294,59 @@ async fn a_disk_that_fails_costs_hits_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn while_the_disk_fails_the_cache_answers_from_upstream_and_says_so() {
+    use http::{Request, Response};
+    use tower::{Layer as _, ServiceExt as _, service_fn};
+    const ENOSPC: i32 = 28;
+    const EIO: i32 = 5;
+    let dir = tempfile::tempdir().unwrap();
+    let faults = faults::Faults::default();
+    let mut builder = builder(dir.path());
+    builder.rest = Duration::from_millis(1);
+    builder.faults.clone_from(&faults);
+    let disk = builder.open().unwrap();
+    let metrics = disk.metrics();
+    let cache = crate::Cache::builder().ram(0).disk(disk).build();
+    let origin = service_fn(|_: Request<headwater_net::Body>| async {
+        let answer = Response::builder().header("cache-control", "max-age=1000");
+        Ok::<_, std::convert::Infallible>(answer.body("whole".into()).unwrap())
+    });
+    let service = cache.layer().layer(origin);
+    let get = async |path: &str| {
+        let request = Request::get(format!("http://example.com/{path}"));
+        let request = request.body(headwater_net::Body::Empty).unwrap();
+        let Ok(answer) = service.clone().oneshot(request).await;
+        let status = answer.headers()["cache-status"].to_str().unwrap().to_owned();
+        assert!(answer.into_body().collect(100).await.unwrap().to_bytes() == "whole", "{path}");
+        status
+    };
+    get("read").await;
+    cache.flush().await;
+    assert!(get("read").await.ends_with("detail=disk"));
+    // What cannot be read is fetched, and counted.
+    faults.set_reads(EIO);
+    assert!(get("read").await.contains("fwd=uri-miss"));
+    assert_eq!(metrics.read_errors.get(), 1);
+    faults.set_reads(0);
+    for errno in [EIO, ENOSPC] {
+        faults.set(errno);
+        for nth in 0.. {
+            assert!(get(&format!("{errno}/{nth}")).await.contains("fwd=uri-miss"));
+            if metrics.alarm.get() == 1 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert!(get(&format!("{errno}/0")).await.contains("fwd=uri-miss"), "nothing was written");
+        faults.set(0);
+        while metrics.alarm.get() == 1 {
+            get("again").await;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_failed_write_left_on_disk_is_not_found_by_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let faults = faults::Faults::default();
