@@ -30,6 +30,13 @@ pub(crate) static SPEC: Spec = Spec {
                    compare what its disk holds with what its origin gave",
         },
         Flag {
+            name: "--handover",
+            value: None,
+            help: "Instead of all that: replace the reference stack's process three times while 200 \
+                   clients download over HTTP/1.1, HTTP/2 and HTTP/3, and print what became of \
+                   their requests",
+        },
+        Flag {
             name: "--rounds",
             value: Some("N"),
             help: "With --crash: how often it is killed [default: 100]",
@@ -97,6 +104,9 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     }
     if given.has("--clients") {
         return clients(places);
+    }
+    if given.has("--handover") {
+        return hand_over(places);
     }
     let fast = given.has("--fast");
     let chosen: Vec<&str> = STEP_NAMES
@@ -217,6 +227,19 @@ fn clients(places: &Places) -> Outcome {
     cargo.args(["test", "--locked", "-p", "headwater-net", "--test", "clients"]);
     cargo.args(["--", "--nocapture"]).env("HEADWATER_CLIENTS", "all");
     process::run(cargo.env("HEADWATER_PYTHON", python::interpreter(places)))
+}
+
+/// A few clients of it run with the other tests.
+fn hand_over(places: &Places) -> Outcome {
+    setup::ensure(places, &[Group::Build])?;
+    // The binary that is replaced is an example, which cargo does not build for one test alone.
+    let mut cargo = process::cargo(places);
+    cargo.args(["build", "--locked", "-p", "headwater-reference-stack"]);
+    process::run(cargo.args(["--example", "reference-stack"]))?;
+    let mut cargo = process::cargo(places);
+    cargo.args(["test", "--locked", "-p", "headwater-reference-stack", "--test", "handover"]);
+    cargo.args(["--", "--nocapture"]);
+    process::run(cargo.env("HEADWATER_HANDOVER_CLIENTS", "200"))
 }
 
 fn sync(places: &Places) -> Outcome {

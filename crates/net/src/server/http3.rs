@@ -300,6 +300,7 @@ async fn connection<S>(
     let mut requests = Requests::new(worker.quic.max_streams as usize);
     let mut drain_signal = DrainSignal::new(&worker.phase);
     let mut drain = Drain::No;
+    let mut patience = Duration::ZERO;
     let mut asked = false;
     loop {
         tokio::select! {
@@ -311,7 +312,9 @@ async fn connection<S>(
                 if asked && h3.shutdown(1 << 40).await.is_err() {
                     break;
                 }
-                let grace = if asked { grace(&quic) } else { ending.linger().max(grace(&quic)) };
+                // Where nobody needs to hurry, a client that is slow to read the GOAWAY may be.
+                patience = (ending.linger() / 4).max(grace(&quic));
+                let grace = if asked { patience } else { ending.linger().max(patience) };
                 drain = Drain::Grace(Box::pin(tokio::time::sleep(grace)));
             }
             () = drain.grace_over(), if matches!(drain, Drain::Grace(_)) => {
@@ -347,7 +350,7 @@ async fn connection<S>(
                         if h3.shutdown(1 << 40).await.is_err() {
                             break;
                         }
-                        drain = Drain::Grace(Box::pin(tokio::time::sleep(grace(&quic))));
+                        drain = Drain::Grace(Box::pin(tokio::time::sleep(patience)));
                     }
                     // However many there are, other connections get their turn.
                     tokio::task::coop::consume_budget().await;

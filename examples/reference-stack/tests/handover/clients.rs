@@ -1,0 +1,269 @@
+//! Clients that download segment after segment, each on a connection of its own that it keeps as
+//! long as it may, and what becomes of their requests.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::h3;
+
+/// How a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 over TLS.
+    H1,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/3.
+    H3,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::H1, Self::H2, Self::H3];
+
+    /// The name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::H1 => "H1+TLS",
+            Self::H2 => "H2",
+            Self::H3 => "H3",
+        }
+    }
+}
+
+/// What there is to download.
+pub struct Site {
+    /// Where it is served over TLS and QUIC.
+    pub addr: SocketAddr,
+    /// Paths and what they hold.
+    pub segments: Vec<(String, Bytes)>,
+}
+
+impl Site {
+    /// Reads the playlist of the first rendition, and all its segments once.
+    pub async fn look(base: &str, plain: &str) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let get = async |path: &str| {
+            let answer = client.get(format!("{plain}{path}")).send().await.unwrap();
+            assert!(answer.status().is_success(), "{path}: {}", answer.status());
+            answer.bytes().await.unwrap()
+        };
+        let playlist = get("/media/clip/v1.m3u8").await;
+        let mut segments = Vec::new();
+        for line in std::str::from_utf8(&playlist).unwrap().lines() {
+            if !line.is_empty() && !line.starts_with('#') {
+                let path = format!("/media/clip/{line}");
+                let body = get(&path).await;
+                segments.push((path, body));
+            }
+        }
+        assert!(segments.len() > 1, "{}", String::from_utf8_lossy(&playlist));
+        let addr = base.trim_start_matches("https://").parse().unwrap();
+        Self { addr, segments }
+    }
+}
+
+/// What became of the requests of one protocol.
+#[derive(Default)]
+pub struct Tally {
+    answers: AtomicU64,
+    bytes: AtomicU64,
+    /// Connections that ended because the server said so, in an answer or by GOAWAY; a request
+    /// that was refused unprocessed is among them, and was sent again.
+    told: AtomicU64,
+    /// Connections that were closed between two requests, without a word.
+    idle: AtomicU64,
+    failures: Mutex<Vec<String>>,
+}
+
+impl Tally {
+    /// Answers that arrived whole and right.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// What went wrong.
+    pub fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap().clone()
+    }
+
+    /// Whether anything did.
+    pub fn has_failed(&self) -> bool {
+        !self.failures.lock().unwrap().is_empty()
+    }
+
+    /// Its row of the table.
+    pub fn row(&self, name: &str) -> String {
+        let get = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        format!(
+            "{name:<8} {:>8} {:>9.1} {:>14} {:>12} {:>7}",
+            get(&self.answers),
+            get(&self.bytes) as f64 / 1e6,
+            get(&self.told),
+            get(&self.idle),
+            self.failures.lock().unwrap().len(),
+        )
+    }
+
+    fn failed(&self, what: impl Display) {
+        self.failures.lock().unwrap().push(what.to_string());
+    }
+}
+
+/// A client's part of it.
+pub struct Asked {
+    /// What it downloads.
+    pub site: Arc<Site>,
+    /// Where it counts.
+    pub tally: Arc<Tally>,
+    /// Where it begins.
+    pub number: usize,
+}
+
+/// How a request ended that brought no answer.
+pub enum Ended {
+    /// The server had said that the connection ends, or refused the request unprocessed.
+    Told,
+    /// The connection was closed before the request was sent.
+    Idle,
+    /// It failed.
+    Failed(String),
+}
+
+/// An answer's body, and whether the server said that this connection ends with it.
+pub struct Answer {
+    /// The body.
+    pub body: Bytes,
+    /// Whether the connection ends.
+    pub last: bool,
+}
+
+enum Connection {
+    H1(http1::SendRequest<Empty<Bytes>>),
+    H2(http2::SendRequest<Empty<Bytes>>),
+    H3(h3::Connection),
+}
+
+/// Downloads until told to stop.
+pub async fn ask(protocol: Protocol, asked: Asked, stop: Arc<AtomicBool>) {
+    let Asked { site, tally, number } = asked;
+    let mut at = number;
+    while !stop.load(Ordering::Relaxed) {
+        let mut connection = match open(protocol, site.addr).await {
+            Ok(connection) => connection,
+            Err(error) => return tally.failed(format!("cannot connect: {error}")),
+        };
+        let mut is_first = true;
+        while !stop.load(Ordering::Relaxed) {
+            let (path, wanted) = &site.segments[at % site.segments.len()];
+            match connection.get(site.addr, path).await {
+                Ok(answer) if answer.body == *wanted => {
+                    tally.answers.fetch_add(1, Ordering::Relaxed);
+                    tally.bytes.fetch_add(wanted.len() as u64, Ordering::Relaxed);
+                    at += 1;
+                    is_first = false;
+                    if answer.last {
+                        tally.told.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                }
+                Ok(answer) => {
+                    let (came, wanted) = (answer.body.len(), wanted.len());
+                    return tally.failed(format!("{path}: {came} bytes, and not the {wanted}"));
+                }
+                Err(Ended::Told) => {
+                    tally.told.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                Err(Ended::Idle) if !is_first => {
+                    tally.idle.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                Err(Ended::Idle) => return tally.failed("closed before its first request"),
+                Err(Ended::Failed(error)) => return tally.failed(format!("{path}: {error}")),
+            }
+        }
+    }
+}
+
+async fn open(protocol: Protocol, addr: SocketAddr) -> Result<Connection, String> {
+    let text = |error: &dyn std::error::Error| format!("{error:?}");
+    let mut tls = h3::trusting_anything();
+    let alpn: &[u8] = match protocol {
+        Protocol::H1 => b"http/1.1",
+        Protocol::H2 => b"h2",
+        Protocol::H3 => return h3::Connection::open(addr, tls).await.map(Connection::H3),
+    };
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    let socket = TcpStream::connect(addr).await.map_err(|error| text(&error))?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TlsConnector::from(Arc::new(tls)).connect(name, socket).await;
+    let io = TokioIo::new(stream.map_err(|error| text(&error))?);
+    if protocol == Protocol::H1 {
+        let (send, connection) = http1::handshake(io).await.map_err(|error| text(&error))?;
+        tokio::spawn(connection);
+        return Ok(Connection::H1(send));
+    }
+    let (send, connection) =
+        http2::handshake(TokioExecutor::new(), io).await.map_err(|error| text(&error))?;
+    tokio::spawn(connection);
+    Ok(Connection::H2(send))
+}
+
+impl Connection {
+    async fn get(&mut self, addr: SocketAddr, path: &str) -> Result<Answer, Ended> {
+        let request = |uri: String| {
+            let host = format!("localhost:{}", addr.port());
+            http::Request::get(uri).header("host", host).body(Empty::new()).unwrap()
+        };
+        let answer = match self {
+            Self::H1(send) => {
+                if send.ready().await.is_err() {
+                    return Err(Ended::Idle);
+                }
+                let sent = send.send_request(request(path.to_owned())).await;
+                sent.map_err(|error| ended(&error, Ended::Idle))?
+            }
+            Self::H2(send) => {
+                if send.ready().await.is_err() {
+                    // hyper ends a connection so when it has read a GOAWAY.
+                    return Err(Ended::Told);
+                }
+                let uri = format!("https://localhost:{}{path}", addr.port());
+                let sent = send.send_request(request(uri)).await;
+                sent.map_err(|error| ended(&error, Ended::Told))?
+            }
+            Self::H3(connection) => return connection.get(path).await,
+        };
+        if !answer.status().is_success() {
+            return Err(Ended::Failed(answer.status().to_string()));
+        }
+        let close = answer.headers().get("connection").is_some_and(|value| value == "close");
+        let body = answer.into_body().collect().await;
+        let body = body.map_err(|error| Ended::Failed(format!("{error:?}")))?.to_bytes();
+        Ok(Answer { body, last: close })
+    }
+}
+
+/// Sorts why a request brought no answer.
+fn ended(error: &hyper::Error, never_sent: Ended) -> Ended {
+    if error.is_canceled() {
+        return never_sent;
+    }
+    let text = format!("{error:?}");
+    // RFC 9113 §8.7: refused streams, and those above a GOAWAY's, were not processed.
+    if text.contains("REFUSED_STREAM") || (text.contains("GoAway") && text.contains("NO_ERROR")) {
+        return Ended::Told;
+    }
+    Ended::Failed(text)
+}

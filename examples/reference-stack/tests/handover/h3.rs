@@ -1,0 +1,241 @@
+//! As much of an HTTP/3 client (RFC 9114) as a download needs: requests by static QPACK entries,
+//! DATA frames of answers, and GOAWAY.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, Bytes, BytesMut};
+use quinn::crypto::rustls::QuicClientConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+
+use crate::clients::{Answer, Ended};
+
+const DATA: u64 = 0x0;
+const HEADERS: u64 = 0x1;
+const GOAWAY: u64 = 0x7;
+/// H3_REQUEST_REJECTED: it was not processed (RFC 9114 §4.1.1).
+const REJECTED: u32 = 0x10b;
+
+/// One connection.
+pub struct Connection {
+    quic: quinn::Connection,
+    authority: String,
+    /// The lowest stream that the server said it would not process; at first there is none.
+    goaway: Arc<AtomicU64>,
+    /// Drives the socket.
+    _endpoint: quinn::Endpoint,
+}
+
+impl Connection {
+    /// Connects; a socket of its own for each connection.
+    pub async fn open(addr: SocketAddr, mut tls: rustls::ClientConfig) -> Result<Self, String> {
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        let config = QuicClientConfig::try_from(tls).map_err(|error| error.to_string())?;
+        let config = quinn::ClientConfig::new(Arc::new(config));
+        let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())
+            .map_err(|error| error.to_string())?;
+        let connecting = endpoint.connect_with(config, addr, "localhost");
+        let quic = connecting
+            .map_err(|error| error.to_string())?
+            .await
+            .map_err(|error| format!("QUIC handshake: {error}"))?;
+        let goaway = Arc::new(AtomicU64::new(u64::MAX));
+        let (seen, accepts) = (Arc::clone(&goaway), quic.clone());
+        tokio::spawn(async move {
+            // The control stream: its type, then an empty SETTINGS frame (RFC 9114 §6.2.1).
+            let Ok(mut control) = accepts.open_uni().await else { return };
+            let _ = control.write_all(&[0x00, 0x04, 0x00]).await;
+            while let Ok(stream) = accepts.accept_uni().await {
+                tokio::spawn(watch(stream, Arc::clone(&seen)));
+            }
+        });
+        let authority = format!("localhost:{}", addr.port());
+        Ok(Self { quic, authority, goaway, _endpoint: endpoint })
+    }
+
+    /// Downloads `path`.
+    pub async fn get(&self, path: &str) -> Result<Answer, Ended> {
+        if self.is_going() {
+            return Err(Ended::Told);
+        }
+        let failed = |error: &dyn std::error::Error| Ended::Failed(format!("{error:?}"));
+        let (mut send, mut receive) = match self.quic.open_bi().await {
+            Ok(stream) => stream,
+            // Closed in order before this request was sent.
+            Err(quinn::ConnectionError::ApplicationClosed(close))
+                if close.error_code == 0x100u32.into() =>
+            {
+                return Err(Ended::Told);
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        let id = quinn::VarInt::from(send.id()).into_inner();
+        let request = encode(&self.authority, path);
+        if let Err(error) = send.write_all(&request).await
+            && !self.is_going()
+        {
+            return Err(failed(&error));
+        }
+        let _ = send.finish();
+        let mut frames = Frames::default();
+        let mut body = BytesMut::new();
+        loop {
+            match receive.read_chunk(usize::MAX, true).await {
+                Ok(Some(chunk)) => frames.take(&chunk.bytes, |kind, payload| {
+                    if kind == DATA {
+                        body.extend_from_slice(payload);
+                    }
+                }),
+                Ok(None) => break,
+                Err(quinn::ReadError::Reset(code)) if code == REJECTED.into() => {
+                    return Err(Ended::Told);
+                }
+                // RFC 9114 §5.2: a request that a GOAWAY is at or below was not processed.
+                Err(quinn::ReadError::ConnectionLost(_))
+                    if body.is_empty() && self.goaway.load(Ordering::Acquire) <= id =>
+                {
+                    return Err(Ended::Told);
+                }
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        Ok(Answer { body: body.freeze(), last: self.is_going() })
+    }
+
+    fn is_going(&self) -> bool {
+        self.goaway.load(Ordering::Acquire) != u64::MAX
+    }
+}
+
+/// Reads a stream of the server's away, and looks for a GOAWAY on its control stream.
+async fn watch(mut stream: quinn::RecvStream, goaway: Arc<AtomicU64>) {
+    let mut kind = [0];
+    if stream.read_exact(&mut kind).await.is_err() {
+        return;
+    }
+    let mut frames = Frames::default();
+    while let Ok(Some(chunk)) = stream.read_chunk(64 << 10, true).await {
+        if kind == [0] {
+            frames.take(&chunk.bytes, |kind, payload| {
+                if kind == GOAWAY {
+                    let id = varint(payload).map_or(0, |(id, _)| id);
+                    goaway.fetch_min(id, Ordering::AcqRel);
+                }
+            });
+        }
+    }
+}
+
+/// A GET as one HEADERS frame: `:method GET`, `:scheme https` by static index, `:authority` and
+/// `:path` as literals with static names (RFC 9204 §4.5, appendix A).
+fn encode(authority: &str, path: &str) -> Bytes {
+    let mut block = vec![0, 0, 0xc0 | 0x11, 0xc0 | 0x17];
+    for (name, value) in [(0, authority), (1, path)] {
+        block.push(0x50 | name);
+        assert!(value.len() < 0x7f + 0x80, "a longer length is not written here");
+        match value.len().checked_sub(0x7f) {
+            None => block.push(value.len() as u8),
+            Some(rest) => block.extend_from_slice(&[0x7f, rest as u8]),
+        }
+        block.extend_from_slice(value.as_bytes());
+    }
+    let mut frame = vec![HEADERS as u8];
+    frame.extend_from_slice(&(0x4000 | block.len() as u16).to_be_bytes());
+    frame.extend_from_slice(&block);
+    frame.into()
+}
+
+/// Frames (RFC 9114 §7.1) out of chunks; payloads are told of piece by piece.
+#[derive(Default)]
+struct Frames {
+    pending: BytesMut,
+    kind: u64,
+    rest: u64,
+}
+
+impl Frames {
+    fn take(&mut self, chunk: &[u8], mut told: impl FnMut(u64, &[u8])) {
+        self.pending.extend_from_slice(chunk);
+        loop {
+            if self.rest > 0 {
+                let here = (self.pending.len() as u64).min(self.rest) as usize;
+                if here == 0 {
+                    return;
+                }
+                told(self.kind, &self.pending[..here]);
+                self.pending.advance(here);
+                self.rest -= here as u64;
+                continue;
+            }
+            let Some((kind, first)) = varint(&self.pending) else { return };
+            let Some((length, second)) = varint(&self.pending[first..]) else { return };
+            self.pending.advance(first + second);
+            (self.kind, self.rest) = (kind, length);
+            if length == 0 {
+                told(kind, &[]);
+            }
+        }
+    }
+}
+
+/// A variable-length integer (RFC 9000 §16), and its length in bytes.
+fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let first = *bytes.first()?;
+    let length = 1 << (first >> 6);
+    let rest = bytes.get(1..length)?;
+    let start = u64::from(first & 0x3f);
+    Some((rest.iter().fold(start, |value, byte| value << 8 | u64::from(*byte)), length))
+}
+
+/// A configuration that takes any certificate: who answers is not what is tested.
+pub fn trusting_anything() -> rustls::ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything(provider)))
+        .with_no_client_auth()
+}
+
+#[derive(Debug)]
+struct Anything(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
