@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measurements, as a table and as JSON, and whether they clear their bars.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,8 @@ pub(crate) static SPEC: Spec = Spec {
             name: "--peer",
             value: Some("URL"),
             help: "Of packager: a segment of another packager on this machine (http://ADDRESS:PORT/…), \
-                   measured beside nginx sending its bytes",
+                   or a media playlist of HLS, measured beside nginx sending the same bytes; may be \
+                   repeated",
         },
         Flag {
             name: "--tier",
@@ -92,7 +93,6 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     claim::target(places)?;
     let check = given.has("--check");
     let json = given.last("--json").map(absolute).transpose()?;
-    let peer = given.last("--peer");
     let names = match (given.names.as_slice(), check) {
         ([], true) => BENCH_NAMES.map(|(name, _)| name).to_vec(),
         ([name], _) => vec![*name],
@@ -106,7 +106,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
         match name {
             "edge" => edge(places, json.as_deref(), given.last("--tier"), check)?,
             "index" => index(places, json.as_deref(), check)?,
-            "packager" => packager(places, json.as_deref(), peer, check)?,
+            "packager" => packager(places, json.as_deref(), given.all("--peer"), check)?,
             "collapse" => collapse(places, json.as_deref(), check)?,
             "disk" => disk(places, json.as_deref(), given.last("--objects"), check)?,
             "traces" => traces(places, json.as_deref(), given.last("--plot"), check)?,
@@ -151,14 +151,14 @@ fn index(places: &Places, json: Option<&Path>, check: bool) -> Outcome {
 }
 
 /// As [`edge`], its bars are in the harness; so is the server that it measures.
-fn packager(places: &Places, json: Option<&Path>, peer: Option<&OsStr>, check: bool) -> Outcome {
+fn packager(places: &Places, json: Option<&Path>, peers: &[OsString], check: bool) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Bench])?;
     let mut harness = setup::harness(places);
     harness.arg("packager").arg("--cache").arg(&places.cache);
     if let Some(json) = json {
         harness.arg("--json").arg(json);
     }
-    if let Some(peer) = peer {
+    for peer in peers {
         harness.arg("--peer").arg(peer);
     }
     if check {

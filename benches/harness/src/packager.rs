@@ -23,7 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::load::{Protocol, Result};
 use crate::peer::{self, Server};
 use crate::stats::Spread;
-use cases::{Case, Kind};
+use cases::{Case, Kind, Peer};
 use client::{Client, Target};
 use report::{Row, Temperature};
 use serve::{COUNTERS, Counters};
@@ -48,10 +48,10 @@ pub struct Args {
     /// Only the case of this name; may be repeated
     #[arg(long, value_enum)]
     case: Vec<Kind>,
-    /// A segment of another packager, by plain HTTP on this machine, to measure beside nginx sending
-    /// its bytes
+    /// A segment of another packager, or a media playlist of HLS for its segments, by plain HTTP on
+    /// this machine, to measure beside nginx sending the same bytes; may be repeated
     #[arg(long, value_name = "URL")]
-    peer: Option<String>,
+    peer: Vec<String>,
     /// Write the figures here as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -81,8 +81,8 @@ pub fn run(args: &Args) -> Result<()> {
     )?;
     let root = dir.path().join("files");
     let mut cases = cases::find(&args.case, &ours, &sealed, &film, &root)?;
-    if let Some(url) = &args.peer {
-        cases.push(cases::of_peer(url, &root)?);
+    for (number, url) in args.peer.iter().enumerate() {
+        cases.push(cases::of_peer(url, number + 1, &root)?);
     }
     let sendfile = peer::nginx_files(&nginx, dir.path(), &root)?;
     let ranges = dir.path().join("ranges.json");
@@ -205,14 +205,14 @@ impl Bench<'_> {
     }
 
     fn subject(&self, case: &Case) -> Result<Subject<'_>> {
-        match case.peer {
+        match &case.peer {
             None => Ok(Subject::Ours(self.packager(case))),
-            Some(addr) => {
+            Some(Peer { addr, .. }) => {
                 let pids = crate::cpu::listeners(addr.port())?;
                 if pids.is_empty() {
                     return Err("nobody on this machine listens where --peer points".into());
                 }
-                Ok(Subject::Peer(addr, pids))
+                Ok(Subject::Peer(*addr, pids))
             }
         }
     }

@@ -72,12 +72,21 @@ pub struct Case {
     /// What a bare loop would read and send for them.
     pub bare: HashMap<String, Bare>,
     /// Whom to ask, if not the packager.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Peer>,
+}
+
+/// Another packager on this machine.
+pub struct Peer {
+    pub addr: SocketAddr,
+    /// What was asked for.
+    pub url: String,
+    /// Its name in tables.
+    label: String,
 }
 
 impl Case {
-    pub fn name(&self) -> &'static str {
-        self.kind.name()
+    pub fn name(&self) -> &str {
+        self.peer.as_ref().map_or(self.kind.name(), |peer| &peer.label)
     }
 }
 
@@ -141,30 +150,61 @@ pub fn find(
     Ok(cases)
 }
 
-/// The case of one segment of another packager.
+/// The case of another packager: of one segment, or of those that a media playlist names but the
+/// last, which is shorter. `number` tells several apart.
 ///
 /// # Errors
 /// When the URL is no `http://ADDRESS:PORT/…` of this machine, or is not answered 200.
-pub fn of_peer(url: &str, root: &Path) -> Result<Case> {
+pub fn of_peer(url: &str, number: usize, root: &Path) -> Result<Case> {
+    let (addr, path) = local(url)?;
+    let mut client = Client::connect(addr)?;
+    let mut get = |path: &str| match client.get(path, true) {
+        Ok(answer) if answer.status != 200 => Err(format!("{path}: {}", answer.status).into()),
+        answer => answer,
+    };
+    let answer = get(path)?;
+    let mut paths = vec![path.to_owned()];
+    if answer.body.starts_with(b"#EXTM3U") {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        paths = lines.map(|line| below(path, line)).collect();
+        paths.pop();
+    }
+    let label = format!("peer-{number}");
+    let (mut targets, mut files) = (Vec::new(), Vec::new());
+    for (number, path) in paths.into_iter().enumerate() {
+        let answer = get(&path)?;
+        let file = format!("/{label}/{}", number + 1);
+        settle(&root.join(file.trim_start_matches('/')), &answer.body)?;
+        targets.push(Target { path, bytes: answer.bytes });
+        files.push(Target { path: file, bytes: answer.bytes });
+    }
+    if targets.is_empty() {
+        return Err(format!("{url} names no segments").into());
+    }
+    println!("{label}: {} segments of {url}", targets.len());
+    let peer = Some(Peer { addr, url: url.to_owned(), label });
+    Ok(Case { kind: Kind::Peer, targets, files, bare: HashMap::new(), peer })
+}
+
+/// The address and the path of a URL of this machine.
+fn local(url: &str) -> Result<(SocketAddr, &str)> {
     let (authority, path) = url
         .strip_prefix("http://")
         .and_then(|rest| rest.split_at_checked(rest.find('/')?))
         .ok_or("--peer must be http://ADDRESS:PORT/PATH")?;
-    let addr: SocketAddr =
-        authority.replace("localhost", "127.0.0.1").parse().map_err(|_| "--peer needs a port")?;
-    let answer = Client::connect(addr)?.get(path, true)?;
-    if answer.status != 200 {
-        return Err(format!("--peer answers {}", answer.status).into());
+    let addr = authority.replace("localhost", "127.0.0.1").parse();
+    Ok((addr.map_err(|_| "--peer needs a port")?, path))
+}
+
+/// The path of what a playlist at `path` names; whatever host it names is taken for the playlist's.
+fn below(path: &str, reference: &str) -> String {
+    let folder = path.rfind('/').map_or("", |at| &path[..=at]);
+    match reference.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]).to_owned(),
+        None if reference.starts_with('/') => reference.to_owned(),
+        None => format!("{folder}{reference}"),
     }
-    let file = "/peer/1".to_owned();
-    settle(&root.join("peer/1"), &answer.body)?;
-    Ok(Case {
-        kind: Kind::Peer,
-        targets: vec![Target { path: path.to_owned(), bytes: answer.bytes }],
-        files: vec![Target { path: file, bytes: answer.bytes }],
-        bare: HashMap::new(),
-        peer: Some(addr),
-    })
 }
 
 /// The film as the packager sees it.

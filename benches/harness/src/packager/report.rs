@@ -23,6 +23,12 @@ pub enum Temperature {
 #[derive(Debug, Serialize)]
 pub struct Row {
     case: Kind,
+    /// Of another packager, what was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// In the table.
+    #[serde(skip)]
+    name: String,
     state: Temperature,
     /// CPU time of the packager, the median over the rounds.
     cpu_us: f64,
@@ -69,6 +75,8 @@ impl Row {
         let counted = if case.kind == Kind::Peer { PerAnswer::default() } else { counted };
         Ok(Self {
             case: case.kind,
+            url: case.peer.as_ref().map(|peer| peer.url.clone()),
+            name: case.name().to_owned(),
             state,
             cpu_us: median(ours),
             sendfile_us: median(sendfile),
@@ -120,7 +128,7 @@ pub fn print(rows: &[Row], rounds: u32, seconds: f64, connections: u16) {
         };
         println!(
             "{:<11}{:<5} │{:>8.0}{:>12.0}{:>7.2} ({:>4.2} – {:>4.2}) │{:>8}{:>7} │{:>7.1}{:>11.0}{:>11.0}{:>7.3}{:>7.2} │{:>9.0}{:>13.0}",
-            row.case.name(),
+            row.name,
             state,
             row.cpu_us,
             row.sendfile_us,
