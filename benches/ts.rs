@@ -7,26 +7,21 @@
 //! calls into one buffer, which is the least that any server could do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "benches fail loudly")]
 
+#[path = "support/answer.rs"]
+mod answer;
 #[path = "support/title.rs"]
 mod title;
 
 use std::fs::File;
 use std::hint::black_box;
 use std::num::NonZeroU32;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use answer::{answer, packager, read_inputs, segment_uri};
 use criterion::{BatchSize, Criterion, Throughput};
-use headwater::net::Body;
-use headwater::packager::{Assets, Media, Options, Packager, Part, Plan, Program, SegmentKey};
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use headwater::packager::{Media, Options, Program, SegmentKey};
 use title::Title;
-use tokio::runtime::Runtime;
-use tower::Service;
 
 /// The segment that is asked for: an hour in, four seconds each.
 const NUMBER: NonZeroU32 = NonZeroU32::new(900).unwrap();
@@ -59,7 +54,7 @@ fn main() {
         let mut options = Options::default();
         options.segment_key = key.map(|key| SegmentKey::from_bytes(key).unwrap());
         let packager = packager(&runtime, &path, options);
-        let uri = segment_uri(&runtime, &packager);
+        let uri = segment_uri(&runtime, &packager, "v1a1.ts.m3u8", &format!("{NUMBER}.ts"));
         assert!(runtime.block_on(answer(packager.clone(), &uri)) >= plan.len);
         group.bench_function(format!("answer/{name}"), |b| {
             b.to_async(&runtime).iter(|| answer(packager.clone(), &uri));
@@ -70,49 +65,4 @@ fn main() {
     group.bench_function("pread", |b| b.iter(|| read_inputs(&file, &plan, &mut buffer)));
     group.finish();
     criterion.final_summary();
-}
-
-fn packager(runtime: &Runtime, path: &Path, options: Options) -> Packager {
-    runtime.block_on(async {
-        Packager::builder(Assets::from_files([path.to_owned()]).unwrap()).options(options).build()
-    })
-}
-
-/// The bytes of one whole answer, taken frame by frame as a connection would.
-async fn answer(mut packager: Packager, uri: &str) -> u64 {
-    let response = packager.call(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    let mut body = Pin::new(Box::new(response.into_body()));
-    let mut received = 0;
-    while let Some(frame) = body.frame().await {
-        received += frame.unwrap().into_data().map_or(0, |data| black_box(data).len() as u64);
-    }
-    received
-}
-
-/// Where the packager's media playlist says the segment is.
-fn segment_uri(runtime: &Runtime, packager: &Packager) -> String {
-    runtime.block_on(async {
-        let request = Request::get("/title/v1a1.ts.m3u8").body(Body::empty()).unwrap();
-        let response = packager.clone().call(request).await.unwrap();
-        let text = response.into_body().collect(16 << 20).await.unwrap();
-        let text = String::from_utf8(text.to_bytes().to_vec()).unwrap();
-        let line = text.lines().find(|line| line.ends_with(&format!("/{NUMBER}.ts"))).unwrap();
-        format!("/title/{line}")
-    })
-}
-
-fn read_inputs(file: &File, plan: &Plan, buffer: &mut [u8]) -> u64 {
-    let mut received = 0;
-    for input in plan.parts.iter().flat_map(Part::inputs) {
-        let (mut at, end) = (input.range.start, input.range.end());
-        while at < end {
-            let len = usize::try_from(end - at).unwrap().min(buffer.len());
-            file.read_exact_at(&mut buffer[..len], at).unwrap();
-            black_box(&buffer[..len]);
-            at += len as u64;
-            received += len as u64;
-        }
-    }
-    received
 }

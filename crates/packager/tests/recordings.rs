@@ -58,6 +58,12 @@ fn begin(dir: &Path) -> (Writer, Clock) {
     (Writer { path: dir.join("show.mp4"), clock: clock.clone() }, clock)
 }
 
+/// A packager of the folder, with segments of so many seconds.
+fn watch(dir: &Path, clock: &Clock, seconds: u64) -> Packager {
+    let assets = Assets::from_dir(dir).unwrap();
+    Packager::builder(assets).clock(clock.clone()).options(options(seconds)).build()
+}
+
 /// Everything immutable that the playlists name.
 async fn segments(packager: &Packager) -> BTreeMap<String, Bytes> {
     let mut all = BTreeMap::new();
@@ -77,10 +83,7 @@ async fn a_growing_file_is_an_event_until_it_ends() {
     let (writer, clock) = begin(dir.path());
     let parts = recording().parts();
     writer.append(&parts[..2].concat());
-    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock.clone())
-        .options(options(2))
-        .build();
+    let packager = watch(dir.path(), &clock, 2);
     let early = get(&packager, "/show/main.m3u8").await;
     assert_eq!(
         (early.status.as_u16(), early.header("retry-after")),
@@ -147,10 +150,7 @@ async fn a_growing_file_is_an_event_until_it_ends() {
     }
 
     // A packager that never saw it grow gives the same bytes under the same URLs.
-    let other = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock)
-        .options(options(2))
-        .build();
+    let other = watch(dir.path(), &clock, 2);
     assert!(segments(&other).await == whole);
 }
 
@@ -160,10 +160,7 @@ async fn the_tail_of_a_recording_that_stalls_is_not_kept() {
     let (writer, clock) = begin(dir.path());
     let parts = recording().parts();
     writer.append(&parts[..12].concat());
-    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock.clone())
-        .options(options(2))
-        .build();
+    let packager = watch(dir.path(), &clock, 2);
     let growing = segments(&packager).await;
     clock.advance(Duration::from_secs(31));
     let stalled = segments(&packager).await;
@@ -204,17 +201,11 @@ async fn a_recording_that_ended_is_settled_and_its_old_urls_stay() {
     let (writer, clock) = begin(dir.path());
     let parts = recording().parts();
     writer.append(&parts[..12].concat());
-    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock.clone())
-        .options(options(2))
-        .build();
+    let packager = watch(dir.path(), &clock, 2);
     clock.advance(Duration::from_secs(31));
     let stalled = segments(&packager).await;
     // Another packager, whose clock stands still meanwhile.
-    let late = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(Clock::manual(clock.now()))
-        .options(options(2))
-        .build();
+    let late = watch(dir.path(), &Clock::manual(clock.now()), 2);
     assert_eq!(segments(&late).await, stalled);
     clock.advance(Duration::from_secs(600));
     let playlist = get(&packager, "/show/v1.m3u8").await;
@@ -262,10 +253,7 @@ async fn an_edit_list_that_starts_late_changes_no_published_bytes() {
     spec.tracks[0].edits = vec![(0, 8 * 12_800, 1 << 16)];
     let parts = spec.parts();
     writer.append(&parts[..2].concat());
-    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock.clone())
-        .options(options(2))
-        .build();
+    let packager = watch(dir.path(), &clock, 2);
     let mut seen: BTreeMap<String, Bytes> = BTreeMap::new();
     let mut versions = BTreeSet::new();
     for part in &parts[2..] {
@@ -290,10 +278,7 @@ async fn a_file_that_says_it_is_finished_is_settled_at_once() {
     let mut spec = recording();
     spec.finder = Finder::Mfra;
     writer.append(&spec.bytes());
-    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock.clone())
-        .options(options(2))
-        .build();
+    let packager = watch(dir.path(), &clock, 2);
     for url in segments(&packager).await.keys() {
         assert!(get(&packager, url).await.header("cache-control").contains("immutable"), "{url}");
     }
@@ -307,10 +292,7 @@ async fn one_that_says_so_while_it_is_watched_ends_under_its_version() {
     spec.finder = Finder::Mfra;
     let parts = spec.parts();
     writer.append(&parts[..12].concat());
-    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock.clone())
-        .options(options(2))
-        .build();
+    let packager = watch(dir.path(), &clock, 2);
     let growing = get(&packager, "/show/v1.m3u8").await;
     let seen = segments(&packager).await;
     writer.append(&parts[12..].concat());
@@ -379,10 +361,7 @@ async fn a_body_that_is_being_sent_outlives_growth() {
     spec.tracks[0].sizes = vec![40_000; 500];
     let parts = spec.parts();
     writer.append(&parts[..12].concat());
-    let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
-        .clock(clock.clone())
-        .options(options(4))
-        .build();
+    let packager = watch(dir.path(), &clock, 4);
     let url = segment_urls(&packager, "show", "v1").await.remove(1);
     let expected = get(&packager, &url).await.body;
     let response = shell::open(&packager, http::Method::GET, &url, &[]).await;

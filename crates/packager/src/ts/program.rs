@@ -9,42 +9,51 @@ use crate::track::{ParseTrackIdError, TrackId, TrackMedia};
 /// A picture, a sound or both in one transport stream (a program, ISO/IEC 13818-1 §2.1.55);
 /// spelled `v1`, `a1` or `v1a1` in URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Program {
-    first: TrackId,
-    /// The sound beside a picture.
-    second: Option<TrackId>,
+pub enum Program {
+    /// One track.
+    Alone(TrackId),
+    /// A picture with its sound.
+    Pair(Pair),
 }
 
 impl Program {
     /// The picture.
     pub fn video(self) -> Option<TrackId> {
-        Some(self.first).filter(|track| track.media() == TrackMedia::Video)
+        self.of(TrackMedia::Video)
     }
 
     /// The sound.
     pub fn audio(self) -> Option<TrackId> {
-        self.second.or(Some(self.first).filter(|track| track.media() == TrackMedia::Audio))
+        self.of(TrackMedia::Audio)
+    }
+
+    fn of(self, media: TrackMedia) -> Option<TrackId> {
+        let tracks = match self {
+            Self::Alone(track) => [Some(track), None],
+            Self::Pair(pair) => [Some(pair.video()), Some(pair.audio())],
+        };
+        tracks.into_iter().flatten().find(|track| track.media() == media)
     }
 }
 
-/// A picture with its sound.
 impl From<Pair> for Program {
     fn from(pair: Pair) -> Self {
-        Self { first: pair.video(), second: Some(pair.audio()) }
+        Self::Pair(pair)
     }
 }
 
-/// One track alone.
 impl From<TrackId> for Program {
     fn from(track: TrackId) -> Self {
-        Self { first: track, second: None }
+        Self::Alone(track)
     }
 }
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.first)?;
-        self.second.map_or(Ok(()), |second| write!(f, "{second}"))
+        match self {
+            Self::Alone(track) => track.fmt(f),
+            Self::Pair(pair) => pair.fmt(f),
+        }
     }
 }
 
@@ -52,10 +61,7 @@ impl FromStr for Program {
     type Err = ParseTrackIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse::<TrackId>() {
-            Ok(track) => Ok(track.into()),
-            Err(_) => text.parse::<Pair>().map(Self::from),
-        }
+        text.parse().map(Self::Alone).or_else(|_| text.parse().map(Self::Pair))
     }
 }
 
