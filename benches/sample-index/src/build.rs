@@ -102,7 +102,8 @@ fn turn_of(run: &dyn Fn(), repeats: u32) -> f64 {
     (cpu() - before) / f64::from(repeats)
 }
 
-fn cpu() -> f64 {
+/// CPU-µs of this process.
+pub fn cpu() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }

@@ -1,12 +1,14 @@
 //! `cargo xtask bench index`: what the packager's sample index costs.
 //!
-//! Three questions: how much CPU time an index of a two-hour title takes beside `mp4-atom` and
+//! Four questions: how much CPU time an index of a two-hour title takes beside `mp4-atom` and
 //! `mp4` decoding the same movie box; how many bytes each table takes, as a counting allocator
-//! sees it too; and how much memory 1,000 open titles take, in a process of their own.
+//! sees it too; how much memory 1,000 open titles take, in a process of their own; and what a look
+//! at a recording costs that has grown.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its results")]
 
 mod assets;
 mod build;
+mod growing;
 mod memory;
 mod open;
 #[path = "../../harness/src/stats.rs"]
@@ -86,6 +88,7 @@ fn run(args: &Args) -> Result<bool> {
     let build = build::measure(&title, args.rounds)?;
     let assets = assets::measure(&title, args.media.as_deref())?;
     let open = if args.check { None } else { Some(open::measure(&title)?) };
+    let growing = if args.check { None } else { Some(growing::measure(args.rounds)?) };
 
     let bars: Vec<Bar> = build.bars().into_iter().chain(assets::bars(&assets)).collect();
     if args.check {
@@ -99,6 +102,9 @@ fn run(args: &Args) -> Result<bool> {
         assets::print(&assets);
         if let Some(open) = &open {
             open.print();
+        }
+        if let Some(growing) = &growing {
+            growing.print();
         }
         let missed: Vec<_> = bars.iter().filter(|bar| !bar.is_cleared()).collect();
         println!("\n{} bars, {} missed", bars.len(), missed.len());
@@ -118,6 +124,7 @@ fn run(args: &Args) -> Result<bool> {
             "build": build.json(),
             "assets": assets,
             "open": open,
+            "growing": growing.as_ref().map(growing::Growing::json),
             "bars": bars,
         });
         std::fs::write(file, format!("{report:#}\n"))?;
