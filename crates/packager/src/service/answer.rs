@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
 use super::body::{Large, Outlet, PlanBody, Rest};
 use super::builds::Ready;
-use super::cipher::EncryptedBody;
+use super::cipher::Cipher;
 use super::coding::{accepts_gzip, gzip};
 use super::fault::Fault;
 use super::layouts::Layouts;
@@ -130,7 +130,7 @@ impl Answer {
         ready: &Arc<Ready>,
         resource: Resource,
         layouts: &Layouts,
-        outlet: &Outlet,
+        outlet: &Arc<Outlet>,
     ) -> Result<Self, Fault> {
         let settled = ready.presentation.is_settled(resource);
         let tagged = Tagged::media(ready.presentation.etag(resource), settled);
@@ -151,9 +151,8 @@ impl Answer {
             let body = if request.method == Method::HEAD {
                 Body::empty()
             } else {
-                let body = PlanBody::start(Arc::clone(ready), plan, None, outlet.clone()).await?;
-                let (lanes, vector) = (Arc::clone(lanes), vector(number));
-                let body = EncryptedBody::new(body, lanes, vector, outlet.clone());
+                let (ready, cipher) = (Arc::clone(ready), Cipher::new(lanes, vector(number)));
+                let body = PlanBody::start(ready, plan, None, Some(cipher), outlet).await?;
                 Body::Stream(Box::pin(body))
             };
             let mut answer = tagged.answer(content_type, encrypted_len(whole), None, body);
@@ -172,7 +171,7 @@ impl Answer {
         } else if let [Part::Bytes(bytes)] = plan.parts.as_slice() {
             Body::from(bytes.clone())
         } else {
-            let body = PlanBody::start(Arc::clone(ready), plan, None, outlet.clone()).await?;
+            let body = PlanBody::start(Arc::clone(ready), plan, None, None, outlet).await?;
             Body::Stream(Box::pin(body))
         };
         Ok(tagged.answer(content_type, len, part, body))
@@ -186,7 +185,7 @@ impl Answer {
         download: Arc<Download>,
         tracks: DownloadTracks,
         name: Option<HeaderValue>,
-        outlet: &Outlet,
+        outlet: &Arc<Outlet>,
     ) -> Result<Self, Fault> {
         let labels = ready.presentation.media().labels();
         let (version, whole) = (ready.presentation.version(), download.len());
@@ -287,7 +286,7 @@ impl Tagged {
         ready: &Arc<Ready>,
         large: Large,
         whole: u64,
-        outlet: &Outlet,
+        outlet: &Arc<Outlet>,
     ) -> Result<Answer, Fault> {
         let (range, part) = match self.select(request, whole) {
             Selection::Unsatisfiable => return Ok(Answer::unsatisfiable(whole)),
@@ -302,7 +301,7 @@ impl Tagged {
             Body::empty()
         } else {
             let rest = Rest { large, range: end..range.end };
-            let body = PlanBody::start(Arc::clone(ready), plan, Some(rest), outlet.clone()).await?;
+            let body = PlanBody::start(Arc::clone(ready), plan, Some(rest), None, outlet).await?;
             Body::Stream(Box::pin(body))
         };
         Ok(self.answer(content_type, len, part, body))

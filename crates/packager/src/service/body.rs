@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::ops::Range;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -16,11 +16,13 @@ use headwater_net::BodyError;
 use http_body::{Frame, SizeHint};
 
 use super::builds::Ready;
+use super::cipher::{Cipher, Sealing};
 use super::fault::Fault;
 use super::frames::{Frames, Rope};
-use super::making::make;
+use super::making::{make, make_sealed};
 use super::metrics::Metrics;
 use super::open::{OpenBodies, OpenBody};
+use crate::aes128::encrypted_len;
 use crate::download::Download;
 use crate::plan::{Part, Plan, SourceRange};
 use crate::resource::Resource;
@@ -35,7 +37,7 @@ const FIRST_WINDOW_BYTES: u64 = 16 << 10;
 const FULL_BYTES: u64 = 96 << 10;
 
 /// What bodies share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Outlet {
     pub(super) metrics: Metrics,
     pub(super) open: OpenBodies,
@@ -55,6 +57,9 @@ pub(super) struct PlanBody {
     /// Whether the last window had to be waited for. Then the one after it is read while it is
     /// sent; what is in memory anyway is read when its turn comes, into the buffer just sent.
     waits: bool,
+    /// Whether it goes through a cipher. Then a window is made while the one before it is sent, and
+    /// waits for those of others meanwhile.
+    sealed: bool,
     /// Whether a window was handed on whole since the connection had its turn.
     full: bool,
     open: OpenBody,
@@ -63,44 +68,58 @@ pub(super) struct PlanBody {
 enum Next {
     Idle,
     Reading(Reading),
+    Sealing(Sealing),
     Read(VecDeque<Bytes>),
     Failed(SourceError),
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<VecDeque<Bytes>, SourceError>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = Result<Window, SourceError>> + Send>>;
+
+/// What a window was made.
+enum Window {
+    Ready(VecDeque<Bytes>),
+    /// On its way through the cipher.
+    Sealing(Sealing),
+}
+
+impl From<Window> for Next {
+    fn from(window: Window) -> Self {
+        match window {
+            Window::Ready(frames) => Self::Read(frames),
+            Window::Sealing(sealing) => Self::Sealing(sealing),
+        }
+    }
+}
 
 impl PlanBody {
     /// Reads the first window of a plan, so that what cannot be read is known before an answer
-    /// begins.
+    /// begins. With a cipher, all of it is encrypted.
     pub(super) async fn start(
         ready: Arc<Ready>,
         plan: Plan,
         rest: Option<Rest>,
-        outlet: Outlet,
+        cipher: Option<Cipher>,
+        outlet: &Arc<Outlet>,
     ) -> Result<Self, Fault> {
         let open = outlet.open.enter(&outlet.metrics).ok_or(Fault::Crowded)?;
-        let left = plan.len + rest.as_ref().map_or(0, Rest::len);
-        let mut fetcher = Fetcher { ready, parts: plan.parts.into(), rest, outlet, halved: false };
-        let mut waits = false;
-        let now = match fetcher.window(FIRST_WINDOW_BYTES) {
+        let clear = plan.len + rest.as_ref().map_or(0, Rest::len);
+        let left = if cipher.is_some() { encrypted_len(clear) } else { clear };
+        let sealed = cipher.is_some();
+        let mut fetcher =
+            Fetcher { ready, parts: plan.parts.into(), rest, cipher, outlet: Arc::clone(outlet) };
+        let mut waits = sealed;
+        let next = match fetcher.window(FIRST_WINDOW_BYTES) {
             Some(mut reading) => {
                 let read = poll_fn(|cx| {
                     let polled = reading.as_mut().poll(cx);
                     waits |= polled.is_pending();
                     polled
                 });
-                read.await?
+                read.await?.into()
             }
-            None => VecDeque::new(),
+            None => Next::Idle,
         };
-        Ok(Self { fetcher, left, now, next: Next::Idle, waits, full: false, open })
-    }
-
-    /// Has it read half as much at a time: what is copied once more on its way stays within a core's
-    /// own cache all the same.
-    pub(super) fn halved(mut self) -> Self {
-        self.fetcher.halved = true;
-        self
+        Ok(Self { fetcher, left, now: VecDeque::new(), next, waits, sealed, full: false, open })
     }
 
     /// Moves the window after the present one along.
@@ -109,17 +128,24 @@ impl PlanBody {
             let room = self.fetcher.window_bytes();
             let Some(reading) = self.fetcher.window(room) else { return };
             self.next = Next::Reading(reading);
-            self.waits = false;
+            self.waits = self.sealed;
         }
         if let Next::Reading(reading) = &mut self.next {
             self.next = match reading.as_mut().poll(cx) {
-                Poll::Ready(Ok(window)) => Next::Read(window),
+                Poll::Ready(Ok(window)) => window.into(),
                 Poll::Ready(Err(error)) => Next::Failed(error),
                 Poll::Pending => {
                     self.waits = true;
                     return;
                 }
             };
+        }
+        if let Next::Sealing(sealing) = &mut self.next
+            && self.now.is_empty()
+            && let Poll::Ready((cipher, sealed)) = Pin::new(sealing).poll(cx)
+        {
+            self.fetcher.cipher = Some(cipher);
+            self.next = Next::Read(VecDeque::from([Bytes::from_owner(sealed)]));
         }
     }
 }
@@ -136,7 +162,14 @@ impl http_body::Body for PlanBody {
         if mem::take(&mut this.full) && this.now.is_empty() && this.left > 0 {
             // The connection would take more before it writes any. Written first, a window is still
             // in the core's own cache, and the next one is read into the same buffer.
-            cx.waker().wake_by_ref();
+            if this.sealed {
+                // Unlike one that wakes itself, a task that yields lets the runtime find whose
+                // connections take more: the more there are, the more share the lanes. Polled once,
+                // it leaves the waker with the runtime.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+            } else {
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         loop {
@@ -168,8 +201,8 @@ impl http_body::Body for PlanBody {
                     this.left = 0;
                     return Poll::Ready(Some(Err(BodyError::source(error))));
                 }
-                reading @ Next::Reading(_) => {
-                    this.next = reading;
+                made @ (Next::Reading(_) | Next::Sealing(_)) => {
+                    this.next = made;
                     return Poll::Pending;
                 }
             }
@@ -225,8 +258,9 @@ struct Fetcher {
     ready: Arc<Ready>,
     parts: VecDeque<Part>,
     rest: Option<Rest>,
-    outlet: Outlet,
-    halved: bool,
+    /// What all of it goes through; away while a window is.
+    cipher: Option<Cipher>,
+    outlet: Arc<Outlet>,
 }
 
 impl Fetcher {
@@ -249,7 +283,8 @@ impl Fetcher {
         let first = self.parts.iter().find_map(|part| part.inputs().first());
         let source = first.and_then(|input| self.ready.sources.get(input.source));
         let window = source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes;
-        (window >> u32::from(self.halved)).max(1)
+        // Of those that are encrypted, each body has two: one is being sent, one waits in the lanes.
+        (window >> u32::from(self.cipher.is_some())).max(1)
     }
 
     /// How much of `room` to read: up to where the plan last goes back in a file, if that is in the
@@ -297,8 +332,16 @@ impl Fetcher {
         if window.is_empty() {
             return None;
         }
-        let (ready, outlet) = (Arc::clone(&self.ready), self.outlet.clone());
-        Some(Box::pin(async move { read(&ready, window, &outlet).await }))
+        let (ready, outlet) = (Arc::clone(&self.ready), Arc::clone(&self.outlet));
+        let Some(cipher) = self.cipher.take() else {
+            return Some(Box::pin(async move {
+                read(&ready, window, &outlet).await.map(Window::Ready)
+            }));
+        };
+        let ends = self.parts.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.len() == 0);
+        Some(Box::pin(async move {
+            make_sealed(&ready, window, cipher, ends, &outlet).await.map(Window::Sealing)
+        }))
     }
 }
 

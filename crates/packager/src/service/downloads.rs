@@ -44,7 +44,7 @@ impl Downloads {
         &self,
         request: &request::Parts,
         ready: &Arc<Ready>,
-        outlet: &Outlet,
+        outlet: &Arc<Outlet>,
     ) -> Result<Answer, Fault> {
         let (video, audio) = Wish::of_query(request.uri.query().unwrap_or_default())?;
         let media = ready.presentation.media();

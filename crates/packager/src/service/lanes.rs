@@ -4,10 +4,12 @@
 //! unused. Blocks of different chains do not wait for each other: so pieces of segments that are
 //! being sent at the same time are encrypted block by block in turns.
 //!
-//! No piece waits for others to come: the one that fills the lanes has all encrypted at once, and
-//! one that is alone is encrypted when its task has its next turn. At most [`LANES`] wait, and what
-//! comes out is the same whichever piece was beside it.
+//! A piece is brought while the one before it is being sent, and waits until the lanes are full or
+//! one of those in them is to be sent: then all are encrypted at once, after one turn in which the
+//! others can come. So no client waits for another. At most [`LANES`] pieces wait, and what comes
+//! out is the same whichever was beside it.
 
+use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,14 +21,16 @@ use aes::cipher::consts::U16;
 use aes::cipher::{
     BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit,
 };
-use bytes::Bytes;
 
 use crate::aes128::BLOCK;
 use crate::source::Buffer;
 
-/// How many chains are advanced together: as many as keep the cipher of a core busy and their state
-/// in its registers.
-const LANES: usize = 4;
+/// How many chains are advanced together: as many as keep the cipher of a core busy, which takes in
+/// two blocks at a time and gives them back four cycles later, and their state in its registers.
+const LANES: usize = 8;
+
+/// Pieces of fewer blocks are encrypted alone: they would leave the others' lanes early.
+const FEW_BLOCKS: usize = 256;
 
 type Block = [u8; BLOCK];
 
@@ -40,10 +44,8 @@ pub(super) struct Lanes {
 /// A piece of a chain.
 #[derive(Debug)]
 pub(super) struct Piece {
-    /// Whole blocks in clear.
-    pub(super) clear: Bytes,
-    /// Where they go: the last bytes of it, as many.
-    pub(super) sealed: Buffer,
+    /// Whole blocks, at first in clear.
+    pub(super) blocks: Buffer,
     /// The block of the chain before it; afterwards, its own last one.
     pub(super) last: Block,
 }
@@ -53,7 +55,7 @@ pub(super) struct Piece {
 pub(super) struct Ticket {
     lanes: Arc<Lanes>,
     seat: Arc<Seat>,
-    /// Whether the others had their turn.
+    /// Whether the others had their turn since it was asked for.
     waited: bool,
 }
 
@@ -87,26 +89,25 @@ impl Lanes {
         Self { cipher: Aes128Enc::new(key.into()), waiting: Mutex::default() }
     }
 
-    /// Brings a piece.
-    pub(super) fn bring(self: &Arc<Self>, piece: Piece) -> Ticket {
+    /// Brings a piece: it waits, unless it is the one that fills the lanes.
+    pub(super) fn bring(self: &Arc<Self>, mut piece: Piece) -> Ticket {
+        let lanes = Arc::clone(self);
+        if piece.blocks.as_ref().len() < FEW_BLOCKS * BLOCK {
+            together(&self.cipher, &mut [Chain::of(&mut piece)]);
+            let seat = Arc::new(Seat(Mutex::new(Stage::Sealed(piece))));
+            return Ticket { lanes, seat, waited: false };
+        }
         let seat = Arc::new(Seat(Mutex::new(Stage::Waiting(piece))));
         let mut waiting = self.waiting();
         waiting.push(Arc::downgrade(&seat));
         let full = if waiting.len() < LANES { Vec::new() } else { mem::take(&mut *waiting) };
         drop(waiting);
-        self.seal(&full);
-        Ticket { lanes: Arc::clone(self), seat, waited: false }
-    }
-
-    /// The next block of a chain after `last`.
-    pub(super) fn block(&self, clear: Block, mut last: Block) -> Block {
-        let chain = Chain { clear: &[clear], sealed: &mut [[0; BLOCK]], last: &mut last };
-        advance::<1>(&self.cipher, &mut [chain], 1);
-        last
+        self.encrypt(&full);
+        Ticket { lanes, seat, waited: false }
     }
 
     /// Encrypts pieces that wait; those whose owner has left are passed over.
-    fn seal(&self, seats: &[Weak<Seat>]) {
+    fn encrypt(&self, seats: &[Weak<Seat>]) {
         let mut taken = Vec::with_capacity(seats.len());
         for seat in seats.iter().filter_map(Weak::upgrade) {
             let mut stage = seat.lock();
@@ -131,14 +132,14 @@ impl Lanes {
     }
 }
 
-/// Dropped, the piece is not encrypted any more.
+/// Asked for, a piece that waits is encrypted, and all that wait beside it. Dropped, it is not
+/// encrypted any more.
 impl Future for Ticket {
     type Output = Piece;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Piece> {
-        let this = &mut *self;
         for look in 0..2 {
-            let mut stage = this.seat.lock();
+            let mut stage = self.seat.lock();
             match mem::replace(&mut *stage, Stage::Working(None)) {
                 Stage::Sealed(piece) => return Poll::Ready(piece),
                 Stage::Working(_) => {
@@ -148,12 +149,13 @@ impl Future for Ticket {
                 waiting @ Stage::Waiting(_) => *stage = waiting,
             }
             drop(stage);
-            if !mem::replace(&mut this.waited, true) {
+            if !mem::replace(&mut self.waited, true) {
                 break;
             }
+            // In a second look, another has taken it and is about to say so.
             if look == 0 {
-                let all = mem::take(&mut *this.lanes.waiting());
-                this.lanes.seal(&all);
+                let all = mem::take(&mut *self.lanes.waiting());
+                self.lanes.encrypt(&all);
             }
         }
         cx.waker().wake_by_ref();
@@ -163,19 +165,13 @@ impl Future for Ticket {
 
 /// What is left of a piece.
 struct Chain<'a> {
-    clear: &'a [Block],
-    /// As many blocks as in `clear`.
-    sealed: &'a mut [Block],
+    blocks: &'a mut [Block],
     last: &'a mut Block,
 }
 
 impl<'a> Chain<'a> {
     fn of(piece: &'a mut Piece) -> Self {
-        let Piece { clear, sealed, last } = piece;
-        let clear = clear.as_chunks().0;
-        let sealed = sealed.as_mut().as_rchunks_mut().1;
-        let from = sealed.len().saturating_sub(clear.len());
-        Self { clear, sealed: sealed.split_at_mut(from).1, last }
+        Self { blocks: piece.blocks.as_mut().as_chunks_mut().0, last: &mut piece.last }
     }
 }
 
@@ -183,14 +179,18 @@ impl<'a> Chain<'a> {
 fn together(cipher: &Aes128Enc, chains: &mut [Chain<'_>]) {
     loop {
         // Those that are not at their end come first.
-        chains.sort_unstable_by_key(|chain| chain.clear.is_empty());
-        let open = chains.partition_point(|chain| !chain.clear.is_empty()).min(LANES);
+        chains.sort_unstable_by_key(|chain| chain.blocks.is_empty());
+        let open = chains.partition_point(|chain| !chain.blocks.is_empty()).min(LANES);
         let Some(open) = chains.get_mut(..open).filter(|open| !open.is_empty()) else { return };
-        let blocks = open.iter().map(|chain| chain.clear.len()).min().unwrap_or(0);
+        let blocks = open.iter().map(|chain| chain.blocks.len()).min().unwrap_or(0);
         match open.len() {
             1 => advance::<1>(cipher, open, blocks),
             2 => advance::<2>(cipher, open, blocks),
             3 => advance::<3>(cipher, open, blocks),
+            4 => advance::<4>(cipher, open, blocks),
+            5 => advance::<5>(cipher, open, blocks),
+            6 => advance::<6>(cipher, open, blocks),
+            7 => advance::<7>(cipher, open, blocks),
             _ => advance::<LANES>(cipher, open, blocks),
         }
     }
@@ -219,32 +219,30 @@ impl<const N: usize> BlockCipherEncClosure for Advance<'_, '_, N> {
     #[expect(clippy::inline_always, reason = "without it each block is a call: five times slower")]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
         let Self { chains, blocks } = self;
-        let mut lasts = chains.each_ref().map(|chain| u128::from_ne_bytes(*chain.last));
-        let mut clears = chains.each_mut().map(|chain| {
-            let (clear, rest) = chain.clear.split_at(blocks.min(chain.clear.len()));
-            chain.clear = rest;
-            clear.iter()
+        let mut lasts = chains.each_ref().map(|chain| Array::from(*chain.last));
+        let mut lanes = chains.each_mut().map(|chain| {
+            let left = mem::take(&mut chain.blocks);
+            let (now, later) = left.split_at_mut(blocks.min(left.len()));
+            chain.blocks = later;
+            now
         });
-        let mut sealeds = chains.each_mut().map(|chain| {
-            let sealed = mem::take(&mut chain.sealed);
-            let (sealed, rest) = sealed.split_at_mut(blocks.min(sealed.len()));
-            chain.sealed = rest;
-            sealed.iter_mut()
-        });
-        'blocks: for _ in 0..blocks {
-            for ((clear, sealed), last) in clears.iter_mut().zip(&mut sealeds).zip(&mut lasts) {
-                let (Some(clear), Some(sealed)) = (clear.next(), sealed.next()) else {
-                    break 'blocks;
-                };
-                let mut block: Array<u8, U16> =
-                    (*last ^ u128::from_ne_bytes(*clear)).to_ne_bytes().into();
-                backend.encrypt_block((&mut block).into());
-                *sealed = block.0;
-                *last = u128::from_ne_bytes(block.0);
+        // In three steps, so that no block waits for another's to be written.
+        for row in 0..blocks {
+            for (last, lane) in lasts.iter_mut().zip(&lanes) {
+                let clear = lane.get(row).into_iter().flatten();
+                last.iter_mut().zip(clear).for_each(|(last, clear)| *last ^= clear);
+            }
+            for last in &mut lasts {
+                backend.encrypt_block(last.into());
+            }
+            for (last, lane) in lasts.iter().zip(&mut lanes) {
+                if let Some(place) = lane.get_mut(row) {
+                    *place = last.0;
+                }
             }
         }
         for (chain, last) in chains.iter_mut().zip(lasts) {
-            *chain.last = last.to_ne_bytes();
+            *chain.last = last.0;
         }
     }
 }
@@ -252,7 +250,6 @@ impl<const N: usize> BlockCipherEncClosure for Advance<'_, '_, N> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
-    use std::future::poll_fn;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::Wake;
 
@@ -286,50 +283,67 @@ mod tests {
     }
 
     fn piece(clear: &[u8], last: Block) -> Piece {
-        let sealed = Arc::new(BufferPool::default()).take(clear.len());
-        Piece { clear: Bytes::copy_from_slice(clear), sealed, last }
+        let mut blocks = Arc::new(BufferPool::default()).take(clear.len());
+        blocks.as_mut().copy_from_slice(clear);
+        Piece { blocks, last }
     }
 
     /// One block after the other.
     fn alone(lanes: &Lanes, clear: &[u8], mut last: Block) -> Vec<u8> {
         let mut out = Vec::new();
-        for block in clear.as_chunks().0 {
-            last = lanes.block(*block, last);
+        for clear in clear.as_chunks().0 {
+            let block = u128::from_ne_bytes(last) ^ u128::from_ne_bytes(*clear);
+            let mut block = block.to_ne_bytes().into();
+            lanes.cipher.encrypt_block(&mut block);
+            last = block.0;
             out.extend(last);
         }
         out
     }
 
-    #[tokio::test]
-    async fn a_piece_alone_is_encrypted_at_its_next_turn() {
+    fn poll(ticket: &mut Ticket, waker: &Waker) -> Poll<Piece> {
+        Pin::new(ticket).poll(&mut Context::from_waker(waker))
+    }
+
+    #[test]
+    fn who_is_asked_for_twice_has_all_encrypted() {
         let lanes = lanes();
-        let mut ticket = lanes.bring(piece(&bytes(&CLEAR), VECTOR.to_be_bytes()));
-        let mut turns = 0;
-        let sealed = poll_fn(|cx| {
-            turns += 1;
-            Pin::new(&mut ticket).poll(cx)
-        });
-        let sealed = sealed.await;
-        assert_eq!(sealed.sealed.as_ref(), bytes(&SEALED));
-        assert_eq!(sealed.last, SEALED[3].to_be_bytes());
-        assert_eq!(turns, 2);
+        let clear = bytes(&CLEAR).repeat(FEW_BLOCKS);
+        let mut ticket = lanes.bring(piece(&clear, VECTOR.to_be_bytes()));
+        let other = lanes.bring(piece(&clear, [0; BLOCK]));
+        assert!(poll(&mut ticket, Waker::noop()).is_pending(), "the others have a turn");
+        assert_eq!(lanes.waiting().len(), 2);
+        let Poll::Ready(sealed) = poll(&mut ticket, Waker::noop()) else { panic!("it waits") };
+        assert_eq!(sealed.blocks.as_ref(), alone(&lanes, &clear, VECTOR.to_be_bytes()));
+        assert_eq!(sealed.blocks.as_ref()[..64], bytes(&SEALED));
+        assert_eq!(sealed.blocks.as_ref().last_chunk(), Some(&sealed.last));
+        assert!(matches!(&*other.seat.lock(), Stage::Sealed(_)));
         assert!(lanes.waiting().is_empty());
+    }
+
+    #[test]
+    fn a_small_piece_waits_for_nobody() {
+        let ticket = lanes().bring(piece(&bytes(&CLEAR), VECTOR.to_be_bytes()));
+        let Stage::Sealed(piece) = &*ticket.seat.lock() else { panic!("it waits") };
+        assert_eq!(piece.blocks.as_ref(), bytes(&SEALED));
+        assert_eq!(piece.last, SEALED[3].to_be_bytes());
     }
 
     #[test]
     fn who_fills_the_lanes_has_all_encrypted_and_who_left_is_passed_over() {
         let lanes = lanes();
-        let bring = |blocks: usize| lanes.bring(piece(&vec![7; blocks * BLOCK], [3; BLOCK]));
+        let blocks = |more: usize| vec![7; (FEW_BLOCKS + more) * BLOCK];
+        let bring = |more: usize| lanes.bring(piece(&blocks(more), [3; BLOCK]));
+        let counts = [3, 7, 40, 1, 1, 99, 0];
         let left = bring(5);
-        let mut tickets: Vec<Ticket> = vec![bring(1), bring(9)];
+        let mut tickets: Vec<Ticket> = counts[..6].iter().map(|more| bring(*more)).collect();
         drop(left);
-        tickets.push(bring(0));
+        assert_eq!(lanes.waiting().len(), LANES - 1);
+        tickets.push(bring(counts[6]));
         assert!(lanes.waiting().is_empty());
-        let mut cx = Context::from_waker(Waker::noop());
-        for (ticket, blocks) in tickets.iter_mut().zip([1, 9, 0]) {
-            let Poll::Ready(sealed) = Pin::new(ticket).poll(&mut cx) else { panic!("it waits") };
-            let expected = alone(&lanes, &vec![7; blocks * BLOCK], [3; BLOCK]);
-            assert_eq!(sealed.sealed.as_ref(), expected);
+        for (ticket, more) in tickets.iter().zip(counts) {
+            let Stage::Sealed(sealed) = &*ticket.seat.lock() else { panic!("it waits") };
+            assert_eq!(sealed.blocks.as_ref(), alone(&lanes, &blocks(more), [3; BLOCK]));
         }
     }
 
@@ -341,22 +355,21 @@ mod tests {
                 self.0.store(true, Ordering::SeqCst);
             }
         }
-        let mut ticket = lanes().bring(piece(&[1; BLOCK], [0; BLOCK]));
+        let mut ticket = lanes().bring(piece(&[1; FEW_BLOCKS * BLOCK], [0; BLOCK]));
         *ticket.seat.lock() = Stage::Working(None);
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let waker = Waker::from(Arc::clone(&woken));
-        let mut cx = Context::from_waker(&waker);
-        assert!(Pin::new(&mut ticket).poll(&mut cx).is_pending());
+        assert!(poll(&mut ticket, &waker).is_pending());
         assert!(!woken.0.load(Ordering::SeqCst));
         ticket.seat.put(piece(&[1; BLOCK], [2; BLOCK]));
         assert!(woken.0.load(Ordering::SeqCst));
-        assert!(Pin::new(&mut ticket).poll(&mut cx).is_ready());
+        assert!(poll(&mut ticket, &waker).is_ready());
     }
 
     proptest! {
         #[test]
         fn chains_side_by_side_are_the_chains_alone(
-            chains in proptest::collection::vec((0usize..40, any::<u8>()), 1..9),
+            chains in proptest::collection::vec((0usize..40, any::<u8>()), 1..2 * LANES),
         ) {
             let lanes = lanes();
             let clear: Vec<(Vec<u8>, Block)> = chains.iter().enumerate().map(|(at, (blocks, seed))| {
@@ -370,7 +383,7 @@ mod tests {
             for (piece, (bytes, first)) in pieces.iter().zip(&clear) {
                 let expected = alone(&lanes, bytes, *first);
                 prop_assert_eq!(piece.last, expected.last_chunk().copied().unwrap_or(*first));
-                prop_assert_eq!(piece.sealed.as_ref(), expected);
+                prop_assert_eq!(piece.blocks.as_ref(), expected);
             }
         }
     }

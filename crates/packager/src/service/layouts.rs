@@ -1,5 +1,5 @@
 //! Layouts of resources whose plan depends on bytes of the source: each is made once however many
-//! ask, kept for those who ask next, and bounded.
+//! ask, kept for those who ask next, and bounded. Plans of two tracks in turns are kept here too.
 //!
 //! A layout is made within the request that asked first. Where that client leaves, the next one
 //! who waits goes on from the start; where it fails, each one who waits tries for itself.
@@ -65,7 +65,14 @@ impl Layouts {
             None => presentation.plan(resource),
         };
         let layout = match planned.ok_or(Fault::UnknownPath)? {
-            Planned::Ready(plan) => return Ok(plan),
+            Planned::Ready(plan) => {
+                // Two tracks in turns are hundreds of parts.
+                let two = matches!(resource, Resource::TsSegment(..) | Resource::MuxedSegment(..));
+                if two && presentation.is_settled(resource) {
+                    self.done.insert(key, Arc::new(plan.clone()));
+                }
+                return Ok(plan);
+            }
             Planned::Layout(layout) => layout,
         };
         let place = Place::enter(self, key);

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::body::Outlet;
 use super::builds::Ready;
+use super::cipher::{Cipher, Sealing};
 use super::frames::{Frames, Rope, SMALL};
 use crate::plan::{Part, SourceRange};
 use crate::source::{Source, SourceError};
@@ -26,9 +27,7 @@ pub(super) async fn make(
     outlet: &Outlet,
 ) -> Result<VecDeque<Bytes>, SourceError> {
     let mut copied = 0;
-    let wanted: Vec<SourceRange> = window.iter().flat_map(Part::inputs).copied().collect();
-    let read = read(ready, &wanted, outlet, &mut copied).await?;
-    let mut read = read.into_iter();
+    let mut read = read(ready, &window, outlet, &mut copied).await?;
     let mut frames = Frames::default();
     let mut rest = window.as_slice();
     while let Some(first) = rest.first() {
@@ -43,26 +42,48 @@ pub(super) async fn make(
         }
         rest = rest.get(group.len()..).unwrap_or_default();
         let mut buffer = outlet.buffers.take(len);
-        let mut out = buffer.as_mut();
-        for part in group {
-            let place;
-            (place, out) = out.split_at_mut(part.len() as usize);
-            match part {
-                Part::Bytes(bytes) => place.copy_from_slice(bytes),
-                Part::Map(map) => {
-                    let inputs: SmallVec<[Bytes; 4]> =
-                        read.by_ref().take(map.inputs().len()).collect();
-                    map.write(&inputs, place);
-                }
-                Part::Copy(_) => {}
-            }
-        }
+        write(group, &mut read, buffer.as_mut());
         copied += len as u64;
         frames.push(Bytes::from_owner(buffer));
     }
     let (frames, joined) = frames.finish();
     outlet.metrics.copied_bytes.inc_by(copied + joined);
     Ok(frames)
+}
+
+/// Reads a window, makes of it one piece of a chain, whose end it may be, and has it encrypted in
+/// place. Such windows are of maps and small pieces, as a stream of packets is.
+pub(super) async fn make_sealed(
+    ready: &Ready,
+    window: Vec<Part>,
+    cipher: Cipher,
+    ends: bool,
+    outlet: &Outlet,
+) -> Result<Sealing, SourceError> {
+    let mut copied = 0;
+    let mut read = read(ready, &window, outlet, &mut copied).await?;
+    let len = window.iter().map(Part::len).sum::<u64>();
+    // No larger than what is read at a time, but for a map, which is bounded.
+    let len = usize::try_from(len).map_err(|_| SourceError::Truncated)?;
+    let (mut buffer, place) = cipher.begin(len, ends, &outlet.buffers);
+    write(&window, &mut read, buffer.as_mut().get_mut(place).unwrap_or_default());
+    outlet.metrics.copied_bytes.inc_by(copied + len as u64);
+    Ok(cipher.seal(buffer))
+}
+
+/// Writes parts one after the other, from what was read for them; `out` is as long as they are.
+fn write(parts: &[Part], read: &mut impl Iterator<Item = Bytes>, mut out: &mut [u8]) {
+    for part in parts {
+        let len = usize::try_from(part.len()).unwrap_or(usize::MAX);
+        let Some((place, rest)) = out.split_at_mut_checked(len) else { return };
+        out = rest;
+        let inputs: SmallVec<[Bytes; 4]> = read.take(part.inputs().len()).collect();
+        match part {
+            Part::Bytes(bytes) => place.copy_from_slice(bytes),
+            Part::Map(map) => map.write(&inputs, place),
+            Part::Copy(_) => inputs.iter().for_each(|bytes| place.copy_from_slice(bytes)),
+        }
+    }
 }
 
 /// The parts at the start that are written into one buffer, and how many bytes they are: maps, and
@@ -85,13 +106,14 @@ fn together(parts: &[Part]) -> (&[Part], usize) {
     (parts.get(..count).unwrap_or_default(), usize::try_from(len).unwrap_or(0))
 }
 
-/// The bytes of each range, in order; read in the order of the files.
+/// The bytes of each range of a window, in order; read in the order of the files.
 async fn read(
     ready: &Ready,
-    wanted: &[SourceRange],
+    window: &[Part],
     outlet: &Outlet,
     copied: &mut u64,
-) -> Result<Vec<Bytes>, SourceError> {
+) -> Result<impl Iterator<Item = Bytes> + use<>, SourceError> {
+    let wanted: Vec<SourceRange> = window.iter().flat_map(Part::inputs).copied().collect();
     let mut all = vec![None; wanted.len()];
     for (number, source) in ready.sources.iter().enumerate() {
         let of_source = wanted.iter().enumerate().filter(|(_, range)| range.source == number);
@@ -114,5 +136,6 @@ async fn read(
         }
     }
     // A plan that names a source which is not there leaves a hole: never send that.
-    all.into_iter().collect::<Option<_>>().ok_or(SourceError::NotFound)
+    let all: Vec<Bytes> = all.into_iter().collect::<Option<_>>().ok_or(SourceError::NotFound)?;
+    Ok(all.into_iter())
 }

@@ -96,7 +96,7 @@ struct Inner {
     downloads: Downloads,
     /// Of [`TS_COUNTED_AT_ONCE`].
     ts_counts: Arc<Semaphore>,
-    outlet: Outlet,
+    outlet: Arc<Outlet>,
 }
 
 /// What a [`Packager`] may use at a time.
@@ -110,8 +110,8 @@ pub struct ServiceLimits {
     pub index_cache_bytes: u64,
     /// Memory of cached downloads in bytes; default 64 MiB. One takes about ten bytes a sample.
     pub download_cache_bytes: u64,
-    /// Memory of cached layouts in bytes; default 64 MiB. Only resources whose source must be read
-    /// before their length is known have one.
+    /// Memory of cached layouts in bytes; default 64 MiB. Segments of two tracks have one, and
+    /// resources whose source must be read before their length is known.
     pub layout_cache_bytes: u64,
     /// Source files that cached indexes hold open; default 512. Keep it well below the process's
     /// limit of descriptors.
@@ -227,7 +227,8 @@ impl PackagerBuilder {
         };
         let assets = self.assets.clone();
         let builds = Builds::new(assets, self.options, self.limits, metrics.clone(), scans);
-        let outlet = Outlet { metrics, open, buffers: Arc::new(BufferPool::default()) };
+        let buffers = Arc::new(BufferPool::default());
+        let outlet = Arc::new(Outlet { metrics, open, buffers });
         let ts_counts = Arc::new(Semaphore::new(TS_COUNTED_AT_ONCE));
         let (assets, clock) = (self.assets, self.clock);
         let inner = Inner { assets, clock, builds, layouts, downloads, ts_counts, outlet };
