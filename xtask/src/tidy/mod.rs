@@ -9,6 +9,7 @@ mod graph;
 mod headers;
 mod length;
 mod licences;
+mod limits;
 mod manifests;
 mod modules;
 mod source;
@@ -37,7 +38,7 @@ pub(crate) static SPEC: Spec = Spec {
     flags: &[Flag {
         name: "--write",
         value: None,
-        help: "Write docs/conformance.md anew from the sections that code and tests cite",
+        help: "Write docs/conformance.md and docs/limits.md anew from what code and tests say",
     }],
 };
 
@@ -83,10 +84,14 @@ struct File {
 pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     let mut files = files(places)?;
     if given.has("--write") {
-        let (path, text) = (places.root.join(conformance::PAGE), conformance::page(&files));
-        fs::write(&path, &text).map_err(|error| Failure::file("write", &path, &error))?;
-        files.retain(|file| file.path != conformance::PAGE);
-        files.push(File { path: conformance::PAGE.to_owned(), text });
+        for (page, text) in
+            [(conformance::PAGE, conformance::page(&files)), (limits::PAGE, limits::page(&files))]
+        {
+            let path = places.root.join(page);
+            fs::write(&path, &text).map_err(|error| Failure::file("write", &path, &error))?;
+            files.retain(|file| file.path != page);
+            files.push(File { path: page.to_owned(), text });
+        }
     }
     let mut findings = Vec::new();
     for File { path, text } in &files {
@@ -99,6 +104,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
         }
     }
     findings.extend(conformance::check(&files));
+    findings.extend(limits::check(&files));
     findings.extend(dependencies(places, &files)?);
     findings.sort();
     findings.dedup();

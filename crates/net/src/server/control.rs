@@ -2,9 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -194,9 +194,21 @@ pub(super) struct Activity {
     received: AtomicU64,
     written: AtomicU64,
     cut: AtomicBool,
+    /// Bytes that bodies may give ahead of what is written; `None` for any number.
+    budget: Option<u64>,
+    /// Bytes that they gave since all was written, less those that were written.
+    unsent: AtomicU64,
+    /// Whether bodies wait for more to be written, and which.
+    has_waiting: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
 }
 
 impl Activity {
+    /// For a connection under these limits.
+    pub(super) fn under(limits: &ConnLimits) -> Arc<Self> {
+        Arc::new(Self { budget: Some(limits.send_budget as u64), ..Self::default() })
+    }
+
     /// Counts a request as under way until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.now.fetch_add(1, Ordering::Relaxed);
@@ -218,7 +230,57 @@ impl Activity {
     pub(super) fn wrote(&self, result: &Poll<std::io::Result<usize>>) {
         self.full.store(result.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Ok(bytes)) = result {
-            self.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+            let bytes = *bytes as u64;
+            self.written.fetch_add(bytes, Ordering::Relaxed);
+            let unsent = self.unsent.load(Ordering::Relaxed);
+            if unsent > 0 {
+                self.unsent.store(unsent.saturating_sub(bytes), Ordering::Relaxed);
+            }
+            if self.has_waiting.load(Ordering::Acquire) {
+                self.wake();
+            }
+        }
+    }
+
+    fn wake(&self) {
+        let waiting = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            self.has_waiting.store(false, Ordering::Release);
+            std::mem::take(&mut *waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a body may give more; if not, its task is woken when more is written. No more tasks
+    /// wait than the connection has requests.
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let unsent = || self.unsent.load(Ordering::Relaxed);
+        let spent = || self.budget.is_some_and(|budget| unsent() > budget);
+        if !spent() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.iter().any(|one| one.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        self.has_waiting.store(true, Ordering::Release);
+        // Some may have been written meanwhile.
+        if spent() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Counts bytes that a body gave.
+    fn made(&self, bytes: usize) {
+        self.unsent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// After each poll of the connection: what it could write is written, unless the socket is full.
+    /// What was made for a stream that is gone is forgotten then.
+    pub(super) fn flushed(&self) {
+        if self.unsent.load(Ordering::Relaxed) > 0 && !self.full.load(Ordering::Relaxed) {
+            self.unsent.store(0, Ordering::Relaxed);
+            if self.has_waiting.load(Ordering::Acquire) {
+                self.wake();
+            }
         }
     }
 
@@ -256,6 +318,16 @@ impl Busy {
                 self.activity.held.fetch_sub(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// See [`Activity`]: whether the answer's body may be asked for more.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.activity.poll_room(cx)
+    }
+
+    /// Counts what it gave.
+    pub(super) fn made(&self, bytes: usize) {
+        self.activity.made(bytes);
     }
 }
 
@@ -319,6 +391,11 @@ impl IdleCheck {
             received: 0,
             written: 0,
         }
+    }
+
+    /// See [`Activity::flushed`].
+    pub(super) fn flushed(&self) {
+        self.activity.flushed();
     }
 
     /// Ready at the end of each period that found the connection over.

@@ -85,3 +85,16 @@ impl ServerError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever runs the tests may be allowed to bind anything.
+    #[test]
+    fn a_missing_permission_is_named() {
+        let addr = SocketAddr::from(([192, 0, 2, 1], 443));
+        let error = ServerError::bind("TCP", addr, io::ErrorKind::PermissionDenied.into());
+        assert_eq!(error.to_string(), "no permission to listen on TCP port 443 of 192.0.2.1");
+    }
+}

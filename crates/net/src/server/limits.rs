@@ -11,7 +11,7 @@ pub struct ConnLimits {
     /// Unit: time. Default 10 s. Bound: more than zero. Danger: too short cuts off phones on slow
     /// links; too long lets slow senders hold connections.
     pub header_timeout: Duration,
-    /// Time for a TLS or QUIC handshake. Default 10 s. Bound: more than zero. Danger: as above.
+    /// Time for a TLS or QUIC handshake. Default 10 s. Bound: more than zero. Danger: as for `header_timeout`.
     pub handshake_timeout: Duration,
     /// Time after which a TCP connection without a request, on which no answer is being sent any
     /// more, is closed, in steps of `header_timeout`. QUIC has its own
@@ -37,8 +37,20 @@ pub struct ConnLimits {
     /// browsers want 100. Danger: one connection can start this many fills.
     pub h2_max_streams: u32,
     /// Bytes of answers buffered for one HTTP/2 stream. Unit: bytes. Default 1 MiB. Bound: at
-    /// least 16 KiB. Danger: times `h2_max_streams` is what a client that does not read can hold.
+    /// least 16 KiB. Danger: too small slows single answers down; together, [`ConnLimits::send_budget`]
+    /// bounds them.
     pub h2_send_buffer: usize,
+    /// Bytes of answers made for one connection of HTTP/1.1 or HTTP/2 ahead of what its client takes;
+    /// beyond it, all its answers wait until it takes more. Unit: bytes. Default
+    /// 8 MiB. Bound: none; with 0, one piece of each answer. Danger: this and what the sockets hold is what a
+    /// client that does not read can make the server hold, whatever the number of its requests; too
+    /// low makes fast clients wait.
+    pub send_budget: usize,
+    /// Streams of HTTP/2 that a client has reset and the server has not yet come to; one more ends
+    /// the connection (ENHANCE_YOUR_CALM), as do a thousand in which the server found errors. Unit:
+    /// streams. Default 20. Bound: at least 1. Danger: each was a request that was begun for nothing
+    /// (CVE-2023-44487); too low ends the connections of players that seek.
+    pub h2_pending_resets: usize,
     /// Size of a request's body; one that says it is larger is answered 413, and one that turns out
     /// to be ends in [`BodyError::TooLarge`](crate::BodyError::TooLarge). Unit: bytes. Default
     /// 4 GiB. Bound: none; 0 allows no bodies. Danger: bodies are streamed and not held, so this
@@ -72,6 +84,8 @@ impl Default for ConnLimits {
             max_header_bytes: 32 << 10,
             h2_max_streams: 128,
             h2_send_buffer: 1 << 20,
+            send_budget: 8 << 20,
+            h2_pending_resets: 20,
             max_body: 4 << 30,
             body_timeout: Duration::from_secs(60),
             max_per_address: 2048,
@@ -105,7 +119,7 @@ pub struct QuicConfig {
     /// server hold this much.
     pub receive_window: u32,
     /// SO_RCVBUF and SO_SNDBUF asked for on each UDP socket; the system may grant less
-    /// (net.core.rmem_max, wmem_max). Unit: bytes. Default 8 MiB. Bound: none. Danger: too small
+    /// (net.core.rmem_max, wmem_max). Unit: bytes. Default 8 MiB. Danger: too small
     /// drops packets whenever a worker is busy for some milliseconds.
     pub socket_buffer: usize,
     /// Whether clients that come back may ask before their handshake is done (0-RTT, RFC 9001

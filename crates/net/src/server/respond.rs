@@ -130,10 +130,13 @@ impl HttpBody for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        std::task::ready!(this.busy.poll_room(cx));
         this.busy.hold(false);
         Poll::Ready(match std::task::ready!(Pin::new(&mut this.body).poll_frame(cx)) {
             Some(Ok(frame)) => {
-                match frame.data_ref().map_or(Ok(()), |d| this.length.add(d.len())) {
+                let len = frame.data_ref().map_or(0, Bytes::len);
+                this.busy.made(len);
+                match this.length.add(len) {
                     Ok(()) => {
                         this.busy.hold(!this.body.is_end_stream());
                         Some(Ok(frame))

@@ -134,7 +134,7 @@ async fn connection<S>(
         from => from,
     };
     let forwarded = worker.fronts.forward(&info, &route);
-    let activity = Arc::<Activity>::default();
+    let activity = Activity::under(&worker.limits);
     let mut wire = Wire::new(socket, Arc::clone(&activity));
     match listener.tls {
         None => {
@@ -229,6 +229,7 @@ async fn serve<I, S>(
             .max_concurrent_streams(limits.h2_max_streams)
             .max_header_list_size(limits.max_header_bytes)
             .max_send_buf_size(limits.h2_send_buffer)
+            .max_pending_accept_reset_streams(limits.h2_pending_resets.max(1))
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .serve_connection(io, service);
@@ -341,6 +342,7 @@ async fn drive<C, E>(
     poll_fn(|cx| {
         let polled = conn.as_mut().poll(cx);
         let broken = matches!(send(cx), Poll::Ready(Err(_)));
+        idle.flushed();
         if let Poll::Ready(done) = polled {
             if let Err(error) = done {
                 tracing::debug!(%error, "connection ended");

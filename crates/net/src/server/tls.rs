@@ -155,7 +155,7 @@ impl Tls {
     }
 
     /// How often a running server looks whether certificate files have changed; `None` leaves it
-    /// to [`Tls::reload`]. Default 10 s. Bound: at least a second. Danger: an interval longer than
+    /// to [`Tls::reload`]. Default 10 s, and at least a second. Danger: an interval longer than
     /// a certificate's last days serves one that has expired.
     #[must_use]
     pub fn reload_every(mut self, interval: Option<Duration>) -> Self {

@@ -62,6 +62,8 @@ fn request() -> Vec<u8> {
 }
 
 /// CVE-2023-44487.
+///
+/// Limit: `ConnLimits::h2_pending_resets`.
 #[tokio::test(flavor = "multi_thread")]
 async fn rapid_resets_end_the_connection() {
     let server = start();
@@ -82,6 +84,8 @@ async fn rapid_resets_end_the_connection() {
 }
 
 /// CVE-2024-27316 and its like: headers that never end.
+///
+/// Limit: `ConnLimits::max_header_bytes`.
 #[tokio::test(flavor = "multi_thread")]
 async fn continuations_without_end_end_the_connection() {
     let server = start();
@@ -104,6 +108,7 @@ fn small_bodies() -> ConnLimits {
     limits
 }
 
+/// Limit: `ConnLimits::max_body`.
 #[tokio::test]
 async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
     let server = start_with(|builder| builder.limits(small_bodies()));
@@ -122,6 +127,7 @@ async fn a_body_that_says_it_is_too_large_is_refused_at_once() {
     }
 }
 
+/// Limit: `ConnLimits::max_body`.
 #[tokio::test]
 async fn a_body_that_turns_out_too_large_ends_in_an_error() {
     let server = start_with(|builder| builder.limits(small_bodies()));
@@ -145,6 +151,7 @@ async fn a_body_that_turns_out_too_large_ends_in_an_error() {
     assert!(said.contains("failed: the body is larger than 100000 bytes"), "{said}");
 }
 
+/// Limit: `ConnLimits::body_timeout`.
 #[tokio::test]
 async fn a_body_that_stops_coming_ends_in_an_error() {
     let mut limits = ConnLimits::default();
@@ -162,6 +169,7 @@ async fn a_body_that_stops_coming_ends_in_an_error() {
     assert!(said.contains("failed: the body's source was silent for too long"), "{said}");
 }
 
+/// Limit: `ConnLimits::max_per_address`.
 #[tokio::test]
 async fn one_address_has_so_many_connections_and_others_theirs() {
     let mut limits = ConnLimits::default();

@@ -22,7 +22,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// The next frame: type, flags, stream.
-async fn next(stream: &mut TcpStream) -> (u8, u8, u32) {
+pub(crate) async fn next(stream: &mut TcpStream) -> (u8, u8, u32) {
     let mut head = [0; 9];
     let read = stream.read_exact(&mut head);
     tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();

@@ -54,6 +54,7 @@ async fn two_hundred_connections_find_their_worker() {
     until("all closed", || metrics.connections_open(Protocol::H3) == 0).await;
 }
 
+/// Limit: `ConnLimits::max_header_bytes`.
 #[tokio::test]
 async fn headers_that_are_too_large_are_answered_431() {
     let server = start();
@@ -115,6 +116,7 @@ async fn a_body_in_tiny_frames_arrives_whole() {
     assert_eq!(text, b"20000 bytes");
 }
 
+/// Limit: `ConnLimits::max_connections`.
 #[tokio::test]
 async fn a_connection_over_the_limit_is_refused() {
     let mut limits = ConnLimits::default();
@@ -175,6 +177,7 @@ impl Drop for OneFrame {
     }
 }
 
+/// Limit: `QuicConfig::send_window`.
 #[tokio::test]
 async fn quinn_holds_a_body_until_it_is_acknowledged_and_not_a_copy_of_it() {
     let (freed, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());

@@ -186,6 +186,7 @@ async fn the_request_a_goaway_names_is_not_taken() {
     assert_eq!(drained.cut, 0);
 }
 
+/// Limit: `ConnLimits::write_timeout`.
 #[tokio::test]
 async fn a_stream_whose_client_does_not_read_is_reset() {
     let mut limits = short_limits();
@@ -228,6 +229,7 @@ pub(crate) async fn first_packet(tls: &Tls) -> Vec<u8> {
     packet
 }
 
+/// Limit: `QuicConfig::retry_above`.
 #[tokio::test]
 async fn above_some_handshakes_an_address_must_be_shown() {
     let mut config = QuicConfig::default();

@@ -20,6 +20,7 @@ async fn is_closed_after(port: u16, start: &[u8]) -> Vec<u8> {
     all
 }
 
+/// Limit: `ConnLimits::header_timeout`.
 #[tokio::test]
 async fn slow_headers_close_the_connection() {
     let server = start_with(|builder| builder.limits(short_limits()));
@@ -30,6 +31,7 @@ async fn slow_headers_close_the_connection() {
     }
 }
 
+/// Limit: `ConnLimits::handshake_timeout`.
 #[tokio::test]
 async fn a_silent_handshake_closes_the_connection() {
     let server = start_with(|builder| builder.limits(short_limits()));
@@ -39,6 +41,7 @@ async fn a_silent_handshake_closes_the_connection() {
     until("counted", || metrics.handshakes_failed(Protocol::H1) == 2).await;
 }
 
+/// Limit: `ConnLimits::idle_timeout`.
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let server = start_with(|builder| builder.limits(short_limits()));
@@ -55,6 +58,7 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     }
 }
 
+/// Limit: `ConnLimits::max_headers`, `ConnLimits::max_header_bytes`.
 #[tokio::test]
 async fn headers_that_are_too_many_or_too_large_are_refused() {
     let server = start();
@@ -128,6 +132,7 @@ async fn a_slow_download_over_http2_is_not_idle() {
     assert!(all == pattern(SLOW), "cut after {} bytes", all.len());
 }
 
+/// Limit: `ConnLimits::write_timeout`.
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut() {
     let mut limits = short_limits();

@@ -34,6 +34,36 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
+fn a_udp_port_in_use_is_named() {
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = udp.local_addr().unwrap().port();
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let error = refused(Server::builder().https(("127.0.0.1", port)).tls(tls));
+    assert_eq!(error.to_string(), format!("UDP port {port} of 127.0.0.1 is already in use"));
+}
+
+#[test]
+fn a_key_of_another_certificate_is_named_and_so_is_a_file_that_is_none() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for dir in &dirs {
+        Tls::self_signed(["localhost"], Some(dir.path()), &Clock::system()).unwrap();
+    }
+    let certificate = dirs[0].path().join("dev-cert.pem");
+    let said = |certificate: &std::path::Path, key: &std::path::Path| {
+        Tls::from_pem_files(certificate, key).err().unwrap().to_string()
+    };
+    let key = dirs[1].path().join("dev-key.pem");
+    let (c, k) = (certificate.display(), key.display());
+    let expected = format!("{k} is not the private key of the certificate in {c}");
+    assert_eq!(said(&certificate, &key), expected);
+    let missing = dirs[0].path().join("missing.pem");
+    let start = format!("cannot use {}: ", missing.display());
+    assert!(said(&missing, &key).starts_with(&start));
+    assert_eq!(said(&key, &key), format!("{k} holds no certificate in PEM form"));
+    assert_eq!(said(&certificate, &certificate), format!("{c} holds no private key in PEM form"));
+}
+
+#[test]
 fn an_address_of_another_machine_is_named() {
     let error = refused(Server::builder().http("192.0.2.1:0"));
     assert!(error.to_string().starts_with("cannot listen on TCP 192.0.2.1:0: "), "{error}");

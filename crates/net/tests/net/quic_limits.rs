@@ -1,0 +1,76 @@
+//! What one QUIC connection may use up.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use headwater_net::Protocol;
+use headwater_net::server::QuicConfig;
+
+use crate::client::quic;
+use crate::http3_frames::headers;
+use crate::service::{Running, start_with, until};
+
+const A_WHILE: Duration = Duration::from_millis(400);
+
+fn start(tune: impl FnOnce(&mut QuicConfig)) -> Running {
+    let mut config = QuicConfig::default();
+    tune(&mut config);
+    start_with(|builder| builder.quic(config))
+}
+
+async fn connect(server: &Running) -> (quinn::Endpoint, quinn::Connection, quinn::SendStream) {
+    let (endpoint, quic) = quic(server.handle.https_addrs()[0], "localhost", &server.tls).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    (endpoint, quic, control)
+}
+
+/// Limit: `QuicConfig::max_streams`.
+#[tokio::test]
+async fn a_stream_too_many_has_to_wait() {
+    let server = start(|config| config.max_streams = 2);
+    let (_endpoint, quic, _control) = connect(&server).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let (mut send, recv) = quic.open_bi().await.unwrap();
+        send.write_all(&headers(false, "/forever")).await.unwrap();
+        held.push((send, recv));
+    }
+    let waiting = &server.play.waiting;
+    until("two", || waiting.load(Ordering::SeqCst) == 2).await;
+    assert!(tokio::time::timeout(A_WHILE, quic.open_bi()).await.is_err());
+    for (mut send, mut recv) in held {
+        let _ = (send.reset(0u32.into()), recv.stop(0u32.into()));
+    }
+    let opened = tokio::time::timeout(Duration::from_secs(10), quic.open_bi());
+    assert!(opened.await.is_ok_and(|opened| opened.is_ok()));
+}
+
+/// Limit: `QuicConfig::receive_window`.
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_taken_up_to_the_window() {
+    let server = start(|config| config.receive_window = 256 << 10);
+    let (_endpoint, quic, _control) = connect(&server).await;
+    let (mut send, _recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(true, "/forever")).await.unwrap();
+    // DATA of 16 MiB (RFC 9000 §16: four bytes).
+    send.write_all(&[0, 0x81, 0, 0, 0]).await.unwrap();
+    let piece = [0; 4096];
+    let mut sent = 0;
+    while let Ok(more) = tokio::time::timeout(A_WHILE, send.write(&piece)).await {
+        sent += more.unwrap();
+        assert!(sent <= 256 << 10, "{sent} bytes were taken");
+    }
+    assert!(sent > 0);
+}
+
+/// Limit: `QuicConfig::idle_timeout`.
+#[tokio::test]
+async fn a_silent_connection_is_dropped() {
+    let server = start(|config| config.idle_timeout = Duration::from_millis(300));
+    let (endpoint, quic, _control) = connect(&server).await;
+    let metrics = server.handle.metrics();
+    until("open", || metrics.connections_open(Protocol::H3) == 1).await;
+    until("closed", || metrics.connections_open(Protocol::H3) == 0).await;
+    drop((endpoint, quic));
+}
