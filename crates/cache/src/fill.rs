@@ -23,7 +23,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use headwater_net::range::RangeSpec;
-use headwater_net::{Body, BodyError};
+use headwater_net::{Body, BodyError, ConnInfo, Interims};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::Cache;
@@ -125,6 +126,8 @@ pub(crate) struct Fill {
     alone: Mutex<Option<Response<Body>>>,
     /// Fields that are for the leader alone.
     withheld: Mutex<HeaderMap>,
+    /// What upstream says before it answers (RFC 9110 §15.2), for all who wait.
+    interims: Interims,
     changed: Arc<Notify>,
     /// Wakes the task: a reader came, advanced or left.
     attention: Notify,
@@ -158,6 +161,7 @@ impl Fill {
             reading: AtomicUsize::new(0),
             alone: Mutex::new(None),
             withheld: Mutex::default(),
+            interims: Interims::default(),
             changed: Arc::new(Notify::new()),
             attention: Notify::new(),
             metrics,
@@ -185,6 +189,20 @@ impl Fill {
                 }
             }
             changed.await;
+        }
+    }
+
+    /// Has the client of a request told what upstream says before it answers, where there is a way.
+    pub(crate) fn tell(&self, request: &Parts) {
+        if let Some(client) = request.extensions.get().and_then(ConnInfo::interim) {
+            self.interims.join(client);
+        }
+    }
+
+    /// Has upstream, where `request` goes, tell all who wait in the place of the leader alone.
+    pub(crate) fn tell_all(&self, request: &mut Parts) {
+        if let Some(conn) = request.extensions.remove::<ConnInfo>() {
+            request.extensions.insert(conn.with_interim(self.interims.interim()));
         }
     }
 
@@ -310,6 +328,7 @@ impl Fill {
     }
 
     fn settle(&self, outcome: Outcome) {
+        self.interims.end();
         self.state_mut().outcome = Some(outcome);
         self.changed.notify_waiters();
     }

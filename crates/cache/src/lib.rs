@@ -47,15 +47,21 @@
 //! - A response with `Set-Cookie` is stored only where it says `public` or `s-maxage`.
 //! - Fields that `no-cache` and `private` name go to the one who asked, and are not stored.
 //! - HEAD is answered from a stored GET, and revalidates one; any other HEAD passes through.
-//! - A GET with content passes through. Trailers are dropped.
+//! - A GET with content passes through.
+//! - Trailers of what is fetched for all, and so of what is stored, are dropped (RFC 9110 §6.5.1,
+//!   RFC 9111 §3); they are never merged into the fields. What only passes keeps them, where the
+//!   protocols of both sides have a way for them.
+//! - Interim responses reach all who wait for a fetch, and are not stored.
+//! - A fetch that begins for one client goes upstream with all its fields, and others get the answer
+//!   by word of the origin only. What is shared already is confirmed without `Authorization` and
+//!   `Cookie` where it came without, and its slices are fetched without `Cookie` always.
 //! - Several ranges are answered as `multipart/byteranges`, of up to 16; those that touch or nearly
 //!   do become one, and a request for more is answered whole.
 //! - The scheme is not part of the key; a [`Policy`] may add it.
 //! - What [`Choices`] say: targeted fields, cookies, unreachable upstreams, long errors.
 //! - After a failed revalidation, what may answer stale does so for some seconds (`Retry-After`, at
 //!   most a minute, else five) before upstream is asked again.
-//! - What was got without `Authorization` is revalidated without it; where upstream wants it, the
-//!   client's request passes through.
+//! - Where upstream wants what was left out so, by a 401 or 403, the client's request passes through.
 //! - When upstream fails with a 5xx that may not be stored, those who waited along get a problem
 //!   of the same status: a failing origin is not asked again for each of them.
 

@@ -12,14 +12,26 @@ pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-statu
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "client"), allow(dead_code, reason = "some are a client's alone"))]
 pub(crate) enum ProxyError {
+    /// §2.3.2
+    DnsError,
     /// §2.3.4: no connection, and nothing more is known.
     DestinationUnavailable,
+    /// §2.3.6
+    DestinationIpUnroutable,
     /// §2.3.7
     ConnectionRefused,
     /// §2.3.8
     ConnectionTerminated,
+    /// §2.3.9
+    ConnectionTimeout,
     /// §2.3.12: as many fetches as there may be.
     ConnectionLimitReached,
+    /// §2.3.13
+    TlsProtocolError,
+    /// §2.3.14
+    TlsCertificateError,
+    /// §2.3.15
+    TlsAlertReceived,
     /// §2.3.16: what the client sent cannot be sent on.
     HttpRequestError,
     /// §2.3.26
@@ -37,6 +49,12 @@ pub(crate) enum ProxyError {
 impl ProxyError {
     const fn as_str(self) -> &'static str {
         match self {
+            Self::DnsError => "dns_error",
+            Self::DestinationIpUnroutable => "destination_ip_unroutable",
+            Self::ConnectionTimeout => "connection_timeout",
+            Self::TlsProtocolError => "tls_protocol_error",
+            Self::TlsCertificateError => "tls_certificate_error",
+            Self::TlsAlertReceived => "tls_alert_received",
             Self::DestinationUnavailable => "destination_unavailable",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionTerminated => "connection_terminated",
@@ -54,7 +72,7 @@ impl ProxyError {
     /// 502 (RFC 9110 §15.6.3 and §15.6.5).
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::HttpResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::HttpResponseTimeout | Self::ConnectionTimeout => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -94,8 +112,18 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<ProxyError> {
     }
     #[cfg(feature = "client")]
     {
-        use headwater_net::client::UpstreamError;
+        use headwater_net::client::{Unconnected, UpstreamError};
         match error.downcast_ref()? {
+            UpstreamError::Connect(why, _) => Some(match why {
+                Unconnected::Name => ProxyError::DnsError,
+                Unconnected::Refused => ProxyError::ConnectionRefused,
+                Unconnected::Unroutable => ProxyError::DestinationIpUnroutable,
+                Unconnected::Timeout => ProxyError::ConnectionTimeout,
+                Unconnected::Certificate => ProxyError::TlsCertificateError,
+                Unconnected::Alert => ProxyError::TlsAlertReceived,
+                Unconnected::Tls => ProxyError::TlsProtocolError,
+                _ => ProxyError::DestinationUnavailable,
+            }),
             UpstreamError::Timeout => Some(ProxyError::HttpResponseTimeout),
             UpstreamError::Reset(_) => Some(ProxyError::ConnectionTerminated),
             UpstreamError::Invalid(_) => Some(ProxyError::HttpProtocolError),
@@ -132,6 +160,23 @@ mod tests {
         ] {
             let error = ProxyError::of(&error);
             assert_eq!((error.as_str(), error.status().as_u16()), (expected, status));
+        }
+        #[cfg(feature = "client")]
+        {
+            use headwater_net::client::{Unconnected, UpstreamError};
+            for (why, expected, status) in [
+                (Unconnected::Name, "dns_error", 502),
+                (Unconnected::Refused, "connection_refused", 502),
+                (Unconnected::Unroutable, "destination_ip_unroutable", 502),
+                (Unconnected::Timeout, "connection_timeout", 504),
+                (Unconnected::Certificate, "tls_certificate_error", 502),
+                (Unconnected::Alert, "tls_alert_received", 502),
+                (Unconnected::Tls, "tls_protocol_error", 502),
+                (Unconnected::Other, "destination_unavailable", 502),
+            ] {
+                let error = ProxyError::of(&UpstreamError::Connect(why, "why".into()).into());
+                assert_eq!((error.as_str(), error.status().as_u16()), (expected, status));
+            }
         }
         let member = member("\"edge 1\"", ProxyError::ProxyLoopDetected);
         assert_eq!(member, "\"edge 1\"; error=proxy_loop_detected");

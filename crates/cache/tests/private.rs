@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Origin, Stand, ok, reply, stand, stand_with};
+use common::{Origin, Stand, field, ok, reply, stand, stand_with, until};
 use headwater_net::Body;
 use headwater_net::range::{self, Selection};
 use http::request::Parts;
@@ -131,4 +131,21 @@ async fn who_is_refused_a_slice_without_its_cookies_asks_for_itself() {
     let (status, text, _) = stand.fetch("/film", &fields).await;
     assert_eq!((status, text.len()), (206, 10));
     assert_eq!(stand.fetch("/film", &[("range", "bytes=3500-3509")]).await.0, 403);
+}
+
+#[tokio::test]
+async fn rfc_9111_5_2_2_7_fields_that_private_names_reach_their_asker_alone() {
+    for control in ["max-age=60, private=\"x-user, set-cookie\"", "max-age=60, no-cache=\"x-user\""]
+    {
+        let origin = Origin::new(move |_| {
+            ok(&[("cache-control", control), ("x-user", "ann"), ("x-all", "1")], "x")
+        });
+        let stand = stand(&origin);
+        let own = stand.get("/a").await;
+        assert_eq!((field(&own, "x-user"), field(&own, "x-all")), ("ann", "1"), "{control}");
+        until(|| stand.cache.metrics().stored_objects.get() == 1).await;
+        let others = stand.get("/a").await;
+        assert_eq!((field(&others, "x-user"), field(&others, "x-all")), ("", "1"), "{control}");
+        assert_eq!(origin.asked(), 1);
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{
     Origin, Stand, cache_status, field, ok, reply, request, stand, stand_with, text, until,
 };
-use headwater_cache::{Decision, Downstream, Lifetime, Purge, Route, Rules};
+use headwater_cache::{Choices, Decision, Downstream, Lifetime, Purge, Route, Rules};
 use headwater_net::Secret;
 
 fn stand_by(origin: &Origin, route: Route) -> Stand {
@@ -239,4 +239,22 @@ async fn those_who_may_are_told_in_the_answer_and_nobody_else() {
     let long = format!("/{}", "x".repeat(5000));
     let answer = stand.get_with(&long, &debug).await;
     assert!(field(&answer, "headwater-explain").len() < 1024);
+}
+
+#[tokio::test]
+async fn an_error_longer_than_errors_may_be_passes_and_is_not_kept() {
+    let origin =
+        Origin::new(|_| reply(404, &[("cache-control", "max-age=60")], "a page as long as this"));
+    let choices = Choices::new().max_error_body(10);
+    let stand = stand_with(&origin, |builder| builder.choices(choices));
+    for asked in 1..=2 {
+        let (status, text, _) = stand.fetch("/no", &[]).await;
+        assert_eq!((status, text.as_str()), (404, "a page as long as this"));
+        assert_eq!(origin.asked(), asked);
+    }
+    assert_eq!(stand.cache.metrics().stored_objects.get(), 0);
+    let stand = stand_with(&origin, |builder| builder);
+    stand.fetch("/no", &[]).await;
+    until(|| stand.cache.metrics().stored_objects.get() == 1).await;
+    assert_eq!(stand.fetch("/no", &[]).await.2, "edge; hit; ttl=60");
 }

@@ -47,7 +47,7 @@ use crate::{Body, ConnInfo};
 use connector::Connector;
 use trust::{Own, Trust};
 
-pub use error::UpstreamError;
+pub use error::{Unconnected, UpstreamError};
 pub use tunnel::is_websocket;
 
 /// A client of one HTTP or HTTPS authority. Clones share the connections.

@@ -78,6 +78,14 @@ impl ConnInfo {
         Some(self.path.as_ref()?.upgrade()?.path())
     }
 
+    /// The same, with another way to send interim responses: how a service that asks upstream for
+    /// several clients has [all of them](crate::Interims) told.
+    #[must_use]
+    pub fn with_interim(mut self, interim: Interim) -> Self {
+        self.interim = Some(interim);
+        self
+    }
+
     /// Sends interim responses (RFC 9110 §15.2) to the client of this request, such as 103 with
     /// links to preload; `None` where the protocol has no way to.
     pub const fn interim(&self) -> Option<&Interim> {

@@ -11,6 +11,8 @@
 //! to be written; and the final answer is held back until then. What is said too late, too much of,
 //! or to nobody is dropped.
 
+mod many;
+
 use std::fmt;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +21,22 @@ use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, StatusCode, header};
 
+pub use many::Interims;
+
 /// The most that is sent in interim responses to one request, in bytes.
 const MAX_BYTES: usize = 16 << 10;
 
 /// Sends interim responses to the client of one request. Clones are the same; none keeps anything
 /// alive but itself.
 #[derive(Clone)]
-pub struct Interim {
-    line: Arc<Line>,
-    request: u64,
+pub struct Interim(To);
+
+#[derive(Clone)]
+enum To {
+    /// The connection of a client, and the number of its request there.
+    Line(Arc<Line>, u64),
+    /// All who wait for one answer.
+    Many(Interims),
 }
 
 impl Interim {
@@ -36,11 +45,15 @@ impl Interim {
     /// connection to the client alone, and the server sends them itself. Fields of one connection
     /// and those that frame a body are left out. Waits for nothing.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        if !status.is_informational() || status.as_u16() < 102 {
+        let (line, request) = match &self.0 {
+            To::Line(line, request) => (line, *request),
+            To::Many(many) => return many.take(status, headers),
+        };
+        if !is_sent(status) {
             return false;
         }
-        let mut state = self.line.lock();
-        if !state.open || state.request != self.request {
+        let mut state = line.lock();
+        if !state.open || state.request != request {
             return false;
         }
         let bytes = encode(status, headers);
@@ -49,7 +62,7 @@ impl Interim {
         }
         state.taken += bytes.len();
         state.bytes.extend_from_slice(&bytes);
-        self.line.waiting.store(true, Ordering::Release);
+        line.waiting.store(true, Ordering::Release);
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
@@ -95,7 +108,7 @@ impl Line {
         state.taken = 0;
         let request = state.request;
         drop(state);
-        Interim { line: Arc::clone(self), request }
+        Interim(To::Line(Arc::clone(self), request))
     }
 
     /// Has the connection polled when something is sent: its answer is not there yet.
@@ -152,6 +165,18 @@ impl Line {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a status is one that a service may send before its answer.
+fn is_sent(status: StatusCode) -> bool {
+    status.is_informational() && status.as_u16() >= 102
+}
+
+/// What an interim response takes on the wire, roughly and at least.
+fn encoded_len(status: StatusCode, headers: &HeaderMap) -> usize {
+    let reason = status.canonical_reason().unwrap_or_default();
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    "HTTP/1.1 103 \r\n\r\n".len() + reason.len() + fields.sum::<usize>()
 }
 
 /// The head of a response, which is all of an interim one (RFC 9112 §2.1). Header values hold no

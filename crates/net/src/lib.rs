@@ -46,7 +46,7 @@ mod spki;
 pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
 pub use conn::{ConnInfo, Protocol};
-pub use interim::Interim;
+pub use interim::{Interim, Interims};
 pub use path::Path;
 pub use problem::Problem;
 #[cfg(feature = "server")]

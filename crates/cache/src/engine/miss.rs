@@ -99,6 +99,7 @@ where
                     (interest, false)
                 }
             };
+            interest.fill().tell(&self.parts);
             let outcome = interest.fill().settled().await;
             let mut member =
                 Member { fwd: Some(miss.fwd), collapsed: !leader, ..Member::default() };

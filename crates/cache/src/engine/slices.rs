@@ -223,6 +223,7 @@ where
                 Found::Refused => return Err(Trouble::Refused),
                 Found::Fill(fetch) => fetch,
             };
+            interest.fill().tell(&self.request);
             match interest.fill().settled().await {
                 // Late for one that is not kept: the next is begun for us.
                 Outcome::Shared { .. } => {

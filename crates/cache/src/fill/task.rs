@@ -62,6 +62,7 @@ where
     S::Future: Send,
 {
     inner.metrics.fills.inc();
+    fill.tell_all(&mut order.request);
     let stale = order.stale.clone();
     let background = order.background.take();
     let anonymous = (!order.left_out.is_empty()).then(|| {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use headwater_net::body::CollectError;
-use headwater_net::client::{Upstream, UpstreamError};
+use headwater_net::client::{Unconnected, Upstream, UpstreamError};
 use headwater_net::{Body, BodyError};
 use http::{Method, Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -79,7 +79,8 @@ async fn it_reaches_our_server_by_h2_and_pins_its_key() {
         .build()
         .unwrap();
     let error = wrong.call(get("/bytes/1")).await.unwrap_err();
-    assert!(matches!(error, UpstreamError::Connect(_)), "{error:?}");
+    let expected = Unconnected::Certificate;
+    assert!(matches!(error, UpstreamError::Connect(why, _) if why == expected), "{error:?}");
     assert!(error.is_retryable());
 }
 
@@ -130,7 +131,35 @@ async fn failures_are_told_apart() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut upstream = Upstream::builder(format!("http://{closed}")).build().unwrap();
     let error = upstream.call(get("/")).await.unwrap_err();
-    assert!(matches!(error, UpstreamError::Connect(_)), "{error:?}");
+    let refused = Unconnected::Refused;
+    assert!(matches!(error, UpstreamError::Connect(why, _) if why == refused), "{error:?}");
+
+    // A server that speaks no TLS, one that says nothing, and a name that is none.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let no_tls = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"220 this is mail\r\n").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let (base, ..) = scripted("", false).await;
+    let silent = base.replace("http://", "https://");
+    let soon = Duration::from_millis(100);
+    for (base, expected) in [
+        (no_tls.as_str(), Unconnected::Tls),
+        (silent.as_str(), Unconnected::Timeout),
+        ("http://no-such-name.invalid", Unconnected::Name),
+    ] {
+        let builder = Upstream::builder(base);
+        let builder =
+            if expected == Unconnected::Timeout { builder.connect_timeout(soon) } else { builder };
+        let error = builder.build().unwrap().call(get("/")).await.unwrap_err();
+        assert!(
+            matches!(error, UpstreamError::Connect(why, _) if why == expected),
+            "{base}: {error:?}"
+        );
+        assert!(error.is_retryable());
+    }
 
     let (base, _, count) = scripted("", true).await;
     let error = Upstream::builder(base).build().unwrap().call(get("/")).await.unwrap_err();
