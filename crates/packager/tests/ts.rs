@@ -204,6 +204,9 @@ fn what_has_no_place_is_no_program() {
     assert!(!at("v1a1", 1));
 }
 
+/// Duration in milliseconds, where in the media, rate, and whether a pause follows.
+type Pieces = Vec<(u64, i64, i32, bool)>;
+
 /// A film of odd times: pictures of any duration, reordered or not, that come late, jump or stand
 /// still, with sound that ends before them or goes on after.
 fn odd_film() -> impl Strategy<Value = (TrackSpec, TrackSpec)> {
@@ -223,7 +226,7 @@ fn odd_film() -> impl Strategy<Value = (TrackSpec, TrackSpec)> {
         let delay = prop::sample::select(vec![0_u64, 40, 900]);
         prop::option::of((delay, prop::collection::vec(piece, 1..4)))
     };
-    let list = |hertz: i64, edits: Option<(u64, Vec<(u64, i64, i32, bool)>)>| {
+    let list = |hertz: i64, edits: Option<(u64, Pieces)>| {
         let Some((delay, pieces)) = edits else { return Vec::new() };
         let mut list = Vec::new();
         if delay > 0 {
