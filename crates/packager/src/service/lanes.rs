@@ -229,8 +229,10 @@ impl<const N: usize> BlockCipherEncClosure for Advance<'_, '_, N> {
         // In three steps, so that no block waits for another's to be written.
         for row in 0..blocks {
             for (last, lane) in lasts.iter_mut().zip(&lanes) {
-                let clear = lane.get(row).into_iter().flatten();
-                last.iter_mut().zip(clear).for_each(|(last, clear)| *last ^= clear);
+                if let Some(clear) = lane.get(row) {
+                    last.0 =
+                        (u128::from_ne_bytes(last.0) ^ u128::from_ne_bytes(*clear)).to_ne_bytes();
+                }
             }
             for last in &mut lasts {
                 backend.encrypt_block(last.into());
