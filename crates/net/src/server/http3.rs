@@ -208,10 +208,13 @@ impl Conn {
     }
 
     /// Ends the connection where its client sent a frame on a request's stream that has no place
-    /// there (RFC 9218 §7.2).
-    fn close_for_misplaced(&self, stream: &Shared) {
+    /// there (RFC 9218 §7.2), or half of one (RFC 9114 §7.1): before the service hears of it, whose
+    /// answer might otherwise overtake the end.
+    fn close_for_frames(&self, stream: &Shared) {
         if stream.has_misplaced() {
             self.close(Code::H3_FRAME_UNEXPECTED);
+        } else if stream.is_truncated() {
+            self.close(Code::H3_FRAME_ERROR);
         }
     }
 

@@ -70,7 +70,7 @@ impl Received {
                     }
                     Ok(None) => None,
                     Err(error) => {
-                        self.conn.close_for_misplaced(&self.shared);
+                        self.conn.close_for_frames(&self.shared);
                         Some(Err(BodyError::source(error)))
                     }
                 });

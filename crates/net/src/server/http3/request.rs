@@ -43,7 +43,7 @@ where
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "request not understood");
-            conn.close_for_misplaced(&shared);
+            conn.close_for_frames(&shared);
             conn.wasted();
             return None;
         }
