@@ -24,6 +24,16 @@ pub(crate) static SPEC: Spec = Spec {
     flags: &[
         Flag { name: "--json", value: Some("FILE"), help: "Write the figures here too, as JSON" },
         Flag {
+            name: "--rounds",
+            value: Some("N"),
+            help: "Of edge: how often each server is measured in each case [default: 5]",
+        },
+        Flag {
+            name: "--doc",
+            value: None,
+            help: "Of edge: put the figures into docs/results (page, JSON and plot)",
+        },
+        Flag {
             name: "--peer",
             value: Some("URL"),
             help: "Of packager: a segment of another packager on this machine (http://ADDRESS:PORT/…), \
@@ -33,7 +43,7 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--tier",
             value: Some("TIER"),
-            help: "Of edge: where our hits come from, ram or disk [default: ram]",
+            help: "Of edge: only hits from there, ram or disk [default: all that the bench measures]",
         },
         Flag {
             name: "--objects",
@@ -58,7 +68,8 @@ const BENCH_NAMES: [(&str, &str); 7] = [
     (
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
-         alternating rounds with an nginx with QUIC",
+         alternating rounds with an nginx with QUIC, Varnish and HAProxy: hits from memory and \
+         disk, new connections, memory of idle ones",
     ),
     (
         "index",
@@ -104,7 +115,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     };
     for name in names {
         match name {
-            "edge" => edge(places, json.as_deref(), given.last("--tier"), check)?,
+            "edge" => edge(places, json.as_deref(), given, check)?,
             "index" => index(places, json.as_deref(), check)?,
             "packager" => packager(places, json.as_deref(), given.all("--peer"), check)?,
             "collapse" => collapse(places, json.as_deref(), check)?,
@@ -119,14 +130,25 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
 }
 
 /// The bars of its cases are kept beside the cases, in the harness.
-fn edge(places: &Places, json: Option<&Path>, tier: Option<&OsStr>, check: bool) -> Outcome {
+fn edge(places: &Places, json: Option<&Path>, given: &Given, check: bool) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Bench])?;
+    setup::peers(places);
     let stack = stack::build(places, Profile::Release, "reference-stack")?;
     let mut harness = setup::harness(places);
     harness.arg("edge").arg("--stack").arg(stack).arg("--cache").arg(&places.cache);
-    if let Some(tier) = tier {
-        harness.arg("--tier").arg(tier);
+    if let Some(tier) = given.last("--tier") {
+        harness.arg("--part").arg(tier);
     }
+    if let Some(rounds) = given.last("--rounds") {
+        harness.arg("--rounds").arg(rounds);
+    }
+    let results = places.root.join("docs/results");
+    let doc = given.has("--doc");
+    if doc {
+        harness.arg("--markdown").arg(results.join("edge.md"));
+        harness.arg("--svg").arg(results.join("edge.svg"));
+    }
+    let json = json.map(Path::to_owned).or_else(|| doc.then(|| results.join("edge.json")));
     if let Some(json) = json {
         harness.arg("--json").arg(json);
     }

@@ -27,7 +27,8 @@ pub(crate) static SPEC: Spec = Spec {
         name: "--only",
         value: Some("GROUP"),
         help: "One of: build (compiler, FFmpeg and libclang), web (node and npm), test (chromium, \
-               Go, the Python HTTP/3 client, rustfmt and clippy), bench (an nginx with QUIC). May be \
+               Go, the Python HTTP/3 client, rustfmt and clippy), bench (an nginx with QUIC, \
+               Varnish, HAProxy). May be \
                repeated [default: all]",
     }],
 };
@@ -48,6 +49,8 @@ const GROUPS: [(&str, Group); 4] =
 enum Look {
     /// All of these programs are on PATH.
     Programs(&'static [&'static str]),
+    /// This program is on PATH or where daemons are, which not every PATH has.
+    Daemon(&'static str),
     /// pkg-config knows all of these modules.
     Modules(&'static [&'static str]),
     /// libclang and the compiler's own headers, which bindgen reads FFmpeg's headers with.
@@ -171,6 +174,37 @@ const NEEDS: [Need; 14] = [
     },
 ];
 
+/// What stands beside ours on plain HTTP/1.1, and need not: without them a bench leaves them out.
+const PEERS: [Need; 2] = [
+    Need {
+        group: Group::Bench,
+        why: "a cache that the edge is measured beside",
+        packages: &["varnish"],
+        look: Look::Daemon("varnishd"),
+    },
+    Need {
+        group: Group::Bench,
+        why: "a proxy with a cache that the edge is measured beside",
+        packages: &["haproxy"],
+        look: Look::Daemon("haproxy"),
+    },
+];
+
+/// Sees to the peers that are packages of the system, as far as that goes: where they cannot be
+/// installed, the bench says so and does without.
+pub(crate) fn peers(places: &Places) {
+    let missing: Vec<&Need> = PEERS.iter().filter(|need| !found(&need.look, places)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    match install(&missing) {
+        Ok(()) => ui::line(
+            "Debian starts both as services; `systemctl disable --now varnish haproxy` stops them.",
+        ),
+        Err(_) => ui::line("They could not be installed: the bench goes on without them."),
+    }
+}
+
 /// `cargo xtask setup`.
 pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     let mut groups = Vec::new();
@@ -184,6 +218,9 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
         groups.extend(GROUPS.map(|(_, group)| group));
     }
     ensure(places, &groups)?;
+    if groups.contains(&Group::Bench) {
+        peers(places);
+    }
     ui::line("setup: everything is there");
     Ok(())
 }
@@ -302,6 +339,9 @@ fn for_release(package: &str) -> String {
 fn found(look: &Look, places: &Places) -> bool {
     match look {
         Look::Programs(names) => names.iter().all(|name| on_path(name).is_some()),
+        Look::Daemon(name) => {
+            on_path(name).is_some() || Path::new("/usr/sbin").join(name).is_file()
+        }
         Look::Modules(names) => {
             process::succeeds(Command::new("pkg-config").arg("--exists").args(*names))
         }
@@ -399,7 +439,7 @@ mod tests {
 
     #[test]
     fn every_need_says_why_and_what() {
-        for need in &NEEDS {
+        for need in NEEDS.iter().chain(&PEERS) {
             assert!(!need.packages.is_empty() && need.why.len() > 10);
         }
     }

@@ -1,17 +1,24 @@
-//! `headwater-bench edge`: cache hits of our edge beside nginx's, in alternating rounds.
+//! `headwater-bench edge`: our edge beside nginx, Varnish and HAProxy, in alternating rounds.
 //!
-//! Only ratios from one run mean anything on a shared machine; so each round measures both servers
-//! one after the other, and the table's ratio is the median over the rounds of that round's ratio.
+//! Only ratios from one run mean anything on a shared machine; so each round measures all servers
+//! one after the other, and a table's ratio is the median over the rounds of that round's ratio.
+
+mod bars;
+mod connects;
+mod hits;
+mod idle;
+mod plot;
+mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 
-use crate::load::{Load, Protocol, Result};
+use crate::load::{Protocol, Result, Tickets};
+use crate::origin::Origin;
 use crate::peer::{self, Server, Setting, Tier};
-use crate::stats::Spread;
+use report::Report;
 
 /// What to measure.
 #[derive(clap::Args, Debug)]
@@ -19,6 +26,9 @@ pub struct Args {
     /// The reference stack's binary
     #[arg(long, value_name = "FILE")]
     stack: PathBuf,
+    /// Another build of it, measured as a peer over every protocol: what a change costs or saves
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
     /// Where the peer is built and kept
     #[arg(long, value_name = "DIR")]
     cache: PathBuf,
@@ -34,222 +44,175 @@ pub struct Args {
     /// Requests under way on each connection
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
     streams: u16,
+    /// Connections on which nothing happens, whose memory is measured
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    idle: u16,
+    /// Only these parts; by default all
+    #[arg(long, value_enum)]
+    part: Vec<Part>,
     /// Only these protocols; by default all
     #[arg(long, value_enum)]
     protocol: Vec<Protocol>,
     /// Only these body sizes in bytes; by default 1 KiB, 64 KiB and 1 MiB
     #[arg(long, value_name = "BYTES")]
     size: Vec<u64>,
-    /// Where our hits come from: memory, or the disk tier in the page cache. nginx's are files in
-    /// the page cache in both cases
-    #[arg(long, value_enum, default_value_t = Tier::Ram)]
-    tier: Tier,
-    /// Let both servers log each request to a file
+    /// Let all servers log each request to a file
     #[arg(long)]
     log: bool,
     /// Write the figures here as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the tables here as Markdown too, in the place of those that a file has between its
+    /// marks
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write a plot of the ratios here
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Run only the cases that have bars, and fail where one is missed
     #[arg(long)]
     check: bool,
 }
 
-/// Body sizes: a manifest or a small audio segment, a part, a video segment.
-const SIZES: [u64; 3] = [1 << 10, 64 << 10, 1 << 20];
-
-/// One row of the table.
-#[derive(Serialize)]
-struct Row {
-    protocol: Protocol,
-    size: u64,
-    /// CPU-µs per request of our edge over nginx's, round by round.
-    ratio: Spread,
-    headwater: Figures,
-    nginx: Figures,
+/// A part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Hits from memory
+    Ram,
+    /// Hits from disk
+    Disk,
+    /// Hits of 1 KiB, each logged
+    Logged,
+    /// New connections, with full and with resumed handshakes
+    Connects,
+    /// Memory of connections on which nothing happens
+    Idle,
 }
 
-/// One server's figures in one case: medians over the rounds.
-#[derive(Serialize)]
-struct Figures {
-    cpu_us: Spread,
-    requests_per_s: f64,
-    mb_per_s: f64,
-    p99_us: f64,
-}
-
-/// One measurement.
-struct Measured {
-    cpu_us: f64,
-    requests_per_s: f64,
-    p99_us: f64,
+/// What all parts measure.
+struct Bench<'a> {
+    args: &'a Args,
+    tls: rustls::ClientConfig,
+    origin: Origin,
+    dir: PathBuf,
+    bar: ProgressBar,
 }
 
 /// Runs the bench.
 ///
 /// # Errors
-/// When a server cannot be started, or gives a wrong answer.
+/// When a server cannot be started, or gives a wrong answer, or with `--check` when a bar is missed.
 pub async fn run(args: &Args) -> Result<()> {
-    if args.check {
-        println!("no case has a bar yet: these figures are where they will start from");
-        return Ok(());
-    }
     if !(0.1..=600.0).contains(&args.seconds) {
         return Err("--seconds must lie between 0.1 and 600".into());
     }
-    let nginx = peer::nginx_binary(&args.cache)?;
     let dir = tempfile::tempdir()?;
     let pair = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
-    let setting = Setting {
-        dir: dir.path().to_owned(),
-        certificate: dir.path().join("certificate.pem"),
-        key: dir.path().join("key.pem"),
-        origin: crate::origin::serve().await?,
-        log: args.log,
-        tier: args.tier,
-    };
-    std::fs::write(&setting.certificate, pair.cert.pem())?;
-    std::fs::write(&setting.key, pair.signing_key.serialize_pem())?;
-    let tls = crate::load::trust_only(pair.cert.der())?;
-    let servers = [peer::headwater(&args.stack, &setting)?, peer::nginx(&nginx, &setting)?];
-
-    let cases = cases(args);
-    let bar = ProgressBar::new(cases.len() as u64 * u64::from(args.rounds) * 2);
+    std::fs::write(dir.path().join("certificate.pem"), pair.cert.pem())?;
+    std::fs::write(dir.path().join("key.pem"), pair.signing_key.serialize_pem())?;
+    let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta}")?);
-    let mut rows = Vec::new();
-    for (protocol, size) in cases {
-        let load = |server: &Server| Load {
-            protocol,
-            addr: server.addr(protocol),
-            path: format!("/media/object-{size}"),
-            size,
-            connections: args.connections.into(),
-            streams: args.streams.into(),
-            tls: tls.clone(),
-        };
-        let mut measured: [Vec<Measured>; 2] = [Vec::new(), Vec::new()];
-        for server in &servers {
-            // One short round fills the cache and warms connections, tickets and code.
-            load(server).run(Duration::from_millis(200)).await?;
+    let bench = Bench {
+        args,
+        tls: crate::load::trust_only(pair.cert.der())?,
+        origin: crate::origin::serve().await?,
+        dir: dir.path().to_owned(),
+        bar,
+    };
+    let mut report = Report::new(args);
+    if bench.wants(Part::Ram) || bench.wants(Part::Connects) {
+        let servers = bench.servers("ram", args.log, Tier::Ram)?;
+        if bench.wants(Part::Ram) {
+            report.ram = hits::measure(&bench, &servers, &hits::ram_cases(args)).await?;
         }
-        for round in 0..args.rounds {
-            // Who goes first alternates too.
-            for turn in 0..2 {
-                let which = (turn + round as usize) % 2;
-                let server = &servers[which];
-                bar.set_message(format!("{} {size} B {}", protocol.name(), server.name()));
-                let seconds = Duration::from_secs_f64(args.seconds);
-                measured[which].push(measure(server, load(server), seconds).await?);
-                bar.inc(1);
-            }
+        if bench.wants(Part::Connects) {
+            report.connects = connects::measure(&bench, &servers).await?;
         }
-        let ratio =
-            measured[0].iter().zip(&measured[1]).map(|(ours, peer)| ours.cpu_us / peer.cpu_us);
-        rows.push(Row {
-            protocol,
-            size,
-            ratio: Spread::of(ratio).ok_or("no rounds were run")?,
-            headwater: Figures::of(&measured[0], size)?,
-            nginx: Figures::of(&measured[1], size)?,
-        });
     }
-    bar.finish_and_clear();
-    print(&rows, args);
-    if let Some(file) = &args.json {
-        let report = serde_json::json!({
-            "bench": "edge",
-            "date": headwater_net::Clock::system().now().to_http_date(),
-            "machine": crate::cpu::machine(),
-            "rounds": args.rounds,
-            "seconds": args.seconds,
-            "connections": args.connections,
-            "streams": args.streams,
-            "log": args.log,
-            "tier": args.tier,
-            "cases": rows,
-        });
-        std::fs::write(file, serde_json::to_vec_pretty(&report)?)?;
+    if bench.wants(Part::Logged) {
+        let servers = bench.servers("logged", true, Tier::Ram)?;
+        report.logged = hits::measure(&bench, &servers, &hits::logged_cases(args)).await?;
+    }
+    if bench.wants(Part::Disk) {
+        let servers = bench.servers("disk", args.log, Tier::Disk)?;
+        report.disk = hits::measure(&bench, &servers, &hits::disk_cases(args)).await?;
+    }
+    if bench.wants(Part::Idle) {
+        report.idle = idle::measure(&bench).await?;
+    }
+    bench.bar.finish_and_clear();
+    report.print();
+    report.save()?;
+    if args.check && !bars::check(&report.ram) {
+        return Err("a bar was missed".into());
     }
     Ok(())
 }
 
-/// Each size with each protocol, as far as they were asked for.
-fn cases(args: &Args) -> Vec<(Protocol, u64)> {
-    let sizes = if args.size.is_empty() { &SIZES[..] } else { &args.size[..] };
-    let wanted = |protocol| args.protocol.is_empty() || args.protocol.contains(&protocol);
-    let protocols = || Protocol::ALL.into_iter().filter(|&protocol| wanted(protocol));
-    sizes.iter().flat_map(|&size| protocols().map(move |protocol| (protocol, size))).collect()
-}
-
-async fn measure(server: &Server, load: Load, time: Duration) -> Result<Measured> {
-    let protocol = load.protocol;
-    let before = server.cpu_time()?;
-    let outcome = load
-        .run(time)
-        .await
-        .map_err(|error| format!("{} over {}: {error}", server.name(), protocol.name()))?;
-    let spent = server.cpu_time()?.saturating_sub(before);
-    if outcome.requests == 0 {
-        return Err(format!("{} answered nothing over {}", server.name(), protocol.name()).into());
+impl Bench<'_> {
+    fn wants(&self, part: Part) -> bool {
+        if self.args.check {
+            return part == Part::Ram;
+        }
+        self.args.part.is_empty() || self.args.part.contains(&part)
     }
-    Ok(Measured {
-        cpu_us: spent.as_secs_f64() * 1e6 / outcome.requests as f64,
-        requests_per_s: outcome.requests as f64 / outcome.elapsed.as_secs_f64(),
-        p99_us: f64::from(outcome.p99_us),
-    })
-}
 
-impl Figures {
-    fn of(rounds: &[Measured], size: u64) -> Result<Self> {
-        let spread = |pick: fn(&Measured) -> f64| {
-            Spread::of(rounds.iter().map(pick)).ok_or("no rounds were run")
+    /// Starts ours and every peer that there is.
+    fn servers(&self, name: &str, log: bool, tier: Tier) -> Result<Vec<Server>> {
+        let dir = self.dir.join(name);
+        std::fs::create_dir_all(&dir)?;
+        let setting = Setting {
+            dir: dir.clone(),
+            certificate: self.dir.join("certificate.pem"),
+            key: self.dir.join("key.pem"),
+            origin: self.origin.addr,
+            log,
+            tier,
         };
-        let requests_per_s = spread(|round| round.requests_per_s)?.median;
-        Ok(Self {
-            cpu_us: spread(|round| round.cpu_us)?,
-            requests_per_s,
-            mb_per_s: requests_per_s * size as f64 / 1e6,
-            p99_us: spread(|round| round.p99_us)?.median,
-        })
+        let nginx = peer::nginx_binary(&self.args.cache)?;
+        let mut servers =
+            vec![peer::headwater(&self.args.stack, &setting)?, peer::nginx(&nginx, &setting)?];
+        if let Some(other) = &self.args.beside {
+            let dir = dir.join("beside");
+            std::fs::create_dir_all(&dir)?;
+            let setting = Setting { dir, ..setting };
+            servers.push(peer::headwater(other, &setting)?.called("beside"));
+            return Ok(servers);
+        }
+        if tier == Tier::Ram && !self.args.check {
+            for (program, start) in [
+                ("varnishd", peer::varnish as fn(&std::path::Path, &Setting) -> Result<Server>),
+                ("haproxy", peer::haproxy),
+            ] {
+                match peer::installed(program) {
+                    Some(binary) => servers.push(start(&binary, &setting)?),
+                    None => self.bar.println(format!("{program} is not installed: left out")),
+                }
+            }
+        }
+        Ok(servers)
+    }
+
+    /// The client's side of TLS where each handshake is a whole one.
+    fn unresumed(&self) -> rustls::ClientConfig {
+        let mut tls = self.tls.clone();
+        tls.resumption = rustls::client::Resumption::disabled();
+        tls
+    }
+
+    /// That where sessions are resumed, and what counts them.
+    fn resumed(&self) -> (rustls::ClientConfig, std::sync::Arc<Tickets>) {
+        let mut tls = self.tls.clone();
+        let tickets = Tickets::of(&mut tls);
+        (tls, tickets)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.args.seconds)
     }
 }
 
-fn print(rows: &[Row], args: &Args) {
-    println!("{}", crate::cpu::machine());
-    println!(
-        "cache hits, ours from {}, {} connections × {} requests, {} rounds of {} s each, access log {}",
-        if args.tier == Tier::Ram { "memory" } else { "disk" },
-        args.connections,
-        args.streams,
-        args.rounds,
-        args.seconds,
-        if args.log { "on" } else { "off" }
-    );
-    println!(
-        "{:<8}{:>9} │{:>23} │{:>17} │{:>19} │{:>17} │{:>17}",
-        "", "bytes", "CPU ratio (quartiles)", "CPU-µs/request", "requests/s", "MB/s", "p99 µs"
-    );
-    println!(
-        "{:<8}{:>9} │{:>23} │{:>9}{:>8} │{:>10}{:>9} │{:>9}{:>8} │{:>9}{:>8}",
-        "", "", "ours / nginx", "ours", "nginx", "ours", "nginx", "ours", "nginx", "ours", "nginx"
-    );
-    for row in rows {
-        let (ours, peer) = (&row.headwater, &row.nginx);
-        println!(
-            "{:<8}{:>9} │{:>9.2} ({:.2} – {:.2}) │{:>9.1}{:>8.1} │{:>10.0}{:>9.0} │{:>9.0}{:>8.0} │{:>9.0}{:>8.0}",
-            row.protocol.name(),
-            row.size,
-            row.ratio.median,
-            row.ratio.low,
-            row.ratio.high,
-            ours.cpu_us.median,
-            peer.cpu_us.median,
-            ours.requests_per_s,
-            peer.requests_per_s,
-            ours.mb_per_s,
-            peer.mb_per_s,
-            ours.p99_us,
-            peer.p99_us,
-        );
-    }
+/// The order of servers in a round: who goes first alternates.
+fn turns(servers: usize, round: u32) -> impl Iterator<Item = usize> {
+    (0..servers).map(move |turn| (turn + round as usize) % servers)
 }

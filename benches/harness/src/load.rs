@@ -4,6 +4,7 @@
 //! It spends as little as it can per request, since it shares the machine with the server: bodies
 //! are counted, not kept, and HTTP/3 requests are encoded once.
 
+mod connect;
 mod h1;
 mod h2;
 mod h3;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 use crate::stats::percentile;
 
-pub use tls::trust_only;
+pub use tls::{Tickets, trust_only};
 
 /// How a server is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -59,9 +60,7 @@ pub struct Load {
     /// Whom to ask.
     pub addr: SocketAddr,
     /// What to ask for.
-    pub path: String,
-    /// The body length that every answer must have.
-    pub size: u64,
+    pub objects: Objects,
     /// Connections kept open.
     pub connections: usize,
     /// Requests under way on each connection (HTTP/1.1 has one at a time: there it multiplies the
@@ -69,6 +68,35 @@ pub struct Load {
     pub streams: usize,
     /// Trust for TLS; only looked at where there is TLS.
     pub tls: rustls::ClientConfig,
+}
+
+/// Equal objects at an origin, which are asked for one after the other.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    /// The body length that every answer must have.
+    pub size: u64,
+    /// How many there are.
+    pub count: u32,
+    next: Rc<std::cell::Cell<u32>>,
+}
+
+impl Objects {
+    /// So many objects of one size.
+    pub fn new(size: u64, count: u32) -> Self {
+        Self { size, count: count.max(1), next: Rc::default() }
+    }
+
+    /// The path of the one whose turn it is.
+    fn path(&self) -> String {
+        let turn = self.next.get();
+        self.next.set((turn + 1) % self.count);
+        format!("/media/{turn}/object-{}", self.size)
+    }
+
+    /// The path of the only one, which is not to be made anew for each request.
+    fn only(&self) -> Option<String> {
+        (self.count == 1).then(|| self.path())
+    }
 }
 
 /// What a round came to.
@@ -96,7 +124,7 @@ impl Load {
     /// # Errors
     /// At the first answer that is not 200 with the right length, or connection that breaks.
     pub async fn run(self, time: Duration) -> Result<Outcome> {
-        let tally = Rc::new(Tally::new(self.size, time));
+        let tally = Rc::new(Tally::new(self.objects.size, time));
         let mut tasks = tokio::task::JoinSet::new();
         match self.protocol {
             Protocol::H1 | Protocol::H1Tls => {

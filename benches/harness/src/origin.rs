@@ -1,8 +1,11 @@
 //! The origin behind both servers: objects of any size, cacheable for long, made of zeros.
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -15,24 +18,46 @@ use tokio::net::TcpListener;
 /// The largest object it makes.
 const MAX_OBJECT: usize = 64 << 20;
 
-/// Serves `/…/object-SIZE` on a free port of the loopback until the runtime ends.
+/// A running origin.
+pub struct Origin {
+    /// Where it answers.
+    pub addr: SocketAddr,
+    asked: Rc<Cell<u64>>,
+}
+
+impl Origin {
+    /// How many requests it has answered.
+    pub fn asked(&self) -> u64 {
+        self.asked.get()
+    }
+}
+
+/// Serves `/…/object-SIZE` on a free port of the loopback until the runtime ends. To be called
+/// within a `LocalSet`.
 ///
 /// # Errors
 /// When no port can be had.
-pub async fn serve() -> io::Result<SocketAddr> {
+pub async fn serve() -> io::Result<Origin> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let addr = listener.local_addr()?;
-    tokio::spawn(async move {
+    let asked = Rc::<Cell<u64>>::default();
+    let count = Rc::clone(&asked);
+    tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            let count = Rc::clone(&count);
+            let service = service_fn(move |request: Request<Incoming>| {
+                count.set(count.get() + 1);
+                ready(Ok::<_, Infallible>(answer(&request)))
+            });
             let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer));
-            tokio::spawn(connection);
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::task::spawn_local(connection);
         }
     });
-    Ok(addr)
+    Ok(Origin { addr, asked })
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let size = request.uri().path().rsplit_once("object-").and_then(|(_, size)| size.parse().ok());
     let response = match size {
         Some(size) if size <= MAX_OBJECT => Response::builder()
@@ -42,5 +67,5 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             .body(Full::new(Bytes::from(vec![0; size]))),
         _ => Response::builder().status(StatusCode::NOT_FOUND).body(Full::default()),
     };
-    Ok(response.unwrap_or_default())
+    response.unwrap_or_default()
 }

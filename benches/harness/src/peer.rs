@@ -1,11 +1,13 @@
-//! The servers that are measured: ours and nginx, each with one worker, the same certificate, the
-//! same cipher, the same origin behind it.
+//! The servers that are measured: ours, nginx, Varnish and HAProxy, each with one worker, the same
+//! certificate, the same cipher, the same origin behind it.
 
 mod build;
 mod files;
+mod haproxy;
 mod headwater;
 mod nginx;
 mod own;
+mod varnish;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,9 +18,11 @@ use crate::load::{Protocol, Result};
 
 pub use build::nginx_binary;
 pub use files::nginx_files;
+pub use haproxy::haproxy;
 pub use headwater::headwater;
 pub use nginx::nginx;
 pub use own::{own, tell};
+pub use varnish::varnish;
 
 /// How long a server may take to answer for the first time.
 const START: Duration = Duration::from_secs(20);
@@ -43,8 +47,7 @@ pub struct Setting {
 }
 
 /// A tier of our cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
     Ram,
     Disk,
@@ -54,8 +57,10 @@ pub enum Tier {
 pub struct Server {
     name: &'static str,
     process: Child,
-    /// The process whose CPU time counts: the one that answers.
-    worker: u32,
+    /// The processes whose CPU time counts: the one that answers, and after it what writes its log.
+    workers: Vec<u32>,
+    /// What else was started for it.
+    helper: Option<Child>,
     plain: SocketAddr,
     secure: SocketAddr,
 }
@@ -64,6 +69,17 @@ impl Server {
     /// Its name in tables.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The same under another name.
+    pub fn called(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Whether it speaks a protocol.
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        protocol == Protocol::H1 || self.secure != self.plain
     }
 
     /// Where it answers a protocol.
@@ -79,7 +95,9 @@ impl Server {
     /// # Errors
     /// When the process is gone.
     pub fn cpu_time(&self) -> Result<Duration> {
-        crate::cpu::cpu_time(self.worker)
+        let times = self.workers.iter().map(|&worker| crate::cpu::cpu_time(worker));
+        times
+            .sum::<std::io::Result<Duration>>()
             .map_err(|error| format!("{} has ended: {error}", self.name).into())
     }
 
@@ -88,7 +106,20 @@ impl Server {
     /// # Errors
     /// When the process is gone.
     pub fn peak_memory(&self) -> Result<u64> {
-        crate::cpu::memory(self.worker, "VmHWM")
+        self.memory_of("VmHWM")
+    }
+
+    /// The memory that its worker holds now, in bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn memory(&self) -> Result<u64> {
+        self.memory_of("VmRSS")
+    }
+
+    fn memory_of(&self, line: &str) -> Result<u64> {
+        let worker = self.workers.first().ok_or("a server without a worker")?;
+        crate::cpu::memory(*worker, line)
             .map_err(|error| format!("{} has ended: {error}", self.name).into())
     }
 }
@@ -96,6 +127,10 @@ impl Server {
 impl Drop for Server {
     /// Asks the server to end, so that it ends its own workers too; one that does not is killed.
     fn drop(&mut self) {
+        if let Some(helper) = &mut self.helper {
+            let _ = helper.kill();
+            let _ = helper.wait();
+        }
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &pid]).status();
         let begun = Instant::now();
@@ -105,6 +140,13 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A program of the system: one of `PATH`, or where daemons are.
+pub fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let daemons = [PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")];
+    std::env::split_paths(&path).chain(daemons).map(|dir| dir.join(name)).find(|one| one.is_file())
 }
 
 /// A command that runs on the first core, where there is more than one: the load client keeps to

@@ -3,18 +3,19 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{Load, Protocol, Result, Tally, tls};
+use super::{Load, Objects, Protocol, Result, Tally, tls};
 
 /// One connection.
 pub(super) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
-    path: String,
+    objects: Objects,
+    only: Option<Uri>,
 }
 
 impl Connection {
@@ -31,24 +32,34 @@ impl Connection {
             tokio::task::spawn_local(connection);
             sender
         };
-        Ok(Self { sender, path: load.path.clone() })
+        let only = load.objects.only().map(|path| path.parse()).transpose()?;
+        Ok(Self { sender, objects: load.objects.clone(), only })
     }
 
     pub(super) async fn drive(mut self, tally: Rc<Tally>) -> Result<()> {
         tally.started().await;
         while let Some(asked) = tally.next() {
-            self.sender.ready().await?;
-            let request =
-                Request::get(&self.path).header(header::HOST, "localhost").body(Empty::new())?;
-            let response = self.sender.send_request(request).await?;
-            let status = response.status().as_u16();
-            let mut body = response.into_body();
-            let mut length = 0;
-            while let Some(frame) = body.frame().await {
-                length += frame?.data_ref().map_or(0, |data| data.len() as u64);
-            }
+            let (status, length) = self.ask().await?;
             tally.done(asked, status, length)?;
         }
         Ok(())
+    }
+
+    /// Asks once; gives status and length of the answer.
+    pub(super) async fn ask(&mut self) -> Result<(u16, u64)> {
+        self.sender.ready().await?;
+        let uri = match &self.only {
+            Some(only) => only.clone(),
+            None => self.objects.path().parse()?,
+        };
+        let request = Request::get(uri).header(header::HOST, "localhost").body(Empty::new())?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            length += frame?.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Ok((status, length))
     }
 }

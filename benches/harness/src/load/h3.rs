@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
 
-use super::{Load, Result, Tally};
+use super::{Load, Objects, Result, Tally};
 
 const DATA: u64 = 0x0;
 const HEADERS: u64 = 0x1;
@@ -21,7 +21,9 @@ const MAX_HEADERS: u64 = 64 << 10;
 #[derive(Clone)]
 pub(super) struct Connection {
     quic: quinn::Connection,
-    request: Bytes,
+    authority: String,
+    objects: Objects,
+    only: Option<Bytes>,
     /// Kept alive as long as the connection: it drives the socket.
     _endpoint: quinn::Endpoint,
 }
@@ -53,22 +55,38 @@ impl Connection {
             }
         });
         let authority = format!("localhost:{}", load.addr.port());
-        Ok(Self { quic, request: encode(&authority, &load.path), _endpoint: endpoint })
+        let only = load.objects.only().map(|path| encode(&authority, &path));
+        Ok(Self { quic, authority, objects: load.objects.clone(), only, _endpoint: endpoint })
     }
 
     pub(super) async fn drive(self, tally: Rc<Tally>) -> Result<()> {
         tally.started().await;
         while let Some(asked) = tally.next() {
-            let (mut send, mut receive) = self.quic.open_bi().await?;
-            send.write_chunk(self.request.clone()).await?;
-            send.finish()?;
-            let mut answer = Answer::default();
-            while let Some(chunk) = receive.read_chunk(usize::MAX, true).await? {
-                answer.take(chunk.bytes)?;
-            }
-            tally.done(asked, answer.status, answer.length)?;
+            let (status, length) = self.ask().await?;
+            tally.done(asked, status, length)?;
         }
         Ok(())
+    }
+
+    /// Asks once; gives status and length of the answer.
+    pub(super) async fn ask(&self) -> Result<(u16, u64)> {
+        let (mut send, mut receive) = self.quic.open_bi().await?;
+        let request = match &self.only {
+            Some(only) => only.clone(),
+            None => encode(&self.authority, &self.objects.path()),
+        };
+        send.write_chunk(request).await?;
+        send.finish()?;
+        let mut answer = Answer::default();
+        while let Some(chunk) = receive.read_chunk(usize::MAX, true).await? {
+            answer.take(chunk.bytes)?;
+        }
+        Ok((answer.status, answer.length))
+    }
+
+    /// Ends the connection, and says so.
+    pub(super) fn close(&self) {
+        self.quic.close(0x100u32.into(), b"");
     }
 }
 

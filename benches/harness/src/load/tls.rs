@@ -1,9 +1,14 @@
 //! Trust for the load client: exactly the certificate that both servers were given.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, NamedGroup, RootCertStore};
 
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -25,6 +30,60 @@ pub fn trust_only(certificate: &CertificateDer<'static>) -> Result<ClientConfig>
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+/// Tickets of sessions, kept until they are used; counts those.
+#[derive(Debug)]
+pub struct Tickets {
+    kept: ClientSessionMemoryCache,
+    used: AtomicU64,
+}
+
+impl Tickets {
+    /// A store for `config`, which will resume sessions by it.
+    pub fn of(config: &mut ClientConfig) -> Arc<Self> {
+        let kept = ClientSessionMemoryCache::new(64);
+        let tickets = Arc::new(Self { kept, used: AtomicU64::new(0) });
+        config.resumption = Resumption::store(Arc::clone(&tickets) as Arc<dyn ClientSessionStore>);
+        tickets
+    }
+
+    /// How many handshakes had one.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientSessionStore for Tickets {
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        self.kept.set_kx_hint(server, group);
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.kept.kx_hint(server)
+    }
+
+    fn set_tls12_session(&self, server: ServerName<'static>, session: Tls12ClientSessionValue) {
+        self.kept.set_tls12_session(server, session);
+    }
+
+    fn tls12_session(&self, server: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.kept.tls12_session(server)
+    }
+
+    fn remove_tls12_session(&self, server: &ServerName<'static>) {
+        self.kept.remove_tls12_session(server);
+    }
+
+    fn insert_tls13_ticket(&self, server: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        self.kept.insert_tls13_ticket(server, ticket);
+    }
+
+    fn take_tls13_ticket(&self, server: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        let ticket = self.kept.take_tls13_ticket(server);
+        self.used.fetch_add(u64::from(ticket.is_some()), Ordering::Relaxed);
+        ticket
+    }
 }
 
 /// Connects over TCP and TLS with one ALPN protocol, which the server must take.

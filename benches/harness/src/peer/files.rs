@@ -25,7 +25,7 @@ pub fn nginx_files(binary: &Path, dir: &Path, root: &Path) -> Result<Server> {
         TcpStream::connect(plain).ok()?;
         worker_of(master)
     })?;
-    Ok(Server { name: "nginx", process, worker, plain, secure: plain })
+    Ok(Server { name: "nginx", process, workers: vec![worker], helper: None, plain, secure: plain })
 }
 
 fn configuration(home: &Path, root: &Path, plain: SocketAddr) -> String {

@@ -40,7 +40,8 @@ pub fn headwater(binary: &Path, setting: &Setting) -> Result<Server> {
         let worker = u32::try_from(ready["pid"].as_u64()?).ok()?;
         Some((worker, authority(&ready["http"])?, authority(&ready["base"])?))
     })?;
-    Ok(Server { name: "headwater", process, worker, plain, secure })
+    let workers = vec![worker];
+    Ok(Server { name: "headwater", process, workers, helper: None, plain, secure })
 }
 
 /// The address in a base URL.

@@ -29,7 +29,7 @@ pub fn nginx(binary: &Path, setting: &Setting) -> Result<Server> {
         TcpStream::connect(secure).ok()?;
         worker_of(master)
     })?;
-    Ok(Server { name: "nginx", process, worker, plain, secure })
+    Ok(Server { name: "nginx", process, workers: vec![worker], helper: None, plain, secure })
 }
 
 /// The worker of an nginx, once there is one.

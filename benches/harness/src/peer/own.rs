@@ -22,7 +22,7 @@ pub fn own(serve: &str, name: &'static str, dir: &Path, arguments: &[&OsStr]) ->
     })?;
     // `taskset` becomes the program that it starts.
     let worker = process.id();
-    Ok(Server { name, process, worker, plain, secure: plain })
+    Ok(Server { name, process, workers: vec![worker], helper: None, plain, secure: plain })
 }
 
 /// Says that requests can come, and where. A whole line at once: who waits must not read half an
