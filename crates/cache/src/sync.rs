@@ -13,6 +13,7 @@ mod real {
     pub(crate) use tokio::sync::Notify;
     pub(crate) use tokio::sync::futures::OwnedNotified;
     pub(crate) use tokio::task::yield_now;
+    pub(crate) use tokio::time::timeout;
 
     /// Tasks that end with their owner.
     #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ mod real;
 
 pub(crate) use real::{
     AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Notify, OwnedNotified, RwLock,
-    RwLockReadGuard, RwLockWriteGuard, Tasks, yield_now,
+    RwLockReadGuard, RwLockWriteGuard, Tasks, timeout, yield_now,
 };
 
 /// Locks; what a panic left behind is as good as what it found, since no lock here is held over

@@ -17,6 +17,7 @@ use crate::policy::storable::Asked;
 use crate::proxy_status::{self, PROXY_STATUS, ProxyError};
 use crate::purge::{PurgeSeq, tags};
 use crate::status::{CACHE_STATUS, Fwd, Member};
+use crate::sync::timeout;
 use crate::upstream::{self, BoxError};
 
 impl<S> Forward<S>
@@ -82,7 +83,7 @@ where
         }
         inner.metrics.passes_queued.inc();
         let turn = Arc::clone(&inner.passes).acquire_owned();
-        let permit = tokio::time::timeout(inner.pass_wait, turn).await.ok().and_then(Result::ok);
+        let permit = timeout(inner.pass_wait, turn).await.ok().and_then(Result::ok);
         if permit.is_none() {
             inner.metrics.passes_refused.inc();
         }
