@@ -28,9 +28,11 @@ use super::ServerError;
 use super::control::{Phase, ending};
 use crate::{Clock, spki};
 use certificates::{Certificates, Set};
+use clients::{ASKED, Asked};
 use identity::{Identity, Named};
 use sessions::Sessions;
 use sources::{Source, Stamp};
+use tickets::Ticketer;
 
 pub use clients::ClientCertificate;
 pub(super) use tickets::{TicketKey, Tickets};
@@ -56,6 +58,7 @@ const RELOAD_EVERY: Duration = Duration::from_secs(10);
 pub struct Tls {
     shared: Arc<Shared>,
     clients: Arc<dyn ClientCertVerifier>,
+    asked: Asked,
     reload_every: Option<Duration>,
 }
 
@@ -151,6 +154,7 @@ impl Tls {
     /// [`ServerError::Pem`] or [`ServerError::Certificate`] when the text holds no authority.
     pub fn clients(mut self, pem: &[u8], wanted: ClientCertificate) -> Result<Self, ServerError> {
         self.clients = clients::verifier(pem, wanted)?;
+        self.asked = clients::asked(pem, wanted);
         Ok(self)
     }
 
@@ -213,6 +217,7 @@ impl Tls {
         Ok(Self {
             shared: Arc::new(Shared { sources, certificates, seen }),
             clients: Arc::new(NoClientAuth),
+            asked: [0; ASKED],
             reload_every: Some(RELOAD_EVERY),
         })
     }
@@ -250,7 +255,7 @@ impl Tls {
     ) -> Result<Arc<rustls::ServerConfig>, ServerError> {
         let mut config = self.config(rustls::ALL_VERSIONS)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = tickets;
+        config.ticketer = Ticketer::new(tickets, self.asked);
         Ok(Arc::new(config))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -18,6 +19,22 @@ pub enum ClientCertificate {
     Required,
     /// A handshake without one goes on; [`ConnInfo::client`](crate::ConnInfo::client) tells.
     Optional,
+}
+
+/// The length of [`Asked`] in bytes.
+pub(super) const ASKED: usize = digest::SHA256_OUTPUT_LEN;
+
+/// What clients are asked to show, told from anything else that they could be: zeros for nothing.
+pub(super) type Asked = [u8; ASKED];
+
+/// What [`verifier`] has clients asked for.
+pub(super) fn asked(pem: &[u8], wanted: ClientCertificate) -> Asked {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    digest.update(&[u8::from(wanted == ClientCertificate::Required)]);
+    digest.update(pem);
+    let mut asked = [0; ASKED];
+    asked.copy_from_slice(digest.finish().as_ref());
+    asked
 }
 
 /// Accepts what the authorities in `pem` have signed.

@@ -4,9 +4,13 @@
 //! hours and opens for twelve, and keys are random: one that is known tells nothing of the next. A
 //! ticket is a key's name, a nonce, and the session under AES-256-GCM; in six hours nonces of 96
 //! random bits are safe for some thousand million tickets.
+//!
+//! A session that is resumed shows no certificate again. So a ticket is good only where clients have
+//! to show what they had to when it was made: a process that takes over and asks for more than the
+//! one before takes none of that one's tickets.
 
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -14,6 +18,7 @@ use aws_lc_rs::rand;
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
 
+use super::clients::{ASKED, Asked};
 use crate::{Clock, Timestamp};
 
 /// How long a key seals; it opens for twice as long.
@@ -95,7 +100,28 @@ impl Tickets {
     }
 }
 
-impl ProducesTickets for Tickets {
+/// The tickets of a server that asks its clients for certificates in one way.
+#[derive(Debug)]
+pub(super) struct Ticketer {
+    tickets: Arc<Tickets>,
+    asked: Asked,
+}
+
+impl Ticketer {
+    pub(super) fn new(tickets: Arc<Tickets>, asked: Asked) -> Arc<Self> {
+        Arc::new(Self { tickets, asked })
+    }
+
+    fn aad(&self, name: [u8; NAME]) -> Aad<[u8; NAME + ASKED]> {
+        let mut all = [0; NAME + ASKED];
+        let (of_key, asked) = all.split_at_mut(NAME);
+        of_key.copy_from_slice(&name);
+        asked.copy_from_slice(&self.asked);
+        Aad::from(all)
+    }
+}
+
+impl ProducesTickets for Ticketer {
     fn enabled(&self) -> bool {
         true
     }
@@ -105,27 +131,27 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let key = self.sealing()?;
+        let key = self.tickets.sealing()?;
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
         let mut sealed = plain.to_vec();
         let whole = Nonce::assume_unique_for_key(nonce);
-        key.aead()?.seal_in_place_append_tag(whole, Aad::from(key.name), &mut sealed).ok()?;
+        key.aead()?.seal_in_place_append_tag(whole, self.aad(key.name), &mut sealed).ok()?;
         Some([&key.name[..], &nonce, &sealed].concat())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_first_chunk::<NAME>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
-        let now = self.clock.now();
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let now = self.tickets.clock.now();
+        let keys = self.tickets.keys.read().unwrap_or_else(PoisonError::into_inner);
         let key = keys.iter().find(|key| key.name == *name)?;
         if !key.is_younger_than(2 * SEALS, now) {
             return None;
         }
         let mut plain = sealed.to_vec();
         let whole = Nonce::assume_unique_for_key(*nonce);
-        let len = key.aead()?.open_in_place(whole, Aad::from(*name), &mut plain).ok()?.len();
+        let len = key.aead()?.open_in_place(whole, self.aad(*name), &mut plain).ok()?.len();
         plain.truncate(len);
         Some(plain)
     }
@@ -136,15 +162,29 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
+    fn tickets(clock: &Clock, keys: Vec<TicketKey>) -> Arc<Ticketer> {
+        Ticketer::new(Arc::new(Tickets::new(clock.clone(), keys)), [0; ASKED])
+    }
+
+    #[test]
+    fn a_ticket_is_good_only_where_clients_show_the_same() {
+        let before = tickets(&Clock::system(), Vec::new());
+        let ticket = before.encrypt(b"a session").unwrap();
+        for (asked, opened) in [([0; ASKED], true), ([1; ASKED], false)] {
+            let next = Ticketer::new(Arc::clone(&before.tickets), asked);
+            assert_eq!(next.decrypt(&ticket).is_some(), opened, "{asked:?}");
+        }
+    }
+
     #[test]
     fn a_ticket_is_opened_by_the_next_process_and_for_twelve_hours() {
         let clock = Clock::manual(Timestamp::from_secs(1_000_000));
-        let first = Tickets::new(clock.clone(), Vec::new());
+        let first = tickets(&clock, Vec::new());
         let ticket = first.encrypt(b"a session").unwrap();
         assert_ne!(first.encrypt(b"a session").unwrap(), ticket);
 
-        let saved = serde_json::to_vec(&first.save()).unwrap();
-        let next = Tickets::new(clock.clone(), serde_json::from_slice(&saved).unwrap());
+        let saved = serde_json::to_vec(&first.tickets.save()).unwrap();
+        let next = tickets(&clock, serde_json::from_slice(&saved).unwrap());
         assert_eq!(next.decrypt(&ticket).unwrap(), b"a session");
 
         clock.advance(SEALS);
@@ -154,20 +194,20 @@ mod tests {
         clock.advance(SEALS);
         assert_eq!(next.decrypt(&ticket), None);
         assert_eq!(next.decrypt(&later).unwrap(), b"another");
-        assert_eq!(next.save().len(), KEYS);
+        assert_eq!(next.tickets.save().len(), KEYS);
     }
 
     #[test]
     fn what_is_no_ticket_of_ours_is_not_opened() {
-        let tickets = Tickets::new(Clock::system(), Vec::new());
-        let ticket = tickets.encrypt(b"a session").unwrap();
+        let here = tickets(&Clock::system(), Vec::new());
+        let ticket = here.encrypt(b"a session").unwrap();
         for at in 0..ticket.len() {
             let mut bent = ticket.clone();
             bent[at] ^= 1;
-            assert_eq!(tickets.decrypt(&bent), None, "byte {at}");
-            assert_eq!(tickets.decrypt(&ticket[..at]), None, "cut at {at}");
+            assert_eq!(here.decrypt(&bent), None, "byte {at}");
+            assert_eq!(here.decrypt(&ticket[..at]), None, "cut at {at}");
         }
-        let stranger = Tickets::new(Clock::system(), Vec::new());
+        let stranger = tickets(&Clock::system(), Vec::new());
         assert_eq!(stranger.decrypt(&ticket), None);
     }
 }
