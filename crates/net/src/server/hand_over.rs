@@ -14,11 +14,13 @@
 //!   │ stops to accept and to read                     │
 //!   │ handshakes under way, go ─────────────────────▶ │   it accepts and reads
 //!   │ ◀────────────────────────────────────── serving │
+//!   │ hangs up ─────────────────────────────────────▶ │
 //!   │ drains: its connections come to their end       │
 //! ```
 //!
 //! At any moment one of the two accepts, and reads UDP. Until the old one has heard `serving`, it
-//! goes on as before should the new one end, be silent for too long, or say anything else.
+//! goes on as before should the new one end, be silent for too long, or say anything else; it says
+//! so, and the new one ends.
 //!
 //! QUIC needs more, since all connections of an address share a socket. Connection IDs hold a
 //! generation: the new process has the next one, and passes datagrams that name an older one on to

@@ -106,9 +106,11 @@ impl ServerHandle {
         self.change(Phase::Running, Phase::Paused)
     }
 
-    /// Takes them again.
+    /// Takes them again, unless they are another process's by now.
     pub(super) fn unpause(&self) {
-        self.change(Phase::Paused, Phase::Running);
+        if self.held().is_ok() {
+            self.change(Phase::Paused, Phase::Running);
+        }
     }
 
     /// Leaves the files of Unix sockets to another process.

@@ -79,7 +79,7 @@ pub(super) fn open(
     for path in &builder.unix {
         let given = inherited.and_then(|inherited| inherited.take_unix(&builder.name, path));
         let (listeners, file) = match given {
-            Some(given) => (given.unix, SocketFile::new(path)),
+            Some(given) => (given.unix, SocketFile::of_another(path)),
             None => unix::bind(path).map(|(listener, file)| (vec![listener], file))?,
         };
         let file = Arc::new(file);
@@ -108,7 +108,7 @@ fn open_all(
     let is_missing = |(_, given): &(&SocketAddr, &Option<Given>)| given.is_none();
     let missing: Vec<SocketAddr> =
         asked.iter().zip(&given).filter(is_missing).map(|(addr, _)| *addr).collect();
-    let mut fresh = bind_all(&missing, workers, udp_buffer)?.into_iter();
+    let mut fresh = bind_all(&missing, only_v6, workers, udp_buffer)?.into_iter();
     let mut all = Vec::with_capacity(asked.len());
     for (&asked, given) in asked.iter().zip(given) {
         let Some(Given { place, tcp, mut udp, elders, .. }) = given else {

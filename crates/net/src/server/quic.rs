@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn sockets_take_and_give_many_datagrams_at_once_and_have_large_buffers() {
-        let bound = bind_all(&["127.0.0.1:0".parse().unwrap()], 1, Some(8 << 20)).unwrap();
+        let bound = bind_all(&["127.0.0.1:0".parse().unwrap()], true, 1, Some(8 << 20)).unwrap();
         let socket = bound.into_iter().next().unwrap().udp.pop().unwrap();
         let buffers = socket2::SockRef::from(&socket);
         assert!(buffers.recv_buffer_size().unwrap() > PLAIN_BUFFER);

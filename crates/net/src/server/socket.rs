@@ -27,9 +27,11 @@ pub(super) struct Bound {
 }
 
 /// Binds all `addrs` for `workers` workers. Addresses with port 0 get one common port.
-/// `udp_buffer`: the buffer size to ask for on UDP sockets; `None` for no UDP.
+/// `only_v6`: whether IPv4 clients of IPv6 addresses are left to others. `udp_buffer`: the buffer
+/// size to ask for on UDP sockets; `None` for no UDP.
 pub(super) fn bind_all(
     addrs: &[SocketAddr],
+    only_v6: bool,
     workers: usize,
     udp_buffer: Option<usize>,
 ) -> Result<Vec<Bound>, ServerError> {
@@ -37,7 +39,7 @@ pub(super) fn bind_all(
     let mut tries = if some_port_open { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
-        match try_bind_all(addrs, workers, udp_buffer) {
+        match try_bind_all(addrs, only_v6, workers, udp_buffer) {
             Err(ServerError::AddressInUse { addr, .. }) if tries > 0 && !addrs.contains(&addr) => {}
             done => return done,
         }
@@ -46,10 +48,10 @@ pub(super) fn bind_all(
 
 fn try_bind_all(
     addrs: &[SocketAddr],
+    only_v6: bool,
     workers: usize,
     udp_buffer: Option<usize>,
 ) -> Result<Vec<Bound>, ServerError> {
-    let mixed = addrs.iter().any(SocketAddr::is_ipv4);
     let mut common_port = 0;
     let mut all = Vec::with_capacity(addrs.len());
     for addr in addrs {
@@ -58,7 +60,7 @@ fn try_bind_all(
             addr.set_port(common_port);
         }
         let open = |kind, addr, first| {
-            bind_one(kind, addr, mixed, first)
+            bind_one(kind, addr, only_v6, first)
                 .map_err(|error| ServerError::bind(transport(kind), addr, error))
         };
         let first = open(Type::STREAM, addr, true)?;
@@ -74,7 +76,7 @@ fn try_bind_all(
         }
         let mut udp = Vec::new();
         if let Some(buffer) = udp_buffer {
-            udp = bind_udp(addr, mixed, workers, buffer)?;
+            udp = bind_udp(addr, only_v6, workers, buffer)?;
         }
         for socket in &tcp {
             socket
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn port_zero_is_one_port_on_both_families_and_both_transports() {
         let addrs = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
-        let bound = bind_all(&addrs, 3, Some(1 << 20)).unwrap();
+        let bound = bind_all(&addrs, true, 3, Some(1 << 20)).unwrap();
         let port = bound[0].addr.port();
         assert_ne!(port, 0);
         for bound in &bound {
@@ -175,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named_even_by_a_sharing_owner() {
-        let first = bind_all(&["127.0.0.1:0".parse().unwrap()], 2, Some(1 << 16)).unwrap();
+        let first = bind_all(&["127.0.0.1:0".parse().unwrap()], true, 2, Some(1 << 16)).unwrap();
         let addr = first[0].addr;
         for udp in [None, Some(1 << 16)] {
-            let Err(error) = bind_all(&[addr], 2, udp) else { panic!("bound twice") };
+            let Err(error) = bind_all(&[addr], true, 2, udp) else { panic!("bound twice") };
             assert_eq!(
                 error.to_string(),
                 format!("TCP port {} of 127.0.0.1 is already in use", addr.port())
@@ -187,10 +189,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_comes_later_leaves_ipv4_to_those_who_have_it() {
+        let first = bind_all(&["0.0.0.0:0".parse().unwrap()], true, 1, Some(1 << 16)).unwrap();
+        let later = SocketAddr::new("::".parse().unwrap(), first[0].addr.port());
+        bind_all(&[later], true, 1, Some(1 << 16)).unwrap();
+    }
+
+    #[test]
     fn a_udp_port_in_use_is_named() {
         let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
-        let Err(error) = bind_all(&[addr], 1, Some(1 << 16)) else { panic!("bound twice") };
+        let Err(error) = bind_all(&[addr], true, 1, Some(1 << 16)) else { panic!("bound twice") };
         assert!(error.to_string().starts_with("UDP port"), "{error}");
     }
 }

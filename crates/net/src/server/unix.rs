@@ -12,7 +12,7 @@ use super::ServerError;
 /// Whoever owns the socket, and their group, may connect.
 const MODE: u32 = 0o660;
 
-/// The file of a socket, removed when dropped.
+/// The file of a socket, removed when dropped, unless another process listens there.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -23,6 +23,17 @@ impl SocketFile {
     /// Of a socket that is bound to `path`.
     pub(super) fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), left: AtomicBool::new(false) }
+    }
+
+    /// Of a socket that another process gave, which may go on with it: to be left alone until
+    /// [`SocketFile::own`].
+    pub(super) fn of_another(path: &Path) -> Self {
+        Self { path: path.to_owned(), left: AtomicBool::new(true) }
+    }
+
+    /// This process alone listens there now.
+    pub(super) fn own(&self) {
+        self.left.store(false, Ordering::Relaxed);
     }
 
     /// Leaves the file where it is: another process listens there.

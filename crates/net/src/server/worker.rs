@@ -78,7 +78,7 @@ where
     let before = inherited.as_ref().and_then(|inherited| inherited.keys(&builder.name));
     let (generation, keys) = match before {
         Some((before, saved)) => {
-            ((before + 1) % quic::GENERATIONS, Keys::restore(saved, &builder.clock))
+            (before.wrapping_add(1) % quic::GENERATIONS, Keys::restore(saved, &builder.clock))
         }
         None => (0, Keys::new(&builder.clock)?),
     };
@@ -127,7 +127,9 @@ where
     let waits = inherited.as_ref().is_some_and(Inherited::waits);
     let (phase, phase_rx) = watch::channel(if waits { Phase::Paused } else { Phase::Running });
     if let Some(inherited) = inherited.filter(|_| waits) {
-        inherited.started(&builder.name, &phase, elders);
+        let sockets = all.iter().flat_map(|place| &place.unix);
+        let files = sockets.map(|(_, file)| Arc::clone(file)).collect();
+        inherited.started(&builder.name, &phase, elders, files);
     }
     let (running, running_rx) = watch::channel(count);
     let running = Arc::new(running);

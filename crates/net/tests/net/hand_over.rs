@@ -273,6 +273,59 @@ async fn a_unix_socket_and_several_servers_are_handed_over_by_name() {
 }
 
 #[tokio::test]
+async fn a_successor_that_fails_leaves_the_unix_socket_to_the_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, socket) = (door(&dir), dir.path().join("edge.sock"));
+    let old = start_with(|builder| builder.unix(&socket));
+    let door = Door::open(&path).unwrap();
+    let (failed, ()) = tokio::join!(
+        async { door.successor().await.unwrap().hand_over(&[&old.handle], WITHIN).await },
+        async {
+            let inherited = Inherited::take_over(&path, WITHIN).await.unwrap();
+            let new = start_with_tls(old.tls.clone(), |builder| {
+                builder.unix(&socket).inherit(&inherited)
+            });
+            new.handle.drain(Duration::ZERO).await;
+        }
+    );
+    assert!(matches!(failed, Err(HandOverError::Lost)), "{failed:?}");
+    tokio::net::UnixStream::connect(&socket).await.unwrap();
+    drop(old);
+    until("the socket's file is gone", || !socket.exists()).await;
+}
+
+#[tokio::test]
+async fn a_door_that_closes_leaves_the_one_that_was_opened_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = door(&dir);
+    let first = Door::open(&path).unwrap();
+    let second = Door::open(&path).unwrap();
+    drop(first);
+    assert!(path.exists());
+    drop(second);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn what_was_handed_over_is_not_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = door(&dir);
+    let first = start_with(|builder| builder);
+    let second = succeed(&first, &path).await;
+    let door = Door::open(&path).unwrap();
+    let (again, _) = tokio::join!(
+        async { door.successor().await.unwrap().hand_over(&[&first.handle], WITHIN).await },
+        Inherited::take_over(&path, WITHIN)
+    );
+    assert!(matches!(again, Err(HandOverError::Ending)), "{again:?}");
+    for _ in 0..20 {
+        let client = Client::new(&second, Protocol::H1).await;
+        assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    }
+    assert_eq!(first.handle.metrics().requests(Protocol::H1), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_drains_is_not_handed_over() {
     let dir = tempfile::tempdir().unwrap();
     let path = door(&dir);

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,11 +22,14 @@ const BACKLOG: i32 = 4;
 const GREETING: Duration = Duration::from_secs(5);
 
 /// A Unix socket at which a process that is to take over comes in. Dropping it removes its file,
-/// unless another process has a door there by now.
+/// unless another door is there by now.
 #[derive(Debug)]
 pub struct Door {
     socket: UnixListener,
     path: PathBuf,
+    /// What tells its file from another door's: device and inode, which nobody gets again while the
+    /// socket is open.
+    file: (u64, u64),
     left: AtomicBool,
 }
 
@@ -43,21 +46,23 @@ impl Door {
         let mut beside = path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         let beside = PathBuf::from(beside);
-        let open = || -> io::Result<UnixListener> {
+        let open = || -> io::Result<(UnixListener, (u64, u64))> {
             let socket = line::socket()?;
             socket.bind(&SockAddr::unix(&beside)?)?;
             // Nobody can connect before it listens.
             fs::set_permissions(&beside, Permissions::from_mode(MODE))?;
             socket.listen(BACKLOG)?;
             let socket = UnixListener::from_std(OwnedFd::from(socket).into())?;
+            let file = file_at(&beside)?;
             fs::rename(&beside, &path)?;
-            Ok(socket)
+            Ok((socket, file))
         };
         let _ = fs::remove_file(&beside);
-        let socket = open().inspect_err(|_| {
+        let opened = open().inspect_err(|_| {
             let _ = fs::remove_file(&beside);
         });
-        Ok(Self { socket: socket.map_err(failed)?, left: AtomicBool::new(false), path })
+        let (socket, file) = opened.map_err(failed)?;
+        Ok(Self { socket, file, left: AtomicBool::new(false), path })
     }
 
     /// Waits for a process that wants to take over, of the same user and with the same version;
@@ -83,7 +88,7 @@ impl Door {
         }
     }
 
-    /// Leaves the file to the process that took over, which may have a door there by now.
+    /// Leaves the file to the process that took over, which may be about to open a door there.
     pub fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
     }
@@ -91,8 +96,15 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        if !self.left.load(Ordering::Relaxed) {
+        let is_own = || file_at(&self.path).is_ok_and(|file| file == self.file);
+        if !self.left.load(Ordering::Relaxed) && is_own() {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// The device and the inode of a file.
+fn file_at(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }

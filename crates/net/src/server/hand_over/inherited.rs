@@ -15,6 +15,7 @@ use super::message::{Kind, MAX_MESSAGES, Message, Place, Sockets};
 use crate::server::control::Phase;
 use crate::server::keys::SavedKeys;
 use crate::server::quic::{Elder, Elders};
+use crate::server::unix::SocketFile;
 
 /// Sockets that another process has given to this one, for
 /// [`ServerBuilder::inherit`](crate::server::ServerBuilder::inherit). Clones share them.
@@ -58,6 +59,7 @@ struct Started {
     name: String,
     phase: watch::Sender<Phase>,
     elders: Vec<(SocketAddr, Arc<Elders>)>,
+    files: Vec<Arc<SocketFile>>,
 }
 
 impl Inherited {
@@ -121,6 +123,7 @@ impl Inherited {
                     }
                     Message::Go => {
                         for started in &started {
+                            started.files.iter().for_each(|file| file.own());
                             started.phase.send_if_modified(|phase| {
                                 let waits = *phase == Phase::Paused;
                                 if waits {
@@ -129,7 +132,7 @@ impl Inherited {
                                 waits
                             });
                         }
-                        return line.say(&Message::Serving, &[]).await;
+                        return serve(&line).await;
                     }
                     other => return Err(unexpected(&other)),
                 }
@@ -176,13 +179,29 @@ impl Inherited {
         name: &str,
         phase: &watch::Sender<Phase>,
         elders: Vec<(SocketAddr, Arc<Elders>)>,
+        files: Vec<Arc<SocketFile>>,
     ) {
         let (name, phase) = (name.to_owned(), phase.clone());
-        self.lock().started.push(Started { name, phase, elders });
+        self.lock().started.push(Started { name, phase, elders, files });
     }
 
     fn lock(&self) -> MutexGuard<'_, Bag> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that this process serves, and hears whether the one before has given up on it meanwhile:
+/// where that one hangs up without a word, or has ended, nobody serves but this one.
+async fn serve(line: &Line) -> Result<(), HandOverError> {
+    match line.say(&Message::Serving, &[]).await {
+        Ok(()) | Err(HandOverError::Lost) => {}
+        Err(error) => return Err(error),
+    }
+    match line.hear().await {
+        Err(HandOverError::Lost) => Ok(()),
+        Ok((Message::Refused { why }, _)) => Err(HandOverError::Refused(why)),
+        Ok((other, _)) => Err(unexpected(&other)),
+        Err(error) => Err(error),
     }
 }
 
@@ -219,7 +238,7 @@ impl Bag {
             (Kind::Datagram, _) => given.udp.extend(descriptors.into_iter().map(UdpSocket::from)),
             (Kind::Way { generation }, _) => {
                 match given.elders.iter_mut().find(|elder| elder.generation == generation) {
-                    Some(elder) => elder.channels.extend(descriptors),
+                    Some(elder) => elder.extend(descriptors),
                     None => given.elders.push(Elder::new(generation, descriptors)),
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,11 +135,11 @@ impl Successor {
             let Some(quic) = &at.quic else { continue };
             for elder in quic.elders().living() {
                 let kind = Kind::Way { generation: elder.generation };
-                self.give(&at.place, kind, borrowed(&elder.channels)).await?;
+                self.give(&at.place, kind, elder.channels()).await?;
             }
             let ways = quic.ways()?;
             let kind = Kind::Way { generation: held.generation };
-            self.give(&at.place, kind, borrowed(&ways)).await?;
+            self.give(&at.place, kind, ways.iter().map(AsFd::as_fd).collect()).await?;
         }
         Ok(())
     }
@@ -171,13 +171,44 @@ impl Successor {
     }
 }
 
-fn borrowed(descriptors: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
-    descriptors.iter().map(AsFd::as_fd).collect()
-}
-
 async fn in_time(
     within: Duration,
     done: impl Future<Output = Result<(), HandOverError>>,
 ) -> Result<(), HandOverError> {
     tokio::time::timeout(within, done).await.unwrap_or(Err(HandOverError::TooLate))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::super::{Door, Inherited};
+    use super::*;
+
+    /// What the new process makes of it when the old one says `last` after it has let go.
+    async fn began_before(last: Option<Message>) -> Result<(), HandOverError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("door");
+        let door = Door::open(&path).unwrap();
+        let old = async {
+            let Successor { line } = door.successor().await.unwrap();
+            line.say(&Message::Everything, &[]).await.unwrap();
+            assert!(matches!(line.hear().await, Ok((Message::Ready, _))));
+            for message in [Some(Message::Go), last].into_iter().flatten() {
+                line.say(&message, &[]).await.unwrap();
+            }
+        };
+        let new = async {
+            let inherited = Inherited::take_over(&path, MOMENT).await.unwrap();
+            inherited.begin(MOMENT).await
+        };
+        tokio::join!(old, new).1
+    }
+
+    #[tokio::test]
+    async fn who_was_given_up_on_does_not_serve_and_who_is_alone_does() {
+        let gave_up = Message::Refused { why: "too late".to_owned() };
+        let began = began_before(Some(gave_up)).await;
+        assert!(matches!(began, Err(HandOverError::Refused(_))), "{began:?}");
+        began_before(None).await.unwrap();
+    }
 }

@@ -8,7 +8,7 @@
 //! like anything that nobody knows.
 
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,28 +36,53 @@ pub(in crate::server) const MAX_ELDERS: usize = 16;
 #[derive(Debug)]
 pub(in crate::server) struct Elder {
     pub(in crate::server) generation: u8,
-    /// One socket for each of its workers.
-    pub(in crate::server) channels: Vec<OwnedFd>,
-    gone: AtomicBool,
+    /// One for each of its workers, in order of their numbers.
+    ways: Vec<Way>,
 }
 
 impl Elder {
+    /// An older process whose workers are at the other ends of `channels`.
     pub(in crate::server) fn new(generation: u8, channels: Vec<OwnedFd>) -> Self {
-        Self { generation, channels, gone: AtomicBool::new(false) }
+        let mut elder = Self { generation, ways: Vec::new() };
+        elder.extend(channels);
+        elder
     }
 
-    pub(in crate::server) fn is_gone(&self) -> bool {
+    /// Adds further workers of it.
+    pub(in crate::server) fn extend(&mut self, channels: Vec<OwnedFd>) {
+        let way = |channel| Way { channel, gone: AtomicBool::new(false) };
+        self.ways.extend(channels.into_iter().map(way));
+    }
+
+    /// The ways to all of its workers, also those that have ended: a worker is known by its place.
+    pub(in crate::server) fn channels(&self) -> Vec<BorrowedFd<'_>> {
+        self.ways.iter().map(|way| way.channel.as_fd()).collect()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.ways.iter().all(Way::is_gone)
+    }
+}
+
+/// The way to one worker of an older process. That worker may end long before others there do.
+#[derive(Debug)]
+pub(super) struct Way {
+    channel: OwnedFd,
+    gone: AtomicBool,
+}
+
+impl Way {
+    fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
     }
 
-    fn pass(&self, worker: u16, datagram: &[u8], meta: &RecvMeta) {
-        let Some(channel) = self.channels.get(usize::from(worker)) else { return };
+    pub(super) fn pass(&self, datagram: &[u8], meta: &RecvMeta) {
         let head = passed::head(meta);
         let parts = [IoSlice::new(&head), IoSlice::new(datagram)];
         let mut nothing = SendAncillaryBuffer::default();
         // Any other error is that the way is full.
         if let Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) =
-            sendmsg(channel, &parts, &mut nothing, SendFlags::DONTWAIT)
+            sendmsg(&self.channel, &parts, &mut nothing, SendFlags::DONTWAIT)
         {
             self.gone.store(true, Ordering::Relaxed);
         }
@@ -92,19 +117,15 @@ impl Elders {
         owner: Option<Owner>,
         datagram: &[u8],
         meta: &RecvMeta,
-    ) -> Option<(&Elder, u16)> {
+    ) -> Option<&Way> {
         if self.all.is_empty() {
             return None;
         }
         let find = |owner: Owner| {
-            let elder = self.living().find(|elder| elder.generation == owner.generation)?;
-            (usize::from(owner.worker) < elder.channels.len()).then_some((elder, owner.worker))
+            let elder = self.all.iter().find(|elder| elder.generation == owner.generation)?;
+            elder.ways.get(usize::from(owner.worker)).filter(|way| !way.is_gone())
         };
         owner.and_then(find).or_else(|| self.handshakes.owner(meta.addr, datagram).and_then(find))
-    }
-
-    pub(super) fn pass(to: (&Elder, u16), datagram: &[u8], meta: &RecvMeta) {
-        to.0.pass(to.1, datagram, meta);
     }
 }
 
@@ -162,7 +183,7 @@ mod tests {
         let owner = Owner { generation: 3, worker: 1 };
         let whose = elders.whose(Some(owner), b"", &meta()).unwrap();
         for datagram in [&b"first"[..], b"second"] {
-            Elders::pass(whose, datagram, &meta());
+            whose.pass(datagram, &meta());
         }
         while mailboxes[1].waiting() < 2 {
             tokio::task::yield_now().await;
@@ -172,9 +193,13 @@ mod tests {
         }
         receiving.abort();
         let _ = receiving.await;
-        Elders::pass(whose, b"third", &meta());
-        assert!(elders.whose(Some(owner), b"", &meta()).is_none(), "its process has ended");
-        assert_eq!(elders.living().count(), 0);
+        whose.pass(b"third", &meta());
+        assert!(elders.whose(Some(owner), b"", &meta()).is_none(), "this worker has ended");
+        let other = elders.whose(Some(Owner { worker: 0, ..owner }), b"", &meta()).unwrap();
+        assert_eq!(elders.living().count(), 1, "and another has connections still");
+        drop(one.1);
+        other.pass(b"fourth", &meta());
+        assert_eq!(elders.living().count(), 0, "its process has ended");
     }
 
     #[test]
@@ -182,7 +207,7 @@ mod tests {
         let (from, _to) = channel().unwrap();
         let elder = Elder::new(0, vec![from]);
         for _ in 0..20_000 {
-            elder.pass(0, &[0; 1200], &meta());
+            elder.ways[0].pass(&[0; 1200], &meta());
         }
         assert!(!elder.is_gone());
     }

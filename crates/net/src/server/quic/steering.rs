@@ -23,7 +23,7 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::cid::{self, Ids};
-use super::elders::{Elder, Elders};
+use super::elders::{Elders, Way};
 
 /// Datagrams that may wait for a worker, per address.
 const MAILBOX: usize = 1024;
@@ -122,7 +122,7 @@ pub(super) struct Steered {
 /// Who is to get a datagram that is not for the worker that received it.
 enum Whose<'a> {
     Worker(&'a Mailbox),
-    Elder((&'a Elder, u16)),
+    Elder(&'a Way),
 }
 
 impl Steered {
@@ -139,7 +139,7 @@ impl Steered {
             let to = (from + stride).min(len);
             match self.whose(&buf[from..to], meta) {
                 Some(Whose::Worker(mailbox)) => mailbox.put(&buf[from..to], *meta),
-                Some(Whose::Elder(elder)) => Elders::pass(elder, &buf[from..to], meta),
+                Some(Whose::Elder(way)) => way.pass(&buf[from..to], meta),
                 None => {
                     buf.copy_within(from..to, kept);
                     kept += to - from;
@@ -155,8 +155,8 @@ impl Steered {
         let ours = owner.filter(|owner| owner.generation == self.ids.generation);
         let worker = if let Some(owner) = ours {
             owner.worker
-        } else if let Some(elder) = self.elders.whose(owner, datagram, meta) {
-            return Some(Whose::Elder(elder));
+        } else if let Some(way) = self.elders.whose(owner, datagram, meta) {
+            return Some(Whose::Elder(way));
         } else {
             let spread = self.spread.as_ref().filter(|_| cid::is_long(datagram))?;
             (spread.hash_one(meta.addr) % self.mailboxes.len() as u64) as u16
