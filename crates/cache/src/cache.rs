@@ -4,11 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_net::Clock;
+use headwater_net::{Clock, Problem};
+use http::StatusCode;
+use http::request::Parts;
 use tokio::sync::Semaphore;
 
 use crate::Metrics;
 use crate::disk::Disk;
+use crate::engine;
 use crate::fill::budget::Budget;
 use crate::fill::table::Fills;
 use crate::loops::Node;
@@ -61,6 +64,22 @@ impl Cache {
         inner.metrics.purges.inc();
         inner.metrics.purge_records.set(inner.purges.ledger().len() as i64);
         Ok(seq)
+    }
+
+    /// Makes a request ready that goes upstream past this cache, such as one for a WebSocket, as those
+    /// are that it sends on itself: what caches say to each other no client says, and this one has
+    /// signed it.
+    ///
+    /// # Errors
+    /// The answer to one that comes round again (RFC 8586 §3): it is not to be sent on.
+    pub fn pass_by(&self, request: &mut Parts) -> Result<(), Problem> {
+        let inner = self.inner();
+        if inner.node.check(&request.headers).is_err() {
+            let problem = Problem::new(StatusCode::LOOP_DETECTED);
+            return Err(problem.detail("this request goes round in circles"));
+        }
+        engine::mark(inner, request, inner.purges.ledger().newest());
+        Ok(())
     }
 
     /// The number of the newest purge; zero before the first.

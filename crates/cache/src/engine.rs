@@ -258,6 +258,11 @@ where
 /// was for this cache.
 fn make_ready(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
     inner.policy.prepare(parts);
+    mark(inner, parts, newest);
+}
+
+/// Has a request name the newest purge that was seen, whatever it named before, and this node.
+pub(crate) fn mark(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
     parts.headers.remove(DEBUG);
     tiers::name(&mut parts.headers, newest);
     inner.node.sign(&mut parts.headers);

@@ -146,6 +146,9 @@ where
         };
         let to_head = request.method() == Method::HEAD;
         let held = coding.and(request.headers().get(header::IF_NONE_MATCH).cloned());
+        // Only a weak tag, or none, may be that of a compressed variant.
+        let weak = |tags: &HeaderValue| tags.as_bytes().windows(2).any(|two| two == b"W/");
+        let may_be_packed = coding.is_some() && held.as_ref().is_none_or(weak);
         // The one that is ready answers; its clone waits for the next.
         let spare = self.inner.clone();
         let inner = Plain { inner: std::mem::replace(&mut self.inner, spare), coding };
@@ -158,6 +161,9 @@ where
                 && held.is_some_and(|held| names_weak(&held, response.headers()));
             if compressed || confirms {
                 weaken(response.headers_mut());
+            }
+            if response.status() == StatusCode::NOT_MODIFIED && may_be_packed {
+                vary_by_coding(response.headers_mut());
             }
             if to_head {
                 *response.body_mut() = Body::Empty;
@@ -173,6 +179,17 @@ fn names_weak(held: &HeaderValue, headers: &HeaderMap) -> bool {
     let (Ok(held), Some(tag)) = (held.to_str(), headers.get(header::ETAG)) else { return false };
     tag.to_str()
         .is_ok_and(|tag| held.split(',').any(|one| one.trim().strip_prefix("W/") == Some(tag)))
+}
+
+/// Sees to it that `Vary` goes on naming the coding: the one of a confirmation takes the place of the
+/// stored one (RFC 9111 §3.2), and the service behind knows of no coding.
+fn vary_by_coding(headers: &mut HeaderMap) {
+    let named = |name: &str| name == "*" || name.eq_ignore_ascii_case("accept-encoding");
+    let mut lines = headers.get_all(header::VARY).iter().filter_map(|line| line.to_str().ok());
+    let is_named = lines.any(|line| line.split(',').map(str::trim).any(named));
+    if headers.contains_key(header::VARY) && !is_named {
+        headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
 }
 
 /// Digests of bytes that are not the ones that are sent (RFC 9530).

@@ -136,7 +136,8 @@ impl EdgeBuilder {
         let cache = self.cache.clone().unwrap_or_else(|| {
             Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
         });
-        let direct = self.websockets.then(|| self.normalise.layer(upstream.clone()));
+        let direct = self.normalise.layer(upstream.clone());
+        let direct = self.websockets.then(|| (cache.clone(), direct));
         let compressed = Compress::new(upstream, self.compress.as_ref());
         let cached = cache.layer().layer(self.headers.layer(compressed));
         let normalise = match self.compress {

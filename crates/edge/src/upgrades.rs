@@ -1,14 +1,15 @@
 //! WebSockets past the cache: a request for one goes to the upstream itself.
 //!
 //! Off unless [`EdgeBuilder::websockets`](crate::EdgeBuilder::websockets) lets them in, since whoever
-//! asks for one is not answered from the cache. Its target and host are checked as any request's are.
+//! asks for one is not answered from the cache. Its target and host are checked as any request's are, and
+//! the upstream can tell that it passed the cache ([`Cache::pass_by`]).
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use headwater_cache::BoxError;
+use headwater_cache::{BoxError, Cache};
 use headwater_net::client::is_websocket;
 use headwater_net::{Body, Problem};
 use http::{Request, Response, StatusCode};
@@ -19,11 +20,11 @@ use tower_service::Service;
 #[derive(Clone, Debug)]
 pub struct Upgrades<S, D> {
     inner: S,
-    direct: Option<D>,
+    direct: Option<(Cache, D)>,
 }
 
 impl<S, D> Upgrades<S, D> {
-    pub(crate) const fn new(inner: S, direct: Option<D>) -> Self {
+    pub(crate) const fn new(inner: S, direct: Option<(Cache, D)>) -> Self {
         Self { inner, direct }
     }
 }
@@ -45,8 +46,17 @@ where
 
     fn call(&mut self, request: Request<Body>) -> UpgradesFuture<S::Future> {
         let state = match &self.direct {
-            Some(direct) if is_websocket(&request) => {
-                State::Direct { answer: Box::pin(ask(direct.clone(), request)) }
+            Some((cache, direct)) if is_websocket(&request) => {
+                let (mut parts, body) = request.into_parts();
+                let passed = cache.pass_by(&mut parts);
+                let (direct, request) = (direct.clone(), Request::from_parts(parts, body));
+                let answer = async move {
+                    match passed {
+                        Ok(()) => ask(direct, request).await,
+                        Err(looped) => Ok(looped.into_response()),
+                    }
+                };
+                State::Direct { answer: Box::pin(answer) }
             }
             _ => State::Inner { answer: self.inner.call(request) },
         };

@@ -33,6 +33,11 @@ fn origin(request: &Request<Body>) -> Response<Body> {
     let hls = "application/vnd.apple.mpegurl";
     let held = request.headers().get("if-none-match").is_some_and(|tag| tag == "W/\"x\"");
     let response = match request.uri().path() {
+        "/cors.m3u8" if held => response.status(304).header("vary", "Origin").body(Body::empty()),
+        "/cors.m3u8" => {
+            let cors = response.header("content-type", hls).header("vary", "Origin");
+            cors.body(manifest().into())
+        }
         "/main.m3u8" if held => response.status(304).body(Body::empty()),
         "/main.m3u8" => response.header("content-type", hls).body(manifest().into()),
         "/small.m3u8" => response.header("content-type", hls).body("#EXTM3U\n".into()),
@@ -166,6 +171,21 @@ async fn a_stored_variant_is_confirmed_by_its_weak_tag() {
     let mut held = get("/main.m3u8", "br");
     held.headers_mut().insert("if-none-match", "W/\"x\"".parse().unwrap());
     assert_eq!(edge.oneshot(held).await.unwrap().status(), 304);
+}
+
+#[tokio::test]
+async fn rfc_9111_3_2_a_confirmed_variant_still_varies_by_its_coding() {
+    let Play { edge, asked, clock } = play();
+    let first = edge.clone().oneshot(get("/cors.m3u8", "br")).await.unwrap();
+    first.into_body().collect(100_000).await.unwrap();
+    clock.advance(Duration::from_secs(11));
+    let again = edge.clone().oneshot(get("/cors.m3u8", "br")).await.unwrap();
+    assert_eq!(said(&again, "content-encoding"), "br");
+    assert_eq!(asked.lock().unwrap()[1]["if-none-match"], "W/\"x\"");
+    // Who takes no coding gets none.
+    let plain = edge.oneshot(get("/cors.m3u8", "identity")).await.unwrap();
+    assert_eq!(said(&plain, "content-encoding"), "");
+    assert_eq!(plain.into_body().collect(100_000).await.unwrap().to_bytes(), manifest());
 }
 
 #[tokio::test]

@@ -151,3 +151,19 @@ async fn websockets_are_counted_and_one_that_is_still_is_ended() {
         third = TcpStream::connect(rig.plain()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn rfc_8586_a_websocket_bears_the_marks_of_this_cache_and_no_forged_ones() {
+    let rig = Rig::start().await;
+    let with = |fields: &str| {
+        ASK.replace("Upgrade: websocket\r\n", &format!("Upgrade: websocket\r\n{fields}"))
+    };
+    let mut client = TcpStream::connect(rig.plain()).await.unwrap();
+    client.write_all(with("Headwater-Purge-Seq: 4000000000000000\r\n").as_bytes()).await.unwrap();
+    let (head, _upstream) = rig.asked().await;
+    let head = head.to_ascii_lowercase();
+    assert!(!head.contains("purge-seq") && head.contains("cdn-loop: edge\r\n"), "{head}");
+    let mut client = TcpStream::connect(rig.plain()).await.unwrap();
+    client.write_all(with("CDN-Loop: edge\r\n").as_bytes()).await.unwrap();
+    assert_eq!(status(&mut client).await, "HTTP/1.1 508");
+}
