@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use headwater_net::ConnInfo;
 use http::request::Parts;
 use http::{Uri, header};
 use smallvec::SmallVec;
@@ -73,9 +74,16 @@ pub fn host(request: &Parts) -> &[u8] {
 }
 
 /// The [host](self::host) without the port that its scheme has anyway, or an empty one (RFC 9110
-/// §4.2.3); a request that names no scheme is taken for `http`.
+/// §4.2.3); a request that names no scheme is taken for `https` where its connection is encrypted
+/// (RFC 9110 §7.1), else for `http`.
 pub(crate) fn normal_host(request: &Parts) -> &[u8] {
-    without_default_port(host(request), request.uri.scheme_str())
+    let host = host(request);
+    if !host.contains(&b':') {
+        return host;
+    }
+    let encrypted = || request.extensions.get::<ConnInfo>().is_some_and(|conn| conn.tls);
+    let scheme = request.uri.scheme_str().or_else(|| encrypted().then_some("https"));
+    without_default_port(host, scheme)
 }
 
 /// As [`normal_host`], of any host and scheme.
@@ -182,6 +190,20 @@ mod tests {
             ("http://[::80]/x", "[::80]/x"),
         ] {
             assert_eq!(key(other, None), expected);
+        }
+    }
+
+    #[test]
+    fn rfc_9110_7_1_an_encrypted_connection_has_the_port_of_https() {
+        let at = "127.0.0.1:1".parse().unwrap();
+        let mut conn = ConnInfo::new(at, at, headwater_net::Protocol::H1);
+        conn.tls = true;
+        for (host, expected) in [("a:443", "a/x"), ("a:80", "a:80/x"), ("a:", "a/x")] {
+            let request = Request::get("/x").header("host", host).extension(conn.clone());
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let mut key = KeyBuf::new();
+            write_default(&parts, &mut key);
+            assert_eq!(key.as_bytes(), expected.as_bytes(), "{host}");
         }
     }
 

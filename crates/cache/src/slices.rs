@@ -171,7 +171,7 @@ pub(crate) fn judge(
                 Verdict::NoPart
             }
         }
-        408 | 421 | 425 | 429 => Verdict::Failed,
+        408 | 421 | 429 => Verdict::Failed,
         200 | 404 | 410 | 412 | 416 => Verdict::Changed,
         200..500 | 508 => Verdict::Alone,
         _ => Verdict::Failed,

@@ -5,9 +5,11 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{Origin, Stand, cache_status, field, ok, request, stand};
+use common::{Origin, Stand, cache_status, field, ok, request, stand, stand_with};
+use headwater_cache::{KeyBuf, Policy};
 use headwater_net::Body;
 use http::Response;
+use http::request::Parts;
 
 /// What the origin says to a HEAD; to a GET it says `max-age=10` and `hello`.
 type Said = Arc<Mutex<Vec<(&'static str, &'static str)>>>;
@@ -72,10 +74,12 @@ async fn rfc_9111_4_3_5_a_head_that_tells_of_another_ends_the_stored_response() 
 
 #[tokio::test]
 async fn rfc_9111_4_3_5_what_is_not_for_others_updates_nothing() {
-    // Its asker's credentials, and a request that nothing is to be stored of.
-    for fields in [[("authorization", "Basic eA==")], [("cache-control", "no-store")]] {
+    // Its asker's credentials or cookies, and a request that nothing is to be stored of.
+    for fields in
+        [[("authorization", "Basic eA==")], [("cookie", "user=1")], [("cache-control", "no-store")]]
+    {
         let said = Said::default();
-        *said.lock().unwrap() = vec![("cache-control", "max-age=60"), ("x-of", "head")];
+        *said.lock().unwrap() = vec![("cache-control", "public, max-age=60"), ("x-of", "head")];
         let (origin, stand) = stale(&said).await;
         head(&stand, &fields).await;
         let answer = stand.get("/a").await;
@@ -88,4 +92,33 @@ async fn rfc_9111_4_3_5_what_is_not_for_others_updates_nothing() {
     let (_, stand) = stale(&said).await;
     head(&stand, &[]).await;
     assert_eq!(stand.cache.metrics().stored_objects.get(), 0);
+}
+
+/// Has what is marked go past the cache.
+struct Marked;
+
+impl Policy for Marked {
+    fn key(&self, request: &Parts, key: &mut KeyBuf) {
+        headwater_cache::key::write_target(request, key);
+    }
+
+    fn bypass(&self, request: &Parts) -> bool {
+        request.headers.contains_key("x-past")
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_goes_past_the_cache_updates_nothing() {
+    let said = Said::default();
+    *said.lock().unwrap() = vec![("cache-control", "max-age=60"), ("x-of", "head")];
+    let origin = origin(&said);
+    let stand = stand_with(&origin, |builder| builder.policy(Marked));
+    stand.fetch("/a", &[]).await;
+    assert_eq!(field(&head(&stand, &[("x-past", "1")]).await, "x-of"), "head");
+    assert_eq!(origin.asked(), 2);
+    let answer = stand.get("/a").await;
+    assert_eq!(
+        (field(&answer, "x-of"), cache_status(&answer).as_str()),
+        ("get", "edge; hit; ttl=10")
+    );
 }

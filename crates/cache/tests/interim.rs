@@ -74,3 +74,35 @@ async fn rfc_9110_15_2_followers_are_told_what_the_leader_is_and_was() {
     assert_eq!(text(ask(&hit).await.unwrap().unwrap()).await, "x");
     assert!(links(&hit).is_empty());
 }
+
+#[tokio::test]
+async fn what_upstream_says_to_ones_cookies_is_said_to_nobody_else() {
+    let gate = Arc::new(Semaphore::new(0));
+    let upstream: Arc<Mutex<Vec<Interim>>> = Arc::default();
+    let (open, asked) = (Arc::clone(&gate), Arc::clone(&upstream));
+    let origin = tower::service_fn(move |request: Request<Body>| {
+        let conn = request.extensions().get::<ConnInfo>().unwrap();
+        asked.lock().unwrap().push(conn.interim().unwrap().clone());
+        let open = Arc::clone(&open);
+        async move {
+            open.acquire().await.unwrap().forget();
+            Ok::<_, std::convert::Infallible>(ok(&[("cache-control", "max-age=60")], "x"))
+        }
+    });
+    let cache = Cache::builder().name("edge").build();
+    let edge = cache.layer().layer(origin);
+    let [leader, follower] = [(); 2].map(|()| Interims::default());
+    let mut first = heard(&leader);
+    first.headers_mut().insert(header::COOKIE, HeaderValue::from_static("user=1"));
+    let first = tokio::spawn(edge.clone().oneshot(first));
+    until(|| upstream.lock().unwrap().len() == 1).await;
+    let second = tokio::spawn(edge.clone().oneshot(heard(&follower)));
+    until(|| cache.metrics().collapsed.get() == 1).await;
+    let says = upstream.lock().unwrap()[0].clone();
+    assert!(says.send(StatusCode::EARLY_HINTS, &hint("</user/1>")));
+    assert_eq!((links(&leader), links(&follower)), (vec!["</user/1>".to_owned()], vec![]));
+    gate.add_permits(1);
+    for client in [first, second] {
+        assert_eq!(text(client.await.unwrap().unwrap()).await, "x");
+    }
+}

@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use common::{Origin, Stand, cache_status, field, next, request, stand_with, text, until};
-use headwater_cache::{KeyBuf, Policy, Purge};
+use headwater_cache::{Cache, KeyBuf, Policy, Purge};
 use headwater_net::Body;
 use headwater_net::range::{self, Selection};
 use http::request::Parts;
@@ -626,4 +628,55 @@ async fn rfc_9111_5_2_1_7_who_takes_stored_answers_only_makes_no_slice_be_fetche
     let head = stand.send(request("HEAD", "/film", &only)).await;
     assert_eq!((head.status().as_u16(), field(&head, "content-length")), (200, "10500"));
     assert_eq!(origin.asked(), asked);
+}
+
+#[tokio::test]
+async fn rfc_8470_5_2_a_slice_asked_for_too_early_is_said_to_be_so() {
+    let film = Film::new();
+    let origin = Origin::new(move |parts| {
+        if parts.headers.contains_key("early-data") {
+            return Response::builder().status(425).body(Body::empty()).unwrap();
+        }
+        film.answer(parts)
+    });
+    let stand = sliced(&origin);
+    body(stand.get_with("/film", &[("range", "bytes=4321-4321")]).await).await;
+    let early = [("range", "bytes=7000-7000"), ("early-data", "1")];
+    assert_eq!(stand.get_with("/film", &early).await.status(), 425);
+    let later = stand.get_with("/film", &early[..1]).await;
+    assert_eq!((later.status().as_u16(), body(later).await), (206, bytes(1, 7000..7001)));
+}
+
+#[tokio::test]
+async fn a_purge_while_the_first_slice_is_on_its_way_takes_it_along() {
+    // An origin that forgot to change its tag when the bytes changed.
+    let cache = Arc::new(std::sync::OnceLock::<Cache>::new());
+    let (to_purge, version) = (Arc::clone(&cache), AtomicU64::new(1));
+    let origin = Origin::new(move |parts| {
+        let of = version.fetch_max(2, Ordering::Relaxed);
+        if of == 1 {
+            let purge = to_purge.get().unwrap().purge(Purge::url("http://example.com/film"));
+            let done = pin!(purge).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(done, Poll::Ready(Ok(_))));
+        }
+        let Selection::Part(part) = range::select(parts.headers.get("range"), LEN) else {
+            panic!("the whole");
+        };
+        Response::builder()
+            .status(206)
+            .header("cache-control", "max-age=60")
+            .header("etag", "\"same\"")
+            .header("content-range", range::content_range(&part, Some(LEN)))
+            .body(Body::from(bytes(of, part)))
+            .unwrap()
+    });
+    let stand = sliced(&origin);
+    assert!(cache.set(stand.cache.clone()).is_ok());
+    let ask = async |at: u64| {
+        let range = format!("bytes={at}-{at}");
+        body(stand.get_with("/film", &[("range", &range)]).await).await
+    };
+    ask(4321).await;
+    assert_eq!(ask(5321).await, bytes(2, 5321..5322));
+    assert_eq!(ask(4321).await, bytes(2, 4321..4322));
 }

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{Origin, cache_status, ok, request, stand, stand_with, text, until};
+use common::{Origin, cache_status, ok, reply, request, stand, stand_with, text, until};
 use headwater_net::Body;
 use http::{Request, Response};
 use tokio::sync::Semaphore;
@@ -156,4 +156,17 @@ async fn rfc_9209_2_3_12_the_wait_in_line_has_an_end() {
     gate.add_permits(2);
     assert_eq!(text(ask("POST").await.unwrap().unwrap()).await, "x");
     assert_eq!(text(held.await.unwrap().unwrap()).await, "x");
+}
+
+#[tokio::test]
+async fn rfc_8470_5_2_too_early_is_said_to_its_asker_alone() {
+    let origin = Origin::new(|parts| {
+        let early = parts.headers.contains_key("early-data");
+        reply(if early { 425 } else { 200 }, &[("cache-control", "max-age=60")], "x")
+    });
+    let stand = stand(&origin);
+    assert_eq!(stand.fetch("/s", &[("early-data", "1")]).await.0, 425);
+    // It is neither stored nor remembered.
+    let (status, _, cache) = stand.fetch("/s", &[]).await;
+    assert_eq!((status, cache.as_str()), (200, "edge; fwd=uri-miss; fwd-status=200; stored"));
 }

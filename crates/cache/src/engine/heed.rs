@@ -61,6 +61,15 @@ impl<S> Forward<S> {
         if differs(&stored.head, fields) {
             return inner.fills.invalidate(&key, &inner.store);
         }
+        // As with any confirmation: what upstream says to one client's credentials or cookies may be
+        // for that client alone, and what goes past the cache is none of it.
+        let cookies = stored.head.cookied || stored.head.vary.has(&header::COOKIE);
+        if inner.policy.bypass(&self.parts)
+            || request.contains_key(header::COOKIE) && !cookies
+            || request.contains_key(header::AUTHORIZATION) && !stored.head.authorized
+        {
+            return;
+        }
         let no_store = directives(inner, request, Found::of(request)).no_store;
         let asked = Asked { authorization: request.contains_key(header::AUTHORIZATION), no_store };
         let exchange = Exchange {

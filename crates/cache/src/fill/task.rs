@@ -62,7 +62,12 @@ where
     S::Future: Send,
 {
     inner.metrics.fills.inc();
-    fill.tell_all(&mut order.request);
+    // What upstream says to one client's credentials or cookies before it answers may be for that
+    // client alone, as its answer may be.
+    let own = [header::AUTHORIZATION, header::COOKIE];
+    if !own.iter().any(|name| order.request.headers.contains_key(name)) {
+        fill.tell_all(&mut order.request);
+    }
     let stale = order.stale.clone();
     let background = order.background.take();
     let anonymous = (!order.left_out.is_empty()).then(|| {
@@ -271,8 +276,9 @@ impl Work {
     /// A final answer that is no 304.
     fn answered(&self, response: Response<Body>, requested: Timestamp, order: &Order) -> Answer {
         let status = response.status();
-        if status == StatusCode::LOOP_DETECTED {
-            // RFC 8586: that is about `CDN-Loop`, which is the leader's own, and nobody else's.
+        if matches!(status, StatusCode::LOOP_DETECTED | StatusCode::TOO_EARLY) {
+            // RFC 8586 and RFC 8470 §5.2: that is about `CDN-Loop` or `Early-Data`, which are the
+            // leader's own, and nobody else's.
             let (parts, body) = response.into_parts();
             let len = meter::promised(parts.status, &parts.headers, &body);
             let response = Response::from_parts(parts, meter::metered(body, len));

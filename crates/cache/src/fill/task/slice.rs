@@ -215,6 +215,10 @@ impl Work {
             began: self.began,
             ended: false,
         };
+        // A purge that came since the request left is older than this fill, and not than its bytes.
+        if !object.holds(inner.purges.ledger(), &self.fill.key) {
+            return;
+        }
         inner.spawn(async move { work.stream(head, meter::cut(body, len)).await });
     }
 
