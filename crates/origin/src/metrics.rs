@@ -48,11 +48,13 @@ pub struct Metrics {
     pub origin_busy: Counter,
     /// Answers that never came, came too late, or were 502, 503 or 504.
     pub origin_failures: Counter,
-    /// Bodies that broke off.
+    /// Bodies that broke off, of those that can be resumed: answers to `GET` with a length and a
+    /// strong entity tag. Others that break off are not counted.
     pub origin_broken: Counter,
     /// Bodies that broke off and were resumed.
     pub bodies_resumed: Counter,
-    /// Bodies that broke off and could not be resumed, or no more.
+    /// Those of [`origin_broken`](Self::origin_broken) that could not be resumed after all, or no
+    /// more.
     pub bodies_lost: Counter,
     /// Requests sent to another origin because one was slow.
     pub origin_hedges: Counter,
@@ -84,9 +86,17 @@ impl Metrics {
             ("retries_refused", "Retries the budget forbade", &self.origin_retries_refused),
             ("busy", "Requests not sent: the origin had too many", &self.origin_busy),
             ("failures", "Requests that an origin failed", &self.origin_failures),
-            ("bodies_broken", "Bodies that broke off", &self.origin_broken),
+            (
+                "bodies_broken",
+                "Bodies with a strong entity tag that broke off",
+                &self.origin_broken,
+            ),
             ("bodies_resumed", "Bodies that were resumed", &self.bodies_resumed),
-            ("bodies_lost", "Bodies that could not be resumed", &self.bodies_lost),
+            (
+                "bodies_lost",
+                "Bodies with a strong entity tag that could not be resumed",
+                &self.bodies_lost,
+            ),
             ("hedges", "Requests sent twice: an origin was slow", &self.origin_hedges),
             ("hedges_won", "Hedges whose answer began first", &self.origin_hedges_won),
         ];

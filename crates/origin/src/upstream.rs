@@ -171,14 +171,18 @@ impl Origins {
 
     async fn fetch(self, request: Request<Body>) -> Result<Response<Body>, OriginError> {
         let (head, body) = request.into_parts();
+        // What had a body cannot be asked for again.
+        let repeatable = http_body::Body::is_end_stream(&body);
         let (answer, from) = self.answer(&head, body, None).await;
         let answer = answer?;
-        let Some(promise) = Promise::of(&head.method, &answer) else { return Ok(answer) };
+        let promise = if repeatable { Promise::of(&head.method, &answer) } else { None };
+        let Some(promise) = promise else { return Ok(answer) };
         Ok(answer
             .map(|body| Body::Stream(Box::pin(Resuming::new(self, head, promise, from, body)))))
     }
 
-    /// Asks one origin after the other, `avoid` last of all. Returns which one answered.
+    /// Asks one origin after the other; `avoid` only where no other is up. Returns which one
+    /// answered.
     async fn answer(
         &self,
         head: &Parts,

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater_net::body::CollectError;
 use headwater_net::range::{Selection, content_range, select};
 use headwater_net::{Body, BodyError, Clock, Timestamp};
 use headwater_origin::Shield;
@@ -193,6 +194,85 @@ async fn a_part_is_resumed_within_its_own_bounds() {
     assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT);
     assert_eq!(response.into_body().collect(100).await.unwrap().to_bytes(), FILE[10..20]);
     assert_eq!(origin.seen()[1][header::RANGE], "bytes=14-19");
+}
+
+/// Origins of one that gives the next of these answers to each request, and how often it was asked.
+fn origins(
+    answers: Vec<(http::response::Builder, Vec<Result<&'static str, BodyError>>)>,
+) -> (Origins, Arc<Mutex<usize>>) {
+    let asked = Arc::new(Mutex::new(0));
+    let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
+    let service = tower::service_fn({
+        let asked = Arc::clone(&asked);
+        move |_: Request<Body>| {
+            *asked.lock().unwrap() += 1;
+            let (head, pieces) = answers.lock().unwrap().pop_front().expect("it is asked so often");
+            let pieces = pieces.into_iter().map(|piece| piece.map(Bytes::from)).collect();
+            ready(Ok::<_, Infallible>(head.body(Body::stream(Pieces(pieces))).unwrap()))
+        }
+    });
+    (Origins::builder().origin(service).build(), asked)
+}
+
+fn head(status: u16, fields: &[(&str, &str)]) -> http::response::Builder {
+    let head = Response::builder().status(status).header("etag", "\"v1\"");
+    fields.iter().fold(head, |head, (name, value)| head.header(*name, *value))
+}
+
+fn broken(bytes: &'static str) -> Vec<Result<&'static str, BodyError>> {
+    vec![Ok(bytes), Err(BodyError::source("reset by the script"))]
+}
+
+async fn body_of(origins: Origins, body: Body) -> Result<Bytes, CollectError> {
+    let response = origins.oneshot(Request::get("/s").body(body).unwrap()).await.unwrap();
+    Ok(response.into_body().collect(100).await?.to_bytes())
+}
+
+#[tokio::test]
+async fn a_rest_in_another_coding_is_not_joined() {
+    let range = ("content-range", "bytes 4-5/6");
+    let gzip = ("content-encoding", "gzip");
+    for (first, second, is_joined) in [
+        (vec![], vec![gzip], false),
+        (vec![gzip], vec![("content-encoding", "br")], false),
+        // A part need not say it again (RFC 9110 §15.3.7).
+        (vec![gzip], vec![], true),
+        (vec![gzip], vec![gzip], true),
+    ] {
+        let first = [vec![("content-length", "6")], first].concat();
+        let second = [vec![range], second].concat();
+        let (origins, asked) = origins(vec![
+            (head(200, &first), broken("0123")),
+            (head(206, &second), vec![Ok("45")]),
+        ]);
+        let body = body_of(origins, Body::empty()).await;
+        assert_eq!(body.is_ok(), is_joined, "{first:?} {second:?}");
+        assert_eq!(*asked.lock().unwrap(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_says_two_lengths_is_not_resumed() {
+    let fields = [("content-range", "bytes 0-5/6"), ("content-length", "5")];
+    let (origins, asked) = origins(vec![(head(206, &fields), vec![Ok("01234")])]);
+    assert_eq!(body_of(origins, Body::empty()).await.unwrap(), "01234");
+    assert_eq!(*asked.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn the_answer_to_a_request_with_a_body_is_not_resumed() {
+    let (origins, asked) = origins(vec![(head(200, &[("content-length", "6")]), broken("0123"))]);
+    assert!(body_of(origins, Body::from(Bytes::from("question"))).await.is_err());
+    assert_eq!(*asked.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_this_side_gave_up_is_not_resumed() {
+    let pieces = vec![Ok("0123"), Err(BodyError::Aborted)];
+    let (origins, asked) = origins(vec![(head(200, &[("content-length", "6")]), pieces)]);
+    let error = body_of(origins, Body::empty()).await.unwrap_err();
+    assert!(matches!(error, CollectError::Body(BodyError::Aborted)), "{error}");
+    assert_eq!(*asked.lock().unwrap(), 1);
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// Raised whenever the same source would give other output bytes than before, so that URLs of
 /// immutable segments never mean two things.
-pub const LAYOUT_REVISION: u32 = 4;
+pub const LAYOUT_REVISION: u32 = 5;
 
 /// One state of one source file. Two equal identities promise equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -12,7 +12,8 @@ use super::RetryConfig;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HedgeConfig {
-    /// Hedges per hundred requests; 5 by default, 0 for none at all.
+    /// Hedges per hundred requests, beside one in ten seconds in any case; 5 by default, 0 for none
+    /// at all.
     pub percent: u32,
     /// The shortest wait before a hedge; 50 ms by default.
     pub shortest_wait: Duration,

@@ -28,14 +28,16 @@ const MOST: u32 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Promise {
     tag: HeaderValue,
+    /// The content coding of the bytes.
+    coding: Option<HeaderValue>,
     /// The bytes of the representation that are still to come.
     left: Range<u64>,
     complete: u64,
 }
 
 impl Promise {
-    /// The promise of an answer; `None` where it has no length or no strong entity tag, or needs
-    /// no resuming since all of it is here.
+    /// The promise of an answer; `None` where it has no length or no strong entity tag, says two
+    /// lengths of a part, or needs no resuming since all of it is here.
     pub(super) fn of(method: &Method, response: &Response<Body>) -> Option<Self> {
         if *method != Method::GET || !matches!(response.body(), Body::Stream(_)) {
             return None;
@@ -45,18 +47,19 @@ impl Promise {
         if fields.get(header::ACCEPT_RANGES).is_some_and(|value| value == "none") {
             return None;
         }
+        let len = response.body().exact_len().or_else(|| length(fields));
         let (left, complete) = match response.status() {
-            StatusCode::OK => {
-                let len = response.body().exact_len().or_else(|| length(fields))?;
-                (0..len, len)
-            }
+            StatusCode::OK => (0..len?, len?),
             StatusCode::PARTIAL_CONTENT => {
                 let (part, complete) = parse_content_range(fields.get(header::CONTENT_RANGE)?)?;
+                if len.is_some_and(|len| len != part.end - part.start) {
+                    return None;
+                }
                 (part, complete?)
             }
             _ => return None,
         };
-        Some(Self { tag, left, complete })
+        Some(Self { tag, coding: fields.get(header::CONTENT_ENCODING).cloned(), left, complete })
     }
 
     /// The request for what is left, like the one that was answered.
@@ -81,8 +84,11 @@ impl Promise {
     fn is_kept_by(&self, response: &Response<Body>) -> bool {
         let fields = response.headers();
         let named = fields.get(header::CONTENT_RANGE);
+        // A part need not say what the whole has said, but must not contradict it (§15.3.7).
+        let coding = fields.get(header::CONTENT_ENCODING);
         response.status() == StatusCode::PARTIAL_CONTENT
             && strong_tag(fields) == Some(&self.tag)
+            && (coding.is_none() || coding == self.coding.as_ref())
             && named.is_some_and(|named| *named == content_range(&self.left, Some(self.complete)))
     }
 
@@ -179,6 +185,11 @@ impl HttpBody for Resuming {
                             }
                             this.promise.left.start += len;
                             return Poll::Ready(Some(Ok(frame)));
+                        }
+                        // It was this side that gave it up: the origin is not to blame.
+                        Some(Err(error @ BodyError::Aborted)) => {
+                            this.state = State::Ended;
+                            return Poll::Ready(Some(Err(error)));
                         }
                         Some(Err(error)) => error,
                         None if left == 0 => {
