@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::scan::{inside, is_descriptor, read_descriptor};
+use super::scan::{MAX_ASSETS, inside, is_descriptor, read_descriptor};
 
 /// How many descriptors of one folder are compared, in the order of their names.
 const MAX_COMPARED: usize = 1_000;
@@ -36,7 +36,7 @@ pub(super) fn keeper(
 
 fn descriptors(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let paths = entries.take(MAX_ASSETS).filter_map(|entry| Some(entry.ok()?.path()));
     let mut found: Vec<PathBuf> =
         paths.filter(|path| is_descriptor(path) && path.is_file()).collect();
     found.sort();
