@@ -7,7 +7,6 @@ mod caches;
 mod order;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use headwater_cache::PurgeError;
 use headwater_net::{Body, Problem, Secret};
@@ -31,26 +30,17 @@ struct Inner {
     registry: Registry,
     caches: Caches,
     token: Option<Secret>,
-    /// Whether purges would be lost now.
-    refuses_purges: AtomicBool,
 }
 
 impl Operator {
     /// Over everything that was registered, and the caches of this process.
     pub fn new(registry: Registry, caches: Caches, token: Option<Secret>) -> Self {
-        let refuses_purges = AtomicBool::new(false);
-        Self(Arc::new(Inner { registry, caches, token, refuses_purges }))
+        Self(Arc::new(Inner { registry, caches, token }))
     }
 
     /// The caches of this process.
     pub fn caches(&self) -> &Caches {
         &self.0.caches
-    }
-
-    /// Refuses purges, or takes them again: while another process takes over, it may have read
-    /// already what was purged here.
-    pub fn refuse_purges(&self, refuse: bool) {
-        self.0.refuses_purges.store(refuse, Ordering::Release);
     }
 
     /// Answers one request.
@@ -75,16 +65,12 @@ impl Operator {
             caches: Vec<&'static str>,
         }
         self.admit(request.headers())?;
-        if self.0.refuses_purges.load(Ordering::Acquire) {
-            let detail = "another process is taking over: send the purge again";
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).into());
-        }
         let (parts, body) = request.into_parts();
         let body = body.collect(MAX_BODY).await.map_err(|_| {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a purge has at most 16 KiB")
         })?;
         let order = Order::read(&parts, &body.to_bytes()).map_err(bad_request)?;
-        let (seq, caches) = self.0.caches.purge(&order).await.map_err(|error| match error {
+        let purged = self.0.caches.purge(&order).await.map_err(|error| match error {
             PurgeError::Invalid { field, detail } => bad_request(format!("{field}: {detail}")),
             error => {
                 tracing::error!(error = %error, "a purge was not done");
@@ -93,6 +79,10 @@ impl Operator {
                     .into()
             }
         })?;
+        let Some((seq, caches)) = purged else {
+            let detail = "a hand-over is not done, and the purge would be lost: send it again then";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).into());
+        };
         Ok(json(&Purged { sequence: seq.get(), caches }))
     }
 

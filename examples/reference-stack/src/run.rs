@@ -85,10 +85,18 @@ async fn start(args: &Args) -> Result<(), Error> {
 
     let facts = describe(&running.server, &asked, spki, &names);
     let servers = [&running.server, &asked];
-    succession::begin(addresses.inherited.as_ref()).await?;
     let mut succession = Succession::new(args, &state)?;
-    if let Some(path) = &args.ready {
-        facts.write(path).map_err(|source| Error::File { path: path.clone(), source })?;
+    succession::begin(addresses.inherited.as_ref()).await?;
+    let opened = succession.open(args);
+    let written = args.ready.as_ref().map_or(Ok(()), |path| {
+        facts.write(path).map_err(|source| Error::File { path: path.clone(), source })
+    });
+    for failed in [opened, written].into_iter().filter_map(Result::err) {
+        // Who took over from another process is the only one that serves now.
+        if addresses.inherited.is_none() {
+            return Err(failed);
+        }
+        crate::say(&failed.to_string());
     }
     banner::print(&facts, own_certificate, args);
     let succeeded = tokio::select! {

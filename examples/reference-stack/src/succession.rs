@@ -5,7 +5,7 @@
 //! one closes its disk tier when the new one has come, and the new one opens it: what was stored
 //! and purged is there. Until the new one serves, the old one answers from memory and upstream, and
 //! refuses purges, which would be lost. Should the hand-over fail after that, the old process goes on
-//! so, without its disk tier.
+//! so, without its disk tier, until another process takes over; one that had none takes purges again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +20,8 @@ use crate::{Args, Error, say};
 
 /// How long the next process may take until it could serve.
 const WITHIN: Duration = Duration::from_secs(60);
+/// How long to wait after a hand-over that failed: out of descriptors, the next does so at once.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Tells a process that this one starts whom it takes over from.
 const TAKE_OVER: &str = "HEADWATER_TAKE_OVER";
 /// What tells of a supervisor's sockets and watchdog, and holds for one process only.
@@ -52,6 +54,8 @@ pub(crate) struct Succession {
     state: PathBuf,
     door: Option<Door>,
     usr2: Signal,
+    /// Whether a cache has a disk tier, which forgets no purge.
+    on_disk: bool,
 }
 
 impl Succession {
@@ -59,9 +63,15 @@ impl Succession {
     pub(crate) fn new(args: &Args, state: &Path) -> Result<Self, Error> {
         let binary = std::env::current_exe()
             .map_err(|source| Error::File { path: "the program itself".into(), source })?;
-        let door = args.hand_over_socket.as_ref().map(Door::open).transpose()?;
         let usr2 = signal(SignalKind::user_defined2()).map_err(Error::Threads)?;
-        Ok(Self { binary, state: state.to_owned(), door, usr2 })
+        let on_disk = args.cache_dir.is_some();
+        Ok(Self { binary, state: state.to_owned(), door: None, usr2, on_disk })
+    }
+
+    /// Lets the next process in at its socket, where there is to be one.
+    pub(crate) fn open(&mut self, args: &Args) -> Result<(), Error> {
+        self.door = args.hand_over_socket.as_ref().map(Door::open).transpose()?;
+        Ok(())
     }
 
     /// Returns when another process serves in place of this one; hand-overs that fail are told of.
@@ -79,7 +89,7 @@ impl Succession {
                 Some(()) = self.usr2.recv() => self.start_next().await,
             };
             let done = match came {
-                Ok(successor) => hand_over(successor, servers, operator).await,
+                Ok(successor) => self.hand_over(successor, servers, operator).await,
                 Err(error) => Err(error),
             };
             match done {
@@ -89,7 +99,10 @@ impl Succession {
                     }
                     return;
                 }
-                Err(error) => say(&format!("this process serves on: {error}")),
+                Err(error) => {
+                    say(&format!("this process serves on: {error}"));
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
@@ -116,23 +129,26 @@ impl Succession {
             () = tokio::time::sleep(WITHIN) => Err(HandOverError::TooLate.into()),
         }
     }
-}
 
-async fn hand_over(
-    successor: Successor,
-    servers: &[&ServerHandle],
-    operator: &Operator,
-) -> Result<(), Error> {
-    let pid = successor.pid();
-    operator.refuse_purges(true);
-    operator.caches().close().await;
-    let done = successor.hand_over(servers, WITHIN).await;
-    match &done {
-        Ok(()) => {
-            let who = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-            say(&format!("another process took over{who}"));
+    async fn hand_over(
+        &self,
+        successor: Successor,
+        servers: &[&ServerHandle],
+        operator: &Operator,
+    ) -> Result<(), Error> {
+        let pid = successor.pid();
+        let caches = operator.caches();
+        caches.refuse_purges(true).await;
+        caches.close().await;
+        let done = successor.hand_over(servers, WITHIN).await;
+        match &done {
+            Ok(()) => {
+                let who = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+                say(&format!("another process took over{who}"));
+            }
+            // What is on disk would come back with the next process.
+            Err(_) => caches.refuse_purges(self.on_disk).await,
         }
-        Err(_) => operator.refuse_purges(false),
+        Ok(done?)
     }
-    Ok(done?)
 }

@@ -26,7 +26,15 @@ pub enum Site {
 pub struct Caches {
     all: Vec<(&'static str, Site, Cache)>,
     /// Whose turn it is to purge: each cache sees the purges in the same order.
-    turn: Arc<Mutex<()>>,
+    turn: Arc<Mutex<Purging>>,
+}
+
+/// Whether purges are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Purging {
+    #[default]
+    Taken,
+    Refused,
 }
 
 impl Caches {
@@ -42,13 +50,22 @@ impl Caches {
         }
     }
 
+    /// Refuses purges from now on, or takes them again. One that is under way is done before this
+    /// returns.
+    pub async fn refuse_purges(&self, refuse: bool) {
+        *self.turn.lock().await = if refuse { Purging::Refused } else { Purging::Taken };
+    }
+
     /// Purges in all of them, by one number, shield first: so an edge never asks a shield for what
-    /// that would answer from before the purge.
+    /// that would answer from before the purge. `None` while purges are refused.
     pub(super) async fn purge(
         &self,
         order: &Order,
-    ) -> Result<(PurgeSeq, Vec<&'static str>), PurgeError> {
-        let _turn = self.turn.lock().await;
+    ) -> Result<Option<(PurgeSeq, Vec<&'static str>)>, PurgeError> {
+        let turn = self.turn.lock().await;
+        if *turn == Purging::Refused {
+            return Ok(None);
+        }
         let mut given: Option<PurgeSeq> = None;
         let mut names = Vec::new();
         for (name, site, cache) in &self.all {
@@ -62,7 +79,7 @@ impl Caches {
             given.get_or_insert(done);
             names.push(*name);
         }
-        Ok((order.sequence().or(given).unwrap_or_default(), names))
+        Ok(Some((order.sequence().or(given).unwrap_or_default(), names)))
     }
 
     /// What each makes of a request.
@@ -102,7 +119,7 @@ mod tests {
         caches.add("shield", Site::BehindRouter, Cache::builder().build());
         let purge = async |query: &str| {
             let (parts, ()) = http::Request::post(query).body(()).unwrap().into_parts();
-            caches.purge(&Order::read(&parts, b"").unwrap()).await.unwrap().0
+            caches.purge(&Order::read(&parts, b"").unwrap()).await.unwrap().unwrap().0
         };
         let newest = async || {
             let asked = http::Request::get("http://h/media/a").body(()).unwrap().into_parts().0;
@@ -115,6 +132,18 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(purge("/purge?tag=b&sequence=7").await.get(), 7);
             assert_eq!(newest().await, (given.next().get(), given.next().get()));
+        }
+    }
+
+    #[tokio::test]
+    async fn while_purges_are_refused_nothing_is_purged() {
+        let mut caches = Caches::default();
+        caches.add("edge", Site::Public, Cache::builder().build());
+        let (parts, ()) = http::Request::post("/purge?tag=a").body(()).unwrap().into_parts();
+        let order = Order::read(&parts, b"").unwrap();
+        for refuse in [true, false] {
+            caches.refuse_purges(refuse).await;
+            assert_eq!(caches.purge(&order).await.unwrap().is_none(), refuse);
         }
     }
 

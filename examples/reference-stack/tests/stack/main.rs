@@ -4,6 +4,7 @@
 
 mod certificates;
 mod composition;
+mod hand_over;
 mod manners;
 mod operator;
 mod replaced;
