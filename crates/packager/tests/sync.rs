@@ -105,6 +105,9 @@ async fn write(packager: &Packager, asset: &str, path: &str, folder: &Path) -> P
     // What an export does not write, and manifests of the other forms name.
     for track in presentation.media().tracks() {
         wanted.push(presentation.path(Resource::TrackFile(track.id)));
+        if track.is_video() {
+            wanted.push(presentation.path(Resource::IFrameFile(track.id)));
+        }
         for span in presentation.media().spans(track.id) {
             wanted.push(presentation.path(Resource::SegmentAt(track.id, span.start)));
         }
