@@ -22,7 +22,7 @@ use crate::fill::table::{Joined, Joining};
 use crate::fill::task;
 use crate::found::Found;
 use crate::headers;
-use crate::key::{Key, KeyBuf};
+use crate::key::{self, Key, KeyBuf};
 use crate::object::Object;
 use crate::policy::DEBUG;
 use crate::policy::reuse::{Reuse, Why};
@@ -257,6 +257,9 @@ where
 /// Makes a request ready for upstream, which is told the newest purge that was seen and not what
 /// was for this cache.
 fn make_ready(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
+    if is_answered_from_store(parts) {
+        key::name_normal_host(parts);
+    }
     inner.policy.prepare(parts);
     mark(inner, parts, newest);
 }

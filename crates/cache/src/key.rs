@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use headwater_net::ConnInfo;
 use http::request::Parts;
-use http::{Uri, header};
+use http::{HeaderValue, Uri, header};
 use smallvec::SmallVec;
 
 /// A key as stored: compared and hashed by its bytes.
@@ -84,6 +84,25 @@ pub(crate) fn normal_host(request: &Parts) -> &[u8] {
     let encrypted = || request.extensions.get::<ConnInfo>().is_some_and(|conn| conn.tls);
     let scheme = request.uri.scheme_str().or_else(|| encrypted().then_some("https"));
     without_default_port(host, scheme)
+}
+
+/// Has a request name its [`normal_host`] to upstream, too: what is stored under that name is the
+/// answer to it. A link that an origin makes of another port than its own would be everybody's.
+pub(crate) fn name_normal_host(request: &mut Parts) {
+    let normal = normal_host(request);
+    if normal.is_empty() || normal.len() == host(request).len() {
+        return;
+    }
+    let Ok(normal) = HeaderValue::from_bytes(normal) else { return };
+    if request.uri.authority().is_some() {
+        let mut uri = request.uri.clone().into_parts();
+        uri.authority = normal.as_bytes().try_into().ok();
+        let Ok(uri) = Uri::from_parts(uri) else { return };
+        request.uri = uri;
+    }
+    if request.headers.contains_key(header::HOST) {
+        request.headers.insert(header::HOST, normal);
+    }
 }
 
 /// As [`normal_host`], of any host and scheme.

@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Origin, ok, request, stand};
+use common::{Origin, field, ok, reply, request, stand};
 use headwater_net::Body;
-use http::Response;
+use http::{Request, Response};
 
 /// An origin that puts what it was sent into its answer, as careless ones do.
 fn echoing() -> Origin {
@@ -120,4 +120,27 @@ async fn a_method_or_content_smuggled_into_a_get_is_not_shared() {
     let head = stand.send(request("HEAD", "/b", &overridden)).await;
     assert!(common::cache_status(&head).contains("fwd=uri-miss"), "stores nothing");
     assert!(!stand.fetch("/b", &[]).await.1.contains("admin"));
+}
+
+#[tokio::test]
+async fn rfc_9110_4_2_3_upstream_is_asked_for_the_host_that_the_key_names() {
+    let origin = Origin::new(|parts| {
+        let host = parts.headers.get("host").map_or("", |host| host.to_str().unwrap());
+        let to = format!("https://{host}/b");
+        reply(301, &[("cache-control", "max-age=60"), ("location", &to)], "")
+    });
+    let stand = stand(&origin);
+    let ask = |host: &str| {
+        let request = Request::get("/a").header("host", host).body(Body::empty()).unwrap();
+        stand.send(request)
+    };
+    let first = ask("example.com:80").await;
+    assert_eq!(field(&first, "location"), "https://example.com/b");
+    let next = ask("example.com").await;
+    assert_eq!(field(&next, "location"), "https://example.com/b");
+    assert_eq!(origin.asked(), 1);
+    // A target that names it says the same.
+    let request = Request::get("http://example.com:80/c").body(Body::empty()).unwrap();
+    stand.send(request).await;
+    assert_eq!(origin.last_uri(), "http://example.com/c");
 }
