@@ -211,11 +211,11 @@ impl Origins {
             if let Some(slot) = tried.get_mut(at) {
                 *slot = true;
             }
-            let request = Request::from_parts(head.clone(), body.take().unwrap_or_default());
+            let body = body.take().unwrap_or_default();
             last = if idempotent {
-                self.ask_hedged(at, request, &mut tried).await
+                self.ask_hedged(at, head, &mut tried).await
             } else {
-                (origin.ask(request, shared).await, at)
+                (origin.ask(Request::from_parts(head.clone(), body), shared).await, at)
             };
             if !idempotent || !is_failure(&last.0) {
                 return last;
@@ -228,14 +228,13 @@ impl Origins {
     async fn ask_hedged(
         &self,
         at: usize,
-        request: Request<Body>,
+        head: &Parts,
         tried: &mut [bool],
     ) -> (Result<Response<Body>, OriginError>, usize) {
         let shared = &self.shared;
         let Some(origin) = self.origins.get(at) else { return (Err(OriginError::NoOrigin), at) };
-        let (head, body) = request.into_parts();
-        let again = head.clone();
-        let mut first = std::pin::pin!(origin.ask(Request::from_parts(head, body), shared));
+        let request = || Request::from_parts(head.clone(), Body::Empty);
+        let mut first = std::pin::pin!(origin.ask(request(), shared));
         let now = shared.clock.now();
         lock(&shared.hedges).request(now);
         let usual = (shared.hedge.percent > 0 && tried.contains(&false))
@@ -256,8 +255,7 @@ impl Origins {
         if let Some(slot) = tried.get_mut(hedge) {
             *slot = true;
         }
-        let request = Request::from_parts(again, Body::Empty);
-        let mut second = std::pin::pin!(other.ask(request, shared));
+        let mut second = std::pin::pin!(other.ask(request(), shared));
         tokio::select! {
             answer = &mut first => {
                 if is_failure(&answer) { (second.await, hedge) } else { (answer, at) }
