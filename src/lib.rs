@@ -16,6 +16,9 @@ pub use headwater_origin as origin;
 #[cfg(feature = "packager")]
 #[doc(inline)]
 pub use headwater_packager as packager;
+#[cfg(feature = "net")]
+#[doc(inline)]
+pub use headwater_proto as proto;
 #[cfg(feature = "transcode")]
 #[doc(inline)]
 pub use headwater_transcode as transcode;

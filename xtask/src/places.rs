@@ -19,7 +19,11 @@ pub(crate) struct Places {
 impl Places {
     /// Reads them from the environment.
     pub(crate) fn find() -> Outcome<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
+        // As cargo says now, before what it said when this was built: a checkout may have moved
+        // since, with its target folder left where it was.
+        let package = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = package.parent().unwrap_or(Path::new("/"));
         let here = env::current_dir().unwrap_or_else(|_| root.to_path_buf());
         let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let cache = set("XDG_CACHE_HOME")

@@ -32,8 +32,9 @@ pub(crate) const TARGETS: [(&str, &str); 3] = [
 ];
 
 /// Everything but the crate that links FFmpeg and the programs.
-const LIBRARIES: [&str; 6] = [
+const LIBRARIES: [&str; 7] = [
     "headwater",
+    "headwater-proto",
     "headwater-net",
     "headwater-cache",
     "headwater-edge",

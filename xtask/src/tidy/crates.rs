@@ -6,16 +6,17 @@ use super::Finding;
 
 /// Each library crate, and the crates of the workspace it may depend on. No crate of the media
 /// path is above this table; what composes (the facade, examples, benches, xtask) is not in it.
-const FLOORS: [(&str, &[&str]); 8] = [
+const FLOORS: [(&str, &[&str]); 9] = [
     ("headwater-net", &[]),
+    ("headwater-proto", &[]),
     // It checks what the others write, and so shares no code with them.
     ("headwater-conform", &[]),
     (SCHEDULES, &["headwater-net"]),
     ("headwater-transcode", &[]),
     ("headwater-cache", &["headwater-net"]),
     ("headwater-packager", &["headwater-net", "headwater-transcode"]),
-    ("headwater-edge", &["headwater-net", "headwater-cache"]),
-    ("headwater-origin", &["headwater-net", "headwater-cache"]),
+    ("headwater-edge", &["headwater-net", "headwater-cache", "headwater-proto"]),
+    ("headwater-origin", &["headwater-net", "headwater-cache", "headwater-proto"]),
 ];
 
 /// The cache's source, built with stand-ins for its locks.
