@@ -39,7 +39,9 @@ fn table(files: &[File]) -> Table {
     let mut table = Table::default();
     for File { path, text } in files {
         let code = Path::new(path).extension().is_some_and(|extension| extension == "rs");
-        if code && path.starts_with("crates/") {
+        // Keys of the configuration have a page of their own.
+        let key = path.starts_with("crates/proto/src/config");
+        if code && path.starts_with("crates/") && !key {
             read(&mut table, path, text);
         }
     }

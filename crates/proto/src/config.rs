@@ -1,0 +1,124 @@
+//! How an edge is configured: one TOML document, read into plain structures, checked as a whole.
+//!
+//! The structures are serde's, so that a control plane can push the same as JSON. Everything has a
+//! default; [`Edge::parse`] reports all that is wrong and not the first, each with its line and the
+//! word that was meant; variables of the environment override single keys. Secrets never stand in
+//! the document: it names files and variables that hold them.
+//!
+//! ```
+//! use headwater_proto::config::Edge;
+//!
+//! let text = "
+//! [server]
+//! listn = '[::]:443'
+//! drain = '10 parsecs'
+//! ";
+//! let wrongs = Edge::parse("edge.toml", text, []).unwrap_err().to_string();
+//! assert!(wrongs.contains("edge.toml:3: key 'listn' is unknown; did you mean 'listen'?\n"));
+//! assert!(wrongs.contains("edge.toml:4: key 'drain': '10 parsecs' is no time; a time is"));
+//! ```
+//!
+//! The document's keys are told of in docs/configuration.md, which is made from the documentation
+//! of the structures here.
+
+pub mod cache;
+mod changes;
+mod check;
+mod near;
+pub mod quantity;
+mod read;
+pub mod running;
+pub mod server;
+pub mod site;
+pub mod text;
+mod tree;
+pub mod upstream;
+mod wrong;
+
+use serde::{Deserialize, Serialize};
+
+pub use changes::Change;
+pub use tree::{MAX_DOCUMENT, Step, VARIABLES};
+pub use wrong::{Place, Wrong, Wrongs};
+
+use cache::Cache;
+use running::{Log, Operator, Process};
+use server::Server;
+use site::Site;
+use upstream::Upstream;
+
+/// The most faults that are reported of one document.
+pub const MAX_WRONGS: usize = 100;
+
+/// All of an edge's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Edge {
+    /// Listeners and what holds for every request.
+    pub server: Server,
+    /// What is kept, and how much.
+    pub cache: Cache,
+    /// Groups of origins.
+    #[serde(rename = "upstream", skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<Upstream>,
+    /// Virtual hosts.
+    #[serde(rename = "site", skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<Site>,
+    /// What is written down.
+    pub log: Log,
+    /// Who may look inside and purge.
+    pub operator: Operator,
+    /// The process and the one after it.
+    pub process: Process,
+}
+
+impl Edge {
+    /// Reads a document called `file`, with what `variables` override: names that begin with
+    /// [`VARIABLES`], then sections and keys, in upper case, with two underscores between them
+    /// (`HEADWATER__SERVER__LISTEN`, `HEADWATER__UPSTREAM__MEDIA__ORIGINS`, or by number,
+    /// `HEADWATER__SITE__0__HOSTS`). Other variables are left out. A value is written as in TOML,
+    /// without quotes around a text; a list as `["a", "b"]`.
+    ///
+    /// # Errors
+    /// All that is wrong, up to [`MAX_WRONGS`]; where the text is no TOML, that alone.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Wrongs> {
+        let mut tree = tree::Tree::read(text).map_err(|wrongs| Wrongs::new(file, wrongs))?;
+        let mut variables: Vec<_> =
+            variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLES)).collect();
+        variables.sort();
+        let mut wrongs = Vec::new();
+        for (name, value) in variables {
+            wrongs.extend(tree.set(&name, value).err());
+        }
+        let (read, tree, faults) = read::read::<Self>(tree);
+        // What could not be read is told of once: not by its absence as well.
+        let known = |wrong: &Wrong| faults.iter().any(|fault| fault.of_key() == wrong.of_key());
+        let found = read.check().into_iter().filter(|wrong| !known(wrong));
+        let found = found.map(|wrong| wrong.placed(|path| tree.place(path)));
+        wrongs.extend(found.collect::<Vec<_>>());
+        wrongs.extend(faults);
+        if wrongs.is_empty() { Ok(read) } else { Err(Wrongs::new(file, wrongs)) }
+    }
+
+    /// What is wrong with the whole, wherever it came from: references to what is not there, names
+    /// that are there twice, listeners that overlap, numbers out of bounds.
+    pub fn check(&self) -> Vec<Wrong> {
+        check::check(self)
+    }
+
+    /// The whole as TOML, defaults written out. [`Edge::parse`] reads the same from it. Empty only
+    /// where a text cannot be written, which none is that was read.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// What differs in another, in the order of the keys.
+    pub fn changes(&self, to: &Self) -> Vec<Change> {
+        changes::between(self, to)
+    }
+}

@@ -1,0 +1,180 @@
+//! What no single value says: references, names that are there twice, listeners that overlap,
+//! bounds.
+
+mod listeners;
+mod sites;
+mod upstreams;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+
+use super::Edge;
+use super::cache::Cache;
+use super::quantity::{Size, Time};
+use super::server::Server;
+use super::text::{Field, FieldValue};
+use super::tree::Step;
+use super::wrong::Wrong;
+
+/// Fields that frame a message, or say whom it is for: no rule changes them.
+const FRAMING: [&str; 4] = ["connection", "content-length", "host", "transfer-encoding"];
+
+pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
+    let mut found = Found::default();
+    listeners::check(&mut found, edge);
+    server(&mut found, &edge.server);
+    cache(&mut found, &edge.cache);
+    let upstreams = upstreams::check(&mut found, &edge.upstreams);
+    sites::check(&mut found, &edge.sites, &upstreams);
+    let operator = &edge.operator;
+    if operator.token_file.is_some() && operator.token_env.is_some() {
+        found.add(
+            &["operator".into(), "token_env".into()],
+            "the token is given twice: token_file says it, too",
+        );
+    }
+    let log = ["log".into(), "queue".into()];
+    found.within(&log, edge.log.queue, 1, 1_000_000);
+    found.all
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    all: Vec<Wrong>,
+}
+
+impl Found {
+    /// Adds what is wrong with the value at a path.
+    fn add(&mut self, path: &[Step], says: impl AsRef<str>) {
+        let key = path.iter().rev().find_map(|step| match step {
+            Step::Key(key) => Some(key),
+            Step::Item(_) => None,
+        });
+        let says = says.as_ref();
+        let says = match key {
+            Some(key) => format!("key '{key}': {says}"),
+            None => says.to_owned(),
+        };
+        self.all.push(Wrong::of(path.to_vec(), says));
+    }
+
+    /// Adds what is wrong with a section as a whole.
+    fn section(&mut self, path: &[Step], says: impl Into<String>) {
+        self.all.push(Wrong::of(path.to_vec(), says));
+    }
+
+    fn within<T: Copy + PartialOrd + Display>(
+        &mut self,
+        path: &[Step],
+        value: T,
+        least: T,
+        most: T,
+    ) {
+        if value < least || value > most {
+            self.add(path, format!("{value} is not from {least} to {most}"));
+        }
+    }
+
+    fn at_least<T: Copy + PartialOrd + Display>(&mut self, path: &[Step], value: T, least: T) {
+        if value < least {
+            self.add(path, format!("{value} is less than {least}"));
+        }
+    }
+
+    fn positive(&mut self, path: &[Step], time: Time) {
+        if time == Time::default() {
+            self.add(path, "it is more than zero");
+        }
+    }
+
+    fn absolute(&mut self, path: &[Step], file: Option<&Path>) {
+        if let Some(file) = file.filter(|file| !file.is_absolute()) {
+            self.add(path, format!("'{}' is no absolute path", file.display()));
+        }
+    }
+
+    /// Fields that rules set or remove.
+    fn fields<'a>(&mut self, path: &[Step], names: impl IntoIterator<Item = &'a Field>) {
+        for name in names.into_iter().filter(|name| FRAMING.contains(&&***name)) {
+            self.add(path, format!("'{name}' is no field that a rule may change"));
+        }
+    }
+}
+
+/// A path of keys, put together.
+fn path<const N: usize>(steps: [&str; N]) -> [Step; N] {
+    steps.map(Step::from)
+}
+
+fn server(found: &mut Found, server: &Server) {
+    let at = |key: &str| path(["server", key]);
+    if let Some(workers) = server.workers {
+        found.within(&at("workers"), workers, 1, 512);
+    }
+    if server.methods.is_empty() {
+        found.add(&at("methods"), "no method is let in");
+    }
+    found.at_least(&at("max_target"), server.max_target, Size::bytes(256));
+    headers(found, &at("headers"), &server.headers);
+    found.within(&at("drain"), server.drain, Time::default(), Time::secs(3600));
+
+    let limits = &server.limits;
+    let at = |key: &str| path(["server", "limits", key]);
+    for (key, time) in [
+        ("header_timeout", limits.header_timeout),
+        ("handshake_timeout", limits.handshake_timeout),
+        ("idle_timeout", limits.idle_timeout),
+        ("write_timeout", limits.write_timeout),
+        ("body_timeout", limits.body_timeout),
+    ] {
+        found.positive(&at(key), time);
+    }
+    found.within(&at("max_headers"), limits.max_headers, 1, 10_000);
+    let most = Size::bytes(u32::MAX.into());
+    found.within(&at("max_header_bytes"), limits.max_header_bytes, Size::bytes(8 << 10), most);
+    found.at_least(&at("h2_max_streams"), limits.h2_max_streams, 1);
+    found.within(&at("h2_send_buffer"), limits.h2_send_buffer, Size::bytes(16 << 10), most);
+    found.at_least(&at("h2_pending_resets"), limits.h2_pending_resets, 1);
+    found.at_least(&at("max_per_address"), limits.max_per_address, 1);
+    found.at_least(&at("max_connections"), limits.max_connections, 1);
+
+    let quic = &server.quic;
+    let at = |key: &str| path(["server", "quic", key]);
+    found.positive(&at("idle_timeout"), quic.idle_timeout);
+    found.within(&at("max_streams"), quic.max_streams, 1, 10_000);
+    found.at_least(&at("send_window"), quic.send_window, Size::bytes(64 << 10));
+    let (least, most) = (Size::bytes(64 << 10), Size::bytes(1 << 30));
+    found.within(&at("receive_window"), quic.receive_window, least, most);
+    found.within(&at("socket_buffer"), quic.socket_buffer, least, most);
+}
+
+fn headers(found: &mut Found, at: &[Step], set: &BTreeMap<Field, FieldValue>) {
+    found.fields(at, set.keys());
+}
+
+fn cache(found: &mut Found, cache: &Cache) {
+    let at = |key: &str| path(["cache", key]);
+    found.within(&at("max_object"), cache.max_object, Size::default(), Size::bytes(2 << 30));
+    if cache.max_object > cache.ram && cache.disk.folder.is_none() && cache.ram > Size::default() {
+        let says = format!("{} do not fit into ram = \"{}\"", cache.max_object, cache.ram);
+        found.add(&at("max_object"), says);
+    }
+    if cache.slice > cache.max_object {
+        found.add(&at("slice"), format!("it is more than max_object = \"{}\"", cache.max_object));
+    }
+    found.at_least(&at("window"), cache.window, Size::bytes(128 << 10));
+    found.at_least(&at("max_fills"), cache.max_fills, 1);
+    found.at_least(&at("max_passes"), cache.max_passes, 1);
+    found.within(&at("finish_percent"), cache.finish_percent, 0, 100);
+    found.at_least(&at("max_hops"), cache.max_hops, 1);
+
+    let disk = &cache.disk;
+    let at = |key: &str| path(["cache", "disk", key]);
+    found.at_least(&at("size"), disk.size, Size::bytes(1 << 20));
+    found.within(&at("read_threads"), disk.read_threads, 1, 256);
+    if disk.read_memory < disk.promote {
+        found.add(&at("read_memory"), format!("it is less than promote = \"{}\"", disk.promote));
+    }
+}

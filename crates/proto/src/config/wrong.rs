@@ -1,0 +1,110 @@
+//! What is wrong with a configuration: where it was written, which key it is about, and what to do.
+
+use std::fmt;
+
+use super::tree::{Step, Variable};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A line of the document, from 1.
+    Line(usize),
+    /// An environment variable.
+    Variable(Variable),
+    /// Nowhere that is known: the value came as a value.
+    Unknown,
+}
+
+/// One thing that is wrong. [`Wrong::says`] is one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    place: Place,
+    path: Vec<Step>,
+    says: String,
+}
+
+impl Wrong {
+    pub(super) fn at(place: Place, says: String) -> Self {
+        Self { place, path: Vec::new(), says }
+    }
+
+    pub(super) fn of(path: Vec<Step>, says: impl Into<String>) -> Self {
+        Self { place: Place::Unknown, path, says: says.into() }
+    }
+
+    pub(super) fn placed(mut self, place: impl FnOnce(&[Step]) -> Place) -> Self {
+        self.place = place(&self.path);
+        self
+    }
+
+    /// Where it was written.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The way to it from the root; empty where it is about the whole.
+    pub fn path(&self) -> &[Step] {
+        &self.path
+    }
+
+    /// The way to the key that it is about, without which of its values.
+    pub(super) fn of_key(&self) -> &[Step] {
+        let items = self.path.iter().rev().take_while(|step| matches!(step, Step::Item(_)));
+        self.path.get(..self.path.len() - items.count()).unwrap_or_default()
+    }
+
+    /// What is wrong, in one sentence that names the key.
+    pub fn says(&self) -> &str {
+        &self.says
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of its lines; at most
+/// [`MAX_WRONGS`](super::MAX_WRONGS). Displayed, each is a line `FILE:LINE: …` or `VARIABLE: …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrongs {
+    file: String,
+    all: Vec<Wrong>,
+}
+
+impl Wrongs {
+    pub(super) fn new(file: &str, mut all: Vec<Wrong>) -> Self {
+        all.sort_by(|one, other| one.place.cmp(&other.place));
+        all.dedup();
+        all.truncate(super::MAX_WRONGS);
+        Self { file: file.to_owned(), all }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Wrong> {
+        self.all.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Wrongs {
+    type Item = &'a Wrong;
+    type IntoIter = std::slice::Iter<'a, Wrong>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Wrongs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, wrong) in self.all.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            match &wrong.place {
+                Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
+                Place::Variable(name) => write!(f, "{name}: ")?,
+                Place::Unknown => {}
+            }
+            f.write_str(&wrong.says)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Wrongs {}

@@ -1,0 +1,380 @@
+//! Each way to be wrong, and the sentence that says so.
+
+use headwater_proto::config::{Edge, MAX_WRONGS};
+
+use crate::{SMALL, wrongs};
+
+/// What a document with a few lines more, from line 13 on, is told.
+fn more(lines: &str) -> String {
+    wrongs(&format!("{SMALL}{lines}\n"))
+}
+
+/// Puts lines into `[server]`, from line 4 on.
+fn server(lines: &str) -> String {
+    wrongs(&SMALL.replace(
+        "listen_http = \"127.0.0.1:0\"\n",
+        &format!("listen_http = \"127.0.0.1:0\"\n{lines}\n"),
+    ))
+}
+
+/// Puts lines into `[[upstream]]`, from line 8 on.
+fn upstream(lines: &str) -> String {
+    let origins = "origins = \"http://127.0.0.1:8080\"\n";
+    wrongs(&SMALL.replace(origins, &format!("{origins}{lines}\n")))
+}
+
+/// A route, its keys from line 15 on.
+fn route(lines: &str) -> String {
+    more(&format!("\n[[site.route]]\npath = \"/live/\"\n{lines}"))
+}
+
+#[track_caller]
+fn assert_says(said: &str, expected: &[&str]) {
+    assert_eq!(said, expected.join("\n"));
+}
+
+#[test]
+fn nothing_is_wrong_with_a_small_document() {
+    assert_says(&wrongs(SMALL), &[]);
+}
+
+#[test]
+fn an_unknown_key_and_what_was_meant() {
+    assert_says(
+        &server("listn = \"[::]:443\""),
+        &["edge.toml:4: key 'listn' is unknown; did you mean 'listen'?"],
+    );
+    assert_says(
+        &more("[serer]\nlisten = 1"),
+        &["edge.toml:13: key 'serer' is unknown; did you mean 'server'?"],
+    );
+    let said = more("[log]\nfile = \"x\"");
+    assert_says(&said, &["edge.toml:14: key 'file' is unknown; there are access, queue"]);
+}
+
+#[test]
+fn all_that_is_wrong_is_said_in_the_order_of_the_lines() {
+    let said = wrongs(
+        "[server]\nlistn = 1\nlisten_http = \"[::]:80\"\nworkers = \"four\"\ndrain = \"10\"\n\
+         [cache]\nram = \"1g\"\n[[upstream]]\nname = \"media\"\norigins = [\"htp://a\", \"b:80\"]\n\
+         [[site]]\nhosts = \"*\"\nupstream = \"mdia\"\n",
+    );
+    assert_says(
+        &said,
+        &[
+            "edge.toml:2: key 'listn' is unknown; did you mean 'listen'?",
+            "edge.toml:4: key 'workers': it takes a whole number, not the text 'four'",
+            "edge.toml:5: key 'drain': '10' is no time; did you mean '10 s'?",
+            "edge.toml:7: key 'ram': '1g' is no size; did you mean '1 GiB'?",
+            "edge.toml:10: key 'origins': 'htp://a' is no URL of an origin: its scheme is neither http \
+             nor https",
+            "edge.toml:10: key 'origins': 'b:80' is no URL of an origin; did you mean 'http://b:80'?",
+            "edge.toml:13: key 'upstream': there is no [[upstream]] 'mdia'; did you mean 'media'?",
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_toml() {
+    let said = wrongs("[server\nlisten = 1\n");
+    assert!(said.starts_with("edge.toml:1: this is no TOML: "), "{said}");
+    let twice = server("http3 = true\nhttp3 = false");
+    assert!(twice.starts_with("edge.toml:5: this is no TOML: "), "{twice}");
+    let long = wrongs(&format!("#{}", "x".repeat(1 << 20)));
+    assert_says(&long, &["edge.toml:1: the document is longer than 1048576 bytes"]);
+}
+
+#[test]
+fn what_is_of_another_kind() {
+    for (lines, said) in [
+        ("http3 = \"yes\"", "key 'http3': it takes true or false, not the text 'yes'"),
+        (
+            "workers = 70000",
+            "key 'workers': it takes a whole number from 0 to 65535, not the number 70000",
+        ),
+        ("workers = 1.5", "key 'workers': it takes a whole number, not a number with a fraction"),
+        ("drain = 10", "key 'drain': it takes a time such as \"10 s\", not the number 10"),
+        (
+            "methods = [\"get\"]",
+            "key 'methods': 'get' is no method: they are in upper case, such as GET",
+        ),
+        ("tls = 1", "key 'tls': it takes a section, not the number 1"),
+        (
+            "forwarded_by = \"10.0.0.0/33\"",
+            "key 'forwarded_by': '10.0.0.0/33' is neither an IP address, nor a network such as 10.0.0.0/8, nor unix",
+        ),
+        (
+            "headers = { \"X-A\" = \"b\" }",
+            "key 'X-A': 'X-A' is not in lower case; did you mean 'x-a'?",
+        ),
+    ] {
+        assert_says(&server(lines), &[&format!("edge.toml:4: {said}")]);
+    }
+    let said = more("[server.tls]\nclients = \"requird\"");
+    assert_says(
+        &said,
+        &["edge.toml:14: key 'clients': 'requird' is unknown; did you mean 'required'?"],
+    );
+}
+
+#[test]
+fn addresses_and_what_was_meant() {
+    for (address, meant) in [
+        ("443", "did you mean '[::]:443'?"),
+        (":443", "did you mean '[::]:443'?"),
+        ("example.com", "did you mean 'example.com:443'?"),
+        ("::1", "did you mean '[::1]:443'?"),
+        ("a b:1", "an address is ADDR:PORT, such as '[::]:443'"),
+    ] {
+        let said = server(&format!("listen = \"{address}\""));
+        let line =
+            format!("edge.toml:4: key 'listen': '{address}' is no address to listen on; {meant}");
+        assert_says(&said, &[&line]);
+    }
+}
+
+#[test]
+fn a_server_listens_somewhere_with_a_certificate() {
+    let nowhere = SMALL.replace("listen_http = \"127.0.0.1:0\"", "");
+    assert_says(
+        &wrongs(&nowhere),
+        &["edge.toml:2: [server] listens nowhere: give it listen = \"[::]:443\", listen_http or \
+           listen_unix"],
+    );
+    assert_says(
+        &server("listen = \"[::]:443\""),
+        &["edge.toml:4: key 'listen': HTTPS needs a certificate: [server.tls] gives none by \
+           certificate and key, folder, or self_signed"],
+    );
+    assert_says(
+        &more("[server.tls]\ncertificate = \"a\"\nself_signed = \"localhost\""),
+        &[
+            "edge.toml:14: key 'certificate': its key is missing",
+            "edge.toml:15: key 'self_signed': there are certificates from files already",
+        ],
+    );
+    assert_says(
+        &more("[server.tls]\nkey = \"a\""),
+        &["edge.toml:14: key 'key': its certificate is missing"],
+    );
+}
+
+#[test]
+fn listeners_that_overlap() {
+    let with =
+        |lines: &str| more(&format!("[operator]\nlisten = {lines}")).replace("127.0.0.1:0", "");
+    assert_eq!(with("\"127.0.0.1:0\""), "");
+    let overlapping = SMALL.replace("127.0.0.1:0", "[::]:81");
+    let said = wrongs(&format!("{overlapping}[operator]\nlisten = \"127.0.0.1:81\"\n"));
+    assert_says(
+        &said,
+        &["edge.toml:14: key 'listen': '127.0.0.1:81' overlaps '[::]:81' of server.listen_http"],
+    );
+    let both = SMALL.replace("\"127.0.0.1:0\"", "[\"[::]:81\", \"0.0.0.0:81\"]");
+    assert_says(&wrongs(&both), &[]);
+    let twice = SMALL.replace("\"127.0.0.1:0\"", "[\"[::]:81\", \"[::]:81\"]");
+    assert_says(
+        &wrongs(&twice),
+        &["edge.toml:3: key 'listen_http': '[::]:81' overlaps '[::]:81' of server.listen_http"],
+    );
+}
+
+#[test]
+fn an_operator_who_is_far_needs_a_token() {
+    assert_says(
+        &more("[operator]\nlisten = \"0.0.0.0:9000\""),
+        &[
+            "edge.toml:14: key 'listen': '0.0.0.0:9000' is not on loopback: the operator needs a token_file",
+        ],
+    );
+    assert_says(&more("[operator]\nlisten = \"0.0.0.0:9000\"\ntoken_env = \"TOKEN\""), &[]);
+    assert_says(
+        &more("[operator]\ntoken_file = \"a\"\ntoken_env = \"B\""),
+        &["edge.toml:15: key 'token_env': the token is given twice: token_file says it, too"],
+    );
+}
+
+#[test]
+fn sockets_have_absolute_paths_of_their_own() {
+    assert_says(
+        &server("listen_unix = \"edge.sock\""),
+        &["edge.toml:4: key 'listen_unix': 'edge.sock' is no absolute path"],
+    );
+    assert_says(
+        &more("[operator]\nlisten_unix = \"/run/a\"\n[process]\nhand_over_socket = \"/run/a\""),
+        &["edge.toml:16: key 'hand_over_socket': another key has this socket already"],
+    );
+}
+
+#[test]
+fn numbers_are_within_bounds() {
+    for (lines, said) in [
+        ("[server.limits]\nmax_headers = 0", "key 'max_headers': 0 is not from 1 to 10000"),
+        ("[server.limits]\nidle_timeout = \"0 s\"", "key 'idle_timeout': it is more than zero"),
+        (
+            "[server.limits]\nmax_header_bytes = \"1 KiB\"",
+            "key 'max_header_bytes': 1 KiB is not from 8 KiB to 4294967295 B",
+        ),
+        ("[server.quic]\nmax_streams = 10001", "key 'max_streams': 10001 is not from 1 to 10000"),
+        ("[cache]\nfinish_percent = 101", "key 'finish_percent': 101 is not from 0 to 100"),
+        (
+            "[cache]\nmax_object = \"1 GiB\"",
+            "key 'max_object': 1 GiB do not fit into ram = \"256 MiB\"",
+        ),
+        ("[cache]\nslice = \"128 MiB\"", "key 'slice': it is more than max_object = \"64 MiB\""),
+        ("[cache]\nwindow = \"1 KiB\"", "key 'window': 1 KiB is less than 128 KiB"),
+        ("[cache.disk]\nsize = \"1 KiB\"", "key 'size': 1 KiB is less than 1 MiB"),
+        ("[log]\nqueue = 0", "key 'queue': 0 is not from 1 to 1000000"),
+    ] {
+        assert_says(&more(lines), &[&format!("edge.toml:14: {said}")]);
+    }
+    assert_says(
+        &server("workers = 513"),
+        &["edge.toml:4: key 'workers': 513 is not from 1 to 512"],
+    );
+    assert_says(
+        &server("drain = \"2 h\""),
+        &["edge.toml:4: key 'drain': 2 h is not from 0 ms to 1 h"],
+    );
+}
+
+#[test]
+fn upstreams_have_names_and_origins() {
+    for (lines, said) in [
+        ("ca = \"a.pem\"", "key 'ca': no origin of this upstream is https"),
+        ("client_key = \"a.pem\"", "key 'client_key': its client_certificate is missing"),
+        ("connect_timeout = \"0 s\"", "key 'connect_timeout': it is more than zero"),
+        ("cool_off = \"1 min\"", "key 'longest_cool_off': 30 s is less than 1 min"),
+        ("retry_percent = 101", "key 'retry_percent': 101 is not from 0 to 100"),
+    ] {
+        let said = said.to_owned();
+        let line = if lines.starts_with("cool_off") { 5 } else { 8 };
+        assert_says(&upstream(lines), &[&format!("edge.toml:{line}: {said}")]);
+    }
+    assert_says(
+        &more("[[upstream]]\nname = \"media\"\norigins = \"http://b\"\n[[upstream]]"),
+        &[
+            "edge.toml:14: key 'name': 'media' is the name of another upstream already",
+            "edge.toml:16: [[upstream]] needs a name",
+            "edge.toml:16: key 'origins': the upstream '' has no origins",
+        ],
+    );
+    for (url, why) in [
+        ("http://user:pw@a", "it names a user, and secrets do not stand in a configuration"),
+        ("http://a/?b", "it has a query or a fragment"),
+        ("http://[", "it cannot be read"),
+    ] {
+        let said = wrongs(&SMALL.replace("http://127.0.0.1:8080", url));
+        let line = format!("edge.toml:7: key 'origins': '{url}' is no URL of an origin: {why}");
+        assert_says(&said, &[&line]);
+    }
+}
+
+#[test]
+fn a_host_is_of_one_site() {
+    assert_says(
+        &more("[[site]]\nhosts = [\"a.example\", \"*\"]\nupstream = \"media\""),
+        &["edge.toml:14: key 'hosts': '*' is a host of another site already"],
+    );
+    for (host, said) in [
+        ("A.example", "'A.example' is not in lower case; did you mean 'a.example'?"),
+        ("a.example:80", "'a.example:80' has a port: a site has its hosts on all ports"),
+        ("a/b", "'a/b' is no host: it is a name, or *. and a name, or *"),
+    ] {
+        let said_of = more(&format!("[[site]]\nhosts = \"{host}\"\nupstream = \"media\""));
+        assert_says(&said_of, &[&format!("edge.toml:14: key 'hosts': {said}")]);
+    }
+    assert_says(
+        &more("[[site]]\nupstream = \"media\""),
+        &["edge.toml:13: [[site]] has no hosts: hosts = \"*\" takes all that no other has"],
+    );
+    let none = SMALL.split("[[site]]").next().unwrap();
+    assert_says(&wrongs(none), &["edge.toml:1: there is no [[site]]: nothing would be served"]);
+}
+
+#[test]
+fn routes_can_be_reached_and_lead_somewhere() {
+    assert_says(
+        &route("[[site.route]]\npath = \"/live/a/*.m4s\""),
+        &[
+            "edge.toml:17: key 'path': '/live/a/*.m4s' is never reached: the route '/live/' before it \
+           takes it",
+        ],
+    );
+    assert_says(
+        &route("upstream = \"mediaa\""),
+        &["edge.toml:16: key 'upstream': there is no [[upstream]] 'mediaa'; did you mean 'media'?"],
+    );
+    assert_says(
+        &more("\n[[site.route]]"),
+        &["edge.toml:14: [[site.route]] needs a path, such as path = \"/live/\""],
+    );
+    let nowhere = SMALL.replace("upstream = \"media\"", "[[site.route]]\npath = \"/\"");
+    assert_says(
+        &wrongs(&nowhere),
+        &["edge.toml:11: [[site.route]] has no upstream, and neither has its [[site]]"],
+    );
+    for (path, why) in [
+        ("live/", "it begins with /"),
+        ("/a?b", "it has no query and no spaces"),
+        ("/**/a/**", "** stands once and alone between slashes, and * once in a segment"),
+    ] {
+        let said = more(&format!("\n[[site.route]]\npath = \"{path}\""));
+        let line = format!("edge.toml:15: key 'path': '{path}' is no path of a route: {why}");
+        assert!(said.starts_with(&line), "{said}");
+    }
+}
+
+#[test]
+fn rules_of_a_route_do_not_contradict_each_other() {
+    for (lines, said) in [
+        ("ttl = \"1 s\"\nttl_at_most = \"2 s\"", "17: key 'ttl_at_most': ttl says it already"),
+        ("cache = false\nttl = \"1 s\"", "17: key 'ttl': nothing here is cached: cache is false"),
+        (
+            "only_parameters = []\nwithout_parameters = \"a\"",
+            "17: key 'without_parameters': only_parameters says it already",
+        ),
+        (
+            "only_parameters = \"a=b\"",
+            "16: key 'only_parameters': 'a=b' is no query parameter's name",
+        ),
+        ("by_device = true", "16: key 'by_device': the site has no [[site.device]]"),
+        (
+            "error_ttl = { \"404\" = \"1 s\", \"400-499\" = \"1 s\" }",
+            "16: key 'error_ttl': '404' overlaps what is before it",
+        ),
+        (
+            "error_ttl = { \"200\" = \"1 s\" }",
+            "16: key '200': '200' are no statuses of errors: '404' is, and '500-599'",
+        ),
+        (
+            "rewrite = { from = \"a\", to = \"/\" }",
+            "16: key 'rewrite': it is { from = \"/…\", to = \"/…\" }, from a path to a path",
+        ),
+        (
+            "request_headers = { set = { host = \"a\" } }",
+            "16: key 'request_headers': 'host' is no field that a rule may change",
+        ),
+        (
+            "response_headers = { set = { a = \"b\" }, remove = \"a\" }",
+            "16: key 'response_headers': 'a' is set and removed",
+        ),
+    ] {
+        assert_says(&route(lines), &[&format!("edge.toml:{said}")]);
+    }
+    assert_says(
+        &more("[[site.device]]\nclass = \"tv\""),
+        &["edge.toml:13: [[site.device]] needs agents, texts that User-Agent holds"],
+    );
+}
+
+#[test]
+fn a_document_that_is_all_wrong_is_told_so_much_and_no_more() {
+    use std::fmt::Write as _;
+    let mut text = String::from(SMALL);
+    for number in 0..500 {
+        writeln!(text, "key_{number} = {number}").unwrap();
+    }
+    let wrongs = Edge::parse("edge.toml", &text, []).unwrap_err();
+    assert_eq!(wrongs.iter().count(), MAX_WRONGS);
+}

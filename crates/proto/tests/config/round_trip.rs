@@ -1,0 +1,124 @@
+//! What is written out reads the same, as TOML and as JSON; and what differs is told.
+
+use headwater_proto::config::Edge;
+use proptest::prelude::*;
+
+use crate::SMALL;
+
+fn parse(text: &str) -> Edge {
+    Edge::parse("edge.toml", text, []).unwrap_or_else(|wrongs| panic!("{wrongs}\n{text}"))
+}
+
+/// One of everything that can be said.
+const FULL: &str = r#"
+[server]
+listen = ["[::]:443", "0.0.0.0:443"]
+listen_unix = "/run/edge.sock"
+workers = 2
+forwarded_by = ["10.0.0.0/8", "unix"]
+headers = { "x-a" = "b \" \\ c" }
+[server.tls]
+self_signed = ["localhost"]
+[cache.disk]
+folder = "/var/cache/edge"
+[[upstream]]
+name = "media"
+origins = ["https://a.example/base", "http://b.example:8080"]
+host = "client"
+ca = "ca.pem"
+[[site]]
+hosts = ["video.example", "*.video.example"]
+upstream = "media"
+personal_parameters = ["viewer"]
+[[site.device]]
+class = "tv"
+agents = ["Tizen"]
+[[site.route]]
+path = "/live/**/*.m3u8"
+ttl_at_most = "1 s"
+error_ttl = { "404" = "10 s", "500-599" = "1 s" }
+only_parameters = []
+rewrite = { from = "/live/", to = "/" }
+request_headers = { set = { "x-b" = "c" }, remove = ["cookie"] }
+by_device = true
+[[site.route]]
+path = "/api/"
+cache = false
+[operator]
+listen = "127.0.0.1:9000"
+token_env = "TOKEN"
+[log]
+access = "-"
+[process]
+hand_over_socket = "/run/next.sock"
+"#;
+
+#[test]
+fn what_is_written_out_reads_the_same() {
+    for text in [SMALL, FULL] {
+        let edge = parse(text);
+        assert_eq!(parse(&edge.to_toml()), edge, "{}", edge.to_toml());
+        let json = serde_json::to_string(&edge).unwrap();
+        assert_eq!(serde_json::from_str::<Edge>(&json).unwrap(), edge);
+    }
+}
+
+#[test]
+fn defaults_are_written_out() {
+    let text = parse(SMALL).to_toml();
+    for line in ["ram = \"256 MiB\"", "[server.limits]", "idle_timeout = \"1 min\"", "cache = true"]
+    {
+        let there = text.lines().any(|one| one == line);
+        assert_eq!(there, line != "cache = true", "{line} in\n{text}");
+    }
+}
+
+#[test]
+fn what_differs_is_told_key_by_key() {
+    let one = parse(FULL);
+    assert_eq!(one.changes(&one), []);
+    let other = FULL
+        .replace("ttl_at_most = \"1 s\"", "ttl_at_most = \"2 s\"")
+        .replace("workers = 2\n", "")
+        .replace("[log]\naccess = \"-\"", "[log]\nqueue = 1");
+    let other = format!("{other}[[upstream]]\nname = \"b\"\norigins = \"http://b\"\n");
+    let changes: Vec<String> =
+        one.changes(&parse(&other)).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        changes,
+        [
+            "log.access: \"-\" became nothing",
+            "log.queue: 8192 became 1",
+            "server.workers: 2 became nothing",
+            "site[0].route[0].ttl_at_most: \"1 s\" became \"2 s\"",
+            "upstream: one entry became 2 entries",
+        ]
+    );
+}
+
+proptest! {
+    /// Lines of a good document in any order and number, some of them broken: no panic, and what is
+    /// read reads the same again.
+    #[test]
+    fn any_lines_are_read_or_refused(
+        lines in proptest::collection::vec(proptest::sample::select(FULL.lines().collect::<Vec<_>>()), 0..60),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut text = lines.join("\n");
+        let at = (0..=cut.index(text.len() + 1)).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(at.unwrap_or_default());
+        if let Ok(edge) = Edge::parse("edge.toml", &text, []) {
+            prop_assert_eq!(parse(&edge.to_toml()), edge);
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_read_as_they_are_written(bytes: u64, millis: u64) {
+        let (size, time) = (
+            headwater_proto::config::quantity::Size::bytes(bytes),
+            headwater_proto::config::quantity::Time::millis(millis),
+        );
+        prop_assert_eq!(size.to_string().parse(), Ok(size));
+        prop_assert_eq!(time.to_string().parse(), Ok(time));
+    }
+}
