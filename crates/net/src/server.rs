@@ -33,6 +33,7 @@
 //!   place for priorities.
 //! - Nothing a client sends makes memory grow past the [`ConnLimits`].
 
+mod activation;
 mod addresses;
 mod alt_svc;
 mod control;
@@ -56,6 +57,7 @@ mod received;
 mod respond;
 mod self_signed;
 mod socket;
+mod supervisor;
 mod tcp;
 mod tls;
 mod unix;
@@ -71,12 +73,14 @@ use tower_service::Service;
 
 use crate::{Body, Clock, Proxies};
 
+pub use activation::{Activation, ActivationError};
 pub use alt_svc::alt_svc;
 pub use error::ServerError;
 pub use hand_over::{Door, HandOverError, Inherited, Successor};
 pub use handle::{Drained, ServerHandle};
 pub use limits::{ConnLimits, QuicConfig};
 pub use metrics::Metrics;
+pub use supervisor::Supervisor;
 pub use tls::{ClientCertificate, Reloaded, Tls};
 
 /// The number of a worker, from 0 to one less than their count.
@@ -113,6 +117,7 @@ pub struct ServerBuilder {
     clock: Clock,
     metrics: Metrics,
     inherited: Option<Inherited>,
+    activation: Option<Activation>,
 }
 
 impl ServerBuilder {
@@ -232,6 +237,15 @@ impl ServerBuilder {
     /// as many workers as that process had sockets for QUIC.
     pub fn inherit(mut self, inherited: &Inherited) -> Self {
         self.inherited = Some(inherited.clone());
+        self
+    }
+
+    /// Listens with the sockets that a supervisor has opened, instead of binding, at those addresses
+    /// and paths that it has some for; HTTP/3 wants a UDP socket beside the listener's and has one
+    /// bound here otherwise. The files of its Unix sockets stay when the server ends. See
+    /// [`Activation::all_taken`] for what no server wants.
+    pub fn activated_by(mut self, activation: &Activation) -> Self {
+        self.activation = Some(activation.clone());
         self
     }
 

@@ -86,13 +86,18 @@ impl ServerHandle {
         }
     }
 
-    /// Whether every worker's thread does something else than compute: each gets an empty task, and
-    /// this returns when all of those are done. For a watchdog, which should wait with a limit.
-    pub async fn responds(&self) {
+    /// Whether every worker lives: each gets an empty task to do, and this returns `true` when all
+    /// of those are done, which takes as long as the slowest worker computes without a pause. `false`
+    /// when a worker is gone though the server does not end. For a watchdog, which should wait with
+    /// a limit. Cancel safe.
+    pub async fn responds(&self) -> bool {
         let tasks: Vec<_> = self.runtimes.iter().map(|runtime| runtime.spawn(async {})).collect();
+        let mut all = true;
         for task in tasks {
-            let _ = task.await;
+            // An error says that the runtime is no more.
+            all &= task.await.is_ok();
         }
+        all || self.phase.borrow().is_ending()
     }
 
     /// What another process gets.

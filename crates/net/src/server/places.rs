@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::hand_over::{Given, HeldPlace, Place};
 use super::keys::Keys;
 use super::quic::{Elder, Elders, MAX_WORKERS, Shared};
-use super::socket::{Bound, bind_all, bind_udp};
+use super::socket::{Bound, bind_all, bind_udp, grow_buffers, listen_tcp};
 use super::unix::{self, SocketFile};
 use super::{ServerBuilder, ServerError};
 
@@ -47,8 +47,13 @@ pub(super) fn open(
     keys: &Keys,
     generation: u8,
 ) -> Result<Places, ServerError> {
-    let inherited = builder.inherited.as_ref();
-    let take = |https| move |addr: &SocketAddr| inherited?.take(&builder.name, https, *addr);
+    let (inherited, activation) = (builder.inherited.as_ref(), builder.activation.as_ref());
+    let take = |https| {
+        move |addr: &SocketAddr| {
+            let given = inherited.and_then(|from| from.take(&builder.name, https, *addr));
+            given.or_else(|| activation?.take(*addr, https && udp_buffer.is_some()))
+        }
+    };
     let mut https: Vec<Option<Given>> = builder.https.iter().map(take(true)).collect();
     let http: Vec<Option<Given>> = builder.http.iter().map(take(false)).collect();
     if udp_buffer.is_none() {
@@ -78,14 +83,16 @@ pub(super) fn open(
     }
     for path in &builder.unix {
         let given = inherited.and_then(|inherited| inherited.take_unix(&builder.name, path));
+        let given = given.or_else(|| activation?.take_unix(path));
+        let keep = given.as_ref().is_some_and(|given| given.place.is_kept());
         let (listeners, file) = match given {
-            Some(given) => (given.unix, SocketFile::of_another(path)),
+            Some(given) => (given.unix, SocketFile::of_another(path, keep)),
             None => unix::bind(path).map(|(listener, file)| (vec![listener], file))?,
         };
         let file = Arc::new(file);
         let unix = listeners.into_iter().map(|listener| (listener, Arc::clone(&file))).collect();
         let (tcp, udp) = (Vec::new(), Vec::new());
-        let place = Place::Unix { path: path.clone() };
+        let place = Place::Unix { path: path.clone(), keep };
         all.push(HeldPlace { place, tcp, udp, quic: None, unix });
     }
     Ok(Places { all, workers })
@@ -111,16 +118,19 @@ fn open_all(
     let mut fresh = bind_all(&missing, only_v6, workers, udp_buffer)?.into_iter();
     let mut all = Vec::with_capacity(asked.len());
     for (&asked, given) in asked.iter().zip(given) {
-        let Some(Given { place, tcp, mut udp, elders, .. }) = given else {
+        let Some(Given { place, mut tcp, mut udp, elders, .. }) = given else {
             all.extend(fresh.next().map(|bound| Opened { asked, bound, elders: Vec::new() }));
             continue;
         };
         let addr = place.addr().unwrap_or(asked);
-        if let Some(buffer) = udp_buffer.filter(|_| udp.is_empty()) {
-            udp = bind_udp(addr, only_v6, workers, buffer)?;
+        // What is given of an address need not be all that it takes.
+        if tcp.is_empty() {
+            tcp = listen_tcp(addr, only_v6, workers)?;
         }
-        for socket in &tcp {
-            socket.set_nonblocking(true).map_err(|error| ServerError::bind("TCP", addr, error))?;
+        match udp_buffer {
+            Some(buffer) if udp.is_empty() => udp = bind_udp(addr, only_v6, workers, buffer)?,
+            Some(buffer) => udp.iter().for_each(|socket| grow_buffers(socket, buffer)),
+            None => {}
         }
         all.push(Opened { asked, bound: Bound { addr, tcp, udp }, elders });
     }

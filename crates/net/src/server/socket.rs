@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -59,34 +60,54 @@ fn try_bind_all(
         if addr.port() == 0 {
             addr.set_port(common_port);
         }
-        let open = |kind, addr, first| {
-            bind_one(kind, addr, only_v6, first)
-                .map_err(|error| ServerError::bind(transport(kind), addr, error))
-        };
-        let first = open(Type::STREAM, addr, true)?;
-        let bound = first.local_addr().ok().and_then(|addr| addr.as_socket());
         let was_open = addr.port() == 0;
-        addr.set_port(bound.map_or(addr.port(), |bound| bound.port()));
+        let tcp = bind_tcp(&mut addr, only_v6, workers)?;
         if was_open {
             common_port = addr.port();
-        }
-        let mut tcp = vec![first];
-        for _ in 1..workers {
-            tcp.push(open(Type::STREAM, addr, false)?);
         }
         let mut udp = Vec::new();
         if let Some(buffer) = udp_buffer {
             udp = bind_udp(addr, only_v6, workers, buffer)?;
         }
-        for socket in &tcp {
-            socket
-                .listen(BACKLOG)
-                .map_err(|error| ServerError::bind(transport(Type::STREAM), addr, error))?;
-        }
-        let tcp = tcp.into_iter().map(TcpListener::from).collect();
-        all.push(Bound { addr, tcp, udp });
+        all.push(Bound { addr, tcp: listen(tcp, addr)?, udp });
     }
     Ok(all)
+}
+
+/// Binds an address for each of `workers` workers, and says which port it is.
+fn bind_tcp(
+    addr: &mut SocketAddr,
+    only_v6: bool,
+    workers: usize,
+) -> Result<Vec<Socket>, ServerError> {
+    let mut all = Vec::with_capacity(workers);
+    for worker in 0..workers {
+        let socket = bind_one(Type::STREAM, *addr, only_v6, worker == 0)
+            .map_err(|error| ServerError::bind(transport(Type::STREAM), *addr, error))?;
+        let bound = socket.local_addr().ok().and_then(|addr| addr.as_socket());
+        addr.set_port(bound.map_or(addr.port(), |bound| bound.port()));
+        all.push(socket);
+    }
+    Ok(all)
+}
+
+fn listen(sockets: Vec<Socket>, addr: SocketAddr) -> Result<Vec<TcpListener>, ServerError> {
+    for socket in &sockets {
+        socket
+            .listen(BACKLOG)
+            .map_err(|error| ServerError::bind(transport(Type::STREAM), addr, error))?;
+    }
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
+}
+
+/// Binds an address whose port is known and listens there, for each of `workers` workers.
+pub(super) fn listen_tcp(
+    mut addr: SocketAddr,
+    only_v6: bool,
+    workers: usize,
+) -> Result<Vec<TcpListener>, ServerError> {
+    let sockets = bind_tcp(&mut addr, only_v6, workers)?;
+    listen(sockets, addr)
 }
 
 /// Binds an address whose port is known, for each of `workers` workers.
@@ -146,7 +167,7 @@ fn share_port(_: &Socket) -> io::Result<()> {
 }
 
 /// Asks for larger buffers and takes what the system grants.
-fn grow_buffers(socket: &Socket, size: usize) {
+pub(super) fn grow_buffers(socket: &impl AsFd, size: usize) {
     let socket = SockRef::from(socket);
     let _ = socket.set_recv_buffer_size(size);
     let _ = socket.set_send_buffer_size(size);

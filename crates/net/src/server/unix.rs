@@ -17,18 +17,20 @@ const MODE: u32 = 0o660;
 pub(super) struct SocketFile {
     path: PathBuf,
     left: AtomicBool,
+    /// Whether it is a supervisor's, and stays in any case.
+    keep: bool,
 }
 
 impl SocketFile {
     /// Of a socket that is bound to `path`.
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), left: AtomicBool::new(false) }
+        Self { path: path.to_owned(), left: AtomicBool::new(false), keep: false }
     }
 
     /// Of a socket that another process gave, which may go on with it: to be left alone until
-    /// [`SocketFile::own`].
-    pub(super) fn of_another(path: &Path) -> Self {
-        Self { path: path.to_owned(), left: AtomicBool::new(true) }
+    /// [`SocketFile::own`], or for ever with `keep`.
+    pub(super) fn of_another(path: &Path, keep: bool) -> Self {
+        Self { path: path.to_owned(), left: AtomicBool::new(true), keep }
     }
 
     /// This process alone listens there now.
@@ -44,7 +46,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.left.load(Ordering::Relaxed) {
+        if !self.keep && !self.left.load(Ordering::Relaxed) {
             let _ = fs::remove_file(&self.path);
         }
     }

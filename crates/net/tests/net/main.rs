@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+mod activation;
+mod alive;
 mod client;
 mod cut;
 mod drain;

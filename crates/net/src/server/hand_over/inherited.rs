@@ -170,7 +170,7 @@ impl Inherited {
 
     /// The sockets of a Unix socket.
     pub(in crate::server) fn take_unix(&self, name: &str, wanted: &Path) -> Option<Given> {
-        self.lock().take(name, |place| matches!(place, Place::Unix { path } if path == wanted))
+        self.lock().take(name, |place| matches!(place, Place::Unix { path, .. } if path == wanted))
     }
 
     /// Remembers a server that waits to begin.
@@ -248,7 +248,8 @@ impl Bag {
 }
 
 impl Given {
-    fn new(place: Place) -> Self {
+    /// Of a place without any.
+    pub(in crate::server) fn new(place: Place) -> Self {
         Self { place, tcp: Vec::new(), udp: Vec::new(), unix: Vec::new(), elders: Vec::new() }
     }
 }

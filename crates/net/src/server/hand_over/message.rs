@@ -66,8 +66,12 @@ pub(in crate::server) enum Place {
     Https { asked: SocketAddr, bound: SocketAddr },
     /// In the clear.
     Http { asked: SocketAddr, bound: SocketAddr },
-    /// A Unix socket.
-    Unix { path: PathBuf },
+    /// A Unix socket, and whether its file is a supervisor's, who keeps it.
+    Unix {
+        path: PathBuf,
+        #[serde(default)]
+        keep: bool,
+    },
 }
 
 /// What a socket does at its place.
@@ -89,6 +93,11 @@ impl Place {
             Self::Https { bound, .. } | Self::Http { bound, .. } => Some(*bound),
             Self::Unix { .. } => None,
         }
+    }
+
+    /// Whether it is a file that stays when the server ends.
+    pub(in crate::server) fn is_kept(&self) -> bool {
+        matches!(self, Self::Unix { keep: true, .. })
     }
 }
 
