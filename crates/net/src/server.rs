@@ -50,6 +50,7 @@ mod malformed;
 mod metrics;
 mod oneshot;
 mod places;
+mod process;
 mod proxy_protocol;
 mod quic;
 mod quic_stream;
@@ -80,6 +81,7 @@ pub use hand_over::{Door, HandOverError, Inherited, Successor};
 pub use handle::{Drained, ServerHandle};
 pub use limits::{ConnLimits, QuicConfig};
 pub use metrics::Metrics;
+pub use process::{Duties, End, Process, ProcessError};
 pub use supervisor::Supervisor;
 pub use tls::{ClientCertificate, Reloaded, Tls};
 

@@ -46,9 +46,9 @@ pub enum Error {
     /// A listener could not be opened, or its certificate not be used.
     #[error(transparent)]
     Server(#[from] headwater_net::server::ServerError),
-    /// Another process could not be taken over from, or not be handed over to.
+    /// What a supervisor gave cannot be used, or another process not be taken over from.
     #[error(transparent)]
-    HandOver(#[from] headwater_net::server::HandOverError),
+    Process(#[from] headwater_net::server::ProcessError),
     /// The upstream client could not be made.
     #[error("the upstream {url} cannot be used: {why}")]
     Upstream {

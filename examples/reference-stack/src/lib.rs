@@ -17,11 +17,10 @@ pub mod inputs;
 pub mod operator;
 pub mod pages;
 pub mod ready;
-mod reload;
 pub mod roles;
 pub mod router;
 pub mod run;
-mod succession;
+mod upkeep;
 
 pub use args::{Args, Role};
 pub use error::Error;

@@ -38,11 +38,6 @@ impl Operator {
         Self(Arc::new(Inner { registry, caches, token }))
     }
 
-    /// The caches of this process.
-    pub fn caches(&self) -> &Caches {
-        &self.0.caches
-    }
-
     /// Answers one request.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;

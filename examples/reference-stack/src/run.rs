@@ -5,22 +5,19 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use headwater_net::server::{Inherited, QuicConfig, Server, ServerHandle, Tls};
+use headwater_net::server::{End, Process, QuicConfig, ServerBuilder, ServerHandle, Tls};
 use headwater_net::{Clock, Secret};
 use prometheus_client::registry::Registry;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tower::service_fn;
 
 use crate::inputs::Inputs;
 use crate::operator::Operator;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
-use crate::succession::{self, Succession};
-use crate::{Args, Error, Role, banner, reload, roles};
+use crate::upkeep::Upkeep;
+use crate::{Args, Error, Role, banner, roles};
 
 /// Runs the stack until SIGINT or SIGTERM, and drains it.
 ///
@@ -35,12 +32,11 @@ pub fn run(args: &Args) -> Result<(), Error> {
 }
 
 async fn start(args: &Args) -> Result<(), Error> {
-    let stop = Stop::on_signals()?;
     check_upstreams(args)?;
-    let inherited = succession::take_over(args).await?;
-    let ports = Ports::of(args)?;
-    let addresses = Addresses::of(args, &ports, inherited)?;
     let state = state_folder(args)?;
+    let mut process = Process::start(&state, args.hand_over_socket.as_deref()).await?;
+    let ports = Ports::of(args)?;
+    let addresses = Addresses::of(args, &ports, &process)?;
     let tls = match (&args.cert, &args.key) {
         (Some(certificate), Some(key)) => Tls::from_pem_files(certificate, key)?,
         _ => Tls::self_signed(
@@ -53,18 +49,17 @@ async fn start(args: &Args) -> Result<(), Error> {
         Some(folder) => tls.and(&Tls::from_folder(folder)?)?,
         None => tls,
     };
-    reload::on_hangup(tls.clone())?;
     let own_certificate = args.cert.is_none();
 
     let (packager, names) = if args.role.packages() {
-        let inputs = Inputs::open(&args.input, &state, &stop.flag).await?;
+        let inputs = Inputs::open(&args.input, &state, process.asked_to_end()).await?;
         (Some(inputs.packager), inputs.playable)
     } else {
         (None, Vec::new())
     };
 
     let mut registry = Registry::default();
-    let server = addresses.server(args, tls.clone());
+    let server = addresses.main(process.server("main"), args, tls.clone());
     let spki = tls.spki_sha256_base64();
     let pages = Pages::load(&args.web)
         .map_err(|source| Error::Folder { path: args.web.clone(), source })?;
@@ -74,9 +69,9 @@ async fn start(args: &Args) -> Result<(), Error> {
     }
     let token = args.operator_token.as_deref().map(token).transpose()?;
     let operator = Operator::new(registry, running.caches.clone(), token);
-    let operators = operator.clone();
-    let asked = addresses.operator().serve(move |_| {
-        let operator = operators.clone();
+    let asked = process.server("operator").http(&addresses.operator[..]).workers(1);
+    let asked = asked.serve(move |_| {
+        let operator = operator.clone();
         service_fn(move |request| {
             let operator = operator.clone();
             async move { Ok::<_, Infallible>(operator.answer(request).await) }
@@ -84,41 +79,29 @@ async fn start(args: &Args) -> Result<(), Error> {
     })?;
 
     let facts = describe(&running.server, &asked, spki, &names);
-    let servers = [&running.server, &asked];
-    let mut succession = Succession::new(args, &state)?;
-    succession::begin(addresses.inherited.as_ref()).await?;
-    let opened = succession.open(args);
+    let caches = running.caches.clone();
+    let upkeep = Upkeep { tls, caches, on_disk: args.cache_dir.is_some() };
+    process.begin(&upkeep).await?;
     let written = args.ready.as_ref().map_or(Ok(()), |path| {
         facts.write(path).map_err(|source| Error::File { path: path.clone(), source })
     });
-    for failed in [opened, written].into_iter().filter_map(Result::err) {
+    match written {
         // Who took over from another process is the only one that serves now.
-        if addresses.inherited.is_none() {
-            return Err(failed);
-        }
-        crate::say(&failed.to_string());
+        Err(failed) if process.takes_over() => crate::say(&failed.to_string()),
+        written => written?,
     }
     banner::print(&facts, own_certificate, args);
-    let succeeded = tokio::select! {
-        () = succession.succeeded(&servers, &operator) => true,
-        () = stop.signalled() => false,
-    };
-    crate::say("draining … (a second signal ends it at once)");
-    tokio::select! {
-        drained = running.server.drain(Duration::from_secs(args.drain)) => {
-            if drained.cut > 0 {
-                crate::say(&format!("{} connections were cut at the deadline", drained.cut));
-            }
-        }
-        () = stop.again() => crate::say("connections were cut"),
-    }
+    let servers = [&running.server, &asked];
+    let status = format!("serving at {}", facts.base);
+    let end = process.run(&servers, &upkeep, &status).await;
+    process.drain(end, &servers[..1], Duration::from_secs(args.drain), &upkeep).await;
     asked.drain(Duration::from_millis(200)).await;
     running.caches.close().await;
     if let Some(writer) = running.log_writer {
         writer.finish();
     }
     // That of the process that took over says more.
-    if let Some(path) = args.ready.as_ref().filter(|_| !succeeded) {
+    if let Some(path) = args.ready.as_ref().filter(|_| end == End::Asked) {
         let _ = std::fs::remove_file(path);
     }
     Ok(())
@@ -212,14 +195,17 @@ impl Ports {
 struct Addresses {
     https: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
-    operator: SocketAddr,
-    inherited: Option<Inherited>,
+    operator: Vec<SocketAddr>,
 }
 
 impl Addresses {
+    /// Those of the supervisor's sockets called `https`, `http` and `operator`, and otherwise those of
+    /// the command line.
+    ///
     /// Also looks whether the ports are free: a demo video takes a minute to make, and a port in
-    /// use should be told of before that. Those of a process that is taken over from are.
-    fn of(args: &Args, ports: &Ports, inherited: Option<Inherited>) -> Result<Self, Error> {
+    /// use should be told of before that. Those of a process that is taken over from are, and so are
+    /// those that a supervisor has opened.
+    fn of(args: &Args, ports: &Ports, process: &Process) -> Result<Self, Error> {
         let mut hosts = args.bind.clone();
         if hosts.is_empty() {
             hosts.push(Ipv4Addr::LOCALHOST.into());
@@ -228,25 +214,37 @@ impl Addresses {
             }
         }
         let on = |port: u16| hosts.iter().map(move |&host| SocketAddr::new(host, port)).collect();
-        let (https, http): (Vec<_>, Vec<_>) = (on(ports.https), on(ports.http));
         let operator = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ports.operator);
-        if inherited.is_none() {
-            for addr in https.iter().chain(&http).chain([&operator]) {
+        let mut addresses =
+            Self { https: on(ports.https), http: on(ports.http), operator: vec![operator] };
+        if let Some(activation) = process.activation() {
+            for (name, addrs) in [
+                ("https", &mut addresses.https),
+                ("http", &mut addresses.http),
+                ("operator", &mut addresses.operator),
+            ] {
+                let opened = activation.addrs(name);
+                if !opened.is_empty() {
+                    *addrs = opened;
+                }
+            }
+        } else if !process.takes_over() {
+            let Self { https, http, operator } = &addresses;
+            for addr in https.iter().chain(http).chain(operator) {
                 look("TCP", *addr, TcpListener::bind(addr).map(drop))?;
             }
-            for addr in &https {
+            for addr in https {
                 look("UDP", *addr, UdpSocket::bind(addr).map(drop))?;
             }
         }
-        Ok(Self { https, http, operator, inherited })
+        Ok(addresses)
     }
 
-    fn server(&self, args: &Args, tls: Tls) -> headwater_net::server::ServerBuilder {
+    fn main(&self, server: ServerBuilder, args: &Args, tls: Tls) -> ServerBuilder {
         let mut quic = QuicConfig::default();
         // A packager and a shield do nothing twice that they should not either.
         quic.early_data = !args.no_early_data;
-        let mut server =
-            self.named("main").https(&self.https[..]).http(&self.http[..]).tls(tls).quic(quic);
+        let mut server = server.https(&self.https[..]).http(&self.http[..]).tls(tls).quic(quic);
         if let Some(workers) = args.workers {
             server = server.workers(workers.into());
         }
@@ -261,18 +259,6 @@ impl Addresses {
         }
         server
     }
-
-    fn operator(&self) -> headwater_net::server::ServerBuilder {
-        self.named("operator").http(self.operator).workers(1)
-    }
-
-    fn named(&self, name: &str) -> headwater_net::server::ServerBuilder {
-        let server = Server::builder().name(name);
-        match &self.inherited {
-            Some(inherited) => server.inherit(inherited),
-            None => server,
-        }
-    }
 }
 
 /// Only a port that is taken is told of here; what else is wrong, the server says better.
@@ -285,41 +271,6 @@ fn look(transport: &str, addr: SocketAddr, bound: io::Result<()>) -> Result<(), 
             addr.ip()
         ))),
         _ => Ok(()),
-    }
-}
-
-/// SIGINT and SIGTERM, for work that waits and for work that computes.
-struct Stop {
-    flag: Arc<AtomicBool>,
-    notify: Arc<Notify>,
-}
-
-impl Stop {
-    fn on_signals() -> Result<Self, Error> {
-        let stop = Self { flag: Arc::default(), notify: Arc::default() };
-        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-            let mut signal = signal(kind).map_err(Error::Threads)?;
-            let (flag, notify) = (Arc::clone(&stop.flag), Arc::clone(&stop.notify));
-            // Ends with the runtime, which ends with the stack.
-            tokio::spawn(async move {
-                while signal.recv().await.is_some() {
-                    flag.store(true, Ordering::Relaxed);
-                    notify.notify_one();
-                }
-            });
-        }
-        Ok(stop)
-    }
-
-    async fn signalled(&self) {
-        while !self.flag.load(Ordering::Relaxed) {
-            self.notify.notified().await;
-        }
-    }
-
-    /// The next signal, once there has been one.
-    async fn again(&self) {
-        self.notify.notified().await;
     }
 }
 

@@ -127,6 +127,14 @@ pub enum HandOverError {
     /// This server is draining, or has been handed over already.
     #[error("this server is ending already")]
     Ending,
+    /// The next process could not be started.
+    #[error("cannot start {}: {source}", path.display())]
+    Program {
+        /// The program's file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system failed.
     #[error("the hand-over failed: {0}")]
     Io(#[from] io::Error),

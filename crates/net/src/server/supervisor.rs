@@ -23,11 +23,12 @@
 //! };
 //! tokio::select! {
 //!     () = work => {}
-//!     () = supervisor.watch(&[&server]) => {}
+//!     never = supervisor.watch(&[&server]) => match never {},
 //! }
 //! # }
 //! ```
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -111,7 +112,7 @@ impl Supervisor {
     /// time after which that would end it, for as long as every worker of `servers` responds
     /// ([`ServerHandle::responds`]). Without a supervisor that watches this waits for ever; it never
     /// returns. Cancel safe.
-    pub async fn watch(&self, servers: &[&ServerHandle]) {
+    pub async fn watch(&self, servers: &[&ServerHandle]) -> Infallible {
         let Some(limit) = self.watchdog.filter(|_| self.socket.is_some()) else {
             return std::future::pending().await;
         };
@@ -273,7 +274,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = supervisor.watch(&[]) => {}
+            never = supervisor.watch(&[]) => match never {},
             () = heard => {}
         }
         assert!(begun.elapsed() <= limit * 2, "{:?}", begun.elapsed());

@@ -8,4 +8,5 @@ mod hand_over;
 mod manners;
 mod operator;
 mod replaced;
+mod supervised;
 mod support;

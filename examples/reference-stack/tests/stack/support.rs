@@ -25,10 +25,17 @@ pub struct Stack {
 impl Stack {
     /// Starts the stack with its state in `dir`, and waits until it answers.
     pub fn start(dir: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["--port", "0"]);
+        Self::start_by(command, dir, args)
+    }
+
+    /// As [`Stack::start`], by a command that starts the binary or is about to.
+    pub fn start_by(mut command: Command, dir: &Path, args: &[&str]) -> Self {
         std::fs::create_dir_all(dir).expect("a folder for the state");
         let ready_file = dir.join("ready.json");
-        let process = Command::new(binary())
-            .args(["--port", "0", "--bind", "127.0.0.1", "--workers", "2", "--web", "/nonexistent"])
+        let process = command
+            .args(["--bind", "127.0.0.1", "--workers", "2", "--web", "/nonexistent"])
             .arg("--state")
             .arg(dir)
             .arg("--ready")

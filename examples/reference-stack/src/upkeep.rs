@@ -1,0 +1,49 @@
+//! What the stack does when it is asked to read its files again, or to make room for the process
+//! that takes over.
+//!
+//! A folder belongs to one process at a time, so the old one closes its disk tier when the new one
+//! has come, and the new one opens it: what was stored and purged is there. Until the new one serves,
+//! the old one answers from memory and upstream, and refuses purges, which would be lost. Should the
+//! hand-over fail after that, the old process goes on so, without its disk tier, until another process
+//! takes over; one that had none takes purges again. Memory starts cold in the new process.
+
+use headwater_net::server::{Duties, Tls};
+
+use crate::operator::Caches;
+
+/// See the module.
+pub(crate) struct Upkeep {
+    pub(crate) tls: Tls,
+    pub(crate) caches: Caches,
+    /// Whether a cache has a disk tier, which forgets no purge.
+    pub(crate) on_disk: bool,
+}
+
+impl Duties for Upkeep {
+    /// Those of a first start stay in force when the new ones cannot be used.
+    async fn reload(&self) {
+        let tls = self.tls.clone();
+        match tokio::task::spawn_blocking(move || tls.reload()).await {
+            Ok(Ok(now)) => self.say(&format!(
+                "certificates were read again: {} in force, {} of them new",
+                now.total, now.added
+            )),
+            Ok(Err(error)) => self.say(&format!("certificates stay as they were: {error}")),
+            Err(_) => {}
+        }
+    }
+
+    async fn release(&self) {
+        self.caches.refuse_purges(true).await;
+        self.caches.close().await;
+    }
+
+    async fn resume(&self) {
+        // What is on disk would come back with the next process.
+        self.caches.refuse_purges(self.on_disk).await;
+    }
+
+    fn say(&self, text: &str) {
+        crate::say(text);
+    }
+}
