@@ -10,6 +10,7 @@ mod shell;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use headwater_packager::Assets;
 use serde_json::{Value, json};
@@ -531,6 +532,52 @@ async fn a_key_that_a_server_keeps_is_not_given_away_by_another_descriptor() {
     fs::write(dir.path().join("trailer.headwater.json"), &agrees).unwrap();
     let (packager, _) = shell::packager(Assets::from_dir(dir.path()).unwrap());
     assert_eq!(get(&packager, "/show/main.m3u8").await.status, 200);
+}
+
+/// A descriptor that is wrong may be the one that keeps the key: it hides nothing.
+#[tokio::test]
+async fn a_descriptor_that_is_wrong_keeps_its_key_from_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = keyed(dir.path(), &KEY, Some("https://keys.example/1"));
+    fs::write(dir.path().join("other.key"), [3; 16]).unwrap();
+    let careless = keyed(dir.path(), &KEY, None);
+    let other_key = careless.replace("film.key", "other.key");
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    let write = |name: &str, text: &str| {
+        fs::write(dir.path().join(format!("{name}.headwater.json")), text).unwrap();
+        // What was seen is believed for a second.
+        clock.advance(Duration::from_secs(1));
+    };
+    let status = async |name: &str| {
+        let reply = get(&packager, &format!("/{name}/main.m3u8")).await;
+        (reply.status.as_u16(), reply.text().to_owned())
+    };
+    write("trailer", &careless);
+    write("else", &other_key);
+    for (wrong, says, other) in [
+        // Unknown keys, wrong values: it keeps what it names, and nothing else.
+        (kept.replace("\"uri\"", "\"url\""), "film.headwater.json names film.key", 200),
+        (kept.replace("segment_key", "segment_kye"), "film.headwater.json names film.key", 200),
+        (kept.replace("\"headwater\":1", "\"headwater\":2"), "names film.key", 200),
+        // No JSON, as while an editor writes it: it may keep anything.
+        (kept[..kept.len() / 2].to_owned(), "film.headwater.json cannot be understood", 422),
+        (String::new(), "film.headwater.json cannot be understood", 422),
+        (format!("{kept},"), "film.headwater.json cannot be understood", 422),
+    ] {
+        write("film", &wrong);
+        let (code, text) = status("trailer").await;
+        assert!(code == 422 && text.contains(says), "{wrong}: {code} {text}");
+        assert_eq!(status("else").await.0, other, "{wrong}: another key");
+    }
+    // Mended so that nobody keeps it, and then so that somebody does.
+    write("film", &careless);
+    assert_eq!(status("trailer").await.0, 200);
+    assert_eq!(status("else").await.0, 200);
+    write("film", &kept);
+    assert_eq!(status("trailer").await.0, 422);
+    fs::remove_file(dir.path().join("film.headwater.json")).unwrap();
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(status("trailer").await.0, 200);
 }
 
 /// What the asset that a descriptor of this name describes answers.

@@ -18,7 +18,7 @@ use headwater_packager::{
     Assets, ByteRange, MemorySource, Packager, ServiceLimits, Source, SourceId,
 };
 use http::Method;
-use shell::{Reply, TINY, get, options, packager, request, segment_urls};
+use shell::{Reply, TINY, encode, get, options, packager, request, segment_urls};
 use tokio::sync::Barrier;
 
 const MOMENT: Duration = Duration::from_millis(1_100);
@@ -377,4 +377,46 @@ async fn all_media_answer_or_say_why_not() {
     }
     let cut = get(&packager, "/qt_truncated_596s_moov_only/main.m3u8").await;
     assert_problem(&cut, 422, "truncated", &media);
+}
+
+/// A folder of which each folder is an asset, and each file in that a rendition.
+#[tokio::test]
+async fn a_folder_of_ladders_is_an_asset_for_each_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    for (folder, sizes) in [("first", &["160x90", "320x180"][..]), ("second", &["128x72"])] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+        for size in sizes {
+            encode(&dir.path().join(format!("{folder}/{size}.mp4")), size, 4, 25, "100k");
+        }
+    }
+    std::fs::create_dir(dir.path().join("notes")).unwrap();
+    std::fs::write(dir.path().join("notes/readme.txt"), "no video").unwrap();
+    let (packager, clock) = packager(Assets::from_dir(dir.path()).unwrap());
+    let list = get(&packager, "/").await.json();
+    let names: Vec<_> = list["assets"].as_array().unwrap().iter().map(|a| &a["name"]).collect();
+    assert_eq!(names, ["first", "second"], "{list:#}");
+    for (folder, sizes) in [("first", &["160x90", "320x180"][..]), ("second", &["128x72"])] {
+        let playlist = get(&packager, &format!("/{folder}/main.m3u8")).await;
+        let told: Vec<_> = playlist
+            .text()
+            .lines()
+            .filter(|line| line.starts_with("#EXT-X-STREAM-INF:"))
+            .map(|line| line.split_once("RESOLUTION=").unwrap().1.split(',').next().unwrap())
+            .collect();
+        assert_eq!(told, sizes, "{}", playlist.text());
+        assert_eq!(playlist.text().matches("#EXT-X-MEDIA:TYPE=AUDIO").count(), 1, "one sound");
+        for (number, _) in (1..).zip(sizes) {
+            for url in segment_urls(&packager, folder, &format!("v{number}")).await {
+                assert_eq!(get(&packager, &url).await.status, 200, "{url}");
+            }
+        }
+    }
+    // One more rendition, and one more ladder.
+    encode(&dir.path().join("second/240x136.mp4"), "240x136", 4, 25, "100k");
+    std::fs::create_dir(dir.path().join("third")).unwrap();
+    std::fs::write(dir.path().join("third/only.mp4"), TINY).unwrap();
+    clock.advance(Duration::from_secs(1));
+    let playlist = get(&packager, "/second/main.m3u8").await;
+    assert_eq!(playlist.text().matches("#EXT-X-STREAM-INF:").count(), 2, "{}", playlist.text());
+    assert_eq!(get(&packager, "/third/main.m3u8").await.status, 200);
 }

@@ -112,6 +112,41 @@ async fn scores_are_said_where_all_pictures_have_one() {
     }
 }
 
+/// RFC 8216bis §4.4.6.4, read by another parser.
+#[tokio::test]
+async fn facts_of_the_descriptor_are_session_data() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("film.mp4"), shell::TINY).unwrap();
+    let descriptor = r#"{"headwater": 1, "renditions": [{"file": "film.mp4"}], "session_data": [
+        {"id": "com.example.title", "value": "A film, part 2: x=y"},
+        {"id": "com.example.title", "value": "Ein Film — Teil 2", "language": "de"},
+        {"id": "com.example.chapters", "uri": "chapters.json?of=1,2"}]}"#;
+    std::fs::write(dir.path().join("film.headwater.json"), descriptor).unwrap();
+    let (packager, _) = packager(Assets::from_dir(dir.path()).unwrap());
+    for path in ["/film/main.m3u8", "/film/single.m3u8", "/film/main.m3u8?container=ts"] {
+        let reply = get(&packager, path).await;
+        let Ok(list) = m3u8_rs::parse_master_playlist_res(&reply.body) else {
+            panic!("{path}: {}", reply.text())
+        };
+        let facts = list.session_data.into_iter().map(|data| {
+            let content = match data.field {
+                m3u8_rs::SessionDataField::Value(value) => ("value", value),
+                m3u8_rs::SessionDataField::Uri(uri) => ("uri", uri),
+            };
+            (data.data_id, content.0, content.1, data.language)
+        });
+        let expected = [
+            ("com.example.title", "value", "A film, part 2: x=y", None),
+            ("com.example.title", "value", "Ein Film — Teil 2", Some("de")),
+            ("com.example.chapters", "uri", "chapters.json?of=1,2", None),
+        ]
+        .map(|(id, kind, content, language)| {
+            (id.to_owned(), kind, content.to_owned(), language.map(str::to_owned))
+        });
+        assert_eq!(facts.collect::<Vec<_>>(), expected, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn open_gops_forbid_independent_segments() {
     let dir = tempfile::tempdir().unwrap();

@@ -33,6 +33,7 @@ pub use name::{decode_name, encode_name};
 pub use scan::{EXTENSIONS, MAX_ASSETS, MAX_RENDITIONS, asset_name};
 
 use crate::descriptor::Descriptor;
+use kept_key::KeptKeys;
 use scan::{Contents, Located, Place, Root};
 use sources::Sources;
 
@@ -140,7 +141,8 @@ impl Assets {
             return seen.clone().map(Some).map_err(FindError::Descriptor);
         }
         let (place, owned_name) = (place.clone(), name.to_owned());
-        let located = blocking(move || place.locate(&owned_name)).await?;
+        let kept = Arc::clone(&self.inner.kept_keys);
+        let located = blocking(move || place.locate(&owned_name, &kept, now)).await?;
         match located {
             Ok(contents) => {
                 let found = Arc::new(Found::files(name, contents));
@@ -210,6 +212,7 @@ impl Assets {
                 entries: RwLock::new(Arc::new(entries)),
                 scanned: Mutex::new(Timestamp::default()),
                 pool: Arc::default(),
+                kept_keys: Arc::default(),
             }),
         }
     }
@@ -346,6 +349,7 @@ struct Inner {
     entries: RwLock<Arc<Entries>>,
     scanned: Mutex<Timestamp>,
     pool: Arc<BufferPool>,
+    kept_keys: Arc<KeptKeys>,
 }
 
 type Entries = BTreeMap<Arc<str>, Arc<Entry>>;

@@ -6,7 +6,10 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AssetsError, FindError, kept_key, key_file, name, siblings};
+use headwater_net::Timestamp;
+
+use super::kept_key::{Kept, KeptKeys};
+use super::{AssetsError, FindError, key_file, name, siblings};
 use crate::aes128::SegmentKey;
 use crate::descriptor::{DESCRIPTOR_SUFFIX, Descriptor, DescriptorError, MAX_DESCRIPTOR_BYTES};
 use crate::identity::SourceId;
@@ -78,8 +81,14 @@ pub(super) struct Contents {
 }
 
 impl Place {
-    /// The files of the asset `name` with their identities, in order.
-    pub(super) fn locate(&self, name: &str) -> Result<Contents, FindError> {
+    /// The files of the asset `name` with their identities, in order, as they are `now`.
+    pub(super) fn locate(
+        &self,
+        name: &str,
+        kept: &KeptKeys,
+        now: Timestamp,
+    ) -> Result<Contents, FindError> {
+        let described = |path: &Path, asset| described(path, asset, kept, now);
         let files = match self {
             Self::Named(path) => located([path], ToOwned::to_owned)?,
             Self::File(path) => {
@@ -175,8 +184,8 @@ fn descriptor_in(folder: &Path) -> Result<Option<PathBuf>, FindError> {
     Ok(found)
 }
 
-/// A descriptor as it is now.
-pub(super) fn read_descriptor(path: &Path) -> Result<Descriptor, FindError> {
+/// A descriptor's text as it is now.
+pub(super) fn read_text(path: &Path) -> Result<String, FindError> {
     let file = file_name(path);
     let metadata = fs::metadata(path).map_err(SourceError::from)?;
     require_regular(&metadata)?;
@@ -187,14 +196,18 @@ pub(super) fn read_descriptor(path: &Path) -> Result<Descriptor, FindError> {
     let mut text = Vec::new();
     let reader = fs::File::open(path).map_err(SourceError::from)?;
     reader.take(MAX_DESCRIPTOR_BYTES).read_to_end(&mut text).map_err(SourceError::from)?;
-    let text = String::from_utf8(text)
-        .map_err(|_| DescriptorError::whole(&file, "it is not valid UTF-8"))?;
-    Ok(Descriptor::parse(&file, text)?)
+    String::from_utf8(text)
+        .map_err(|_| DescriptorError::whole(&file, "it is not valid UTF-8").into())
 }
 
 /// What a descriptor says, and its files. It is that of the folder `asset` where there is one.
-fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
-    let descriptor = read_descriptor(path)?;
+fn described(
+    path: &Path,
+    asset: Option<&str>,
+    kept: &KeptKeys,
+    now: Timestamp,
+) -> Result<Contents, FindError> {
+    let descriptor = Descriptor::parse(&file_name(path), read_text(path)?)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).map_err(SourceError::from)?;
     let mut files = Vec::new();
@@ -219,8 +232,8 @@ fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
             } else {
                 let own = folder.join(path.file_name().unwrap_or_default());
                 let above = folder.parent().filter(|_| asset.is_some());
-                if let Some(other) = kept_key::keeper(&at, &own, &folder, above) {
-                    return Err(descriptor.bad_key(given_away(named, &other)).into());
+                if let Some(kept) = kept.find(&at, &own, &folder, above, now) {
+                    return Err(descriptor.bad_key(not_given_away(named, &kept)).into());
                 }
                 Some(key)
             }
@@ -229,10 +242,21 @@ fn described(path: &Path, asset: Option<&str>) -> Result<Contents, FindError> {
     Ok(Contents { files, descriptor: Some(descriptor), segment_key })
 }
 
-fn given_away(key: &str, other: &str) -> String {
+fn not_given_away(key: &str, kept: &Kept) -> String {
+    let why = match kept {
+        Kept::By(other) => format!("{other} names {key} with `uri`, so a server of yours keeps it"),
+        Kept::Perhaps(other) => {
+            format!("{other} cannot be understood and may say that a server of yours keeps {key}")
+        }
+        Kept::TooMany => {
+            format!(
+                "beside it are more descriptors than are looked at, one of which may keep {key}"
+            )
+        }
+    };
     format!(
-        "{other} names {key} with `uri`, so a server of yours keeps it, and without `uri` the packager \
-         hands it to everyone: say `uri` here, too, or take another key"
+        "{why}, and without `uri` the packager hands it to everyone: say `uri` here, too, or take \
+         another key"
     )
 }
 
@@ -457,7 +481,10 @@ mod tests {
         let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
         let names: Vec<&str> = found.keys().map(|name| &**name).collect();
         assert_eq!(names, ["a b", "b", "ladder"]);
-        let files = found["ladder"].locate("ladder").unwrap().files;
+        let files = found["ladder"]
+            .locate("ladder", &KeptKeys::default(), Timestamp::from_secs(1))
+            .unwrap()
+            .files;
         let ids: Vec<&str> = files.iter().map(|file| file.id.name.as_str()).collect();
         assert_eq!(ids, ["ladder/1.mp4", "ladder/2.mp4"]);
     }
@@ -498,7 +525,10 @@ mod tests {
             ]
         );
         let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
-        let files = found["movie"].locate("movie").unwrap().files;
+        let files = found["movie"]
+            .locate("movie", &KeptKeys::default(), Timestamp::from_secs(1))
+            .unwrap()
+            .files;
         let ids: Vec<&str> = files.iter().map(|file| file.id.name.as_str()).collect();
         assert_eq!(ids, ["movie-480p.mp4", "movie_1080p.mp4", "movie_720p.mov"]);
         // Files that are named one by one are assets one by one.
@@ -518,7 +548,8 @@ mod tests {
         fs::write(dir.path().join("movie.headwater.json"), text).unwrap();
         assert_eq!(names(dir.path()), ["movie", "other"]);
         let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
-        let contents = found["movie"].locate("movie").unwrap();
+        let contents =
+            found["movie"].locate("movie", &KeptKeys::default(), Timestamp::from_secs(1)).unwrap();
         assert_eq!(contents.files.len(), 1);
         assert_eq!(contents.files[0].id.name, "movie_720p.mp4");
         assert!(contents.descriptor.is_some());
@@ -529,10 +560,16 @@ mod tests {
         touch(&dir.path().join("alone/deep/a.mp4"));
         assert_eq!(names(dir.path()), ["alone", "movie", "other"]);
         let found = places(&[Root::Folder(dir.path().to_owned())]).unwrap();
-        let files = found["alone"].locate("alone").unwrap().files;
+        let files = found["alone"]
+            .locate("alone", &KeptKeys::default(), Timestamp::from_secs(1))
+            .unwrap()
+            .files;
         assert_eq!(files[0].id.name, "alone/deep/a.mp4");
         fs::write(dir.path().join("alone/b.headwater.json"), deep).unwrap();
-        let error = found["alone"].locate("alone").unwrap_err().to_string();
+        let error = found["alone"]
+            .locate("alone", &KeptKeys::default(), Timestamp::from_secs(1))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("the folder holds another descriptor"), "{error}");
     }
 

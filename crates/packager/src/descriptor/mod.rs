@@ -6,6 +6,8 @@
 //! `docs/descriptor.schema.json` the schema; a test keeps them and this file together.
 
 mod json_line;
+#[cfg(feature = "http")]
+mod strings;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,6 +24,9 @@ use crate::role::Role;
 use crate::track::TrackMedia;
 
 use json_line::Step;
+
+#[cfg(feature = "http")]
+pub(crate) use strings::strings;
 
 /// How a descriptor's file name ends; before it stands the asset's name.
 pub const DESCRIPTOR_SUFFIX: &str = ".headwater.json";

@@ -12,7 +12,7 @@ use super::layout::Counting;
 use super::packet::PACKET;
 use super::segment::{Cut, Draft};
 use super::stream::Stream;
-use super::units::{Unit, Units};
+use super::units::Unit;
 use super::{VIDEO_PID, table::Lane};
 use crate::aes128::encrypted_len;
 use crate::layout::{Layout, Planned};
@@ -72,11 +72,8 @@ pub(crate) fn iframe(media: &Media, track: TrackId, number: NonZeroU32) -> Optio
         pid: VIDEO_PID,
         counter: counter as u8,
         clocked: true,
-        starts: false,
-        ends: false,
         source: facts.source,
         language: None,
-        units: Units::new(&lane.stream, facts.timescale, samples.clone(), point.time, 0),
         samples,
     };
     let draft = Draft::of_picture(number.get(), cut, &unit, media.ts().delay());

@@ -22,6 +22,7 @@ mod avc;
 mod clock;
 mod iframes;
 mod layout;
+mod order;
 mod packet;
 mod pes;
 mod program;
@@ -40,9 +41,12 @@ pub(crate) use table::Table;
 
 use std::num::NonZeroU32;
 
+use crate::index::Samples;
 use crate::layout::{Layout, Planned};
 use crate::media::Media;
+use crate::track::TrackId;
 use layout::Counting;
+use order::{Line, Order};
 use psi::Language;
 use segment::{Cut, Draft};
 use stream::Stream;
@@ -54,56 +58,69 @@ const AUDIO_PID: u16 = 0x101;
 /// Segment `number` of a program; `None` where one of its tracks has no place in MPEG-TS or is no
 /// track, or none has so many segments.
 pub(crate) fn segment(media: &Media, program: Program, number: NonZeroU32) -> Option<Planned> {
-    let (video, audio) = (program.video(), program.audio());
-    let table = media.ts();
     let index = usize::try_from(number.get() - 1).ok()?;
+    let table = media.ts();
     let mut cuts = Vec::with_capacity(2);
+    let mut lines = Vec::with_capacity(2);
     let mut reading = None;
     let mut exists = false;
-    for (track, pid, clocked) in [(video, VIDEO_PID, true), (audio, AUDIO_PID, video.is_none())] {
-        let Some(track) = track else { continue };
+    for (track, pid, clocked) in streams(program) {
         let position = media.position(track)?;
         let lane = table.lane(position)?;
         let facts = media.tracks.get(position)?;
-        let (samples, place) = media.place(position)?;
-        let spans = media.segments.spans(position);
-        let span = spans.get(index);
-        exists |= span.is_some();
-        let (range, decode_time) = span.map_or((0..0, 0), |span| {
-            (span.first_sample..span.first_sample.saturating_add(span.samples), span.decode_time)
-        });
-        let samples = samples.samples().range(range);
+        exists |= media.segments.spans(position).get(index).is_some();
         if let Stream::Avc(avc) = &*lane.stream
             && !avc.keeps_lengths()
         {
             reading = Some(avc.clone());
         }
+        let (line, samples) = line(media, position, index, clocked)?;
+        lines.push(line);
         cuts.push(Cut {
             stream: &lane.stream,
             pid,
             counter: lane.count(index, clocked).counter,
             clocked,
-            starts: span.is_some_and(|span| span.first_sample == 0),
-            // While it grows, more follows than is published.
-            ends: media.growth().is_none() && index + 1 >= spans.len(),
             source: facts.source,
             language: Language::of(facts),
-            units: Units::new(
-                &lane.stream,
-                facts.timescale,
-                samples.clone(),
-                decode_time,
-                place.lead,
-            ),
             samples,
         });
     }
     if !exists {
         return None;
     }
-    let draft = Draft::new(number.get(), cuts, table.delay());
+    let draft = Draft::new(number.get(), cuts, Order::new(lines), table.delay());
     Some(match reading {
         Some(avc) => Planned::Layout(Layout::new(Counting::new(avc, draft))),
         None => Planned::Ready(draft.plan()),
     })
+}
+
+/// The tracks of a program with their PIDs, and whether they carry its clock: the picture, or the
+/// sound where there is none.
+fn streams(program: Program) -> impl Iterator<Item = (TrackId, u16, bool)> {
+    let (video, audio) = (program.video(), program.audio());
+    let video_too = video.is_some();
+    let pictures = video.map(|track| (track, VIDEO_PID, true));
+    pictures.into_iter().chain(audio.map(move |track| (track, AUDIO_PID, !video_too)))
+}
+
+/// What the track at `position` has in the segment at `index`, nothing past its end; and its
+/// samples there.
+fn line(
+    media: &Media,
+    position: usize,
+    index: usize,
+    clocked: bool,
+) -> Option<(Line<'_>, Samples<'_>)> {
+    let lane = media.ts().lane(position)?;
+    let timescale = media.tracks.get(position)?.timescale;
+    let (source, place) = media.place(position)?;
+    let span = media.segments.spans(position).get(index);
+    let (range, decode_time) = span.map_or((0..0, 0), |span| {
+        (span.first_sample..span.first_sample.saturating_add(span.samples), span.decode_time)
+    });
+    let samples = source.samples().range(range);
+    let units = Units::new(&lane.stream, timescale, samples.clone(), decode_time, place.lead);
+    Some((Line { units, clocked, after: media.ts_after(position, index) }, samples))
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::order::{Event, Order};
 use super::packet::{Adaptation, PACKET, Packets, clock_packet, packets};
 use super::pes::{self, Stamps};
 use super::psi::{Entry, Language, tables};
 use super::stream::Stream;
-use super::units::{Clocks, Unit, Units};
+use super::units::Unit;
 use crate::index::Samples;
 use crate::plan::{Map, Plan, SourceRange, Transform};
 use crate::units::ByteRange;
@@ -26,14 +27,9 @@ pub(super) struct Cut<'a> {
     pub(super) counter: u8,
     /// Whether it carries the program's clock.
     pub(super) clocked: bool,
-    /// Whether it has nothing in earlier segments.
-    pub(super) starts: bool,
-    /// Whether it has nothing in later segments.
-    pub(super) ends: bool,
     pub(super) source: usize,
     pub(super) language: Option<Language>,
     pub(super) samples: Samples<'a>,
-    pub(super) units: Units<'a>,
 }
 
 impl Cut<'_> {
@@ -62,58 +58,22 @@ enum Item {
 }
 
 impl Draft {
-    /// Segment `number` (from 1) of the streams in `cuts`, of which one is clocked.
-    pub(super) fn new(number: u32, cuts: Vec<Cut<'_>>, delay: u64) -> Self {
+    /// Segment `number` (from 1) of the streams in `cuts`, of which one is clocked; `order` counts
+    /// them as they come here.
+    pub(super) fn new(number: u32, mut cuts: Vec<Cut<'_>>, order: Order<'_>, delay: u64) -> Self {
         let clock_pid = cuts.iter().find(|cut| cut.clocked).map_or(0x1fff, |cut| cut.pid);
         let streams: Vec<_> = cuts.iter().map(Cut::entry).collect();
         let tables = Bytes::from(tables(number, clock_pid, &streams));
         let counters = cuts.iter().map(|cut| (cut.pid, cut.counter)).collect();
-        let mut lanes: Vec<_> = cuts.into_iter().map(|cut| (cut, None::<Unit>)).collect();
-        for (cut, next) in &mut lanes {
-            *next = cut.units.next();
-        }
-        // Sound that goes on after the pictures still needs their clock.
-        let lonely = lanes.iter().any(|(cut, next)| cut.clocked && next.is_none());
-
-        let mut items = Vec::new();
-        let mut clocks = Clocks::default();
-        // So does sound that comes before the very first picture.
-        let first = lanes.iter().filter_map(|(_, next)| Some(next.as_ref()?.stamps.dts)).min();
-        let clocked = lanes.iter().find(|(cut, _)| cut.clocked && cut.starts);
-        if let (Some(first), Some((_, Some(unit)))) = (first, clocked)
-            && first < unit.stamps.dts
-        {
-            items.push(Item::Clock { pid: clock_pid, clock: first.saturating_sub(delay) });
-            clocks = Clocks::between(first, unit.stamps.dts);
-        }
-        let mut end = 0;
-        // The earliest comes first, and of equal ones the first stream.
-        while let Some((cut, next)) = lanes
-            .iter_mut()
-            .filter(|(_, next)| next.is_some())
-            .min_by_key(|(_, next)| next.as_ref().map(|unit| unit.stamps.dts))
-            && let Some(unit) = next.take()
-        {
-            let dts = unit.stamps.dts;
-            while let Some(time) = clocks.next_before(dts) {
-                items.push(Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) });
-            }
-            if lonely {
-                items.push(Item::Clock { pid: clock_pid, clock: dts.saturating_sub(delay) });
-                clocks = unit.clocks(false);
-            }
-            if cut.clocked {
-                clocks = unit.clocks(cut.ends);
-            } else {
-                end = unit.end;
-            }
-            items.push(Item::Pes(Pes::new(cut, &unit, delay)));
-            *next = cut.units.next();
-        }
-        // In the segment in which pictures end it goes on to the next one's sound.
-        while let Some(time) = clocks.next_before(end).or_else(|| clocks.next_own()) {
-            items.push(Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) });
-        }
+        let items = order.filter_map(|event| {
+            Some(match event {
+                Event::Clock(time) => {
+                    Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) }
+                }
+                Event::Unit(cut, unit) => Item::Pes(Pes::new(cuts.get_mut(cut)?, &unit, delay)),
+            })
+        });
+        let items = items.collect();
         Self { tables, items, counters }
     }
 

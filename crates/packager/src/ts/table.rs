@@ -7,10 +7,13 @@
 
 use std::sync::Arc;
 
+use super::clock::Clock;
+use super::order::{MAX_CLOCKS, Order};
 use super::packet::PACKET;
 use super::program::Program;
 use super::stream::Stream;
-use super::units::{Clocks, Unit, Units};
+use super::units::{CLOCK_INTERVAL, Unit, Units};
+use super::{line, streams};
 use crate::aes128::encrypted_len;
 use crate::media::Media;
 use crate::pair::Pair;
@@ -22,13 +25,15 @@ use crate::track::TrackId;
 pub(crate) struct Table {
     /// In the order of the asset's tracks; or why one has no place in MPEG-TS.
     lanes: Vec<Result<Lane, &'static str>>,
-    /// How long before its decoding a picture or sound is sent by the clock, in ticks of 90 kHz:
-    /// as long as there is before the first one, but no longer than needed.
+    /// How long before its decoding a picture or sound is sent by the clock, in ticks of 90 kHz.
     delay: u64,
 }
 
 /// The clock runs ahead of decoding by at most this, in ticks of 90 kHz.
 const MAX_DELAY: u64 = 63_000;
+
+/// Nothing is sent longer before it is decoded, in ticks of 90 kHz (ISO/IEC 13818-1 §2.4.2.7).
+const MAX_AHEAD: u64 = 90_000;
 
 /// Of one track.
 #[derive(Debug)]
@@ -45,23 +50,19 @@ struct Counts {
     segments: Vec<Count>,
     /// Nothing, with the counter after the last.
     past: Count,
-    /// When the last PES packet of all ends, in ticks of 90 kHz.
-    end: u64,
 }
 
 /// In one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Count {
-    /// With payload and without.
+    /// With payload.
     packets: u32,
     /// PES packets.
     units: u32,
-    /// When the last of those is decoded, in ticks of 90 kHz.
-    last: u64,
-    /// When that ends.
-    end: u64,
     /// How often the clock is told between each of them and its end, where nothing else tells it.
     waits: u32,
+    /// When the last PES packet is decoded, in ticks of 90 kHz.
+    last: u64,
     /// Continuity counter of the first.
     pub(super) counter: u8,
 }
@@ -70,13 +71,7 @@ impl Table {
     /// Looks at every sample once.
     pub(crate) fn of(media: &Media) -> Self {
         let lanes: Vec<_> = (0..media.tracks.len()).map(|position| lane(media, position)).collect();
-        let starts = lanes.iter().enumerate().filter(|(_, lane)| lane.is_ok());
-        let starts = starts.filter_map(|(position, _)| {
-            let first = media.segments.spans(position).first()?;
-            let timescale = media.tracks.get(position)?.timescale;
-            Some(super::clock::Clock::new(timescale).stamp(first.decode_time))
-        });
-        let delay = starts.min().unwrap_or(0).min(MAX_DELAY);
+        let delay = delay(media, &lanes);
         Self { lanes, delay }
     }
 
@@ -95,6 +90,39 @@ impl Lane {
         let counts = if clocked { &self.clocked } else { &self.plain };
         counts.segments.get(index).copied().unwrap_or(counts.past)
     }
+}
+
+/// As long as there is before the first picture or sound, but no longer than needed; and so short
+/// that sound which comes before pictures that are decoded earlier, as it does at the end of a
+/// segment where they are reordered, is not too early.
+///
+/// Of a recording it follows from the end of the first segment alone, for nothing that comes later
+/// may change it.
+fn delay(media: &Media, lanes: &[Result<Lane, &'static str>]) -> u64 {
+    let there = || {
+        let lanes = lanes.iter().enumerate();
+        lanes.filter_map(|(position, lane)| Some((position, lane.as_ref().ok()?)))
+    };
+    let starts = there().filter_map(|(position, _)| {
+        let first = media.segments.spans(position).iter().find(|span| span.samples > 0)?;
+        Some(Clock::new(media.tracks.get(position)?.timescale).stamp(first.decode_time))
+    });
+    let ends = if media.recorded { 1 } else { media.segments.len() };
+    let early = (0..ends).filter_map(|index| {
+        let next = there()
+            .filter(|(_, lane)| lane.stream.is_video())
+            .filter_map(|(position, _)| media.ts_after(position, index))
+            .min()?;
+        let last = there()
+            .filter(|(_, lane)| !lane.stream.is_video())
+            .filter_map(|(_, lane)| lane.plain.segments.get(index))
+            .map(|count| count.last)
+            .max()?;
+        last.checked_sub(next)
+    });
+    let room = MAX_AHEAD - CLOCK_INTERVAL;
+    let room = room.saturating_sub(early.max().unwrap_or(0));
+    starts.min().unwrap_or(0).min(MAX_DELAY).min(room)
 }
 
 fn lane(media: &Media, position: usize) -> Result<Lane, &'static str> {
@@ -117,7 +145,9 @@ fn lane(media: &Media, position: usize) -> Result<Lane, &'static str> {
         let units = Units::new(&stream, track.timescale, samples, span.decode_time, place.lead);
         for unit in units {
             clocked.add(&unit, true);
-            plain.add(&unit, false);
+            if !stream.is_video() {
+                plain.add(&unit, false);
+            }
         }
         clocked.close();
         if !stream.is_video() {
@@ -136,28 +166,23 @@ struct Tally {
     before: u32,
     now: u32,
     counted: bool,
-    end: u64,
 }
 
 impl Tally {
     fn new(stream: &Stream, segments: usize) -> Self {
         let counts = Vec::with_capacity(segments);
         let (open, counted) = (Count::default(), stream.is_counted());
-        Self { counts, open, before: 0, now: 0, counted, end: 0 }
+        Self { counts, open, before: 0, now: 0, counted }
     }
 
     fn add(&mut self, unit: &Unit, clocked: bool) {
         let packets = u32::try_from(unit.packets(clocked)).unwrap_or(u32::MAX);
         self.now = self.now.wrapping_add(packets);
-        let (last, end) = (unit.stamps.dts, unit.end);
-        let waits = Clocks::before(last, end) as u32;
-        let clocks = if clocked { waits } else { 0 };
         let open = &mut self.open;
-        open.packets = open.packets.saturating_add(packets).saturating_add(clocks);
+        open.packets = open.packets.saturating_add(packets);
         open.units += 1;
-        (open.last, open.end) = (last, end);
-        open.waits = open.waits.saturating_add(waits);
-        self.end = end;
+        open.waits = open.waits.saturating_add(u32::try_from(unit.waits()).unwrap_or(u32::MAX));
+        open.last = unit.stamps.dts;
     }
 
     fn counter(&self) -> u8 {
@@ -166,7 +191,7 @@ impl Tally {
 
     fn end(self) -> Counts {
         let past = Count { counter: self.counter(), ..Count::default() };
-        Counts { segments: self.counts, past, end: self.end }
+        Counts { segments: self.counts, past }
     }
 
     fn close(&mut self) {
@@ -199,49 +224,61 @@ impl Media {
             (Some(video), None) => (self.spans(video).to_vec(), Some(lane(video)?), None),
             (None, audio) => (self.spans(audio?).to_vec(), None, Some(lane(audio?)?)),
         };
-        // In the segment in which the pictures start: from when to when there is sound alone.
-        let start = |track: Option<TrackId>, index: usize| {
-            let position = self.position(track?)?;
-            let span = *self.segments.spans(position).get(index)?;
-            let timescale = self.tracks.get(position)?.timescale;
-            Some((span, super::clock::Clock::new(timescale).stamp(span.decode_time)))
-        };
-        let lead = |index: usize| {
-            let (pictures, to) = start(program.video(), index)?;
-            let (_, from) = start(program.audio(), index)?;
-            let leads = pictures.samples > 0 && pictures.first_sample == 0 && from < to;
-            leads.then_some((from, to))
-        };
         for (index, span) in spans.iter_mut().enumerate() {
             let picture = video.map(|lane| lane.count(index, true));
             let sound = audio.map(|lane| lane.count(index, video.is_none()));
-            let counts = [&picture, &sound].into_iter().flatten();
+            let counts = [picture, sound].into_iter().flatten();
             // The two tables at the start.
-            let mut packets = 2 + counts.map(|count| u64::from(count.packets)).sum::<u64>();
-            if let (Some(lane), Some(picture), Some(sound)) = (video, picture, sound) {
-                if let Some((from, to)) = lead(index).filter(|_| sound.units > 0) {
-                    // The clock starts with the sound that comes before the very first picture.
-                    packets += 1 + Clocks::before(from, to);
-                }
-                packets += if picture.units == 0 {
-                    // The clock of pictures that are not there goes before each packet of sound, and
-                    // on where that waits for the next.
-                    u64::from(sound.units) + u64::from(sound.waits)
-                } else if self.growth().is_none() && index + 1 == lane.clocked.segments.len() {
-                    // The clock goes on after the very last picture, as long as there is sound.
-                    let end = lane.clocked.end;
-                    let there = Clocks::before(picture.last, end.max(sound.end));
-                    there - Clocks::before(picture.last, end)
-                } else {
-                    0
-                };
-            }
+            let packets = 2 + counts.map(|count| u64::from(count.packets)).sum::<u64>();
+            let clocked = picture.or(sound).unwrap_or_default();
+            let packets = packets + self.ts_clocks(program, index, clocked)?;
             span.bytes = packets * PACKET as u64;
             if self.segment_key.is_some() {
                 span.bytes = encrypted_len(span.bytes);
             }
         }
         Some(spans)
+    }
+
+    /// When the first of what the track at `position` has in segments after that at `index` is
+    /// decoded, published or not, in ticks of 90 kHz; `None` where it has nothing more.
+    pub(super) fn ts_after(&self, position: usize, index: usize) -> Option<u64> {
+        let span = self.segments.spans(position).get(index)?;
+        let (track, place) = self.place(position)?;
+        let number = span.first_sample.checked_add(span.samples)?;
+        if number >= place.count {
+            return None;
+        }
+        let sample = track.samples().range(number..number.checked_add(1)?).next()?;
+        let offset = i64::from(self.start_offset) * i64::from(track.timescale().get());
+        let time = sample.dts + i64::from(place.lead) + place.shift + offset;
+        Some(Clock::new(track.timescale()).stamp(u64::try_from(time).unwrap_or(0)))
+    }
+
+    /// How many packets of a segment hold the clock alone, where the stream that carries it comes to
+    /// `clocked` there.
+    fn ts_clocks(&self, program: Program, index: usize, clocked: Count) -> Option<u64> {
+        // Where pictures are first and go on after it, it is told between them and nowhere else; and
+        // so it is without anything beside them.
+        let start = |track: TrackId| {
+            let position = self.position(track)?;
+            let span = self.segments.spans(position).get(index).filter(|span| span.samples > 0)?;
+            Some(Clock::new(self.tracks.get(position)?.timescale).stamp(span.decode_time))
+        };
+        let after = |track: TrackId| self.ts_after(self.position(track)?, index);
+        let between = match (program.video(), program.audio()) {
+            (Some(video), Some(audio)) => {
+                start(video).is_some_and(|first| start(audio).is_none_or(|at| first <= at))
+                    && after(video).is_some_and(|next| after(audio).is_none_or(|at| next <= at))
+            }
+            _ => true,
+        };
+        if between {
+            return Some(u64::from(clocked.waits).min(MAX_CLOCKS));
+        }
+        let lines = streams(program)
+            .map(|(track, _, clocked)| Some(line(self, self.position(track)?, index, clocked)?.0));
+        Some(Order::new(lines.collect::<Option<Vec<_>>>()?).clocks())
     }
 
     /// How many segments a program has; `None` where a track has no place in MPEG-TS, or is none.

@@ -9,11 +9,7 @@ use crate::index::{Sample, Samples};
 use crate::units::Timescale;
 
 /// The clock is never silent for longer, in ticks of 90 kHz (ISO/IEC 13818-1 §2.7.2).
-const CLOCK_INTERVAL: u64 = 9_000;
-
-/// The most packets with the clock alone after one PES packet: ten seconds, for a picture that
-/// stands longer than that is no reason to fill megabytes.
-const MAX_CLOCKS: u64 = 100;
+pub(super) const CLOCK_INTERVAL: u64 = 9_000;
 
 /// What one PES packet carries: a picture, or a few frames of sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,49 +39,9 @@ impl Unit {
         packets(self.stamps.header_len() + self.payload, first)
     }
 
-    /// When the clock is told after it. `on` says that nothing of its track follows, ever.
-    pub(super) fn clocks(&self, on: bool) -> Clocks {
-        let own = Clocks::between(self.stamps.dts, self.end);
-        Clocks { left: if on { MAX_CLOCKS } else { own.left }, ..own }
-    }
-}
-
-/// Times of packets that tell the clock alone, in ticks of 90 kHz: up to when the next unit of the
-/// same track is decoded, and on while those of others follow if there is none.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Clocks {
-    last: u64,
-    own: u64,
-    left: u64,
-}
-
-impl Clocks {
-    /// After one that was told at `from`, up to `end`.
-    pub(super) fn between(from: u64, end: u64) -> Self {
-        let own = Self::before(from, end);
-        Self { last: from, own, left: own }
-    }
-
-    /// How many there are after a unit at `dts` and before `end`.
-    pub(super) fn before(dts: u64, end: u64) -> u64 {
-        (end.saturating_sub(dts).saturating_sub(1) / CLOCK_INTERVAL).min(MAX_CLOCKS)
-    }
-
-    /// The next, if it is before `dts`.
-    pub(super) fn next_before(&mut self, dts: u64) -> Option<u64> {
-        if self.last.saturating_add(CLOCK_INTERVAL) < dts { self.advance() } else { None }
-    }
-
-    /// The next that is there whatever follows.
-    pub(super) fn next_own(&mut self) -> Option<u64> {
-        if self.own > 0 { self.advance() } else { None }
-    }
-
-    fn advance(&mut self) -> Option<u64> {
-        self.left = self.left.checked_sub(1)?;
-        self.own = self.own.saturating_sub(1);
-        self.last += CLOCK_INTERVAL;
-        Some(self.last)
+    /// How often the clock is told between it and its end, where nothing else tells it.
+    pub(super) fn waits(&self) -> u64 {
+        self.end.saturating_sub(self.stamps.dts).saturating_sub(1) / CLOCK_INTERVAL
     }
 }
 

@@ -53,6 +53,10 @@ pub struct TrackSpec {
     pub language: [u8; 3],
     pub enabled: bool,
     pub alternate_group: u16,
+    /// Clockwise, in degrees: quarter turns.
+    pub rotation: u16,
+    /// Of a track that is neither picture nor sound.
+    pub handler: Option<[u8; 4]>,
     pub entry: Option<Vec<u8>>,
 }
 
@@ -76,6 +80,8 @@ impl TrackSpec {
             language: *b"und",
             enabled: true,
             alternate_group: 0,
+            rotation: 0,
+            handler: None,
             entry: None,
         }
     }
@@ -99,7 +105,14 @@ impl TrackSpec {
 
     pub fn trak(&self, chunk_offsets: &[u64]) -> Vec<u8> {
         let mut tkhd = words(&[0, 0, self.number, 0, 0, 0, 0, self.alternate_group.into(), 0]);
-        tkhd.extend(words(&[1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]));
+        let (a, b): (i32, i32) = match self.rotation {
+            90 => (0, 1),
+            180 => (-1, 0),
+            270 => (0, -1),
+            _ => (1, 0),
+        };
+        let [a, b, c, d] = [a, b, -b, a].map(|cell| (cell << 16).cast_unsigned());
+        tkhd.extend(words(&[a, b, 0, c, d, 0, 0, 0, 1 << 30]));
         tkhd.extend(words(&[1280 << 16, 720 << 16]));
         let mut trak = full(*b"tkhd", 0, u32::from(self.enabled), &tkhd);
         if !self.edits.is_empty() {
@@ -121,7 +134,7 @@ impl TrackSpec {
             .iter()
             .fold(0_u32, |packed, letter| packed << 5 | u32::from(letter - 0x60));
         let mut mdia = full(*b"mdhd", 0, 0, &words(&[0, 0, self.timescale, 0, packed << 16]));
-        let handler = if self.video { b"vide" } else { b"soun" };
+        let handler = self.handler.unwrap_or(if self.video { *b"vide" } else { *b"soun" });
         let mut hdlr = words(&[0]);
         hdlr.extend(handler);
         hdlr.extend([0; 13]);

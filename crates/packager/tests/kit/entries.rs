@@ -44,6 +44,24 @@ pub fn sound(kind: [u8; 4], boxes: &[Vec<u8>]) -> Vec<u8> {
     boxed(kind, &entry)
 }
 
+/// A sample entry with more boxes at its end.
+pub fn with(mut entry: Vec<u8>, boxes: &[Vec<u8>]) -> Vec<u8> {
+    entry.extend(boxes.concat());
+    let len = entry.len() as u32;
+    entry[..4].copy_from_slice(&len.to_be_bytes());
+    entry
+}
+
+/// The shape of a pixel.
+pub fn pasp(across: u32, down: u32) -> Vec<u8> {
+    boxed(*b"pasp", &words(&[across, down]))
+}
+
+/// A sample entry of neither picture nor sound.
+pub fn data(kind: [u8; 4]) -> Vec<u8> {
+    boxed(kind, &[0, 0, 0, 0, 0, 0, 0, 1])
+}
+
 /// A Dolby Vision configuration.
 pub fn dolby_vision(kind: [u8; 4], profile: u16, level: u16, compatibility: u8) -> Vec<u8> {
     let mut out = vec![1, 0];
