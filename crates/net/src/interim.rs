@@ -3,8 +3,8 @@
 //!
 //! A service sends them by the [`Interim`] that it finds in the request's
 //! [`ConnInfo`](crate::ConnInfo::interim); an upstream client of this crate passes on what its
-//! upstream sends. Only HTTP/1.1 clients have one: neither hyper's HTTP/2 server nor h3 can send
-//! them, and an HTTP/1.0 client would not know what to make of them.
+//! upstream sends. Only HTTP/1.1 clients have one: hyper's HTTP/2 server cannot send them, the HTTP/3
+//! server does not yet, and an HTTP/1.0 client would not know what to make of them.
 //!
 //! hyper's HTTP/1.1 server cannot send them either. So they go round it: what is to be sent lies in
 //! a [`Line`] beside the connection until hyper flushes, which it does with nothing of its own left

@@ -53,7 +53,6 @@ mod places;
 mod process;
 mod proxy_protocol;
 mod quic;
-mod quic_stream;
 mod received;
 mod respond;
 mod self_signed;

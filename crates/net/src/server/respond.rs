@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::control::Busy;
@@ -46,11 +46,6 @@ pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64
 /// Whether the method is HEAD.
 pub(super) fn is_head(method: &Method) -> bool {
     *method == Method::HEAD
-}
-
-/// The length that the headers promise, if they do.
-pub(super) fn promised(headers: &HeaderMap) -> Option<u64> {
-    content_length(headers).ok().flatten()
 }
 
 /// A response's body under way: keeps its connection busy and holds it to the promised length.

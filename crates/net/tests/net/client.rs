@@ -1,4 +1,4 @@
-//! Clients: reqwest for HTTP/1.1 and HTTP/2, h3 over our own transport for HTTP/3.
+//! Clients: reqwest for HTTP/1.1 and HTTP/2, h3 for HTTP/3.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use headwater_net::Protocol;
 use headwater_net::server::Tls;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 
-use crate::quic_stream::{Opener, Transport};
+use crate::h3_client::{Opener, Transport};
 use crate::service::Running;
 
 /// A client of one server by one protocol.
@@ -138,7 +138,7 @@ impl H3 {
         addr: SocketAddr,
         name: &str,
     ) -> Self {
-        let transport = Transport::new(quic.clone(), None, usize::MAX);
+        let transport = Transport::new(quic.clone());
         let (mut driver, requests) =
             h3::client::builder().send_grease(false).build(transport).await.unwrap();
         let driver = tokio::spawn(async move {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_net::server::{ConnLimits, QuicConfig, Server, Tls};
 use headwater_net::{Body, BodyError, Clock, Protocol};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -114,6 +114,75 @@ async fn a_body_in_tiny_frames_arrives_whole() {
         text.extend_from_slice(&bytes::Buf::copy_to_bytes(&mut data, len));
     }
     assert_eq!(text, b"20000 bytes");
+}
+
+#[tokio::test]
+async fn trailers_go_both_ways() {
+    let server = start();
+    let Client::H3(client) = Client::new(&server, Protocol::H3).await else { unreachable!() };
+    for data in [&b""[..], b"hello"] {
+        let request = client.request(Method::POST, "/echo");
+        let mut stream = client.requests.clone().send_request(request).await.unwrap();
+        if !data.is_empty() {
+            stream.send_data(Bytes::from_static(data)).await.unwrap();
+        }
+        let sum = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), "1".parse().unwrap())]);
+        stream.send_trailers(sum.clone()).await.unwrap();
+        stream.finish().await.unwrap();
+        assert_eq!(stream.recv_response().await.unwrap().status(), StatusCode::OK);
+        let mut all = Vec::new();
+        while let Some(mut data) = stream.recv_data().await.unwrap() {
+            let len = bytes::Buf::remaining(&data);
+            all.extend_from_slice(&bytes::Buf::copy_to_bytes(&mut data, len));
+        }
+        assert_eq!(all, data);
+        assert_eq!(stream.recv_trailers().await.unwrap(), Some(sum));
+    }
+}
+
+/// Names and values of all kinds, as another encoder writes them.
+#[tokio::test]
+async fn what_a_client_says_is_what_the_service_hears() {
+    let server = start();
+    let Client::H3(client) = Client::new(&server, Protocol::H3).await else { unreachable!() };
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = move |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % below
+    };
+    for _ in 0..100 {
+        let mut request = client.request(Method::GET, "/fields");
+        let mut expected = String::new();
+        for number in 0..next(20) {
+            let known = ["accept", "range", "user-agent", "if-none-match", "x-forwarded-for"];
+            let name = match known.get(usize::try_from(next(10)).unwrap()) {
+                Some(name) => (*name).to_owned(),
+                None => format!("x-{number}-{}", "long".repeat(usize::try_from(next(9)).unwrap())),
+            };
+            let value = match next(5) {
+                0 => "*/*".to_owned(),
+                _ => (0..next(60)).map(|_| char::from(0x21 + next(0x5e) as u8)).collect(),
+            };
+            let name = HeaderName::try_from(name).unwrap();
+            request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
+        }
+        let mut lines: Vec<_> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+            .collect();
+        lines.sort_unstable();
+        expected.extend(lines);
+        let mut stream = client.requests.clone().send_request(request).await.unwrap();
+        stream.finish().await.unwrap();
+        stream.recv_response().await.unwrap();
+        let mut heard = Vec::new();
+        while let Some(mut data) = stream.recv_data().await.unwrap() {
+            let len = bytes::Buf::remaining(&data);
+            heard.extend_from_slice(&bytes::Buf::copy_to_bytes(&mut data, len));
+        }
+        assert_eq!(String::from_utf8(heard).unwrap(), expected);
+    }
 }
 
 /// Limit: `ConnLimits::max_connections`.

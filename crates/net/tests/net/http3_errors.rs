@@ -197,6 +197,19 @@ async fn rfc_9114_4_1_2_malformed_requests_are_reset_and_the_connection_goes_on(
         ("4.3.1 an empty :path", [&without(":path")[..], &[(":path", "")]].concat()),
         ("4.3.1 another host", with(("host", "example.com"))),
         ("4.3 an unknown one", with((":colour", "red"))),
+        ("4.3 of an answer", with((":status", "200"))),
+        ("4.3 of no extension", with((":protocol", "websocket"))),
+        ("4.3 behind a field", [&[("x-a", "b")][..], &REQUEST].concat()),
+        ("4.3.1 :path twice", [&[(":path", "/bytes/5")][..], &REQUEST].concat()),
+        ("4.3.1 :method twice", [&[(":method", "GET")][..], &REQUEST].concat()),
+        ("4.3.1 a fragment", [&without(":path")[..], &[(":path", "/bytes/5#1")]].concat()),
+        ("4.3.1 a user", [&without(":authority")[..], &[(":authority", "u@localhost")]].concat()),
+        ("4.3.1 two hosts", [&with(("host", "localhost"))[..], &[("host", "localhost")]].concat()),
+        ("4.4 CONNECT with a path", [&[(":method", "CONNECT")][..], &REQUEST[1..]].concat()),
+        (
+            "4.1.2 two lengths",
+            [&with(("content-length", "0"))[..], &[("content-length", "0")]].concat(),
+        ),
         ("4.2 upper case", with(("X-A", "b"))),
         ("4.2 connection", with(("connection", "close"))),
         ("4.2 keep-alive", with(("keep-alive", "1"))),
@@ -226,6 +239,45 @@ async fn rfc_9114_4_1_what_is_no_whole_request_is_reset() {
     send.write_all(&[1, 0x40]).await.unwrap();
     let answer = recv.read_to_end(1000).await;
     assert_eq!(reset_with(&answer), Some(REQUEST_INCOMPLETE), "too slow: {answer:?}");
+}
+
+#[tokio::test]
+async fn rfc_9114_4_1_nothing_comes_behind_trailers_at_any_time() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    let trailers: &[u8] = b"\x01\x08\0\0\x23x-a\x01b";
+    send.write_all(&[&headers(true, "/echo")[..], b"\0\x01x", trailers].concat()).await.unwrap();
+    // The echo's first data is there: what came so far was read.
+    let mut answer = vec![0; 1000];
+    while !answer.ends_with(b"x") {
+        let read = recv.read(&mut answer).await.unwrap().unwrap();
+        answer.truncate(read);
+    }
+    send.write_all(b"\0\x01y").await.unwrap();
+    assert_eq!(closed(&quic).await, Some(FRAME_UNEXPECTED));
+}
+
+#[tokio::test]
+async fn rfc_9114_10_5_frames_that_bring_nothing_end_the_request() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    for empty in [&[0u8, 0][..], &[0x21, 0], &[0x21, 3, 1, 2, 3]] {
+        let (mut send, _recv) = quic.open_bi().await.unwrap();
+        send.write_all(&headers(true, "/count")).await.unwrap();
+        let many = empty.repeat(5000);
+        let mut sent = 0;
+        let stopped = loop {
+            match send.write_all(&many).await {
+                Ok(()) => sent += many.len(),
+                Err(error) => break error,
+            }
+            assert!(sent < 8 << 20, "took {sent} bytes of nothing");
+        };
+        let code = WriteError::Stopped(EXCESSIVE_LOAD.into());
+        assert_eq!(stopped, code, "{empty:?}");
+    }
+    assert!(ask(&quic, &literals(&REQUEST)).await.is_ok(), "the connection goes on");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod drain;
 mod early_data;
 mod floods;
 mod fronts;
+mod h3_client;
 mod hand_over;
 mod held;
 mod http2_frames;
@@ -26,8 +27,3 @@ mod service;
 mod startup;
 mod tls;
 mod upstream;
-
-/// The transport under h3, also used as a client's here.
-#[path = "../../src/server/quic_stream.rs"]
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "the server uses the rest")]
-mod quic_stream;

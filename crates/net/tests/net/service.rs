@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_net::server::{ConnLimits, Server, ServerBuilder, ServerHandle, Tls};
 use headwater_net::{Body, BodyError, Clock, ConnInfo};
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use tokio::sync::Semaphore;
 
@@ -147,6 +147,15 @@ impl Play {
                     info.protocol, info.tls, info.sni, info.peer, info.local
                 );
                 Response::new(Body::from(text))
+            }
+            // The request's fields, sorted.
+            ["fields"] => {
+                let line = |(name, value): (&HeaderName, &HeaderValue)| {
+                    format!("{name}: {}\n", value.to_str().unwrap())
+                };
+                let mut lines: Vec<_> = parts.headers.iter().map(line).collect();
+                lines.sort_unstable();
+                Response::new(Body::from(lines.concat()))
             }
             ["early"] => {
                 let info = parts.extensions.get::<ConnInfo>().unwrap();

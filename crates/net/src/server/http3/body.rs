@@ -1,113 +1,21 @@
-//! Bodies on an HTTP/3 stream: requests in, responses out.
+//! An answer's body on its stream: straight into quinn, without a copy.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use h3::error::Code;
-use h3::server::RequestStream;
+use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as HttpBody;
 
-use super::Conn;
-use crate::server::limited::Limited;
-use crate::server::quic_stream::{RecvHalf, Sender, Shared};
+use super::framing::code::Code;
+use super::sender::Sender;
 use crate::server::respond::Length;
 use crate::{Body, BodyError};
 
 /// Chunks handed to quinn in one go.
 const BATCH: usize = 4;
-
-/// A request's body as it arrives, held to its `Content-Length` (RFC 9114 §4.1.2).
-pub(super) struct Received {
-    stream: RequestStream<RecvHalf, Bytes>,
-    shared: Arc<Shared>,
-    conn: Arc<Conn>,
-    length: Length,
-    first: Option<Bytes>,
-    ended: bool,
-}
-
-impl Received {
-    /// The body of the request on `stream`, [`Body::Empty`] where the stream has ended already.
-    pub(super) async fn body(
-        stream: RequestStream<RecvHalf, Bytes>,
-        shared: Arc<Shared>,
-        conn: Arc<Conn>,
-        promised: Option<u64>,
-    ) -> Body {
-        let length = Length::new(promised);
-        let mut body = Self { stream, shared, conn, length, first: None, ended: false };
-        // Look once, without waiting: the end mostly comes in the packet of the headers.
-        let peeked = poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await;
-        match peeked {
-            Poll::Ready(None) if promised.unwrap_or(0) == 0 => return Body::Empty,
-            Poll::Ready(None) => body.ended = true,
-            Poll::Ready(Some(Ok(data))) => body.first = Some(data),
-            // The error comes again on the next poll.
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
-        }
-        let limits = body.conn.worker.limits.clone();
-        Body::Stream(Box::pin(Limited::new(body, &limits)))
-    }
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        // First what is buffered, only then what quinn has.
-        for paused in [true, false] {
-            self.shared.pause_reading(paused);
-            if let Poll::Ready(polled) = self.stream.poll_recv_data(cx) {
-                self.shared.parsed();
-                return Poll::Ready(match polled {
-                    Ok(Some(mut data)) => Some(Ok(data.copy_to_bytes(data.remaining()))),
-                    Ok(None) if self.shared.was_empty_frame() => Some(Ok(Bytes::new())),
-                    // RFC 9114 §7.1: an error of the connection.
-                    Ok(None) if self.shared.is_truncated() => {
-                        self.conn.close(Code::H3_FRAME_ERROR);
-                        Some(Err(BodyError::source("the stream ended inside a frame")))
-                    }
-                    Ok(None) => None,
-                    Err(error) => {
-                        self.conn.close_for_frames(&self.shared);
-                        Some(Err(BodyError::source(error)))
-                    }
-                });
-            }
-        }
-        Poll::Pending
-    }
-}
-
-impl HttpBody for Received {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let polled = match this.first.take() {
-            Some(data) => Poll::Ready(Some(Ok(data))),
-            None if this.ended => Poll::Ready(None),
-            None => this.poll_data(cx),
-        };
-        polled.map(|polled| match polled {
-            Some(Ok(data)) => Some(this.length.add(data.len()).map(|()| Frame::data(data))),
-            Some(Err(error)) => Some(Err(error)),
-            None => {
-                this.ended = true;
-                this.length.end().err().map(Err)
-            }
-        })
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length.left().map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
 
 /// How sending a body ended, where nothing failed.
 pub(super) enum Sent {
@@ -133,7 +41,7 @@ pub(super) async fn within<T>(
 }
 
 /// Hands the chunks to quinn, which must take some within each `patience`.
-async fn write(
+pub(super) async fn write(
     sender: &mut Sender,
     mut chunks: &mut [Bytes],
     patience: Duration,
@@ -225,7 +133,7 @@ pub(super) async fn send(
     }
     .await;
     if result.is_err() {
-        sender.reset(Code::H3_INTERNAL_ERROR);
+        sender.reset(Code::InternalError);
     }
     result
 }

@@ -12,12 +12,15 @@ use std::time::Duration;
 use http::Method;
 use quinn::{Connecting, Connection, ConnectionError, ZeroRttAccepted};
 
-use super::Conn;
+use super::connection::Conn;
+use super::sender::Sender;
 use crate::handshake::Handshake;
 use crate::server::metrics::Place;
 use crate::server::quic::Begun;
-use crate::server::quic_stream::{Both, Shared};
 use crate::{Body, ConnInfo};
+
+/// A stream that a client opened, both sides of it.
+pub(super) type Both = (quinn::SendStream, quinn::RecvStream);
 
 /// A connection that has come as far as its first request, if not further.
 pub(super) struct Arrived {
@@ -100,12 +103,12 @@ impl Drop for UnderWay {
 /// to wait for by [`shown`] before it is handed on.
 pub(super) fn admit(
     conn: &Conn,
-    shared: &Shared,
+    is_early: bool,
     method: &Method,
     body: &Body,
 ) -> (ConnInfo, Option<Handshake>) {
     let mut info = conn.info.clone();
-    let handshake = conn.handshake.as_ref().filter(|_| shared.is_early());
+    let handshake = conn.handshake.as_ref().filter(|_| is_early);
     let Some(handshake) = handshake.filter(|handshake| !handshake.is_done()) else {
         return (info, None);
     };
@@ -122,9 +125,9 @@ pub(super) fn admit(
 
 /// Waits until the client has shown that it is there; `false` when it did not, or wants no answer
 /// any more.
-pub(super) async fn shown(handshake: Handshake, shared: &Shared) -> bool {
+pub(super) async fn shown(handshake: Handshake, sender: &Sender) -> bool {
     tokio::select! {
         done = handshake.done() => done,
-        () = shared.stopped() => false,
+        () = sender.stopped() => false,
     }
 }

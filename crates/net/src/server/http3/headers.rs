@@ -1,23 +1,23 @@
-//! The HEADERS frame of an answer (RFC 9114 §7.2.2), its fields encoded with QPACK's static table
-//! (RFC 9204 §4.5, appendix A).
-//!
-//! h3 can do this too, but builds a list of owned fields first and then puts every value through
-//! Huffman's code bit by bit: of a small answer's cost that was more than the encryption. Values
-//! go out as they are here, as nginx sends them.
+//! The HEADERS frames of an answer (RFC 9114 §7.2.2), their fields encoded with QPACK's static table
+//! (RFC 9204 §4.5, appendix A). Values go out as they are here, without Huffman's code, as nginx sends
+//! them: coding them costs more than the bytes that it saves.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::data_header;
+use super::framing::integer::put_prefixed as put_integer;
+use super::framing::qpack::FIELD_OVERHEAD;
 
-/// Sections larger than this, by the measure of RFC 9114 §4.2.2, are left to h3, which knows what
-/// the client accepts. No client that is known accepts less than this.
-const MAX_SECTION: usize = 4 << 10;
-/// What the measure adds for each field.
-const FIELD_OVERHEAD: usize = 32;
+/// What the measure of a section counts for its `:status`.
+const STATUS: usize = ":status200".len() + FIELD_OVERHEAD;
+/// And for its `date`.
+const DATED: usize = "dateSun, 06 Nov 1994 08:49:37 GMT".len() + FIELD_OVERHEAD;
 
-/// The type and the longest length of this module's frames.
-const FRAME_HEAD: usize = 3;
+/// The type and the length, which takes four bytes, of this module's frames.
+const FRAME_HEAD: usize = 5;
+/// The longest section: what such a length holds (RFC 9000 §16).
+const MAX_SECTION: usize = (1 << 30) - 1;
 /// An indexed field line of the static table.
 const INDEXED: u8 = 0xc0;
 /// A literal field line whose name is in the static table.
@@ -30,25 +30,59 @@ const LITERAL_SENSITIVE: u8 = 0x10;
 /// The HEADERS frame, and the head of the one DATA frame that follows it when `data` bytes do.
 /// Fields about a connection (RFC 9114 §4.2) are left out, and `date` is added where none is set.
 ///
-/// `None` where the fields are larger than this module takes.
+/// `None` where the section may be larger than `largest`, by the measure of RFC 9114 §4.2.2.
 pub(super) fn frame(
     status: StatusCode,
     headers: &HeaderMap,
     date: impl FnOnce() -> HeaderValue,
     data: Option<u64>,
+    largest: u64,
 ) -> Option<Bytes> {
-    let mut size = 2 * (FIELD_OVERHEAD + 32);
+    let mut out = begin(STATUS + DATED, headers, largest)?;
+    put_status(&mut out, status);
+    if !put_fields(&mut out, headers) {
+        put_indexed(&mut out, DATE, &[], &date());
+    }
+    finish(&mut out);
+    if let Some(data) = data {
+        let (head, len) = data_header(data);
+        out.extend_from_slice(&head[..len]);
+    }
+    Some(Bytes::from(out))
+}
+
+/// The HEADERS frame of trailers; `None` as with [`frame`].
+pub(super) fn trailers(trailers: &HeaderMap, largest: u64) -> Option<Bytes> {
+    let mut out = begin(0, trailers, largest)?;
+    put_fields(&mut out, trailers);
+    finish(&mut out);
+    Some(Bytes::from(out))
+}
+
+/// The beginning of a frame that has room for these fields and so much more.
+fn begin(more: usize, headers: &HeaderMap, largest: u64) -> Option<Vec<u8>> {
+    let mut size = more;
     for (name, value) in headers {
         size += name.as_str().len() + value.len() + FIELD_OVERHEAD;
     }
-    if size > MAX_SECTION {
+    if size as u64 > largest || size > MAX_SECTION {
         return None;
     }
     // The overhead is more than any field line adds to its name and value.
-    let mut out = Vec::with_capacity(FRAME_HEAD + size);
+    let mut out = Vec::with_capacity(FRAME_HEAD + FIELD_OVERHEAD + size);
     // The length comes last; the two zeros say that no dynamic table is used (RFC 9204 §4.5.1).
-    out.extend_from_slice(&[0x01, 0, 0, 0, 0]);
-    put_status(&mut out, status);
+    out.extend_from_slice(&[0x01, 0, 0, 0, 0, 0, 0]);
+    Some(out)
+}
+
+/// Writes the length of a frame that holds all that there is.
+fn finish(out: &mut [u8]) {
+    let length = (0x8000_0000 | (out.len() - FRAME_HEAD) as u32).to_be_bytes();
+    out[1..FRAME_HEAD].copy_from_slice(&length);
+}
+
+/// Says whether there was a `date` among them.
+fn put_fields(out: &mut Vec<u8>, headers: &HeaderMap) -> bool {
     let mut dated = false;
     for (name, value) in headers {
         let name = name.as_str();
@@ -56,27 +90,17 @@ pub(super) fn frame(
             Name::Forbidden => {}
             Name::Indexed(index, values) => {
                 dated |= index == DATE;
-                put_indexed(&mut out, index, values, value);
+                put_indexed(out, index, values, value);
             }
             Name::Unknown => {
                 let sensitive = if value.is_sensitive() { LITERAL_SENSITIVE } else { 0 };
-                put_integer(&mut out, LITERAL | sensitive, 3, name.len());
+                put_integer(out, LITERAL | sensitive, 3, name.len());
                 out.extend_from_slice(name.as_bytes());
-                put_value(&mut out, value.as_bytes());
+                put_value(out, value.as_bytes());
             }
         }
     }
-    if !dated {
-        put_indexed(&mut out, DATE, &[], &date());
-    }
-    // A length of two bytes (RFC 9000 §16) holds all that `MAX_SECTION` allows.
-    let length = (0x4000 | (out.len() - FRAME_HEAD) as u16).to_be_bytes();
-    out[1..FRAME_HEAD].copy_from_slice(&length);
-    if let Some(data) = data {
-        let (head, len) = data_header(data);
-        out.extend_from_slice(&head[..len]);
-    }
-    Some(Bytes::from(out))
+    dated
 }
 
 fn put_status(out: &mut Vec<u8>, status: StatusCode) {
@@ -119,28 +143,6 @@ fn put_indexed(out: &mut Vec<u8>, name: u8, values: &[(&str, u8)], value: &Heade
 fn put_value(out: &mut Vec<u8>, value: &[u8]) {
     put_integer(out, 0, 7, value.len());
     out.extend_from_slice(value);
-}
-
-/// An integer in the low `prefix` bits of `first` and, where it is larger, the bytes after it
-/// (RFC 7541 §5.1).
-#[inline]
-fn put_integer(out: &mut Vec<u8>, first: u8, prefix: u32, value: usize) {
-    let full = (1usize << prefix) - 1;
-    if value < full {
-        out.push(first | value as u8);
-    } else {
-        put_long_integer(out, first | full as u8, value - full);
-    }
-}
-
-/// One that fills its prefix, and what is left of it.
-fn put_long_integer(out: &mut Vec<u8>, first: u8, mut rest: usize) {
-    out.push(first);
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }
 
 /// What is known about a field's name.
@@ -197,6 +199,7 @@ fn lookup(name: &str) -> Name {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
+    use crate::server::http3::framing::integer::read_var_int;
 
     const DAY: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -206,7 +209,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
         let date = || HeaderValue::from_static(DAY);
-        frame(StatusCode::from_u16(status).unwrap(), &headers, date, data)
+        frame(StatusCode::from_u16(status).unwrap(), &headers, date, data, 10_000)
     }
 
     /// The dated frame that holds `lines` after the prefix.
@@ -215,7 +218,7 @@ mod tests {
         block.extend_from_slice(lines);
         block.extend_from_slice(&[0x56, 29]);
         block.extend_from_slice(DAY.as_bytes());
-        let mut frame = vec![0x01, 0x40 | (block.len() >> 8) as u8, block.len() as u8];
+        let mut frame = vec![0x01, 0x80, 0, (block.len() >> 8) as u8, block.len() as u8];
         frame.extend_from_slice(&block);
         frame
     }
@@ -246,7 +249,7 @@ mod tests {
     fn fields_about_the_connection_stay_behind_and_a_date_is_kept() {
         let fields = [("connection", "close"), ("transfer-encoding", "chunked"), ("date", "x")];
         let bytes = encoded(200, &fields, None).unwrap();
-        assert_eq!(&bytes[..], b"\x01\x40\x06\0\0\xd9\x56\x01x");
+        assert_eq!(&bytes[..], b"\x01\x80\0\0\x06\0\0\xd9\x56\x01x");
     }
 
     #[test]
@@ -258,7 +261,8 @@ mod tests {
             (http::header::SET_COOKIE, secret.clone()),
             (http::HeaderName::from_static("x-a"), secret),
         ]);
-        let bytes = frame(StatusCode::OK, &headers, || HeaderValue::from_static(""), None).unwrap();
+        let date = || HeaderValue::from_static("");
+        let bytes = frame(StatusCode::OK, &headers, date, None, 10_000).unwrap();
         assert!(bytes.ends_with(b"\x7e\x01s\x33x-a\x01s"), "{bytes:x?}");
     }
 
@@ -269,7 +273,26 @@ mod tests {
     }
 
     #[test]
-    fn large_sections_are_left_to_h3() {
-        assert!(encoded(200, &[("link", &"l".repeat(4000))], None).is_none());
+    fn rfc_9114_4_2_2_no_section_is_larger_than_the_client_takes() {
+        let headers = HeaderMap::from_iter([(http::header::LINK, HeaderValue::from_static("l"))]);
+        let size = (STATUS + DATED + "linkl".len() + FIELD_OVERHEAD) as u64;
+        let date = || HeaderValue::from_static(DAY);
+        assert!(frame(StatusCode::OK, &headers, date, None, size).is_some());
+        assert_eq!(frame(StatusCode::OK, &headers, date, None, size - 1), None);
+        let link = "l".repeat(300_000);
+        let large = HeaderMap::from_iter([(http::header::LINK, link.parse().unwrap())]);
+        let bytes = frame(StatusCode::OK, &large, date, None, u64::MAX).unwrap();
+        let (_, rest) = read_var_int(&bytes[1..]).unwrap();
+        assert_eq!(read_var_int(&bytes[1..]).unwrap().0, rest.len() as u64);
+    }
+
+    #[test]
+    fn trailers_are_fields_alone() {
+        let sum = HeaderMap::from_iter([
+            (http::HeaderName::from_static("x-sum"), HeaderValue::from_static("1")),
+            (http::header::CONNECTION, HeaderValue::from_static("close")),
+        ]);
+        assert_eq!(&trailers(&sum, 1000).unwrap()[..], b"\x01\x80\0\0\x0a\0\0\x25x-sum\x011");
+        assert_eq!(trailers(&sum, 50), None);
     }
 }

@@ -4,99 +4,123 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use h3::error::{Code, StreamError};
-use h3::server::{RequestResolver, RequestStream};
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use tower_service::Service;
 
-use super::Conn;
-use super::body::{self, Received, Sent};
+use super::body::{self, Sent, within};
+use super::connection::Conn;
 use super::early;
+use super::framing::code::{Code, Wrong};
+use super::framing::head::{self, Head, Refused};
+use super::framing::priority::Urgency;
 use super::headers;
+use super::received::Received;
+use super::sender::Sender;
+use super::stream::{Incoming, Trouble};
 use crate::server::limited::too_large;
-use crate::server::malformed::is_malformed;
+use crate::server::malformed::content_length;
 use crate::server::oneshot::Oneshot;
-use crate::server::quic_stream::{SendHalf, Sender, Shared, Transport, Urgency};
-use crate::server::respond::{is_head, promised, settle};
+use crate::server::respond::{is_head, settle};
 use crate::{Body, BodyError, Protocol};
 
-/// Answers the request; gives back the sending side of its stream when all was sent, so that a drain
+/// Answers the request on a stream; gives back the sending side when all was sent, so that a drain
 /// can wait until it has arrived.
 pub(super) async fn serve<S>(
-    resolver: RequestResolver<Transport, Bytes>,
-    shared: Arc<Shared>,
+    mut sender: Sender,
+    mut incoming: Incoming,
     conn: Arc<Conn>,
     service: S,
 ) -> Option<Sender>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let patience = conn.worker.limits.header_timeout;
-    let (request, stream) = match body::within(patience, pin!(resolver.resolve_request())).await {
-        Ok(Ok(resolved)) => resolved,
-        // h3 has answered 431.
-        Ok(Err(StreamError::HeaderTooBig { .. })) => {
-            let mut sender = shared.take()?;
-            sender.finish();
-            return Some(sender);
-        }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "request not understood");
-            conn.close_for_frames(&shared);
+    let (head, length) = match read(&mut incoming, &conn).await {
+        Ok(read) => read,
+        Err(Refused::TooLarge) => return refuse_large(sender, &conn).await,
+        Err(Refused::Wrong(wrong)) => {
             conn.wasted();
-            return None;
-        }
-        Err(_) => {
-            conn.wasted();
-            shared.take()?.reset(Code::H3_REQUEST_INCOMPLETE);
+            match wrong {
+                Wrong::Connection(code) => conn.close(code),
+                Wrong::Stream(code) => {
+                    sender.reset(code);
+                    incoming.stop(code);
+                }
+            }
             return None;
         }
     };
-    if is_malformed(request.headers()) {
-        conn.wasted();
-        shared.take()?.reset(Code::H3_MESSAGE_ERROR);
-        return None;
-    }
-    shared.parsed();
     conn.worker.counters.request(Protocol::H3);
-    let (send, recv) = stream.split();
-    let (mut parts, ()) = request.into_parts();
-    let to_head = is_head(&parts.method);
-    let urgency = Urgency::of(&parts.headers).unwrap_or(Urgency::DEFAULT);
+    let to_head = is_head(&head.method);
+    let urgency = Urgency::of(&head.headers).unwrap_or(Urgency::DEFAULT);
     let limits = &conn.worker.limits;
-    let length = promised(&parts.headers);
     if length.is_some_and(|len| len > limits.max_body) {
-        drop(recv);
+        drop(incoming);
         let refused = too_large(limits).into_response();
-        let asked = Asked { to_head, urgency };
-        return answer(refused, asked, send, &shared, &conn).await.ok();
+        return answer(refused, Asked { to_head, urgency }, sender, &conn).await.ok();
     }
-    let body = Received::body(recv, Arc::clone(&shared), Arc::clone(&conn), length).await;
-    let (info, held) = early::admit(&conn, &shared, &parts.method, &body);
+    let is_early = incoming.is_early();
+    let body = Received::body(incoming, &conn, length);
+    let (info, held) = early::admit(&conn, is_early, &head.method, &body);
     // Boxed: rare.
     if let Some(handshake) = held
-        && !Box::pin(early::shown(handshake, &shared)).await
+        && !Box::pin(early::shown(handshake, &sender)).await
     {
         return None;
     }
-    parts.extensions.insert(info);
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.uri;
+    *request.version_mut() = Version::HTTP_3;
+    *request.headers_mut() = head.headers;
+    request.extensions_mut().insert(info);
 
     let response = {
-        let mut called = pin!(Oneshot::new(service, Request::from_parts(parts, body)));
+        let mut called = pin!(Oneshot::new(service, request));
         tokio::select! {
             biased;
             Ok(response) = &mut called => response,
-            () = shared.stopped() => return None,
+            // Made only where there is something to wait for.
+            () = async { sender.stopped().await } => return None,
         }
     };
-    match answer(response, Asked { to_head, urgency }, send, &shared, &conn).await {
+    match answer(response, Asked { to_head, urgency }, sender, &conn).await {
         Ok(sender) => Some(sender),
         Err(error) => {
             tracing::debug!(%error, "answer cut off");
             None
         }
     }
+}
+
+/// Reads the request, and the length that it promises of its body.
+///
+/// # Errors
+/// Where it is none.
+async fn read(incoming: &mut Incoming, conn: &Conn) -> Result<(Head, Option<u64>), Refused> {
+    const INCOMPLETE: Refused = Refused::Wrong(Wrong::Stream(Code::RequestIncomplete));
+    let limits = &conn.worker.limits;
+    let section = match within(limits.header_timeout, pin!(incoming.section())).await {
+        Ok(Ok(section)) => section,
+        Ok(Err(Trouble::Wrong(wrong))) => return Err(Refused::Wrong(wrong)),
+        Ok(Err(Trouble::Lost(error))) => {
+            tracing::debug!(%error, "request taken back");
+            return Err(INCOMPLETE);
+        }
+        Err(_) => return Err(INCOMPLETE),
+    };
+    let head = head::request(&section, limits.max_header_bytes as usize)?;
+    match content_length(&head.headers) {
+        Ok(length) => Ok((head, length)),
+        Err(()) => Err(Refused::Wrong(Wrong::Stream(Code::Message))),
+    }
+}
+
+/// Answers a request whose fields are more than is taken.
+async fn refuse_large(sender: Sender, conn: &Conn) -> Option<Sender> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let asked = Asked { to_head: false, urgency: Urgency::DEFAULT };
+    Box::pin(answer(response, asked, sender, conn)).await.ok()
 }
 
 /// What an answer needs to know of its request.
@@ -108,49 +132,39 @@ struct Asked {
 async fn answer(
     mut response: Response<Body>,
     asked: Asked,
-    mut send: RequestStream<SendHalf, Bytes>,
-    shared: &Shared,
+    mut sender: Sender,
     conn: &Conn,
 ) -> Result<Sender, BodyError> {
     let patience = conn.worker.limits.write_timeout;
     let promised = settle(&mut response, asked.to_head);
     // RFC 9218 §8: who answers may know better.
     let urgency = Urgency::of(response.headers()).unwrap_or(asked.urgency);
-    let (mut parts, body) = response.into_parts();
+    let (parts, body) = response.into_parts();
     let data = body::one_frame(&body, promised);
-    let head = headers::frame(parts.status, &parts.headers, || conn.date.now(), data);
-    let head = if let Some(head) = head {
-        head
-    } else {
-        for name in CONNECTION_SPECIFIC {
-            parts.headers.remove(name);
-        }
-        parts.headers.entry(header::DATE).or_insert_with(|| conn.date.now());
-        // Boxed, like the trailers, since they are rare and would make every request's future larger.
-        let mut head = Box::pin(send.send_response(Response::from_parts(parts, ())));
-        body::within(patience, head.as_mut()).await?.map_err(BodyError::source)?;
-        data.map_or_else(Bytes::new, |data| {
-            let (head, len) = body::data_header(data);
-            Bytes::copy_from_slice(&head[..len])
-        })
-    };
-    let mut sender = shared.take().ok_or(BodyError::Aborted)?;
+    let largest = sender.largest_section();
+    let head = headers::frame(parts.status, &parts.headers, || conn.date.now(), data, largest);
+    let head = head.ok_or_else(too_many_fields)?;
     sender.prioritise(urgency);
     match body::send(&mut sender, head, body, promised, patience).await? {
-        Sent::Data => sender.finish(),
+        Sent::Data => {}
+        // Boxed: rare.
         Sent::Trailers(trailers) => {
-            shared.put_back(sender);
-            let mut sending = Box::pin(send.send_trailers(trailers));
-            body::within(patience, sending.as_mut()).await?.map_err(BodyError::source)?;
-            drop(sending);
-            sender = shared.take().ok_or(BodyError::Aborted)?;
-            sender.finish();
+            Box::pin(send_trailers(&mut sender, &trailers, patience)).await?;
         }
     }
+    sender.finish();
     Ok(sender)
 }
 
-/// Fields that speak about an HTTP/1.1 connection (RFC 9114 §4.2).
-const CONNECTION_SPECIFIC: [header::HeaderName; 4] =
-    [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, KEEP_ALIVE];
-const KEEP_ALIVE: header::HeaderName = header::HeaderName::from_static("keep-alive");
+async fn send_trailers(
+    sender: &mut Sender,
+    trailers: &HeaderMap,
+    patience: std::time::Duration,
+) -> Result<(), BodyError> {
+    let frame = headers::trailers(trailers, sender.largest_section());
+    body::write(sender, &mut [frame.ok_or_else(too_many_fields)?], patience).await
+}
+
+fn too_many_fields() -> BodyError {
+    BodyError::source("the answer's fields are more than the client takes")
+}

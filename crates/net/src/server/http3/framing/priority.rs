@@ -17,20 +17,20 @@ const MAX_KEPT: usize = 1024;
 
 /// How urgent an answer is: from 0, the most, to 7 (RFC 9218 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Urgency(u8);
+pub(crate) struct Urgency(u8);
 
 impl Urgency {
     /// What is meant where nothing is said.
-    pub(in super::super) const DEFAULT: Self = Self(3);
+    pub(crate) const DEFAULT: Self = Self(3);
 
     /// What the fields say; `None` where they say nothing of it, or what is none.
-    pub(in super::super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         // The last one counts, as in all dictionaries (RFC 9651 §3.2).
         headers.get_all(PRIORITY).iter().rev().find_map(|line| Self::parse(line.as_bytes()))
     }
 
     /// Reads `u=1, i`.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let mut members = text.rsplit(|&byte| byte == b',');
         let digit = |member: &[u8]| {
             let value = member.split(|&byte| byte == b';').next()?;
@@ -41,14 +41,14 @@ impl Urgency {
     }
 
     /// Its place among quinn's streams: higher goes first, and what is not said is 0.
-    pub(in super::super) const fn order(self) -> i32 {
+    pub(crate) const fn order(self) -> i32 {
         Self::DEFAULT.0 as i32 - self.0 as i32
     }
 }
 
 /// What PRIORITY_UPDATE frames of one connection said, by stream.
 #[derive(Debug, Default)]
-pub(super) struct Updates {
+pub(crate) struct Updates {
     /// How many came: a stream looks for its own only when there are new ones.
     came: AtomicU64,
     by_stream: Mutex<HashMap<u64, Urgency>>,
@@ -56,22 +56,22 @@ pub(super) struct Updates {
 
 impl Updates {
     /// How many came so far.
-    pub(super) fn came(&self) -> u64 {
+    pub(crate) fn came(&self) -> u64 {
         self.came.load(Ordering::Acquire)
     }
 
-    pub(super) fn of(&self, stream: u64) -> Option<Urgency> {
+    pub(crate) fn of(&self, stream: u64) -> Option<Urgency> {
         self.lock().get(&stream).copied()
     }
 
     /// Forgets a stream that has ended.
-    pub(super) fn forget(&self, stream: u64) {
+    pub(crate) fn forget(&self, stream: u64) {
         if self.came() > 0 {
             self.lock().remove(&stream);
         }
     }
 
-    pub(super) fn keep(&self, stream: u64, urgency: Urgency) {
+    pub(crate) fn keep(&self, stream: u64, urgency: Urgency) {
         let mut by_stream = self.lock();
         if by_stream.len() < MAX_KEPT || by_stream.contains_key(&stream) {
             by_stream.insert(stream, urgency);
@@ -80,7 +80,7 @@ impl Updates {
     }
 
     #[cfg(test)]
-    pub(super) fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.lock().len()
     }
 

@@ -1,0 +1,348 @@
+//! One HTTP/3 connection, from its handshake to its end (RFC 9114 §3.3, §5).
+
+use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Request, Response};
+use quinn::WriteError;
+use tower_service::Service;
+
+use super::LAST_WORDS;
+use super::body::within;
+use super::date::DateCache;
+use super::early::{self, Arrived, UnderWay};
+use super::framing::code::Code;
+use super::framing::control::Said;
+use super::framing::integer::put_var_int;
+use super::requests::{Requests, Start};
+use super::sender::Sender;
+use super::stream::Incoming;
+use super::uni::{Arrivals, Ended};
+use super::{request, var_int};
+use crate::handshake::Handshake;
+use crate::path::{KnowsPath, Path};
+use crate::server::control::{DrainSignal, stopped, turned_away};
+use crate::server::metrics::Place;
+use crate::server::quic::Begun;
+use crate::server::tcp::canonical;
+use crate::server::worker::Worker;
+use crate::{Body, ConnInfo, Protocol};
+
+/// Streams of one connection that may end without having brought a request.
+const WASTED_STREAMS: u32 = 500;
+/// Bytes of frames that bring nothing, and of the encoded fields of one section, beyond the limit on
+/// its fields.
+const FRAME_SLACK: usize = 16 << 10;
+/// What separates the IDs of two requests' streams (RFC 9000 §2.1).
+const NEXT: u64 = 4;
+/// The ID of a request that no client comes to (RFC 9114 §5.2).
+const NO_LIMIT: u64 = (1 << 62) - NEXT;
+
+/// What the requests of one connection share.
+pub(super) struct Conn {
+    pub(super) info: ConnInfo,
+    pub(super) worker: Arc<Worker>,
+    pub(super) date: Arc<DateCache>,
+    quic: Arc<quinn::Connection>,
+    /// Of a connection whose first request came before the handshake was done.
+    pub(super) handshake: Option<Handshake>,
+    wasted: AtomicU32,
+}
+
+impl Conn {
+    /// Ends the connection for what its client did.
+    pub(super) fn close(&self, code: Code) {
+        self.quic.close(var_int(code), b"");
+    }
+
+    /// Notes that a stream ended without having brought a request.
+    pub(super) fn wasted(&self) {
+        if self.wasted.fetch_add(1, Ordering::Relaxed) >= WASTED_STREAMS {
+            self.close(Code::ExcessiveLoad);
+        }
+    }
+}
+
+/// What a connection begins with.
+pub(super) struct Begins<S> {
+    pub(super) addr: SocketAddr,
+    pub(super) worker: Arc<Worker>,
+    pub(super) date: Arc<DateCache>,
+    pub(super) service: S,
+    pub(super) start: Start,
+}
+
+/// Serves one connection to its end; `handshake` counts as under way until it is done.
+pub(super) async fn connection<S>(
+    incoming: quinn::Incoming,
+    begins: Begins<S>,
+    handshake: (Place, Begun),
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let Begins { addr, worker, date, service, start } = begins;
+    let mut phase = worker.phase.clone();
+    let limits = &worker.limits;
+    let failed = || worker.counters.handshake_failed(Protocol::H3);
+    let Ok(connecting) = incoming.accept() else { return failed() };
+    let arriving = early::arrive(connecting, worker.quic.early_data);
+    let Arrived { quic, early } = tokio::select! {
+        done = tokio::time::timeout(limits.handshake_timeout, arriving) => match done {
+            Ok(Ok(arrived)) => arrived,
+            _ => return failed(),
+        },
+        () = turned_away(&mut phase) => return,
+    };
+    let (first, mut under_way) = if let Some((first, done)) = early {
+        let patience = limits.handshake_timeout;
+        (Some(first), Some(UnderWay::new(quic.clone(), done, handshake, patience)))
+    } else {
+        drop(handshake);
+        (None, None)
+    };
+    let Some(_place) = Place::take(&worker.open, limits.max_connections) else {
+        worker.counters.refused();
+        quic.close(var_int(Code::ExcessiveLoad), b"");
+        return;
+    };
+    let peer = canonical(quic.remote_address());
+    let Some(_from) = worker.addresses.take(peer.ip(), limits.max_per_address) else {
+        worker.counters.refused();
+        quic.close(var_int(Code::ExcessiveLoad), b"");
+        return;
+    };
+    let _open = worker.counters.open(Protocol::H3);
+    // A client that allows no control stream makes this wait.
+    let opening = pin!(Control::open(&quic, limits.max_header_bytes));
+    let Ok(Ok(mut control)) = within(limits.handshake_timeout, opening).await else { return };
+
+    let known = Arc::new(quic.clone());
+    let conn = Arc::new(Conn {
+        info: info(&quic, peer, addr, &known),
+        worker: Arc::clone(&worker),
+        date,
+        quic: known,
+        handshake: under_way.as_ref().map(UnderWay::handshake),
+        wasted: AtomicU32::new(0),
+    });
+    let said = Arc::<Said>::default();
+    let mut client = Arrivals::new(quic.clone(), Arc::clone(&said));
+    let (mut first, mut accept) = (first, pin!(quic.accept_bi()));
+    let mut requests = Requests::new(worker.quic.max_streams as usize, start);
+    let mut drain_signal = DrainSignal::new(&worker.phase);
+    let mut drain = Drain::No;
+    let mut patience = Duration::ZERO;
+    // The ID behind that of the last request's stream.
+    let mut next = 0;
+    loop {
+        let is_idle = requests.running.is_empty();
+        tokio::select! {
+            biased;
+            // RFC 9114 §5.2: first a GOAWAY that refuses nothing, then, when requests that were on
+            // their way have arrived, one that names the last.
+            ending = poll_fn(|cx| drain_signal.poll(cx)) => {
+                // A client that has yet to ask might take it for a refusal.
+                let asked = next > 0;
+                if asked && control.goaway(NO_LIMIT).await.is_err() {
+                    break;
+                }
+                // Where nobody needs to hurry, a client that is slow to read the GOAWAY may be.
+                patience = (ending.linger() / 4).max(grace(&quic));
+                let grace = if asked { patience } else { ending.linger().max(patience) };
+                drain = Drain::Grace(Box::pin(tokio::time::sleep(grace)));
+            }
+            () = drain.grace_over(), if matches!(drain, Drain::Grace(_)) => {
+                if control.goaway(next).await.is_err() {
+                    break;
+                }
+                drain = Drain::Final;
+            }
+            done = UnderWay::ended(under_way.as_mut()), if under_way.is_some() => {
+                under_way = None;
+                if !done {
+                    failed();
+                    quic.close(var_int(Code::NoError), b"");
+                    break;
+                }
+            }
+            () = requests.one_ended() => {}
+            came = poll_fn(|cx| {
+                if let Poll::Ready(ended) = client.poll(cx) {
+                    return Poll::Ready(Err(ended));
+                }
+                if let Some(first) = first.take() {
+                    return Poll::Ready(Ok(Some(first)));
+                }
+                match accept.as_mut().poll(cx) {
+                    Poll::Ready(Ok(both)) => Poll::Ready(Ok(Some(both))),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(Ended::Connection(error))),
+                    Poll::Pending if is_idle && client.is_done() => Poll::Ready(Ok(None)),
+                    Poll::Pending => Poll::Pending,
+                }
+            }) => {
+                let (send, recv) = match came {
+                    Ok(Some(both)) => both,
+                    // The client is done, and has all its answers.
+                    Ok(None) => {
+                        let _ = control.goaway(next).await;
+                        break;
+                    }
+                    Err(Ended::Violation(code)) => {
+                        conn.close(code);
+                        break;
+                    }
+                    Err(Ended::Connection(error)) => {
+                        tracing::debug!(%error, "connection ended");
+                        break;
+                    }
+                };
+                accept.set(quic.accept_bi());
+                let mut sender = Sender::new(send, Arc::clone(&said));
+                let mut incoming =
+                    Incoming::new(recv, limits.max_header_bytes as usize + FRAME_SLACK);
+                if matches!(drain, Drain::Final) {
+                    sender.reset(Code::RequestRejected);
+                    incoming.stop(Code::RequestRejected);
+                    continue;
+                }
+                let is_first = next == 0;
+                next = sender.id() + NEXT;
+                requests.begin(request::serve(sender, incoming, Arc::clone(&conn), service.clone()));
+                if is_first && matches!(drain, Drain::Grace(_)) {
+                    if control.goaway(NO_LIMIT).await.is_err() {
+                        break;
+                    }
+                    drain = Drain::Grace(Box::pin(tokio::time::sleep(patience)));
+                }
+                // However many there are, other connections get their turn.
+                tokio::task::coop::consume_budget().await;
+            }
+        }
+        if matches!(drain, Drain::Final) && requests.running.is_empty() {
+            break;
+        }
+    }
+    if quic.close_reason().is_none() {
+        // Requests end here only when the client said it is done or all have been answered.
+        tokio::select! {
+            () = requests.all_arrived() => {}
+            _ = quic.closed() => {}
+            () = stopped(&mut phase) => {}
+        }
+    }
+    requests.running.shutdown().await;
+    quic.close(var_int(Code::NoError), b"");
+}
+
+/// What services are told of the connection.
+fn info(
+    quic: &quinn::Connection,
+    peer: SocketAddr,
+    addr: SocketAddr,
+    known: &Arc<quinn::Connection>,
+) -> ConnInfo {
+    let local_ip = quic.local_ip().unwrap_or(addr.ip());
+    let local = canonical(SocketAddr::new(local_ip, addr.port()));
+    let mut info = ConnInfo::new(peer, local, Protocol::H3);
+    info.tls = true;
+    info.sni = server_name(quic);
+    info.client = client_certificate(quic);
+    info.path = Some(Arc::downgrade(known) as Weak<dyn KnowsPath>);
+    info
+}
+
+/// Our control stream (RFC 9114 §6.2.1). QPACK's are not opened: without a dynamic table there is
+/// nothing to say on them (RFC 9204 §4.2).
+struct Control(quinn::SendStream);
+
+const CONTROL: u64 = 0x0;
+const SETTINGS: u64 = 0x4;
+const GOAWAY: u64 = 0x7;
+const QPACK_MAX_TABLE_CAPACITY: u64 = 0x1;
+const MAX_FIELD_SECTION_SIZE: u64 = 0x6;
+const QPACK_BLOCKED_STREAMS: u64 = 0x7;
+
+impl Control {
+    /// Opens it, with our settings.
+    async fn open(quic: &quinn::Connection, header_bytes: u32) -> Result<Self, WriteError> {
+        let mut settings = Vec::new();
+        for (id, value) in [
+            (QPACK_MAX_TABLE_CAPACITY, 0),
+            (QPACK_BLOCKED_STREAMS, 0),
+            (MAX_FIELD_SECTION_SIZE, u64::from(header_bytes)),
+        ] {
+            put_var_int(&mut settings, id);
+            put_var_int(&mut settings, value);
+        }
+        let mut bytes = Vec::new();
+        put_var_int(&mut bytes, CONTROL);
+        put_frame(&mut bytes, SETTINGS, &settings);
+        let mut stream = quic.open_uni().await.map_err(WriteError::ConnectionLost)?;
+        stream.write_all(&bytes).await?;
+        Ok(Self(stream))
+    }
+
+    /// Says that requests from this ID on are not taken (RFC 9114 §5.2). A client that has closed this
+    /// stream has closed the connection (§6.2.1).
+    async fn goaway(&mut self, id: u64) -> Result<(), WriteError> {
+        let (mut payload, mut bytes) = (Vec::new(), Vec::new());
+        put_var_int(&mut payload, id);
+        put_frame(&mut bytes, GOAWAY, &payload);
+        self.0.write_all(&bytes).await
+    }
+}
+
+fn put_frame(out: &mut Vec<u8>, kind: u64, payload: &[u8]) {
+    put_var_int(out, kind);
+    put_var_int(out, payload.len() as u64);
+    out.extend_from_slice(payload);
+}
+
+/// How long requests that were sent before a GOAWAY was read may take to arrive.
+fn grace(quic: &quinn::Connection) -> Duration {
+    (quic.rtt() * 2).clamp(Duration::from_millis(5), LAST_WORDS)
+}
+
+/// How far a connection's drain has come.
+enum Drain {
+    No,
+    Grace(std::pin::Pin<Box<tokio::time::Sleep>>),
+    Final,
+}
+
+impl Drain {
+    async fn grace_over(&mut self) {
+        match self {
+            Self::Grace(sleep) => sleep.as_mut().await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+impl KnowsPath for quinn::Connection {
+    fn path(&self) -> Path {
+        let path = self.stats().path;
+        Path { rtt: path.rtt, window: path.cwnd }
+    }
+}
+
+/// The certificate the client showed.
+fn client_certificate(quic: &quinn::Connection) -> Option<Arc<[u8]>> {
+    let chain = quic.peer_identity()?.downcast::<Vec<rustls::pki_types::CertificateDer<'_>>>();
+    chain.ok()?.first().map(|certificate| Arc::from(certificate.as_ref()))
+}
+
+fn server_name(quic: &quinn::Connection) -> Option<Arc<str>> {
+    let data = quic.handshake_data()?.downcast::<quinn::crypto::rustls::HandshakeData>().ok()?;
+    data.server_name.map(Arc::from)
+}

@@ -1,0 +1,137 @@
+//! QPACK's static table (RFC 9204 appendix A), its names made beforehand.
+
+use http::header::{self, HeaderName};
+
+/// The name of a line of the table.
+#[derive(Debug)]
+pub(crate) enum Key {
+    Authority,
+    Method,
+    Path,
+    Scheme,
+    Status,
+    Field(HeaderName),
+}
+use Key::{Authority, Field, Method, Path, Scheme, Status};
+
+impl Key {
+    /// The bytes of the name.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Authority => ":authority".len(),
+            Path => ":path".len(),
+            Method | Scheme | Status => ":method".len(),
+            Field(name) => name.as_str().len(),
+        }
+    }
+}
+
+/// The line of that index, if there is one.
+pub(crate) fn line(index: usize) -> Option<&'static (Key, &'static str)> {
+    LINES.get(index)
+}
+
+static LINES: [(Key, &str); 99] = [
+    (Authority, ""),
+    (Path, "/"),
+    (Field(header::AGE), "0"),
+    (Field(header::CONTENT_DISPOSITION), ""),
+    (Field(header::CONTENT_LENGTH), "0"),
+    (Field(header::COOKIE), ""),
+    (Field(header::DATE), ""),
+    (Field(header::ETAG), ""),
+    (Field(header::IF_MODIFIED_SINCE), ""),
+    (Field(header::IF_NONE_MATCH), ""),
+    (Field(header::LAST_MODIFIED), ""),
+    (Field(header::LINK), ""),
+    (Field(header::LOCATION), ""),
+    (Field(header::REFERER), ""),
+    (Field(header::SET_COOKIE), ""),
+    (Method, "CONNECT"),
+    (Method, "DELETE"),
+    (Method, "GET"),
+    (Method, "HEAD"),
+    (Method, "OPTIONS"),
+    (Method, "POST"),
+    (Method, "PUT"),
+    (Scheme, "http"),
+    (Scheme, "https"),
+    (Status, "103"),
+    (Status, "200"),
+    (Status, "304"),
+    (Status, "404"),
+    (Status, "503"),
+    (Field(header::ACCEPT), "*/*"),
+    (Field(header::ACCEPT), "application/dns-message"),
+    (Field(header::ACCEPT_ENCODING), "gzip, deflate, br"),
+    (Field(header::ACCEPT_RANGES), "bytes"),
+    (Field(header::ACCESS_CONTROL_ALLOW_HEADERS), "cache-control"),
+    (Field(header::ACCESS_CONTROL_ALLOW_HEADERS), "content-type"),
+    (Field(header::ACCESS_CONTROL_ALLOW_ORIGIN), "*"),
+    (Field(header::CACHE_CONTROL), "max-age=0"),
+    (Field(header::CACHE_CONTROL), "max-age=2592000"),
+    (Field(header::CACHE_CONTROL), "max-age=604800"),
+    (Field(header::CACHE_CONTROL), "no-cache"),
+    (Field(header::CACHE_CONTROL), "no-store"),
+    (Field(header::CACHE_CONTROL), "public, max-age=31536000"),
+    (Field(header::CONTENT_ENCODING), "br"),
+    (Field(header::CONTENT_ENCODING), "gzip"),
+    (Field(header::CONTENT_TYPE), "application/dns-message"),
+    (Field(header::CONTENT_TYPE), "application/javascript"),
+    (Field(header::CONTENT_TYPE), "application/json"),
+    (Field(header::CONTENT_TYPE), "application/x-www-form-urlencoded"),
+    (Field(header::CONTENT_TYPE), "image/gif"),
+    (Field(header::CONTENT_TYPE), "image/jpeg"),
+    (Field(header::CONTENT_TYPE), "image/png"),
+    (Field(header::CONTENT_TYPE), "text/css"),
+    (Field(header::CONTENT_TYPE), "text/html; charset=utf-8"),
+    (Field(header::CONTENT_TYPE), "text/plain"),
+    (Field(header::CONTENT_TYPE), "text/plain;charset=utf-8"),
+    (Field(header::RANGE), "bytes=0-"),
+    (Field(header::STRICT_TRANSPORT_SECURITY), "max-age=31536000"),
+    (Field(header::STRICT_TRANSPORT_SECURITY), "max-age=31536000; includesubdomains"),
+    (Field(header::STRICT_TRANSPORT_SECURITY), "max-age=31536000; includesubdomains; preload"),
+    (Field(header::VARY), "accept-encoding"),
+    (Field(header::VARY), "origin"),
+    (Field(header::X_CONTENT_TYPE_OPTIONS), "nosniff"),
+    (Field(header::X_XSS_PROTECTION), "1; mode=block"),
+    (Status, "100"),
+    (Status, "204"),
+    (Status, "206"),
+    (Status, "302"),
+    (Status, "400"),
+    (Status, "403"),
+    (Status, "421"),
+    (Status, "425"),
+    (Status, "500"),
+    (Field(header::ACCEPT_LANGUAGE), ""),
+    (Field(header::ACCESS_CONTROL_ALLOW_CREDENTIALS), "FALSE"),
+    (Field(header::ACCESS_CONTROL_ALLOW_CREDENTIALS), "TRUE"),
+    (Field(header::ACCESS_CONTROL_ALLOW_HEADERS), "*"),
+    (Field(header::ACCESS_CONTROL_ALLOW_METHODS), "get"),
+    (Field(header::ACCESS_CONTROL_ALLOW_METHODS), "get, post, options"),
+    (Field(header::ACCESS_CONTROL_ALLOW_METHODS), "options"),
+    (Field(header::ACCESS_CONTROL_EXPOSE_HEADERS), "content-length"),
+    (Field(header::ACCESS_CONTROL_REQUEST_HEADERS), "content-type"),
+    (Field(header::ACCESS_CONTROL_REQUEST_METHOD), "get"),
+    (Field(header::ACCESS_CONTROL_REQUEST_METHOD), "post"),
+    (Field(header::ALT_SVC), "clear"),
+    (Field(header::AUTHORIZATION), ""),
+    (
+        Field(header::CONTENT_SECURITY_POLICY),
+        "script-src 'none'; object-src 'none'; base-uri 'none'",
+    ),
+    (Field(HeaderName::from_static("early-data")), "1"),
+    (Field(HeaderName::from_static("expect-ct")), ""),
+    (Field(header::FORWARDED), ""),
+    (Field(header::IF_RANGE), ""),
+    (Field(header::ORIGIN), ""),
+    (Field(HeaderName::from_static("purpose")), "prefetch"),
+    (Field(header::SERVER), ""),
+    (Field(HeaderName::from_static("timing-allow-origin")), "*"),
+    (Field(header::UPGRADE_INSECURE_REQUESTS), "1"),
+    (Field(header::USER_AGENT), ""),
+    (Field(HeaderName::from_static("x-forwarded-for")), ""),
+    (Field(header::X_FRAME_OPTIONS), "deny"),
+    (Field(header::X_FRAME_OPTIONS), "sameorigin"),
+];
