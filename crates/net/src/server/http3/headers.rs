@@ -14,9 +14,9 @@ const STATUS: usize = ":status200".len() + FIELD_OVERHEAD;
 /// And for its `date`.
 const DATED: usize = "dateSun, 06 Nov 1994 08:49:37 GMT".len() + FIELD_OVERHEAD;
 
-/// The type and the length, which takes four bytes, of this module's frames.
-const FRAME_HEAD: usize = 5;
-/// The longest section: what such a length holds (RFC 9000 §16).
+/// The longest section whose length takes two bytes, and the longest of all: their length takes
+/// four (RFC 9000 §16).
+const SHORT_SECTION: usize = (1 << 14) - 1;
 const MAX_SECTION: usize = (1 << 30) - 1;
 /// An indexed field line of the static table.
 const INDEXED: u8 = 0xc0;
@@ -69,16 +69,26 @@ fn begin(more: usize, headers: &HeaderMap, largest: u64) -> Option<Vec<u8>> {
         return None;
     }
     // The overhead is more than any field line adds to its name and value.
-    let mut out = Vec::with_capacity(FRAME_HEAD + FIELD_OVERHEAD + size);
-    // The length comes last; the two zeros say that no dynamic table is used (RFC 9204 §4.5.1).
-    out.extend_from_slice(&[0x01, 0, 0, 0, 0, 0, 0]);
+    let size = size + FIELD_OVERHEAD;
+    let mut out = Vec::with_capacity(size + FIELD_OVERHEAD);
+    // Room for the length, which comes last; the two zeros behind it say that no dynamic table is
+    // used (RFC 9204 §4.5.1).
+    let length: &[u8] = if size <= SHORT_SECTION { &[0x40, 0] } else { &[0x80, 0, 0, 0] };
+    out.push(0x01);
+    out.extend_from_slice(length);
+    out.extend_from_slice(&[0, 0]);
     Some(out)
 }
 
 /// Writes the length of a frame that holds all that there is.
 fn finish(out: &mut [u8]) {
-    let length = (0x8000_0000 | (out.len() - FRAME_HEAD) as u32).to_be_bytes();
-    out[1..FRAME_HEAD].copy_from_slice(&length);
+    if out[1] == 0x40 {
+        let length = 0x4000 | (out.len() - 3) as u16;
+        out[1..3].copy_from_slice(&length.to_be_bytes());
+    } else {
+        let length = 0x8000_0000 | (out.len() - 5) as u32;
+        out[1..5].copy_from_slice(&length.to_be_bytes());
+    }
 }
 
 /// Says whether there was a `date` among them.
@@ -218,7 +228,7 @@ mod tests {
         block.extend_from_slice(lines);
         block.extend_from_slice(&[0x56, 29]);
         block.extend_from_slice(DAY.as_bytes());
-        let mut frame = vec![0x01, 0x80, 0, (block.len() >> 8) as u8, block.len() as u8];
+        let mut frame = vec![0x01, 0x40 | (block.len() >> 8) as u8, block.len() as u8];
         frame.extend_from_slice(&block);
         frame
     }
@@ -249,7 +259,7 @@ mod tests {
     fn fields_about_the_connection_stay_behind_and_a_date_is_kept() {
         let fields = [("connection", "close"), ("transfer-encoding", "chunked"), ("date", "x")];
         let bytes = encoded(200, &fields, None).unwrap();
-        assert_eq!(&bytes[..], b"\x01\x80\0\0\x06\0\0\xd9\x56\x01x");
+        assert_eq!(&bytes[..], b"\x01\x40\x06\0\0\xd9\x56\x01x");
     }
 
     #[test]
@@ -292,7 +302,7 @@ mod tests {
             (http::HeaderName::from_static("x-sum"), HeaderValue::from_static("1")),
             (http::header::CONNECTION, HeaderValue::from_static("close")),
         ]);
-        assert_eq!(&trailers(&sum, 1000).unwrap()[..], b"\x01\x80\0\0\x0a\0\0\x25x-sum\x011");
+        assert_eq!(&trailers(&sum, 1000).unwrap()[..], b"\x01\x40\x0a\0\0\x25x-sum\x011");
         assert_eq!(trailers(&sum, 50), None);
     }
 }
