@@ -7,28 +7,21 @@
 
 #[path = "support/origin.rs"]
 mod origin;
+#[path = "support/runs.rs"]
+mod runs;
 
-use std::time::Duration;
-
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use headwater::cache::{Builder, Cache, CacheService, Disk};
 use headwater::net::Body;
 use http::Request;
-use origin::{Origin, drain};
+use origin::{Origin, SIZES, drain};
 use tokio::runtime;
 use tower::{Layer, Service};
 
-/// A manifest or a small audio segment, a part, a video segment.
-const SIZES: [(u64, &str); 3] = [(1 << 10, "1_kib"), (64 << 10, "64_kib"), (1 << 20, "1_mib")];
-
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = runs::criterion();
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut group = criterion.benchmark_group("cache_hit");
-    group
-        .sample_size(30)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2));
     for (bytes, name) in SIZES {
         group.throughput(Throughput::Bytes(bytes));
         let ram = runtime.block_on(Stand::new(bytes, Cache::builder().ram(64 << 20)));

@@ -9,11 +9,12 @@
 
 #[path = "support/origin.rs"]
 mod origin;
+#[path = "support/runs.rs"]
+mod runs;
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
 use headwater::cache::{Cache, CacheService, Purge, PurgeLog};
 use headwater::net::Body;
 use http::Request;
@@ -27,7 +28,7 @@ const TAG: &str = "title-17";
 const RECORDS: u64 = 10_000;
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let mut criterion = runs::criterion();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let objects = std::env::var("HEADWATER_BENCH_OBJECTS");
     let objects: u64 = objects.map_or(100_000, |text| text.parse().expect("a number of objects"));
@@ -35,10 +36,6 @@ fn main() {
     let log = || PurgeLog::open(folder.path().join("purges.log")).unwrap();
 
     let mut group = criterion.benchmark_group("purge");
-    group
-        .sample_size(30)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2));
     let empty = Stand::new(Cache::builder());
     group.bench_function("tag_of_0_objects", |b| b.to_async(&runtime).iter(|| empty.purge()));
     let full = Stand::new(Cache::builder());

@@ -8,13 +8,14 @@
 use std::time::Duration;
 
 use headwater::cache::key::host;
-use headwater::cache::{Cache, DefaultPolicy, Downstream, KeyBuf, Policy};
+use headwater::cache::{Cache, DefaultPolicy, Downstream, KeyBuf, Policy, TierLayer};
 use headwater::edge::{AccessLog, Edge};
 use headwater::net::Clock;
 use headwater::net::client::Upstream;
 use headwater::net::server::{Server, Tls};
 use headwater::origin::{PrefetchConfig, Shield};
 use http::request::Parts;
+use tower::Layer as _;
 
 /// Below `/video/` a query is a session id: neither the cache nor the origin sees it.
 struct SharedVideo;
@@ -52,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .https("localhost:8443")
         .http("localhost:8080")
         .tls(Tls::self_signed(["localhost"], None, &Clock::system())?)
-        .serve(move |_worker| edge.build(shield.clone()))?;
+        .serve(move |_worker| edge.build(TierLayer.layer(shield.clone())))?;
     tokio::signal::ctrl_c().await?;
     server.drain(Duration::from_secs(10)).await;
     Ok(())

@@ -14,6 +14,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use tower::Service;
 
+/// What is measured: a manifest or a small audio segment, a part, a video segment.
+pub const SIZES: [(u64, &str); 3] = [(1 << 10, "1_kib"), (64 << 10, "64_kib"), (1 << 20, "1_mib")];
+
 /// What a chunk of a streamed body holds, in bytes.
 pub const CHUNK_BYTES: u64 = 64 << 10;
 

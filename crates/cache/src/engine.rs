@@ -17,6 +17,7 @@ use tower_service::Service;
 use crate::Cache;
 use crate::answer::{self, Marks, Shape};
 use crate::cache::{Downstream, Inner};
+use crate::confirming::Confirming;
 use crate::directives::RequestDirectives;
 use crate::fill::table::{Joined, Joining};
 use crate::fill::task;
@@ -187,9 +188,11 @@ fn signed(inner: &Inner, parts: &Parts, member: &Member<'_>) -> HeaderValue {
     inner.signature.sign(member)
 }
 
-/// As [`hit_marks`], for a response that was just read from disk, and says so.
+/// As [`hit_marks`], for a response that was just read from disk, or the first slice of one, and says
+/// so.
 fn disk_marks(inner: &Inner, object: &Object, parts: &Parts, now: Timestamp) -> Marks {
     let ttl = Some(count_hit(inner, object, now));
+    inner.metrics.hits_from_disk.inc();
     let member = Member { hit: true, ttl, detail: Some("disk"), ..Member::default() };
     Marks { cache_status: signed(inner, parts, &member), age: Some(object.head.age(now)) }
 }
@@ -254,8 +257,8 @@ where
     }
 }
 
-/// Makes a request ready for upstream, which is told the newest purge that was seen and not what
-/// was for this cache.
+/// Makes a request ready for upstream, where a tier is told the newest purge that was seen, and
+/// nobody what was for this cache.
 fn make_ready(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
     if is_answered_from_store(parts) {
         key::name_normal_host(parts);
@@ -264,10 +267,11 @@ fn make_ready(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
     mark(inner, parts, newest);
 }
 
-/// Has a request name the newest purge that was seen, whatever it named before, and this node.
+/// Has a request know the newest purge that was seen, whatever it named before, and name this node.
 pub(crate) fn mark(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
     parts.headers.remove(DEBUG);
-    tiers::name(&mut parts.headers, newest);
+    parts.extensions.remove::<Confirming>();
+    tiers::note(parts, newest);
     inner.node.sign(&mut parts.headers);
 }
 

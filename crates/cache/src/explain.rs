@@ -3,24 +3,27 @@
 //! It decides by the same functions as a lookup does, changes nothing, counts nothing, and asks
 //! nobody.
 
+mod decide;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use headwater_net::Timestamp;
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 
 use crate::Cache;
 use crate::cache::Inner;
-use crate::engine::{self, is_answered_from_store};
-use crate::found::Found;
+use crate::engine;
 use crate::key::KeyBuf;
 use crate::object::Object;
-use crate::policy::reuse::{Reuse, Why};
-use crate::purge::PurgeSeq;
 use crate::purge::ledger::Verdict;
+use crate::slices::is_sliced;
 use crate::structured::quoted;
+use crate::sync::yield_now;
+use decide::{Asked, decide};
 
 /// The answer's field for those who may [debug](crate::Policy::debug).
 pub(crate) const EXPLAIN: http::HeaderName = http::HeaderName::from_static("headwater-explain");
@@ -62,6 +65,8 @@ pub enum Decision {
     HitStale,
     /// It is answered from store, by a stale response that is revalidated meanwhile.
     HitWhileRevalidating,
+    /// Upstream is asked for bytes of a response in slices that are not stored.
+    Partial,
     /// Upstream is asked to confirm or replace what is stored.
     Revalidate,
     /// Upstream is asked.
@@ -76,6 +81,7 @@ impl Decision {
             Self::Hit => "hit",
             Self::HitStale => "hit-stale",
             Self::HitWhileRevalidating => "hit-while-revalidating",
+            Self::Partial => "partial",
             Self::Revalidate => "revalidate",
             Self::Miss => "miss",
             Self::Pass => "pass",
@@ -93,10 +99,13 @@ pub struct Variant {
     pub tier: &'static str,
     /// Its status.
     pub status: u16,
-    /// Its body's length.
+    /// Its body's length, whether all of it is stored or not.
     pub bytes: u64,
-    /// What it varies by.
-    pub vary: Vec<String>,
+    /// How much of it is stored, where it is kept in slices; `null` where it is in one piece.
+    pub slices: Option<Slices>,
+    /// What it varies by, and what the request had that it answered: `null` for nothing. Of cookies
+    /// and credentials it is not told what they were.
+    pub vary: BTreeMap<String, Option<String>>,
     /// Its entity tag.
     pub etag: Option<String>,
     /// How many surrogate keys it has; `null` where it has more than are told apart.
@@ -111,6 +120,16 @@ pub struct Variant {
     pub fetched_at_purge: u64,
     /// The purge that forbids to use it, or made it stale.
     pub purge: Option<PurgedBy>,
+}
+
+/// What is stored of a response in slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Slices {
+    /// Slices that are stored, some of them perhaps in part.
+    pub stored: u64,
+    /// Slices that it has.
+    pub all: u64,
 }
 
 /// A purge that is about a stored response.
@@ -142,15 +161,15 @@ impl Cache {
             on_disk.as_ref().filter(|one| one.head.vary.matches(&request.headers)).or(in_ram);
         let now = inner.clock.now();
         let in_ram = stored.iter().flat_map(|all| all.iter()).map(|one| ("ram", one));
-        let variants: Vec<Variant> = in_ram
-            .chain(on_disk.iter().map(|one| ("disk", one)))
-            .map(|(tier, one)| {
-                let is_selected = selected.is_some_and(|selected| Arc::ptr_eq(selected, one));
-                variant(inner, one, key, tier, is_selected, now)
-            })
-            .collect();
+        let mut variants = Vec::new();
+        for (tier, one) in in_ram.chain(on_disk.iter().map(|one| ("disk", one))) {
+            let is_selected = selected.is_some_and(|selected| Arc::ptr_eq(selected, one));
+            let slices = slices_of(inner, one, key).await;
+            variants.push(Variant { slices, ..variant(inner, one, key, tier, is_selected, now) });
+        }
         let selected = selected.map(|one| &**one);
-        let (decision, because) = decide(inner, request, selected, key, since, &variants);
+        let asked = Asked { request, key, since, now };
+        let (decision, because) = decide(inner, &asked, selected, &variants);
         Explanation {
             key: String::from_utf8_lossy(key).into_owned(),
             decision,
@@ -161,6 +180,42 @@ impl Cache {
             variants,
         }
     }
+}
+
+/// What is stored of a response, where it is in slices.
+async fn slices_of(inner: &Inner, object: &Object, key: &[u8]) -> Option<Slices> {
+    let (grid, len) = (inner.grid?, object.head.len?);
+    if !is_sliced(object) {
+        return None;
+    }
+    let (mut stored, all) = (0, grid.count(len));
+    for number in 0..all {
+        let key = grid.key(key, &object.head, number);
+        if inner.store.peek(&key).is_some() || inner.store.may_be_on_disk(&key) {
+            stored += 1;
+        }
+        if number % 256 == 255 {
+            yield_now().await;
+        }
+    }
+    Some(Slices { stored, all })
+}
+
+/// What a response varies by, without what is a secret of who asked.
+fn varies_by(object: &Object) -> BTreeMap<String, Option<String>> {
+    let said = |name: &HeaderName, values: &[HeaderValue]| {
+        if values.is_empty() {
+            return None;
+        }
+        if *name == header::COOKIE || *name == header::AUTHORIZATION {
+            return Some("…".to_owned());
+        }
+        let values: Vec<_> =
+            values.iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        Some(values.join(", "))
+    };
+    let fields = object.head.vary.fields();
+    fields.map(|(name, values)| (name.to_string(), said(name, values))).collect()
 }
 
 fn variant(
@@ -185,8 +240,9 @@ fn variant(
         selected,
         tier,
         status: head.status.as_u16(),
-        bytes: object.body.len(),
-        vary: head.vary.names().map(str::to_owned).collect(),
+        bytes: if is_sliced(object) { head.len.unwrap_or_default() } else { object.body.len() },
+        slices: None,
+        vary: varies_by(object),
         etag: etag.map(|etag| String::from_utf8_lossy(etag.as_bytes()).into_owned()),
         tags: (!head.tags.is_any()).then(|| head.tags.hashes().len()),
         age: freshness.age(now).as_secs(),
@@ -198,72 +254,6 @@ fn variant(
             soft,
             at_ms: mark.at.as_millis(),
         }),
-    }
-}
-
-/// What a lookup would decide.
-fn decide(
-    inner: &Inner,
-    request: &Parts,
-    selected: Option<&Object>,
-    key: &[u8],
-    since: PurgeSeq,
-    variants: &[Variant],
-) -> (Decision, String) {
-    if !is_answered_from_store(request) {
-        return (Decision::Pass, "the method is not one that is answered from store".to_owned());
-    }
-    if inner.policy.bypass(request) {
-        return (Decision::Pass, "the policy has it go past the cache".to_owned());
-    }
-    let alone = inner.remembered.alone_for(key, inner.clock.now());
-    if let Some(time) = alone
-        && selected.is_none_or(|object| !engine::is_usable(inner, object, key, since))
-    {
-        let secs = time.as_secs();
-        let because = format!("its answers are for their askers alone, for {secs} s more");
-        return (Decision::Pass, because);
-    }
-    let Some(object) = selected else {
-        if variants.is_empty() {
-            return (Decision::Miss, "nothing is stored under its key".to_owned());
-        }
-        let mut names: Vec<&str> =
-            variants.iter().flat_map(|one| &one.vary).map(String::as_str).collect();
-        names.sort_unstable();
-        names.dedup();
-        let because = format!("no stored variant matches it: they vary by {}", names.join(", "));
-        return (Decision::Miss, because);
-    };
-    if !engine::is_usable(inner, object, key, since) {
-        let purge = variants.iter().find(|one| one.selected).and_then(|one| one.purge);
-        return (
-            Decision::Miss,
-            match purge {
-                Some(purge) if !purge.soft => format!("purge {} took it", purge.sequence),
-                _ => format!("who asks has seen purge {since}, which this cache has not"),
-            },
-        );
-    }
-    let directives = engine::directives(inner, &request.headers, Found::of(&request.headers));
-    let now = inner.clock.now();
-    let ttl = object.ttl(now);
-    match object.reuse(&directives, now) {
-        Reuse::Fresh => (Decision::Hit, format!("it is fresh for {ttl} s")),
-        Reuse::Stale => (Decision::HitStale, format!("it is stale for {} s, and may be so", -ttl)),
-        Reuse::StaleWhileRevalidate => (
-            Decision::HitWhileRevalidating,
-            format!("it is stale for {} s, and may be so while it is revalidated", -ttl),
-        ),
-        Reuse::Revalidate(Why::Request) => {
-            (Decision::Revalidate, "the request wants a fresher one".to_owned())
-        }
-        Reuse::Revalidate(Why::Stale) if ttl > 0 => {
-            (Decision::Revalidate, "its origin wants it confirmed each time".to_owned())
-        }
-        Reuse::Revalidate(Why::Stale) => {
-            (Decision::Revalidate, format!("it is stale for {} s", -ttl))
-        }
     }
 }
 

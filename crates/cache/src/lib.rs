@@ -67,6 +67,7 @@
 
 mod answer;
 mod cache;
+mod confirming;
 mod directives;
 mod disk;
 mod engine;
@@ -93,15 +94,16 @@ mod upstream;
 mod vary;
 
 pub use cache::{Builder, Cache, Downstream};
+pub use confirming::Confirming;
 pub use disk::{Disk, DiskBuilder, DiskMetrics};
 pub use error::Error;
-pub use explain::{Decision, Explanation, PurgedBy, Variant};
+pub use explain::{Decision, Explanation, PurgedBy, Slices, Variant};
 pub use key::KeyBuf;
 pub use metrics::Metrics;
 pub use policy::{
     Choices, DefaultPolicy, Lifetime, Overrides, PERSONAL, Policy, Route, RuleError, Rules,
     RulesBuilder,
 };
-pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeq};
+pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeq, Tier, TierLayer};
 pub use service::{CacheFuture, CacheLayer, CacheService, StoredOnly};
 pub use upstream::BoxError;

@@ -8,6 +8,9 @@ use crate::disk::DiskMetrics;
 
 /// The counters of one cache; clones share them.
 ///
+/// The hit ratio of a tier is its hits by all requests: `hits - hits_from_disk` of RAM and
+/// `hits_from_disk` of the disk tier, by `hits + misses + passed`.
+///
 /// Register each cache under a label of its own where one process holds several:
 /// `metrics.register(registry.sub_registry_with_label(("cache".into(), "edge".into())))`.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +20,9 @@ pub struct Metrics {
     pub hits: Counter,
     /// Those of [`hits`](Self::hits) that were answered by a stale response.
     pub stale: Counter,
+    /// Those of [`hits`](Self::hits) that read the response, or what they sent first of it, from the
+    /// disk tier; the others were answered from RAM.
+    pub hits_from_disk: Counter,
     /// Requests that had to wait for upstream, their own fetch or one in flight.
     pub misses: Counter,
     /// Those of [`misses`](Self::misses) that joined a fill started by another request.
@@ -63,6 +69,7 @@ impl Metrics {
         let counters = [
             ("hits", "Requests answered from store", &self.hits),
             ("stale", "Hits answered by a stale response", &self.stale),
+            ("hits_from_disk", "Hits answered from the disk tier", &self.hits_from_disk),
             ("misses", "Requests that waited for upstream", &self.misses),
             ("collapsed", "Misses that joined a fill in flight", &self.collapsed),
             ("revalidated", "Stored responses confirmed by a 304", &self.revalidated),

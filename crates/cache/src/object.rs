@@ -360,8 +360,10 @@ impl Head {
         for name in [header::AGE, CACHE_STATUS, header::DATE] {
             headers.remove(name);
         }
-        // A 304 that was believed though it names another tag (see `Choices::trust_any_304`).
-        let other = !self.is_meant_by(&update);
+        // A 304 that was believed though it names another tag (see `Choices::trust_any_304`), or
+        // that names a strong one weakly: by the strong one the bytes are known that are stored.
+        let weaker = is_strong(&self.headers) && !is_strong(&update);
+        let other = weaker || !self.is_meant_by(&update);
         let kept = |name: &HeaderName| KEPT.contains(name) || other && *name == header::ETAG;
         for name in update.keys().filter(|name| !kept(name)) {
             headers.remove(name);
@@ -374,6 +376,13 @@ impl Head {
             head.tags = self.tags.clone();
         }
         Ok(head)
+    }
+
+    /// This head of a response that may be another one by now.
+    pub(crate) fn stale_since(&self, now: Timestamp) -> Self {
+        let mut head = self.clone();
+        head.freshness.lifetime = head.freshness.lifetime.min(head.freshness.age(now));
+        head
     }
 
     /// Whether another response for the same request is newer: by the purges that it has seen, by
@@ -439,6 +448,11 @@ impl Head {
                 self.freshness.received,
             )
     }
+}
+
+/// Whether fields have a strong entity tag.
+fn is_strong(headers: &HeaderMap) -> bool {
+    Validators::of(headers).etag.is_some_and(|tag| !tag.is_weak())
 }
 
 /// `Content-Length` as it is known here: one that is malformed, or does not belong, goes.

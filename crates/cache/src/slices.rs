@@ -3,9 +3,10 @@
 //!
 //! Under its own key such a response is stored without its body: its fields, validator and length.
 //! Each slice is a response of its own, under a key [beside](KeyBuf::push_beside) that one, so that
-//! a purge of the URL takes it along. Its key holds the response's strong validator and length, it
-//! is asked for with `If-Range`, and its answer must name the same: slices of two representations
-//! never meet. A response without a strong validator is never cut (RFC 9111 §3.4).
+//! a purge of the URL takes it along. Its key holds what [tells the representation apart](identity),
+//! its strong validator and length before all, it is asked for with `If-Range`, and its answer must
+//! name the same: slices of two representations never meet. A response without a strong validator
+//! is never cut (RFC 9111 §3.4).
 //!
 //! A slice may be held in part: its first bytes, where what brought them broke off or was given up
 //! (§3.3). They answer what lies within them, and where more is wanted the rest alone is fetched.
@@ -14,14 +15,16 @@
 //! This module is the arithmetic of it, and what makes an answer a slice.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use headwater_net::range;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::directives::ResponseDirectives;
 use crate::key::{Key, KeyBuf};
-use crate::object::{Head, Object};
+use crate::object::{Exchange, Head, Object};
 use crate::policy::freshness;
+use crate::policy::storable::Refusal;
 use crate::purge::PurgeSeq;
 use crate::vary::Vary;
 
@@ -71,14 +74,8 @@ impl Grid {
     pub(crate) fn key(self, whole: &[u8], head: &Head, number: u64) -> Key {
         let mut key = KeyBuf::new();
         key.push(whole);
-        key.push_beside(format!("slice {number} of {} of ", self.size).as_bytes());
-        key.push(validator(head).map_or(b"", HeaderValue::as_bytes));
-        // Some origins forget that an encoding makes another representation.
-        let encoding = head.headers.get(header::CONTENT_ENCODING);
-        key.push(b" ");
-        key.push(encoding.map_or(b"", HeaderValue::as_bytes));
-        // And some that a change makes another, too.
-        key.push(format!(" {}", head.len.unwrap_or_default()).as_bytes());
+        key.push_beside(format!("slice {number} of {}", self.size).as_bytes());
+        identity(head, &mut key);
         key.to_key()
     }
 }
@@ -99,7 +96,44 @@ pub(crate) fn is_joined(object: &Object, whole: &Head) -> bool {
 }
 
 fn is_same(head: &Head, whole: &Head) -> bool {
-    validator(head) == validator(whole) && head.len == whole.len
+    let of = |head| {
+        let mut key = KeyBuf::new();
+        identity(head, &mut key);
+        key
+    };
+    head.len == whole.len && of(head).as_bytes() == of(whole).as_bytes()
+}
+
+/// Writes, beside a key, what tells the representation of a response from all others of its key,
+/// earlier ones and variants. An entity tag does (RFC 9110 §8.8.3), but some origins forget that
+/// another coding, language or length makes another. A date tells versions apart, and no variants:
+/// beside it stands what the request had that the response varies by.
+fn identity(head: &Head, key: &mut KeyBuf) {
+    for value in [
+        validator(head),
+        head.headers.get(header::CONTENT_ENCODING),
+        head.headers.get(header::CONTENT_LANGUAGE),
+    ] {
+        key.push_beside(value.map_or(b"", HeaderValue::as_bytes));
+    }
+    key.push_beside(format!("{}", head.len.unwrap_or_default()).as_bytes());
+    if !head.headers.contains_key(header::ETAG) {
+        head.vary.write_beside(key);
+    }
+}
+
+/// The fields of a stored response as upstream confirms them, unless it is in slices and they leave it
+/// without a strong validator to know them by.
+pub(crate) fn confirmed(
+    stored: &Object,
+    update: &HeaderMap,
+    exchange: Exchange<'_>,
+) -> Result<Head, Refusal> {
+    let head = stored.head.confirmed(update, exchange)?;
+    if is_sliced(stored) && validator(&head).is_none() {
+        return Err(Refusal::Useless);
+    }
+    Ok(head)
 }
 
 /// The bytes of the response that a stored slice holds: from the slice's beginning, though perhaps
@@ -110,8 +144,18 @@ pub(crate) fn held(slice: &Object) -> Option<Range<u64>> {
     (held.end - held.start == slice.body.len()).then_some(held)
 }
 
+/// How long before its `Date` a response was modified at least, for that to be a strong validator. One
+/// second would do where both come from one clock, which nobody knows here: where its origin sent no
+/// `Date`, it is even ours.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+/// Whether a stored slice has all of these bytes of the response.
+pub(crate) fn holds(slice: &Object, range: &Range<u64>) -> bool {
+    held(slice).is_some_and(|held| held.start <= range.start && range.end <= held.end)
+}
+
 /// The strong validator of a response, as `If-Range` names it (RFC 9110 §13.1.5): its entity tag,
-/// or where it has none, a modification date that lies before its `Date` (§8.8.2.2).
+/// or where it has none, a modification date that lies well before its `Date` (§8.8.2.2).
 pub(crate) fn validator(head: &Head) -> Option<&HeaderValue> {
     let validators = head.validators();
     if head.headers.contains_key(header::ETAG) {
@@ -122,7 +166,8 @@ pub(crate) fn validator(head: &Head) -> Option<&HeaderValue> {
     }
     let modified = validators.last_modified?;
     let dated = freshness::date(&head.headers, &header::DATE)?;
-    (dated.as_secs() > modified.as_secs()).then(|| head.headers.get(header::LAST_MODIFIED))?
+    let strong = dated.since(modified) >= CLOCKS_DIFFER;
+    strong.then(|| head.headers.get(header::LAST_MODIFIED))?
 }
 
 /// Puts `Range` into a request for these bytes.
@@ -186,7 +231,10 @@ fn names_same(whole: &Head, fields: &HeaderMap) -> bool {
     } else {
         same(header::LAST_MODIFIED) && !fields.contains_key(header::ETAG)
     };
-    named && same(header::CONTENT_ENCODING)
+    // Beside `If-Range`, an answer need not say it again (RFC 9110 §15.3.7).
+    let language = fields.get(header::CONTENT_LANGUAGE);
+    let other = language.is_some() && !same(header::CONTENT_LANGUAGE);
+    named && same(header::CONTENT_ENCODING) && !other
 }
 
 /// The first part of a response of which nothing was known: its head as that of the whole, and the

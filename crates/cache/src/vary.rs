@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
+use crate::key::KeyBuf;
 use crate::policy::preferences;
 
 /// The most names of a `Vary` that are looked at; a response that names more is not stored.
@@ -36,14 +37,34 @@ impl Vary {
         self.0.iter().any(|(one, _)| one == name)
     }
 
-    /// The fields' names.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
-    }
-
     /// The fields it goes by, in order, with what the request had.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&HeaderName, &[HeaderValue])> {
         self.0.iter().map(|(name, values)| (name, values.as_slice()))
+    }
+
+    /// Writes, beside a key, what tells the response from others of the key: the same for all
+    /// requests that [match](Self::matches), and for no other.
+    pub(crate) fn write_beside(&self, key: &mut KeyBuf) {
+        let mut fields: SmallVec<[_; 4]> = self.0.iter().collect();
+        fields.sort_unstable_by_key(|(name, _)| name.as_str());
+        for (name, values) in fields {
+            key.push_beside(name.as_str().as_bytes());
+            let weighed = || preferences::normal(members(values.iter()));
+            if values.is_empty() {
+                continue;
+            }
+            // No name has a colon or an equals sign in it, and no value a line feed.
+            if let Some(text) = preferences::is_weighed(name).then(weighed).flatten() {
+                key.push(b":");
+                key.push(text.as_bytes());
+            } else {
+                key.push(b"=");
+                for member in members(values.iter()) {
+                    key.push(member);
+                    key.push(b",");
+                }
+            }
+        }
     }
 
     /// Goes by one more field.
@@ -143,6 +164,39 @@ mod tests {
         assert!(vary.matches_by_language(&asks("de, fr;q=0.5", "a, b"), &german));
         assert!(!vary.matches_by_language(&asks("de, fr;q=0.5", "b, a"), &german));
         assert!(!vary.matches_by_language(&asks("fr", "a, b"), &german));
+    }
+
+    #[test]
+    fn what_is_written_beside_a_key_is_equal_for_those_who_match_and_for_no_others() {
+        let names = headers(&[("vary", "accept-language, x")]);
+        let other_way = headers(&[("vary", "X"), ("vary", "Accept-Language")]);
+        let lists: [&[(&str, &str)]; 9] = [
+            &[],
+            &[("x", "")],
+            &[("x", "a,b")],
+            &[("x", "a"), ("x", "b ,")],
+            &[("accept-language", "de, en;q=0.5")],
+            &[("accept-language", "en;q=0.5"), ("accept-language", "DE")],
+            // No weight, and as it is written for one.
+            &[("accept-language", "de;1000,en;500")],
+            &[("accept-language", "de;1000,en;500,")],
+            &[("accept-language", "")],
+        ];
+        let beside = |names: &HeaderMap, request: &HeaderMap| {
+            let mut key = KeyBuf::new();
+            Vary::of(names, request).unwrap().write_beside(&mut key);
+            key.as_bytes().to_vec()
+        };
+        for one in lists.map(headers) {
+            for other in lists.map(headers) {
+                let matches = Vary::of(&names, &one).unwrap().matches(&other);
+                assert_eq!(
+                    beside(&names, &one) == beside(&other_way, &other),
+                    matches,
+                    "{one:?} {other:?}"
+                );
+            }
+        }
     }
 
     #[test]

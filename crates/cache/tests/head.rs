@@ -33,6 +33,9 @@ async fn stale(said: &Said) -> (Origin, Stand) {
     (origin, stand)
 }
 
+/// What has a request go upstream though what is stored is fresh (RFC 9111 §5.2.1.4).
+const ANEW: &[(&str, &str)] = &[("cache-control", "no-cache")];
+
 async fn head(stand: &Stand, fields: &[(&str, &str)]) -> Response<Body> {
     stand.send(request("HEAD", "/a", fields)).await
 }
@@ -56,7 +59,7 @@ async fn rfc_9111_4_3_5_a_head_that_tells_of_the_same_updates_the_stored_respons
 }
 
 #[tokio::test]
-async fn rfc_9111_4_3_5_a_head_that_tells_of_another_ends_the_stored_response() {
+async fn rfc_9111_4_3_5_a_head_that_tells_of_another_makes_the_stored_response_stale() {
     for other in [
         ("content-length", "6"),
         ("etag", "\"other\""),
@@ -64,11 +67,39 @@ async fn rfc_9111_4_3_5_a_head_that_tells_of_another_ends_the_stored_response() 
     ] {
         let said = Said::default();
         *said.lock().unwrap() = vec![("cache-control", "max-age=60"), other];
-        let (origin, stand) = stale(&said).await;
-        head(&stand, &[]).await;
-        assert_eq!(stand.cache.metrics().stored_objects.get(), 0, "{other:?}");
+        let origin = origin(&said);
+        let stand = stand(&origin);
         stand.fetch("/a", &[]).await;
-        assert_eq!(origin.asked(), 3, "{other:?}");
+        // It is fresh, and the client wants to know of it anew.
+        head(&stand, ANEW).await;
+        assert_eq!(origin.asked(), 2);
+        // It is stale and no more: there is nothing better until the next GET finds out.
+        assert_eq!(stand.cache.metrics().stored_objects.get(), 1, "{other:?}");
+        let (_, text, member) = stand.fetch("/a", &[]).await;
+        assert_eq!(member, "edge; fwd=stale; fwd-status=200; stored", "{other:?}");
+        assert_eq!((text.as_str(), origin.asked()), ("hello", 3), "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn rfc_9111_4_3_5_no_client_makes_stale_what_is_stored_for_others_by_a_field_of_its_own() {
+    // None of these is in the key, and what is fetched for all goes upstream without them.
+    for own in [
+        ("range", "bytes=0-0"),
+        ("if-match", "\"x\""),
+        ("if-none-match", "\"x\""),
+        ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("authorization", "Basic eA=="),
+        ("cookie", "user=1"),
+    ] {
+        let said = Said::default();
+        *said.lock().unwrap() = vec![("content-length", "1"), ("etag", "\"mine\"")];
+        let origin = origin(&said);
+        let stand = stand(&origin);
+        stand.fetch("/a", &[]).await;
+        head(&stand, &[ANEW[0], own]).await;
+        assert_eq!(origin.asked(), 2, "{own:?}");
+        assert_eq!(stand.fetch("/a", &[]).await.2, "edge; hit; ttl=10", "{own:?}");
     }
 }
 
@@ -116,6 +147,9 @@ async fn a_head_that_goes_past_the_cache_updates_nothing() {
     stand.fetch("/a", &[]).await;
     assert_eq!(field(&head(&stand, &[("x-past", "1")]).await, "x-of"), "head");
     assert_eq!(origin.asked(), 2);
+    // Nor does it end anything.
+    said.lock().unwrap().push(("etag", "\"other\""));
+    head(&stand, &[("x-past", "1")]).await;
     let answer = stand.get("/a").await;
     assert_eq!(
         (field(&answer, "x-of"), cache_status(&answer).as_str()),

@@ -80,7 +80,10 @@ async fn explain_tells_of_keys_that_nobody_waits_for() {
     stand.advance(3);
     let told = stand.cache.explain(&parts("/s")).await;
     assert_eq!((told.decision, told.uncollapsed), (Decision::Pass, Some(7)));
-    assert_eq!(told.because, "its answers are for their askers alone, for 7 s more");
+    assert_eq!(
+        told.because,
+        "nothing is stored under its key; and its answers are for their askers alone, for 7 s more"
+    );
     stand.advance(7);
     let told = stand.cache.explain(&parts("/s")).await;
     assert_eq!((told.decision, told.uncollapsed), (Decision::Miss, None));

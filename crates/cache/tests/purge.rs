@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Origin, Stand, cache_status, fed, field, ok, stand, stand_with, text, until};
-use headwater_cache::{Cache, Downstream, Purge, PurgeError, PurgeSeq};
+use headwater_cache::{Cache, Downstream, Purge, PurgeError, PurgeSeq, TierLayer};
 use headwater_net::Body;
 use http::Response;
 use tower::{Layer as _, ServiceExt as _};
@@ -255,7 +255,7 @@ fn two_tiers(origin: &Origin) -> (Stand, Cache, impl AsyncFn(&str) -> (String, S
     let shield =
         stand_with(origin, |builder| builder.name("shield").downstream(Downstream::Caches));
     let edge = Cache::builder().name("edge").clock(shield.clock.clone()).build();
-    let service = edge.layer().layer(shield.edge.clone());
+    let service = edge.layer().layer(TierLayer.layer(shield.edge.clone()));
     let get = async move |path: &str| {
         let answer = service.clone().oneshot(common::request("GET", path, &[])).await.unwrap();
         let status = cache_status(&answer);
@@ -275,7 +275,8 @@ async fn a_shield_that_has_not_seen_the_purge_does_not_answer_from_what_is_older
     edge.purge(Purge::tag("a").at(seq)).await.unwrap();
     let (body, status) = get("/a/1").await;
     assert_eq!(body, "3", "{status}");
-    assert_eq!(origin.last()["headwater-purge-seq"], "9");
+    // The shield was told, and its origin is no tier.
+    assert!(!origin.last().contains_key("headwater-purge-seq"));
     // What it fetched then is new enough.
     until(|| shield.cache.metrics().fill_bytes.get() == 0).await;
     let other = stand(&origin);
@@ -305,6 +306,29 @@ async fn a_purge_of_the_shield_and_then_of_the_edge_by_its_number_fetches_once()
     shield.cache.purge(Purge::tag("none").at(seq.next())).await.unwrap();
     let (body, status) = get("/b/1").await;
     assert!(body == "2" && status.contains("shield; hit"), "{status}");
+}
+
+#[tokio::test]
+async fn an_upstream_is_told_of_purges_where_it_is_a_tier_and_nowhere_else() {
+    let origins = [tagged(), tagged()];
+    let cache = Cache::builder().name("edge").build();
+    let other = cache.layer().layer(origins[0].clone());
+    let tier = cache.layer().layer(TierLayer.layer(origins[1].clone()));
+    let last = |of: usize| origins[of].last().get("headwater-purge-seq").cloned();
+    cache.purge(Purge::tag("none").at(PurgeSeq::new(9))).await.unwrap();
+    // By a fetch, by what passes the store, and by what passes the cache.
+    for (nth, method) in ["GET", "POST"].into_iter().enumerate() {
+        let ask = |side: &str| common::request(method, &format!("/a/{side}/{nth}"), &[]);
+        other.clone().oneshot(ask("other")).await.unwrap();
+        tier.clone().oneshot(ask("tier")).await.unwrap();
+        assert_eq!((last(0), last(1)), (None, Some("9".parse().unwrap())), "{method}");
+    }
+    let mut socket = common::request("GET", "/s", &[("headwater-purge-seq", "5")]).into_parts().0;
+    cache.pass_by(&mut socket).unwrap();
+    let request = || http::Request::from_parts(socket.clone(), Body::empty());
+    origins[0].clone().oneshot(request()).await.unwrap();
+    TierLayer.layer(origins[1].clone()).oneshot(request()).await.unwrap();
+    assert_eq!((last(0), last(1)), (None, Some("9".parse().unwrap())));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::until;
-use headwater_cache::{Cache, Disk, Downstream, Purge, PurgeSeq};
+use headwater_cache::{Cache, Disk, Downstream, Purge, PurgeSeq, TierLayer};
 use headwater_net::Body;
 use http::{Request, Response};
 use proptest::prelude::*;
@@ -114,7 +114,8 @@ async fn run(steps: Vec<Step>) {
         let service = cache.layer().layer(behind.clone());
         service.oneshot(request)
     });
-    let mut edge = Tier::new("edge", Downstream::Clients, BoxCloneSyncService::new(link));
+    let mut edge =
+        Tier::new("edge", Downstream::Clients, BoxCloneSyncService::new(TierLayer.layer(link)));
     // What each purge was about, and the version it brought; the newest that each tier acknowledged.
     let mut purges: Vec<(u64, u64)> = Vec::new();
     let (mut by_edge, mut by_shield) = (0, 0);

@@ -198,36 +198,6 @@ async fn rfc_9111_4_a_stored_get_answers_head_and_a_head_stores_nothing() {
 }
 
 #[tokio::test]
-async fn rfc_9111_4_3_5_a_head_that_tells_of_another_representation_drops_the_stored_one() {
-    let version = Arc::new(AtomicU16::new(1));
-    let now = Arc::clone(&version);
-    let origin = Origin::new(move |_| {
-        let version = now.load(Ordering::Relaxed);
-        let control = if version == 1 { "max-age=60, no-cache" } else { "max-age=60" };
-        Response::builder()
-            .header("cache-control", control)
-            .header("x-v", version)
-            .header("last-modified", MODIFIED)
-            .header("etag", format!("W/\"{version}\""))
-            .body(Body::from(format!("v{version}")))
-            .unwrap()
-    });
-    let stand = stand_with(&origin, |builder| builder.policy(HeadsPass));
-    stand.fetch("/a", &[]).await;
-    version.store(2, Ordering::Relaxed);
-    stand.send(request("HEAD", "/a", &[])).await;
-    until(|| stand.cache.metrics().stored_objects.get() == 0).await;
-}
-
-struct HeadsPass;
-
-impl Policy for HeadsPass {
-    fn bypass(&self, request: &Parts) -> bool {
-        request.method == http::Method::HEAD
-    }
-}
-
-#[tokio::test]
 async fn rfc_9111_4_4_unsafe_methods_invalidate_what_they_touch() {
     let origin = Origin::new(|parts| match (parts.method.as_str(), parts.uri.path()) {
         ("POST", "/fails") => reply(500, &[], ""),

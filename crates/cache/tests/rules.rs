@@ -191,13 +191,45 @@ async fn explanations_say_what_a_request_then_meets() {
         (&variant["bytes"], &variant["tier"], &variant["tags"]),
         (&4.into(), &"ram".into(), &1.into())
     );
-    assert_eq!(variant["vary"], serde_json::json!(["accept"]));
+    assert_eq!(variant["vary"], serde_json::json!({"accept": null}));
+    assert_eq!(variant["slices"], serde_json::Value::Null);
     let told = explain("GET", "/a", &[("accept", "x")]).await;
-    assert_eq!(told.because, "no stored variant matches it: they vary by accept");
+    let no_match = "no stored variant matches it: they vary by accept";
+    assert_eq!(told.because, no_match);
     let told = explain("GET", "/a", &[("cache-control", "no-cache")]).await;
     assert_eq!(told.because, "the request wants a fresher one");
     let told = explain("GET", "/nc", &[]).await;
     assert_eq!(told.because, "its origin wants it confirmed each time");
+    // What the request itself says, and its method.
+    let told = explain("GET", "/b", &[("cache-control", "only-if-cached")]).await;
+    let only = "nothing is stored under its key; and the request takes stored answers only: 504";
+    assert_eq!((told.decision, &*told.because), (Decision::Miss, only));
+    for (method, fields, why) in [
+        (
+            "GET",
+            &[("cache-control", "no-store")][..],
+            "the request wants nothing of its answer stored",
+        ),
+        ("HEAD", &[], "a HEAD starts no fetch of a body"),
+    ] {
+        let told = explain(method, "/b", fields).await;
+        let because = format!("nothing is stored under its key; and {why}");
+        assert_eq!((told.decision, told.because), (Decision::Pass, because));
+    }
+    assert_eq!(explain("HEAD", "/a", &[]).await.decision, Decision::Hit);
+    assert_eq!(explain("HEAD", "/nc", &[]).await.decision, Decision::Revalidate);
+    // Of what was asked for with secrets, not what they were.
+    for (name, value) in [("accept", "x"), ("cookie", "user=1")] {
+        let origin = Origin::new(move |_| {
+            ok(&[("cache-control", "public, max-age=9"), ("vary", name)], "body")
+        });
+        let stand = common::stand(&origin);
+        stand.fetch("/a", &[(name, value)]).await;
+        until(|| stand.cache.metrics().stored_objects.get() == 1).await;
+        let told = stand.cache.explain(&request("GET", "/a", &[]).into_parts().0).await;
+        let shown = if name == "cookie" { "…" } else { value };
+        assert_eq!(told.variants[0].vary[name].as_deref(), Some(shown));
+    }
 
     let soft = stand.cache.purge(Purge::tag("t").soft()).await.unwrap();
     stand.advance(1);

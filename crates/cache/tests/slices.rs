@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use common::{Origin, Stand, cache_status, field, next, request, stand_with, text, until};
-use headwater_cache::{Cache, KeyBuf, Policy, Purge};
+use headwater_cache::{Cache, Decision, KeyBuf, Policy, Purge};
 use headwater_net::Body;
 use headwater_net::range::{self, Selection};
 use http::request::Parts;
@@ -679,4 +679,116 @@ async fn a_purge_while_the_first_slice_is_on_its_way_takes_it_along() {
     ask(4321).await;
     assert_eq!(ask(5321).await, bytes(2, 5321..5322));
     assert_eq!(ask(4321).await, bytes(2, 4321..4322));
+}
+
+/// An origin that has each language of a film from one moment, as long as the others, and no tags.
+fn dubbed(varies: &'static [(&'static str, &'static str)]) -> Origin {
+    Origin::new(move |parts| {
+        let language = value(&parts.headers, "accept-language");
+        let version = if language.starts_with("de") { 2 } else { 1 };
+        let film = Film::new();
+        film.version.store(version, Ordering::Relaxed);
+        let mut asked = parts.clone();
+        asked.headers.remove("if-range");
+        let mut response = film.answer(&asked);
+        let headers = response.headers_mut();
+        headers.remove("etag");
+        headers.insert("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+        for (name, value) in varies {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        response
+    })
+}
+
+#[tokio::test]
+async fn rfc_9111_3_4_slices_of_two_variants_from_one_moment_never_meet() {
+    let origin = dubbed(&[("vary", "Accept-Language")]);
+    let stand = sliced(&origin);
+    let ask = async |language: &str, range: &str| {
+        let asked = [("range", range), ("accept-language", language)];
+        body(stand.get_with("/film", &asked).await).await
+    };
+    for _ in 0..2 {
+        assert_eq!(ask("en", "bytes=10-19").await, bytes(1, 10..20));
+        assert_eq!(ask("de", "bytes=10-19").await, bytes(2, 10..20));
+        assert_eq!(ask("de", "bytes=2000-2009").await, bytes(2, 2000..2010));
+        assert_eq!(ask("en", "bytes=2000-2009").await, bytes(1, 2000..2010));
+    }
+    assert_eq!(origin.asked(), 6, "the beginning and two slices of each, once");
+    // The same in other words is the same variant.
+    assert_eq!(ask("EN", "bytes=2005-2009").await, bytes(1, 2005..2010));
+    assert_eq!(origin.asked(), 6);
+    // All of it, too: when a film is small enough, what its slices become is the right one.
+    let stand = stand_with(&origin, |builder| builder.slice(SLICE));
+    for (language, of) in [("en", 1), ("de", 2), ("en", 1), ("de", 2)] {
+        let asked = [("range", "bytes=1000-"), ("accept-language", language)];
+        assert_eq!(body(stand.get_with("/film", &asked).await).await, bytes(of, 1000..LEN));
+        let whole = stand.get_with("/film", &asked[1..]).await;
+        assert_eq!(body(whole).await, bytes(of, 0..LEN), "{language}");
+    }
+}
+
+#[tokio::test]
+async fn rfc_9110_8_8_2_2_a_date_too_near_to_its_response_is_no_strong_validator() {
+    for (date, cut) in [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", false),
+        ("Sun, 06 Nov 1994 08:49:38 GMT", false),
+        ("Sun, 06 Nov 1994 08:50:36 GMT", false),
+        ("Sun, 06 Nov 1994 08:50:37 GMT", true),
+    ] {
+        let date: &'static str = date;
+        let dated = Box::leak(Box::new([("date", date), ("cache-control", "s-maxage=2000000000")]));
+        let origin = dubbed(dated);
+        let stand = sliced(&origin);
+        let part = stand.get_with("/film", &[("range", "bytes=4321-4322")]).await;
+        assert_eq!(body(part).await, bytes(1, 4321..4323));
+        let asked = ranges(&origin);
+        assert_eq!(asked.len() == 1, cut, "{date}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_by_a_weak_tag_leaves_slices_their_strong_one() {
+    let film = Film::new();
+    let this = film.clone();
+    let origin = Origin::new(move |parts| {
+        let mut response = this.answer(parts);
+        if response.status() == 304 {
+            response.headers_mut().insert("etag", "W/\"1\"".parse().unwrap());
+        }
+        response
+    });
+    let stand = sliced(&origin);
+    body(stand.get_with("/film", &[("range", "bytes=0-9")]).await).await;
+    until(|| stand.cache.metrics().stored_objects.get() == 2).await;
+    stand.advance(61);
+    let part = stand.get_with("/film", &[("range", "bytes=5000-5009")]).await;
+    assert_eq!(field(&part, "etag"), "\"1\"");
+    assert_eq!(body(part).await, bytes(1, 5000..5010));
+    assert_eq!(value(&origin.last(), "if-range"), "\"1\"");
+}
+
+#[tokio::test]
+async fn an_explanation_tells_which_slices_are_there() {
+    let origin = Film::new().origin();
+    let stand = sliced(&origin);
+    body(stand.get_with("/film", &[("range", "bytes=4321-4321")]).await).await;
+    until(|| stand.cache.metrics().stored_objects.get() == 2).await;
+    let explain = async |range: &str| {
+        let asked = request("GET", "/film", &[("range", range)]).into_parts().0;
+        stand.cache.explain(&asked).await
+    };
+    let told = explain("bytes=4000-6000").await;
+    assert_eq!((told.decision, &*told.because), (Decision::Hit, "it is fresh for 60 s"));
+    let film = &told.variants[0];
+    let slices = film.slices.unwrap();
+    assert_eq!((film.bytes, slices.stored, slices.all), (LEN, 1, 11));
+    let told = explain("bytes=-1").await;
+    let because = "it is fresh for 60 s, but slice 11 of 11 is not stored";
+    assert_eq!((told.decision, &*told.because), (Decision::Partial, because));
+    assert_eq!(explain("bytes=99999-").await.decision, Decision::Hit, "416 needs no bytes");
+    // And so it is.
+    let part = stand.get_with("/film", &[("range", "bytes=-1")]).await;
+    assert!(cache_status(&part).starts_with("edge; fwd=partial"));
 }

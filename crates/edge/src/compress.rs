@@ -13,13 +13,15 @@
 //! or of unknown length, without a coding of its own and without `no-transform` (RFC 9110 §7.7). Its
 //! strong entity tag becomes a weak one (§8.8.1): the bytes are others. `Vary` names
 //! `Accept-Encoding` on it and on the plain variant. Ranges, and event streams, which are read as
-//! they come, are left alone. The service behind is asked for `gzip` where that is what was asked
+//! they come, are left alone. HEAD is answered as GET would be (RFC 9110 §9.3.2), and where the length is
+//! not told, as if that were enough. The service behind is asked for `gzip` where that is what was asked
 //! for, and may make it itself; for other codings it is asked for plain text.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use headwater_cache::Confirming;
 use headwater_net::Body;
 use headwater_net::encoding::{self, Coding};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -89,18 +91,23 @@ pub fn is_text(content_type: &str) -> bool {
 #[derive(Clone, Copy, Debug)]
 struct Worthwhile {
     min_size: u64,
+    /// The request is for what came as it came.
+    forbidden: bool,
+    /// What comes has no body to be measured, and tells what GET would get (RFC 9110 §9.3.2).
+    to_head: bool,
 }
 
 impl Predicate for Worthwhile {
     fn should_compress<B: http_body::Body>(&self, response: &Response<B>) -> bool {
         let headers = response.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        // To HEAD, the length is that of the body that GET would have.
         let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        let length = length.or_else(|| response.body().size_hint().exact());
+        let measured = || response.body().size_hint().exact().filter(|_| !self.to_head);
+        let length = length.or_else(measured);
         response.status() == StatusCode::OK
             && text(header::CONTENT_TYPE).is_some_and(is_text)
             && length.is_none_or(|length| length >= self.min_size)
+            && !self.forbidden
             && !forbids(headers)
     }
 }
@@ -121,7 +128,12 @@ pub struct Compress<S> {
 impl<S> Compress<S> {
     /// Without a layer, everything passes as it is.
     pub(crate) fn new(inner: S, layer: Option<&CompressLayer>) -> Self {
-        Self { inner, rules: layer.map(|layer| Worthwhile { min_size: layer.min_size }) }
+        let rules = layer.map(|layer| Worthwhile {
+            min_size: layer.min_size,
+            forbidden: false,
+            to_head: false,
+        });
+        Self { inner, rules }
     }
 }
 
@@ -139,19 +151,16 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let coding = encoding::choose(&Coding::ALL, request.headers());
-        let rules = match self.rules {
-            Some(rules) if !forbids(request.headers()) => rules,
-            _ => return Box::pin(self.inner.call(request)),
-        };
+        let Some(rules) = self.rules else { return Box::pin(self.inner.call(request)) };
+        let forbidden = forbids(request.headers());
+        let coding = encoding::choose(&Coding::ALL, request.headers()).filter(|_| !forbidden);
         let to_head = request.method() == Method::HEAD;
         let held = coding.and(request.headers().get(header::IF_NONE_MATCH).cloned());
-        // Only a weak tag, or none, may be that of a compressed variant.
-        let weak = |tags: &HeaderValue| tags.as_bytes().windows(2).any(|two| two == b"W/");
-        let may_be_packed = coding.is_some() && held.as_ref().is_none_or(weak);
+        let varies = confirms_what_varies(&request, coding);
         // The one that is ready answers; its clone waits for the next.
         let spare = self.inner.clone();
         let inner = Plain { inner: std::mem::replace(&mut self.inner, spare), coding };
+        let rules = Worthwhile { forbidden, to_head, ..rules };
         let answer = Compression::new(inner).compress_when(rules).call(request);
         Box::pin(async move {
             let mut response = answer.await?.map(Body::stream);
@@ -162,7 +171,7 @@ where
             if compressed || confirms {
                 weaken(response.headers_mut());
             }
-            if response.status() == StatusCode::NOT_MODIFIED && may_be_packed {
+            if response.status() == StatusCode::NOT_MODIFIED && varies {
                 vary_by_coding(response.headers_mut());
             }
             if to_head {
@@ -181,13 +190,26 @@ fn names_weak(held: &HeaderValue, headers: &HeaderMap) -> bool {
         .is_ok_and(|tag| held.split(',').any(|one| one.trim().strip_prefix("W/") == Some(tag)))
 }
 
-/// Sees to it that `Vary` goes on naming the coding: the one of a confirmation takes the place of the
-/// stored one (RFC 9111 §3.2), and the service behind knows of no coding.
-fn vary_by_coding(headers: &mut HeaderMap) {
+/// Whether what a request would have confirmed varies by its coding: the stored response does, or, as
+/// far as can be told where a client asks, it may be a compressed one, whose tag is weak.
+fn confirms_what_varies(request: &Request<Body>, coding: Option<Coding>) -> bool {
+    if let Some(stored) = request.extensions().get::<Confirming>() {
+        return varies_by_coding(stored.headers());
+    }
+    let weak = |tags: &HeaderValue| tags.as_bytes().windows(2).any(|two| two == b"W/");
+    coding.is_some() && request.headers().get(header::IF_NONE_MATCH).is_none_or(weak)
+}
+
+fn varies_by_coding(headers: &HeaderMap) -> bool {
     let named = |name: &str| name == "*" || name.eq_ignore_ascii_case("accept-encoding");
     let mut lines = headers.get_all(header::VARY).iter().filter_map(|line| line.to_str().ok());
-    let is_named = lines.any(|line| line.split(',').map(str::trim).any(named));
-    if headers.contains_key(header::VARY) && !is_named {
+    lines.any(|line| line.split(',').map(str::trim).any(named))
+}
+
+/// Sees to it that `Vary` goes on naming the coding: the one of a confirmation takes the place of the
+/// stored one (RFC 9111 §3.2), and the service behind knows of no coding (RFC 9110 §12.5.5).
+fn vary_by_coding(headers: &mut HeaderMap) {
+    if headers.contains_key(header::VARY) && !varies_by_coding(headers) {
         headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
 }

@@ -31,17 +31,32 @@ fn origin(request: &Request<Body>) -> Response<Body> {
     let response =
         Response::builder().header("etag", "\"x\"").header("cache-control", "max-age=10");
     let hls = "application/vnd.apple.mpegurl";
-    let held = request.headers().get("if-none-match").is_some_and(|tag| tag == "W/\"x\"");
+    let held = request.headers().get("if-none-match");
+    let held = held.is_some_and(|tag| tag == "W/\"x\"" || tag == "\"x\"");
     let response = match request.uri().path() {
-        "/cors.m3u8" if held => response.status(304).header("vary", "Origin").body(Body::empty()),
+        "/cors.m3u8" | "/film.m4s" if held => {
+            response.status(304).header("vary", "Origin").body(Body::empty())
+        }
         "/cors.m3u8" => {
             let cors = response.header("content-type", hls).header("vary", "Origin");
             cors.body(manifest().into())
         }
+        // Made as it is sent: nobody knows how long it will be.
+        "/grows.m3u8" => {
+            let made = if request.method() == http::Method::HEAD {
+                Body::empty()
+            } else {
+                Body::stream(http_body_util::Full::new(manifest().into()))
+            };
+            response.header("content-type", hls).body(made)
+        }
         "/main.m3u8" if held => response.status(304).body(Body::empty()),
         "/main.m3u8" => response.header("content-type", hls).body(manifest().into()),
         "/small.m3u8" => response.header("content-type", hls).body("#EXTM3U\n".into()),
-        "/film.m4s" => response.header("content-type", "video/mp4").body(manifest().into()),
+        "/film.m4s" => response
+            .header("vary", "Origin")
+            .header("content-type", "video/mp4")
+            .body(manifest().into()),
         "/packed.m3u8" => {
             let packed = response.header("content-type", hls).header("content-encoding", "zstd");
             packed.body(manifest().into())
@@ -189,12 +204,41 @@ async fn rfc_9111_3_2_a_confirmed_variant_still_varies_by_its_coding() {
 }
 
 #[tokio::test]
-async fn head_tells_what_get_would() {
+async fn rfc_9111_3_2_a_confirmed_plain_variant_is_not_given_to_who_takes_a_coding() {
+    let Play { edge, asked, clock } = play();
+    let plain = edge.clone().oneshot(get("/cors.m3u8", "identity")).await.unwrap();
+    plain.into_body().collect(100_000).await.unwrap();
+    clock.advance(Duration::from_secs(11));
+    // The origin's 304 says that it varies by `Origin`, and of codings it knows nothing.
+    let again = edge.clone().oneshot(get("/cors.m3u8", "identity")).await.unwrap();
+    assert_eq!(said(&again, "etag"), "\"x\"");
+    assert_eq!(asked.lock().unwrap()[1]["if-none-match"], "\"x\"");
+    let packed = edge.clone().oneshot(get("/cors.m3u8", "br")).await.unwrap();
+    assert_eq!(said(&packed, "content-encoding"), "br");
+    // What is never compressed does not vary by codings because of a 304.
+    let film = edge.clone().oneshot(get("/film.m4s", "identity")).await.unwrap();
+    assert_eq!(said(&film, "vary"), "Origin");
+    film.into_body().collect(100_000).await.unwrap();
+    clock.advance(Duration::from_secs(11));
+    let again = edge.clone().oneshot(get("/film.m4s", "br")).await.unwrap();
+    assert_eq!(said(&again, "vary"), "Origin");
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.last().unwrap()["if-none-match"], "\"x\"");
+}
+
+#[tokio::test]
+async fn rfc_9110_9_3_2_head_tells_what_get_would() {
     let Play { edge, .. } = play();
-    let mut head = get("/main.m3u8", "br");
-    *head.method_mut() = http::Method::HEAD;
-    let answer = edge.oneshot(head).await.unwrap();
-    assert_eq!((said(&answer, "content-encoding"), said(&answer, "etag")), ("br", "W/\"x\""));
-    assert_eq!(said(&answer, "content-length"), "", "unknown before it is compressed");
-    assert!(matches!(answer.body(), Body::Empty));
+    for path in ["/main.m3u8", "/grows.m3u8"] {
+        let mut head = get(path, "br");
+        *head.method_mut() = http::Method::HEAD;
+        let answer = edge.clone().oneshot(head).await.unwrap();
+        let full = edge.clone().oneshot(get(path, "br")).await.unwrap();
+        for name in ["content-encoding", "etag", "vary", "content-type"] {
+            assert_eq!(said(&answer, name), said(&full, name), "{path}: {name}");
+        }
+        assert_eq!((said(&full, "content-encoding"), said(&full, "etag")), ("br", "W/\"x\""));
+        assert_eq!(said(&answer, "content-length"), "", "unknown before it is compressed");
+        assert!(matches!(answer.body(), Body::Empty));
+    }
 }

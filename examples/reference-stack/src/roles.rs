@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use headwater_cache::key::write_target;
-use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy};
+use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
 use headwater_edge::{AccessLog, CompressLayer, Edge, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
@@ -17,6 +17,7 @@ use headwater_packager::Packager;
 use http::request::Parts;
 use http::{Request, Response};
 use prometheus_client::registry::Registry;
+use tower::Layer as _;
 use tower_service::Service;
 
 use crate::operator::{Caches, Site};
@@ -85,11 +86,11 @@ pub fn serve(
     }
 }
 
-/// The edge with every layer, in front of the shield and the pages.
+/// The edge with every layer, in front of its shield and the pages.
 fn edge<S>(
     args: &Args,
     server: ServerBuilder,
-    media: S,
+    shield: S,
     registry: &mut Registry,
     pages: Pages,
     mut caches: Caches,
@@ -115,7 +116,7 @@ where
         builder = builder.access_log(log);
         log_writer = Some(writer);
     }
-    let behind = Router::new(media, pages);
+    let behind = Router::new(TierLayer.layer(shield), pages);
     let server = server.serve(move |_| builder.build(behind.clone()))?;
     Ok(Running { server, log_writer, caches })
 }

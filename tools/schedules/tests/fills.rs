@@ -19,7 +19,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_net::{Body, BodyError, Clock, Timestamp};
-use headwater_schedules::{Builder, Cache, CacheService};
+use headwater_schedules::{Builder, Cache, CacheService, Policy, Purge};
+use http::request::Parts;
 use http::{Request, Response};
 use http_body::Frame;
 use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
@@ -60,6 +61,8 @@ enum Way {
     Broken,
     /// For its asker alone.
     Private,
+    /// By parts, where it is asked for parts.
+    Parts,
 }
 
 /// Hands out pieces of as many bytes as `size`, each of the number of the request it answers.
@@ -103,11 +106,41 @@ impl Service<Request<Body>> for Origin {
             this.asked.fetch_add(1, Ordering::SeqCst);
             let version = this.version.load(Ordering::SeqCst);
             yield_now().await;
+            if this.way == Way::Parts {
+                return Ok(part(&request, version, PIECES * this.size));
+            }
             let control = if this.way == Way::Private { "private" } else { "max-age=60" };
             let pieces = Pieces { version, size: this.size, given: 0, way: this.way, rest: false };
             let response = Response::builder().header("cache-control", control);
             Ok(response.body(Body::Stream(Box::pin(pieces))).unwrap())
         })
+    }
+}
+
+/// The bytes that a request is for, all of one version, under a tag that never changes.
+fn part(request: &Request<Body>, version: usize, len: usize) -> Response<Body> {
+    let response =
+        Response::builder().header("cache-control", "max-age=60").header("etag", "\"x\"");
+    let asked = request.headers().get("range").map(|range| range.to_str().unwrap());
+    let Some((first, last)) = asked.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
+    else {
+        return response.body(Body::from(vec![version as u8; len])).unwrap();
+    };
+    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+    let end = len.min(last + 1);
+    response
+        .status(206)
+        .header("content-range", format!("bytes {first}-{}/{len}", end - 1))
+        .body(Body::from(vec![version as u8; end - first]))
+        .unwrap()
+}
+
+/// Says of all that it is large.
+struct Large;
+
+impl Policy for Large {
+    fn in_slices(&self, _: &Parts) -> bool {
+        true
     }
 }
 
@@ -273,6 +306,26 @@ fn an_invalidation_is_not_undone_by_an_older_fetch() {
         assert!(older.await.unwrap().1.is_ok());
         let (_, newest) = stand.get().await.unwrap();
         assert_eq!(newest.unwrap(), vec![2; 15]);
+    });
+}
+
+#[test]
+fn purges_while_slices_come_cost_nobody_an_answer() {
+    orders(MANY, || async {
+        let origin = Origin::new(Way::Parts, 5);
+        let stand = stand(&origin, |builder| builder.slice(5).policy(Large));
+        let cache = stand.cache.clone();
+        let purging = spawn(async move {
+            for _ in 0..2 {
+                cache.purge(Purge::all()).await.unwrap();
+                yield_now().await;
+            }
+        });
+        let clients: Vec<_> = (0..3).map(|_| stand.get()).collect();
+        for client in clients {
+            is_whole(client.await.unwrap());
+        }
+        purging.await.unwrap();
     });
 }
 

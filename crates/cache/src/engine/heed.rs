@@ -1,5 +1,9 @@
-//! What an answer that went past the store says of what is in it: a HEAD updates or ends it (RFC 9111
-//! §4.3.5), an unsafe method takes back what it touched (§4.4).
+//! What an answer that went past the store says of what is in it: a HEAD updates it or makes it stale
+//! (RFC 9111 §4.3.5), an unsafe method takes back what it touched (§4.4).
+//!
+//! A HEAD goes upstream with all fields of its client, and what the answer says is heeded only where a
+//! fetch for all would have had the same to say: else any client could end what is stored for others,
+//! by a field that no key knows.
 
 use std::sync::Arc;
 
@@ -14,6 +18,7 @@ use crate::key::{self, KeyBuf};
 use crate::object::{Exchange, Head};
 use crate::policy::storable::{Asked, Refusal};
 use crate::purge::PurgeSeq;
+use crate::slices;
 
 impl<S> Forward<S> {
     /// Heeds an answer to a request that was `sent` so, at `requested`, when the newest purge was
@@ -45,7 +50,8 @@ impl<S> Forward<S> {
         }
     }
 
-    /// The fields that a HEAD got: those of the stored response, newer, or of another one.
+    /// The fields that a HEAD got: those of the stored response, newer, or of another one, which
+    /// make it stale and no more: the next GET finds out.
     fn heed_head(
         &self,
         inner: &Inner,
@@ -58,20 +64,33 @@ impl<S> Forward<S> {
         let request = &self.parts.headers;
         let select = || inner.store.get(&key).and_then(|all| all.select(request).cloned());
         let Some(stored) = select() else { return };
-        if differs(&stored.head, fields) {
-            return inner.fills.invalidate(&key, &inner.store);
-        }
         // As with any confirmation: what upstream says to one client's credentials or cookies may be
-        // for that client alone, and what goes past the cache is none of it.
+        // for that client alone, and what goes past the cache is none of it. Conditions and ranges
+        // are left out of what is asked for all.
+        let found = Found::of(request);
         let cookies = stored.head.cookied || stored.head.vary.has(&header::COOKIE);
         if inner.policy.bypass(&self.parts)
+            || found.any(Found::SHAPE)
+            || directives(inner, request, found).no_store
             || request.contains_key(header::COOKIE) && !cookies
             || request.contains_key(header::AUTHORIZATION) && !stored.head.authorized
         {
             return;
         }
-        let no_store = directives(inner, request, Found::of(request)).no_store;
-        let asked = Asked { authorization: request.contains_key(header::AUTHORIZATION), no_store };
+        let replace = |head: Head| {
+            let updated = Arc::new(stored.with_head(head));
+            inner.fills.guarded(&key, || {
+                let same = select().is_some_and(|now| Arc::ptr_eq(&now, &stored));
+                if same && updated.holds(inner.purges.ledger(), &key) {
+                    inner.store.update(&key, Arc::clone(&updated), request);
+                }
+            });
+        };
+        if differs(&stored.head, fields) {
+            return replace(stored.head.stale_since(inner.clock.now()));
+        }
+        let authorization = request.contains_key(header::AUTHORIZATION);
+        let asked = Asked { authorization, no_store: false };
         let exchange = Exchange {
             request,
             sent,
@@ -83,19 +102,10 @@ impl<S> Forward<S> {
             purge_seq,
             keep_tags: inner.downstream == Downstream::Caches,
         };
-        match stored.head.confirmed(fields, exchange) {
-            Ok(head) => {
-                let updated = Arc::new(stored.with_head(head));
-                inner.fills.guarded(&key, || {
-                    let same = select().is_some_and(|now| Arc::ptr_eq(&now, &stored));
-                    if same && updated.holds(inner.purges.ledger(), &key) {
-                        inner.store.update(&key, Arc::clone(&updated), request);
-                    }
-                });
-            }
+        match slices::confirmed(&stored, fields, exchange) {
+            Ok(head) => replace(head),
             // About who asks, and not about the response.
             Err(Refusal::Authorization) => {}
-            Err(_) if no_store => {}
             Err(_) => inner.fills.invalidate(&key, &inner.store),
         }
     }

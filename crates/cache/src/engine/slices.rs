@@ -15,7 +15,7 @@ use http_body::{Frame, SizeHint};
 use tower_service::Service;
 
 use super::miss::{MAX_JOINS, TOO_MANY, order_of_slice};
-use super::{Forward, Miss, hit_marks, is_usable, signed, usable};
+use super::{Forward, Miss, disk_marks, hit_marks, is_usable, signed, usable};
 use crate::Cache;
 use crate::answer::{self, Marks, Shape};
 use crate::fill::reader::Reader;
@@ -26,7 +26,7 @@ use crate::key::Key;
 use crate::object::Object;
 use crate::proxy_status::ProxyError;
 use crate::purge::PurgeSeq;
-use crate::slices::{self, Grid};
+use crate::slices::{self, Grid, holds};
 use crate::status::{Fwd, Member};
 use crate::upstream::{self, BoxError};
 
@@ -70,8 +70,12 @@ where
     ) -> Option<Response<Body>> {
         let inner = self.cache.inner();
         let marks = |got: Got| {
-            let Got::Fetched { collapsed } = got else { return hit() };
             let now = inner.clock.now();
+            let collapsed = match got {
+                Got::InRam => return hit(),
+                Got::OnDisk => return disk_marks(inner, object, &self.parts, now),
+                Got::Fetched { collapsed } => collapsed,
+            };
             inner.metrics.misses.inc();
             // RFC 9211 §2.2: what is stored did not have it all.
             let member = Member {
@@ -117,7 +121,7 @@ where
             _ => None,
         };
         // Nothing is promised before its first bytes are to be had.
-        let (mut opened, mut got) = (None, Got::Stored);
+        let (mut opened, mut got) = (None, Got::InRam);
         if let Some(first) = first {
             if miss.directives.only_if_cached {
                 return None;
@@ -178,8 +182,10 @@ struct Fetch {
 /// How the bytes of a slice were got.
 #[derive(Clone, Copy)]
 pub(super) enum Got {
-    /// They were there.
-    Stored,
+    /// They were there, or none are needed.
+    InRam,
+    /// They were read from disk.
+    OnDisk,
     /// Upstream was asked for them, by this request or, `collapsed`, by another.
     Fetched { collapsed: bool },
 }
@@ -214,12 +220,12 @@ where
         if ahead.is_none()
             && let Some(slice) = self.find_on_disk(&range).await
         {
-            return Ok((slice.body.body(Some(within)), Got::Stored));
+            return Ok((slice.body.body(Some(within)), Got::OnDisk));
         }
         for _ in 0..MAX_JOINS {
             let found = ahead.take().map_or_else(|| self.find(&range), Found::Fill);
             let Fetch { interest, leader } = match found {
-                Found::Stored(body) => return Ok((body, Got::Stored)),
+                Found::Stored(body) => return Ok((body, Got::InRam)),
                 Found::Refused => return Err(Trouble::Refused),
                 Found::Fill(fetch) => fetch,
             };
@@ -315,11 +321,6 @@ where
             }
         }
     }
-}
-
-/// Whether a stored slice has all of these bytes of the response.
-fn holds(slice: &Object, range: &Range<u64>) -> bool {
-    slices::held(slice).is_some_and(|held| held.start <= range.start && range.end <= held.end)
 }
 
 /// A range of a response, slice after slice.

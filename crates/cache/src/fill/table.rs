@@ -75,6 +75,8 @@ impl Fills {
         if let Some(fill) = found {
             return Ok(Joined::Follower(Interest::new(Arc::clone(fill), cache.cloned())));
         }
+        // Taken before `ready` looks at what was purged: what comes meanwhile is newer.
+        let seq = joining.ledger.newest().max(joining.since);
         if let Some(ready) = ready() {
             return Err(ready);
         }
@@ -83,7 +85,6 @@ impl Fills {
             return Ok(Joined::Refused);
         };
         let (key, request) = (Arc::clone(joining.key), joining.headers.clone());
-        let seq = joining.ledger.newest().max(joining.since);
         let fill = Arc::new(Fill::new(key, request, seq, charge, metrics.clone()));
         shard.entry(Arc::clone(joining.key)).or_default().push(Arc::clone(&fill));
         Ok(Joined::Leader(Interest::new(fill, cache.cloned())))

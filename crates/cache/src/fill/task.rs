@@ -1,6 +1,7 @@
-//! The task that runs one fill: asks upstream, decides who may have the answer, takes the body in
-//! at the pace it may, and stores it once it came whole.
+//! The task that runs one fill: asks upstream (here), decides who may have the answer, and takes in
+//! its [`body`].
 
+mod body;
 mod slice;
 
 use std::ops::Range;
@@ -8,19 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use headwater_net::conditional::Validators;
 use headwater_net::{Body, BodyError, Timestamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use smallvec::SmallVec;
 use tower_service::Service;
 
-use super::buffer::CHUNK;
-use super::meter::{self, Meter};
-use super::pump::{Next, Pump};
+use super::meter;
 use super::{End, Fill, Interest, Outcome};
-use crate::cache::{Downstream, Inner, MIN_WINDOW};
+use crate::cache::{Downstream, Inner};
+use crate::confirming::Confirming;
 use crate::directives::RequestDirectives;
 use crate::headers;
 use crate::object::{Exchange, Head, Object};
@@ -28,7 +26,7 @@ use crate::policy::reuse::Failure;
 use crate::policy::storable::{Asked, Refusal};
 use crate::proxy_status::ProxyError;
 use crate::slices;
-use crate::sync::{lock, yield_now};
+use crate::sync::lock;
 use crate::upstream::{self, BoxError};
 
 pub(crate) use slice::{Part, Slice};
@@ -149,7 +147,7 @@ impl Work {
         }
         let requested = self.inner.clock.now();
         let confirmable = order.stale.as_ref().filter(|object| object.head.has_validator());
-        let mut request = request(&order.request, confirmable.map(|object| &object.head));
+        let mut request = request(&order.request, confirmable);
         let first = self.first(order);
         if let Some(range) = &first {
             slices::ask(request.headers_mut(), range);
@@ -334,7 +332,7 @@ impl Work {
     fn confirmed(&self, stale: &Object, update: &HeaderMap, exchange: Exchange<'_>) -> Outcome {
         self.inner.metrics.revalidated.inc();
         let fwd_status = Some(StatusCode::NOT_MODIFIED);
-        let head = match stale.head.confirmed(update, exchange) {
+        let head = match slices::confirmed(stale, update, exchange) {
             Ok(head) => head,
             Err(refusal) => {
                 // The leader gets it as it was. It goes, unless that is about the leader alone.
@@ -381,160 +379,6 @@ impl Work {
         self.fill.finish(End::Complete);
     }
 
-    async fn stream(&mut self, head: Arc<Head>, body: Body) {
-        let mut meter = Meter::new(head.len);
-        let most = self.largest(head.status);
-        let too_large = head.len.is_some_and(|len| len > most);
-        if too_large {
-            self.fill.windowed.store(true, Ordering::Release);
-        }
-        let open = self.slice.is_some() || head.is_shareable(self.inner.clock.now());
-        self.fill.settle(Outcome::Shared { head: Arc::clone(&head), open, stored: !too_large });
-        if let Some(begun) = self.slice.as_ref().and_then(Slice::begun) {
-            let bytes = begun.len();
-            let known = meter.add(bytes);
-            debug_assert!(known.is_ok(), "less than the slice");
-            self.publish(begun.clone().collect(), bytes, most);
-        }
-        let mut pump = Pump::new(body);
-        let mut finishing = false;
-        let mut since_yield = 0;
-        let end = loop {
-            let next = tokio::select! {
-                biased;
-                next = pump.next() => Some(next),
-                () = self.fill.attention.notified(), if !finishing => None,
-            };
-            match next {
-                None => {}
-                Some(Next::Bytes(batch)) => {
-                    let bytes = batch.iter().map(|piece| piece.len() as u64).sum();
-                    if let Err(error) = meter.add(bytes) {
-                        break End::Failed(error);
-                    }
-                    self.publish(batch, bytes, most);
-                    since_yield += bytes;
-                }
-                Some(Next::End) => {
-                    break meter.end().map_or_else(End::Failed, |()| End::Complete);
-                }
-                Some(Next::Failed(error)) => break End::Failed(error),
-            }
-            if !finishing && self.is_alone() {
-                finishing =
-                    !self.fill.is_windowed() && meter.is_worth_finishing(self.inner.finish_percent);
-                if !finishing
-                    && self.inner.fills.retire_if_idle(&self.fill, || self.keep_part(&head))
-                {
-                    return self.abandon();
-                }
-            }
-            if self.fill.is_windowed() {
-                finishing = false;
-                // What is not kept is fetched for readers only.
-                if self.background.take().is_some() {
-                    self.pause(None, Failure::Error);
-                }
-                if self.keep_pace().await {
-                    return self.abandon();
-                }
-            }
-            // A body that is all there never waits: let readers have a turn.
-            if since_yield >= 16 * CHUNK as u64 {
-                since_yield = 0;
-                yield_now().await;
-            }
-        };
-        self.end_body(&head, end);
-    }
-
-    /// The largest body of a response with this status that is stored.
-    fn largest(&self, status: StatusCode) -> u64 {
-        let most = self.inner.max_object;
-        self.inner.choices.max_body(status).map_or(most, |error| error.min(most))
-    }
-
-    fn end_body(&mut self, head: &Arc<Head>, end: End) {
-        self.ended = true;
-        match &end {
-            End::Complete if !self.fill.is_windowed() => {
-                let body = self.fill.state().buffer.whole();
-                self.inner.fills.retire(&self.fill, || {
-                    let Some(body) = body else { return };
-                    let head = match head.len {
-                        Some(_) => Head::clone(head),
-                        None => head.with_len(body.len()),
-                    };
-                    let charge = Arc::downgrade(&self.fill.charge);
-                    self.keep(Arc::new(Object::new(head, body, charge)));
-                });
-                self.complete();
-            }
-            End::Failed(error) => {
-                self.inner.metrics.fills_failed.inc();
-                tracing::warn!(error = %error, "a fill broke off");
-                self.pause(None, Failure::Error);
-                // One that goes on past its end has not kept its word in what came, either.
-                let kept = !matches!(error, BodyError::TooLarge { .. });
-                self.inner.fills.retire(&self.fill, || {
-                    if kept {
-                        self.keep_part(head);
-                    }
-                });
-            }
-            _ => self.inner.fills.retire(&self.fill, || ()),
-        }
-        self.fill.finish(end);
-    }
-
-    /// Makes bytes readable, within the bounds on what one fill and all of them may hold.
-    fn publish(&self, batch: SmallVec<[Bytes; 4]>, bytes: u64, most: u64) {
-        self.fill.charge.add(bytes);
-        {
-            let mut state = self.fill.state_mut();
-            for piece in batch {
-                state.buffer.push(piece);
-            }
-            if state.buffer.held() > most || self.inner.budget.is_over() {
-                self.fill.windowed.store(true, Ordering::Release);
-            }
-            self.fill.published.store(state.buffer.end(), Ordering::Release);
-        }
-        self.fill.changed.notify_waiters();
-    }
-
-    /// Lets go of what lies further than a window behind the furthest reader: it alone sets the
-    /// pace, and when a body turns out too large to keep, it loses nothing.
-    fn trim(&self) {
-        let to = self.fill.pace().saturating_sub(self.window());
-        if to > 0 {
-            let released = self.fill.state_mut().buffer.trim(to);
-            self.fill.charge.release(released);
-        }
-    }
-
-    /// The window, which is the least there is while all fills together hold too much.
-    fn window(&self) -> u64 {
-        if self.inner.budget.is_over() { MIN_WINDOW } else { self.inner.window }
-    }
-
-    /// Waits until the furthest reader is at most half a window behind; says whether the fill was
-    /// given up because there is none.
-    async fn keep_pace(&self) -> bool {
-        loop {
-            self.trim();
-            if self.is_alone() && self.inner.fills.retire_if_idle(&self.fill, || ()) {
-                return true;
-            }
-            let came = self.fill.published.load(Ordering::Acquire);
-            let ahead = came.saturating_sub(self.fill.pace());
-            if ahead <= self.window() / 2 {
-                return false;
-            }
-            self.fill.attention.notified().await;
-        }
-    }
-
     fn is_alone(&self) -> bool {
         self.fill.interested.load(Ordering::Acquire) == 0
     }
@@ -564,10 +408,12 @@ impl Drop for Work {
 }
 
 /// The request that goes upstream, asking to confirm `known` where there is one (RFC 9111 §4.3.1).
-fn request(parts: &Parts, known: Option<&Head>) -> Request<Body> {
+fn request(parts: &Parts, known: Option<&Arc<Object>>) -> Request<Body> {
     let mut parts = parts.clone();
     parts.method = Method::GET;
-    if let Some(head) = known {
+    if let Some(object) = known {
+        parts.extensions.insert(Confirming::new(object));
+        let head = &object.head;
         let validators: Validators<'_> = head.validators();
         let conditions = [
             (header::IF_NONE_MATCH, header::ETAG, validators.etag.is_some()),

@@ -5,6 +5,8 @@
 //! have weights, so that neither their order nor their case says anything. Pure and bounded: a list
 //! that is long or malformed is not understood, and equals only itself.
 
+use std::fmt::Write as _;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
@@ -28,6 +30,16 @@ pub(crate) fn agree<'a>(
         (Some(one), Some(other)) => one == other,
         _ => false,
     }
+}
+
+/// The members of a weighed field in the one way that all lists which [`agree`] have in common;
+/// `None` where they are not understood.
+pub(crate) fn normal<'a>(members: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+    let mut text = String::new();
+    for (name, weight) in weights(members)? {
+        let _ = write!(text, "{name};{weight},");
+    }
+    Some(text)
 }
 
 /// Whether the language of a response is the one that a request likes best: no negotiation would

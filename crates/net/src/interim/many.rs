@@ -8,8 +8,11 @@ use http::{HeaderMap, StatusCode};
 
 use super::{Interim, MAX_BYTES, To, encoded_len, is_sent};
 
+/// The most who are told what comes; one more is told what was said already, and then no more.
+const MAX_WAITING: usize = 4096;
+
 /// See the module. Clones are the same. It holds what was said, at most 16 KiB of it, and those
-/// who wait, until the final answer [ends](Self::end) it.
+/// who wait, at most 4,096 of them, until the final answer [ends](Self::end) it.
 #[derive(Clone, Debug, Default)]
 pub struct Interims(Arc<Mutex<State>>);
 
@@ -37,7 +40,9 @@ impl Interims {
         for (status, headers) in &state.said {
             client.send(*status, headers);
         }
-        state.waiting.push(client.clone());
+        if state.waiting.len() < MAX_WAITING {
+            state.waiting.push(client.clone());
+        }
     }
 
     /// What was said so far.
@@ -107,5 +112,13 @@ mod tests {
         let sent = (0..9999).filter(|_| many.interim().send(StatusCode::EARLY_HINTS, &link("a")));
         let sent = sent.count();
         assert!(sent > 10 && many.lock().bytes <= MAX_BYTES);
+        let [many, late] = [(); 2].map(|()| Interims::default());
+        assert!(many.interim().send(StatusCode::EARLY_HINTS, &link("a")));
+        for _ in 0..MAX_WAITING {
+            many.join(&Interims::default().interim());
+        }
+        many.join(&late.interim());
+        assert!(many.interim().send(StatusCode::EARLY_HINTS, &link("b")));
+        assert_eq!((many.lock().waiting.len(), links(&late)), (MAX_WAITING, vec!["a".to_owned()]));
     }
 }

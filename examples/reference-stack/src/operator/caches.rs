@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_cache::{Cache, Explanation, PurgeError, PurgeSeq};
+use headwater_net::encoding;
 use http::request::Parts;
 use tokio::sync::Mutex;
 
@@ -90,6 +91,10 @@ impl Caches {
             let called = called(*site, &asked.uri.to_string());
             if let Some(uri) = called.and_then(|url| url.parse().ok()) {
                 parts.uri = uri;
+                if *site != Site::Public {
+                    // The edge compresses by itself what is wanted in another coding than gzip.
+                    encoding::simplify(&mut parts.headers);
+                }
                 explained.insert(*name, cache.explain(&parts).await);
             }
         }

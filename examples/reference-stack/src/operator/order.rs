@@ -2,9 +2,9 @@
 
 use headwater_cache::{Purge, PurgeSeq};
 use headwater_edge::normalise;
-use headwater_net::encoding;
+use headwater_net::encoding::{self, Coding};
 use http::request::Parts;
-use http::{Request, Uri};
+use http::{Request, Uri, header};
 use serde::Deserialize;
 
 /// A purge as it was asked for: one of the five things, and how.
@@ -153,8 +153,11 @@ pub(super) fn explained(query: &str) -> Result<Parts, String> {
         return Err("url: it is not absolute".to_owned());
     }
     let mut parts = request.into_parts().0;
-    // As the edge's layers leave it to the caches.
-    encoding::simplify(&mut parts.headers);
+    // As the edge's layers leave it to its cache.
+    encoding::simplify_to(&Coding::ALL, &mut parts.headers);
+    for name in [header::CACHE_CONTROL, header::PRAGMA] {
+        parts.headers.remove(name);
+    }
     Ok(parts)
 }
 
@@ -222,11 +225,13 @@ mod tests {
 
     #[test]
     fn what_is_explained_is_a_request() {
-        let parts = explained("url=/%257Ea%3Fb&header=Accept:%20x").unwrap();
-        assert_eq!(
-            (parts.uri.to_string(), &parts.headers["accept"]),
-            (format!("{SITE}/~a?b"), &http::HeaderValue::from_static("x"))
-        );
+        let query = "url=/%257Ea%3Fb&header=Accept:%20x&header=accept-encoding:gzip,br\
+                     &header=cache-control:no-cache";
+        let parts = explained(query).unwrap();
+        assert_eq!(parts.uri.to_string(), format!("{SITE}/~a?b"));
+        let said = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((said("accept"), said("accept-encoding")), (Some("x"), Some("br")));
+        assert_eq!(said("cache-control"), None, "the edge takes it off");
         for query in ["", "url=a", "url=/%25g", "url=http://h/%20", "url=/a&x=1", "url=/a&header=x"]
         {
             assert!(explained(query).is_err(), "{query}");

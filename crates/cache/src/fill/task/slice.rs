@@ -197,7 +197,10 @@ impl Work {
             since: self.fill.purge_seq,
         };
         let inner = &self.inner;
-        let joined = inner.fills.join(&joining, None, &inner.budget, &inner.metrics, || None::<()>);
+        // A purge that came since the request left is older than this fill, and not than its bytes.
+        let joined = inner.fills.join(&joining, None, &inner.budget, &inner.metrics, || {
+            (!object.holds(inner.purges.ledger(), &self.fill.key)).then_some(())
+        });
         let Ok(Joined::Leader(interest)) = joined else { return };
         inner.metrics.fills.inc();
         let fill = Arc::clone(interest.fill());
@@ -215,10 +218,6 @@ impl Work {
             began: self.began,
             ended: false,
         };
-        // A purge that came since the request left is older than this fill, and not than its bytes.
-        if !object.holds(inner.purges.ledger(), &self.fill.key) {
-            return;
-        }
         inner.spawn(async move { work.stream(head, meter::cut(body, len)).await });
     }
 
@@ -261,7 +260,7 @@ impl Work {
         inner.fills.guarded(&slice.key, || {
             let Some(variants) = inner.store.get(&slice.key) else { return };
             let same = |object: &&Arc<Object>| slices::is_whole_of(object, whole);
-            let Some(stored) = variants.iter().find(same) else { return };
+            let Some(stored) = variants.select(self.request()).filter(same) else { return };
             let mut purge_seq = stored.head.purge_seq;
             let mut pieces = Vec::new();
             for number in 0..grid.count(len) {
