@@ -792,3 +792,38 @@ async fn an_explanation_tells_which_slices_are_there() {
     let part = stand.get_with("/film", &[("range", "bytes=-1")]).await;
     assert!(cache_status(&part).starts_with("edge; fwd=partial"));
 }
+
+#[tokio::test]
+async fn one_byte_of_fifty_gigabytes_costs_one_slice() {
+    const GIGABYTES: u64 = 50_000_000_000;
+    const SLICE: u64 = 4 << 20;
+    let sent = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&sent);
+    let origin = Origin::new(move |parts| {
+        let Selection::Part(part) = range::select(parts.headers.get("range"), GIGABYTES) else {
+            panic!("the whole");
+        };
+        let len = part.end - part.start;
+        count.fetch_add(len, Ordering::Relaxed);
+        Response::builder()
+            .status(206)
+            .header("cache-control", "max-age=60")
+            .header("etag", "\"film\"")
+            .header("content-range", range::content_range(&part, Some(GIGABYTES)))
+            .body(Body::from(vec![7; len as usize]))
+            .unwrap()
+    });
+    // With the sizes that a cache has by default.
+    let stand = common::stand(&origin);
+    for (nth, at) in [GIGABYTES - 1, 31_234_567_890].into_iter().enumerate() {
+        let asked = format!("bytes={at}-{at}");
+        let part = stand.get_with("/film", &[("range", &asked)]).await;
+        assert_eq!(field(&part, "content-range"), format!("bytes {at}-{at}/{GIGABYTES}"));
+        assert_eq!(body(part).await, [7]);
+        assert_eq!(origin.asked(), nth + 1);
+    }
+    let sent = sent.load(Ordering::Relaxed);
+    assert!((SLICE..2 * SLICE).contains(&sent), "{sent} bytes, the last slice being shorter");
+    until(|| stand.cache.metrics().stored_objects.get() == 3).await;
+    assert!(stand.cache.metrics().stored_bytes.get() < 2 * SLICE as i64);
+}
