@@ -69,6 +69,7 @@ pub const TARGETS: &[Target] = &[
     target("descriptor", Input::Text(targets::descriptor::SEEDS), targets::descriptor::run, 64),
     target("paths", Input::Text(targets::paths::SEEDS), targets::paths::run, 64),
     target("query", Input::Text(targets::query::SEEDS), targets::query::run, 64),
+    target("http3", Input::Made(targets::http3::seeds), targets::http3::run, 64),
 ];
 
 const fn target(name: &'static str, reads: Input, run: fn(&[u8]), bytes_per_byte: usize) -> Target {

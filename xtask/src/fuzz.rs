@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 9] = [
+const TARGETS: [(&str, &str); 10] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -39,6 +39,7 @@ const TARGETS: [(&str, &str); 9] = [
     ("descriptor", "descriptors of assets"),
     ("paths", "paths of resources"),
     ("query", "queries of manifests, and the manifests they select"),
+    ("http3", "streams of HTTP/3 and their field sections"),
 ];
 
 /// What makes a build one that libFuzzer can guide.

@@ -4,6 +4,7 @@ pub(crate) mod boxes;
 pub(crate) mod descriptor;
 pub(crate) mod edits;
 pub(crate) mod fragments;
+pub(crate) mod http3;
 pub(crate) mod index;
 pub(crate) mod paths;
 pub(crate) mod plan;

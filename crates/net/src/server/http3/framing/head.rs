@@ -222,8 +222,8 @@ impl Pseudo {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
-    use crate::server::http3::framing::huffman;
-    use crate::server::http3::framing::integer::put_prefixed;
+    use super::super::huffman;
+    use super::super::integer::put_prefixed;
     use proptest::prelude::*;
 
     type Field<'a> = (&'a str, &'a str);

@@ -158,8 +158,8 @@ impl<'a> Lines<'a> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
-    use crate::server::http3::framing::huffman::tests::encode;
-    use crate::server::http3::framing::integer::put_prefixed;
+    use super::super::huffman::tests::encode;
+    use super::super::integer::put_prefixed;
 
     /// The lines of a section as text.
     fn read(section: &[u8], largest: usize) -> Result<Vec<(String, String)>, Unreadable> {
