@@ -221,9 +221,9 @@ impl Pseudo {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
-    use super::*;
     use super::super::huffman;
     use super::super::integer::put_prefixed;
+    use super::*;
     use proptest::prelude::*;
 
     type Field<'a> = (&'a str, &'a str);

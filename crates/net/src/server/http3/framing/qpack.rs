@@ -157,9 +157,9 @@ impl<'a> Lines<'a> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
-    use super::*;
     use super::super::huffman::tests::encode;
     use super::super::integer::put_prefixed;
+    use super::*;
 
     /// The lines of a section as text.
     fn read(section: &[u8], largest: usize) -> Result<Vec<(String, String)>, Unreadable> {
