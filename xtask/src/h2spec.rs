@@ -79,7 +79,7 @@ pub(crate) fn against_stack(places: &Places) -> Outcome {
 
 /// An origin that takes its time. Some cases break a rule on a stream after they have asked for
 /// something there: an answer that is complete by then leaves nothing to break.
-fn slow_origin() -> io::Result<String> {
+pub(crate) fn slow_origin() -> io::Result<String> {
     const DELAY: Duration = Duration::from_millis(20);
     const BODY: usize = 64 << 10;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

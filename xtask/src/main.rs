@@ -8,6 +8,7 @@ mod cache_tests;
 mod claim;
 mod cli;
 mod conform;
+mod deb;
 mod demo;
 mod fuzz;
 mod h2spec;
@@ -45,7 +46,7 @@ enum Run {
     Raw(fn(&Places, &[OsString]) -> Outcome),
 }
 
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command { spec: &setup::SPEC, run: Run::Parsed(setup::main) },
     Command { spec: &demo::SPEC, run: Run::Parsed(demo::main) },
     Command { spec: &test::SPEC, run: Run::Parsed(test::main) },
@@ -56,6 +57,7 @@ const COMMANDS: [Command; 10] = [
     Command { spec: &conform::SPEC, run: Run::Raw(conform::main) },
     Command { spec: &fuzz::SPEC, run: Run::Parsed(fuzz::main) },
     Command { spec: &h2spec::SPEC, run: Run::Parsed(h2spec::main) },
+    Command { spec: &deb::SPEC, run: Run::Parsed(deb::main) },
 ];
 
 fn main() -> ExitCode {

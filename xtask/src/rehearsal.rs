@@ -67,7 +67,7 @@ fn check(demo: &Running) -> Outcome {
 }
 
 /// The answer to a plain HTTP/1.1 request, headers and body.
-fn get(base: &str, path: &str) -> Outcome<String> {
+pub(crate) fn get(base: &str, path: &str) -> Outcome<String> {
     let failed = |error| Failure::new(format!("cannot fetch {base}{path}: {error}"));
     let authority = base.strip_prefix("http://").unwrap_or(base);
     let mut connection = TcpStream::connect(authority).map_err(failed)?;

@@ -71,7 +71,7 @@ struct Need {
     look: Look,
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     Need {
         group: Group::Build,
         why: "a C compiler and make, for aws-lc and for linking",
@@ -141,6 +141,12 @@ const NEEDS: [Need; 14] = [
         why: "builds h2spec, the conformance suite of HTTP/2",
         packages: &["golang-go"],
         look: Look::Programs(&["go"]),
+    },
+    Need {
+        group: Group::Test,
+        why: "opens sockets for the servers under test, as a supervisor does",
+        packages: &["systemd"],
+        look: Look::Programs(&["systemd-socket-activate"]),
     },
     Need {
         group: Group::Test,

@@ -13,7 +13,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{cache_tests, claim, h2spec, process, python, rehearsal, tidy, ui, web};
+use crate::{cache_tests, claim, deb, h2spec, process, python, rehearsal, tidy, ui, web};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "test",
@@ -35,6 +35,12 @@ pub(crate) static SPEC: Spec = Spec {
             help: "Instead of all that: replace the reference stack's process three times while 200 \
                    clients download over HTTP/1.1, HTTP/2 and HTTP/3, and print what became of \
                    their requests",
+        },
+        Flag {
+            name: "--deb",
+            value: None,
+            help: "Instead of all that: build the Debian package, install it into a folder as dpkg \
+                   does, start its binary, and take it off again",
         },
         Flag {
             name: "--rounds",
@@ -107,6 +113,9 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     }
     if given.has("--handover") {
         return hand_over(places);
+    }
+    if given.has("--deb") {
+        return deb::test(places);
     }
     let fast = given.has("--fast");
     let chosen: Vec<&str> = STEP_NAMES

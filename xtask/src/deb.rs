@@ -1,0 +1,218 @@
+//! `cargo xtask deb`: the command `headwater` as a Debian package, with its units and an example of a
+//! configuration. What is in it stands in the facade's manifest, which cargo-deb reads.
+//!
+//! `cargo xtask test --deb` installs one into a folder as dpkg does, starts its binary as its unit
+//! would, and takes it off again. The system's own packages are not touched.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::cli::{Failure, Given, Outcome, Spec};
+use crate::places::Places;
+use crate::setup::{self, Group};
+use crate::{claim, h2spec, process, rehearsal, ui};
+
+pub(crate) static SPEC: Spec = Spec {
+    name: "deb",
+    summary: "Build a Debian package of the command `headwater`",
+    usage: "deb",
+    about: "Builds the command in release and packs it with its systemd units and an example of a \
+            configuration into a .deb below the target folder. cargo-deb is built first where it \
+            is missing.",
+    names: &[],
+    flags: &[],
+};
+
+/// What packs; built once, beside everything else.
+const TOOL: (&str, &str) = ("cargo-deb", "3.8.0");
+/// How long the installed edge may take to say that it serves.
+const START: Duration = Duration::from_secs(30);
+
+/// `cargo xtask deb`.
+pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
+    claim::target(places)?;
+    let package = build(places)?;
+    ui::line(&format!("the package is {}", package.display()));
+    Ok(())
+}
+
+fn build(places: &Places) -> Outcome<PathBuf> {
+    setup::ensure(places, &[Group::Build])?;
+    let tool = tool(places)?;
+    let mut pack = Command::new(tool);
+    pack.env("CARGO_TARGET_DIR", &places.target).current_dir(&places.root);
+    pack.args(["--package", "headwater", "--locked", "--output"]).arg(places.target.join("debian"));
+    ui::line(&format!("$ {}", process::words(&pack)));
+    let said = process::capture(&mut pack)?;
+    said.lines()
+        .last()
+        .map(PathBuf::from)
+        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .ok_or_else(|| Failure::new("cargo-deb does not say where the package is"))
+}
+
+fn tool(places: &Places) -> Outcome<PathBuf> {
+    let (name, version) = TOOL;
+    if let Some(there) = process::on_path(name) {
+        return Ok(there);
+    }
+    let root = places.cache.join(name);
+    let built = root.join("bin").join(name);
+    if !built.is_file() {
+        ui::line(&format!("{name} {version} is built, once"));
+        let mut cargo = process::cargo(places);
+        cargo.args(["install", name, "--version", version, "--locked", "--root"]).arg(&root);
+        process::run(&mut cargo)?;
+    }
+    Ok(built)
+}
+
+/// A folder as the system's root.
+struct Root(PathBuf);
+
+impl Root {
+    /// An empty one, in which nothing is installed.
+    fn new(path: PathBuf) -> Outcome<Self> {
+        let failed = |error| Failure::file("prepare", &path, &error);
+        if path.exists() {
+            fs::remove_dir_all(&path).map_err(failed)?;
+        }
+        for folder in ["info", "updates"] {
+            fs::create_dir_all(path.join("var/lib/dpkg").join(folder)).map_err(failed)?;
+        }
+        fs::write(path.join("var/lib/dpkg/status"), "").map_err(failed)?;
+        Ok(Self(path))
+    }
+
+    /// dpkg, with this as the root and the scripts told so by `DPKG_ROOT`. Nothing else is installed
+    /// here, so what the package depends on is not.
+    fn dpkg(&self, args: &[&str]) -> Outcome {
+        let mut dpkg = Command::new("dpkg");
+        dpkg.arg(format!("--root={}", self.0.display()));
+        dpkg.args(["--force-not-root", "--force-script-chrootless", "--force-depends"]);
+        process::run(dpkg.arg("--force-bad-path").args(args))
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.join(path.trim_start_matches('/'))
+    }
+}
+
+/// `cargo xtask test --deb`.
+pub(crate) fn test(places: &Places) -> Outcome {
+    if process::on_path("dpkg").is_none() {
+        return Err(Failure::new("there is no dpkg: this is for Debian and its like"));
+    }
+    let package = build(places)?;
+    let root = Root::new(places.target.join("tmp/deb"))?;
+    root.dpkg(&["--install", &package.to_string_lossy()])?;
+
+    let binary = root.at("/usr/bin/headwater");
+    let said = process::capture(Command::new(&binary).arg("--version"))?;
+    let version = concat!("headwater ", env!("CARGO_PKG_VERSION"));
+    expect(said.trim_end() == version, "the installed binary tells another version")?;
+    units(&root, &binary)?;
+    let mut query = Command::new("dpkg-query");
+    query.arg(format!("--admindir={}", root.at("/var/lib/dpkg").display()));
+    let kept = process::capture(query.args(["-W", "-f", "${Conffiles}", "headwater"]))?;
+    expect(kept.contains("/etc/headwater/edge.toml"), "the configuration is no conffile")?;
+    Edge::start(&root, &binary)?.answers()?;
+
+    root.dpkg(&["--purge", "headwater"])?;
+    let left = ["/usr/bin/headwater", "/etc/headwater/edge.toml", "/usr/share/doc/headwater"];
+    let left = left.into_iter().find(|path| root.at(path).exists());
+    expect(left.is_none(), &format!("purged, it leaves {}", left.unwrap_or_default()))?;
+    fs::remove_dir_all(&root.0).map_err(|error| Failure::file("remove", &root.0, &error))?;
+    ui::line("the package installs, serves, and goes without a trace");
+    Ok(())
+}
+
+/// What systemd thinks of the units, with the binary that they start where it is.
+fn units(root: &Root, binary: &Path) -> Outcome {
+    if process::on_path("systemd-analyze").is_none() {
+        ui::line("skipped: there is no systemd-analyze to look at the units");
+        return Ok(());
+    }
+    let folder = root.at("/usr/lib/systemd/system");
+    let looked_at = root.at("/tmp/units");
+    let failed = |error| Failure::file("copy", &folder, &error);
+    fs::create_dir_all(&looked_at).map_err(failed)?;
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify");
+    for unit in fs::read_dir(&folder).map_err(failed)? {
+        let unit = unit.map_err(failed)?;
+        let text = fs::read_to_string(unit.path()).map_err(failed)?;
+        let copy = looked_at.join(unit.file_name());
+        let text = text.replace("/usr/bin/headwater", &binary.to_string_lossy());
+        fs::write(&copy, text).map_err(failed)?;
+        verify.arg(copy);
+    }
+    let said = process::both(&mut verify)?;
+    fs::remove_dir_all(root.at("/tmp")).map_err(failed)?;
+    expect(said.trim().is_empty(), &format!("systemd says of the units: {}", said.trim()))
+}
+
+/// The installed edge, as its unit starts it but for the ports; killed when dropped.
+struct Edge {
+    process: Child,
+    said: PathBuf,
+}
+
+impl Edge {
+    /// Starts it and waits until it tells its supervisor that it serves.
+    fn start(root: &Root, binary: &Path) -> Outcome<Self> {
+        let (notify, said) = (root.at("/notify"), root.at("/said"));
+        let failed = |error| Failure::file("make", &notify, &error);
+        let supervisor = UnixDatagram::bind(&notify).map_err(failed)?;
+        supervisor.set_read_timeout(Some(START)).map_err(failed)?;
+        let origin = h2spec::slow_origin().map_err(failed)?;
+        let stderr = fs::File::create(&said).map_err(failed)?;
+        let mut command = Command::new(binary);
+        command.arg("edge").arg("--config").arg(root.at("/etc/headwater/edge.toml"));
+        for listen in ["SERVER__LISTEN", "SERVER__LISTEN_HTTP", "OPERATOR__LISTEN"] {
+            command.env(format!("HEADWATER__{listen}"), "127.0.0.1:0");
+        }
+        command.env("HEADWATER__UPSTREAM__ORIGIN__ORIGINS", origin).env("NOTIFY_SOCKET", &notify);
+        let process = command.stdin(Stdio::null()).stderr(stderr).spawn().map_err(failed)?;
+        let edge = Self { process, said };
+        let mut heard = [0; 1000];
+        let serves = supervisor.recv(&mut heard).is_ok_and(|_| heard.starts_with(b"READY=1"));
+        expect(serves, &format!("the edge does not serve: {}", edge.said()))?;
+        fs::remove_file(&notify).map_err(failed)?;
+        Ok(edge)
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    /// It passes on what its origin answers, and its operator is told that it is well.
+    fn answers(&self) -> Outcome {
+        let said = self.said();
+        let place = |what: &str| {
+            let place = said.lines().find_map(|line| line.trim_start().strip_prefix(what));
+            place.map(str::trim).ok_or_else(|| Failure::new(format!("no {what} in: {said}")))
+        };
+        for (what, path) in [("http ", "/"), ("operator ", "/health")] {
+            let answer = rehearsal::get(place(what)?, path)?;
+            let first = answer.lines().next().unwrap_or_default();
+            expect(first.starts_with("HTTP/1.1 200 "), &format!("the edge answers {first}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_file(&self.said);
+    }
+}
+
+fn expect(holds: bool, what: &str) -> Outcome {
+    if holds { Ok(()) } else { Err(Failure::new(what)) }
+}
