@@ -9,7 +9,6 @@ use http::StatusCode;
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
-use crate::Metrics;
 use crate::disk::Disk;
 use crate::engine;
 use crate::fill::budget::Budget;
@@ -23,6 +22,7 @@ use crate::slices::Grid;
 use crate::status::Signature;
 use crate::store::Store;
 use crate::sync::Tasks;
+use crate::{Error, Metrics};
 
 /// The least a window may be.
 pub(crate) const MIN_WINDOW: u64 = 128 << 10;
@@ -109,6 +109,31 @@ impl Cache {
     pub async fn close(&self) {
         self.inner().store.close().await;
         self.inner().purges.close().await;
+    }
+
+    /// Has the disk tier again after [`close`](Self::close), as its folder is now: where the process
+    /// that was to have it did not come to serve. What was replaced, purged or taken back meanwhile
+    /// does not come back. Nothing is done without a disk tier, or with one that was not closed.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process has the folder, [`Error::Folder`] when it cannot be
+    /// used. The cache goes on as before.
+    pub async fn reopen(&self) -> Result<(), Error> {
+        let inner = Arc::clone(self.inner());
+        let open = move || {
+            // The folder's lock is that of what was purged, too.
+            inner.store.reopen()?;
+            inner.purges.reopen(inner.clock.now())
+        };
+        match tokio::task::spawn_blocking(open)
+            .await
+            .map_err(tokio::task::JoinError::try_into_panic)
+        {
+            Ok(done) => done,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this with it.
+            Err(Err(_)) => std::future::pending().await,
+        }
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -48,7 +48,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -112,6 +112,8 @@ impl Limits {
 #[derive(Debug)]
 pub struct Disk {
     shared: Arc<Shared>,
+    /// As which it was opened, for the next time.
+    described: DiskBuilder,
     /// What was purged, until a cache has it.
     purges: Option<PurgeLog>,
 }
@@ -193,8 +195,19 @@ impl Disk {
     /// Writes what waits, and lets go of the folder. What is offered later is dropped.
     pub(crate) async fn close(&self) {
         self.shared.queue.close();
-        let mut ended = self.shared.ended.clone();
-        while ended.changed().await.is_ok() {}
+        let ended = self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(mut ended) = ended {
+            while ended.changed().await.is_ok() {}
+        }
+    }
+
+    /// Takes the folder again, as it is now: another may have had it since
+    /// [`close`](Self::close). What was replaced or taken back meanwhile stays so. Blocks.
+    pub(crate) fn reopen(&self) -> Result<(), Error> {
+        if !self.shared.queue.is_closed() {
+            return Ok(());
+        }
+        self.described.reopen(&self.shared)
     }
 
     /// Whether what a response was read from is still what counts for its key.
@@ -279,7 +292,8 @@ struct Shared {
     metrics: DiskMetrics,
     limits: Limits,
     ledger: OnceLock<Arc<Ledger>>,
-    ended: watch::Receiver<()>,
+    /// Of the thread that writes.
+    ended: Mutex<Option<watch::Receiver<()>>>,
 }
 
 impl Drop for Shared {

@@ -33,14 +33,15 @@ pub(crate) mod tags;
 pub(crate) mod tiers;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_net::Timestamp;
 use http::Request;
 use http::request::Parts;
 
-use crate::Policy;
 use crate::key::KeyBuf;
+use crate::{Error, Policy};
 use ledger::Ledger;
 use log::Draft;
 pub use log::PurgeLog;
@@ -262,8 +263,19 @@ pub(crate) struct Purges {
     ledger: Arc<Ledger>,
     /// Purges without a log come one at a time, too.
     turn: Mutex<()>,
-    /// `None` within once the cache was closed: the file may be another's then.
-    log: Option<Arc<tokio::sync::Mutex<Option<PurgeLog>>>>,
+    log: Option<Log>,
+}
+
+/// Where purges are written down.
+struct Log {
+    path: PathBuf,
+    file: Arc<tokio::sync::Mutex<File>>,
+}
+
+enum File {
+    Open(PurgeLog),
+    /// Once the cache was closed: the file may be another's. What it held then goes up to here.
+    Closed(PurgeSeq),
 }
 
 impl Purges {
@@ -272,7 +284,8 @@ impl Purges {
         let ledger = Arc::new(Ledger::default());
         let log = log.map(|mut log| {
             log.restore(&ledger, now);
-            Arc::new(tokio::sync::Mutex::new(Some(log)))
+            let path = log.path().to_owned();
+            Log { path, file: Arc::new(tokio::sync::Mutex::new(File::Open(log))) }
         });
         Self { ledger, turn: Mutex::new(()), log }
     }
@@ -284,8 +297,27 @@ impl Purges {
     /// Lets go of the log's file.
     pub(crate) async fn close(&self) {
         if let Some(log) = &self.log {
-            log.lock().await.take();
+            let mut file = log.file.lock().await;
+            if matches!(*file, File::Open(_)) {
+                *file = File::Closed(self.ledger.newest());
+            }
         }
+    }
+
+    /// Takes the log's file again after [`close`](Self::close): what another has written there
+    /// meanwhile counts here, and what was purged here is written down. Blocks.
+    pub(crate) fn reopen(&self, now: Timestamp) -> Result<(), Error> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let mut file = log.file.blocking_lock();
+        let File::Closed(known) = *file else { return Ok(()) };
+        let open = || {
+            let mut log = PurgeLog::open(&log.path)?;
+            log.resume(&self.ledger, known, now)?;
+            Ok(File::Open(log))
+        };
+        let failed = |source| Error::Folder { path: log.path.clone(), source };
+        *file = open().map_err(failed)?;
+        Ok(())
     }
 
     /// Cancel safe: a purge that was begun is either done whole or not at all.
@@ -310,10 +342,10 @@ impl Purges {
         let (soft, number, follows) = (purge.soft, purge.number, purge.follows);
         let draft = Draft { scope: purge.scope(policy)?, soft, number, follows, now };
         let mut open = match &self.log {
-            Some(log) => Some(Arc::clone(log).lock_owned().await),
+            Some(log) => Some(Arc::clone(&log.file).lock_owned().await),
             None => None,
         };
-        if open.as_ref().is_none_or(|log| log.is_none()) {
+        if !matches!(open.as_deref(), Some(File::Open(_))) {
             let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(draft.number(&self.ledger).map_or_else(
                 |already| already,
@@ -325,7 +357,7 @@ impl Purges {
         }
         let ledger = Arc::clone(&self.ledger);
         let written = tokio::task::spawn_blocking(move || match open.as_deref_mut() {
-            Some(Some(log)) => log.write(&ledger, draft),
+            Some(File::Open(log)) => log.write(&ledger, draft),
             _ => Err(io::ErrorKind::NotFound.into()),
         });
         let written = written.await;

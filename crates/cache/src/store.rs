@@ -13,10 +13,10 @@ use std::sync::Arc;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use crate::Metrics;
 use crate::disk::{Disk, Offers};
 use crate::key::Key;
 use crate::object::{Content, Object};
+use crate::{Error, Metrics};
 use sieve::{Change, Out, Sieve};
 
 /// The most variants of one key that are kept; the oldest goes first.
@@ -251,5 +251,10 @@ impl Store {
         if let Some(disk) = &self.disk {
             disk.close().await;
         }
+    }
+
+    /// Has the disk tier again after [`close`](Self::close). Blocks.
+    pub(crate) fn reopen(&self) -> Result<(), Error> {
+        self.disk.as_ref().map_or(Ok(()), Disk::reopen)
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use common::{Origin, Stand, cache_status, ok, reply, request, stand_with, text};
-use headwater_cache::{Disk, Metrics};
+use headwater_cache::{Disk, Error, Metrics, Purge};
 use headwater_net::Body;
 use http::Response;
 
@@ -162,4 +162,50 @@ async fn variants_are_chosen_on_disk_as_in_ram() {
     let other = second.fetch("/a", &[("accept-language", "fr")]).await;
     assert!(other.2.starts_with("edge; fwd=uri-miss"), "{}", other.2);
     assert_eq!(origin.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_folder_that_another_had_for_a_while_is_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::new(|parts| match parts.method.as_str() {
+        "POST" => reply(200, &[], ""),
+        _ => ok(&[("cache-control", "max-age=600"), ("surrogate-key", "t")], "x"),
+    });
+    let first = stand(&origin, dir.path());
+    let was = async |path: &str| first.fetch(path, &[]).await.2;
+    for path in ["/kept", "/taken", "/replaced", "/purged"] {
+        first.fetch(path, &[]).await;
+    }
+    first.cache.reopen().await.unwrap();
+    first.cache.close().await;
+
+    // The other one has it, adds to it, and is told of a purge.
+    let other = stand(&origin, dir.path());
+    assert!(matches!(first.cache.reopen().await, Err(Error::InUse { .. })));
+    other.fetch("/others", &[]).await;
+    other.cache.purge(Purge::url("http://example.com/purged")).await.unwrap();
+    other.cache.close().await;
+    drop(other);
+    // Meanwhile an answer to an unsafe request takes one back here, and a purge another.
+    text(first.send(request("POST", "/taken", &[])).await).await;
+    first.cache.purge(Purge::url("http://example.com/replaced")).await.unwrap();
+    first.fetch("/replaced", &[]).await;
+
+    first.cache.reopen().await.unwrap();
+    for path in ["/kept", "/others"] {
+        assert!(was(path).await.ends_with("detail=disk"), "{path}");
+    }
+    for path in ["/taken", "/purged", "/replaced"] {
+        assert!(was(path).await.starts_with("edge; fwd="), "{path}");
+        first.cache.flush().await;
+        assert!(was(path).await.ends_with("detail=disk"), "{path} is stored again");
+    }
+    first.cache.close().await;
+    first.cache.reopen().await.unwrap();
+    first.cache.purge(Purge::url("http://example.com/kept")).await.unwrap();
+    first.cache.close().await;
+    drop(first);
+    let last = stand(&origin, dir.path());
+    assert!(last.fetch("/kept", &[]).await.2.starts_with("edge; fwd="));
+    assert!(last.fetch("/taken", &[]).await.2.ends_with("detail=disk"));
 }

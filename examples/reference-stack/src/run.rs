@@ -80,7 +80,7 @@ async fn start(args: &Args) -> Result<(), Error> {
 
     let facts = describe(&running.server, &asked, spki, &names);
     let caches = running.caches.clone();
-    let upkeep = Upkeep { tls, caches, on_disk: args.cache_dir.is_some() };
+    let upkeep = Upkeep { tls, caches };
     process.begin(&upkeep).await?;
     let written = args.ready.as_ref().map_or(Ok(()), |path| {
         facts.write(path).map_err(|source| Error::File { path: path.clone(), source })

@@ -4,8 +4,10 @@
 //! A folder belongs to one process at a time, so the old one closes its disk tier when the new one
 //! has come, and the new one opens it: what was stored and purged is there. Until the new one serves,
 //! the old one answers from memory and upstream, and refuses purges, which would be lost. Should the
-//! hand-over fail after that, the old process goes on so, without its disk tier, until another process
-//! takes over; one that had none takes purges again. Memory starts cold in the new process.
+//! hand-over fail after that, the old process takes its folder back, and purges again. Memory starts
+//! cold in the new process.
+
+use std::time::Duration;
 
 use headwater_net::server::{Duties, Tls};
 
@@ -15,9 +17,12 @@ use crate::operator::Caches;
 pub(crate) struct Upkeep {
     pub(crate) tls: Tls,
     pub(crate) caches: Caches,
-    /// Whether a cache has a disk tier, which forgets no purge.
-    pub(crate) on_disk: bool,
 }
+
+/// How often a folder is tried to be taken back, until the process that had it has ended.
+const TRIES: usize = 100;
+/// The time between two tries.
+const BETWEEN: Duration = Duration::from_millis(100);
 
 impl Duties for Upkeep {
     /// Those of a first start stay in force when the new ones cannot be used.
@@ -39,8 +44,14 @@ impl Duties for Upkeep {
     }
 
     async fn resume(&self) {
-        // What is on disk would come back with the next process.
-        self.caches.refuse_purges(self.on_disk).await;
+        for left in (0..TRIES).rev() {
+            match self.caches.reopen().await {
+                Ok(()) => return self.caches.refuse_purges(false).await,
+                Err(_) if left > 0 => tokio::time::sleep(BETWEEN).await,
+                // What is on disk would come back with the next process.
+                Err(error) => self.say(&format!("no purges are taken: {error}")),
+            }
+        }
     }
 
     fn say(&self, text: &str) {

@@ -1,9 +1,10 @@
 //! How a disk tier is described and opened: its bounds, its folder, its threads.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -13,6 +14,7 @@ use super::folder::Folder;
 use super::load::FIRST;
 use super::queue::Queue;
 use super::reads::Reads;
+use super::recover::Recovered;
 use super::{Disk, DiskMetrics, Limits, Shared, recover, writer};
 use crate::Error;
 use crate::purge::PurgeLog;
@@ -105,12 +107,8 @@ impl DiskBuilder {
     /// [`Error::InUse`] when another process has the folder, [`Error::Folder`] when it cannot be
     /// used.
     pub fn open(self) -> Result<Disk, Error> {
-        let failed = |source| Error::Folder { path: self.dir.clone(), source };
-        #[cfg_attr(not(test), expect(unused_mut, reason = "tests put faults in"))]
-        let mut folder = Folder::open(&self.dir)?;
-        #[cfg(test)]
-        folder.faults.clone_from(&self.faults);
-        let found = recover::recover(&folder).map_err(failed)?;
+        let failed = |source| self.failed(source);
+        let (folder, found) = self.take()?;
         let purges = PurgeLog::open(self.dir.join(PURGES)).map_err(failed)?;
         let bytes = self.bytes.max(1 << 20);
         let standard = (bytes / 1024).max(bytes.min(1 << 30) / 16).max(64 << 10);
@@ -124,16 +122,11 @@ impl DiskBuilder {
         };
         // Of 16 KiB each, roughly.
         let responses = bytes >> 14;
-        let mut admission = Admission::new(responses);
-        admission.set_selective(self.selective);
-        let closed = found.regions.iter().map(|(&number, (_, bytes))| (number, *bytes)).collect();
-        let regions = found.regions.into_iter().map(|(number, (region, _))| (number, region));
         let memory = self.read_memory.max(self.whole).max(FIRST as u64) >> 10;
-        let (running, ended) = watch::channel(());
         let shared = Arc::new(Shared {
             seed: folder.seed,
             index: found.index,
-            regions: RwLock::new(regions.collect()),
+            regions: RwLock::new(found.regions),
             queue: Queue::new(self.write_queue, responses),
             reads: Arc::new(Reads::default()),
             memory: Semaphore::new(usize::try_from(memory + 1).unwrap_or(usize::MAX).min(1 << 30)),
@@ -141,19 +134,59 @@ impl DiskBuilder {
             metrics: DiskMetrics::default(),
             limits,
             ledger: OnceLock::new(),
-            ended,
+            ended: Mutex::new(None),
         });
         for _ in 0..self.read_threads {
             let reads = Arc::clone(&shared.reads);
             thread("cache-read", move || reads.work()).map_err(failed)?;
         }
-        let writer = writer::Writer::new(Arc::clone(&shared), folder, admission, closed);
+        self.write(&shared, folder, found.closed)?;
+        Ok(Disk { shared, described: self, purges: Some(purges) })
+    }
+
+    /// Opens again what was closed. Blocks as [`open`](Self::open) does.
+    pub(super) fn reopen(&self, shared: &Arc<Shared>) -> Result<(), Error> {
+        let (folder, found) = self.take()?;
+        if folder.seed != shared.seed {
+            return Err(self.failed(io::Error::other("another cache has begun it anew")));
+        }
+        *shared.regions_mut() = found.regions;
+        shared.queue.reopen(&shared.index, found.index);
+        self.write(shared, folder, found.closed).inspect_err(|_| shared.queue.close())
+    }
+
+    /// Takes the folder and reads what is in it.
+    fn take(&self) -> Result<(Folder, Recovered), Error> {
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests put faults in"))]
+        let mut folder = Folder::open(&self.dir)?;
+        #[cfg(test)]
+        folder.faults.clone_from(&self.faults);
+        let found = recover::recover(&folder).map_err(|source| self.failed(source))?;
+        Ok((folder, found))
+    }
+
+    /// Starts the thread that writes, after the regions that there are.
+    fn write(
+        &self,
+        shared: &Arc<Shared>,
+        folder: Folder,
+        closed: VecDeque<(u32, u64)>,
+    ) -> Result<(), Error> {
+        let mut admission = Admission::new(shared.limits.bytes >> 14);
+        admission.set_selective(self.selective);
+        let writer = writer::Writer::new(Arc::clone(shared), folder, admission, closed);
+        let (running, ended) = watch::channel(());
         let work = move || {
             writer.run();
             drop(running);
         };
-        thread("cache-write", work).map_err(failed)?;
-        Ok(Disk { shared, purges: Some(purges) })
+        thread("cache-write", work).map_err(|source| self.failed(source))?;
+        *shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Folder { path: self.dir.clone(), source }
     }
 }
 

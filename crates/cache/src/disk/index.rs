@@ -152,6 +152,13 @@ impl Index {
         }
     }
 
+    /// Has another's entries in the place of its own, shard by shard.
+    pub(crate) fn replace(&self, other: Self) {
+        for (shard, other) in self.shards.iter().zip(other.shards) {
+            *lock(shard) = other.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Entries.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).used).sum()

@@ -277,6 +277,24 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Takes offers again, after [`close`](Self::close). `found` takes the index's place, without
+    /// what was replaced or taken back meanwhile: that waits to be written down here.
+    pub(crate) fn reopen(&self, index: &Index, found: Index) {
+        let mut state = self.state();
+        if state.overflown {
+            found.clear();
+        }
+        for job in &state.jobs {
+            found.remove(job.hash, |_| true);
+        }
+        index.replace(found);
+        state.closed = false;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

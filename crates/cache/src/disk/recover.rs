@@ -7,7 +7,7 @@
 //! What a region that cannot be read took back or replaced is not known: it goes, and all that is
 //! older with it. Only the newest may break off, where its process ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -20,15 +20,16 @@ use super::region::{self, HEADER, Item, TRAILER, Trailer};
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) index: Index,
-    /// The regions, and the bytes each takes.
-    pub(crate) regions: BTreeMap<u32, (Arc<Region>, u64)>,
+    pub(crate) regions: BTreeMap<u32, Arc<Region>>,
+    /// The regions again, the oldest first, and the bytes that each takes.
+    pub(crate) closed: VecDeque<(u32, u64)>,
 }
 
 /// Reads what is in the folder. A region that cannot be read, or not as a whole, is deleted with all
 /// before it; of the newest, what can be read is kept.
 pub(crate) fn recover(folder: &Folder) -> io::Result<Recovered> {
     let index = Index::new();
-    let mut regions = BTreeMap::new();
+    let mut regions = BTreeMap::<u32, (Arc<Region>, u64)>::new();
     let numbers = folder.regions()?;
     for &number in &numbers {
         let read = folder.region(number).and_then(|region| {
@@ -56,7 +57,9 @@ pub(crate) fn recover(folder: &Folder) -> io::Result<Recovered> {
             }
         }
     }
-    Ok(Recovered { index, regions })
+    let closed = regions.iter().map(|(&number, (_, bytes))| (number, *bytes)).collect();
+    let regions = regions.into_iter().map(|(number, (region, _))| (number, region)).collect();
+    Ok(Recovered { index, regions, closed })
 }
 
 /// What one record does to the index.

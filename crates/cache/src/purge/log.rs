@@ -94,6 +94,27 @@ impl PurgeLog {
         }
     }
 
+    /// Its file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Goes on with a ledger that knows what was in the file up to `known`: takes in what came
+    /// after, and writes down what it knows beside. Blocks.
+    pub(super) fn resume(
+        &mut self,
+        ledger: &Ledger,
+        known: PurgeSeq,
+        now: Timestamp,
+    ) -> io::Result<()> {
+        for record in std::mem::take(&mut self.read) {
+            if record.mark.seq > known {
+                ledger.apply(&record, now);
+            }
+        }
+        self.rewrite(ledger)
+    }
+
     /// Writes a purge down, and then has the ledger know of it. Blocks until it is on disk.
     pub(super) fn write(&mut self, ledger: &Ledger, draft: Draft) -> io::Result<PurgeSeq> {
         let now = draft.now;

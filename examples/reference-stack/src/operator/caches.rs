@@ -51,6 +51,18 @@ impl Caches {
         }
     }
 
+    /// Has their disk tiers again, where a process that was to have them did not come to serve; one
+    /// that is open stays so.
+    ///
+    /// # Errors
+    /// As [`Cache::reopen`], of the first that cannot be had.
+    pub async fn reopen(&self) -> Result<(), headwater_cache::Error> {
+        for (_, _, cache) in &self.all {
+            cache.reopen().await?;
+        }
+        Ok(())
+    }
+
     /// Refuses purges from now on, or takes them again. One that is under way is done before this
     /// returns.
     pub async fn refuse_purges(&self, refuse: bool) {
