@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use headwater_net::{Clock, Timestamp};
-use headwater_packager::source::{AnySource, SourceError};
+use headwater_packager::source::{AnySource, SourceError, Written};
 use headwater_packager::{Assets, ByteRange, MemorySource, Packager, Source, SourceId};
 use kit::boxes::TrackSpec;
 use kit::fragments::{Finder, FragmentedSpec};
@@ -482,25 +482,33 @@ struct Shelf {
     file: Arc<Mutex<Vec<u8>>>,
     reads: Arc<AtomicUsize>,
     bytes: Arc<AtomicUsize>,
+    /// When it was last added to, where the store says that.
+    changed: Arc<Mutex<Option<Timestamp>>>,
 }
 
 /// The file on it in one state.
 struct Shelved {
     shelf: Shelf,
     id: SourceId,
+    changed: Option<Timestamp>,
 }
 
 impl Shelf {
     fn open(&self) -> Shelved {
         let len = self.file.lock().unwrap().len();
         let id = SourceId::new("show.mp4", len as u64, len.to_string());
-        Shelved { shelf: self.clone(), id }
+        Shelved { shelf: self.clone(), id, changed: *self.changed.lock().unwrap() }
     }
 }
 
 impl Source for Shelved {
     fn id(&self) -> &SourceId {
         &self.id
+    }
+
+    fn written(&self) -> Option<Written> {
+        // It does not say when a file was begun.
+        self.changed.map(|changed| Written { started: None, changed })
     }
 
     async fn renewed(&self) -> Result<Option<AnySource>, SourceError> {
@@ -551,4 +559,36 @@ async fn a_look_at_what_grew_reads_what_was_added() {
     let bytes = shelf.bytes.load(Ordering::SeqCst) / (parts.len() - 80);
     eprintln!("{bytes} bytes were read for each look");
     assert!(bytes < 200_000, "{bytes} bytes for each look");
+}
+
+/// ISO/IEC 23009-1 §5.3.1.2: `MPD@availabilityStartTime` is what all times of a presentation count
+/// from. A recorder that pauses moves it to where nobody knows it better, but for players that are told.
+#[tokio::test]
+async fn the_begin_of_a_recording_stays_where_nobody_knows_it() {
+    let mut spec = FragmentedSpec::new(vec![TrackSpec::video(1_000, 300, 25)], 25);
+    spec.finder = Finder::None;
+    let parts = spec.parts();
+    let clock = Clock::manual(Timestamp::from_secs(2_000_000_000));
+    let shelf = Shelf::default();
+    *shelf.file.lock().unwrap() = parts[..12].concat();
+    *shelf.changed.lock().unwrap() = Some(clock.now());
+    let watch = || {
+        let sources = [("show".to_owned(), vec![AnySource::new(shelf.open())])];
+        let assets = Assets::from_sources(sources).unwrap();
+        Packager::builder(assets).clock(clock.clone()).options(options(2)).build()
+    };
+    let begin = async |packager: &Packager| {
+        let mpd = get(packager, "/show/manifest.mpd").await;
+        let (_, rest) = mpd.text().split_once("availabilityStartTime=\"").unwrap();
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let packager = watch();
+    let first = begin(&packager).await;
+    for (part, seconds) in parts[12..20].iter().zip([6, 9, 6, 14, 6, 6, 25, 6]) {
+        clock.advance(Duration::from_secs(seconds));
+        shelf.file.lock().unwrap().extend_from_slice(part);
+        *shelf.changed.lock().unwrap() = Some(clock.now());
+        assert_eq!(begin(&packager).await, first);
+    }
+    assert_ne!(begin(&watch()).await, first, "who comes later does not know it");
 }

@@ -3,7 +3,7 @@
 //! The build of an asset runs in a task of its own, so that a client who leaves neither stops it
 //! for others nor makes them start again. A failure is remembered for a second.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -54,12 +54,14 @@ impl Ready {
         named.unwrap_or(self)
     }
 
-    /// The names and identities of its recordings that are not settled.
-    fn recordings(&self) -> HashSet<(String, u64)> {
-        let sources = self.presentation.media().sources().iter();
-        let open = sources.filter_map(|index| {
-            let recording = index.recording().filter(|recording| !recording.settled)?;
-            Some((index.source().name.clone(), recording.identity))
+    /// The names and identities of its recordings that are not settled, and when they are said to
+    /// have been begun while they grow.
+    fn recordings(&self) -> HashMap<(String, u64), Option<u64>> {
+        let media = self.presentation.media();
+        let started = media.growth().map(|growth| growth.started);
+        let open = media.sources().iter().filter_map(|index| {
+            index.recording().filter(|recording| !recording.settled)?;
+            Some((recording_key(index)?, started))
         });
         open.collect()
     }
@@ -309,8 +311,9 @@ impl Drop for Listed<'_> {
 /// What a build needs of its packager.
 struct Work {
     assets: Assets,
-    /// The recordings that are played under the version they have until they are settled.
-    watched: HashSet<(String, u64)>,
+    /// The recordings that are played under the version they have until they are settled, and when
+    /// they are said to have been begun.
+    watched: HashMap<(String, u64), Option<u64>>,
     options: Options,
     limits: ServiceLimits,
     scans: Scans,
@@ -385,7 +388,9 @@ async fn index_all(
                 let at_once = !index.may_grow() && !is_watched(&index, work);
                 if at_once || written.is_none_or(|written| is_settled(written, work)) {
                     index.set_settled();
-                } else if let Some(growth) = written.and_then(|written| growth(written, work)) {
+                } else if let Some(growth) =
+                    written.and_then(|written| growth(&index, written, work))
+                {
                     index.set_growth(growth);
                 }
                 indexes.insert(position, Arc::new(index))
@@ -409,22 +414,28 @@ async fn index_all(
     Ok(indexes.into_values().collect())
 }
 
-/// That of a source which was written to within the last while; one from the future is not.
-fn growth(written: Written, work: &Work) -> Option<Growth> {
+/// That of a source which was written to within the last while; one from the future is not. Where
+/// nobody knows when it was begun, that is when it was first seen here to have been, as long as it is
+/// watched: what players were told must not move.
+fn growth(index: &MediaIndex, written: Written, work: &Work) -> Option<Growth> {
     let Written { started, changed } = written;
     let pause = work.limits.recording_pause;
     let lately = work.now.since(changed) < pause && changed.since(work.now) < pause;
-    let started = started.map_or(changed, |started| started.min(changed)).as_secs();
-    lately.then(|| Growth { started, changed: changed.as_secs() })
+    let said = || *work.watched.get(&recording_key(index)?)?;
+    let started = started.map(Timestamp::as_secs).or_else(said).unwrap_or(u64::MAX);
+    let changed = changed.as_secs();
+    lately.then(|| Growth { started: started.min(changed), changed })
+}
+
+/// By what a recording is known again when it has grown.
+fn recording_key(index: &MediaIndex) -> Option<(String, u64)> {
+    Some((index.source().name.clone(), index.recording()?.identity))
 }
 
 /// Whether a recording was played before it said that it is finished. Its playlist is one to which
 /// things are only added (RFC 8216bis §6.2.1), so it says that it ends under the same version.
 fn is_watched(index: &MediaIndex, work: &Work) -> bool {
-    let name = &index.source().name;
-    index
-        .recording()
-        .is_some_and(|recording| work.watched.contains(&(name.clone(), recording.identity)))
+    recording_key(index).is_some_and(|key| work.watched.contains_key(&key))
 }
 
 /// Whether a source that may be a recording was not written to for so long that it is no more than
