@@ -83,6 +83,68 @@ fn inspect_takes_folders_names_and_descriptors() {
     assert!(sound.contains("en “x”") && !sound.contains("v1"), "{sound}");
 }
 
+/// What a camera leaves, as FFmpeg writes it: a picture that lies on its side, pixels that are not
+/// square, a timecode track; and telemetry, which is that track under GoPro's name.
+#[test]
+fn inspect_tells_how_pictures_are_displayed_and_what_is_left_out() {
+    let dir = films();
+    let ffmpeg = |arguments: &[&str]| {
+        let mut command = Command::new("ffmpeg");
+        command.current_dir(dir.path()).args(["-v", "error"]).args(arguments);
+        assert!(command.status().unwrap().success());
+    };
+    ffmpeg(&[
+        "-i",
+        "lone.mp4",
+        "-c:v",
+        "libx264",
+        "-c:a",
+        "copy",
+        "-vf",
+        "setsar=4/3",
+        "-timecode",
+        "01:00:00:00",
+        "upright.mov",
+    ]);
+    ffmpeg(&[
+        "-i",
+        "upright.mov",
+        "-c",
+        "copy",
+        "-map",
+        "0",
+        "-metadata:s:v:0",
+        "rotate=270",
+        "-timecode",
+        "01:00:00:00",
+        "side.mov",
+    ]);
+    let upright = said(&headwater(dir.path(), &["inspect", "upright.mov"]));
+    assert!(upright.contains("171×72 (stored 128×72), 24.000 frames/s"), "{upright}");
+    let side = fs::read(dir.path().join("side.mov")).unwrap();
+    let text = said(&headwater(dir.path(), &["inspect", "side.mov"]));
+    assert!(text.contains("72×171 (stored 128×72), turned by 90°, 24.000 frames/s"), "{text}");
+    assert!(
+        text.contains("\n  left out:\n    source 1: track 3: timecode (tmcd) is not part"),
+        "{text}"
+    );
+    let mut telemetry = side;
+    for at in 0..telemetry.len() - 4 {
+        if telemetry[at..].starts_with(b"tmcd") {
+            telemetry[at..at + 4].copy_from_slice(b"gpmd");
+        }
+    }
+    fs::write(dir.path().join("gopro.mov"), telemetry).unwrap();
+    let json = said(&headwater(dir.path(), &["inspect", "--json", "gopro.mov"]));
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["tracks"].as_array().unwrap().len(), 2, "{report:#}");
+    assert_eq!(report["tracks"][0]["rotation"], 90);
+    assert_eq!(report["tracks"][0]["display_height"], 171);
+    assert_eq!(report["notes"][0]["kind"], "skipped");
+    let message = report["notes"][0]["message"].as_str().unwrap();
+    assert!(message.contains("GoPro telemetry (gpmd)"), "{message}");
+}
+
 #[test]
 fn mistakes_are_one_sentence_and_exit_1() {
     let dir = films();

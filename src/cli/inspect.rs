@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use headwater::net::Body;
 use headwater::packager::assets::encode_name;
-use headwater::packager::{Gops, Media, NoteKind, Packager, Presentation, Track, TrackKind};
+use headwater::packager::{
+    Gops, Media, NoteKind, Packager, Presentation, Track, TrackKind, VideoRange,
+};
 
 use super::Error;
 use super::asset::{Named, State};
@@ -143,7 +145,17 @@ fn row(media: &Media, track: &Track) -> Vec<String> {
             let rate = video.frame_rate.map_or_else(String::new, |(frames, per)| {
                 format!(", {:.3} frames/s", f64::from(frames) / f64::from(per))
             });
-            format!("{}×{}{rate}", video.display_width, video.display_height)
+            let mut what = format!("{}×{}", video.display_width, video.display_height);
+            if (video.width, video.height) != (video.display_width, video.display_height) {
+                let _ = write!(what, " (stored {}×{})", video.width, video.height);
+            }
+            if video.rotation != 0 {
+                let _ = write!(what, ", turned by {}°", video.rotation);
+            }
+            if video.range != VideoRange::Sdr {
+                let _ = write!(what, ", {}", video.range.as_str());
+            }
+            what + &rate
         }
         TrackKind::Audio(audio) => {
             let channels = match audio.channels {
