@@ -68,6 +68,8 @@ pub const TARGETS: &[Target] = &[
     target("ts", Input::File, targets::ts::run, 64),
     target("descriptor", Input::Text(targets::descriptor::SEEDS), targets::descriptor::run, 64),
     target("paths", Input::Text(targets::paths::SEEDS), targets::paths::run, 64),
+    target("cmcd", Input::Text(targets::cmcd::SEEDS), targets::cmcd::run, 64),
+    target("hints", Input::Text(targets::hints::SEEDS), targets::hints::run, 64),
     target("query", Input::Text(targets::query::SEEDS), targets::query::run, 64),
     target("http3", Input::Made(targets::http3::seeds), targets::http3::run, 64),
 ];

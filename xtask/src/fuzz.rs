@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 10] = [
+const TARGETS: [(&str, &str); 12] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -38,6 +38,8 @@ const TARGETS: [(&str, &str); 10] = [
     ("ts", "the transport streams of a file"),
     ("descriptor", "descriptors of assets"),
     ("paths", "paths of resources"),
+    ("cmcd", "what players tell of themselves"),
+    ("hints", "what edges tell shields"),
     ("query", "queries of manifests, and the manifests they select"),
     ("http3", "streams of HTTP/3 and their field sections"),
 ];

@@ -4,4 +4,6 @@
 //! Everything here is pure: it parses, checks and writes, without sockets, files or clocks, so
 //! that an edge, a shield, a control plane and a test read the same bytes the same way.
 
+pub mod cmcd;
 pub mod config;
+pub mod hints;

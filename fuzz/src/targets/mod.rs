@@ -1,9 +1,11 @@
 //! One file a target, and what several of them do: reading a source that is in memory.
 
 pub(crate) mod boxes;
+pub(crate) mod cmcd;
 pub(crate) mod descriptor;
 pub(crate) mod edits;
 pub(crate) mod fragments;
+pub(crate) mod hints;
 pub(crate) mod http3;
 pub(crate) mod index;
 pub(crate) mod paths;

@@ -1,0 +1,287 @@
+//! Dictionaries of structured fields (RFC 9651 §4.2.2), read member by member where they lie.
+//!
+//! Nothing is copied and nothing allocated but the items of lists, so that a request with CMCD costs
+//! an edge no more than a look at its bytes.
+
+use super::CmcdError;
+
+/// Items of one list, and parameters of one item: more is an error.
+const MAX_ITEMS: usize = 64;
+const MAX_PARAMETERS: usize = 16;
+/// The most members of a dictionary.
+const MAX_MEMBERS: usize = 128;
+
+/// What a member is.
+#[derive(Debug)]
+pub(super) enum Value<'a> {
+    Item(Item<'a>),
+    List(Vec<Item<'a>>),
+}
+
+/// An item with its parameters.
+#[derive(Debug)]
+pub(super) struct Item<'a> {
+    pub(super) bare: Bare<'a>,
+    parameters: Vec<(&'a str, Bare<'a>)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Bare<'a> {
+    Number(i64),
+    Decimal(f64),
+    Text(Text<'a>),
+    Token(&'a str),
+    Flag(bool),
+    /// Bytes or a date: well formed, and of no use to any key that is known.
+    Other,
+}
+
+/// What stands between quotes, as it stands there.
+#[derive(Debug)]
+pub(super) struct Text<'a>(&'a str);
+
+impl Text<'_> {
+    pub(super) fn unescaped(&self) -> String {
+        let mut out = String::with_capacity(self.0.len());
+        let mut chars = self.0.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => out.extend(chars.next()),
+                c => out.push(c),
+            }
+        }
+        out
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn items(&self) -> impl Iterator<Item = &Item<'a>> {
+        match self {
+            Self::Item(item) => std::slice::from_ref(item).iter(),
+            Self::List(items) => items.iter(),
+        }
+    }
+
+    pub(super) fn single(&self) -> Result<&Bare<'a>, CmcdError> {
+        match self {
+            Self::Item(item) => Ok(&item.bare),
+            Self::List(_) => Err(CmcdError::Value),
+        }
+    }
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&Bare<'a>> {
+        self.parameters.iter().rev().find(|(key, _)| *key == name).map(|(_, bare)| bare)
+    }
+}
+
+/// The members of a dictionary, in their order.
+pub(super) struct Members<'a> {
+    text: &'a str,
+    at: usize,
+    count: usize,
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let mut members = Self { text, at: 0, count: 0 };
+        members.skip(b" ");
+        members
+    }
+
+    /// The next member; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<(&'a str, Value<'a>)>, CmcdError> {
+        if self.peek().is_none() {
+            return Ok(None);
+        }
+        self.count += 1;
+        if self.count > MAX_MEMBERS {
+            return Err(self.wrong());
+        }
+        let key = self.key()?;
+        let value = if self.eat(b'=') {
+            if self.peek() == Some(b'(') { self.list()? } else { Value::Item(self.item()?) }
+        } else {
+            let parameters = self.parameters()?;
+            Value::Item(Item { bare: Bare::Flag(true), parameters })
+        };
+        self.skip(b" \t");
+        if self.peek().is_some() {
+            if !self.eat(b',') {
+                return Err(self.wrong());
+            }
+            self.skip(b" \t");
+            // A comma has a member after it.
+            if self.peek().is_none() {
+                return Err(self.wrong());
+            }
+        }
+        Ok(Some((key, value)))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let eaten = self.peek() == Some(byte);
+        self.at += usize::from(eaten);
+        eaten
+    }
+
+    fn skip(&mut self, any: &[u8]) {
+        while self.peek().is_some_and(|byte| any.contains(&byte)) {
+            self.at += 1;
+        }
+    }
+
+    fn wrong(&self) -> CmcdError {
+        CmcdError::Syntax(self.at)
+    }
+
+    /// As many bytes as `is` holds for, after `start`.
+    fn run(&mut self, start: usize, is: impl Fn(u8) -> bool) -> &'a str {
+        while self.peek().is_some_and(&is) {
+            self.at += 1;
+        }
+        // What `is` holds for is ASCII, so that both ends lie between characters.
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// §4.2.3.3.
+    fn key(&mut self) -> Result<&'a str, CmcdError> {
+        let start = self.at;
+        if !self.peek().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'*') {
+            return Err(self.wrong());
+        }
+        Ok(self.run(start, |byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
+        }))
+    }
+
+    /// §4.2.1.2.
+    fn list(&mut self) -> Result<Value<'a>, CmcdError> {
+        self.at += 1;
+        let mut items = Vec::new();
+        loop {
+            self.skip(b" ");
+            if self.eat(b')') {
+                // What the list itself is said to be is of no use here.
+                self.parameters()?;
+                return Ok(Value::List(items));
+            }
+            if items.len() >= MAX_ITEMS {
+                return Err(self.wrong());
+            }
+            items.push(self.item()?);
+            if !matches!(self.peek(), Some(b' ' | b')')) {
+                return Err(self.wrong());
+            }
+        }
+    }
+
+    /// §4.2.3.
+    fn item(&mut self) -> Result<Item<'a>, CmcdError> {
+        let bare = self.bare()?;
+        Ok(Item { bare, parameters: self.parameters()? })
+    }
+
+    /// §4.2.3.2.
+    fn parameters(&mut self) -> Result<Vec<(&'a str, Bare<'a>)>, CmcdError> {
+        let mut all = Vec::new();
+        while self.eat(b';') {
+            self.skip(b" ");
+            if all.len() >= MAX_PARAMETERS {
+                return Err(self.wrong());
+            }
+            let key = self.key()?;
+            let bare = if self.eat(b'=') { self.bare()? } else { Bare::Flag(true) };
+            all.push((key, bare));
+        }
+        Ok(all)
+    }
+
+    /// §4.2.3.1.
+    fn bare(&mut self) -> Result<Bare<'a>, CmcdError> {
+        let start = self.at;
+        match self.peek() {
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'"') => self.string(),
+            Some(byte) if byte.is_ascii_alphabetic() || byte == b'*' => {
+                Ok(Bare::Token(self.run(start, is_in_token)))
+            }
+            Some(b'?') => {
+                self.at += 1;
+                let flag = match self.peek() {
+                    Some(b'0') => false,
+                    Some(b'1') => true,
+                    _ => return Err(self.wrong()),
+                };
+                self.at += 1;
+                Ok(Bare::Flag(flag))
+            }
+            Some(b':') => {
+                self.at += 1;
+                self.run(start, |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+                if self.eat(b':') { Ok(Bare::Other) } else { Err(self.wrong()) }
+            }
+            Some(b'@') => {
+                self.at += 1;
+                self.number().map(|_| Bare::Other)
+            }
+            _ => Err(self.wrong()),
+        }
+    }
+
+    /// §4.2.4: up to fifteen digits, or twelve and three behind the point.
+    fn number(&mut self) -> Result<Bare<'a>, CmcdError> {
+        let start = self.at;
+        self.eat(b'-');
+        let from = self.at;
+        let whole = self.run(from, |byte| byte.is_ascii_digit());
+        if whole.is_empty() || whole.len() > 15 {
+            return Err(self.wrong());
+        }
+        if self.eat(b'.') {
+            let from = self.at;
+            let part = self.run(from, |byte| byte.is_ascii_digit());
+            if whole.len() > 12 || part.is_empty() || part.len() > 3 {
+                return Err(self.wrong());
+            }
+            let text = self.text.get(start..self.at).unwrap_or_default();
+            return text.parse().map(Bare::Decimal).map_err(|_| self.wrong());
+        }
+        let text = self.text.get(start..self.at).unwrap_or_default();
+        text.parse().map(Bare::Number).map_err(|_| self.wrong())
+    }
+
+    /// §4.2.5.
+    fn string(&mut self) -> Result<Bare<'a>, CmcdError> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    let text = self.text.get(start..self.at).unwrap_or_default();
+                    self.at += 1;
+                    return Ok(Bare::Text(Text(text)));
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    if !matches!(self.peek(), Some(b'"' | b'\\')) {
+                        return Err(self.wrong());
+                    }
+                    self.at += 1;
+                }
+                Some(b' '..=b'~') => self.at += 1,
+                _ => return Err(self.wrong()),
+            }
+        }
+    }
+}
+
+/// §4.2.6.
+fn is_in_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)
+}
