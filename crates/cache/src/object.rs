@@ -22,7 +22,7 @@ use crate::headers;
 use crate::policy::freshness::{self, Freshness};
 use crate::policy::reuse::{self, Failure, Reuse, Why};
 use crate::policy::storable::{self, Asked, Refusal};
-use crate::policy::{Choices, Policy};
+use crate::policy::{Choices, Lifetime, Policy};
 use crate::purge::ledger::Ledger;
 use crate::purge::standing::Standing;
 use crate::purge::{PurgeSeq, Tags, tags};
@@ -274,13 +274,15 @@ impl Head {
         len: Option<u64>,
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
-        Self::new(parts.status, parts.headers.clone(), len, exchange)
+        let within = parts.extensions.get::<Lifetime>().copied();
+        Self::new(parts.status, parts.headers.clone(), len, within, exchange)
     }
 
     fn new(
         status: StatusCode,
         mut headers: HeaderMap,
         len: Option<u64>,
+        within: Option<Lifetime>,
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
         let choices = exchange.choices;
@@ -292,7 +294,8 @@ impl Head {
         let overrides = exchange.policy.overrides(exchange.sent, status, &headers);
         match storable::storable(exchange.asked, status, &headers, &directives, choices) {
             Err(Refusal::Status)
-                if overrides.is_explicit() && storable::storable_status(status) => {}
+                if (overrides.is_explicit() || within.is_some_and(Lifetime::is_explicit))
+                    && storable::storable_status(status) => {}
             storable => storable?,
         }
         let seconds = |time: Duration| time.as_secs();
@@ -305,10 +308,11 @@ impl Head {
         let vary = Vary::of(&headers, exchange.request).ok_or(Refusal::VaryStar)?;
         let received = exchange.received;
         let standard = freshness::lifetime(status, &headers, &directives, received);
+        let given = [overrides.lifetime, within].into_iter().flatten();
         let freshness = Freshness {
             initial_age: freshness::initial_age(&headers, exchange.requested, received, choices),
             received,
-            lifetime: overrides.lifetime.map_or(standard, |lifetime| lifetime.of(standard)),
+            lifetime: given.fold(standard, |standard, lifetime| lifetime.of(standard)),
         };
         let aged = headers.contains_key(header::AGE);
         let tags = Tags::of(&headers);
@@ -371,7 +375,7 @@ impl Head {
                 headers.append(name.clone(), value.clone());
             }
         }
-        let mut head = Self::new(self.status, headers, self.len, exchange)?;
+        let mut head = Self::new(self.status, headers, self.len, None, exchange)?;
         if !tags::are_in(&update) {
             head.tags = self.tags.clone();
         }

@@ -112,12 +112,16 @@ pub struct Overrides {
 impl Overrides {
     /// Whether it makes a response of any status storable that says nothing of its freshness.
     pub(crate) fn is_explicit(&self) -> bool {
-        matches!(self.lifetime, Some(Lifetime::AtLeast(_) | Lifetime::Exactly(_)))
+        self.lifetime.is_some_and(Lifetime::is_explicit)
     }
 }
 
 /// A freshness lifetime that an operator gives. It does not make storable what its origin forbids
 /// to store: a rule that says so sets `Cache-Control`.
+///
+/// A service behind the cache may give one, too, of a response that it knows more of than its fields
+/// say (the live edge of a video, for parts of a second): as an extension of that response. It is
+/// applied after what the policy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// The origin's, but no less than this.
@@ -129,6 +133,11 @@ pub enum Lifetime {
 }
 
 impl Lifetime {
+    /// Whether it makes a response of any status storable that says nothing of its freshness.
+    pub(crate) fn is_explicit(self) -> bool {
+        matches!(self, Self::AtLeast(_) | Self::Exactly(_))
+    }
+
     /// The lifetime of what has the given one by the standard.
     pub(crate) fn of(self, standard: Duration) -> Duration {
         match self {

@@ -13,6 +13,7 @@ use crate::access_log::AccessLog;
 use crate::compress::{Compress, CompressLayer};
 use crate::early_data::{EarlyData, EarlyDataLayer};
 use crate::headers::{Headers, HeadersLayer};
+use crate::hints::{HintLayer, Hinted, Hints};
 use crate::methods::{Methods, MethodsLayer};
 use crate::metrics::Metrics;
 use crate::normalise::{Normalise, NormaliseLayer};
@@ -20,7 +21,7 @@ use crate::observe::{Observed, Observer};
 use crate::upgrades::Upgrades;
 
 /// An edge in front of `S`, layer by layer, outermost first: access log and metrics, response
-/// headers, allowed methods, one way to say each thing, early data, cache. A concrete type: a hit calls through
+/// headers, allowed methods, hints for the shield, one way to say each thing, early data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing.
 ///
 /// The response headers are there twice. Behind the cache they are added once for an object and
@@ -29,7 +30,7 @@ use crate::upgrades::Upgrades;
 pub type EdgeService<S> = Observed<Headers<Upgrades<Cached<S>, Normalise<S>>>>;
 
 /// What answers all but WebSockets.
-type Cached<S> = Methods<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>;
+type Cached<S> = Methods<Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>;
 
 /// The entrance to [`EdgeBuilder`].
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub struct EdgeBuilder {
     normalise: NormaliseLayer,
     early_data: EarlyDataLayer,
     compress: Option<CompressLayer>,
+    hints: HintLayer,
     websockets: bool,
     clock: Clock,
 }
@@ -112,6 +114,12 @@ impl EdgeBuilder {
         self
     }
 
+    /// Where the shield is told what was answered from the cache; by default it is not.
+    pub fn hints(mut self, hints: &Hints) -> Self {
+        self.hints = HintLayer::new(hints);
+        self
+    }
+
     /// Whether WebSockets pass through to the upstream, past the cache; by default they do not, and
     /// a request for one is a GET like any.
     pub fn websockets(mut self, on: bool) -> Self {
@@ -144,7 +152,8 @@ impl EdgeBuilder {
             Some(_) => self.normalise.clone().codings(&Coding::ALL),
             None => self.normalise.clone(),
         };
-        let checked = self.methods.layer(normalise.layer(self.early_data.layer(cached)));
+        let checked = normalise.layer(self.early_data.layer(cached));
+        let checked = self.methods.layer(self.hints.layer(checked));
         let answered = self.headers.layer(Upgrades::new(checked, direct));
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);

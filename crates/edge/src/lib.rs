@@ -30,7 +30,7 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`headers`], [`methods`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
+//! [`headers`], [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
 //! behind that [`compress`]; [`Edge`] puts them together. [`CacheResult`] is the word all of them
 //! have for what the cache did.
 //!
@@ -45,6 +45,7 @@ pub mod compress;
 pub mod early_data;
 mod edge;
 pub mod headers;
+pub mod hints;
 pub mod methods;
 pub mod metrics;
 pub mod normalise;
@@ -60,6 +61,7 @@ pub use compress::CompressLayer;
 pub use early_data::EarlyDataLayer;
 pub use edge::{Edge, EdgeBuilder, EdgeService};
 pub use headers::HeadersLayer;
+pub use hints::{HintLayer, Hints};
 pub use methods::MethodsLayer;
 pub use metrics::{Metrics, MetricsLayer};
 pub use normalise::NormaliseLayer;

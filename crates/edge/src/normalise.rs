@@ -28,7 +28,7 @@
 //!   [`NormaliseLayer::keep_accept_encoding`] leaves it.
 //! - Fields that no key knows of and origins heed all the same (`X-Forwarded-Host`,
 //!   `X-Original-URL`, `X-HTTP-Method-Override` and their like) are taken off: by them one client
-//!   would choose what the next one gets. [`NormaliseLayer::keep_unkeyed`] leaves them.
+//!   would choose what the next one gets. So are CMCD's, which tell of one client. [`NormaliseLayer::keep_unkeyed`] leaves them.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

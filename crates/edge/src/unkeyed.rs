@@ -2,13 +2,14 @@
 //! has an origin answer another request than the one that the answer is stored for.
 //!
 //! Frameworks build links from `X-Forwarded-Host`, route by `X-Original-URL`, and take a GET for
-//! what `X-HTTP-Method-Override` says. The address of a client behind a trusted proxy is not lost:
+//! what `X-HTTP-Method-Override` says. What a player tells of itself (CMCD, CTA-5004) is one client's
+//! and the answer is everybody's: it goes no further, either. The address of a client behind a trusted proxy is not lost:
 //! the listener has read it into [`ConnInfo`](headwater_net::ConnInfo).
 
 use http::HeaderMap;
 
 /// Whole families.
-const PREFIXES: [&str; 4] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-http-"];
+const PREFIXES: [&str; 5] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-http-", "cmcd-"];
 
 /// Others, in the order of their bytes.
 const NAMES: [&str; 8] = [
@@ -56,6 +57,7 @@ mod tests {
             "x-host",
             "x-real-ip",
             "true-client-ip",
+            "cmcd-session",
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("evil"));
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));

@@ -1,18 +1,20 @@
-//! Learning from the manifests that pass: a layer between the cache and the origins.
+//! Learning from the manifests that pass: a layer between the cache and the origins. What it knows
+//! to be at the live edge it tells the cache to keep for a shorter time ([`manners`]).
 //!
 //! A manifest's bytes are kept as they flow by (they are shared, not copied, up to the map's limit)
-//! and read when the last of them has passed. The response is not changed, and not held back: short
+//! and read when the last of them has passed. The body is not changed, and not held back: short
 //! manifests are read in passing, long ones on another thread. Compressed ones (`gzip`) are unpacked
 //! for reading, within the same limit; how long they are unpacked decides where they are read.
 
 use std::future::Future;
 use std::io::Read as _;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
-use headwater_net::{Body, BodyError};
+use headwater_net::{Body, BodyError, Clock};
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -20,8 +22,10 @@ use tokio::sync::Semaphore;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::manners::{Manners, manners};
 use crate::map::{Learnt, Limits, Manifest, ManifestKind, MapError, SegmentMap, Url};
 use crate::metrics::Metrics;
+use crate::prefetch;
 
 /// Manifests up to this size, unpacked, are read where they pass; larger ones on a thread of their
 /// own.
@@ -29,13 +33,27 @@ const READ_IN_PLACE: usize = 64 << 10;
 /// Large manifests that may be read at one time; more are passed on unread.
 const READ_AT_ONCE: usize = 4;
 
+/// Who is told when a map has learnt.
+pub(crate) trait Listener: Send + Sync {
+    /// `request` says how the manifest at `url` was asked for, as far as others may be asked for
+    /// like it.
+    fn learnt(&self, learnt: &Learnt, url: &Url, request: &Parts);
+}
+
 /// A segment map that several services share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SharedMap {
     map: Arc<Mutex<SegmentMap>>,
     reading: Arc<Semaphore>,
     limits: Arc<Limits>,
     metrics: Metrics,
+    listener: Arc<OnceLock<Weak<dyn Listener>>>,
+}
+
+impl std::fmt::Debug for SharedMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedMap").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 impl SharedMap {
@@ -46,7 +64,13 @@ impl SharedMap {
             reading: Arc::new(Semaphore::new(READ_AT_ONCE)),
             limits: Arc::new(limits),
             metrics,
+            listener: Arc::default(),
         }
+    }
+
+    /// Has `listener` told of what is learnt from now on; there is one.
+    pub(crate) fn tell(&self, listener: Weak<dyn Listener>) {
+        let _ = self.listener.set(listener);
     }
 
     /// The map, locked: for the length of a look-up, never across an await.
@@ -83,6 +107,10 @@ impl SharedMap {
         match unpacked.and_then(|bytes| self.read(lesson, &bytes)) {
             Ok(Some(learnt)) => {
                 self.metrics.manifests_learnt.inc();
+                let listener = self.listener.get().and_then(Weak::upgrade);
+                if let (Some(listener), Some(like)) = (listener, &lesson.like) {
+                    listener.learnt(&learnt, &lesson.url, like);
+                }
                 tracing::debug!(url = %lesson.url, ?learnt, "learnt from a manifest");
             }
             Ok(None) => {}
@@ -113,6 +141,8 @@ impl SharedMap {
 /// What is known of a manifest besides its bytes.
 struct Lesson {
     url: Url,
+    /// How it was asked for; `None` where others are not to be asked for like it.
+    like: Option<Parts>,
     content_type: Option<String>,
     content_encoding: Option<String>,
 }
@@ -154,12 +184,20 @@ fn gunzipped(bytes: &[u8], limit: usize) -> Result<Vec<u8>, MapError> {
 #[derive(Clone, Debug)]
 pub struct LearnLayer {
     map: SharedMap,
+    clock: Clock,
 }
 
 impl LearnLayer {
     /// A layer that teaches `map`.
     pub fn new(map: SharedMap) -> Self {
-        Self { map }
+        Self { map, clock: Clock::system() }
+    }
+
+    /// The clock by which lifetimes are told where an answer has no date of its own.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 }
 
@@ -167,7 +205,7 @@ impl<S> Layer<S> for LearnLayer {
     type Service = Learn<S>;
 
     fn layer(&self, inner: S) -> Learn<S> {
-        Learn { inner, map: self.map.clone() }
+        Learn { inner, map: self.map.clone(), clock: self.clock.clone() }
     }
 }
 
@@ -176,6 +214,7 @@ impl<S> Layer<S> for LearnLayer {
 pub struct Learn<S> {
     inner: S,
     map: SharedMap,
+    clock: Clock,
 }
 
 impl<S> Service<Request<Body>> for Learn<S>
@@ -194,10 +233,11 @@ where
         let url = (request.method() == Method::GET)
             .then(|| Url::of_request(request.uri(), request.headers()))
             .flatten();
-        LearnFuture {
-            inner: self.inner.call(request),
-            lesson: url.map(|url| (url, self.map.clone())),
-        }
+        let asked = url.map(|url| {
+            let like = prefetch::is_anyones(&request).then(|| prefetch::like(&request));
+            Box::new(AskedFor { url, like, map: self.map.clone(), clock: self.clock.clone() })
+        });
+        LearnFuture { inner: self.inner.call(request), asked }
     }
 }
 
@@ -207,8 +247,17 @@ pin_project! {
     pub struct LearnFuture<F> {
         #[pin]
         inner: F,
-        lesson: Option<(Url, SharedMap)>,
+        asked: Option<Box<AskedFor>>,
     }
+}
+
+/// What was asked for, until its answer is there.
+#[derive(Debug)]
+struct AskedFor {
+    url: Url,
+    like: Option<Parts>,
+    map: SharedMap,
+    clock: Clock,
 }
 
 impl<F, E> Future for LearnFuture<F>
@@ -220,15 +269,40 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = std::task::ready!(this.inner.poll(cx));
-        Poll::Ready(response.map(|response| match this.lesson.take() {
-            Some((url, map)) => listen(response, url, map),
+        Poll::Ready(response.map(|response| match this.asked.take() {
+            Some(asked) => {
+                let (url, map, clock) = (asked.url.clone(), asked.map.clone(), asked.clock.clone());
+                shortened(listen(response, *asked), &url, &map, &clock)
+            }
             None => response,
         }))
     }
 }
 
+/// Has what is at the live edge kept for a shorter time. What was just learnt from the answer is
+/// known by now, if it came in one piece.
+fn shortened(
+    mut response: Response<Body>,
+    url: &Url,
+    map: &SharedMap,
+    clock: &Clock,
+) -> Response<Body> {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_manifest = ManifestKind::of(kind, url.path()).is_some();
+    let manners = manners(&map.lock(), url, response.status(), is_manifest);
+    if manners != Manners::AsItIs {
+        map.metrics.live_shortened.inc();
+        let lifetime = manners.apply(response.headers_mut(), clock.now());
+        if let Some(lifetime) = lifetime {
+            response.extensions_mut().insert(lifetime);
+        }
+    }
+    response
+}
+
 /// Puts the ear on the body of a manifest; any other response is left as it is.
-fn listen(response: Response<Body>, url: Url, map: SharedMap) -> Response<Body> {
+fn listen(response: Response<Body>, asked: AskedFor) -> Response<Body> {
+    let AskedFor { url, like, map, .. } = asked;
     let text = |headers: &HeaderMap, name| {
         headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
@@ -239,7 +313,9 @@ fn listen(response: Response<Body>, url: Url, map: SharedMap) -> Response<Body> 
         return response;
     }
     let content_encoding = text(response.headers(), header::CONTENT_ENCODING);
-    let lesson = Lesson { url, content_type, content_encoding };
+    // Every version of a playlist is one playlist.
+    let url = url.without_directives();
+    let lesson = Lesson { url, like, content_type, content_encoding };
     let (head, body) = response.into_parts();
     let body = match body {
         Body::Empty => Body::Empty,

@@ -38,16 +38,20 @@
 //! ```
 //!
 //! In the order a request meets them: [`prefetch`] (what to fetch ahead, and its tasks), the cache
-//! of [`headwater_cache`], [`learn`] (the ear on passing manifests), [`upstream`] (several origins
-//! as one). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest.
+//! of [`headwater_cache`], [`learn`] (the ear on passing manifests) with [`manners`] (how long what is
+//! live is kept), [`upstream`] (several origins as one); beside them [`hints`] (what edges tell). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest.
 
+pub mod hints;
 pub mod learn;
+pub mod manners;
 pub mod map;
 mod metrics;
 pub mod prefetch;
+mod pressure;
 mod shield;
 pub mod upstream;
 
+pub use hints::HintTrust;
 pub use metrics::Metrics;
 pub use prefetch::PrefetchConfig;
 pub use shield::{Shield, ShieldBuilder, ShieldFuture};

@@ -5,12 +5,16 @@
 //!
 //! - no manifest makes it panic, loop for long or hold more than [`Limits`] allow;
 //! - what it holds of a presentation goes when the presentation goes, the longest unused first;
-//! - it never invents a URL: all it names was named by a manifest.
+//! - it never invents a URL: all it names was named by a manifest, or is one that the manifest's
+//!   origin offers to answer when it has more (`CAN-BLOCK-RELOAD`).
 
+mod ask;
 mod dash;
 mod hls;
+mod live;
 mod manifest;
 mod template;
+mod timing;
 mod track;
 mod url;
 
@@ -21,6 +25,8 @@ use std::hash::{Hash, Hasher};
 use manifest::Content;
 use track::Track;
 
+pub use ask::{Known, Neighbour, Neighbours};
+pub use live::{Live, MAX_PRELOADS};
 pub use manifest::{Limits, Manifest, ManifestKind, MapError};
 pub use track::Target;
 pub use url::{MAX_URL, Url};
@@ -53,6 +59,10 @@ pub struct Learnt {
     pub renditions: usize,
     /// How many segments this manifest listed.
     pub segments: u64,
+    /// The rendition, where it was a media playlist.
+    pub rendition: Option<u32>,
+    /// Whether what it tells of was unknown until now.
+    pub first: bool,
 }
 
 /// Presentations, their renditions and their segments, as manifests told them.
@@ -66,6 +76,8 @@ pub struct SegmentMap {
     by_playlist: HashMap<Url, (PresentationId, u32)>,
     /// Segments without a pattern by the hash of their URL: what is found is verified.
     listed: HashMap<u64, Position>,
+    /// What is announced at live edges.
+    preloads: HashMap<Url, (PresentationId, u32)>,
     /// Renditions by the hash of their pattern's frame.
     framed: HashMap<u64, Vec<(PresentationId, u32)>>,
     weight: usize,
@@ -89,6 +101,8 @@ struct Presentation {
 struct Rendition {
     name: Name,
     bandwidth: Option<u64>,
+    /// Those a player switches between have one number.
+    group: u32,
     /// Of the playlist `track` was read from.
     digest: u64,
     track: Track,
@@ -136,6 +150,7 @@ impl SegmentMap {
                 let renditions = found.into_iter().map(|found| Rendition {
                     name: Name::Id(found.id.into()),
                     bandwidth: found.bandwidth,
+                    group: found.group,
                     digest,
                     track: found.track,
                 });
@@ -186,33 +201,6 @@ impl SegmentMap {
         None
     }
 
-    /// The `k` segments after `position` in its rendition; fewer at the end.
-    pub fn next(&self, position: Position, k: usize) -> Vec<Target> {
-        let Some(track) = self.track(position.presentation, position.rendition) else {
-            return Vec::new();
-        };
-        let after = position.index.saturating_add(1)..track.len();
-        after.take(k).filter_map(|index| track.get(index)).collect()
-    }
-
-    /// The init segment that the segment at `position` needs, where the manifest named one.
-    pub fn init(&self, position: Position) -> Option<Target> {
-        self.track(position.presentation, position.rendition)?.init(position.index)
-    }
-
-    /// The init segment and the first segment of every rendition of a presentation: what a player
-    /// asks for first.
-    pub fn heads(&self, presentation: PresentationId) -> Vec<Target> {
-        let renditions = self.presentations.get(&presentation).map(|p| p.renditions.as_slice());
-        let tracks = renditions.unwrap_or_default().iter().map(|rendition| &rendition.track);
-        tracks.flat_map(|track| [track.init(0), track.get(0)]).flatten().collect()
-    }
-
-    /// The bit rate the manifest gave a rendition, in bits per second.
-    pub fn bandwidth(&self, presentation: PresentationId, rendition: u32) -> Option<u64> {
-        self.presentations.get(&presentation)?.renditions.get(rendition as usize)?.bandwidth
-    }
-
     /// The number of presentations held.
     pub fn len(&self) -> usize {
         self.presentations.len()
@@ -241,18 +229,20 @@ impl SegmentMap {
     }
 
     fn find_known(&self, manifest: &Url, digest: u64) -> Option<Learnt> {
-        if let Some((id, rendition)) = self.by_playlist.get(manifest) {
+        if let Some((id, at)) = self.by_playlist.get(manifest) {
             let presentation = self.presentations.get(id)?;
-            let rendition = presentation.renditions.get(*rendition as usize)?;
+            let rendition = presentation.renditions.get(*at as usize)?;
             return (rendition.digest == digest).then(|| Learnt {
                 presentation: *id,
                 renditions: presentation.renditions.len(),
                 segments: u64::from(rendition.track.len()),
+                rendition: Some(*at),
+                first: false,
             });
         }
         let id = *self.by_manifest.get(manifest)?;
         let presentation = self.presentations.get(&id)?;
-        (presentation.digest == digest).then(|| presentation.learnt(id))
+        (presentation.digest == digest).then(|| presentation.learnt(id, false))
     }
 
     /// A multivariant playlist: renditions that were known keep their segments.
@@ -260,13 +250,14 @@ impl SegmentMap {
         &mut self,
         manifest: &Url,
         digest: u64,
-        list: Vec<(Url, Option<u64>)>,
+        list: Vec<hls::Listed>,
     ) -> Learnt {
         let mut renditions: Vec<Rendition> = list
             .into_iter()
-            .map(|(playlist, bandwidth)| Rendition {
-                name: Name::Playlist(playlist),
-                bandwidth,
+            .map(|listed| Rendition {
+                name: Name::Playlist(listed.url),
+                bandwidth: listed.bandwidth,
+                group: listed.group,
                 digest: 0,
                 track: Track::default(),
             })
@@ -297,16 +288,16 @@ impl SegmentMap {
         let segments = u64::from(track.len());
         let Some(&(id, at)) = self.by_playlist.get(manifest) else {
             let name = Name::Playlist(manifest.clone());
-            return self.replace(
-                manifest,
-                digest,
-                vec![Rendition { name, bandwidth: None, digest, track }],
-            );
+            let alone = Rendition { name, bandwidth: None, group: 0, digest, track };
+            let learnt = self.replace(manifest, digest, vec![alone]);
+            return Learnt { rendition: Some(0), ..learnt };
         };
+        let mut first = false;
         self.unindex(id, at);
         if let Some(presentation) = self.presentations.get_mut(&id)
             && let Some(rendition) = presentation.renditions.get_mut(at as usize)
         {
+            first = rendition.track.len() == 0;
             let (old, new) = (rendition.track.weight(), track.weight());
             rendition.track = track;
             rendition.digest = digest;
@@ -316,7 +307,7 @@ impl SegmentMap {
         self.index(id, at);
         self.touch(id);
         let renditions = self.presentations.get(&id).map_or(0, |p| p.renditions.len());
-        Learnt { presentation: id, renditions, segments }
+        Learnt { presentation: id, renditions, segments, rendition: Some(at), first }
     }
 
     fn replace(&mut self, manifest: &Url, digest: u64, renditions: Vec<Rendition>) -> Learnt {
@@ -334,6 +325,7 @@ impl SegmentMap {
         digest: u64,
         renditions: Vec<Rendition>,
     ) -> Learnt {
+        let first = id.is_none();
         let id = id.unwrap_or_else(|| {
             self.next_id += 1;
             PresentationId(self.next_id)
@@ -348,7 +340,7 @@ impl SegmentMap {
             renditions,
             weight,
         };
-        let learnt = presentation.learnt(id);
+        let learnt = presentation.learnt(id, first);
         for (at, rendition) in presentation.renditions.iter().enumerate() {
             if let Name::Playlist(playlist) = &rendition.name
                 && *playlist != manifest
@@ -398,6 +390,9 @@ impl SegmentMap {
                 sharers.push((id, at));
             }
         }
+        for preload in rendition.track.live().into_iter().flat_map(|live| &live.preloads) {
+            self.preloads.insert(preload.url.clone(), (id, at));
+        }
         for (index, url) in rendition.track.listed() {
             let position = Position { presentation: id, rendition: at, index };
             // A file that is met twice is found where it first stands.
@@ -419,6 +414,11 @@ impl SegmentMap {
                 if sharers.is_empty() {
                     self.framed.remove(&key);
                 }
+            }
+        }
+        for preload in rendition.track.live().into_iter().flat_map(|live| &live.preloads) {
+            if self.preloads.get(&preload.url) == Some(&(id, at)) {
+                self.preloads.remove(&preload.url);
             }
         }
         for (_, url) in rendition.track.listed() {
@@ -451,11 +451,13 @@ impl SegmentMap {
 }
 
 impl Presentation {
-    fn learnt(&self, id: PresentationId) -> Learnt {
+    fn learnt(&self, id: PresentationId, first: bool) -> Learnt {
         Learnt {
             presentation: id,
             renditions: self.renditions.len(),
             segments: self.renditions.iter().map(|r| u64::from(r.track.len())).sum(),
+            rendition: None,
+            first,
         }
     }
 }

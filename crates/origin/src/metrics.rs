@@ -24,20 +24,39 @@ pub struct Metrics {
     pub segment_requests: Counter,
     /// Prefetches sent into the cache.
     pub prefetch_issued: Counter,
-    /// Those that found the segment stored already.
+    /// Those that found the object stored already.
     pub prefetch_redundant: Counter,
-    /// Prefetched segments that were then asked for.
+    /// Prefetched objects that were then asked for.
     pub prefetch_used: Counter,
-    /// Prefetched segments that nobody asked for within the window.
+    /// Their bytes.
+    pub prefetch_used_bytes: Counter,
+    /// Those that were asked for while they were being fetched, so that the request joined in.
+    pub prefetch_promoted: Counter,
+    /// Prefetched objects that nobody asked for within the window.
     pub prefetch_wasted: Counter,
+    /// Their bytes, and those of prefetches that came to nothing.
+    pub prefetch_wasted_bytes: Counter,
+    /// Prefetches given up: their session went elsewhere or fell silent, or a real request needed
+    /// the place at the origin.
+    pub prefetch_cancelled: Counter,
     /// Prefetches that failed: no answer, no success, or a body cut short.
     pub prefetch_failed: Counter,
     /// Prefetches given up because the object is larger than is fetched ahead.
     pub prefetch_too_large: Counter,
-    /// Prefetches not sent because the queue was full or the budget spent.
+    /// Prefetches not sent because the queue was full.
     pub prefetch_dropped: Counter,
+    /// Prefetches not sent because the budget was spent, or the origin filled to its share.
+    pub prefetch_refused: Counter,
     /// Bytes prefetched.
     pub prefetch_bytes: Counter,
+    /// Messages of hints taken from edges.
+    pub hint_messages: Counter,
+    /// Hints taken from edges.
+    pub hints_taken: Counter,
+    /// Messages of hints refused: from strangers, or malformed.
+    pub hints_refused: Counter,
+    /// Manifests and errors at the live edge whose lifetime was shortened.
+    pub live_shortened: Counter,
     /// Requests sent to origins, retries among them.
     pub origin_requests: Counter,
     /// Requests sent again to another origin.
@@ -75,12 +94,21 @@ impl Metrics {
             ("segment_requests", "Requests for known segments", &self.segment_requests),
             ("prefetch_issued", "Prefetches sent into the cache", &self.prefetch_issued),
             ("prefetch_redundant", "Prefetches of what was stored", &self.prefetch_redundant),
-            ("prefetch_used", "Prefetched segments asked for later", &self.prefetch_used),
-            ("prefetch_wasted", "Prefetched segments nobody asked for", &self.prefetch_wasted),
+            ("prefetch_used", "Prefetched objects asked for later", &self.prefetch_used),
+            ("prefetch_used_bytes", "Bytes of objects asked for later", &self.prefetch_used_bytes),
+            ("prefetch_promoted", "Prefetches joined by a request", &self.prefetch_promoted),
+            ("prefetch_wasted", "Prefetched objects nobody asked for", &self.prefetch_wasted),
+            ("prefetch_wasted_bytes", "Bytes prefetched for nobody", &self.prefetch_wasted_bytes),
+            ("prefetch_cancelled", "Prefetches given up", &self.prefetch_cancelled),
             ("prefetch_failed", "Prefetches that failed", &self.prefetch_failed),
             ("prefetch_too_large", "Prefetches of what is too large", &self.prefetch_too_large),
-            ("prefetch_dropped", "Prefetches not sent: queue or budget", &self.prefetch_dropped),
+            ("prefetch_dropped", "Prefetches the queue had no place for", &self.prefetch_dropped),
+            ("prefetch_refused", "Prefetches refused by the budget", &self.prefetch_refused),
             ("prefetch_bytes", "Bytes prefetched", &self.prefetch_bytes),
+            ("hint_messages", "Messages of hints from edges", &self.hint_messages),
+            ("hints_taken", "Hints taken from edges", &self.hints_taken),
+            ("hints_refused", "Messages of hints refused", &self.hints_refused),
+            ("live_shortened", "Lifetimes cut short at the live edge", &self.live_shortened),
             ("requests", "Requests sent to origins", &self.origin_requests),
             ("retries", "Requests sent again to another origin", &self.origin_retries),
             ("retries_refused", "Retries the budget forbade", &self.origin_retries_refused),

@@ -14,10 +14,12 @@ use http::{Method, Request, Response, StatusCode, header};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use crate::learn::{Learn, LearnLayer, SharedMap};
+use crate::hints::{self, HintTrust};
+use crate::learn::{Learn, LearnLayer, Listener, SharedMap};
 use crate::map::{Limits, Url};
 use crate::metrics::Metrics;
 use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
+use crate::pressure::Pressure;
 use crate::upstream::{
     HealthConfig, HedgeConfig, Origins, OriginsBuilder, PlacesConfig, RetryConfig,
 };
@@ -37,8 +39,9 @@ pub struct Shield {
 
 struct Shared {
     map: SharedMap,
-    prefetcher: Prefetcher<Cached>,
+    prefetcher: Arc<Prefetcher<Cached>>,
     metrics: Metrics,
+    trust: HintTrust,
 }
 
 impl Shield {
@@ -57,14 +60,13 @@ impl Shield {
         &self.shared.map
     }
 
-    /// Notes that a client asks for a segment, if it is one.
+    /// Notes what a client asks for.
     fn note(&self, request: &Request<Body>) -> Option<Asked> {
         let url = Url::of_request(request.uri(), request.headers())?;
         let at = match request.headers().get(header::RANGE).and_then(range::parse).as_deref() {
             Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
             _ => None,
         };
-        self.shared.map.lock().lookup(&url, at)?;
         self.shared.prefetcher.asked(request, url, at)
     }
 }
@@ -80,34 +82,48 @@ impl Service<Request<Body>> for Shield {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> ShieldFuture {
+        if hints::is_message(&request) {
+            return ShieldFuture(State::Told(Box::pin(told(Arc::clone(&self.shared), request))));
+        }
         // What the shield can unpack to learn from, or what every client takes.
         encoding::simplify(request.headers_mut());
         let real =
             request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none();
         let asked = if real { self.note(&request) } else { None };
         let asked = asked.map(|asked| Box::new((asked, Arc::downgrade(&self.shared))));
-        ShieldFuture { inner: self.cached.call(request), asked }
+        ShieldFuture(State::Cached(self.cached.call(request), asked))
     }
 }
 
+async fn told(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
+    let Shared { prefetcher, metrics, trust, .. } = &*shared;
+    hints::take(request, trust, metrics, |hints| prefetcher.hinted(hints)).await
+}
+
 /// The answer of a [`Shield`]. Where it is a segment, fetching ahead begins with its headers.
-pub struct ShieldFuture {
-    inner: CacheFuture,
+pub struct ShieldFuture(State);
+
+enum State {
     /// Weak: what is in flight does not keep a dropped shield's prefetches alive.
-    asked: Option<Box<(Asked, Weak<Shared>)>>,
+    Cached(CacheFuture, Option<Box<(Asked, Weak<Shared>)>>),
+    Told(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
 
 impl Future for ShieldFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = Pin::new(&mut self.inner).poll(cx);
+        let (inner, asked) = match &mut self.0 {
+            State::Cached(inner, asked) => (inner, asked),
+            State::Told(answer) => return answer.as_mut().poll(cx).map(Ok),
+        };
+        let polled = Pin::new(inner).poll(cx);
         if let Poll::Ready(Ok(response)) = &polled
-            && let Some((asked, shared)) = self.asked.take().map(|asked| *asked)
+            && let Some((asked, shared)) = asked.take().map(|asked| *asked)
             && (response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED)
             && let Some(shared) = shared.upgrade()
         {
-            shared.prefetcher.answered(&asked, &mut shared.map.lock());
+            shared.prefetcher.answered(&asked);
         }
         polled
     }
@@ -115,7 +131,7 @@ impl Future for ShieldFuture {
 
 impl std::fmt::Debug for ShieldFuture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ShieldFuture").field("asked", &self.asked.is_some()).finish_non_exhaustive()
+        f.debug_struct("ShieldFuture").finish_non_exhaustive()
     }
 }
 
@@ -133,6 +149,7 @@ pub struct ShieldBuilder {
     cache: Option<Cache>,
     prefetch: PrefetchConfig,
     limits: Limits,
+    trust: HintTrust,
     clock: Clock,
 }
 
@@ -159,6 +176,13 @@ impl ShieldBuilder {
     /// How much is fetched ahead.
     pub fn prefetch(mut self, prefetch: PrefetchConfig) -> Self {
         self.prefetch = prefetch;
+        self
+    }
+
+    /// Whose hints of sessions are taken, besides those of an edge in the same process; by default
+    /// nobody's.
+    pub fn hints(mut self, trust: HintTrust) -> Self {
+        self.trust = trust;
         self
     }
 
@@ -208,7 +232,9 @@ impl ShieldBuilder {
     pub fn build(self) -> Shield {
         let metrics = Metrics::default();
         let map = SharedMap::new(self.limits, metrics.clone());
-        let origins = self.origins.clock(self.clock.clone()).metrics(metrics.clone()).build();
+        let pressure = Arc::new(Pressure::default());
+        let origins = self.origins.clock(self.clock.clone()).metrics(metrics.clone());
+        let origins = origins.pressure(Arc::clone(&pressure)).build();
         let cache = self.cache.unwrap_or_else(|| {
             Cache::builder()
                 .name("headwater-shield")
@@ -216,9 +242,18 @@ impl ShieldBuilder {
                 .downstream(Downstream::Caches)
                 .build()
         });
-        let cached = cache.layer().layer(LearnLayer::new(map.clone()).layer(origins));
-        let prefetcher =
-            Prefetcher::new(cached.clone(), self.prefetch, self.clock, metrics.clone());
-        Shield { cached, shared: Arc::new(Shared { map, prefetcher, metrics }) }
+        let learn = LearnLayer::new(map.clone()).clock(self.clock.clone());
+        let cached = cache.layer().layer(learn.layer(origins));
+        let prefetcher = Arc::new(Prefetcher::new(
+            cached.clone(),
+            self.prefetch,
+            self.clock,
+            map.clone(),
+            metrics.clone(),
+            pressure,
+        ));
+        let listener: Arc<dyn Listener> = Arc::clone(&prefetcher) as _;
+        map.tell(Arc::downgrade(&listener));
+        Shield { cached, shared: Arc::new(Shared { map, prefetcher, metrics, trust: self.trust }) }
     }
 }

@@ -39,6 +39,7 @@ pub use hedge::HedgeConfig;
 pub use places::PlacesConfig;
 
 use crate::metrics::Metrics;
+use crate::pressure::Pressure;
 
 /// Why no origin gave an answer.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,7 @@ struct Shared {
     hedges: Mutex<Budget>,
     clock: Clock,
     metrics: Metrics,
+    pressure: Arc<Pressure>,
 }
 
 /// Describes [`Origins`].
@@ -88,6 +90,7 @@ pub struct OriginsBuilder {
     first_byte: Option<Duration>,
     clock: Clock,
     metrics: Metrics,
+    pressure: Arc<Pressure>,
 }
 
 impl OriginsBuilder {
@@ -144,11 +147,21 @@ impl OriginsBuilder {
         self
     }
 
+    /// Whom to tell how loaded the origins are.
+    pub(crate) fn pressure(mut self, pressure: Arc<Pressure>) -> Self {
+        self.pressure = pressure;
+        self
+    }
+
     /// The service. Without any origin every request fails with [`OriginError::NoOrigin`].
     pub fn build(self) -> Origins {
         let origins = self.origins.into_iter();
+        let origins: Arc<[Origin]> =
+            origins.map(|service| Origin::new(service, &self.places)).collect();
+        let seen = Arc::downgrade(&origins);
+        self.pressure.ask(move |percent| seen.upgrade().is_some_and(|o| has_room(&o, percent)));
         Origins {
-            origins: origins.map(|service| Origin::new(service, &self.places)).collect(),
+            origins,
             shared: Arc::new(Shared {
                 health: self.health,
                 retry: self.retry,
@@ -158,9 +171,16 @@ impl OriginsBuilder {
                 hedges: Mutex::default(),
                 clock: self.clock,
                 metrics: self.metrics,
+                pressure: self.pressure,
             }),
         }
     }
+}
+
+/// Whether the first origin that is up is filled to less than so many percent.
+fn has_room(origins: &[Origin], percent: u8) -> bool {
+    let up = origins.iter().find(|origin| !lock(&origin.health).is_down());
+    up.is_some_and(|origin| origin.places.has_room(percent))
 }
 
 impl Origins {

@@ -23,8 +23,10 @@ fn title() -> Origin {
     PATHS.iter().fold(origin, |origin, path| origin.on(path, segment(format!("body of {path}"))))
 }
 
+/// A shield that fetches next segments, and no beginnings.
 fn shield(origin: &Origin) -> Shield {
-    Shield::builder().origin(origin.clone()).build()
+    let config = PrefetchConfig::default().heads(0);
+    Shield::builder().origin(origin.clone()).prefetch(config).build()
 }
 
 #[tokio::test]
@@ -34,7 +36,6 @@ async fn the_next_segments_are_there_before_they_are_asked_for() {
     get(&shield, "/t/main.m3u8").await;
     get(&shield, "/t/v1/list.m3u8").await;
     settle().await;
-    assert_eq!(origin.seen().len(), 2, "a manifest alone fetches nothing ahead");
 
     assert!(!get(&shield, PATHS[0]).await.is_hit());
     eventually("two segments ahead", || origin.times(PATHS[1]) + origin.times(PATHS[2]) == 2).await;
@@ -54,6 +55,7 @@ async fn the_next_segments_are_there_before_they_are_asked_for() {
     }
     let metrics = shield.metrics();
     assert_eq!((metrics.prefetch_issued.get(), metrics.prefetch_used.get()), (4, 4));
+    assert_eq!(metrics.prefetch_used_bytes.get(), metrics.prefetch_bytes.get());
     assert_eq!((metrics.prefetch_failed.get(), metrics.segment_requests.get()), (0, 5));
     assert!(metrics.prefetch_bytes.get() > 0);
 }
@@ -163,7 +165,9 @@ async fn a_manifest_that_breaks_off_teaches_nothing() {
 async fn what_was_fetched_for_nobody_is_counted_as_wasted() {
     let origin = title();
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
-    let shield = Shield::builder().origin(origin.clone()).clock(clock.clone()).build();
+    let config = PrefetchConfig::default().heads(0);
+    let shield = Shield::builder().origin(origin.clone()).prefetch(config).clock(clock.clone());
+    let shield = shield.build();
     get(&shield, "/t/v1/list.m3u8").await;
     get(&shield, PATHS[0]).await;
     eventually("two ahead", || shield.metrics().prefetch_issued.get() == 2).await;
@@ -171,6 +175,8 @@ async fn what_was_fetched_for_nobody_is_counted_as_wasted() {
     clock.advance(Duration::from_secs(61));
     get(&shield, PATHS[4]).await;
     assert_eq!(shield.metrics().prefetch_wasted.get(), 2);
+    let bytes = PATHS[1..3].iter().map(|path| format!("body of {path}").len() as u64).sum::<u64>();
+    assert_eq!(shield.metrics().prefetch_wasted_bytes.get(), bytes);
     assert_eq!(shield.metrics().prefetch_used.get(), 0);
 }
 
@@ -194,7 +200,7 @@ async fn queue_budget_and_switch_hold() {
     settle().await;
     assert_eq!(origin.seen().len(), 2);
 
-    let narrow = PrefetchConfig::default().ahead(4).queue(1).concurrency(1);
+    let narrow = PrefetchConfig::default().heads(0).ahead(4).queue(1).concurrency(1);
     let narrow = Shield::builder().origin(title()).prefetch(narrow).build();
     get(&narrow, "/t/v1/list.m3u8").await;
     get(&narrow, PATHS[0]).await;
@@ -202,14 +208,14 @@ async fn queue_budget_and_switch_hold() {
     assert_eq!(narrow.metrics().prefetch_dropped.get(), 3);
     assert_eq!(narrow.metrics().prefetch_issued.get(), 1);
 
-    let poor = PrefetchConfig::default().concurrency(1).bytes_per_second(1);
+    let poor = PrefetchConfig::default().heads(0).concurrency(1).bytes_per_second(1);
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
     let poor = Shield::builder().origin(title()).prefetch(poor).clock(clock).build();
     get(&poor, "/t/v1/list.m3u8").await;
     get(&poor, PATHS[0]).await;
     settle().await;
     assert_eq!(
-        (poor.metrics().prefetch_issued.get(), poor.metrics().prefetch_dropped.get()),
+        (poor.metrics().prefetch_issued.get(), poor.metrics().prefetch_refused.get()),
         (1, 1)
     );
 }
@@ -259,7 +265,7 @@ async fn what_is_larger_than_a_segment_is_given_up() {
     let origin = title()
         .on(PATHS[1], segment(vec![0; 3000]).body_after(&never))
         .on(PATHS[2], segment(vec![0; 3000]).unmeasured().body_after(&never));
-    let config = PrefetchConfig::default().max_object(1000);
+    let config = PrefetchConfig::default().heads(0).max_object(1000);
     let shield = Shield::builder().origin(origin.clone()).prefetch(config).build();
     get(&shield, "/t/v1/list.m3u8").await;
     get(&shield, PATHS[0]).await;

@@ -72,7 +72,13 @@ const FLOORS: [Floor; 6] = [
     },
     Floor {
         folder: "crates/origin",
-        binds: Bound::Only(&["map", "prefetch::choose"]),
+        binds: Bound::Only(&[
+            "manners",
+            "map",
+            "prefetch::choose",
+            "prefetch::recent",
+            "prefetch::sessions",
+        ]),
         never: &["learn", "shield", "upstream", "Shield", "ShieldBuilder"],
         crates: IO,
         why: "the segment map and what to prefetch are pure functions over manifests",

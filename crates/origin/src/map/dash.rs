@@ -8,11 +8,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
+use super::live::Live;
 use super::template::Template;
 use super::track::{Target, Track};
 use super::url::Url;
@@ -28,6 +30,8 @@ const MAX_WORK: usize = 2_000_000;
 pub(super) struct Representation {
     pub(super) id: String,
     pub(super) bandwidth: Option<u64>,
+    /// Of its adaptation set: a player switches within it.
+    pub(super) group: u32,
     pub(super) track: Track,
 }
 
@@ -38,12 +42,13 @@ pub(super) fn read(
     limits: &Limits,
 ) -> Result<Vec<Representation>, MapError> {
     let text = std::str::from_utf8(bytes).map_err(|_| MapError::Malformed)?;
-    let periods = period_lengths(text)?;
+    let Times { periods, update } = times(text)?;
     let mut mpd = Mpd {
         limits,
         periods,
         next_period: 0,
         period: None,
+        sets: 0,
         levels: Vec::new(),
         timeline: None,
         found: Vec::new(),
@@ -93,7 +98,16 @@ pub(super) fn read(
         }
         Ok(())
     })?;
-    Ok(mpd.found)
+    let mut found = mpd.found;
+    if let Some(target) = update {
+        for representation in &mut found {
+            let track = &mut representation.track;
+            let next = (track.number(track.len()), None);
+            let target = target.max(Duration::from_secs(1));
+            track.set_live(Live { target, can_block: false, next, preloads: Vec::new() });
+        }
+    }
+    Ok(found)
 }
 
 /// Feeds every event of `text` to `each`; a document type declaration is refused.
@@ -181,6 +195,8 @@ struct Mpd<'l> {
     periods: Vec<Option<u64>>,
     next_period: usize,
     period: Option<u64>,
+    /// Adaptation sets of the period so far.
+    sets: u32,
     levels: Vec<Level>,
     /// The `SegmentTimeline` that is open and how deep in the levels it is: a level gets it when it
     /// is complete, so that it is built once and never copied.
@@ -197,6 +213,9 @@ impl Mpd<'_> {
                 if name == "Period" {
                     self.period = self.periods.get(self.next_period).copied().flatten();
                     self.next_period += 1;
+                    self.sets = 0;
+                } else if name == "AdaptationSet" {
+                    self.sets = self.sets.saturating_add(1);
                 }
                 // §5.3.1.2: each has its place, and none is within another of its kind.
                 let order = ["Period", "AdaptationSet", "Representation"];
@@ -308,7 +327,8 @@ impl Mpd<'_> {
                 self.found.push(Representation {
                     id,
                     bandwidth: level.bandwidth,
-                    track: Track::default(),
+                    group: self.sets,
+                    track: Track::starting_at(level.addressing.start_number.unwrap_or(1)),
                 });
                 self.found.len() - 1
             }
@@ -354,6 +374,7 @@ impl Level {
         if let Some(init) = init {
             track.push_init(init);
         }
+        track.timing.breaks_here();
         match a.kind {
             Some(Kind::Template) => {
                 if let Some(media) = a.media.as_deref().and_then(template) {
@@ -371,6 +392,7 @@ impl Level {
                     };
                     if let Some(url) = url {
                         track.push(Target { url, range: range.clone() });
+                        track.timing.push(1, a.micros(a.duration.unwrap_or(0)));
                     }
                 }
             }
@@ -380,7 +402,16 @@ impl Level {
     }
 }
 
+/// Microseconds that a timeline may be off what came before without being a gap.
+const GAP: u64 = 50_000;
+
 impl Addressing {
+    fn micros(&self, ticks: u64) -> u64 {
+        let timescale = u128::from(self.timescale.unwrap_or(1).max(1));
+        let micros = u128::from(ticks) * 1_000_000 / timescale;
+        u64::try_from(micros).unwrap_or(u64::MAX)
+    }
+
     /// §5.3.9.5, §5.3.9.6: the segments of a template within one period.
     fn fill(
         &self,
@@ -405,10 +436,13 @@ impl Addressing {
                 (None, None) => return,
             };
             let count = u32::try_from(count).unwrap_or(u32::MAX);
+            let before = track.len();
             media.push(track, (first, offset), duration, count, budget);
+            track.timing.push(track.len() - before, self.micros(duration));
             return;
         };
         let (mut number, mut time) = (first, offset);
+        let began = track.timing.end();
         let mut left = limits.segments as u64;
         for (i, span) in timeline.iter().enumerate() {
             time = span.t.unwrap_or(time);
@@ -423,7 +457,14 @@ impl Addressing {
                     .map_or(0, |ticks| ticks.div_ceil(span.d).saturating_sub(1))
             };
             let count = repeats.saturating_add(1).min(left);
+            let before = track.len();
             media.push(track, (number, time), span.d, count as u32, budget);
+            let start = began.saturating_add(self.micros(time.saturating_sub(offset)));
+            // What is less is the rounding of what came before.
+            if start.abs_diff(track.timing.end()) > GAP {
+                track.timing.start_at(start);
+            }
+            track.timing.push(track.len() - before, self.micros(span.d));
             left -= count;
             if left == 0 || track.weight() > budget {
                 return;
@@ -434,17 +475,30 @@ impl Addressing {
     }
 }
 
+/// What the presentation says of its times.
+struct Times {
+    /// The length of each period in microseconds, where it is known.
+    periods: Vec<Option<u64>>,
+    /// How often it changes, where it does.
+    update: Option<Duration>,
+}
+
 /// The length of each period in microseconds: its own, up to the next one's start, or up to the
-/// end of the presentation (§5.3.2.1).
-fn period_lengths(text: &str) -> Result<Vec<Option<u64>>, MapError> {
-    let mut total = None;
+/// end of the presentation (§5.3.2.1). One of type `dynamic` with an update period goes on
+/// (§5.3.1.2).
+fn times(text: &str) -> Result<Times, MapError> {
+    let (mut total, mut update) = (None, None);
     let mut periods: Vec<(Option<u64>, Option<u64>)> = Vec::new();
     walk(text, |event| {
         if let Event::Start(element) = event {
             let micros =
                 |name| Ok::<_, MapError>(attribute(&element, name)?.as_deref().and_then(duration));
             match element.local_name().as_ref() {
-                "MPD" => total = micros("mediaPresentationDuration")?,
+                "MPD" => {
+                    total = micros("mediaPresentationDuration")?;
+                    let dynamic = attribute(&element, "type")?.as_deref() == Some("dynamic");
+                    update = micros("minimumUpdatePeriod")?.filter(|_| dynamic);
+                }
                 "Period" if periods.len() < MAX_PERIODS => {
                     periods.push((micros("start")?, micros("duration")?));
                 }
@@ -462,7 +516,7 @@ fn period_lengths(text: &str) -> Result<Vec<Option<u64>>, MapError> {
         lengths.push(length);
         at = at.and_then(|at| at.checked_add(length?));
     }
-    Ok(lengths)
+    Ok(Times { periods: lengths, update: update.map(Duration::from_micros) })
 }
 
 fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, MapError> {

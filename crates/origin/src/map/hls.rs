@@ -7,6 +7,7 @@
 
 use m3u8_rs::{ByteRange, Playlist};
 
+use super::live::Tags;
 use super::track::{Target, Track};
 use super::url::{MAX_URL, Url};
 use super::{Limits, MapError};
@@ -16,32 +17,51 @@ const MAX_ATTRIBUTE_LINES: usize = 1024;
 
 /// What one playlist taught.
 pub(super) enum Hls {
-    /// A multivariant playlist: its media playlists with their bit rates where it gave them.
-    Multivariant(Vec<(Url, Option<u64>)>),
+    /// A multivariant playlist: its media playlists.
+    Multivariant(Vec<Listed>),
     /// A media playlist.
     Media(Track),
 }
 
+/// A media playlist that a multivariant one names.
+pub(super) struct Listed {
+    pub(super) url: Url,
+    pub(super) bandwidth: Option<u64>,
+    /// Those a player switches between have one number.
+    pub(super) group: u32,
+}
+
+/// Of the variants, and of those with I-frames only; each further playlist is alone.
+const VARIANTS: u32 = 0;
+const I_FRAMES: u32 = 1;
+const OTHERS: u32 = 2;
+
 /// Reads a playlist that was found at `at`.
 pub(super) fn read(at: &Url, bytes: &[u8], limits: &Limits) -> Result<Hls, MapError> {
-    let text = essence(bytes, limits)?;
+    let (text, tags) = essence(bytes, limits)?;
     match m3u8_rs::parse_playlist(text.as_bytes()) {
         Ok((_, Playlist::MasterPlaylist(list))) => {
-            let mut found: Vec<(Url, Option<u64>)> = Vec::new();
-            let variants = list.variants.iter().map(|v| (v.uri.as_str(), Some(v.bandwidth)));
-            let media = list.alternatives.iter().filter_map(|m| Some((m.uri.as_deref()?, None)));
-            for (uri, bandwidth) in variants.chain(media) {
+            let mut found: Vec<Listed> = Vec::new();
+            let variants = list.variants.iter().map(|variant| {
+                let group = if variant.is_i_frame { I_FRAMES } else { VARIANTS };
+                (variant.uri.as_str(), Some(variant.bandwidth), group)
+            });
+            let media = list.alternatives.iter().zip(OTHERS..);
+            let media =
+                media.filter_map(|(media, group)| Some((media.uri.as_deref()?, None, group)));
+            for (uri, bandwidth, group) in variants.chain(media) {
                 if let Some(url) = at.resolve(uri)
                     && found.len() < limits.renditions
-                    && !found.iter().any(|(known, _)| *known == url)
+                    && !found.iter().any(|known| known.url == url)
                 {
-                    found.push((url, bandwidth));
+                    found.push(Listed { url, bandwidth, group });
                 }
             }
             Ok(Hls::Multivariant(found))
         }
         Ok((_, Playlist::MediaPlaylist(list))) => {
-            let mut track = Track::default();
+            let first = list.media_sequence.saturating_add(tags.skipped);
+            let mut track = Track::starting_at(first);
             // Where the next sub-range starts when it does not say (§4.3.2.2).
             let mut next: Option<(Url, u64)> = None;
             for segment in &list.segments {
@@ -60,7 +80,15 @@ pub(super) fn read(at: &Url, bytes: &[u8], limits: &Limits) -> Result<Hls, MapEr
                     range(r, follows.unwrap_or(0))
                 });
                 next = range.as_ref().map(|range| (url.clone(), range.end));
+                if segment.discontinuity {
+                    track.timing.breaks_here();
+                }
                 track.push(Target { url, range });
+                track.timing.push(1, micros(segment.duration));
+            }
+            if !list.end_list {
+                let next = first.saturating_add(u64::from(track.len()));
+                track.set_live(tags.live(at, list.target_duration, next));
             }
             Ok(Hls::Media(track))
         }
@@ -68,13 +96,19 @@ pub(super) fn read(at: &Url, bytes: &[u8], limits: &Limits) -> Result<Hls, MapEr
     }
 }
 
+/// Seconds of an `EXTINF` in microseconds; what is no length is none.
+fn micros(seconds: f32) -> u64 {
+    // A cast saturates, and what is no number becomes zero.
+    (f64::from(seconds) * 1e6).round() as u64
+}
+
 fn range(range: &ByteRange, follows: u64) -> Option<std::ops::Range<u64>> {
     let start = range.offset.unwrap_or(follows);
     Some(start..start.checked_add(range.length)?)
 }
 
-/// The lines that say where things are, in their order.
-fn essence(bytes: &[u8], limits: &Limits) -> Result<String, MapError> {
+/// The lines that say where things are, in their order, and what others say of the live edge.
+fn essence<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(String, Tags<'a>), MapError> {
     let text = std::str::from_utf8(bytes).map_err(|_| MapError::Malformed)?;
     let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim_end);
     if lines.next() != Some("#EXTM3U") {
@@ -82,10 +116,12 @@ fn essence(bytes: &[u8], limits: &Limits) -> Result<String, MapError> {
     }
     let mut kept = String::from("#EXTM3U\n");
     let (mut uris, mut attribute_lines) = (0usize, 0usize);
+    let mut tags = Tags::default();
     for line in lines {
         if line.len() > MAX_URL + 1024 {
             continue;
         }
+        tags.note(line);
         let line = if let Some(rest) = line.strip_prefix("#EXTINF:") {
             let duration = rest.split(',').next().unwrap_or("");
             kept.push_str("#EXTINF:");
@@ -104,6 +140,7 @@ fn essence(bytes: &[u8], limits: &Limits) -> Result<String, MapError> {
         } else if line.starts_with("#EXT-X-BYTERANGE:")
             || line.starts_with("#EXT-X-TARGETDURATION:")
             || line.starts_with("#EXT-X-MEDIA-SEQUENCE:")
+            || line == "#EXT-X-DISCONTINUITY"
             || line == "#EXT-X-ENDLIST"
         {
             line
@@ -119,7 +156,7 @@ fn essence(bytes: &[u8], limits: &Limits) -> Result<String, MapError> {
         kept.push_str(line);
         kept.push('\n');
     }
-    Ok(kept)
+    Ok((kept, tags))
 }
 
 #[cfg(test)]

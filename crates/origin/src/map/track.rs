@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::live::Live;
+use super::timing::Timing;
 use super::url::Url;
 
 /// The text around the one number that varies within a stretch of segment URLs.
@@ -97,10 +99,65 @@ pub(super) struct Track {
     /// Init segments, each with the index of the first segment it is for.
     inits: Vec<(u32, Target)>,
     len: u32,
+    /// The number its packager gives the first segment, so that segments keep theirs while a live
+    /// window moves.
+    first: u64,
+    pub(super) timing: Timing,
+    live: Option<Box<Live>>,
     weight: usize,
 }
 
 impl Track {
+    /// A track without segments whose first will have this number.
+    pub(super) fn starting_at(first: u64) -> Self {
+        Self { first, ..Self::default() }
+    }
+
+    /// The number of segment `index`.
+    pub(super) fn number(&self, index: u32) -> u64 {
+        self.first.saturating_add(u64::from(index))
+    }
+
+    /// The index of the segment with this number.
+    pub(super) fn index(&self, number: u64) -> Option<u32> {
+        let index = u32::try_from(number.checked_sub(self.first)?).ok()?;
+        (index < self.len).then_some(index)
+    }
+
+    /// How it moves on, where it does.
+    pub(super) fn live(&self) -> Option<&Live> {
+        self.live.as_deref()
+    }
+
+    /// Says that it goes on after the last segment.
+    pub(super) fn set_live(&mut self, live: Live) {
+        let urls =
+            live.preloads.iter().map(|one| 2 * one.url.as_str().len() + 2 * size_of::<Target>());
+        self.weight += size_of::<Live>() + urls.sum::<usize>();
+        self.live = Some(Box::new(live));
+    }
+
+    /// The segment a player begins with: the first, or where a live one tells to begin, three
+    /// target durations before the end (RFC 8216 §6.3.3).
+    pub(super) fn head(&self) -> u32 {
+        let Some(live) = &self.live else { return 0 };
+        let back = live.target.saturating_mul(3).as_micros();
+        let from = u128::from(self.timing.end()).saturating_sub(back);
+        u64::try_from(from).ok().and_then(|from| self.timing.at(from)).unwrap_or(0)
+    }
+
+    /// Whether `url` would be one of the segments after the last.
+    pub(super) fn comes_next(&self, url: &str) -> bool {
+        self.live.is_some()
+            && self.runs.last().is_some_and(|(_, run)| match run {
+                Run::Progression { pattern, first, step, count } => {
+                    let past = first.saturating_add(step.saturating_mul(u64::from(*count)));
+                    pattern.value(url).is_some_and(|value| value >= past)
+                }
+                Run::Listed(_) => false,
+            })
+    }
+
     /// The number of segments.
     pub(super) fn len(&self) -> u32 {
         self.len
@@ -108,7 +165,7 @@ impl Track {
 
     /// Bytes of memory, roughly.
     pub(super) fn weight(&self) -> usize {
-        self.weight + size_of::<Self>()
+        self.weight + self.timing.weight() + size_of::<Self>()
     }
 
     /// Appends `count` segments named by a pattern, `step` apart.

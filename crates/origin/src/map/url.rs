@@ -127,6 +127,30 @@ impl Url {
         Some(Uri::from(target))
     }
 
+    /// This playlist as it is once it has segment `number`, or `part` of it (HLS, `_HLS_msn` and
+    /// `_HLS_part`).
+    pub(super) fn with_directives(&self, number: u64, part: Option<u32>) -> Option<Self> {
+        let separator = if self.0.contains('?') { '&' } else { '?' };
+        Self::checked(match part {
+            Some(part) => format!("{}{separator}_HLS_msn={number}&_HLS_part={part}", self.0),
+            None => format!("{}{separator}_HLS_msn={number}", self.0),
+        })
+    }
+
+    /// This location without what a client of HLS says of the version it wants (`_HLS_…`).
+    #[must_use]
+    pub fn without_directives(&self) -> Self {
+        let Some((path, query)) = self.0.split_once('?') else { return self.clone() };
+        if !query.contains("_HLS_") {
+            return self.clone();
+        }
+        let kept: Vec<_> = query.split('&').filter(|one| !one.starts_with("_HLS_")).collect();
+        if kept.is_empty() {
+            return Self(path.into());
+        }
+        Self(format!("{path}?{}", kept.join("&")).into())
+    }
+
     /// Takes text that [`Url::as_str`] gave, or that was made from such text.
     pub(super) fn checked(text: String) -> Option<Self> {
         if text.len() > MAX_URL {

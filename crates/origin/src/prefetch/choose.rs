@@ -1,181 +1,208 @@
-//! Which segments to fetch ahead: a pure choice from the map and the recent past.
+//! Which objects to fetch ahead: pure choices from the map and the recent past.
+//!
+//! Left out of every choice is what was asked for or fetched lately, and what another authority
+//! serves: a shield asks only whom it was told to stand before.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{Hash, Hasher};
-use std::time::Duration;
+use super::recent::Recent;
+use crate::map::{
+    Learnt, Neighbour, Neighbours, Position, PresentationId, SegmentMap, Target, Url,
+};
 
-use headwater_net::Timestamp;
+/// One object to fetch ahead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Want {
+    /// What.
+    pub target: Target,
+    /// For whom.
+    pub why: Why,
+}
 
-use crate::map::{Position, SegmentMap, Url};
+/// Why an object is fetched ahead, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// A session in this rendition comes to segment `number` next.
+    Next {
+        /// The presentation.
+        presentation: PresentationId,
+        /// The rendition it is in.
+        rendition: u32,
+        /// The number of the segment.
+        number: u64,
+    },
+    /// A player said that it will ask for it.
+    Told,
+    /// A live rendition will have it, and the origin answers when it does.
+    Live {
+        /// The presentation.
+        presentation: PresentationId,
+        /// The rendition.
+        rendition: u32,
+    },
+    /// A presentation begins with it.
+    Head,
+    /// A session may be about to switch to the rendition it is of.
+    Switch {
+        /// The presentation.
+        presentation: PresentationId,
+        /// The rendition the session is in.
+        rendition: u32,
+        /// The number that the segment has there.
+        number: u64,
+    },
+}
 
-/// Of the `ahead` segments after `position`, those worth fetching now, the nearest first.
-///
-/// Left out is what was asked for or fetched lately, what another authority serves (a shield asks
-/// only whom it was told to stand before), and parts of larger files: a cache fills whole objects,
-/// and the rest of a file is not "the next segment".
-pub fn choose(
+impl Why {
+    /// The queue it waits in: the first is emptied before the others.
+    pub(super) const fn lane(self) -> usize {
+        match self {
+            Self::Next { .. } | Self::Told | Self::Live { .. } => 0,
+            Self::Head => 1,
+            Self::Switch { .. } => 2,
+        }
+    }
+}
+
+/// Where a player is about to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// To the next lower rendition.
+    Down,
+    /// To the next higher rendition.
+    Up,
+}
+
+/// Of the throughput a player measures, the share that it needs to hold a rendition: below it,
+/// players go down (1.15 of the bit rate covers the safety factors of hls.js, dash.js and Shaka,
+/// between 0.85 and 0.95).
+const HOLD_PERCENT: u64 = 115;
+/// That it needs to go up: those factors again, from 0.7 on, less what makes it near.
+const RISE_PERCENT: u64 = 120;
+
+/// Whether a player with this throughput is about to switch from a rendition of this bit rate, all
+/// in bits per second. `least` and `most` are the throughputs of the slowest and the fastest of
+/// several.
+pub fn switches(
+    (least, most): (u64, u64),
+    bandwidth: u64,
+    beside: &Neighbours,
+) -> Vec<(Switch, Neighbour)> {
+    let percent = |rate: u64, percent: u64| u128::from(rate) * u128::from(percent) / 100;
+    let down = beside.lower.filter(|_| u128::from(least) < percent(bandwidth, HOLD_PERCENT));
+    let up =
+        beside.higher.filter(|higher| u128::from(most) >= percent(higher.bandwidth, RISE_PERCENT));
+    let down = down.map(|to| (Switch::Down, to));
+    down.into_iter().chain(up.map(|to| (Switch::Up, to))).collect()
+}
+
+/// What may be fetched at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed<'a> {
+    /// The authority that was asked.
+    pub authority: &'a str,
+    /// What needs no fetch.
+    pub recent: &'a Recent,
+}
+
+impl Allowed<'_> {
+    /// Whether `target` is worth a fetch.
+    pub fn allows(&self, target: &Target) -> bool {
+        target.url.authority() == self.authority && !self.recent.contains(target)
+    }
+}
+
+/// The `ahead` segments after `position`, the nearest first, each after its init segment where that
+/// is another.
+pub fn next(map: &SegmentMap, position: Position, ahead: usize, allowed: Allowed<'_>) -> Vec<Want> {
+    let mut init = map.init(position);
+    let mut wants = Vec::new();
+    for index in (position.index.saturating_add(1)..).take(ahead) {
+        let at = Position { index, ..position };
+        let (Some(target), Some(number)) = (map.target(at), map.number(at)) else { break };
+        let why = Why::Next { presentation: at.presentation, rendition: at.rendition, number };
+        let other = map.init(at).filter(|other| init.as_ref() != Some(other));
+        if let Some(other) = other {
+            init = Some(other.clone());
+            wants.push(Want { target: other, why });
+        }
+        wants.push(Want { target, why });
+    }
+    wants.retain(|want| allowed.allows(&want.target));
+    wants
+}
+
+/// What a session at `position` needs next if it switches to `to`: its playlist where the map has
+/// not seen it, else the init segment and the next segment.
+pub fn switch(
     map: &SegmentMap,
     position: Position,
-    ahead: usize,
-    authority: &str,
-    recent: &Recent,
-) -> Vec<Url> {
-    let next = map.next(position, ahead).into_iter();
-    next.filter(|target| target.range.is_none() && target.url.authority() == authority)
-        .map(|target| target.url)
-        .filter(|url| !recent.contains(url))
-        .collect()
+    to: Neighbour,
+    allowed: Allowed<'_>,
+) -> Vec<Want> {
+    let next = Position { index: position.index.saturating_add(1), ..position };
+    let Some(number) = map.number(next) else { return Vec::new() };
+    let Position { presentation, rendition, .. } = position;
+    let why = Why::Switch { presentation, rendition, number };
+    let targets: Vec<_> = if let Some(other) = map.beside(next, to.rendition) {
+        map.init(other).into_iter().chain(map.target(other)).collect()
+    } else {
+        let unread = map.unread(presentation);
+        let playlist = map.playlist(presentation, to.rendition);
+        let playlist = playlist.filter(|playlist| unread.contains(playlist));
+        playlist.map(|url| Target { url: url.clone(), range: None }).into_iter().collect()
+    };
+    let wanted = targets.into_iter().filter(|target| allowed.allows(target));
+    wanted.map(|target| Want { target, why }).collect()
 }
 
-/// What was asked for or fetched ahead within a window of time.
-#[derive(Debug)]
-pub struct Recent {
-    entries: HashMap<u64, State>,
-    /// Each key once, oldest first.
-    order: VecDeque<(Timestamp, u64)>,
-    window: Duration,
-    capacity: usize,
+/// What players ask for first of what was learnt for the first time, `most` renditions of it: of a
+/// multivariant playlist the media playlists that it names, else init segments and first segments.
+pub fn heads(map: &SegmentMap, learnt: &Learnt, most: usize, allowed: Allowed<'_>) -> Vec<Want> {
+    if !learnt.first || most == 0 {
+        return Vec::new();
+    }
+    let presentation = learnt.presentation;
+    let whole = |url| Target { url, range: None };
+    let targets: Vec<_> = if let Some(rendition) = learnt.rendition {
+        map.head(presentation, rendition)
+    } else {
+        let unread = map.unread(presentation).into_iter().take(most).map(whole);
+        let renditions = 0..u32::try_from(learnt.renditions.min(most)).unwrap_or(u32::MAX);
+        unread.chain(renditions.flat_map(|at| map.head(presentation, at))).collect()
+    };
+    let wanted = targets.into_iter().filter(|target| allowed.allows(target));
+    wanted.map(|target| Want { target, why: Why::Head }).collect()
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// A client asked for it.
-    Asked,
-    /// To be fetched ahead.
-    Queued,
-    /// Fetched ahead, or being fetched, and not asked for yet.
-    Ahead,
+/// What a live rendition will have next, where its origin answers a request for it when it has it:
+/// the next version of the playlist, and what the playlist announces.
+pub fn live(
+    map: &SegmentMap,
+    presentation: PresentationId,
+    rendition: u32,
+    allowed: Allowed<'_>,
+) -> Vec<Want> {
+    let Some(url) = map.blocking(presentation, rendition) else { return Vec::new() };
+    let preloads = map.live(presentation, rendition).map(|live| live.preloads.clone());
+    let playlist = Target { url, range: None };
+    let targets = preloads.unwrap_or_default().into_iter().chain([playlist]);
+    let why = Why::Live { presentation, rendition };
+    targets.filter(|target| allowed.allows(target)).map(|target| Want { target, why }).collect()
 }
 
-impl Recent {
-    /// Remembers at most `capacity` URLs for `window`.
-    pub fn new(window: Duration, capacity: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), window, capacity: capacity.max(1) }
-    }
-
-    /// Whether `url` was asked for or fetched lately.
-    pub fn contains(&self, url: &Url) -> bool {
-        self.entries.contains_key(&key(url))
-    }
-
-    /// A client asks for `url`: whether that was fetched ahead for it and not asked for before.
-    pub fn asked(&mut self, url: &Url, now: Timestamp) -> bool {
-        if let Some(state) = self.entries.get_mut(&key(url)) {
-            let was = *state;
-            *state = State::Asked;
-            return was == State::Ahead;
-        }
-        self.remember(url, State::Asked, now);
-        false
-    }
-
-    /// `url` is to be fetched ahead.
-    pub fn queued(&mut self, url: &Url, now: Timestamp) {
-        self.remember(url, State::Queued, now);
-    }
-
-    /// The fetch of `url` begins; `false` where it is no longer wanted: somebody asked for it since.
-    pub fn begins(&mut self, url: &Url) -> bool {
-        match self.entries.get_mut(&key(url)) {
-            Some(state @ State::Queued) => {
-                *state = State::Ahead;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The fetch of `url` gave nothing that counts: it failed, or the segment was there already.
-    pub fn settle(&mut self, url: &Url) {
-        if let Some(state @ (State::Ahead | State::Queued)) = self.entries.get_mut(&key(url)) {
-            *state = State::Asked;
-        }
-    }
-
-    /// Forgets what is older than the window, and the oldest beyond the capacity; returns how many
-    /// of these were fetched ahead for nobody.
-    pub fn expire(&mut self, now: Timestamp) -> u64 {
-        let mut wasted = 0;
-        while let Some(&(since, key)) = self.order.front()
-            && (self.order.len() > self.capacity || now.since(since) >= self.window)
-        {
-            self.order.pop_front();
-            wasted += u64::from(self.entries.remove(&key) == Some(State::Ahead));
-        }
-        wasted
-    }
-
-    fn remember(&mut self, url: &Url, state: State, now: Timestamp) {
-        let key = key(url);
-        if self.entries.insert(key, state).is_none() {
-            self.order.push_back((now, key));
-        }
-    }
-}
-
-/// A collision makes one prefetch too few.
-fn key(url: &Url) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    url.hash(&mut hasher);
-    hasher.finish()
+/// What a player said it will ask for next: `reference` is relative to `asked`, what it asked for,
+/// and is followed on the authority that was asked, and nowhere else.
+pub fn told(
+    asked: &Url,
+    reference: &str,
+    range: Option<std::ops::Range<u64>>,
+    allowed: Allowed<'_>,
+) -> Option<Want> {
+    let target = Target { url: asked.resolve(reference)?, range };
+    // Nothing of its own is asked of what stands before the origins.
+    let reserved = target.url.path().starts_with("/.well-known/");
+    (!reserved && allowed.allows(&target)).then_some(Want { target, why: Why::Told })
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
-    use super::*;
-    use crate::map::Limits;
-
-    fn url(path: &str) -> Url {
-        Url::new("h", path).unwrap()
-    }
-
-    fn map() -> SegmentMap {
-        let mut map = SegmentMap::new(Limits::default());
-        let list = "#EXTM3U\n#EXTINF:4,\na\n#EXTINF:4,\nhttps://cdn.elsewhere/b\n#EXTINF:4,\n\
-                    #EXT-X-BYTERANGE:9@0\nc\n#EXTINF:4,\nd\n#EXTINF:4,\ne\n";
-        map.learn(&url("/l.m3u8"), None, list.as_bytes()).unwrap();
-        map
-    }
-
-    #[test]
-    fn only_whole_segments_of_the_same_authority_that_are_not_recent() {
-        let mut map = map();
-        let at = map.lookup(&url("/a"), None).unwrap();
-        let mut recent = Recent::new(Duration::from_secs(60), 10);
-        let now = Timestamp::from_secs(1);
-        assert_eq!(choose(&map, at, 4, "h", &recent), [url("/d"), url("/e")]);
-        assert_eq!(choose(&map, at, 2, "h", &recent), []);
-        recent.asked(&url("/d"), now);
-        assert_eq!(choose(&map, at, 4, "h", &recent), [url("/e")]);
-    }
-
-    #[test]
-    fn what_is_fetched_ahead_is_used_once_or_wasted() {
-        let mut recent = Recent::new(Duration::from_secs(60), 3);
-        let now = Timestamp::from_secs(100);
-        for path in ["/1", "/2", "/3"] {
-            recent.queued(&url(path), now);
-        }
-        assert!(recent.begins(&url("/1")) && recent.begins(&url("/2")));
-        assert!(recent.asked(&url("/1"), now));
-        assert!(!recent.asked(&url("/1"), now), "the second time it is a plain hit");
-        assert!(!recent.asked(&url("/3"), now), "it was asked for before the fetch began");
-        assert!(!recent.begins(&url("/3")));
-        assert_eq!(recent.expire(now.plus(Duration::from_secs(59))), 0);
-        assert_eq!(recent.expire(now.plus(Duration::from_secs(60))), 1);
-        assert!(!recent.contains(&url("/1")));
-    }
-
-    #[test]
-    fn memory_is_bounded_by_the_capacity() {
-        let mut recent = Recent::new(Duration::from_secs(60), 3);
-        let now = Timestamp::from_secs(100);
-        for i in 0..100 {
-            recent.asked(&url(&format!("/{i}")), now);
-            recent.expire(now);
-        }
-        assert_eq!((recent.order.len(), recent.entries.len()), (3, 3));
-    }
-}
+mod tests;

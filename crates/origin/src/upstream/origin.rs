@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::hedge::Latency;
 use super::places::{Places, PlacesConfig};
 use super::{Health, OriginError, Shared, lock};
+use crate::prefetch::Prefetched;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
 
@@ -39,7 +40,7 @@ where
 pub(super) struct Origin {
     service: Box<dyn Ask>,
     pub(super) health: Mutex<Health>,
-    places: Places,
+    pub(super) places: Places,
     pub(super) latency: Mutex<Latency>,
 }
 
@@ -55,7 +56,9 @@ impl Origin {
         shared: &Shared,
     ) -> Result<Response<Body>, OriginError> {
         let verdict = Verdict { origin: self, given: false };
-        let Some(place) = self.places.take().await else {
+        let real = request.extensions().get::<Prefetched>().is_none();
+        let pressure = real.then_some(&*shared.pressure);
+        let Some(place) = self.places.take(pressure).await else {
             // It says nothing about the origin's health: it was not asked.
             shared.metrics.origin_busy.inc();
             return Ok(busy());

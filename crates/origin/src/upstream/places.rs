@@ -14,6 +14,8 @@ use headwater_net::{Body, BodyError};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::pressure::Pressure;
+
 /// How many requests one origin is given.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -52,6 +54,7 @@ impl PlacesConfig {
 #[derive(Debug)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
+    at_once: usize,
     waiting: Semaphore,
     patience: Duration,
 }
@@ -65,18 +68,27 @@ impl Places {
         let semaphore = |permits: usize| Semaphore::new(permits.min(Semaphore::MAX_PERMITS));
         Self {
             free: Arc::new(semaphore(config.at_once.max(1))),
+            at_once: config.at_once.clamp(1, Semaphore::MAX_PERMITS),
             waiting: semaphore(config.waiting),
             patience: config.patience,
         }
     }
 
-    /// A place, at once or after a wait in turn; `None` where too many wait, or too long.
-    pub(super) async fn take(&self) -> Option<Place> {
+    /// Whether fewer than so many percent of the places are taken.
+    pub(super) fn has_room(&self, percent: u8) -> bool {
+        let taken = self.at_once.saturating_sub(self.free.available_permits());
+        taken as u128 * 100 < self.at_once as u128 * u128::from(percent)
+    }
+
+    /// A place, at once or after a wait in turn; `None` where too many wait, or too long. A real
+    /// request says under `pressure` that it waits.
+    pub(super) async fn take(&self, pressure: Option<&Pressure>) -> Option<Place> {
         let places = || Arc::clone(&self.free);
         if let Ok(place) = places().try_acquire_owned() {
             return Some(Place(place));
         }
         let _waiting = self.waiting.try_acquire().ok()?;
+        let _told = pressure.map(Pressure::wait);
         let place = tokio::time::timeout(self.patience, places().acquire_owned()).await;
         // The semaphore is never closed.
         place.ok()?.ok().map(Place)

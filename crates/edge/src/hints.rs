@@ -1,0 +1,385 @@
+//! Hints for the shield: which segments were answered from the edge's own cache, and what players
+//! said they will do (CMCD), so that the shield fetches ahead for sessions of which it sees nothing.
+//!
+//! A request costs a look-up in a table of its worker, and nothing is formatted. What is noted is
+//! media alone, and of it the URL as the shield knows it, a count, the throughput that was measured
+//! and the next objects that were named: of clients, addresses, sessions and tokens nothing leaves
+//! the edge. Parameters that tell of who asks ([`PERSONAL`]) are taken off before anything is noted.
+//!
+//! Several times a second a task of its own ([`HintSender`]) draws the tables of all workers together
+//! and sends one message ([`headwater_proto::hints`]). It is best effort: what the shield does not
+//! take in time is lost, what does not fit is dropped, and both are counted.
+
+mod sender;
+
+use std::collections::hash_map::DefaultHasher;
+use std::future::Future;
+use std::hash::{Hash, Hasher};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use headwater_cache::PERSONAL;
+use headwater_net::range::{self, RangeSpec};
+use headwater_proto::cmcd::Cmcd;
+use headwater_proto::hints::{Batch, Hint, Seen};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use pin_project_lite::pin_project;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::cache_result::CacheResult;
+
+pub use sender::HintSender;
+
+type Locate = dyn Fn(&Uri, &str) -> Option<(String, Uri)> + Send + Sync;
+
+/// What is told to one shield. Clones share it.
+#[derive(Clone)]
+pub struct Hints {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Those of the workers, each of which holds its own.
+    shards: Mutex<Vec<Weak<Shard>>>,
+    locate: Box<Locate>,
+    interval: Duration,
+    timeout: Duration,
+    link: Option<HeaderValue>,
+    metrics: HintMetrics,
+}
+
+/// What one worker noted.
+struct Shard {
+    inner: Arc<Inner>,
+    batch: Mutex<Batch>,
+}
+
+/// What is counted of hints.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct HintMetrics {
+    /// Requests that were noted.
+    pub noted: Counter,
+    /// Requests and hints for which there was no place.
+    pub dropped: Counter,
+    /// Hints that the shield took.
+    pub sent: Counter,
+    /// Hints that the shield did not take, or not in time.
+    pub failed: Counter,
+}
+
+impl HintMetrics {
+    /// Adds the counters to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        for (name, help, counter) in [
+            ("noted", "Requests noted for the shield", &self.noted),
+            ("dropped", "Requests and hints there was no place for", &self.dropped),
+            ("sent", "Hints the shield took", &self.sent),
+            ("failed", "Hints the shield did not take", &self.failed),
+        ] {
+            registry.register(format!("headwater_edge_hints_{name}"), help, counter.clone());
+        }
+    }
+}
+
+/// Describes [`Hints`].
+#[must_use = "a builder does nothing until build is called"]
+pub struct HintsBuilder {
+    locate: Box<Locate>,
+    interval: Duration,
+    timeout: Duration,
+    link: Option<HeaderValue>,
+}
+
+impl HintsBuilder {
+    /// How a client's URL and host are found at the shield: the authority and the target it is asked
+    /// for there, or `None` for what is not its business. By default they are the same. An edge that
+    /// rewrites paths or hosts has to say so here, or the shield does not know what is meant.
+    pub fn locate(
+        mut self,
+        locate: impl Fn(&Uri, &str) -> Option<(String, Uri)> + Send + Sync + 'static,
+    ) -> Self {
+        self.locate = Box::new(locate);
+        self
+    }
+
+    /// How often a message is sent, where there is something to tell; 250 ms by default.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// How long the shield may take to take a message; 2 s by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The secret by which the shield knows this edge, in `Headwater-Link`.
+    pub fn link(mut self, mut secret: HeaderValue) -> Self {
+        secret.set_sensitive(true);
+        self.link = Some(secret);
+        self
+    }
+
+    /// The hints, and what sends them to `shield`: a future to be run in a task, which ends when the
+    /// last handle and the last service that notes for it are gone.
+    pub fn build<S>(self, shield: S) -> (Hints, HintSender<S>) {
+        let inner = Arc::new(Inner {
+            shards: Mutex::default(),
+            locate: self.locate,
+            interval: self.interval,
+            timeout: self.timeout,
+            link: self.link,
+            metrics: HintMetrics::default(),
+        });
+        let sender = HintSender::new(Arc::downgrade(&inner), shield);
+        (Hints { inner }, sender)
+    }
+}
+
+impl Hints {
+    /// Starts describing hints.
+    pub fn builder() -> HintsBuilder {
+        HintsBuilder {
+            locate: Box::new(|uri, host| Some((host.to_ascii_lowercase(), uri.clone()))),
+            interval: Duration::from_millis(250),
+            timeout: Duration::from_secs(2),
+            link: None,
+        }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &HintMetrics {
+        &self.inner.metrics
+    }
+}
+
+impl std::fmt::Debug for Hints {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hints").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for HintsBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HintsBuilder").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Takes what all workers noted.
+    fn take(&self) -> Vec<Hint> {
+        let mut all = Vec::new();
+        lock(&self.shards).retain(|shard| {
+            let Some(shard) = shard.upgrade() else { return false };
+            let (hints, dropped) = lock(&shard.batch).take();
+            self.metrics.noted.inc_by(hints.iter().map(|hint| u64::from(hint.requests)).sum());
+            self.metrics.dropped.inc_by(dropped);
+            all.extend(hints);
+            true
+        });
+        headwater_proto::hints::joined(all)
+    }
+
+    /// The location of a request as the shield knows it, without what tells of who asks.
+    fn location(&self, uri: &Uri, host: &str) -> Option<String> {
+        let (authority, uri) = (self.locate)(uri, host)?;
+        let mut location = format!("//{authority}{}", uri.path());
+        let mut separator = '?';
+        for parameter in shared(uri.query().unwrap_or("")) {
+            location.push(separator);
+            location.push_str(parameter);
+            separator = '&';
+        }
+        Some(location)
+    }
+}
+
+/// The parameters of a query that do not tell of who asks. One whose name is escaped might.
+fn shared(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|parameter| {
+        let name = parameter.split('=').next().unwrap_or("");
+        !parameter.is_empty()
+            && !name.contains('%')
+            && !PERSONAL.iter().any(|personal| personal.eq_ignore_ascii_case(name))
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded is valid at every step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes what is answered for a shield; without [`Hints`], nothing.
+#[derive(Clone, Debug, Default)]
+pub struct HintLayer {
+    hints: Option<Hints>,
+}
+
+impl HintLayer {
+    /// Notes into `hints`.
+    pub fn new(hints: &Hints) -> Self {
+        Self { hints: Some(hints.clone()) }
+    }
+}
+
+impl<S> Layer<S> for HintLayer {
+    type Service = Hinted<S>;
+
+    /// To be called once for each worker: each service made here has a table of its own.
+    fn layer(&self, inner: S) -> Hinted<S> {
+        let shard = self.hints.as_ref().map(|hints| {
+            let inner = Arc::clone(&hints.inner);
+            let shard = Arc::new(Shard { inner, batch: Mutex::default() });
+            lock(&hints.inner.shards).push(Arc::downgrade(&shard));
+            shard
+        });
+        Hinted { inner, shard }
+    }
+}
+
+/// The service of [`HintLayer`].
+#[derive(Clone, Debug)]
+pub struct Hinted<S> {
+    inner: S,
+    shard: Option<Arc<Shard>>,
+}
+
+impl<S, A, B> Service<Request<A>> for Hinted<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = HintFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> HintFuture<S::Future> {
+        let seen = self.shard.as_ref().filter(|_| request.method() == Method::GET);
+        let seen = seen.map(|shard| Asked::of(shard, &request));
+        HintFuture { inner: self.inner.call(request), seen }
+    }
+}
+
+pin_project! {
+    /// The answer of [`Hinted`].
+    #[derive(Debug)]
+    pub struct HintFuture<F> {
+        #[pin]
+        inner: F,
+        seen: Option<Asked>,
+    }
+}
+
+impl<F, B, E> Future for HintFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = std::task::ready!(this.inner.poll(cx));
+        if let (Ok(response), Some(asked)) = (&answer, this.seen.take()) {
+            asked.answered(response);
+        }
+        Poll::Ready(answer)
+    }
+}
+
+/// What a client asked for: parts that are counted, not copied.
+#[derive(Debug)]
+struct Asked {
+    shard: Arc<Shard>,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    range: Option<HeaderValue>,
+    cmcd: Option<Box<Cmcd>>,
+}
+
+impl Asked {
+    fn of<A>(shard: &Arc<Shard>, request: &Request<A>) -> Self {
+        let headers = request.headers();
+        Self {
+            shard: Arc::clone(shard),
+            uri: request.uri().clone(),
+            host: headers.get(header::HOST).cloned(),
+            range: headers.get(header::RANGE).cloned(),
+            cmcd: cmcd(request.uri(), headers).map(Box::new),
+        }
+    }
+
+    /// Notes it, where the shield would not know it otherwise: what the cache answered, and what
+    /// players told.
+    fn answered<B>(&self, response: &Response<B>) {
+        let told = |cmcd: &Cmcd| cmcd.throughput.is_some() || !cmcd.next.is_empty();
+        let told = self.cmcd.as_ref().is_some_and(|cmcd| told(cmcd));
+        let passed = matches!(
+            CacheResult::of(response.headers()),
+            CacheResult::Miss | CacheResult::Pass | CacheResult::None
+        );
+        if !response.status().is_success() || !is_media(response.headers()) || passed && !told {
+            return;
+        }
+        let host = match self.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => self.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(""),
+        };
+        let first_byte = match self.range.as_ref().and_then(range::parse).as_deref() {
+            Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
+            _ => None,
+        };
+        let seen = Seen { first_byte, cmcd: self.cmcd.as_deref() };
+        let location = || self.shard.inner.location(&self.uri, host);
+        lock(&self.shard.batch).note(self.key(host), seen, location);
+    }
+
+    /// Stands for the location: equal for clients who differ in what is personal alone.
+    fn key(&self, host: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        host.hash(&mut hasher);
+        self.uri.path().hash(&mut hasher);
+        for parameter in shared(self.uri.query().unwrap_or("")) {
+            parameter.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
+/// Whether an answer is what sessions are made of.
+fn is_media(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    [&b"video/"[..], b"audio/", b"application/mp4"].iter().any(|media| kind.starts_with(media))
+}
+
+/// What the player told, by its fields or its query (CTA-5004 §2). What cannot be read was not said.
+fn cmcd(uri: &Uri, headers: &HeaderMap) -> Option<Cmcd> {
+    const FIELDS: [&str; 4] = ["cmcd-request", "cmcd-object", "cmcd-session", "cmcd-status"];
+    if let Some(query) = uri.query().filter(|query| query.contains("CMCD=")) {
+        return Cmcd::read_query(query).ok().flatten();
+    }
+    // Players that tell by fields send this one with every segment.
+    if !headers.contains_key(FIELDS[0]) {
+        return None;
+    }
+    let fields = FIELDS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
+    Cmcd::read_all(fields).ok()
+}
+
+#[cfg(test)]
+mod tests;

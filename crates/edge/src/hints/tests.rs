@@ -1,0 +1,147 @@
+//! What is noted, what is left out, and what is sent.
+#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+use std::convert::Infallible;
+
+use headwater_net::Body;
+use tower::{ServiceExt, service_fn};
+
+use super::*;
+
+const HIT: (&str, &str) = ("video/mp4", "edge; hit; ttl=9");
+const MISS: (&str, &str) = ("video/mp4", "edge; fwd=uri-miss; stored");
+
+/// A request, with what its answer is: its type and what the cache made of it.
+type Ask<'a> = (&'a str, &'a [(&'a str, &'a str)], Said);
+
+/// The type of an answer, and what the cache made of its request.
+type Said = (&'static str, &'static str);
+
+/// The service of a worker that is answered what its requests say.
+fn worker(
+    hints: &Hints,
+) -> impl Service<Request<Said>, Response = Response<()>, Error = Infallible> + Clone + use<> {
+    HintLayer::new(hints).layer(service_fn(|request: Request<Said>| async {
+        let (kind, status) = request.into_body();
+        let response = Response::builder().header("content-type", kind);
+        Ok::<_, Infallible>(response.header("cache-status", status).body(()).unwrap())
+    }))
+}
+
+async fn ask(worker: &(impl Service<Request<Said>> + Clone), (uri, fields, answer): &Ask<'_>) {
+    let mut request = Request::get(*uri).header("host", "Video.example");
+    for (name, value) in *fields {
+        request = request.header(*name, *value);
+    }
+    assert!(worker.clone().oneshot(request.body(*answer).unwrap()).await.is_ok());
+}
+
+async fn noted(asks: &[Ask<'_>]) -> Vec<Hint> {
+    let (hints, _sender) = Hints::builder().build(());
+    let worker = worker(&hints);
+    for one in asks {
+        ask(&worker, one).await;
+    }
+    hints.inner.take()
+}
+
+#[tokio::test]
+async fn hits_of_media_are_noted_once_for_all_who_ask() {
+    let all = noted(&[
+        ("/a/1.m4s?token=one", &[], HIT),
+        ("/a/1.m4s?token=two&CMCD=sid%3D%22secret%22", &[("range", "bytes=5-")], HIT),
+        ("http://video.example/a/1.m4s?%74oken=three", &[], HIT),
+        ("/a/2.m4s", &[], MISS),
+        ("/style.css", &[], ("text/css", "edge; hit; ttl=9")),
+        ("/a/main.m3u8", &[], ("application/vnd.apple.mpegurl", "edge; hit; ttl=9")),
+    ])
+    .await;
+    let told: Vec<_> = all.iter().map(|hint| (&hint.location[..], hint.requests)).collect();
+    assert_eq!(told, [("//video.example/a/1.m4s", 3)]);
+    assert_eq!(all[0].first_byte, Some(5));
+    let (text, _) = headwater_proto::hints::write(&all);
+    for private in ["one", "two", "three", "secret", "token"] {
+        assert!(!text.contains(private), "{private} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn what_players_tell_is_noted_of_misses_too() {
+    let all = noted(&[
+        ("/a/2.m4s?x=1&CMCD=mtp%3D2500%2Cnor%3D%223.m4s%22", &[], MISS),
+        (
+            "/a/4.m4s",
+            &[
+                ("cmcd-request", "mtp=(900),nor=(\"5.m4s\";r=\"0-9\")"),
+                ("cmcd-session", "sid=\"secret\",v=2"),
+            ],
+            MISS,
+        ),
+        ("/a/6.m4s?CMCD=mtp%3D2500%2C%2C", &[], MISS),
+    ])
+    .await;
+    let (text, _) = headwater_proto::hints::write(&all);
+    assert_eq!(
+        text,
+        "headwater-hints 1\n//video.example/a/2.m4s?x=1 k=1 t=2500-2500 n=3.m4s\n\
+         //video.example/a/4.m4s k=1 t=900-900 n=5.m4s r=0-9\n"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn they_are_sent_and_what_is_not_taken_is_counted() {
+    let (seen, mut sent) = tokio::sync::mpsc::channel(8);
+    let shield = service_fn(move |request: Request<Body>| {
+        let seen = seen.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect(1 << 20).await.unwrap().to_bytes();
+            let second = body.windows(2).any(|two| two == b"/2");
+            let _ = seen.send((head, body)).await;
+            let mut response = Response::new(Body::empty());
+            if second {
+                *response.status_mut() = http::StatusCode::FORBIDDEN;
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let secret = HeaderValue::from_static("secret");
+    let locate = |uri: &Uri, host: &str| {
+        let path = uri.path().strip_prefix("/media")?;
+        Some((format!("at.{host}"), path.parse().ok()?))
+    };
+    let (hints, sender) = Hints::builder().link(secret).locate(locate).build(shield);
+    let worker = worker(&hints);
+    let task = tokio::spawn(sender.run());
+    ask(&worker, &("/media/1", &[], HIT)).await;
+    let (head, body) = sent.recv().await.unwrap();
+    assert_eq!((head.method.as_str(), head.uri.path()), ("POST", hints_path()));
+    assert_eq!(head.headers["headwater-link"], "secret");
+    assert!(head.extensions.get::<headwater_proto::hints::SameProcess>().is_some());
+    assert_eq!(&body[..], b"headwater-hints 1\n//at.Video.example/1 k=1\n");
+    for path in ["/elsewhere/1", "/media/2"] {
+        ask(&worker, &(path, &[], HIT)).await;
+    }
+    sent.recv().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let metrics = hints.metrics().clone();
+    assert_eq!((metrics.sent.get(), metrics.failed.get(), metrics.dropped.get()), (1, 1, 0));
+    assert_eq!(metrics.noted.get(), 2);
+    drop((hints, worker));
+    task.await.unwrap();
+}
+
+fn hints_path() -> &'static str {
+    headwater_proto::hints::PATH
+}
+
+#[tokio::test]
+async fn a_full_table_drops_and_counts() {
+    let (hints, _sender) = Hints::builder().build(());
+    let worker = worker(&hints);
+    for number in 0..headwater_proto::hints::MAX_HINTS + 5 {
+        ask(&worker, &(&format!("/{number}"), &[], HIT)).await;
+    }
+    assert_eq!(hints.inner.take().len(), headwater_proto::hints::MAX_HINTS);
+    assert_eq!(hints.metrics().dropped.get(), 5);
+}

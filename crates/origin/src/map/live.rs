@@ -1,0 +1,154 @@
+//! The live edge of a rendition: how its playlist moves on, and what may be asked for before it is
+//! there (RFC 8216 §6.2.1; draft-pantos-hls-rfc8216bis §4.4.3.8, §4.4.5.3, §6.2.5.2).
+
+use std::time::Duration;
+
+use super::track::Target;
+use super::url::Url;
+
+/// What a manifest says of its presentation that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Live {
+    /// About how long a segment is, and so how often the manifest changes: the target duration of
+    /// HLS, `minimumUpdatePeriod` of DASH. At least a second.
+    pub target: Duration,
+    /// Whether a request may wait at the origin for what is not there yet (`CAN-BLOCK-RELOAD`).
+    pub can_block: bool,
+    /// The media sequence number of the next segment, and the number of its next part where
+    /// segments have parts.
+    pub next: (u64, Option<u32>),
+    /// What the origin says it will have next (`EXT-X-PRELOAD-HINT`); at most [`MAX_PRELOADS`].
+    pub preloads: Vec<Target>,
+}
+
+/// Preload hints that are kept of one playlist: one part and one init segment are usual.
+pub const MAX_PRELOADS: usize = 2;
+
+impl Live {
+    /// The request for the version of `playlist` that has what comes next: it waits at the origin
+    /// until that is there. `None` where the origin does not offer that.
+    pub(super) fn blocking(&self, playlist: &Url) -> Option<Url> {
+        let (number, part) = self.next;
+        self.can_block.then(|| playlist.with_directives(number, part)).flatten()
+    }
+}
+
+/// The tags of one media playlist that tell of its live edge.
+#[derive(Debug, Default)]
+pub(super) struct Tags<'a> {
+    /// Segments that a delta update leaves out (§4.4.5.2).
+    pub(super) skipped: u64,
+    can_block: bool,
+    has_parts: bool,
+    /// Parts of the segment that is not complete.
+    parts: u32,
+    preloads: Vec<&'a str>,
+}
+
+impl<'a> Tags<'a> {
+    /// Takes note of one line. The lines of a playlist are given in their order.
+    pub(super) fn note(&mut self, line: &'a str) {
+        if let Some(list) = line.strip_prefix("#EXT-X-SERVER-CONTROL:") {
+            self.can_block = attribute(list, "CAN-BLOCK-RELOAD") == Some("YES");
+        } else if line.starts_with("#EXT-X-PART-INF:") {
+            self.has_parts = true;
+        } else if line.starts_with("#EXT-X-PART:") {
+            self.parts = self.parts.saturating_add(1);
+        } else if let Some(list) = line.strip_prefix("#EXT-X-SKIP:") {
+            let skipped = attribute(list, "SKIPPED-SEGMENTS").and_then(|n| n.parse().ok());
+            self.skipped = skipped.unwrap_or(0);
+        } else if let Some(list) = line.strip_prefix("#EXT-X-PRELOAD-HINT:") {
+            if self.preloads.len() < MAX_PRELOADS {
+                self.preloads.push(list);
+            }
+        } else if !line.starts_with('#') && !line.is_empty() {
+            self.parts = 0;
+        }
+    }
+
+    /// The live edge after `next`, the media sequence number of the first segment that is not
+    /// listed.
+    pub(super) fn live(&self, playlist: &Url, target: u64, next: u64) -> Live {
+        let preload = |list: &&str| {
+            let url = playlist.resolve(attribute(list, "URI")?)?;
+            let number = |name| attribute(list, name).and_then(|n| n.parse::<u64>().ok());
+            let start = number("BYTERANGE-START");
+            let range = match number("BYTERANGE-LENGTH") {
+                Some(length) => {
+                    let start = start.unwrap_or(0);
+                    Some(start..start.checked_add(length)?)
+                }
+                // The rest of something that grows: there is no end to ask for.
+                None if start.is_some_and(|start| start > 0) => return None,
+                None => None,
+            };
+            Some(Target { url, range })
+        };
+        Live {
+            target: Duration::from_secs(target.max(1)),
+            can_block: self.can_block,
+            next: (next, self.has_parts.then_some(self.parts)),
+            preloads: self.preloads.iter().filter_map(preload).collect(),
+        }
+    }
+}
+
+/// The value of an attribute in a list of them (RFC 8216 §4.2), without its quotes.
+fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = list;
+    loop {
+        let (key, after) = rest.split_once('=')?;
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => after.find(',').map_or((after, ""), |comma| after.split_at(comma)),
+        };
+        if key.trim() == name {
+            return Some(value.trim());
+        }
+        rest = after.trim_start_matches([',', ' ']);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn attributes_are_found_by_their_whole_name() {
+        let list = "TYPE=PART,URI=\"a,b=c.mp4\", BYTERANGE-START=7,X-URI=\"no\"";
+        assert_eq!(attribute(list, "URI"), Some("a,b=c.mp4"));
+        assert_eq!(attribute(list, "BYTERANGE-START"), Some("7"));
+        assert_eq!(attribute(list, "START"), None);
+        for broken in ["", "URI", "URI=\"x", "=,=,="] {
+            assert_eq!(attribute(broken, "URI"), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_next_part_is_that_of_the_segment_which_is_not_complete() {
+        let at = Url::new("h", "/l.m3u8?a=1").unwrap();
+        let mut tags = Tags::default();
+        for line in [
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.0",
+            "#EXT-X-PART-INF:PART-TARGET=0.33",
+            "#EXT-X-PART:DURATION=0.33,URI=\"7.0.mp4\"",
+            "7.mp4",
+            "#EXT-X-PART:DURATION=0.33,URI=\"8.0.mp4\"",
+            "#EXT-X-PART:DURATION=0.33,URI=\"8.1.mp4\"",
+            "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.2.mp4\"",
+        ] {
+            tags.note(line);
+        }
+        let live = tags.live(&at, 4, 8);
+        assert_eq!(live.next, (8, Some(2)));
+        let waits = live.blocking(&at).unwrap();
+        assert_eq!(waits.path_and_query(), "/l.m3u8?a=1&_HLS_msn=8&_HLS_part=2");
+        assert_eq!(waits.without_directives(), at);
+        assert_eq!(live.preloads[0].url.path(), "/8.2.mp4");
+
+        let plain = Tags::default().live(&at, 0, 8);
+        assert_eq!((plain.blocking(&at), plain.target), (None, Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,210 @@
+//! Plays about whole sessions: how they begin, whom prefetch gives way to, and when it gives up.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_net::{Clock, Timestamp};
+use headwater_origin::upstream::PlacesConfig;
+use headwater_origin::{PrefetchConfig, Shield};
+use support::{Origin, eventually, get, get_with, reply, segment, settle};
+use tokio::sync::Notify;
+
+fn manifest(text: impl Into<String>) -> support::Reply {
+    let reply = reply(200).header("content-type", "application/vnd.apple.mpegurl");
+    reply.header("cache-control", "max-age=60").body(text.into())
+}
+
+/// Segments `name/0.mp4` to `name/5.mp4`, with an init segment.
+fn list(name: &str) -> String {
+    let segments =
+        (0..6).map(|i| format!("#EXTINF:4,\n{name}/{i}.mp4\n")).collect::<Vec<_>>().concat();
+    format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MAP:URI=\"{name}/init.mp4\"\n{segments}\
+         #EXT-X-ENDLIST\n"
+    )
+}
+
+/// A ladder of two and sound; what is asked for besides the manifests is a segment.
+fn film() -> Origin {
+    let main = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"a.m3u8\"\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=1000000,AUDIO=\"a\"\nlow.m3u8\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=4000000,AUDIO=\"a\"\nhigh.m3u8\n";
+    let origin = Origin::new().on("/f/main.m3u8", manifest(main)).otherwise(segment("a segment"));
+    ["a", "low", "high"]
+        .iter()
+        .fold(origin, |origin, name| origin.on(&format!("/f/{name}.m3u8"), manifest(list(name))))
+}
+
+#[tokio::test]
+async fn who_asks_for_a_manifest_finds_everything_it_begins_with() {
+    let origin = film();
+    let shield = Shield::builder().origin(origin.clone()).build();
+    get(&shield, "/f/main.m3u8").await;
+    let names = ["a", "low", "high"];
+    let beginnings = names.map(|name| {
+        [format!("/f/{name}.m3u8"), format!("/f/{name}/init.mp4"), format!("/f/{name}/0.mp4")]
+    });
+    eventually("all of it is there", || shield.metrics().prefetch_issued.get() == 9).await;
+    settle().await;
+    for path in beginnings.concat() {
+        assert_eq!(origin.times(&path), 1, "{path}");
+        assert!(get(&shield, &path).await.is_hit(), "{path}");
+    }
+    assert_eq!(shield.metrics().prefetch_used.get(), 9);
+    assert_eq!(origin.times("/f/low/3.mp4"), 0, "no more than what comes next");
+    get(&shield, "/f/main.m3u8").await;
+    settle().await;
+    assert_eq!(origin.times("/f/low.m3u8"), 1, "it begins once");
+
+    let few = film();
+    let shield = Shield::builder().prefetch(PrefetchConfig::default().heads(1));
+    let shield = shield.origin(few.clone()).build();
+    get_with(&shield, "/f/main.m3u8", &[("authorization", "Bearer x")]).await;
+    settle().await;
+    assert_eq!(few.seen().len(), 1, "what is one client's begins nothing");
+}
+
+/// The origin answers two at a time. A real request takes the place of a prefetch.
+#[tokio::test]
+async fn a_real_request_does_not_wait_behind_a_prefetch() {
+    let never = Arc::new(Notify::new());
+    // Less than half of it comes: what is further is finished.
+    let slow = || segment(vec![0; 1001]).body_after(&never);
+    let origin = film().on("/f/low/1.mp4", slow()).on("/f/low/2.mp4", slow());
+    let config = PrefetchConfig::default().heads(0).share(100);
+    let shield = Shield::builder()
+        .origin(origin.clone())
+        .places(PlacesConfig::new(2, 8))
+        .prefetch(config)
+        .build();
+    get(&shield, "/f/low.m3u8").await;
+    get(&shield, "/f/low/0.mp4").await;
+    eventually("both places are taken", || {
+        origin.times("/f/low/1.mp4") + origin.times("/f/low/2.mp4") == 2
+    })
+    .await;
+    assert_eq!(get(&shield, "/other").await.text(), "a segment");
+    assert!(shield.metrics().prefetch_cancelled.get() >= 1);
+    assert_eq!(shield.metrics().origin_busy.get(), 0);
+}
+
+#[tokio::test]
+async fn one_that_a_real_request_joined_keeps_its_place() {
+    let gate = Arc::new(Notify::new());
+    let origin = film().on("/f/low/1.mp4", segment("long awaited").body_after(&gate));
+    let config = PrefetchConfig::default().heads(0).ahead(1).share(100);
+    let shield = Shield::builder()
+        .origin(origin.clone())
+        .places(PlacesConfig::new(1, 8))
+        .prefetch(config)
+        .build();
+    get(&shield, "/f/low.m3u8").await;
+    get(&shield, "/f/low/0.mp4").await;
+    eventually("the prefetch is under way", || origin.times("/f/low/1.mp4") == 1).await;
+    let ask = |path: &'static str| {
+        let shield = shield.clone();
+        tokio::spawn(async move { get(&shield, path).await })
+    };
+    let joined = ask("/f/low/1.mp4");
+    eventually("it is promoted", || shield.metrics().prefetch_promoted.get() == 1).await;
+    let other = ask("/other");
+    settle().await;
+    gate.notify_one();
+    assert_eq!(joined.await.unwrap().text(), "long awaited");
+    assert_eq!(other.await.unwrap().text(), "a segment");
+    assert_eq!(origin.times("/f/low/1.mp4"), 1);
+    let metrics = shield.metrics();
+    assert_eq!((metrics.prefetch_used.get(), metrics.prefetch_cancelled.get()), (1, 0));
+    eventually("its bytes were of use", || metrics.prefetch_used_bytes.get() == 12).await;
+}
+
+#[tokio::test]
+async fn beyond_the_share_of_the_origin_nothing_is_fetched_ahead() {
+    let gate = Arc::new(Notify::new());
+    let origin = film().on("/busy", segment("x".repeat(10)).body_after(&gate));
+    let shield = Shield::builder()
+        .origin(origin.clone())
+        .places(PlacesConfig::new(2, 8))
+        .prefetch(PrefetchConfig::default().heads(0))
+        .build();
+    get(&shield, "/f/low.m3u8").await;
+    let busy = tokio::spawn({
+        let shield = shield.clone();
+        async move { get(&shield, "/busy").await }
+    });
+    eventually("one of two places is taken", || origin.times("/busy") == 1).await;
+    get(&shield, "/f/low/0.mp4").await;
+    eventually("both are refused", || shield.metrics().prefetch_refused.get() == 2).await;
+    gate.notify_one();
+    busy.await.unwrap();
+    get(&shield, "/f/low/1.mp4").await;
+    eventually("now there is room", || origin.times("/f/low/2.mp4") == 1).await;
+}
+
+/// The session switches up: what was being fetched for it in its old rendition is given up.
+#[tokio::test]
+async fn what_a_session_left_behind_is_given_up() {
+    let never = Arc::new(Notify::new());
+    let origin = film().on("/f/low/2.mp4", segment(vec![0; 1000]).body_after(&never));
+    let shield = Shield::builder()
+        .origin(origin.clone())
+        .prefetch(PrefetchConfig::default().heads(0).ahead(1))
+        .build();
+    for path in ["/f/main.m3u8", "/f/low.m3u8", "/f/high.m3u8", "/f/low/1.mp4"] {
+        get(&shield, path).await;
+    }
+    eventually("2 of low is under way", || origin.times("/f/low/2.mp4") == 1).await;
+    get(&shield, "/f/high/2.mp4").await;
+    eventually("it is given up", || shield.metrics().prefetch_cancelled.get() == 1).await;
+    eventually("its bytes are wasted", || shield.metrics().prefetch_wasted_bytes.get() == 500)
+        .await;
+    eventually("3 of high is there", || origin.times("/f/high/3.mp4") == 1).await;
+}
+
+#[tokio::test]
+async fn what_is_fetched_for_one_who_fell_silent_is_given_up() {
+    let never = Arc::new(Notify::new());
+    let origin = film().on("/f/low/1.mp4", segment(vec![0; 1000]).body_after(&never));
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let shield = Shield::builder()
+        .origin(origin.clone())
+        .prefetch(PrefetchConfig::default().heads(0).ahead(1))
+        .clock(clock.clone())
+        .build();
+    get(&shield, "/f/low.m3u8").await;
+    get(&shield, "/f/low/0.mp4").await;
+    eventually("1 is under way", || origin.times("/f/low/1.mp4") == 1).await;
+    clock.advance(Duration::from_secs(21));
+    eventually("it is given up", || shield.metrics().prefetch_cancelled.get() == 1).await;
+}
+
+#[test]
+fn what_is_counted_is_registered() {
+    let mut registry = prometheus_client::registry::Registry::default();
+    Shield::builder().build().metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for name in [
+        "issued",
+        "redundant",
+        "used",
+        "used_bytes",
+        "promoted",
+        "wasted",
+        "wasted_bytes",
+        "cancelled",
+        "failed",
+        "too_large",
+        "dropped",
+        "refused",
+        "bytes",
+    ] {
+        assert!(text.contains(&format!("headwater_origin_prefetch_{name}_total 0")), "{name}");
+    }
+    for name in ["hint_messages", "hints_taken", "hints_refused", "live_shortened"] {
+        assert!(text.contains(&format!("headwater_origin_{name}_total 0")), "{name}");
+    }
+}

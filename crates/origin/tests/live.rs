@@ -1,0 +1,168 @@
+//! Plays at the live edge: a playlist that moves on, a segment that is not there yet, an origin that
+//! answers when it is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_cache::{Cache, Downstream};
+use headwater_net::{Clock, Timestamp};
+use headwater_origin::{PrefetchConfig, Shield};
+use support::{Origin, eventually, get, reply, segment, settle};
+use tokio::sync::Notify;
+
+/// A playlist of three segments from number `first` on, with what its origin offers.
+fn playlist(first: u32, control: &str, cached: &str) -> support::Reply {
+    let segments =
+        (first..first + 3).map(|i| format!("#EXTINF:4,\n{i}.mp4\n")).collect::<Vec<_>>().concat();
+    reply(200)
+        .header("content-type", "application/vnd.apple.mpegurl")
+        .header("cache-control", cached)
+        .body(format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{first}\n{control}{segments}"
+        ))
+}
+
+fn shield(origin: &Origin, clock: &Clock) -> Shield {
+    let cache = Cache::builder().name("shield").clock(clock.clone());
+    Shield::builder()
+        .origin(origin.clone())
+        .cache(cache.downstream(Downstream::Caches).build())
+        .prefetch(PrefetchConfig::default().heads(0))
+        .clock(clock.clone())
+        .build()
+}
+
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_secs(1_700_000_000))
+}
+
+/// The origin lets it be kept for a minute, and for another when it is down.
+#[tokio::test]
+async fn a_playlist_is_kept_for_half_of_its_target_duration_whatever_its_origin_says() {
+    let clock = clock();
+    let cached = "max-age=60, stale-if-error=600";
+    let origin = Origin::new().on("/l.m3u8", playlist(7, "", cached));
+    let shield = shield(&origin, &clock);
+    let first = get(&shield, "/l.m3u8").await;
+    assert_eq!(first.headers["cache-control"], "max-age=2, must-revalidate", "for edges, too");
+    clock.advance(Duration::from_millis(1900));
+    assert!(get(&shield, "/l.m3u8").await.is_hit());
+    clock.advance(Duration::from_millis(200));
+    let origin = origin.on("/l.m3u8", playlist(8, "", cached));
+    assert!(get(&shield, "/l.m3u8").await.text().contains("10.mp4"));
+    assert_eq!(origin.times("/l.m3u8"), 2);
+    clock.advance(Duration::from_secs(3));
+    let _origin = origin.on("/l.m3u8", support::Reply::refuse());
+    let stale = get(&shield, "/l.m3u8").await;
+    assert!(stale.status.is_server_error(), "an old playlist is no answer: {stale:?}");
+    assert!(shield.metrics().live_shortened.get() >= 2);
+}
+
+#[tokio::test]
+async fn a_segment_that_is_not_there_yet_is_missing_for_a_moment_only() {
+    let clock = clock();
+    let missing = || reply(404).header("cache-control", "max-age=300").body("not yet");
+    let origin = Origin::new()
+        .on("/l.m3u8", playlist(7, "", "max-age=1"))
+        .on("/7.mp4", segment("7"))
+        .on("/10.mp4", missing())
+        .on("/gone.mp4", missing());
+    let shield = shield(&origin, &clock);
+    get(&shield, "/l.m3u8").await;
+    for _ in 0..3 {
+        let answer = get(&shield, "/10.mp4").await;
+        assert_eq!(answer.status, 404);
+        assert_eq!(answer.headers["cache-control"], "max-age=0, must-revalidate");
+        get(&shield, "/gone.mp4").await;
+    }
+    assert_eq!(origin.times("/10.mp4"), 1, "many who ask at once are one request");
+    clock.advance(Duration::from_millis(251));
+    let origin = origin.on("/10.mp4", segment("ten"));
+    assert_eq!(get(&shield, "/10.mp4").await.text(), "ten");
+    get(&shield, "/gone.mp4").await;
+    assert_eq!(origin.times("/gone.mp4"), 1, "what is missing elsewhere is as its origin says");
+}
+
+/// The next version of the playlist waits at the origin before anybody asks for it.
+#[tokio::test]
+async fn what_comes_next_is_asked_for_before_it_is_there() {
+    let clock = clock();
+    let gate = Arc::new(Notify::new());
+    let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3\n\
+                   #EXT-X-PART-INF:PART-TARGET=1\n";
+    let hinted = format!("{control}#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.0.mp4\"\n");
+    let next = "/l.m3u8?_HLS_msn=10&_HLS_part=0";
+    let origin = Origin::new()
+        .on("/l.m3u8", playlist(7, &hinted, "max-age=1"))
+        .on(next, playlist(8, control, "max-age=1").head_after(&gate))
+        .on("/10.0.mp4", segment("a part").head_after(&gate));
+    let shield = shield(&origin, &clock);
+    get(&shield, "/l.m3u8").await;
+    eventually("the next version", || origin.times(next) == 1).await;
+    eventually("the next part", || origin.times("/10.0.mp4") == 1).await;
+    let player = tokio::spawn({
+        let shield = shield.clone();
+        async move { (get(&shield, next).await, get(&shield, "/10.0.mp4").await) }
+    });
+    settle().await;
+    gate.notify_waiters();
+    let (list, part) = player.await.unwrap();
+    assert!(list.text().contains("10.mp4"));
+    assert_eq!(part.text(), "a part");
+    assert_eq!((origin.times(next), origin.times("/10.0.mp4")), (1, 1), "all in one request each");
+    assert_eq!(shield.metrics().prefetch_promoted.get(), 1);
+    eventually("and so on", || origin.times("/l.m3u8?_HLS_msn=11&_HLS_part=0") == 1).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_where_the_origin_does_not_offer_it_or_nobody_watches() {
+    let clock = clock();
+    let origin = Origin::new().on("/l.m3u8", playlist(7, "", "max-age=1"));
+    let plain = shield(&origin, &clock);
+    get(&plain, "/l.m3u8").await;
+    settle().await;
+    assert_eq!(origin.seen(), ["/l.m3u8"]);
+
+    let gate = Arc::new(Notify::new());
+    let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n";
+    let origin = Origin::new()
+        .on("/l.m3u8", playlist(7, control, "max-age=1"))
+        .on("/l.m3u8?_HLS_msn=10", playlist(8, control, "max-age=1").head_after(&gate));
+    let shield = shield(&origin, &clock);
+    get(&shield, "/l.m3u8").await;
+    eventually("one waits", || origin.times("/l.m3u8?_HLS_msn=10") == 1).await;
+    clock.advance(Duration::from_secs(30));
+    gate.notify_waiters();
+    settle().await;
+    assert_eq!(origin.seen().len(), 2, "the last viewer has left");
+}
+
+#[tokio::test]
+async fn parts_of_one_file_are_fetched_as_they_come() {
+    let clock = clock();
+    let file: Vec<u8> = (0..3000u32).map(|i| i as u8).collect();
+    let list = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"100@0\"\n\
+                #EXTINF:4,\n#EXT-X-BYTERANGE:900@100\nall.mp4\n#EXTINF:4,\n#EXT-X-BYTERANGE:1000\n\
+                all.mp4\n#EXTINF:4,\n#EXT-X-BYTERANGE:1000\nall.mp4\n#EXT-X-ENDLIST\n";
+    let list = reply(200).header("content-type", "application/vnd.apple.mpegurl").body(list);
+    let origin = Origin::new()
+        .on("/l.m3u8", list)
+        .on("/all.mp4", segment(file.clone()).header("etag", "\"v1\""));
+    let shield = shield(&origin, &clock);
+    get(&shield, "/l.m3u8").await;
+    let ranges = ["bytes=100-999", "bytes=1000-1999", "bytes=2000-2999"];
+    for (i, range) in ranges.into_iter().enumerate() {
+        let answer = support::get_with(&shield, "/all.mp4", &[("range", range)]).await;
+        assert_eq!(answer.status, 206);
+        assert_eq!(answer.headers["content-range"], format!("{}/3000", range.replace('=', " ")));
+        assert_eq!(answer.is_hit(), i > 0);
+        settle().await;
+    }
+    // One fetch of the file, which all of them read from.
+    assert_eq!(origin.times("/all.mp4"), 1);
+    assert_eq!(shield.metrics().segment_requests.get(), 3);
+    assert_eq!(shield.metrics().prefetch_issued.get(), 2, "one for each part that came next");
+}

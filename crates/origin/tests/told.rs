@@ -1,0 +1,148 @@
+//! Plays about what edges tell: sessions that the shield does not see, and what players announce.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use headwater_net::{Body, Secret};
+use headwater_origin::{HintTrust, PrefetchConfig, Shield};
+use headwater_proto::hints::{PATH, SameProcess};
+use http::{Method, Request};
+use support::{Origin, eventually, get, reply, segment, settle};
+use tower::ServiceExt;
+
+/// Two renditions of six segments, and one file of three.
+fn film() -> Origin {
+    let manifest = |text: String| {
+        reply(200)
+            .header("content-type", "application/vnd.apple.mpegurl")
+            .header("cache-control", "max-age=60")
+            .body(text)
+    };
+    let list = |name: &str| {
+        let segments =
+            (0..6).map(|i| format!("#EXTINF:4,\n{name}/{i}.mp4\n")).collect::<Vec<_>>().concat();
+        manifest(format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MAP:URI=\"{name}/init.mp4\"\n{segments}\
+             #EXT-X-ENDLIST\n"
+        ))
+    };
+    let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000000\nlow.m3u8\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=4000000\nhigh.m3u8\n";
+    Origin::new()
+        .on("/f/main.m3u8", manifest(main.to_owned()))
+        .on("/f/low.m3u8", list("low"))
+        .on("/f/high.m3u8", list("high"))
+        .otherwise(segment("a segment"))
+}
+
+async fn shield(origin: &Origin, trust: HintTrust) -> Shield {
+    let config = PrefetchConfig::default().heads(0).ahead(1);
+    let shield = Shield::builder().origin(origin.clone()).prefetch(config).hints(trust).build();
+    for path in ["/f/main.m3u8", "/f/low.m3u8", "/f/high.m3u8"] {
+        get(&shield, path).await;
+    }
+    shield
+}
+
+/// An edge, or somebody who would like to be one.
+async fn tell(shield: &Shield, link: Option<&str>, same_process: bool, lines: &str) -> u16 {
+    let mut request = Request::builder().method(Method::POST).uri(PATH);
+    if let Some(link) = link {
+        request = request.header("headwater-link", link);
+    }
+    if same_process {
+        request = request.extension(SameProcess);
+    }
+    let request = request.body(Body::from(format!("headwater-hints 1\n{lines}"))).unwrap();
+    let answer = shield.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+    answer.status().as_u16()
+}
+
+#[tokio::test]
+async fn a_session_that_an_edge_serves_is_fetched_for() {
+    let origin = film();
+    let shield = shield(&origin, HintTrust::Nobody).await;
+    let told = tell(&shield, None, true, "//video.example/f/low/2.mp4 k=7\n").await;
+    assert_eq!(told, 204);
+    eventually("3 of low is fetched", || origin.times("/f/low/3.mp4") == 1).await;
+    settle().await;
+    assert_eq!(origin.times("/f/low/2.mp4"), 0, "the edge has it");
+    assert!(get(&shield, "/f/low/3.mp4").await.is_hit(), "under the key that edges ask for");
+    let metrics = shield.metrics();
+    assert_eq!((metrics.hint_messages.get(), metrics.hints_taken.get()), (1, 1));
+    assert_eq!(metrics.segment_requests.get(), 1, "a hint is no request");
+}
+
+#[tokio::test]
+async fn neighbours_are_fetched_where_throughput_says_so() {
+    for (rates, low, high) in [("1100-1100", 1, 0), ("5000-9000", 1, 1), ("2000-3000", 1, 0)] {
+        let origin = film();
+        let shield = shield(&origin, HintTrust::Everyone).await;
+        let line = format!("//video.example/f/low/1.mp4 k=2 t={rates}\n");
+        assert_eq!(tell(&shield, None, false, &line).await, 204);
+        eventually("2 of low", || origin.times("/f/low/2.mp4") == low).await;
+        eventually("2 of high", || origin.times("/f/high/2.mp4") == high).await;
+        settle().await;
+        assert_eq!(origin.times("/f/high/2.mp4"), high, "{rates}");
+        assert_eq!(origin.times("/f/high/init.mp4"), high, "{rates}: with what it needs");
+    }
+    let origin = film();
+    let shield = shield(&origin, HintTrust::Everyone).await;
+    let line = "//video.example/f/high/1.mp4 k=1 t=4100-4100\n";
+    assert_eq!(tell(&shield, None, false, line).await, 204);
+    eventually("a way down is kept open", || origin.times("/f/low/2.mp4") == 1).await;
+}
+
+#[tokio::test]
+async fn what_a_player_announces_is_fetched_here_and_nowhere_else() {
+    let origin = film();
+    let shield = shield(&origin, HintTrust::Everyone).await;
+    let before = origin.seen().len();
+    let lines = "//video.example/f/unknown/9.mp4?x=1 k=1 n=../high/5.mp4 n=//169.254.169.254/latest \
+                 n=https://elsewhere/5.mp4 n=all.mp4 r=100-199\n";
+    assert_eq!(tell(&shield, None, false, lines).await, 204);
+    eventually("both are fetched", || origin.seen().len() == before + 2).await;
+    settle().await;
+    assert_eq!(origin.times("/f/high/5.mp4"), 1);
+    assert_eq!(origin.times("/f/unknown/all.mp4"), 1);
+    assert_eq!(origin.seen().len(), before + 2, "no other place is asked");
+    assert_eq!(origin.headers_of("/f/high/5.mp4")["host"], "video.example");
+    get(&shield, "/f/high/5.mp4").await;
+    assert_eq!(shield.metrics().prefetch_used.get(), 1);
+}
+
+#[tokio::test]
+async fn strangers_are_not_believed() {
+    let line = "//video.example/f/low/2.mp4 k=7\n";
+    let secret = || HintTrust::Secret(Secret::new(*b"open"));
+    for (trust, link, status) in [
+        (HintTrust::Nobody, None, 403),
+        (HintTrust::Nobody, Some("open"), 403),
+        (secret(), None, 403),
+        (secret(), Some("opem"), 403),
+        (secret(), Some("open"), 204),
+        (HintTrust::Everyone, None, 204),
+    ] {
+        let origin = film();
+        let shield = shield(&origin, trust).await;
+        assert_eq!(tell(&shield, link, false, line).await, status);
+        let fetched = usize::from(status == 204);
+        eventually("it is fetched", || origin.times("/f/low/3.mp4") == fetched).await;
+        settle().await;
+        assert_eq!(origin.times("/f/low/3.mp4"), fetched);
+        assert_eq!(origin.times(PATH), 0, "it is no request for an origin");
+        assert_eq!(shield.metrics().hints_refused.get(), 1 - fetched as u64);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_whole() {
+    let origin = film();
+    let shield = shield(&origin, HintTrust::Everyone).await;
+    let good = "//video.example/f/low/2.mp4 k=1\n";
+    assert_eq!(tell(&shield, None, false, &format!("{good}nonsense\n")).await, 400);
+    assert_eq!(tell(&shield, None, false, &"x".repeat(70_000)).await, 413);
+    settle().await;
+    assert_eq!(origin.times("/f/low/3.mp4"), 0);
+    assert_eq!(shield.metrics().hints_refused.get(), 2);
+}
