@@ -11,8 +11,11 @@
 //! | `headwater_edge_first_byte_seconds` | `cache` |
 //! | `headwater_edge_responses_cut_total` | `end` (`failed`, `aborted`) |
 //! | `headwater_edge_requests_in_flight` | |
+//!
+//! What the listeners counted, requests or not, [`register_server`] adds.
 
 mod scrape;
+mod server;
 pub(crate) mod shard;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +34,7 @@ use crate::watch::End;
 use shard::{BOUNDS_MICROS, METHODS, PROTOCOLS, STATUSES, Shard};
 
 pub use scrape::{Scrape, scrape};
+pub use server::register_server;
 
 /// The edge's counters. Clones share them.
 #[derive(Clone, Debug, Default)]

@@ -79,7 +79,8 @@ impl NormaliseLayer {
         Self::default()
     }
 
-    /// The longest path with query in bytes; 8,192 by default.
+    /// The longest path with query; a longer one is answered 414. Unit: bytes. Default 8,192. Bound:
+    /// none. Danger: a key of the cache is as long, and is kept as long as its object.
     #[must_use]
     pub const fn max_target(mut self, bytes: usize) -> Self {
         self.max_target = bytes;
@@ -427,6 +428,7 @@ mod tests {
         layer.check(&Method::GET, &uri.parse().unwrap(), &headers).map_err(|p| p.status())
     }
 
+    /// Limit: `NormaliseLayer::max_target`.
     #[test]
     fn ambiguous_paths_are_refused() {
         for path in [

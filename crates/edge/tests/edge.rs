@@ -137,6 +137,7 @@ async fn metrics_count_by_protocol_method_status_and_cache() {
     }
 }
 
+/// Limit: `NormaliseLayer::max_target`.
 #[tokio::test]
 async fn ambiguous_requests_never_reach_cache_or_origin() {
     let mut play = play();

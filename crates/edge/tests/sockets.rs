@@ -60,3 +60,48 @@ async fn an_origin_that_is_not_there_is_a_problem_document() {
     let text = answer.into_body().collect(1000).await.unwrap().to_bytes();
     assert!(!String::from_utf8_lossy(&text).contains("127.0.0.1"));
 }
+
+#[tokio::test]
+async fn a_scrape_tells_what_the_listeners_counted() {
+    let counted = headwater_net::server::Metrics::new();
+    let mut registry = prometheus_client::registry::Registry::default();
+    headwater_edge::metrics::register_server(&counted, &mut registry);
+    let scrape = headwater_edge::metrics::Scrape::new(registry);
+    let mut limits = headwater_net::server::ConnLimits::default();
+    limits.max_per_address = 1;
+    let server = Server::builder()
+        .http("127.0.0.1:0")
+        .workers(1)
+        .limits(limits)
+        .metrics(counted)
+        .serve(move |_| scrape.clone())
+        .unwrap();
+    let url = format!("http://{}/metrics", server.http_addrs()[0]);
+    let client = || reqwest::Client::builder().no_proxy().build().unwrap();
+    let first = client();
+    assert!(first.get(&url).send().await.unwrap().text().await.unwrap().ends_with("# EOF\n"));
+    assert!(client().get(&url).send().await.is_err(), "one address has one connection");
+    let page = first.get(&url).send().await.unwrap().text().await.unwrap();
+    for line in [
+        "# TYPE headwater_server_requests counter",
+        "# HELP headwater_server_connections_refused Connections turned away at a limit.",
+        "headwater_server_requests_total{protocol=\"h1\"} 2",
+        "headwater_server_connections_total{protocol=\"h1\"} 1",
+        "# TYPE headwater_server_connections_open gauge",
+        "headwater_server_connections_open{protocol=\"h1\"} 1",
+        "headwater_server_connections_refused_total{limit=\"connections\"} 0",
+        "headwater_server_handshakes_failed_total{transport=\"quic\"} 0",
+        "headwater_server_connections_ended_total{reason=\"flood\"} 0",
+        "headwater_server_early_requests_total{handled=\"at_once\"} 0",
+        "headwater_server_tickets_refused_total 0",
+        "headwater_server_retries_total 0",
+        "headwater_server_datagrams_passed_on_total 0",
+    ] {
+        assert!(page.lines().any(|said| said == line), "{line}: {page}");
+    }
+    // A client may try a refused connection once more.
+    let refused = page.lines().find_map(|line| {
+        line.strip_prefix("headwater_server_connections_refused_total{limit=\"address\"} ")
+    });
+    assert!(refused.unwrap().parse::<u64>().unwrap() >= 1, "{page}");
+}

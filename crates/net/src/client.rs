@@ -156,34 +156,41 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Time for a connection, TLS included. Default 5 s. Too short fails far upstreams, too long
-    /// holds up the turn to another one.
+    /// Time for a connection, TLS included; then it fails ([`UpstreamError::Connect`]), and another
+    /// upstream may be tried. Default 5 s. Bound: more than zero. Danger: too short fails far
+    /// upstreams, too long holds up the turn to another one.
     pub const fn connect_timeout(mut self, time: Duration) -> Self {
         self.connect_timeout = time;
         self
     }
 
-    /// Time from sending a request, its body and a connection included, to the response's headers.
-    /// Default 30 s. Too short cuts off uploads and slow packagers.
+    /// Time from sending a request, its body and a connection included, to the response's headers;
+    /// then it fails ([`UpstreamError::Timeout`]). Default 30 s. Bound: more than zero. Danger: too
+    /// short cuts off uploads and slow packagers.
     pub const fn first_byte_timeout(mut self, time: Duration) -> Self {
         self.first_byte_timeout = time;
         self
     }
 
-    /// Longest silence inside a response's body while somebody waits for it. Default 30 s.
+    /// Longest silence inside a response's body while somebody waits for it; then the body ends in
+    /// [`BodyError::TimedOut`](crate::BodyError::TimedOut). Default 30 s. Bound: more than zero.
+    /// Danger: too short cuts off live answers that come by and by, too long keeps those who wait
+    /// from another upstream.
     pub const fn idle_timeout(mut self, time: Duration) -> Self {
         self.idle_timeout = time;
         self
     }
 
-    /// Time for which an unused connection is kept. Default 60 s. Longer than the upstream's own
-    /// makes requests meet dead connections.
+    /// Time for which an unused connection is kept; then it is closed. Default 60 s. Bound: none; 0
+    /// keeps none. Danger: longer than the upstream's own makes requests meet dead connections.
     pub const fn pool_idle_timeout(mut self, time: Duration) -> Self {
         self.pool_idle_timeout = time;
         self
     }
 
-    /// Unused HTTP/1.1 connections kept at most. Default 64.
+    /// Unused HTTP/1.1 connections kept; one more is closed. Unit: connections. Default 64. Bound:
+    /// none; 0 keeps none. Danger: too few make a new connection for many a request, each kept one
+    /// holds a file and a place at the upstream.
     pub const fn pool_max_idle(mut self, connections: usize) -> Self {
         self.pool_max_idle = connections;
         self

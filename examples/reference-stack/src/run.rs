@@ -64,6 +64,7 @@ async fn start(args: &Args) -> Result<(), Error> {
     let pages = Pages::load(&args.web)
         .map_err(|source| Error::Folder { path: args.web.clone(), source })?;
     let running = roles::serve(args, server, packager, &mut registry, pages.clone())?;
+    headwater_edge::metrics::register_server(running.server.metrics(), &mut registry);
     if let Some(https) = running.server.https_addrs().first() {
         pages.tell(&banner::stack_json(own_certificate, *https, &spki));
     }

@@ -121,6 +121,29 @@ async fn an_upstream_that_declines_is_an_answer_like_any() {
     assert!(rest.contains("HTTP/1.1 204"), "{rest}");
 }
 
+#[tokio::test]
+async fn a_request_for_a_websocket_has_no_content() {
+    let rig = Rig::start().await;
+    let with = |length: &str, content: &str| {
+        let field = format!("Content-Length: {length}\r\nUpgrade: websocket\r\n");
+        ASK.replace("Upgrade: websocket\r\n", &field) + content
+    };
+    let mut client = TcpStream::connect(rig.plain()).await.unwrap();
+    client.write_all(with("5", "hello").as_bytes()).await.unwrap();
+    assert_eq!(status(&mut client).await, "HTTP/1.1 400");
+    // Not even all of it has to be there for that.
+    let mut client = TcpStream::connect(rig.plain()).await.unwrap();
+    client.write_all(with("5", "he").as_bytes()).await.unwrap();
+    assert_eq!(status(&mut client).await, "HTTP/1.1 400");
+    // A length of nothing says nothing, and is not passed on.
+    let mut client = TcpStream::connect(rig.plain()).await.unwrap();
+    client.write_all(with("0", "").as_bytes()).await.unwrap();
+    let (head, mut upstream) = rig.asked().await;
+    assert!(!head.to_ascii_lowercase().contains("content-length"), "{head}");
+    say(&mut upstream, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(status(&mut client).await, "HTTP/1.1 403");
+}
+
 /// Limit: `UpstreamBuilder::max_websockets`, `UpstreamBuilder::websocket_idle_timeout`.
 #[tokio::test]
 async fn websockets_are_counted_and_one_that_is_still_is_ended() {

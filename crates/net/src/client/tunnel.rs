@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -20,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, sp
 
 use super::{Inner, UpstreamError, body};
 use crate::hop::strip_hop_by_hop;
-use crate::{Body, Problem};
+use crate::{Body, Problem, spki};
 
 /// What is read at a time, for each direction of each connection.
 const BUFFER: usize = 16 << 10;
@@ -53,10 +54,17 @@ impl Inner {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(5);
             return Ok(problem.detail("too many WebSockets are open").into_response());
         };
-        let client = hyper::upgrade::on(&mut request);
         let by_http2 = request.method() == Method::CONNECT;
+        // Where the content ends and the WebSocket begins, not everybody would agree on.
+        if !by_http2 && !request.body().is_end_stream() {
+            let problem = Problem::new(StatusCode::BAD_REQUEST);
+            return Ok(problem.detail("a request for a WebSocket has no content").into_response());
+        }
+        let client = hyper::upgrade::on(&mut request);
         let mut request = self.aim(request)?;
         let headers = request.headers_mut();
+        // A length, even of nothing, is one of content, and over HTTP/2 it would be the client's.
+        headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, WEBSOCKET);
         if by_http2 {
@@ -104,21 +112,7 @@ fn nonce() -> HeaderValue {
     let mut bytes = [0; 16];
     // Without randomness it is a constant, which works all the same.
     let _ = aws_lc_rs::default_provider().secure_random.fill(&mut bytes);
-    HeaderValue::try_from(base64(bytes)).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// RFC 4648 §4.
-fn base64(bytes: [u8; 16]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(24);
-    for three in bytes.chunks(3) {
-        let group = (0..3).fold(0, |all, at| all << 8 | u32::from(*three.get(at).unwrap_or(&0)));
-        for at in 0..4 {
-            let digit = DIGITS[(group >> (18 - 6 * at) & 63) as usize];
-            text.push(if at > three.len() { '=' } else { char::from(digit) });
-        }
-    }
-    text
+    HeaderValue::try_from(spki::base64(&bytes)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Passes bytes both ways until both sides have ended, one has failed, or none has moved for `idle`.
@@ -166,17 +160,5 @@ async fn still(moved: &AtomicU64, idle: Duration) {
         }
         seen = now;
         tokio::time::sleep(idle).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// RFC 6455 §1.3 has a nonce and its text.
-    #[test]
-    fn rfc_4648_4_sixteen_bytes_as_text() {
-        assert_eq!(base64(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
-        assert_eq!(base64([0xff; 16]), "/////////////////////w==");
     }
 }

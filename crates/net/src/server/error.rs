@@ -70,6 +70,10 @@ pub enum ServerError {
     /// A certificate or key of a kind that is not supported, or that is damaged.
     #[error("the certificate or key cannot be used: {0}")]
     Certificate(String),
+    /// What an authority is to be asked for makes no sense.
+    #[cfg(feature = "acme")]
+    #[error("no certificate can be asked for: {0}")]
+    Acme(String),
     /// The operating system gave no thread, timer or event queue.
     #[error("cannot start a worker: {0}")]
     Worker(#[source] io::Error),

@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use tower_service::Service;
 
 use super::control::{Drain as Ending, Phase, stopped};
-use super::metrics::Place;
+use super::metrics::{Place, Refused};
 use super::quic::Endpoint;
 use super::worker::{Worker, finish_within};
 use crate::Body;
@@ -38,8 +38,6 @@ use date::DateCache;
 use framing::code::Code;
 use requests::Start;
 
-/// Handshakes under way on one worker and address.
-const HANDSHAKES: usize = 1024;
 /// How long the last CONNECTION_CLOSE may take to leave.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -137,12 +135,13 @@ where
         let worker = self.worker;
         let under_way = self.handshakes.load(Ordering::Relaxed);
         if worker.open.load(Ordering::Relaxed) >= worker.limits.max_connections {
-            worker.counters.refused();
+            worker.counters.refused(Refused::Connections);
             incoming.refuse();
         } else if under_way >= worker.quic.retry_above && !incoming.remote_address_validated() {
             // An address that nobody answers from gets no further.
             let _ = incoming.retry();
-        } else if let Some(place) = Place::take(&self.handshakes, HANDSHAKES) {
+            worker.counters.retry();
+        } else if let Some(place) = Place::take(&self.handshakes, worker.quic.max_handshakes.max(1)) {
             let (client, id) = (incoming.remote_address(), incoming.orig_dst_cid());
             let handshake = (place, self.endpoint.shakes_hands(client, &id));
             let begins = Begins {
@@ -154,7 +153,7 @@ where
             };
             self.connections.spawn(connection(incoming, begins, handshake));
         } else {
-            worker.counters.refused();
+            worker.counters.refused(Refused::Handshakes);
             incoming.refuse();
         }
     }

@@ -114,6 +114,10 @@ pub struct QuicConfig {
     /// every client. Danger: too low costs clients a round trip; too high lets forged addresses hold
     /// this many handshakes.
     pub retry_above: usize,
+    /// Handshakes under way on one worker and address; one more is refused (CONNECTION_REFUSED), and
+    /// its client may come again. Unit: handshakes. Default 1,024. Bound: at least 1. Danger: each
+    /// costs memory and two signatures' time; too low turns clients away when many come at once.
+    pub max_handshakes: usize,
     /// Request bytes accepted ahead of the service on one connection; a stream gets a quarter of
     /// it. Unit: bytes. Default 4 MiB. Bound: 64 KiB to 1 GiB. Danger: one client can make the
     /// server hold this much.
@@ -139,6 +143,7 @@ impl Default for QuicConfig {
             max_streams: 128,
             send_window: 8 << 20,
             retry_above: 64,
+            max_handshakes: 1024,
             receive_window: 4 << 20,
             socket_buffer: 8 << 20,
             early_data: false,

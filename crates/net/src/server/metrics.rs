@@ -14,6 +14,42 @@ struct Shared {
     workers: Mutex<Vec<Arc<Counters>>>,
     open: Arc<AtomicUsize>,
     tickets_refused: Arc<AtomicU64>,
+    passed_on: Arc<AtomicU64>,
+}
+
+/// Why a connection was turned away before its first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// `max_connections` were open.
+    Connections,
+    /// `max_per_address` were open from its address.
+    Address,
+    /// As many QUIC handshakes were under way as may be.
+    Handshakes,
+}
+
+impl Refused {
+    /// Every reason there is.
+    pub const ALL: [Self; 3] = [Self::Connections, Self::Address, Self::Handshakes];
+}
+
+/// Why this server ended a connection by itself, without a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Nothing happened on it for its idle time, or a request's headers were slow.
+    Idle,
+    /// Its client took nothing of what there was to send.
+    Stalled,
+    /// Its client flooded it: with resets or errors of streams over HTTP/2, or with streams of
+    /// HTTP/3 that brought no request.
+    Flood,
+}
+
+impl Ended {
+    /// Every reason there is.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Stalled, Self::Flood];
 }
 
 /// One worker's counters, on cache lines of their own.
@@ -21,7 +57,9 @@ struct Shared {
 #[repr(align(128))]
 pub(super) struct Counters {
     by_protocol: [ByProtocol; 3],
-    refused: AtomicU64,
+    refused: [AtomicU64; Refused::ALL.len()],
+    ended: [AtomicU64; Ended::ALL.len()],
+    retries: AtomicU64,
     early: AtomicU64,
     early_held: AtomicU64,
 }
@@ -63,20 +101,42 @@ impl Metrics {
         self.sum(protocol, |counters| &counters.handshakes_failed)
     }
 
-    /// Connections turned away because `max_connections` or `max_per_address` were open.
+    /// Connections turned away, for whatever reason.
     pub fn connections_refused(&self) -> u64 {
-        self.workers().iter().map(|counters| counters.refused.load(Ordering::Relaxed)).sum()
+        Refused::ALL.into_iter().map(|why| self.connections_refused_for(why)).sum()
+    }
+
+    /// Connections turned away for this reason.
+    pub fn connections_refused_for(&self, why: Refused) -> u64 {
+        self.total(|counters| &counters.refused[why as usize])
+    }
+
+    /// Connections that this server ended by itself for this reason.
+    pub fn connections_ended(&self, why: Ended) -> u64 {
+        self.total(|counters| &counters.ended[why as usize])
+    }
+
+    /// QUIC clients that were told to show first that they are where they say (Retry, RFC 9000
+    /// §8.1.2).
+    pub fn retries(&self) -> u64 {
+        self.total(|counters| &counters.retries)
+    }
+
+    /// QUIC datagrams that came here and were passed on to the process that this one took over
+    /// from, whose connections they are.
+    pub fn datagrams_passed_on(&self) -> u64 {
+        self.0.passed_on.load(Ordering::Relaxed)
     }
 
     /// Requests that were handed to the service as early data, before their handshake was done.
     pub fn early_requests(&self) -> u64 {
-        self.workers().iter().map(|counters| counters.early.load(Ordering::Relaxed)).sum()
+        self.total(|counters| &counters.early)
     }
 
     /// Requests that came in early data and were held until their handshake was done: not GET or
     /// HEAD, or with a body.
     pub fn early_requests_held(&self) -> u64 {
-        self.workers().iter().map(|counters| counters.early_held.load(Ordering::Relaxed)).sum()
+        self.total(|counters| &counters.early_held)
     }
 
     /// QUIC session tickets that were shown and not taken: used before, forgotten or of another
@@ -88,6 +148,11 @@ impl Metrics {
     /// The counter of [`Metrics::tickets_refused`].
     pub(super) fn count_tickets_refused(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.0.tickets_refused)
+    }
+
+    /// The counter of [`Metrics::datagrams_passed_on`].
+    pub(super) fn count_passed_on(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.passed_on)
     }
 
     /// A new worker's counters.
@@ -107,10 +172,11 @@ impl Metrics {
     }
 
     fn sum(&self, protocol: Protocol, field: impl Fn(&ByProtocol) -> &AtomicU64) -> u64 {
-        self.workers()
-            .iter()
-            .map(|counters| field(counters.of(protocol)).load(Ordering::Relaxed))
-            .sum()
+        self.total(|counters| field(counters.of(protocol)))
+    }
+
+    fn total(&self, field: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.workers().iter().map(|counters| field(counters).load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -137,8 +203,16 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn refused(&self, why: Refused) {
+        self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn ended(&self, why: Ended) {
+        self.ended[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection as open until the guard is dropped.

@@ -70,7 +70,7 @@ pub(super) fn open(
     let mut all = Vec::new();
     for Opened { asked, bound, elders } in open_all(&builder.https, https, workers, udp_buffer)? {
         let quic = udp_buffer.is_some().then(|| {
-            let elders = Elders::new(elders);
+            let elders = Elders::new(elders, builder.metrics.count_passed_on());
             Shared::new(keys, generation, elders, workers, bound.udp.len())
         });
         let place = Place::Https { asked, bound: bound.addr };

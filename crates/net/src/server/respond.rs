@@ -10,11 +10,12 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::control::Busy;
 use super::malformed::content_length;
-use crate::{Body, BodyError};
+use crate::{Body, BodyError, Problem};
 
 /// Takes the body from an answer that must not have one, and tells the length of every other
 /// where it is known: to HEAD, the length that GET would have. Gives the bytes of body that the
-/// answer promises, if it does.
+/// answer promises, if it does. An answer that says a length which is none becomes a 500: clients
+/// would not agree on where it ends.
 pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64> {
     let status = response.status();
     if status.is_informational() || status == StatusCode::NO_CONTENT {
@@ -22,14 +23,19 @@ pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64
         *response.body_mut() = Body::Empty;
         return None;
     }
+    let said = content_length(response.headers()).or_else(|()| one_of_equals(response));
+    let Ok(said) = said else {
+        tracing::error!("a service gave an answer with a Content-Length that is none");
+        *response = Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response();
+        return settle(response, to_head);
+    };
     if status == StatusCode::NOT_MODIFIED {
         *response.body_mut() = Body::Empty;
         return None;
     }
-    let promised = match content_length(response.headers()) {
-        Ok(Some(said)) => Some(said),
-        Err(()) => None,
-        Ok(None) => response.body().exact_len().inspect(|&len| {
+    let promised = match said {
+        Some(said) => Some(said),
+        None => response.body().exact_len().inspect(|&len| {
             // To HEAD, an empty body says nothing: services may leave it out themselves.
             if len > 0 || !to_head {
                 response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(len));
@@ -41,6 +47,25 @@ pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64
         return None;
     }
     promised
+}
+
+/// Makes one length of several that are equal (RFC 9110 §8.6), as upstreams may give them.
+///
+/// # Errors
+/// When they are not, or are no lengths.
+fn one_of_equals(response: &mut Response<Body>) -> Result<Option<u64>, ()> {
+    let headers = response.headers_mut();
+    let mut all = headers
+        .get_all(header::CONTENT_LENGTH)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    let first = all.next().ok_or(())?;
+    if all.any(|length| length != first) {
+        return Err(());
+    }
+    let first = HeaderValue::from_bytes(first).map_err(drop)?;
+    headers.insert(header::CONTENT_LENGTH, first);
+    content_length(headers)
 }
 
 /// Whether the method is HEAD.
@@ -178,6 +203,41 @@ mod tests {
         settle(&mut response, false);
         assert!(!response.headers().contains_key("content-length"));
         assert!(matches!(response.body(), Body::Empty));
+    }
+
+    #[test]
+    fn rfc_9110_8_6_equal_lengths_are_one_and_what_is_none_is_a_500() {
+        for (lines, becomes) in [
+            (&["5"][..], Some("5")),
+            (&["5", "5"], Some("5")),
+            (&["5, 5"], Some("5")),
+            (&["5", "6"], None),
+            (&["5,"], None),
+            (&[""], None),
+            (&["-5"], None),
+            (&["0x5"], None),
+            (&["99999999999999999999"], None),
+        ] {
+            for (status, to_head) in [(200, false), (200, true), (304, false)] {
+                let mut builder = Response::builder().status(status);
+                for line in lines {
+                    builder = builder.header("content-length", *line);
+                }
+                let mut response = builder.body(Body::from("12345")).unwrap();
+                let promised = settle(&mut response, to_head);
+                let said: Vec<_> = response.headers().get_all("content-length").iter().collect();
+                assert_eq!(said.len(), 1, "{lines:?}");
+                if let Some(length) = becomes {
+                    assert_eq!(response.status().as_u16(), status);
+                    assert_eq!(said[0], length);
+                    assert_eq!(promised, (status == 200 && !to_head).then_some(5));
+                } else {
+                    assert_eq!(response.status(), 500, "{lines:?}");
+                    assert_eq!(response.headers()["content-type"], "application/problem+json");
+                    assert_eq!(promised.is_some(), !to_head);
+                }
+            }
+        }
     }
 
     #[tokio::test]

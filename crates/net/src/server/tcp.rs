@@ -1,6 +1,7 @@
 //! Connections over TCP and Unix sockets: HTTP/1.1 and HTTP/2 by hyper, in the clear or over TLS.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::{Future, Ready, poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::limited::{Limited, too_large};
 use super::malformed::has_odd_coding;
-use super::metrics::{OpenConnection, Place};
+use super::metrics::{Counters, Ended, OpenConnection, Place, Refused};
 use super::oneshot::Oneshot;
 use super::proxy_protocol;
 use super::received::Received;
@@ -78,7 +79,7 @@ where
                         );
                         connections.spawn(conn);
                     }
-                    None => worker.counters.refused(),
+                    None => worker.counters.refused(Refused::Connections),
                 },
                 Err(error) => {
                     // Out of files or memory, or a client gone before it was accepted.
@@ -130,7 +131,7 @@ async fn connection<S>(
     let counted = worker.fronts.counted(&info, &route);
     let max = worker.limits.max_per_address;
     let _from = match counted.map(|ip| worker.addresses.take(ip, max)) {
-        Some(None) => return worker.counters.refused(),
+        Some(None) => return worker.counters.refused(Refused::Address),
         from => from,
     };
     let forwarded = worker.fronts.forward(&info, &route);
@@ -153,6 +154,11 @@ async fn connection<S>(
             match early(&mut phase, within, handshake).await {
                 Some(Ok(stream)) => {
                     let session = stream.get_ref().1;
+                    // RFC 8737 §4: an authority has seen what it wanted by now.
+                    #[cfg(feature = "acme")]
+                    if session.alpn_protocol() == Some(super::acme::challenges::ACME_TLS) {
+                        return;
+                    }
                     info.tls = true;
                     info.sni = session.server_name().map(Arc::from);
                     let shown = session.peer_certificates().and_then(<[_]>::first);
@@ -217,6 +223,7 @@ async fn serve<I, S>(
     let watch = line.clone().map(|line| (Arc::clone(&activity), line));
     let conn = Conn { about, activity, line, worker: Arc::clone(&worker), _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
+    let counters = &worker.counters;
     let Some((activity, line)) = watch else {
         let gather = Gather::new(stream);
         let io = TokioIo::new(gather.clone());
@@ -233,7 +240,7 @@ async fn serve<I, S>(
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .serve_connection(io, service);
-        return drive(conn, |cx| gather.poll_send(cx), drain, idle, false).await;
+        return drive(conn, |cx| gather.poll_send(cx), drain, idle, false, counters).await;
     };
     let io = TokioIo::new(Watched { stream, activity, line });
     let conn = http1::Builder::new()
@@ -242,7 +249,7 @@ async fn serve<I, S>(
         .max_header_size(limits.max_header_bytes as usize)
         .serve_connection(io, service)
         .with_upgrades();
-    drive(conn, |_| Poll::Ready(Ok(())), drain, idle, true).await;
+    drive(conn, |_| Poll::Ready(Ok(())), drain, idle, true, counters).await;
 }
 
 /// An IPv4 client of a socket that takes both families is an IPv4 client.
@@ -326,15 +333,15 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 /// One that `lingers` is asked some time after a drain began, where that has time for it: HTTP/1.1
 /// closes an idle connection without a word, and a request may be on its way. What is answered
 /// meanwhile says `Connection: close`.
-async fn drive<C, E>(
+async fn drive<C>(
     conn: C,
     mut send: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
     mut drain: DrainSignal,
     mut idle: IdleCheck,
     lingers: bool,
+    counters: &Counters,
 ) where
-    C: Future<Output = Result<(), E>> + Graceful,
-    E: std::fmt::Display,
+    C: Future<Output = hyper::Result<()>> + Graceful,
 {
     let mut conn = pin!(conn);
     let mut ending = false;
@@ -346,6 +353,9 @@ async fn drive<C, E>(
         if let Poll::Ready(done) = polled {
             if let Err(error) = done {
                 tracing::debug!(%error, "connection ended");
+                if is_flood(&error) {
+                    counters.ended(Ended::Flood);
+                }
             }
             return Poll::Ready(());
         }
@@ -365,10 +375,14 @@ async fn drive<C, E>(
         match idle.poll(cx) {
             Poll::Ready(Over::Stalled) => {
                 tracing::debug!("connection cut: its client does not read");
+                counters.ended(Ended::Stalled);
                 return Poll::Ready(());
             }
             Poll::Ready(Over::Idle) if ending => return Poll::Ready(()),
-            Poll::Ready(Over::Idle) => ask = true,
+            Poll::Ready(Over::Idle) => {
+                counters.ended(Ended::Idle);
+                ask = true;
+            }
             Poll::Pending => {}
         }
         if ask && !ending {
@@ -381,6 +395,14 @@ async fn drive<C, E>(
         Poll::Pending
     })
     .await;
+}
+
+/// Whether a connection of HTTP/2 was ended for what its client did to it (RFC 9113 §7).
+fn is_flood(error: &hyper::Error) -> bool {
+    let of_h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    of_h2.is_some_and(|error| {
+        error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)
+    })
 }
 
 /// A hyper connection that can be told to end after the requests it has.
@@ -413,6 +435,23 @@ struct Conn {
     line: Option<Arc<Line>>,
     worker: Arc<Worker>,
     _open: OpenConnection,
+}
+
+impl Conn {
+    /// What an authority asks to be shown over plain HTTP, if this is such a request.
+    #[cfg(feature = "acme")]
+    fn shown(&self, request: &Request<Body>) -> Option<Response<Body>> {
+        if self.about.info.tls {
+            return None;
+        }
+        self.worker.challenges.iter().find_map(|all| all.answer(request))
+    }
+
+    #[cfg(not(feature = "acme"))]
+    #[expect(clippy::unused_self, reason = "the one with ACME needs it")]
+    fn shown(&self, _: &Request<Body>) -> Option<Response<Body>> {
+        None
+    }
 }
 
 /// The service's future, or what is answered in its place.
@@ -469,6 +508,8 @@ where
         Answer {
             future: if is_too_large {
                 Either::Left(ready(Ok(too_large(limits).into_response())))
+            } else if let Some(shown) = self.conn.shown(&request) {
+                Either::Left(ready(Ok(shown)))
             } else if has_odd_coding(request.headers()) {
                 Either::Left(ready(Ok(odd_coding())))
             } else {

@@ -29,12 +29,15 @@ use super::control::{Phase, ending};
 use crate::{Clock, spki};
 use certificates::{Certificates, Set};
 use clients::{ASKED, Asked};
+#[cfg(not(feature = "acme"))]
 use identity::{Identity, Named};
 use sessions::Sessions;
 use sources::{Source, Stamp};
 use tickets::Ticketer;
 
 pub use clients::ClientCertificate;
+#[cfg(feature = "acme")]
+pub(super) use identity::{Identity, Named};
 pub(super) use tickets::{TicketKey, Tickets};
 
 /// How often files are looked at, if nothing else is said.
@@ -136,6 +139,15 @@ impl Tls {
         Self::from_pem(pem.certificate.as_bytes(), pem.key.as_bytes())
     }
 
+    /// Takes the certificates that a server gets for itself (ACME), and keeps new while it serves.
+    ///
+    /// # Errors
+    /// As [`Tls::from_pem`].
+    #[cfg(feature = "acme")]
+    pub fn from_acme(acme: super::Acme) -> Result<Self, ServerError> {
+        Self::from_sources(vec![Source::Acme(acme)])
+    }
+
     /// Adds the certificates of `more` behind these; what else was said of `more` is left out.
     /// Blocks while it reads files.
     ///
@@ -213,7 +225,10 @@ impl Tls {
     fn from_sources(sources: Vec<Source>) -> Result<Self, ServerError> {
         // Before they are read: what changes while they are is seen later.
         let seen = Mutex::new(stamp(&sources));
-        let certificates = Arc::new(Certificates::new(read(&sources)?));
+        let certificates = Certificates::new(read(&sources)?);
+        #[cfg(feature = "acme")]
+        let certificates = certificates.with_challenges(challenges(&sources));
+        let certificates = Arc::new(certificates);
         Ok(Self {
             shared: Arc::new(Shared { sources, certificates, seen }),
             clients: Arc::new(NoClientAuth),
@@ -223,7 +238,7 @@ impl Tls {
     }
 
     /// Looks at the files until the server drains.
-    pub(super) async fn watch(self, mut phase: watch::Receiver<Phase>) {
+    async fn watch(self, mut phase: watch::Receiver<Phase>) {
         let from_files = |source: &Source| !matches!(source, Source::Given(_));
         let Some(interval) = self.reload_every else { return };
         if !self.shared.sources.iter().any(from_files) {
@@ -247,6 +262,34 @@ impl Tls {
         }
     }
 
+    /// Sees to it that there are certificates until the server drains: looks at files, and asks
+    /// authorities.
+    pub(super) async fn keep(self, phase: watch::Receiver<Phase>) {
+        #[cfg(feature = "acme")]
+        {
+            let authorities =
+                self.acme().map(|acme| acme.clone().keep(self.clone(), phase.clone()));
+            let authorities = futures_util::future::join_all(authorities.collect::<Vec<_>>());
+            tokio::join!(self.clone().watch(phase), authorities);
+        }
+        #[cfg(not(feature = "acme"))]
+        self.watch(phase).await;
+    }
+
+    #[cfg(feature = "acme")]
+    fn acme(&self) -> impl Iterator<Item = &super::Acme> {
+        self.shared.sources.iter().filter_map(|source| match source {
+            Source::Acme(acme) => Some(acme),
+            _ => None,
+        })
+    }
+
+    /// What authorities ask to be shown over plain HTTP.
+    #[cfg(feature = "acme")]
+    pub(super) fn challenges(&self) -> Vec<Arc<super::acme::challenges::Challenges>> {
+        challenges(&self.shared.sources)
+    }
+
     /// TLS over TCP: HTTP/2 and HTTP/1.1 by ALPN, session tickets under keys that all workers
     /// share.
     pub(super) fn tcp_config(
@@ -255,6 +298,10 @@ impl Tls {
     ) -> Result<Arc<rustls::ServerConfig>, ServerError> {
         let mut config = self.config(rustls::ALL_VERSIONS)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        #[cfg(feature = "acme")]
+        if !challenges(&self.shared.sources).is_empty() {
+            config.alpn_protocols.push(super::acme::challenges::ACME_TLS.to_vec());
+        }
         config.ticketer = Ticketer::new(tickets, self.asked);
         Ok(Arc::new(config))
     }
@@ -289,6 +336,15 @@ impl Tls {
         config.ignore_client_order = true;
         Ok(config)
     }
+}
+
+#[cfg(feature = "acme")]
+fn challenges(sources: &[Source]) -> Vec<Arc<super::acme::challenges::Challenges>> {
+    let of = |source: &Source| match source {
+        Source::Acme(acme) => Some(Arc::clone(acme.challenges())),
+        _ => None,
+    };
+    sources.iter().filter_map(of).collect()
 }
 
 fn stamp(sources: &[Source]) -> Stamp {

@@ -20,6 +20,8 @@ use super::handle::DrainCount;
 use super::keys::Keys;
 use super::metrics::Counters;
 use super::places::{OwnUdp, Places, Share, share};
+#[cfg(feature = "acme")]
+use super::tls::Tls;
 use super::wire::Listening;
 use super::{
     ConnLimits, QuicConfig, ServerBuilder, ServerError, ServerHandle, WorkerId, alt_svc, http3,
@@ -47,6 +49,9 @@ pub(super) struct Worker {
     pub(super) loops: Arc<Loops>,
     /// Whether clients of HTTP/1.1 are to come back on another connection.
     pub(super) leaving: Arc<AtomicBool>,
+    /// What authorities ask to be shown over plain HTTP.
+    #[cfg(feature = "acme")]
+    pub(super) challenges: Vec<Arc<super::acme::challenges::Challenges>>,
 }
 
 /// One worker's sockets at a place.
@@ -83,6 +88,8 @@ where
         None => (0, Keys::new(&builder.clock)?),
     };
     let (mut acceptor, mut quic_server) = (None, None);
+    #[cfg(feature = "acme")]
+    let challenges = builder.tls.as_ref().map(Tls::challenges).unwrap_or_default();
     let mut watched = None;
     if !builder.https.is_empty() {
         let tls = builder.tls.as_ref().ok_or(ServerError::NoCertificate)?;
@@ -167,6 +174,8 @@ where
             drained: Arc::clone(&drained),
             loops: Arc::clone(&loops),
             leaving: Arc::clone(&leaving),
+            #[cfg(feature = "acme")]
+            challenges: challenges.clone(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -184,7 +193,7 @@ where
                 // Dropped last: by then the sockets are closed.
                 let _ended = ended;
                 if let Some(tls) = watched {
-                    runtime.spawn(tls.watch(worker.phase.clone()));
+                    runtime.spawn(tls.keep(worker.phase.clone()));
                 }
                 let make = || make(WorkerId(id));
                 runtime.block_on(run(fronts, quic_server, worker, make, served));

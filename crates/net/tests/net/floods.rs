@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_net::Protocol;
-use headwater_net::server::ConnLimits;
+use headwater_net::server::{ConnLimits, Ended, Refused};
 use http::{Method, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::client::Client;
 use crate::http2_frames::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame};
@@ -77,6 +78,7 @@ async fn rapid_resets_end_the_connection() {
     let (sent, code) = tokio::task::spawn_blocking(move || ended_by(port, resets)).await.unwrap();
     assert!(sent < 50_000, "all were taken");
     assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
+    assert_eq!(server.handle.metrics().connections_ended(Ended::Flood), 1);
     let waiting = &server.play.waiting;
     until("none is worked on", || waiting.load(std::sync::atomic::Ordering::SeqCst) == 0).await;
     let client = Client::new(&server, Protocol::H2).await;
@@ -184,7 +186,7 @@ async fn one_address_has_so_many_connections_and_others_theirs() {
     }
     let fourth = Client::new(&server, Protocol::H1).await;
     assert!(fourth.get("/bytes/1").await.is_err());
-    assert!(metrics.connections_refused() > 0);
+    assert!(metrics.connections_refused_for(Refused::Address) > 0);
     let other = Client::at(&server, Protocol::H2, "::1".parse().unwrap()).await;
     assert_eq!(other.get("/bytes/1").await.unwrap().status, 200);
     let h3 = Client::at(&server, Protocol::H3, "::1".parse().unwrap()).await;
@@ -192,4 +194,46 @@ async fn one_address_has_so_many_connections_and_others_theirs() {
     held.clear();
     until("closed", || metrics.connections_open(Protocol::H2) == 1).await;
     assert_eq!(fourth.get("/bytes/1").await.unwrap().status, 200);
+}
+
+/// Connections that shake hands, or do not even that, count like any.
+///
+/// Limit: `ConnLimits::max_connections`.
+#[tokio::test]
+async fn silent_connections_count_and_one_too_many_is_closed_at_once() {
+    let mut limits = ConnLimits::default();
+    limits.max_connections = 4;
+    limits.handshake_timeout = Duration::from_secs(60);
+    limits.header_timeout = Duration::from_secs(60);
+    let server = start_with(|builder| builder.limits(limits));
+    let (port, plain) = (server.port(), server.plain_port());
+    let connect = |port: u16| async move {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let start: &[u8] = if port == plain { b"G" } else { b"\x16\x03\x01" };
+        let _ = stream.write_all(start).await;
+        stream
+    };
+    let held =
+        [connect(port).await, connect(plain).await, connect(port).await, connect(plain).await];
+    let metrics = server.handle.metrics();
+    for at in [port, plain] {
+        // As many as there may be may not have been accepted yet.
+        loop {
+            let mut stream = connect(at).await;
+            let mut byte = [0];
+            let read = tokio::time::timeout(Duration::from_secs(1), stream.read(&mut byte)).await;
+            if matches!(read, Ok(Ok(0) | Err(_))) {
+                break;
+            }
+        }
+    }
+    assert!(metrics.connections_refused_for(Refused::Connections) >= 2);
+    drop(held);
+    let client = Client::new(&server, Protocol::H1).await;
+    let waiting = async {
+        while client.get("/bytes/1").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("places are given back");
 }

@@ -226,6 +226,7 @@ async fn rfc_9114_4_1_2_malformed_requests_are_reset_and_the_connection_goes_on(
     assert!(ask(&quic, &literals(&REQUEST)).await.unwrap().len() > 5);
 }
 
+/// Limit: `ConnLimits::header_timeout`.
 #[tokio::test]
 async fn rfc_9114_4_1_what_is_no_whole_request_is_reset() {
     let server = start_with(|builder| builder.limits(short_limits()));

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headwater_net::Protocol;
-use headwater_net::server::{QuicConfig, Tls};
+use headwater_net::server::{Ended, QuicConfig, Refused, Tls};
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, RecvStream};
 
-use crate::client::{Client, H3, quic, quic_with};
+use crate::client::{Client, H3, quic, quic_config, quic_with};
 use crate::service::{Running, short_limits, start, start_with, until};
 
 const REQUEST_REJECTED: u32 = 0x10b;
@@ -110,6 +110,7 @@ async fn a_request_that_ends_inside_a_frame_is_an_error_of_the_connection() {
     }
 }
 
+/// Limit: `connection::WASTED_STREAMS`.
 #[tokio::test]
 async fn streams_without_requests_are_counted() {
     let server = start();
@@ -129,6 +130,7 @@ async fn streams_without_requests_are_counted() {
     };
     assert_eq!(application_code(&closed), Some(EXCESSIVE_LOAD), "{closed}");
     assert!(opened > 100, "an honest client may cancel some");
+    assert_eq!(server.handle.metrics().connections_ended(Ended::Flood), 1);
 }
 
 /// The frames of the server's control stream after its SETTINGS: the ids of its GOAWAYs.
@@ -239,8 +241,42 @@ async fn above_some_handshakes_an_address_must_be_shown() {
     assert_eq!(answer_to_a_first_packet(&wary, &first), 0xb0, "a Retry (RFC 9000 §17.2.5)");
     let client = Client::new(&wary, Protocol::H3).await;
     assert_eq!(client.get("/bytes/5").await.unwrap().body.len(), 5);
+    assert_eq!(wary.handle.metrics().retries(), 2);
     let first = first_packet(&wary.tls).await;
     assert_eq!(answer_to_a_first_packet(&start(), &first), 0x80, "an Initial");
+}
+
+/// A flood of first packets: none of their senders ever says more.
+///
+/// Limit: `QuicConfig::max_handshakes`.
+#[tokio::test]
+async fn handshakes_under_way_are_counted_and_one_too_many_is_refused() {
+    let mut config = QuicConfig::default();
+    config.max_handshakes = 3;
+    config.retry_above = usize::MAX;
+    let mut limits = short_limits();
+    limits.handshake_timeout = Duration::from_secs(2);
+    let server = start_with(|builder| builder.quic(config).limits(limits).workers(1));
+    let metrics = server.handle.metrics();
+    for _ in 0..3 {
+        let first = first_packet(&server.tls).await;
+        assert_eq!(answer_to_a_first_packet(&server, &first), 0x80, "an Initial");
+    }
+    let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = quic_config(&server.tls, quinn::TransportConfig::default());
+    let connect = || endpoint.connect_with(config.clone(), addr(&server), "localhost").unwrap();
+    let refused = connect().await.unwrap_err();
+    let ConnectionError::ConnectionClosed(close) = refused else { panic!("{refused}") };
+    assert_eq!(close.error_code, quinn_refused(), "RFC 9000 §20.1");
+    assert_eq!(metrics.connections_refused_for(Refused::Handshakes), 1);
+    // Those who are there are served, and when the others are given up, so is who comes again.
+    until("given up", || metrics.handshakes_failed(Protocol::H3) == 3).await;
+    assert!(connect().await.is_ok());
+    assert_eq!(metrics.connections_refused(), 1);
+}
+
+fn quinn_refused() -> quinn::TransportErrorCode {
+    quinn::TransportErrorCode::CONNECTION_REFUSED
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use headwater_net::Protocol;
+use headwater_net::server::Ended;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -29,6 +30,9 @@ async fn slow_headers_close_the_connection() {
     {
         is_closed_after(server.plain_port(), start).await;
     }
+    // The last two got as far as a protocol.
+    let metrics = server.handle.metrics();
+    until("counted", || metrics.connections_ended(Ended::Idle) >= 2).await;
 }
 
 /// Limit: `ConnLimits::handshake_timeout`.
@@ -152,5 +156,6 @@ async fn a_client_that_does_not_read_is_cut() {
     assert_eq!(unread.version(), http::Version::HTTP_2);
     until("HTTP/2 cut", || metrics.connections_open(Protocol::H2) == 0).await;
     until("its body dropped", || waiting.load(Ordering::SeqCst) == 0).await;
+    assert_eq!(metrics.connections_ended(Ended::Stalled), 2);
     drop(unread);
 }

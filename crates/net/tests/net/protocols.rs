@@ -61,6 +61,29 @@ async fn an_answer_to_head_and_a_304_and_a_204_have_no_body() {
     }
 }
 
+/// RFC 9110 §8.6.
+#[tokio::test]
+async fn a_length_that_is_none_is_never_passed_on() {
+    let server = start();
+    for protocol in Protocol::ALL {
+        let client = Client::new(&server, protocol).await;
+        for said in ["x", "-5", "5,6", "0x5", "5+5", "99999999999999999999"] {
+            for method in [Method::GET, Method::HEAD] {
+                let path = format!("/length/{said}");
+                let answer = client.send(method.clone(), &path, Bytes::new()).await.unwrap();
+                assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{protocol} {said}");
+                let length: u64 =
+                    answer.headers["content-length"].to_str().unwrap().parse().unwrap();
+                assert!(method == Method::HEAD || answer.body.len() as u64 == length);
+            }
+        }
+        // Equal ones are one.
+        let answer = client.get("/length/5,5").await.unwrap();
+        assert_eq!(answer.headers["content-length"], "5", "{protocol}");
+        assert_eq!(answer.body, "xxxxx", "{protocol}");
+    }
+}
+
 #[tokio::test]
 async fn request_bodies_stream_in_and_out() {
     let server = start();

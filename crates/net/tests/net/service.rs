@@ -172,6 +172,10 @@ impl Play {
                 let info = parts.extensions.get::<ConnInfo>().unwrap();
                 Response::new(Body::from(format!("established={}", info.established().await)))
             }
+            ["length", said] => Response::builder()
+                .header("content-length", said.replace('+', " "))
+                .body(stream(5, false, None))
+                .unwrap(),
             ["cut", "known"] => Response::builder()
                 .header("content-length", "200000")
                 .body(stream(100_000, true, None))

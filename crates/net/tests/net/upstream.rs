@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use headwater_net::body::CollectError;
 use headwater_net::client::{Unconnected, Upstream, UpstreamError};
-use headwater_net::{Body, BodyError};
+use headwater_net::{Body, BodyError, Protocol};
 use http::{Method, Request, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tower_service::Service;
 
-use crate::service::{pattern, start};
+use crate::service::{pattern, start, until};
 
 fn get(path: &str) -> Request<Body> {
     Request::builder().uri(path).body(Body::Empty).unwrap()
@@ -112,6 +112,7 @@ async fn a_body_cut_short_by_the_upstream_is_an_error() {
     };
 }
 
+/// Limit: `UpstreamBuilder::idle_timeout`, `UpstreamBuilder::first_byte_timeout`.
 #[tokio::test]
 async fn silence_is_an_error_before_the_headers_and_inside_the_body() {
     let (base, ..) = scripted("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", false).await;
@@ -126,6 +127,7 @@ async fn silence_is_an_error_before_the_headers_and_inside_the_body() {
     assert!(matches!(error, UpstreamError::Timeout), "{error:?}");
 }
 
+/// Limit: `UpstreamBuilder::connect_timeout`.
 #[tokio::test]
 async fn failures_are_told_apart() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -208,4 +210,29 @@ async fn requests_are_aimed_at_the_upstream_and_nothing_else() {
     upstream.call(request()).await.unwrap();
     let sent = read.lock().unwrap().to_lowercase();
     assert!(sent.contains("host: viewer.example\r\n"), "{sent}");
+}
+
+/// Limit: `UpstreamBuilder::pool_max_idle`, `UpstreamBuilder::pool_idle_timeout`.
+#[tokio::test]
+async fn so_many_unused_connections_are_kept_and_so_long() {
+    let server = start();
+    let metrics = server.handle.metrics();
+    let base = format!("http://127.0.0.1:{}", server.plain_port());
+    let soon = Duration::from_millis(200);
+    for (kept, idle) in [(2, Duration::from_secs(60)), (0, Duration::from_secs(60)), (5, soon)] {
+        let upstream = Upstream::builder(base.as_str()).pool_max_idle(kept).pool_idle_timeout(idle);
+        let upstream = upstream.build().unwrap();
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..5 {
+            let mut upstream = upstream.clone();
+            asking.spawn(async move { body_of(&mut upstream, "/wait").await.unwrap() });
+        }
+        until("all are asked", || server.play.waiting.load(Ordering::SeqCst) == 5).await;
+        server.play.gate.add_permits(5);
+        asking.join_all().await;
+        let left = if idle == soon { 0 } else { kept as u64 };
+        until("as many are kept", || metrics.connections_open(Protocol::H1) == left).await;
+        drop(upstream);
+        until("none is", || metrics.connections_open(Protocol::H1) == 0).await;
+    }
 }

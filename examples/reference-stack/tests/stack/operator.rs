@@ -69,6 +69,12 @@ async fn a_purge_goes_through_both_tiers_and_an_explanation_tells_of_both() {
         assert_eq!(told[tier]["variants"][0]["status"], 200, "{told}");
     }
 
+    let metrics = client.get(stack.field("metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains("headwater_server_connections_open{protocol=\"h1\"} 1\n"),
+        "{metrics}"
+    );
+
     for purge in ["url=/media/clip/main.m3u8", "prefix=/media/clip/", "host=localhost", "all"] {
         until_hit(&client, &playlist).await;
         let purged = post(purge).bearer_auth("let me in").send().await.unwrap();

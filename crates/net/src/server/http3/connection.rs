@@ -28,13 +28,15 @@ use super::{request, var_int};
 use crate::handshake::Handshake;
 use crate::path::{KnowsPath, Path};
 use crate::server::control::{DrainSignal, stopped, turned_away};
-use crate::server::metrics::Place;
+use crate::server::metrics::{self, Place, Refused};
 use crate::server::quic::Begun;
 use crate::server::tcp::canonical;
 use crate::server::worker::Worker;
 use crate::{Body, ConnInfo, Protocol};
 
-/// Streams of one connection that may end without having brought a request.
+/// Streams of one connection of HTTP/3 that may end without having brought a request; with one more,
+/// the connection is closed (H3_EXCESSIVE_LOAD). Unit: streams. Default 500. Bound: not to be set.
+/// Danger: none known: who cancels a request has brought it.
 const WASTED_STREAMS: u32 = 500;
 /// Bytes of frames that bring nothing, and of the encoded fields of one section, beyond the limit on
 /// its fields.
@@ -63,7 +65,11 @@ impl Conn {
 
     /// Notes that a stream ended without having brought a request.
     pub(super) fn wasted(&self) {
-        if self.wasted.fetch_add(1, Ordering::Relaxed) >= WASTED_STREAMS {
+        let before = self.wasted.fetch_add(1, Ordering::Relaxed);
+        if before == WASTED_STREAMS {
+            self.worker.counters.ended(metrics::Ended::Flood);
+        }
+        if before >= WASTED_STREAMS {
             self.close(Code::ExcessiveLoad);
         }
     }
@@ -111,13 +117,13 @@ pub(super) async fn connection<S>(
         (None, None)
     };
     let Some(_place) = Place::take(&worker.open, limits.max_connections) else {
-        worker.counters.refused();
+        worker.counters.refused(Refused::Connections);
         quic.close(var_int(Code::ExcessiveLoad), b"");
         return;
     };
     let peer = canonical(quic.remote_address());
     let Some(_from) = worker.addresses.take(peer.ip(), limits.max_per_address) else {
-        worker.counters.refused();
+        worker.counters.refused(Refused::Address);
         quic.close(var_int(Code::ExcessiveLoad), b"");
         return;
     };
@@ -231,6 +237,9 @@ pub(super) async fn connection<S>(
         if matches!(drain, Drain::Final) && requests.running.is_empty() {
             break;
         }
+    }
+    if matches!(quic.close_reason(), Some(quinn::ConnectionError::TimedOut)) {
+        worker.counters.ended(metrics::Ended::Idle);
     }
     if quic.close_reason().is_none() {
         // Requests end here only when the client said it is done or all have been answered.

@@ -10,7 +10,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use quinn::udp::RecvMeta;
 use rustix::net::{
@@ -90,19 +90,21 @@ impl Way {
 }
 
 /// Those of one address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::server) struct Elders {
     all: Vec<Elder>,
+    /// Counts the datagrams that they were passed.
+    passed_on: Arc<AtomicU64>,
     /// Handshakes that they have under way.
     pub(in crate::server) handshakes: Handshakes,
 }
 
 impl Elders {
-    /// Of more than [`MAX_ELDERS`], the last.
-    pub(in crate::server) fn new(mut all: Vec<Elder>) -> Self {
+    /// Of more than [`MAX_ELDERS`], the last; what they are passed is counted.
+    pub(in crate::server) fn new(mut all: Vec<Elder>, passed_on: Arc<AtomicU64>) -> Self {
         let too_many = all.len().saturating_sub(MAX_ELDERS);
         all.drain(..too_many);
-        Self { all, handshakes: Handshakes::default() }
+        Self { all, passed_on, handshakes: Handshakes::default() }
     }
 
     /// Those that are still there, the oldest first.
@@ -125,7 +127,10 @@ impl Elders {
             let elder = self.all.iter().find(|elder| elder.generation == owner.generation)?;
             elder.ways.get(usize::from(owner.worker)).filter(|way| !way.is_gone())
         };
-        owner.and_then(find).or_else(|| self.handshakes.owner(meta.addr, datagram).and_then(find))
+        let by_client = || self.handshakes.owner(meta.addr, datagram).and_then(find);
+        owner.and_then(find).or_else(by_client).inspect(|_| {
+            self.passed_on.fetch_add(1, Ordering::Relaxed);
+        })
     }
 }
 
@@ -177,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_an_elders_is_passed_to_the_worker_it_names() {
         let (one, two) = (channel().unwrap(), channel().unwrap());
-        let elders = Elders::new(vec![Elder::new(3, vec![one.0, two.0])]);
+        let elders = Elders::new(vec![Elder::new(3, vec![one.0, two.0])], Arc::default());
         let mailboxes: Arc<[Mailbox]> = (0..2).map(|_| Mailbox::default()).collect();
         let receiving = tokio::spawn(receive(two.1, Arc::clone(&mailboxes), 1));
         let owner = Owner { generation: 3, worker: 1 };

@@ -15,29 +15,49 @@ use rustls::sign::CertifiedKey;
 use smallvec::SmallVec;
 
 use super::identity::Identity;
+#[cfg(feature = "acme")]
+use crate::server::acme::challenges::{self, Challenges};
 
 /// The certificates in force, replaced as a whole. Shared by every worker, on TCP and on QUIC.
 #[derive(Debug)]
-pub(super) struct Certificates(ArcSwap<Set>);
+pub(super) struct Certificates {
+    set: ArcSwap<Set>,
+    /// What authorities ask to be shown in place of these.
+    #[cfg(feature = "acme")]
+    challenges: Vec<Arc<Challenges>>,
+}
 
 impl Certificates {
     pub(super) fn new(set: Set) -> Self {
-        Self(ArcSwap::from_pointee(set))
+        Self {
+            set: ArcSwap::from_pointee(set),
+            #[cfg(feature = "acme")]
+            challenges: Vec::new(),
+        }
+    }
+
+    #[cfg(feature = "acme")]
+    pub(super) fn with_challenges(self, challenges: Vec<Arc<Challenges>>) -> Self {
+        Self { challenges, ..self }
     }
 
     pub(super) fn current(&self) -> Arc<Set> {
-        self.0.load_full()
+        self.set.load_full()
     }
 
     /// Handshakes from now on see these.
     pub(super) fn replace(&self, set: Set) {
-        self.0.store(Arc::new(set));
+        self.set.store(Arc::new(set));
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let set = self.0.load();
+        #[cfg(feature = "acme")]
+        if challenges::is_acme(&hello) {
+            return self.challenges.iter().find_map(|all| all.shown(&hello));
+        }
+        let set = self.set.load();
         set.choose(hello.server_name(), hello.signature_schemes())
     }
 }

@@ -12,23 +12,23 @@ use super::super::ServerError;
 use crate::spki;
 
 /// A PEM text and what to call it in messages.
-pub(super) struct Named<'a> {
-    pub(super) text: &'a [u8],
-    pub(super) name: &'a str,
+pub(in crate::server) struct Named<'a> {
+    pub(in crate::server) text: &'a [u8],
+    pub(in crate::server) name: &'a str,
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Identity {
-    pub(super) certified: Arc<CertifiedKey>,
+pub(in crate::server) struct Identity {
+    pub(in crate::server) certified: Arc<CertifiedKey>,
     /// The DNS names of the leaf (RFC 5280 §4.2.1.6) in lower case, wildcards as `*.`.
-    pub(super) names: Vec<String>,
-    pub(super) spki_sha256: [u8; 32],
+    pub(in crate::server) names: Vec<String>,
+    pub(in crate::server) spki_sha256: [u8; 32],
 }
 
 impl Identity {
     /// Reads a chain, leaf first, and its key.
-    pub(super) fn from_pem(
+    pub(in crate::server) fn from_pem(
         certificate: &Named<'_>,
         key: &Named<'_>,
         provider: &CryptoProvider,
@@ -59,7 +59,7 @@ impl Identity {
     }
 
     /// The leaf in DER.
-    pub(super) fn leaf(&self) -> &[u8] {
+    pub(in crate::server) fn leaf(&self) -> &[u8] {
         self.certified.cert.first().map_or(&[], |certificate| certificate.as_ref())
     }
 }

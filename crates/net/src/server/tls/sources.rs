@@ -20,6 +20,9 @@ pub(super) enum Source {
     Files { certificate: PathBuf, key: PathBuf },
     /// Every `NAME.crt` or `NAME.pem` of a folder that has a `NAME.key` beside it, by name.
     Folder(PathBuf),
+    /// From an authority, kept in files.
+    #[cfg(feature = "acme")]
+    Acme(super::super::Acme),
 }
 
 /// What tells a file's content from what it was, short of reading it.
@@ -35,6 +38,8 @@ impl Source {
                 let pairs = pairs(folder)?;
                 pairs.iter().map(|(certificate, key)| read_pair(certificate, key)).collect()
             }
+            #[cfg(feature = "acme")]
+            Self::Acme(acme) => Ok(acme.identities()),
         }
     }
 
@@ -59,6 +64,8 @@ impl Source {
                     add(&key);
                 }
             }
+            #[cfg(feature = "acme")]
+            Self::Acme(acme) => acme.paths().for_each(add),
         }
     }
 }
