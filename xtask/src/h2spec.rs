@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::{Failure, Flag, Given, Outcome, Spec};
-use crate::hash::Stamp;
+use crate::golang::Module;
 use crate::places::Places;
 use crate::running::Running;
 use crate::setup::{self, Group};
@@ -36,12 +36,16 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-/// The Go module that pins the suite, file by file.
-const MODULE: [(&str, &str); 3] = [
-    ("go.mod", include_str!("../h2spec/go.mod")),
-    ("go.sum", include_str!("../h2spec/go.sum")),
-    ("tools.go", include_str!("../h2spec/tools.go")),
-];
+static SUITE: Module = Module {
+    name: "h2spec",
+    what: "the conformance suite of HTTP/2",
+    pins: [
+        ("go.mod", include_str!("../h2spec/go.mod")),
+        ("go.sum", include_str!("../h2spec/go.sum")),
+        ("tools.go", include_str!("../h2spec/tools.go")),
+    ],
+    programs: &["github.com/summerwind/h2spec/cmd/h2spec"],
+};
 
 /// How long the stack may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -154,31 +158,9 @@ fn verdict(report: &str) -> Option<Verdict> {
     Some(Verdict { line: line.to_owned(), passed })
 }
 
-/// The suite's program, built where it is not there; other pins make another.
+/// The suite's program, built where it is not there.
 fn suite(places: &Places) -> Outcome<PathBuf> {
-    setup::ensure(places, &[Group::Test])?;
-    let mut stamp = Stamp::new();
-    for (_, text) in MODULE {
-        stamp.field(text.as_bytes());
-    }
-    let folder = places.cache.join(format!("h2spec-{}", stamp.finish()));
-    let program = folder.join("h2spec");
-    if program.is_file() {
-        return Ok(program);
-    }
-    fs::create_dir_all(&folder).map_err(|error| Failure::file("make", &folder, &error))?;
-    for (name, text) in MODULE {
-        let file = folder.join(name);
-        fs::write(&file, text).map_err(|error| Failure::file("write", &file, &error))?;
-    }
-    ui::line("Building h2spec, the conformance suite of HTTP/2");
-    let unfinished = folder.join("h2spec.part");
-    let mut go = Command::new("go");
-    go.arg("build").arg("-o").arg(&unfinished).arg("github.com/summerwind/h2spec/cmd/h2spec");
-    go.current_dir(&folder).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly");
-    process::run(go.env("GOTOOLCHAIN", "local").env_remove("GOWORK"))?;
-    fs::rename(&unfinished, &program).map_err(|error| Failure::file("finish", &program, &error))?;
-    Ok(program)
+    Ok(SUITE.build(places)?.join("h2spec"))
 }
 
 #[cfg(test)]

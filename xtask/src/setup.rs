@@ -138,7 +138,7 @@ const NEEDS: [Need; 15] = [
     },
     Need {
         group: Group::Test,
-        why: "builds h2spec, the conformance suite of HTTP/2",
+        why: "builds h2spec, the conformance suite of HTTP/2, and pebble, an ACME server for tests",
         packages: &["golang-go"],
         look: Look::Programs(&["go"]),
     },

@@ -13,7 +13,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{cache_tests, claim, deb, h2spec, process, python, rehearsal, tidy, ui, web};
+use crate::{cache_tests, claim, deb, h2spec, pebble, process, python, rehearsal, tidy, ui, web};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "test",
@@ -202,6 +202,9 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
     let mut cargo = process::cargo(places);
     cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     cargo.env("HEADWATER_PYTHON", python::interpreter(places));
+    if let Some(programs) = pebble::programs(places)? {
+        cargo.env("HEADWATER_PEBBLE", programs);
+    }
     if let Some(media) = media()? {
         cargo.env("HEADWATER_MEDIA", media);
     }

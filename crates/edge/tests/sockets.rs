@@ -84,7 +84,7 @@ async fn a_scrape_tells_what_the_listeners_counted() {
     let page = first.get(&url).send().await.unwrap().text().await.unwrap();
     for line in [
         "# TYPE headwater_server_requests counter",
-        "# HELP headwater_server_connections_refused Connections turned away at a limit.",
+        "# HELP headwater_server_connections_refused Connections turned away at a limit",
         "headwater_server_requests_total{protocol=\"h1\"} 2",
         "headwater_server_connections_total{protocol=\"h1\"} 1",
         "# TYPE headwater_server_connections_open gauge",

@@ -21,6 +21,8 @@
 //! The modules without a feature are pure: bytes, header arithmetic, time. `server` and `client`
 //! (features of the same names) hold all sockets.
 
+#[cfg(feature = "acme")]
+mod authority;
 pub mod body;
 pub mod clock;
 pub mod conditional;

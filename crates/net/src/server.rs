@@ -33,9 +33,9 @@
 //!   place for priorities.
 //! - Nothing a client sends makes memory grow past the [`ConnLimits`].
 
-mod activation;
 #[cfg(feature = "acme")]
 mod acme;
+mod activation;
 mod addresses;
 mod alt_svc;
 mod control;
@@ -75,17 +75,17 @@ use tower_service::Service;
 
 use crate::{Body, Clock, Proxies};
 
-pub use activation::{Activation, ActivationError};
 #[cfg(feature = "acme")]
 pub use acme::{Acme, AcmeBuilder, AcmeChallenge, AcmeStatus};
+pub use activation::{Activation, ActivationError};
 pub use alt_svc::alt_svc;
 pub use error::ServerError;
 pub use hand_over::{Door, HandOverError, Inherited, Successor};
 pub use handle::{Drained, ServerHandle};
 pub use limits::{ConnLimits, QuicConfig};
+pub use metrics::{Ended, Metrics, Refused};
 pub use process::{Duties, End, Process, ProcessError};
 pub use supervisor::Supervisor;
-pub use metrics::{Ended, Metrics, Refused};
 pub use tls::{ClientCertificate, Reloaded, Tls};
 
 /// The number of a worker, from 0 to one less than their count.

@@ -75,6 +75,30 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
 
+    /// Get certificates from the authority whose directory is at this https URL (ACME), such as
+    /// https://acme-v02.api.letsencrypt.org/directory, and renew them; kept in the state folder. This
+    /// agrees to its terms of service (docs/certificates.md)
+    #[arg(long, value_name = "URL", requires = "acme_names", conflicts_with = "cert")]
+    pub acme: Option<String>,
+
+    /// The names of a certificate that --acme gets, separated by commas; several times for several
+    /// certificates
+    #[arg(long, value_name = "NAMES", requires = "acme")]
+    pub acme_names: Vec<String>,
+
+    /// Where the authority may write to, such as mailto:operations@media.example
+    #[arg(long, value_name = "URL", requires = "acme")]
+    pub acme_contact: Vec<String>,
+
+    /// Show the authority that the names are this server's by plain HTTP, which it asks on port 80,
+    /// and not by a handshake, on port 443
+    #[arg(long, requires = "acme")]
+    pub acme_http: bool,
+
+    /// Authorities to believe the ACME server by instead of the system's, in PEM
+    #[arg(long, value_name = "FILE", requires = "acme")]
+    pub acme_ca: Option<PathBuf>,
+
     /// Which part to run; the parts of one process call each other without sockets
     #[arg(long, value_enum, default_value_t = Role::All)]
     pub role: Role,

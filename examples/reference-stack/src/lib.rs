@@ -11,6 +11,7 @@
 
 pub mod args;
 pub mod banner;
+mod certificates;
 pub mod demo_video;
 pub mod error;
 pub mod inputs;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_net::Secret;
 use headwater_net::server::{End, Process, QuicConfig, ServerBuilder, ServerHandle, Tls};
-use headwater_net::{Clock, Secret};
 use prometheus_client::registry::Registry;
 use tower::service_fn;
 
@@ -17,7 +17,7 @@ use crate::operator::Operator;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
 use crate::upkeep::Upkeep;
-use crate::{Args, Error, Role, banner, roles};
+use crate::{Args, Error, Role, banner, certificates, roles};
 
 /// Runs the stack until SIGINT or SIGTERM, and drains it.
 ///
@@ -37,19 +37,8 @@ async fn start(args: &Args) -> Result<(), Error> {
     let mut process = Process::start(&state, args.hand_over_socket.as_deref()).await?;
     let ports = Ports::of(args)?;
     let addresses = Addresses::of(args, &ports, &process)?;
-    let tls = match (&args.cert, &args.key) {
-        (Some(certificate), Some(key)) => Tls::from_pem_files(certificate, key)?,
-        _ => Tls::self_signed(
-            ["localhost", "127.0.0.1", "::1"],
-            Some(&state.join("certificate")),
-            &Clock::system(),
-        )?,
-    };
-    let tls = match &args.certs {
-        Some(folder) => tls.and(&Tls::from_folder(folder)?)?,
-        None => tls,
-    };
-    let own_certificate = args.cert.is_none();
+    let tls = certificates::all(args, &state)?;
+    let own_certificate = args.cert.is_none() && args.acme.is_none();
 
     let (packager, names) = if args.role.packages() {
         let inputs = Inputs::open(&args.input, &state, process.asked_to_end()).await?;

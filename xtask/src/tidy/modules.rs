@@ -33,14 +33,14 @@ const IO: &[&str] =
 const FLOORS: [Floor; 6] = [
     Floor {
         folder: "crates/net",
-        binds: Bound::AllBut(&["server", "client", "spki"]),
-        never: &["server", "client", "spki"],
+        binds: Bound::AllBut(&["server", "client", "spki", "authority"]),
+        never: &["server", "client", "spki", "authority"],
         crates: &["hyper", "hyper_util", "quinn", "h3", "rustls", "socket2"],
         why: "what both listeners and clients build on knows neither",
     },
     Floor {
         folder: "crates/net",
-        binds: Bound::Only(&["client", "spki"]),
+        binds: Bound::Only(&["client", "spki", "authority"]),
         never: &["server"],
         crates: &[],
         why: "listeners and clients do not know each other",

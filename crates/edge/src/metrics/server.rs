@@ -34,6 +34,9 @@ pub fn register_server(metrics: &Metrics, registry: &mut Registry) {
 #[derive(Debug)]
 struct Listeners(Metrics);
 
+/// A family of counters: name, help, the name of its label, and counts by its values.
+type Family = (&'static str, &'static str, &'static str, Vec<(&'static str, u64)>);
+
 const PROTOCOLS: [(&str, Protocol); 3] =
     [("h1", Protocol::H1), ("h2", Protocol::H2), ("h3", Protocol::H3)];
 /// Over TCP, the version of HTTP is not known before a handshake is done.
@@ -61,7 +64,7 @@ impl Collector for Listeners {
         let by_protocol = |count: &dyn Fn(Protocol) -> u64| {
             PROTOCOLS.map(|(name, of)| (name, count(of))).to_vec()
         };
-        let families: [(&str, &str, &str, Vec<(&str, u64)>); 6] = [
+        let families: [Family; 6] = [
             (
                 "headwater_server_requests",
                 "Requests handed to the service",

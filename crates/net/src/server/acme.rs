@@ -25,7 +25,6 @@
 //!   processes may share it: one of them asks, the others see what it got.
 //! - Building an [`Acme`] agrees to the authority's terms of service.
 
-mod asks;
 pub(super) mod challenges;
 mod folder;
 mod order;
@@ -42,8 +41,8 @@ use tokio::sync::watch;
 use super::ServerError;
 use super::control::{Phase, ending};
 use super::tls::{Identity, Named, Tls, provider};
+use crate::authority::Asks;
 use crate::{Clock, Timestamp};
-use asks::Asks;
 use challenges::Challenges;
 use folder::Folder;
 use order::Failure;
@@ -269,14 +268,13 @@ impl Acme {
             return Ok(false);
         }
         let kept = folder.account();
-        let account = match folder::read(&kept)? {
-            Some(text) => order::known_account(asks.clone(), &text).await?,
-            None => {
-                let new = order::new_account(asks.clone(), directory.clone(), contacts);
-                let (account, text) = new.await?;
-                tokio::task::spawn_blocking(move || folder::write(&kept, &text)).await??;
-                account
-            }
+        let account = if let Some(text) = folder::read(&kept)? {
+            order::known_account(asks.clone(), &text).await?
+        } else {
+            let new = order::new_account(asks.clone(), directory.clone(), contacts);
+            let (account, text) = new.await?;
+            tokio::task::spawn_blocking(move || folder::write(&kept, &text)).await??;
+            account
         };
         let Inner { challenge, challenges, .. } = &*self.0;
         let text = order::order(&account, &certificate.names, *challenge, challenges).await?;
@@ -392,8 +390,8 @@ impl AcmeBuilder {
         }
         let mut firsts: Vec<&str> = self.certificates.iter().map(|names| &*names[0]).collect();
         firsts.sort_unstable();
-        if let Some(twice) = firsts.windows(2).find(|two| two[0] == two[1]) {
-            return refused(format!("two certificates begin with the name {}", twice[0]));
+        if let Some([twice, _]) = firsts.windows(2).find(|two| two[0] == two[1]) {
+            return refused(format!("two certificates begin with the name {twice}"));
         }
         for names in &self.certificates {
             if names.len() > MAX_NAMES {

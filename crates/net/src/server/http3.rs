@@ -141,7 +141,8 @@ where
             // An address that nobody answers from gets no further.
             let _ = incoming.retry();
             worker.counters.retry();
-        } else if let Some(place) = Place::take(&self.handshakes, worker.quic.max_handshakes.max(1)) {
+        } else if let Some(place) = Place::take(&self.handshakes, worker.quic.max_handshakes.max(1))
+        {
             let (client, id) = (incoming.remote_address(), incoming.orig_dst_cid());
             let handshake = (place, self.endpoint.shakes_hands(client, &id));
             let begins = Begins {

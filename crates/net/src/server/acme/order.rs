@@ -12,8 +12,8 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
 
 use super::AcmeChallenge;
-use super::asks::Asks;
 use super::challenges::{Challenges, Open};
+use crate::authority::Asks;
 use crate::server::tls::provider;
 
 /// How long the authority may take to look, and to sign.
@@ -123,5 +123,7 @@ fn shown(name: &str, digest: &[u8]) -> Result<CertifiedKey, Failure> {
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
     let certificate = params.self_signed(&key)?;
     let private = PrivateKeyDer::try_from(key.serialize_der())?;
-    Ok(CertifiedKey::from_der(vec![certificate.der().clone()], private, &provider())?)
+    // Not `from_der`, which knows nothing of that extension, and refuses what is critical.
+    let key = provider().key_provider.load_private_key(private)?;
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }

@@ -1,4 +1,5 @@
-//! How the authority is asked: over HTTPS, by the same client as any upstream.
+//! How an authority that issues certificates (ACME) is asked: over HTTPS, by the same client as any
+//! upstream.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -21,14 +22,14 @@ const MAX_SERVERS: usize = 8;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Asks {
+pub(crate) struct Asks {
     /// Whom the authority's own certificate must be signed by; none for the system's authorities.
     ca: Option<Arc<[u8]>>,
     servers: Arc<Mutex<HashMap<uri::Authority, Upstream>>>,
 }
 
 impl Asks {
-    pub(super) fn new(ca: Option<Arc<[u8]>>) -> Self {
+    pub(crate) fn new(ca: Option<Arc<[u8]>>) -> Self {
         Self { ca, servers: Arc::default() }
     }
 
