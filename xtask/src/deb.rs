@@ -1,7 +1,7 @@
 //! `cargo xtask deb`: the command `headwater` as a Debian package, with its units and an example of a
 //! configuration. What is in it stands in the facade's manifest, which cargo-deb reads.
 //!
-//! `cargo xtask test --deb` installs one into a folder as dpkg does, starts its binary as its unit
+//! `cargo xtask test --deb` installs one, not optimised, into a folder as dpkg does, starts its binary as its unit
 //! would, and takes it off again. The system's own packages are not touched.
 
 use std::fs;
@@ -34,17 +34,37 @@ const START: Duration = Duration::from_secs(30);
 /// `cargo xtask deb`.
 pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
     claim::target(places)?;
-    let package = build(places)?;
+    setup::ensure(places, &[Group::Build])?;
+    let package = pack(places, &places.target.join("debian"), &[])?;
     ui::line(&format!("the package is {}", package.display()));
     Ok(())
 }
 
-fn build(places: &Places) -> Outcome<PathBuf> {
+/// A package of the command as the tests build it, which takes a fraction of the time.
+fn of_tests(places: &Places) -> Outcome<PathBuf> {
     setup::ensure(places, &[Group::Build])?;
-    let tool = tool(places)?;
-    let mut pack = Command::new(tool);
+    let mut cargo = process::cargo(places);
+    process::run(cargo.args([
+        "build",
+        "--locked",
+        "--package",
+        "headwater",
+        "--bin",
+        "headwater",
+    ]))?;
+    // cargo-deb packs no debug builds that it knows for such.
+    let (from, folder) = (places.target.join("debug/headwater"), places.target.join("unoptimised"));
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::copy(&from, folder.join("headwater")))
+        .map_err(|error| Failure::file("copy", &from, &error))?;
+    pack(places, &folder, &["--no-build", "--profile", "unoptimised", "--fast"])
+}
+
+/// Packs into a folder.
+fn pack(places: &Places, folder: &Path, options: &[&str]) -> Outcome<PathBuf> {
+    let mut pack = Command::new(tool(places)?);
     pack.env("CARGO_TARGET_DIR", &places.target).current_dir(&places.root);
-    pack.args(["--package", "headwater", "--locked", "--output"]).arg(places.target.join("debian"));
+    pack.args(["--package", "headwater", "--locked"]).args(options).arg("--output").arg(folder);
     ui::line(&format!("$ {}", process::words(&pack)));
     let said = process::capture(&mut pack)?;
     said.lines()
@@ -106,7 +126,7 @@ pub(crate) fn test(places: &Places) -> Outcome {
     if process::on_path("dpkg").is_none() {
         return Err(Failure::new("there is no dpkg: this is for Debian and its like"));
     }
-    let package = build(places)?;
+    let package = of_tests(places)?;
     let root = Root::new(places.target.join("tmp/deb"))?;
     root.dpkg(&["--install", &package.to_string_lossy()])?;
 
