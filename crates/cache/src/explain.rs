@@ -138,6 +138,8 @@ pub struct Slices {
 pub struct PurgedBy {
     /// Its number.
     pub sequence: u64,
+    /// What it was about: `url`, `prefix` (also of a host), `tag`, or `all`.
+    pub scope: &'static str,
     /// It made stale instead of removing.
     pub soft: bool,
     /// When it came, in milliseconds since 1970-01-01T00:00:00Z.
@@ -251,6 +253,7 @@ fn variant(
         fetched_at_purge: head.purge_seq.get(),
         purge: purge.map(|(mark, soft)| PurgedBy {
             sequence: mark.seq.get(),
+            scope: ledger.scope_of(key, &head.tags, mark),
             soft,
             at_ms: mark.at.as_millis(),
         }),

@@ -46,7 +46,10 @@
 //! # Choices where the standard leaves one
 //! - A response with `Set-Cookie` is stored only where it says `public` or `s-maxage`.
 //! - Fields that `no-cache` and `private` name go to the one who asked, and are not stored.
-//! - HEAD is answered from a stored GET, and revalidates one; any other HEAD passes through.
+//! - HEAD is answered from a stored GET, and revalidates one; any other HEAD passes through. Its answer
+//!   updates what is stored, or makes it stale, unless its client's own fields may have brought it
+//!   about.
+//! - Upstreams are told of purges where they are wrapped by a [`TierLayer`], and not elsewhere.
 //! - A GET with content passes through.
 //! - Trailers of what is fetched for all, and so of what is stored, are dropped (RFC 9110 §6.5.1,
 //!   RFC 9111 §3); they are never merged into the fields. What only passes keeps them, where the

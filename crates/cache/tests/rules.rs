@@ -240,6 +240,16 @@ async fn explanations_say_what_a_request_then_meets() {
     let hard = stand.cache.purge(Purge::all()).await.unwrap();
     let told = explain("GET", "/a", &[]).await;
     assert_eq!((told.decision, told.because), (Decision::Miss, format!("purge {hard} took it")));
+    assert_eq!((purge.scope, told.variants[0].purge.unwrap().scope), ("tag", "all"));
+    for (purge, scope) in [
+        (Purge::url("http://example.com/a"), "url"),
+        (Purge::prefix("http://example.com/"), "prefix"),
+        (Purge::host("example.com"), "prefix"),
+    ] {
+        stand.cache.purge(purge).await.unwrap();
+        let told = explain("GET", "/a", &[]).await;
+        assert_eq!(told.variants[0].purge.unwrap().scope, scope);
+    }
     // To explain is not to use.
     assert_eq!((stand.cache.metrics().hits.get(), origin.asked()), (0, 2));
 }

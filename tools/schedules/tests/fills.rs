@@ -7,7 +7,8 @@
 //! That it finds what it is for was seen with faults put in by hand: the count of
 //! `Fills::retire_if_idle` taken before its lock fails `a_client_that_is_cut_off…`; the
 //! notification of `Fill::settled` created after its look at the state, `who_waited…`; an
-//! `invalidate` blind to fetches under way, `an_invalidation…`.
+//! `invalidate` blind to fetches under way, `an_invalidation…`; a first slice that a purge ends when
+//! it may have been joined already, `purges_while…`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 use std::convert::Infallible;

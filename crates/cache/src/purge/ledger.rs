@@ -135,6 +135,27 @@ impl Ledger {
         })
     }
 
+    /// What the purge with this mark was about, of those that are about an object: `all` (also where
+    /// older ones were joined into one), `url`, `prefix` (also of a host) or `tag`. It looks at all.
+    pub(crate) fn scope_of(&self, key: &[u8], tags: &Tags, mark: Mark) -> &'static str {
+        let is = |newest: &Newest| newest.hard == mark || newest.soft == mark;
+        self.read(|state| {
+            let mut prefixes = state.prefixes.iter();
+            let tagged = |tag: &u64| state.tags.get(tag).is_some_and(is);
+            if state.keys.get(crate::key::url_of(key)).is_some_and(is) {
+                "url"
+            } else if prefixes.any(|(prefix, newest)| key.starts_with(prefix) && is(newest)) {
+                "prefix"
+            } else if tags.hashes().iter().any(tagged)
+                || tags.is_any() && state.tags.values().any(is)
+            {
+                "tag"
+            } else {
+                "all"
+            }
+        })
+    }
+
     /// Takes down that a cache downstream has seen a purge of this number: numbers given here are
     /// above it from now on.
     pub(crate) fn heard_of(&self, seq: PurgeSeq) {
