@@ -27,6 +27,7 @@ use headwater_packager::{Assets, ByteRange, MemorySource, Packager, Source, Sour
 use kit::boxes::TrackSpec;
 use kit::fragments::{Finder, FragmentedSpec};
 use shell::{Reply, get, options, segment_urls};
+use tempfile::TempDir;
 
 /// 20 s of picture and sound, a fragment each second.
 fn recording() -> FragmentedSpec {
@@ -53,9 +54,12 @@ impl Writer {
     }
 }
 
-fn begin(dir: &Path) -> (Writer, Clock) {
+/// A folder for a recording, whoever writes it, and the time.
+fn begin() -> (TempDir, Writer, Clock) {
+    let dir = tempfile::tempdir().unwrap();
     let clock = Clock::manual(Timestamp::from_secs(2_000_000_000));
-    (Writer { path: dir.join("show.mp4"), clock: clock.clone() }, clock)
+    let writer = Writer { path: dir.path().join("show.mp4"), clock: clock.clone() };
+    (dir, writer, clock)
 }
 
 /// A packager of the folder, with segments of so many seconds.
@@ -79,8 +83,7 @@ async fn segments(packager: &Packager) -> BTreeMap<String, Bytes> {
 
 #[tokio::test]
 async fn a_growing_file_is_an_event_until_it_ends() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let parts = recording().parts();
     writer.append(&parts[..2].concat());
     let packager = watch(dir.path(), &clock, 2);
@@ -156,8 +159,7 @@ async fn a_growing_file_is_an_event_until_it_ends() {
 
 #[tokio::test]
 async fn the_tail_of_a_recording_that_stalls_is_not_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let parts = recording().parts();
     writer.append(&parts[..12].concat());
     let packager = watch(dir.path(), &clock, 2);
@@ -197,8 +199,7 @@ async fn the_tail_of_a_recording_that_stalls_is_not_kept() {
 
 #[tokio::test]
 async fn a_recording_that_ended_is_settled_and_its_old_urls_stay() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let parts = recording().parts();
     writer.append(&parts[..12].concat());
     let packager = watch(dir.path(), &clock, 2);
@@ -246,8 +247,7 @@ async fn a_recording_that_ended_is_settled_and_its_old_urls_stay() {
 
 #[tokio::test]
 async fn an_edit_list_that_starts_late_changes_no_published_bytes() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let mut spec = recording();
     // Of pictures only what comes after 8 s is played.
     spec.tracks[0].edits = vec![(0, 8 * 12_800, 1 << 16)];
@@ -273,8 +273,7 @@ async fn an_edit_list_that_starts_late_changes_no_published_bytes() {
 
 #[tokio::test]
 async fn a_file_that_says_it_is_finished_is_settled_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let mut spec = recording();
     spec.finder = Finder::Mfra;
     writer.append(&spec.bytes());
@@ -286,8 +285,7 @@ async fn a_file_that_says_it_is_finished_is_settled_at_once() {
 
 #[tokio::test]
 async fn one_that_says_so_while_it_is_watched_ends_under_its_version() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let mut spec = recording();
     spec.finder = Finder::Mfra;
     let parts = spec.parts();
@@ -325,8 +323,7 @@ async fn one_that_says_so_while_it_is_watched_ends_under_its_version() {
 /// recording's version is made, are no longer what the file is read by.
 #[tokio::test]
 async fn a_hybrid_file_that_is_finished_while_it_is_watched_is_another_version() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let parts = recording().parts();
     writer.append(&parts[..12].concat());
     let packager = Packager::builder(Assets::from_dir(dir.path()).unwrap())
@@ -355,8 +352,7 @@ async fn a_hybrid_file_that_is_finished_while_it_is_watched_is_another_version()
 
 #[tokio::test]
 async fn a_body_that_is_being_sent_outlives_growth() {
-    let dir = tempfile::tempdir().unwrap();
-    let (writer, clock) = begin(dir.path());
+    let (dir, writer, clock) = begin();
     let mut spec = recording();
     spec.tracks[0].sizes = vec![40_000; 500];
     let parts = spec.parts();

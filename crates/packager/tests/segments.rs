@@ -8,11 +8,11 @@ mod kit;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_packager::{Error, Media, Options, Part, Track, TrackId};
+use headwater_packager::{Error, Media, Options, Part, Presentation, Track, TrackId};
 use kit::boxes::{FileSpec, TrackSpec};
 use kit::odd::any_file;
 use kit::seen::{play, read, top_level};
-use kit::{index, index_counted, media, send};
+use kit::{index, index_counted, make, media, send};
 use mp4_atom::{Decode, Moov};
 use proptest::prelude::*;
 
@@ -277,6 +277,63 @@ fn renditions_are_cut_alike() {
             assert!(read(&bytes).tracks[0].1[0].sync, "{track} {number}");
         }
     }
+}
+
+/// Sync samples coincide where they are less than half a frame apart: 20 ms at 25 pictures a second.
+#[test]
+fn sync_samples_coincide_within_half_a_frame() {
+    let film = |delay: i64| {
+        let mut video = TrackSpec::video(250, 300, 50);
+        // In a timescale of its own, and earlier by so many milliseconds.
+        (video.timescale, video.durations) = (90_000, vec![(250, 3_600)]);
+        video.edits = vec![(0, 90 * delay, 1 << 16)];
+        FileSpec::new(vec![video]).bytes()
+    };
+    let first = FileSpec::new(vec![TrackSpec::video(250, 300, 50)]).bytes();
+    for (delay, together) in [(0, true), (19, true), (21, false)] {
+        let media = media(&[first.clone(), film(delay)], &options(2_000));
+        let renditions = media.tracks().iter().filter(|track| track.is_video()).count();
+        assert_eq!(renditions == 2, together, "{delay} ms");
+        let left = media.report().to_string().contains("too few of its sync samples");
+        assert_eq!(left, !together, "{delay} ms: {}", media.report());
+    }
+}
+
+#[test]
+fn a_rendition_of_another_duration_is_told() {
+    let film = |count| FileSpec::new(vec![TrackSpec::video(count, 300, 50)]).bytes();
+    for (count, told) in [(250, false), (251, false), (260, true), (200, true)] {
+        let report = media(&[film(250), film(count)], &options(2_000)).report().to_string();
+        let words = format!(
+            "it ends at {}.{:03} s, the first rendition at 10.000 s",
+            count / 25,
+            count % 25 * 40
+        );
+        assert_eq!(report.contains(&words), told, "{count}: {report}");
+    }
+}
+
+/// RFC 8216bis §4.4.3.1: no EXTINF, rounded, is longer than the target duration.
+#[test]
+fn a_long_group_of_pictures_raises_the_target_duration() {
+    let film = |gop| vec![FileSpec::new(vec![TrackSpec::video(500, 300, gop)]).bytes()];
+    let told = |files: &[Vec<u8>]| {
+        let media = media(files, &options(4_000));
+        let presentation = Presentation::new("film", Arc::new(media));
+        let list = presentation.resource("v1.m3u8").unwrap();
+        let text = String::from_utf8(make(&presentation, list, files).unwrap()).unwrap();
+        let number = |line: &str| line.split([':', ',']).nth(1).unwrap().to_owned();
+        let target = text.lines().find(|line| line.contains("TARGETDURATION")).map(number);
+        (
+            target.unwrap(),
+            text.lines().filter(|line| line.starts_with("#EXTINF")).map(number).collect::<Vec<_>>(),
+        )
+    };
+    let (target, durations) = told(&film(50));
+    assert_eq!((target.as_str(), durations.len()), ("4", 5));
+    let (target, durations) = told(&film(225));
+    assert_eq!(target, "9");
+    assert_eq!(durations, ["9.000", "9.000", "2.000"].map(|long| format!("{long}000")));
 }
 
 #[test]
