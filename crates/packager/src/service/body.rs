@@ -282,9 +282,7 @@ impl Fetcher {
     fn window_bytes(&self) -> u64 {
         let first = self.parts.iter().find_map(|part| part.inputs().first());
         let source = first.and_then(|input| self.ready.sources.get(input.source));
-        let window = source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes;
-        // Of those that are encrypted, each body has two: one is being sent, one waits in the lanes.
-        (window >> u32::from(self.cipher.is_some())).max(1)
+        source.map_or(Coalescing::LOCAL, Source::coalescing).window_bytes.max(1)
     }
 
     /// How much of `room` to read: up to where the plan last goes back in a file, if that is in the

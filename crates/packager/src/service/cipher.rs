@@ -60,7 +60,7 @@ impl Cipher {
         self.begun = rest.len();
         self.block[..rest.len()].copy_from_slice(rest);
         buffer.truncate(whole);
-        let ticket = self.lanes.bring(Piece { blocks: buffer, last: self.last });
+        let ticket = self.lanes.bring(Piece::new(buffer, self.last));
         Sealing { cipher: Some(self), ticket }
     }
 }
@@ -77,7 +77,7 @@ impl Future for Sealing {
     type Output = (Cipher, Buffer);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Piece { blocks, last } = ready!(Pin::new(&mut self.ticket).poll(cx));
+        let Piece { blocks, last, .. } = ready!(Pin::new(&mut self.ticket).poll(cx));
         let Some(cipher) = self.cipher.take() else { return Poll::Pending };
         Poll::Ready((Cipher { last, ..cipher }, blocks))
     }

@@ -17,7 +17,7 @@ pub(super) struct Frames {
 }
 
 /// Pieces below this many bytes are joined.
-pub(super) const SMALL: usize = 8 << 10;
+const SMALL: usize = 8 << 10;
 
 /// Joined pieces grow to this many bytes.
 const FRAME: usize = 64 << 10;

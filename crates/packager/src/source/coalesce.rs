@@ -22,18 +22,22 @@ pub struct Coalescing {
     /// How much of an answer is read at a time, in bytes. A body is at most one of these ahead of
     /// the one that it sends.
     pub window_bytes: u64,
+    /// How much of a window is read at a time where it is encrypted on its way, in bytes, as long as
+    /// nothing must be waited for.
+    pub step_bytes: u64,
 }
 
 impl Coalescing {
     /// Files of this machine: a call costs about what copying 4 KiB does, and at most 4 bytes in
     /// 100 are read in vain. A window is as large as stays within a core's own cache: each is a
     /// write to the connection and a turn of its task, which cost as much as copying a hundred
-    /// kilobytes.
+    /// kilobytes. A step stays there while it is copied.
     pub const LOCAL: Self = Self {
         max_gap_bytes: 4 << 10,
         max_waste_percent: 4,
         max_run_bytes: 1 << 20,
         window_bytes: 512 << 10,
+        step_bytes: 128 << 10,
     };
 
     /// Stores across a network: a request costs a round trip, so that a quarter of a megabyte that
@@ -43,6 +47,7 @@ impl Coalescing {
         max_waste_percent: u32::MAX,
         max_run_bytes: 8 << 20,
         window_bytes: 4 << 20,
+        step_bytes: u64::MAX,
     };
 
     /// Joins ranges in their order; one that lies before its predecessor's end starts a new run.

@@ -71,7 +71,7 @@ const CLASSES: [Class; 5] = [
     Class { from: 4 << 10, size: 32 << 10, keep: 64 },
     // Sound.
     Class { from: (32 << 10) + 1, size: 144 << 10, keep: 14 },
-    // The end of an answer, and a window that is encrypted.
+    // The end of an answer.
     Class { from: (144 << 10) + 1, size: 288 << 10, keep: 18 },
     // A window of a local file with the gaps of its longest run, and what is made of one.
     Class { from: (288 << 10) + 1, size: 544 << 10, keep: 9 },
