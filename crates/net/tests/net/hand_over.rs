@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use headwater_net::server::{Door, HandOverError, Inherited, Server, ServerBuilder, Tls};
 use headwater_net::{Clock, Protocol};
+use quinn::{ReadError, ReadToEndError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::Client;
+use crate::http3_frames::{REQUEST_REJECTED, connect, goaway, headers, server_control};
 use crate::service::{Running, pattern, start_with, start_with_tls, until};
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -144,6 +146,30 @@ async fn what_was_begun_comes_to_its_end_in_the_process_where_it_began() {
         assert_eq!(answer.unwrap_or_else(|e| panic!("{protocol}: {e}")).body.len(), 300_000);
     }
     assert_eq!(draining.await.unwrap().cut, 0);
+}
+
+#[tokio::test]
+async fn who_asks_after_the_last_goaway_is_told_that_it_was_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start_with(|builder| builder);
+    let (_endpoint, quic, _control) = connect(&first).await;
+    let mut control = server_control(&quic).await;
+    let ask = async || {
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        send.write_all(&headers(false, "/bytes/5")).await.unwrap();
+        let _ = send.finish();
+        recv.read_to_end(1000).await
+    };
+    assert!(ask().await.unwrap().ends_with(&pattern(5)));
+    let second = succeed(&first, &door(&dir)).await;
+    let (drained, ()) = tokio::join!(first.handle.drain(WITHIN), async {
+        assert!(goaway(&mut control).await > 1 << 40, "refuses nothing");
+        assert_eq!(goaway(&mut control).await, 4, "took stream 0 only");
+        let rejected = ReadToEndError::Read(ReadError::Reset(REQUEST_REJECTED.into()));
+        assert_eq!(ask().await.unwrap_err(), rejected);
+    });
+    assert_eq!(drained.cut, 0);
+    drop(second);
 }
 
 #[tokio::test]

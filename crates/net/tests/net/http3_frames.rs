@@ -11,7 +11,7 @@ use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, Re
 use crate::client::{Client, H3, quic, quic_config, quic_with};
 use crate::service::{Running, short_limits, start, start_with, until};
 
-const REQUEST_REJECTED: u32 = 0x10b;
+pub(crate) const REQUEST_REJECTED: u32 = 0x10b;
 const FRAME_ERROR: u32 = 0x106;
 const EXCESSIVE_LOAD: u32 = 0x107;
 
@@ -134,7 +134,7 @@ async fn streams_without_requests_are_counted() {
 }
 
 /// The frames of the server's control stream after its SETTINGS: the ids of its GOAWAYs.
-async fn goaway(control: &mut RecvStream) -> u64 {
+pub(crate) async fn goaway(control: &mut RecvStream) -> u64 {
     let (kind, _) = (var_int(control).await, var_int(control).await);
     assert_eq!(kind, 7, "a GOAWAY");
     var_int(control).await
@@ -150,7 +150,7 @@ async fn var_int(stream: &mut RecvStream) -> u64 {
 }
 
 /// The server's control stream, past its SETTINGS.
-async fn server_control(quic: &Connection) -> RecvStream {
+pub(crate) async fn server_control(quic: &Connection) -> RecvStream {
     loop {
         let mut stream = quic.accept_uni().await.unwrap();
         if var_int(&mut stream).await == 0 {

@@ -147,7 +147,7 @@ pub(super) async fn connection<S>(
     let mut requests = Requests::new(worker.quic.max_streams as usize, start);
     let mut drain_signal = DrainSignal::new(&worker.phase);
     let mut drain = Drain::No;
-    let mut patience = Duration::ZERO;
+    let (mut patience, mut last_words) = (Duration::ZERO, Duration::ZERO);
     // The ID behind that of the last request's stream.
     let mut next = 0;
     loop {
@@ -165,13 +165,15 @@ pub(super) async fn connection<S>(
                 // Where nobody needs to hurry, a client that is slow to read the GOAWAY may be.
                 patience = (ending.linger() / 4).max(grace(&quic));
                 let grace = if asked { patience } else { ending.linger().max(patience) };
+                // And the requests that it sends meanwhile are told that they were not taken.
+                last_words = if ending.linger().is_zero() { Duration::ZERO } else { patience };
                 drain = Drain::Grace(Box::pin(tokio::time::sleep(grace)));
             }
-            () = drain.grace_over(), if matches!(drain, Drain::Grace(_)) => {
-                if control.goaway(next).await.is_err() {
+            () = drain.over(), if is_idle || matches!(drain, Drain::Grace(_)) => {
+                if matches!(drain, Drain::Final(_)) || control.goaway(next).await.is_err() {
                     break;
                 }
-                drain = Drain::Final;
+                drain = Drain::Final(Box::pin(tokio::time::sleep(last_words)));
             }
             done = UnderWay::ended(under_way.as_mut()), if under_way.is_some() => {
                 under_way = None;
@@ -216,7 +218,7 @@ pub(super) async fn connection<S>(
                 let mut sender = Sender::new(send, Arc::clone(&said));
                 let mut incoming =
                     Incoming::new(recv, limits.max_header_bytes as usize + FRAME_SLACK);
-                if matches!(drain, Drain::Final) {
+                if matches!(drain, Drain::Final(_)) {
                     sender.reset(Code::RequestRejected);
                     incoming.stop(Code::RequestRejected);
                     continue;
@@ -233,9 +235,6 @@ pub(super) async fn connection<S>(
                 // However many there are, other connections get their turn.
                 tokio::task::coop::consume_budget().await;
             }
-        }
-        if matches!(drain, Drain::Final) && requests.running.is_empty() {
-            break;
         }
     }
     if matches!(quic.close_reason(), Some(quinn::ConnectionError::TimedOut)) {
@@ -325,15 +324,17 @@ fn grace(quic: &quinn::Connection) -> Duration {
 /// How far a connection's drain has come.
 enum Drain {
     No,
+    /// Until requests that were on their way have arrived.
     Grace(std::pin::Pin<Box<tokio::time::Sleep>>),
-    Final,
+    /// No more are taken; the connection lasts as long as it has some, and until this.
+    Final(std::pin::Pin<Box<tokio::time::Sleep>>),
 }
 
 impl Drain {
-    async fn grace_over(&mut self) {
+    async fn over(&mut self) {
         match self {
-            Self::Grace(sleep) => sleep.as_mut().await,
-            _ => std::future::pending().await,
+            Self::Grace(sleep) | Self::Final(sleep) => sleep.as_mut().await,
+            Self::No => std::future::pending().await,
         }
     }
 }
