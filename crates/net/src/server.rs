@@ -54,6 +54,8 @@ mod oneshot;
 mod places;
 mod process;
 mod proxy_protocol;
+#[cfg(feature = "qlog")]
+mod qlog;
 mod quic;
 mod received;
 mod respond;
@@ -85,6 +87,8 @@ pub use handle::{Drained, ServerHandle};
 pub use limits::{ConnLimits, QuicConfig};
 pub use metrics::{Ended, Metrics, Refused};
 pub use process::{Duties, End, Process, ProcessError};
+#[cfg(feature = "qlog")]
+pub use qlog::Qlog;
 pub use supervisor::Supervisor;
 pub use tls::{ClientCertificate, Reloaded, Tls};
 

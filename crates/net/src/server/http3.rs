@@ -151,6 +151,7 @@ where
                 date: Arc::clone(&self.date),
                 service: self.service.clone(),
                 start: self.start.clone(),
+                logged: self.endpoint.logged(&worker.quic),
             };
             self.connections.spawn(connection(incoming, begins, handshake));
         } else {

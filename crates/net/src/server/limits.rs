@@ -134,6 +134,10 @@ pub struct QuicConfig {
     /// Default off, since a service has to know of this (RFC 8446 §E.5); headwater-edge's does.
     /// Danger: a GET that does something may do it twice.
     pub early_data: bool,
+    /// Where QUIC's events on each connection are logged, for diagnosis. Default nowhere. Danger: the
+    /// log of a busy connection is megabytes a second, written on the worker's own thread.
+    #[cfg(feature = "qlog")]
+    pub qlog: Option<super::Qlog>,
 }
 
 impl Default for QuicConfig {
@@ -147,6 +151,8 @@ impl Default for QuicConfig {
             receive_window: 4 << 20,
             socket_buffer: 8 << 20,
             early_data: false,
+            #[cfg(feature = "qlog")]
+            qlog: None,
         }
     }
 }

@@ -42,6 +42,16 @@ pub(super) fn server_config(
     keys: &Keys,
     metrics: &Metrics,
 ) -> Result<quinn::ServerConfig, ServerError> {
+    let crypto = tls.quic_config(quic.early_data, metrics.count_tickets_refused())?;
+    let mut config = quinn::ServerConfig::new(crypto, keys.token());
+    config
+        .transport_config(Arc::new(transport(quic)))
+        .max_incoming(WAITING_HANDSHAKES)
+        .incoming_buffer_size_total(WAITING_BYTES);
+    Ok(config)
+}
+
+fn transport(quic: &QuicConfig) -> TransportConfig {
     let mut transport = TransportConfig::default();
     // Clients that know the extension acknowledge once in ten packets instead of two: fewer wakes.
     let mut acks = AckFrequencyConfig::default();
@@ -57,13 +67,7 @@ pub(super) fn server_config(
         .stream_receive_window(VarInt::from_u32(receive_window / 4))
         .datagram_receive_buffer_size(None)
         .ack_frequency_config(Some(acks));
-    let crypto = tls.quic_config(quic.early_data, metrics.count_tickets_refused())?;
-    let mut config = quinn::ServerConfig::new(crypto, keys.token());
-    config
-        .transport_config(Arc::new(transport))
-        .max_incoming(WAITING_HANDSHAKES)
-        .incoming_buffer_size_total(WAITING_BYTES);
-    Ok(config)
+    transport
 }
 
 /// What the workers' endpoints on one address share.
@@ -88,6 +92,8 @@ pub(super) struct Endpoint {
     worker: u16,
     shared: Shared,
     reads: Option<Arc<Reads>>,
+    #[cfg(feature = "qlog")]
+    config: quinn::ServerConfig,
 }
 
 impl Shared {
@@ -135,9 +141,16 @@ impl Shared {
             reads: reads.clone(),
             spread: self.spread.clone(),
         });
-        let quinn =
-            quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket, runtime)?;
-        Ok(Endpoint { quinn, worker: number, shared: self, reads })
+        let server = Some(config.clone());
+        let quinn = quinn::Endpoint::new_with_abstract_socket(endpoint, server, socket, runtime)?;
+        Ok(Endpoint {
+            quinn,
+            worker: number,
+            shared: self,
+            reads,
+            #[cfg(feature = "qlog")]
+            config,
+        })
     }
 
     /// Ways to each worker of this process, for the process that takes over.
@@ -182,6 +195,24 @@ impl Endpoint {
     /// Forgets the handshakes of older processes: by now they are done, or given up.
     pub(super) fn forget_handshakes(&self) {
         self.shared.elders.handshakes.clear();
+    }
+
+    /// The settings of the next connection, where it is to be logged.
+    #[cfg(feature = "qlog")]
+    pub(super) fn logged(&self, quic: &QuicConfig) -> Option<Arc<quinn::ServerConfig>> {
+        let stream = quic.qlog.as_ref()?.begin()?;
+        let mut transport = transport(quic);
+        transport.qlog_stream(Some(stream));
+        let mut config = self.config.clone();
+        config.transport_config(Arc::new(transport));
+        Some(Arc::new(config))
+    }
+
+    /// Without the feature `qlog`, none is.
+    #[cfg(not(feature = "qlog"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(super) const fn logged(&self, _: &QuicConfig) -> Option<Arc<quinn::ServerConfig>> {
+        None
     }
 
     /// Notes that a handshake is under way until the guard is dropped.

@@ -20,6 +20,8 @@ mod http3_frames;
 mod interim;
 mod limits;
 mod protocols;
+#[cfg(feature = "qlog")]
+mod qlog;
 mod quic;
 mod quic_limits;
 mod relay;
