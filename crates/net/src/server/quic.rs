@@ -123,7 +123,7 @@ impl Shared {
         self,
         socket: UdpSocket,
         is_own: bool,
-        config: quinn::ServerConfig,
+        config: &quinn::ServerConfig,
         worker: WorkerId,
     ) -> io::Result<Endpoint> {
         let number = u16::try_from(worker.0).map_err(io::Error::other)?;
@@ -149,7 +149,7 @@ impl Shared {
             shared: self,
             reads,
             #[cfg(feature = "qlog")]
-            config,
+            config: config.clone(),
         })
     }
 

@@ -262,7 +262,7 @@ async fn run<S>(
             }
         }
         let (Some(OwnUdp { socket, is_own }), Some((addr, shared))) = (udp, quic) else { continue };
-        let Some(config) = quic_server.clone() else { continue };
+        let Some(config) = &quic_server else { continue };
         match shared.endpoint(socket, is_own, config, worker.id) {
             Ok(endpoint) => {
                 let (worker, service) = (Arc::clone(&worker), service.clone());
