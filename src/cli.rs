@@ -2,6 +2,8 @@
 //! line that makes no sense is exit 2.
 
 mod asset;
+#[cfg(all(feature = "edge", feature = "origin"))]
+mod edge;
 mod export;
 mod inspect;
 mod text;
@@ -24,6 +26,9 @@ enum Command {
     Inspect(inspect::Args),
     /// Write an asset as files: playlists, MPD and segments, the same bytes as over HTTP
     Export(export::Args),
+    /// Run an edge from a configuration file, or check the file
+    #[cfg(all(feature = "edge", feature = "origin"))]
+    Edge(edge::Args),
 }
 
 /// What a command ends with: words for a person.
@@ -32,11 +37,13 @@ type Error = Box<dyn std::error::Error>;
 /// Parses the command line and runs what it names.
 pub fn run() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Export(args) => export::run(&args),
+        Command::Inspect(args) => inspect::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(all(feature = "edge", feature = "origin"))]
+        Command::Edge(args) => edge::run(&args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

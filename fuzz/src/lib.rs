@@ -72,6 +72,7 @@ pub const TARGETS: &[Target] = &[
     target("hints", Input::Text(targets::hints::SEEDS), targets::hints::run, 64),
     target("query", Input::Text(targets::query::SEEDS), targets::query::run, 64),
     target("http3", Input::Made(targets::http3::seeds), targets::http3::run, 64),
+    target("config", Input::Text(targets::config::SEEDS), targets::config::run, 1_024),
 ];
 
 const fn target(name: &'static str, reads: Input, run: fn(&[u8]), bytes_per_byte: usize) -> Target {

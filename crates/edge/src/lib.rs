@@ -32,7 +32,7 @@
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
 //! [`headers`], [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
 //! behind that [`compress`]; [`Edge`] puts them together. [`CacheResult`] is the word all of them
-//! have for what the cache did.
+//! have for what the cache did. [`operator`] answers who runs it all, on a listener of its own.
 //!
 //! What they promise: a request waits for nothing and formats nothing in the log or the metrics, and
 //! touches nothing there that another worker's requests touch; a queue that is full drops and
@@ -50,6 +50,7 @@ pub mod methods;
 pub mod metrics;
 pub mod normalise;
 mod observe;
+pub mod operator;
 mod unkeyed;
 mod upgrades;
 mod watch;
@@ -66,5 +67,6 @@ pub use methods::MethodsLayer;
 pub use metrics::{Metrics, MetricsLayer};
 pub use normalise::NormaliseLayer;
 pub use observe::{Observed, ObservedFuture};
+pub use operator::Operator;
 pub use upgrades::{Upgrades, UpgradesFuture};
 pub use watch::End;

@@ -51,7 +51,17 @@ impl Metrics {
 
     pub(crate) fn shard(&self) -> Arc<Shard> {
         let shard = Arc::new(Shard::default());
-        self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&shard));
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        // What layers that are gone have counted stays, in one: edges may be built again for ever.
+        let gone = Shard::default();
+        shards.retain(|shard| {
+            let is_gone = Arc::strong_count(shard) == 1;
+            if is_gone {
+                gone.add(shard);
+            }
+            !is_gone
+        });
+        shards.extend([Arc::new(gone), Arc::clone(&shard)]);
         shard
     }
 

@@ -15,7 +15,6 @@ mod certificates;
 pub mod demo_video;
 pub mod error;
 pub mod inputs;
-pub mod operator;
 pub mod pages;
 pub mod ready;
 pub mod roles;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
+use headwater_edge::operator::{Caches, Site};
 use headwater_edge::{AccessLog, CompressLayer, Edge, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
@@ -20,9 +21,8 @@ use prometheus_client::registry::Registry;
 use tower::Layer as _;
 use tower_service::Service;
 
-use crate::operator::{Caches, Site};
 use crate::pages::Pages;
-use crate::router::Router;
+use crate::router::{BEHIND, Router};
 use crate::{Args, Error, Role};
 
 /// A role that serves.
@@ -59,7 +59,7 @@ pub fn serve(
         (Role::All, Some(packager)) => {
             let mut caches = Caches::default();
             let cache = shield_cache(args, registry)?;
-            caches.add("shield", Site::BehindRouter, cache.clone());
+            caches.add("shield", BEHIND, cache.clone());
             let shield = shield(Shield::builder().origin(packager), cache, registry);
             edge(args, server, shield, registry, pages, caches)
         }

@@ -4,17 +4,21 @@ use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
 use futures_util::future::Either;
+use headwater_edge::operator::{Site, below};
 use headwater_net::Body;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, header};
 use tower_service::Service;
 
 use crate::pages::Pages;
 
 /// Everything below this path is media; the shield sees the rest of the path.
-pub(crate) const MEDIA: &str = "/media";
+const MEDIA: &str = "/media";
 
 /// What the site is called behind the router, whatever clients call it.
-pub(crate) const MEDIA_HOST: &str = "media";
+const MEDIA_HOST: &str = "media";
+
+/// How requests are addressed behind the router.
+pub(crate) const BEHIND: Site = Site::Below { path: MEDIA, host: MEDIA_HOST };
 
 /// Routes by path, behind the edge's cache.
 #[derive(Clone)]
@@ -43,7 +47,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match below_media(request.uri()) {
+        match below(request.uri(), MEDIA) {
             Some(uri) => {
                 *request.uri_mut() = uri;
                 // One site, whatever it was called by: a made-up host is not a second copy of
@@ -56,24 +60,15 @@ where
     }
 }
 
-/// Path and query without [`MEDIA`] in front; `None` when the path is not below that.
-pub(crate) fn below_media(uri: &Uri) -> Option<Uri> {
-    let target = uri.path_and_query()?.as_str();
-    let rest = target.strip_prefix(MEDIA)?;
-    if !rest.starts_with('/') {
-        return None;
-    }
-    rest.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Uri;
 
     #[test]
     fn only_what_lies_below_media_is_media() {
         let below =
-            |uri: &'static str| below_media(&Uri::from_static(uri)).map(|uri| uri.to_string());
+            |uri: &'static str| below(&Uri::from_static(uri), MEDIA).map(|uri| uri.to_string());
         assert_eq!(below("/media/a/main.m3u8?x=1").as_deref(), Some("/a/main.m3u8?x=1"));
         assert_eq!(below("https://host/media/").as_deref(), Some("/"));
         assert_eq!(below("/media"), None);

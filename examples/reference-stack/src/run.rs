@@ -1,19 +1,17 @@
 //! From the command line to a stack that answers, and from a signal to its end.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_edge::operator::Operator;
 use headwater_net::Secret;
 use headwater_net::server::{End, Process, QuicConfig, ServerBuilder, ServerHandle, Tls};
 use prometheus_client::registry::Registry;
-use tower::service_fn;
 
 use crate::inputs::Inputs;
-use crate::operator::Operator;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
 use crate::upkeep::Upkeep;
@@ -60,13 +58,7 @@ async fn start(args: &Args) -> Result<(), Error> {
     let token = args.operator_token.as_deref().map(token).transpose()?;
     let operator = Operator::new(registry, running.caches.clone(), token);
     let asked = process.server("operator").http(&addresses.operator[..]).workers(1);
-    let asked = asked.serve(move |_| {
-        let operator = operator.clone();
-        service_fn(move |request| {
-            let operator = operator.clone();
-            async move { Ok::<_, Infallible>(operator.answer(request).await) }
-        })
-    })?;
+    let asked = asked.serve(move |_| operator.clone())?;
 
     let facts = describe(&running.server, &asked, spki, &names);
     let caches = running.caches.clone();

@@ -7,22 +7,14 @@
 //! hand-over fail after that, the old process takes its folder back, and purges again. Memory starts
 //! cold in the new process.
 
-use std::time::Duration;
-
+use headwater_edge::operator::Caches;
 use headwater_net::server::{Duties, Tls};
-
-use crate::operator::Caches;
 
 /// See the module.
 pub(crate) struct Upkeep {
     pub(crate) tls: Tls,
     pub(crate) caches: Caches,
 }
-
-/// How often a folder is tried to be taken back, until the process that had it has ended.
-const TRIES: usize = 100;
-/// The time between two tries.
-const BETWEEN: Duration = Duration::from_millis(100);
 
 impl Duties for Upkeep {
     /// Those of a first start stay in force when the new ones cannot be used.
@@ -39,18 +31,12 @@ impl Duties for Upkeep {
     }
 
     async fn release(&self) {
-        self.caches.refuse_purges(true).await;
-        self.caches.close().await;
+        self.caches.release().await;
     }
 
     async fn resume(&self) {
-        for left in (0..TRIES).rev() {
-            match self.caches.reopen().await {
-                Ok(()) => return self.caches.refuse_purges(false).await,
-                Err(_) if left > 0 => tokio::time::sleep(BETWEEN).await,
-                // What is on disk would come back with the next process.
-                Err(error) => self.say(&format!("no purges are taken: {error}")),
-            }
+        if let Err(error) = self.caches.resume().await {
+            self.say(&format!("no purges are taken: {error}"));
         }
     }
 

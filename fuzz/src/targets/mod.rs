@@ -2,6 +2,7 @@
 
 pub(crate) mod boxes;
 pub(crate) mod cmcd;
+pub(crate) mod config;
 pub(crate) mod descriptor;
 pub(crate) mod edits;
 pub(crate) mod fragments;

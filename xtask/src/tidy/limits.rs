@@ -18,15 +18,15 @@ pub(super) const PAGE: &str = "docs/limits.md";
 
 /// A limit as its documentation tells of it.
 #[derive(Debug, PartialEq, Eq)]
-struct Limit {
+pub(super) struct Limit {
     name: String,
     file: String,
     line: usize,
-    what: String,
+    pub(super) what: String,
     unit: String,
-    default: String,
-    bound: String,
-    danger: String,
+    pub(super) default: String,
+    pub(super) bound: String,
+    pub(super) danger: String,
 }
 
 /// Limits in the order of the code, and by name the tests that say they prove one.
@@ -47,6 +47,11 @@ fn table(files: &[File]) -> Table {
         }
     }
     table
+}
+
+/// All limits by their names.
+pub(super) fn known(files: &[File]) -> BTreeMap<String, Limit> {
+    table(files).limits.into_iter().map(|limit| (limit.name.clone(), limit)).collect()
 }
 
 /// The page as it should be.

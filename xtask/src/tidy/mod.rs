@@ -3,6 +3,7 @@
 //! Each rule is a pure function from text (a file, a manifest, what cargo says of the graph) to
 //! findings, one a file here, with a test that breaks it. This file fetches the text.
 
+mod configuration;
 mod conformance;
 mod crates;
 mod graph;
@@ -38,7 +39,8 @@ pub(crate) static SPEC: Spec = Spec {
     flags: &[Flag {
         name: "--write",
         value: None,
-        help: "Write docs/conformance.md and docs/limits.md anew from what code and tests say",
+        help: "Write docs/configuration.md, docs/conformance.md and docs/limits.md anew from what code and \
+               tests say",
     }],
 };
 
@@ -84,9 +86,11 @@ struct File {
 pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     let mut files = files(places)?;
     if given.has("--write") {
-        for (page, text) in
-            [(conformance::PAGE, conformance::page(&files)), (limits::PAGE, limits::page(&files))]
-        {
+        for (page, text) in [
+            (configuration::PAGE, configuration::page(&files)),
+            (conformance::PAGE, conformance::page(&files)),
+            (limits::PAGE, limits::page(&files)),
+        ] {
             let path = places.root.join(page);
             fs::write(&path, &text).map_err(|error| Failure::file("write", &path, &error))?;
             files.retain(|file| file.path != page);
@@ -105,6 +109,7 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     }
     findings.extend(conformance::check(&files));
     findings.extend(limits::check(&files));
+    findings.extend(configuration::check(&files));
     findings.extend(dependencies(places, &files)?);
     findings.sort();
     findings.dedup();

@@ -83,6 +83,13 @@ impl Rules {
         }
     }
 
+    /// The number of the route that holds for a request, in the order in which they were added;
+    /// `None` where no route matches it. To be asked before [`prepare`](Policy::prepare), which may
+    /// rewrite its path.
+    pub fn position(&self, request: &Parts) -> Option<usize> {
+        Some(self.find(request)).filter(|index| *index < self.routes.len())
+    }
+
     fn find(&self, request: &Parts) -> usize {
         let found = self.routes.iter().position(|(pattern, _)| pattern.matches(request));
         found.unwrap_or(self.routes.len())

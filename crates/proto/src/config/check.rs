@@ -9,16 +9,19 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 
-use super::Edge;
 use super::cache::Cache;
 use super::quantity::{Size, Time};
 use super::server::Server;
 use super::text::{Field, FieldValue};
 use super::tree::Step;
 use super::wrong::Wrong;
+use super::{Edge, MAX_WRONGS};
 
 /// Fields that frame a message, or say whom it is for: no rule changes them.
 const FRAMING: [&str; 4] = ["connection", "content-length", "host", "transfer-encoding"];
+
+/// The most listeners of a kind, and origins of an upstream.
+const MAX_FEW: usize = 64;
 
 pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
     let mut found = Found::default();
@@ -57,12 +60,22 @@ impl Found {
             Some(key) => format!("key '{key}': {says}"),
             None => says.to_owned(),
         };
-        self.all.push(Wrong::of(path.to_vec(), says));
+        self.section(path, says);
     }
 
     /// Adds what is wrong with a section as a whole.
     fn section(&mut self, path: &[Step], says: impl Into<String>) {
-        self.all.push(Wrong::of(path.to_vec(), says));
+        if self.all.len() < MAX_WRONGS {
+            self.all.push(Wrong::of(path.to_vec(), says));
+        }
+    }
+
+    /// The beginning of a list, each of which is compared with the others; more is wrong.
+    fn few<'l, T>(&mut self, path: &[Step], list: &'l [T]) -> &'l [T] {
+        if list.len() > MAX_FEW {
+            self.add(path, format!("{} are more than {MAX_FEW}", list.len()));
+        }
+        list.get(..MAX_FEW).unwrap_or(list)
     }
 
     fn within<T: Copy + PartialOrd + Display>(

@@ -360,6 +360,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             if let Some(known) = self.known
                 && !known.contains(&key)
             {
+                if self.of.unknown.borrow().len() >= super::MAX_WRONGS {
+                    continue;
+                }
                 let hint = near::hint(key, known.iter().copied());
                 let says = format!("key '{key}' is unknown{hint}");
                 self.of.unknown.borrow_mut().push(Fault { path: Some(path(Some(&trail))), says });

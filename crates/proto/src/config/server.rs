@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Size, Time};
-use super::text::{Address, Field, FieldValue, List, Network, Verb};
+use super::text::{Address, Field, FieldValue, Host, List, Network, Verb};
 
 /// Listeners and what holds for every request, whatever its site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,10 +15,10 @@ use super::text::{Address, Field, FieldValue, List, Network, Verb};
 pub struct Server {
     /// Where HTTPS is served: HTTP/1.1 and HTTP/2 on TCP, HTTP/3 on UDP, on the same port. `[::]`
     /// also takes IPv4. Default none. Bound: one of `listen`, `listen_http` and `listen_unix` must
-    /// be there; `[server.tls]` must name a certificate. Danger: what listens here, strangers reach.
+    /// be there; at most 64; `[server.tls]` must name a certificate. Danger: what listens here, strangers reach.
     pub listen: List<Address>,
     /// Where plain HTTP is served: HTTP/1.1, and HTTP/2 with prior knowledge. Default none. Bound:
-    /// no address that `listen` or the operator has. Danger: what is said here, everybody on the
+    /// at most 64, and no address that `listen` or the operator has. Danger: what is said here, everybody on the
     /// way reads; a token or a cookie is anybody's.
     pub listen_http: List<Address>,
     /// A Unix socket for plain HTTP, which its owner and their group may connect to. Default none.
@@ -112,7 +112,7 @@ pub struct Tls {
     /// Names for which a certificate is made and signed by itself, for development. Default none.
     /// Bound: not beside `certificate` or `folder`. Danger: no browser trusts it, and none takes
     /// HTTP/3 by it.
-    pub self_signed: List<super::text::Host>,
+    pub self_signed: List<Host>,
     /// How often the files are looked at: what changed is in force for handshakes from then on.
     /// Default 10 s. Bound: at least 1 s. Danger: longer than a certificate's last days serves one
     /// that has expired.

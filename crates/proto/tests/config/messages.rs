@@ -369,6 +369,21 @@ fn rules_of_a_route_do_not_contradict_each_other() {
 }
 
 #[test]
+fn lists_whose_entries_are_compared_are_short() {
+    let many =
+        |one: &str| (0..65).map(|number| one.replace('#', &number.to_string())).collect::<String>();
+    let listen = SMALL.replace("\"127.0.0.1:0\"", &format!("[{}]", many("'127.0.0.1:#',")));
+    assert_says(&wrongs(&listen), &["edge.toml:3: key 'listen_http': 65 are more than 64"]);
+    let origins =
+        SMALL.replace("\"http://127.0.0.1:8080\"", &format!("[{}]", many("'http://a#',")));
+    assert_says(&wrongs(&origins), &["edge.toml:7: key 'origins': 65 are more than 64"]);
+    let route = "[[site.route]]\npath = '/'\n";
+    let routes = (0..256).map(|number| route.replace('/', &format!("/{number}")));
+    let routes = routes.collect::<String>();
+    assert_says(&more(&routes), &["edge.toml:13: key 'route': 256 routes are more than 255"]);
+}
+
+#[test]
 fn a_document_that_is_all_wrong_is_told_so_much_and_no_more() {
     use std::fmt::Write as _;
     let mut text = String::from(SMALL);

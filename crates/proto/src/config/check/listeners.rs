@@ -79,7 +79,8 @@ fn overlaps(found: &mut Found, edge: &Edge) {
     ];
     let mut before: Vec<(usize, &Address)> = Vec::new();
     for (list, (section, key, addresses)) in lists.into_iter().enumerate() {
-        for (number, address) in addresses.iter().enumerate() {
+        let few = found.few(&path([section, key]), addresses);
+        for (number, address) in few.iter().enumerate() {
             let overlapping =
                 before.iter().find(|(of, other)| overlap(address, other, *of == list));
             if let Some((of, other)) = overlapping {

@@ -22,7 +22,8 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
         if upstream.origins.is_empty() {
             found.add(&at("origins"), format!("the upstream '{called}' has no origins"));
         }
-        for (item, origin) in upstream.origins.iter().enumerate() {
+        let few = found.few(&at("origins"), &upstream.origins);
+        for (item, origin) in few.iter().enumerate() {
             if upstream.origins.iter().take(item).any(|before| before == origin) {
                 let mut path = at("origins").to_vec();
                 path.push(item.into());

@@ -1,12 +1,17 @@
 //! What the operator asks: metrics and health, purges and explanations, on a listener of their own.
 //!
-//! That listener is on loopback. Purges and explanations want the operator's token, where one was
-//! given; where none was, they are refused to browsers, which would let any page purge.
+//! That listener is on loopback, or behind what lets only the operator in. Purges and explanations
+//! want the operator's token, where one was given; where none was, they are refused to browsers,
+//! which would let any page purge.
 
 mod caches;
 mod order;
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use headwater_cache::PurgeError;
 use headwater_net::{Body, Problem, Secret};
@@ -14,8 +19,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
+use tower_service::Service;
 
-pub use caches::{Caches, Site};
+pub use caches::{Caches, Site, below};
 use order::Order;
 
 /// The most bytes of a purge's JSON.
@@ -42,7 +48,7 @@ impl Operator {
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         let answered = match request.uri().path() {
-            "/metrics" if reads => Ok(headwater_edge::metrics::scrape(&self.0.registry)),
+            "/metrics" if reads => Ok(crate::metrics::scrape(&self.0.registry)),
             "/health" if reads => Ok(Response::new(Body::from("ok\n"))),
             "/explain" if reads => self.explain(&request.into_parts().0).await,
             "/purge" if request.method() == Method::POST => self.purge(request).await,
@@ -93,7 +99,7 @@ impl Operator {
         let Some(token) = &self.0.token else {
             let from_page = [header::ORIGIN.as_str(), "sec-fetch-site"];
             return if from_page.iter().any(|name| headers.contains_key(*name)) {
-                let detail = "pages may not ask this: give the stack an operator's token";
+                let detail = "pages may not ask this: give the operator a token";
                 Err(Problem::new(StatusCode::FORBIDDEN).detail(detail).into())
             } else {
                 Ok(())
@@ -111,6 +117,27 @@ impl Operator {
             .detail("this wants the operator's token: Authorization: Bearer …");
         let field = (header::WWW_AUTHENTICATE, "Bearer");
         Err(Refusal { problem, field: Some(field) })
+    }
+}
+
+impl Service<Request<Body>> for Operator {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let operator = self.clone();
+        Box::pin(async move { Ok(operator.answer(request).await) })
+    }
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,13 @@
 //! What an operator asked for, read from a query or from JSON; a wrong field is named.
 
 use headwater_cache::{Purge, PurgeSeq};
-use headwater_edge::normalise;
 use headwater_net::encoding::{self, Coding};
 use http::request::Parts;
 use http::{Request, Uri, header};
 use serde::Deserialize;
+
+use super::caches::Site;
+use crate::normalise;
 
 /// A purge as it was asked for: one of the five things, and how.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -83,20 +85,17 @@ impl Order {
         self.sequence.map(PurgeSeq::new)
     }
 
-    /// The purge for a cache that knows a client's URL by what `called` says. What never comes
-    /// there is purged there all the same: both tiers are to have seen the same numbers.
-    pub(super) fn purge(&self, called: impl Fn(&str) -> Option<String>) -> Purge {
-        let is_renamed = called(ROOT).as_deref() != Some(ROOT);
-        let address = |url: &str| called(url).unwrap_or_else(|| url.to_owned());
+    /// The purge for a cache whose requests are addressed so. What never comes there is purged there
+    /// all the same: both tiers are to have seen the same numbers.
+    pub(super) fn purge(&self, site: Site) -> Purge {
+        let address = |url: &str| site.called(url).unwrap_or_else(|| url.to_owned());
         let purge = match self {
             Self { url: Some(url), .. } => Purge::url(address(url)),
             // What takes in the place that such a cache's URLs begin at takes in all of it.
-            Self { prefix: Some(prefix), .. } if is_renamed && takes_in_media(prefix) => {
-                Purge::all()
-            }
+            Self { prefix: Some(prefix), .. } if site.is_all_below(prefix) => Purge::all(),
             Self { prefix: Some(prefix), .. } => Purge::prefix(address(prefix)),
             Self { tag: Some(tag), .. } => Purge::tag(tag),
-            Self { host: Some(host), .. } if !is_renamed => Purge::host(host),
+            Self { host: Some(host), .. } if !site.is_renamed() => Purge::host(host),
             _ => Purge::all(),
         };
         let purge = match self.follows {
@@ -109,7 +108,6 @@ impl Order {
 
 /// Stands for the one site where an operator names a path alone.
 const SITE: &str = "http://localhost";
-const ROOT: &str = "http://localhost/";
 
 const BAD_ESCAPE: &str = "its path has an escape that is none";
 
@@ -121,13 +119,6 @@ fn address(url: &str) -> Option<String> {
         Ok(uri) if uri.scheme().is_some() => Some(normalise::rewritten(&uri)?.to_string()),
         _ => Some(url),
     }
-}
-
-/// Whether a prefix ends before the path of media has begun to tell titles apart.
-fn takes_in_media(prefix: &str) -> bool {
-    let after_scheme = prefix.split_once("://").map_or(prefix, |(_, rest)| rest);
-    let path = after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/");
-    format!("{}/", crate::router::MEDIA).starts_with(path)
 }
 
 /// The request that is to be explained: `url`, and any `header=Name: value`.
@@ -175,11 +166,11 @@ mod tests {
     fn queries_and_json_say_the_same() {
         let order = read("tag=a%20b&soft&sequence=7", "").unwrap();
         assert_eq!(order, read("", r#"{"tag":"a b","soft":true,"sequence":7}"#).unwrap());
-        assert_eq!(order.purge(|url| Some(url.to_owned())), Purge::tag("a b").soft());
+        assert_eq!(order.purge(Site::Public), Purge::tag("a b").soft());
         assert_eq!(order.sequence(), Some(PurgeSeq::new(7)));
         let following = read("tag=a&sequence=7&follows=6", "").unwrap();
         let purge = Purge::tag("a").following(PurgeSeq::new(6));
-        assert_eq!(following.purge(|url| Some(url.to_owned())), purge);
+        assert_eq!(following.purge(Site::Public), purge);
     }
 
     #[test]
@@ -202,9 +193,7 @@ mod tests {
 
     #[test]
     fn what_is_purged_is_called_as_each_cache_knows_it() {
-        let behind = |url: &str| {
-            url.strip_prefix("http://localhost/media/").map(|rest| format!("http://media/{rest}"))
-        };
+        let behind = Site::Below { path: "/media", host: "media" };
         let purge = |query: &str| read(query, "").unwrap().purge(behind);
         assert_eq!(purge("url=/media/a"), Purge::url("http://media/a"));
         assert_eq!(purge("url=/watch"), Purge::url("http://localhost/watch"));
@@ -218,7 +207,7 @@ mod tests {
             Purge::url("http://media/~a/f%C3%A9")
         );
         assert_eq!(purge("prefix=/media/f%C3%A9"), Purge::prefix("http://media/f%C3%A9"));
-        let public = |query: &str| read(query, "").unwrap().purge(|url| Some(url.to_owned()));
+        let public = |query: &str| read(query, "").unwrap().purge(Site::Public);
         assert_eq!(public("host=h"), Purge::host("h"));
         assert_eq!(public("prefix=/media/"), Purge::prefix("http://localhost/media/"));
     }

@@ -1,0 +1,139 @@
+//! The configuration read again: all of it is put in force, or nothing.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use headwater::edge::operator::Caches;
+use headwater::net::server::{Duties, Tls};
+use headwater::origin::Metrics;
+use headwater::proto::config::Edge as Config;
+
+use super::super::Error;
+use super::access_log::LogFile;
+use super::entrance::Gate;
+use super::settings::{self, Lasting};
+use super::sites::{SitePolicy, Sites};
+use super::upstreams::{self, Upstreams};
+
+/// Keys that change under running requests; all others take a new process.
+const LIVE: [&str; 6] =
+    ["server.drain", "server.headers", "server.max_target", "server.methods", "site", "upstream"];
+
+/// What runs, as far as a reload changes it.
+pub(super) struct Running {
+    pub(super) path: PathBuf,
+    pub(super) config: Config,
+    pub(super) upstreams: Upstreams,
+    pub(super) origins: Metrics,
+    pub(super) policy: SitePolicy,
+    pub(super) gate: Arc<Gate>,
+    pub(super) lasting: Lasting,
+    pub(super) log_file: Option<LogFile>,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Running {
+    /// Reads the file again, puts it in force, and says what changed. Certificates are read again,
+    /// and the access log is opened again. Blocks while it reads.
+    ///
+    /// # Errors
+    /// What keeps the new configuration from being used, in lines for people: nothing has changed
+    /// then.
+    pub(super) fn reload(&mut self) -> Result<String, Error> {
+        let config = super::load(&self.path)??;
+        let changes = self.config.changes(&config);
+        let fixed: Vec<String> = changes
+            .iter()
+            .filter(|change| !is_live(change.path()))
+            .map(|change| format!("{}: {change}; that takes a new process", self.path.display()))
+            .collect();
+        if !fixed.is_empty() {
+            return Err(fixed.join("\n").into());
+        }
+        let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &self.origins)?;
+        let sites = Sites::new(&config.sites, &upstreams)?;
+        let edge = settings::edge(&config, &self.lasting)?;
+        let log = self.log_file.as_ref().map(LogFile::reopen).transpose();
+        let log = log.map_err(|error| format!("the access log cannot be opened again: {error}"))?;
+        // The last that can fail, and it changes all or nothing by itself.
+        let certificates = self.tls.as_ref().map(Tls::reload).transpose()?;
+
+        let sites = self.policy.put(sites);
+        self.gate.put(edge, sites);
+        if let (Some(file), Some(log)) = (&self.log_file, log) {
+            file.put(log);
+        }
+        self.upstreams = upstreams;
+        self.config = config;
+        let mut said = vec![match changes.len() {
+            0 => format!("{} was read again: nothing in it changed", self.path.display()),
+            _ => format!("{} was read again and is in force:", self.path.display()),
+        }];
+        said.extend(changes.iter().map(|change| format!("  {change}")));
+        if let Some(now) = certificates {
+            said.push(format!("  certificates: {} in force, {} of them new", now.total, now.added));
+        }
+        Ok(said.join("\n"))
+    }
+}
+
+fn is_live(path: &str) -> bool {
+    let below = |key: &&str| {
+        path.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    LIVE.iter().any(below)
+}
+
+/// What this process does beside answering, when signals or another process ask for it.
+pub(super) struct Upkeep {
+    pub(super) running: Mutex<Running>,
+    pub(super) caches: Caches,
+}
+
+impl Upkeep {
+    pub(super) fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Duties for Upkeep {
+    /// Blocks this thread, which answers nobody, while it reads.
+    async fn reload(&self) {
+        let mut running = self.running();
+        match running.reload() {
+            Ok(said) => self.say(&said),
+            Err(error) => {
+                self.say(&format!("{error}\n{}: nothing was changed", running.path.display()));
+            }
+        }
+    }
+
+    async fn release(&self) {
+        self.caches.release().await;
+    }
+
+    async fn resume(&self) {
+        if let Err(error) = self.caches.resume().await {
+            self.say(&format!("no purges are taken: {error}"));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        eprintln!("{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_live;
+
+    #[test]
+    fn what_listens_and_what_is_kept_takes_a_new_process() {
+        for path in ["site", "site[0].route[1].ttl", "upstream[0].origins", "server.headers.x-a"] {
+            assert!(is_live(path), "{path}");
+        }
+        for path in ["server.listen", "server.headerss", "cache.ram", "operator.listen", "siteb"] {
+            assert!(!is_live(path), "{path}");
+        }
+    }
+}

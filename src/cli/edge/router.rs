@@ -1,0 +1,68 @@
+//! What lies behind the cache: each request goes to the origins of its route.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use headwater::cache::{BoxError, Policy as _};
+use headwater::edge::CompressLayer;
+use headwater::net::client::is_websocket;
+use headwater::net::{Body, Problem};
+use http::{Request, Response, StatusCode};
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use super::sites::{Pinned, SitePolicy, Target, is_prepared};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Router {
+    policy: SitePolicy,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+impl Router {
+    /// To the origins of the sites that the policy knows.
+    pub(super) const fn new(policy: SitePolicy) -> Self {
+        Self { policy }
+    }
+}
+
+impl Service<Request<Body>> for Router {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let (mut parts, body) = request.into_parts();
+        // What goes past the cache, such as a WebSocket, has not met its policy.
+        if !is_prepared(&parts) {
+            self.policy.prepare(&mut parts);
+        }
+        let pinned = parts.extensions.get::<Pinned>();
+        let target = pinned.and_then(|pinned| pinned.target(&parts)).cloned();
+        let is_served = pinned.is_some_and(Pinned::is_served);
+        let Some(Target { mut origins, compress }) = target else {
+            let problem = if is_served {
+                Problem::new(StatusCode::NOT_FOUND).detail("nothing is served at this path")
+            } else {
+                let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST);
+                problem.detail("this host is not served here")
+            };
+            return Box::pin(ready(Ok(problem.into_response())));
+        };
+        let request = Request::from_parts(parts, body);
+        if compress && !is_websocket(&request) {
+            let answer = CompressLayer::new().layer(origins).call(request);
+            Box::pin(async move { answer.await.map_err(Into::into) })
+        } else {
+            let answer = origins.call(request);
+            Box::pin(async move { answer.await.map_err(Into::into) })
+        }
+    }
+}

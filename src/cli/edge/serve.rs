@@ -1,0 +1,109 @@
+//! From a configuration to an edge that answers, and from a signal to its end.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use headwater::edge::operator::{Caches, Site};
+use headwater::edge::{AccessLog, Operator};
+use headwater::net::server::{Process, ServerBuilder, ServerHandle};
+use headwater::proto::config::Edge as Config;
+use headwater::proto::config::running::Operator as OperatorConfig;
+use prometheus_client::registry::Registry;
+
+use super::super::Error;
+use super::access_log::LogFile;
+use super::describe;
+use super::entrance::Gate;
+use super::reload::{Running, Upkeep};
+use super::router::Router;
+use super::settings::{self, Lasting};
+use super::sites::{SitePolicy, Sites};
+use super::upstreams::{self, Upstreams};
+
+/// How long what the operator asks may take at the end.
+const OPERATOR_DRAIN: Duration = Duration::from_millis(200);
+
+/// Serves until a signal asks for its end or another process takes over, and drains.
+pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
+    let door = config.process.hand_over_socket.clone();
+    let mut process = Process::start(of_a_moment(), door.as_deref()).await?;
+    let token = settings::token(&config.operator)?;
+    let tls = settings::tls(&config.server.tls)?;
+    let mut registry = Registry::default();
+    let origins = headwater::origin::Metrics::default();
+    origins.register(&mut registry);
+    let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &origins)?;
+    let policy = SitePolicy::new(Sites::new(&config.sites, &upstreams)?);
+    let cache = settings::cache(&config, policy.clone())?;
+    cache.metrics().register(registry.sub_registry_with_label(("cache".into(), "edge".into())));
+    let metrics = headwater::edge::Metrics::default();
+    metrics.register(&mut registry);
+    let log_file = config.log.access.as_deref().map(LogFile::open).transpose();
+    let log_file = log_file.map_err(|error| format!("the access log cannot be opened: {error}"))?;
+    let (mut log, mut writer) = (None, None);
+    if let Some(file) = &log_file {
+        let started = AccessLog::start(file.clone(), settings::count(config.log.queue))?;
+        started.0.register(&mut registry);
+        (log, writer) = (Some(started.0), Some(started.1));
+    }
+    let lasting = Lasting { cache: cache.clone(), log, metrics };
+    let edge = settings::edge(&config, &lasting)?;
+    let gate = Arc::new(Gate::new(edge, policy.current(), Router::new(policy.clone())));
+
+    let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;
+    let gates = Arc::clone(&gate);
+    let server = listeners.serve(move |_| gates.entrance())?;
+    let mut caches = Caches::default();
+    caches.add("edge", Site::Public, cache.clone());
+    let operator = Operator::new(registry, caches.clone(), token);
+    let operators = operator_listeners(process.server("operator"), &config.operator)
+        .map(|listeners| listeners.serve(move |_| operator.clone()))
+        .transpose()?;
+
+    let serving = describe::serving(&config, &server, operators.as_ref());
+    let running = Running {
+        path: path.to_owned(),
+        config,
+        upstreams,
+        origins,
+        policy,
+        gate,
+        lasting,
+        log_file,
+        tls,
+    };
+    let upkeep = Upkeep { running: Mutex::new(running), caches };
+    process.begin(&upkeep).await?;
+    eprintln!("{serving}");
+    let servers: Vec<&ServerHandle> = [&server].into_iter().chain(operators.as_ref()).collect();
+    let end = process.run(&servers, &upkeep, "serving").await;
+    let deadline = upkeep.running().config.server.drain.get();
+    process.drain(end, &[&server], deadline, &upkeep).await;
+    if let Some(operators) = &operators {
+        operators.drain(OPERATOR_DRAIN).await;
+    }
+    cache.close().await;
+    drop(writer);
+    Ok(())
+}
+
+/// Where a socket may be made that lasts for a hand-over: the folder that a supervisor gives, or the
+/// system's.
+fn of_a_moment() -> PathBuf {
+    let given = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    given.filter(|folder| folder.is_absolute()).unwrap_or_else(std::env::temp_dir)
+}
+
+/// The listeners of `[operator]`, where there are any.
+fn operator_listeners(builder: ServerBuilder, config: &OperatorConfig) -> Option<ServerBuilder> {
+    if config.listen.is_empty() && config.listen_unix.is_none() {
+        return None;
+    }
+    let builder = builder.workers(1);
+    let builder = config.listen.iter().fold(builder, |builder, address| builder.http(&**address));
+    Some(match &config.listen_unix {
+        Some(path) => builder.unix(path),
+        None => builder,
+    })
+}

@@ -1,0 +1,252 @@
+//! From what a configuration says to what the builders of the parts take.
+
+use std::path::Path;
+
+use headwater::cache::{Cache, Choices, Disk, Downstream};
+use headwater::edge::{
+    AccessLog, Edge, EdgeBuilder, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer,
+};
+use headwater::net::encoding::Coding;
+use headwater::net::server::{ClientCertificate, ConnLimits, QuicConfig, ServerBuilder, Tls};
+use headwater::net::{Clock, Proxies, Secret};
+use headwater::proto::config::Edge as Config;
+use headwater::proto::config::cache::Downstream as Asked;
+use headwater::proto::config::running::Operator;
+use headwater::proto::config::server::{self, Clients, Limits, Quic};
+use headwater::proto::config::text::{List, Network};
+use http::{HeaderName, HeaderValue, Method};
+
+use super::super::Error;
+use super::sites::SitePolicy;
+
+/// The listeners of `[server]`.
+pub(super) fn listeners(
+    builder: ServerBuilder,
+    server: &server::Server,
+    tls: Option<Tls>,
+) -> Result<ServerBuilder, Error> {
+    let mut builder = builder.limits(limits(&server.limits));
+    for address in server.listen.iter() {
+        builder = builder.https(&**address);
+    }
+    for address in server.listen_http.iter() {
+        builder = builder.http(&**address);
+    }
+    if let Some(path) = &server.listen_unix {
+        builder = builder.unix(path);
+    }
+    if let Some(tls) = tls {
+        builder = builder.tls(tls);
+    }
+    if let Some(workers) = server.workers {
+        builder = builder.workers(workers.into());
+    }
+    builder = if server.http3 {
+        builder.quic(quic(&server.quic, server.early_data))
+    } else {
+        builder.without_quic()
+    };
+    Ok(builder
+        .extended_connect(server.websockets)
+        .forwarded_by(proxies(&server.forwarded_by)?)
+        .proxy_protocol_from(proxies(&server.proxy_protocol_from)?))
+}
+
+fn proxies(networks: &List<Network>) -> Result<Proxies, Error> {
+    let all: Vec<&str> = networks.iter().map(|network| &**network).collect();
+    Ok(all.join(",").parse()?)
+}
+
+/// What one client may use up.
+fn limits(config: &Limits) -> ConnLimits {
+    let mut limits = ConnLimits::default();
+    limits.header_timeout = config.header_timeout.get();
+    limits.handshake_timeout = config.handshake_timeout.get();
+    limits.idle_timeout = config.idle_timeout.get();
+    limits.write_timeout = config.write_timeout.get();
+    limits.max_headers = config.max_headers.into();
+    limits.max_header_bytes = u32::try_from(config.max_header_bytes.get()).unwrap_or(u32::MAX);
+    limits.h2_max_streams = config.h2_max_streams;
+    limits.h2_send_buffer = size(config.h2_send_buffer.get());
+    limits.send_budget = size(config.send_budget.get());
+    limits.h2_pending_resets = count(config.h2_pending_resets);
+    limits.max_body = config.max_body.get();
+    limits.body_timeout = config.body_timeout.get();
+    limits.max_per_address = count(config.max_per_address);
+    limits.max_connections = count(config.max_connections);
+    limits
+}
+
+/// How QUIC behaves.
+fn quic(config: &Quic, early_data: bool) -> QuicConfig {
+    let mut quic = QuicConfig::default();
+    quic.idle_timeout = config.idle_timeout.get();
+    quic.max_streams = config.max_streams;
+    quic.send_window = config.send_window.get();
+    quic.retry_above = count(config.retry_above);
+    quic.receive_window = u32::try_from(config.receive_window.get()).unwrap_or(u32::MAX);
+    quic.socket_buffer = size(config.socket_buffer.get());
+    quic.early_data = early_data;
+    quic
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+pub(super) fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The certificates, where there are any. Reads their files.
+pub(super) fn tls(config: &server::Tls) -> Result<Option<Tls>, Error> {
+    let files = match (&config.certificate, &config.key) {
+        (Some(certificate), Some(key)) => Some(Tls::from_pem_files(certificate, key)?),
+        _ => None,
+    };
+    let tls = match (files, &config.folder) {
+        (Some(files), Some(folder)) => files.and(&Tls::from_folder(folder)?)?,
+        (Some(files), None) => files,
+        (None, Some(folder)) => Tls::from_folder(folder)?,
+        (None, None) if config.self_signed.is_empty() => return Ok(None),
+        (None, None) => {
+            let names = config.self_signed.iter().map(ToString::to_string);
+            Tls::self_signed(names, None, &Clock::system())?
+        }
+    };
+    let tls = tls.reload_every(Some(config.reload_every.get()));
+    let Some(authorities) = &config.client_ca else { return Ok(Some(tls)) };
+    let wanted = match config.clients {
+        Clients::Optional => ClientCertificate::Optional,
+        _ => ClientCertificate::Required,
+    };
+    Ok(Some(tls.clients(&read(authorities)?, wanted)?))
+}
+
+/// A file that a configuration names.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|error| format!("cannot use {}: {error}", path.display()).into())
+}
+
+/// The cache, with its disk tier opened.
+pub(super) fn cache(config: &Config, policy: SitePolicy) -> Result<Cache, Error> {
+    let cache = &config.cache;
+    let targeted = cache.targeted.iter().map(|name| name.parse::<HeaderName>());
+    let choices = Choices::new()
+        .targeted(targeted.collect::<Result<Vec<_>, _>>()?)
+        .share_cookies(cache.share_cookies)
+        .stale_if_unreachable(cache.stale_if_unreachable.get())
+        .max_error_body(cache.max_error_body.get())
+        .max_hops(cache.max_hops.into())
+        .tell_key(cache.tell_key);
+    let builder = Cache::builder()
+        .name(&*cache.name)
+        .policy(policy)
+        .choices(choices)
+        .ram(cache.ram.get())
+        .max_object(cache.max_object.get())
+        .slice(cache.slice.get())
+        .window(cache.window.get())
+        .fill_memory(cache.fill_memory.get())
+        .max_fills(count(cache.max_fills))
+        .max_passes(count(cache.max_passes))
+        .pass_wait(cache.pass_wait.get())
+        .finish_percent(cache.finish_percent)
+        .uncollapsed(cache.uncollapsed.get())
+        .honour_request_directives(cache.honour_request_directives)
+        .downstream(match cache.downstream {
+            Asked::Caches => Downstream::Caches,
+            _ => Downstream::Clients,
+        });
+    let disk = &cache.disk;
+    let Some(folder) = &disk.folder else { return Ok(builder.build()) };
+    let disk = Disk::builder(folder, disk.size.get())
+        .promote(disk.promote.get())
+        .write_queue(disk.write_queue.get())
+        .read_memory(disk.read_memory.get())
+        .read_threads(disk.read_threads.into())
+        .selective(disk.selective)
+        .open()?;
+    Ok(builder.disk(disk).build())
+}
+
+/// Methods that are let in.
+fn methods(server: &server::Server) -> Result<MethodsLayer, Error> {
+    let methods = server.methods.iter().map(|method| method.parse::<Method>());
+    Ok(MethodsLayer::new(methods.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Fields that every answer gets.
+fn headers(server: &server::Server) -> Result<HeadersLayer, Error> {
+    let mut headers = Vec::new();
+    for (name, value) in &server.headers {
+        headers.push((name.parse::<HeaderName>()?, HeaderValue::from_str(value)?));
+    }
+    Ok(HeadersLayer::new(headers))
+}
+
+/// What is refused of targets; routes that compress get the codings they can make.
+fn normalise(config: &Config) -> NormaliseLayer {
+    let compresses = config
+        .sites
+        .iter()
+        .any(|site| site.upstream.is_some() || site.routes.iter().any(|route| route.compress));
+    let layer = NormaliseLayer::new()
+        .max_target(size(config.server.max_target.get()))
+        .keep_cache_control(config.cache.honour_request_directives);
+    if compresses { layer.codings(&Coding::ALL) } else { layer }
+}
+
+/// The operator's token, without space around it.
+pub(super) fn token(operator: &Operator) -> Result<Option<Secret>, Error> {
+    let (text, of) = match (&operator.token_file, &operator.token_env) {
+        (Some(path), _) => (read(path)?, format!("the file {}", path.display())),
+        (None, Some(name)) => {
+            let value = std::env::var_os(name)
+                .ok_or_else(|| format!("operator.token_env: there is no variable {name}"))?;
+            (value.into_encoded_bytes(), format!("the variable {name}"))
+        }
+        (None, None) => return Ok(None),
+    };
+    match text.trim_ascii() {
+        [] => Err(format!("{of} holds no token").into()),
+        token => Ok(Some(Secret::new(token))),
+    }
+}
+
+/// What outlives a reload.
+pub(super) struct Lasting {
+    pub(super) cache: Cache,
+    pub(super) log: Option<AccessLog>,
+    pub(super) metrics: Metrics,
+}
+
+/// The edge that a configuration describes, around what lasts.
+pub(super) fn edge(config: &Config, lasting: &Lasting) -> Result<EdgeBuilder, Error> {
+    let edge = Edge::builder()
+        .cache(lasting.cache.clone())
+        .metrics(lasting.metrics.clone())
+        .headers(headers(&config.server)?)
+        .methods(methods(&config.server)?)
+        .normalise(normalise(config))
+        .websockets(config.server.websockets);
+    Ok(match &lasting.log {
+        Some(log) => edge.access_log(log.clone()),
+        None => edge,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_configured_is_as_the_server_has_it() {
+        let server = server::Server::default();
+        assert_eq!(format!("{:?}", limits(&server.limits)), format!("{:?}", ConnLimits::default()));
+        let mut quic_default = QuicConfig::default();
+        quic_default.early_data = true;
+        let quic = quic(&server.quic, server.early_data);
+        assert_eq!(format!("{quic:?}"), format!("{quic_default:?}"));
+    }
+}

@@ -1,0 +1,10 @@
+//! `headwater edge` as an operator meets it: the built binary, a file, signals, and an origin.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![cfg(all(feature = "cli", feature = "edge", feature = "origin"))]
+
+mod check;
+mod operator;
+mod process;
+mod reload;
+mod serves;

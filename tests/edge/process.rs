@@ -1,0 +1,220 @@
+//! An edge in a process of its own, an origin in a thread, and as much of a client as the tests need.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something is there.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what} did not come");
+}
+
+/// A plain origin: answers each GET with its name, the host and the path it was asked for, and
+/// counts.
+pub(crate) struct Origin {
+    pub(crate) url: String,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Origin {
+    pub(crate) fn start(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&asked);
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || answer(stream, name, &count));
+            }
+        });
+        Self { url, asked }
+    }
+
+    /// How many requests came.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(stream: TcpStream, name: &str, count: &AtomicUsize) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut stream = stream;
+    loop {
+        let mut first = String::new();
+        reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
+        let mut host = String::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("host:") {
+                value.trim().clone_into(&mut host);
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        let path = first.split(' ').nth(1)?.to_owned();
+        let status = if path.starts_with("/missing") { "404 Not Found" } else { "200 OK" };
+        let body = format!("{name} {host} {path}\n");
+        let fields = "cache-control: max-age=60\r\ncontent-type: video/mp4\r\nset-cookie: a=b";
+        let length = body.len();
+        write!(stream, "HTTP/1.1 {status}\r\n{fields}\r\ncontent-length: {length}\r\n\r\n{body}")
+            .ok()?;
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// A field's value; empty where it is not there.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(one, _)| one.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
+/// Asks over HTTP/1.1, on a connection of its own.
+pub(crate) fn ask(addr: SocketAddr, method: &str, host: &str, target: &str, more: &str) -> Answer {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{more}\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+pub(crate) fn get(addr: SocketAddr, host: &str, target: &str) -> Answer {
+    ask(addr, "GET", host, target, "")
+}
+
+/// A configuration in a folder of its own.
+pub(crate) struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    pub(crate) fn new(config: &str) -> Self {
+        let files = Self { folder: tempfile::tempdir().unwrap() };
+        files.write(config);
+        files
+    }
+
+    pub(crate) fn write(&self, config: &str) {
+        fs::write(self.path("edge.toml"), config).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The command, in the folder of its files.
+pub(crate) fn command(files: &Files, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    command.current_dir(files.folder()).args(["edge", "--config", "edge.toml"]).args(arguments);
+    command
+}
+
+/// A running edge; it is killed when this is dropped.
+pub(crate) struct Edge {
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+impl Edge {
+    /// Starts it and waits until it serves.
+    pub(crate) fn start(files: &Files) -> Self {
+        Self::spawn(&mut command(files, &[]))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::<Mutex<String>>::default();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let into = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut said = into.lock().unwrap();
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
+        let edge = Self { child, said };
+        edge.hears("headwater edge serves");
+        edge.hears("  http ");
+        edge
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said something.
+    #[track_caller]
+    pub(crate) fn hears(&self, text: &str) {
+        wait_for(text, || self.said().contains(text).then_some(()));
+    }
+
+    /// The first address of a kind of listeners.
+    #[track_caller]
+    pub(crate) fn addr(&self, of: &str) -> SocketAddr {
+        let prefix = format!("  {of} ");
+        wait_for(of, || {
+            let said = self.said();
+            let line = said.lines().find_map(|line| line.strip_prefix(&prefix))?;
+            line.trim().split_once("://")?.1.parse().ok()
+        })
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("its end", || child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,306 @@
+//! docs/configuration.md: every key of an edge's configuration, with its meaning, default, bound and
+//! danger.
+//!
+//! Made from the structures in `crates/proto/src/config`: a field's documentation says what the key
+//! means, then `Default …`, `Bound: …` and `Danger: …`; or ``As `ConnLimits::max_body`.`` where the code
+//! that heeds it says it already. A key without these is an error. `cargo xtask tidy --write` writes the
+//! page, and `cargo xtask tidy` finds it stale.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::limits::{self, Limit};
+use super::{File, Finding};
+
+/// The page.
+pub(super) const PAGE: &str = "docs/configuration.md";
+
+/// Where the structures are.
+const CODE: &str = "crates/proto/src/config";
+
+/// The structure of the whole document.
+const ROOT: &str = "Edge";
+
+/// What stands before the keys.
+const INTRODUCTION: &str = include_str!("configuration.md");
+
+#[derive(Debug, Default)]
+struct Struct {
+    what: String,
+    keys: Vec<Key>,
+}
+
+#[derive(Debug)]
+struct Key {
+    file: String,
+    line: usize,
+    name: String,
+    kind: String,
+    words: String,
+}
+
+/// The page as it should be.
+pub(super) fn page(files: &[File]) -> String {
+    Page::of(files).text
+}
+
+/// Finds keys without documentation, and the page missing or stale.
+pub(super) fn check(files: &[File]) -> Vec<Finding> {
+    let Page { text, mut findings, .. } = Page::of(files);
+    let there = files.iter().find(|file| file.path == PAGE).map(|file| file.text.as_str());
+    if there != Some(text.as_str()) {
+        findings.push(Finding::new(PAGE, 0, "is stale: `cargo xtask tidy --write` writes it"));
+    }
+    findings
+}
+
+struct Page {
+    structs: BTreeMap<String, Struct>,
+    limits: BTreeMap<String, Limit>,
+    text: String,
+    findings: Vec<Finding>,
+}
+
+impl Page {
+    fn of(files: &[File]) -> Self {
+        let mut structs = BTreeMap::new();
+        for File { path, text } in files.iter().filter(|file| file.path.starts_with(CODE)) {
+            read(&mut structs, path, text);
+        }
+        let limits = limits::known(files);
+        let mut page =
+            Self { structs, limits, text: INTRODUCTION.to_owned(), findings: Vec::new() };
+        if page.structs.contains_key(ROOT) {
+            page.section("", ROOT, "");
+        } else {
+            page.findings.push(Finding::new(CODE, 0, format!("there is no struct {ROOT}")));
+        }
+        page
+    }
+
+    /// Writes a section's keys, and then the sections within it.
+    fn section(&mut self, at: &str, name: &str, what: &str) {
+        let Some(Struct { what: of_struct, keys }) = self.structs.remove(name) else { return };
+        if !at.is_empty() {
+            let what = if what.is_empty() { &of_struct } else { what };
+            let _ = write!(self.text, "\n## `{at}`\n\n{what}\n");
+        }
+        let (sections, values): (Vec<&Key>, Vec<&Key>) =
+            keys.iter().partition(|key| self.structs.contains_key(within(&key.kind)));
+        if !values.is_empty() {
+            self.text.push_str(
+                "\n| key | takes | default | what it is | bound | danger |\n|---|---|---|---|---|---|\n",
+            );
+        }
+        for key in values {
+            match self.row(key) {
+                Ok(row) => self.text.push_str(&row),
+                Err(what) => self.findings.push(Finding::new(
+                    &key.file,
+                    key.line,
+                    format!("the key `{}` {what}", key.name),
+                )),
+            }
+        }
+        let inner = at.trim_matches(['[', ']']);
+        for key in sections {
+            let path =
+                if inner.is_empty() { key.name.clone() } else { format!("{inner}.{}", key.name) };
+            let is_list = key.kind.starts_with("Vec<");
+            let heading = if is_list { format!("[[{path}]]") } else { format!("[{path}]") };
+            // Two keys may hold the same structure.
+            let name = within(&key.kind);
+            let again = self.structs.get(name).map(|of| Struct {
+                what: of.what.clone(),
+                keys: of.keys.iter().map(Key::copy).collect(),
+            });
+            self.section(&heading, name, &key.words);
+            self.structs.extend(again.map(|again| (name.to_owned(), again)));
+        }
+        self.structs.insert(name.to_owned(), Struct { what: of_struct, keys });
+    }
+
+    fn row(&self, key: &Key) -> Result<String, String> {
+        let Key { name, kind, words, .. } = key;
+        if words.is_empty() {
+            return Err("has no documentation".to_owned());
+        }
+        let takes = takes(kind).ok_or_else(|| format!("is of a type unknown here, {kind}"))?;
+        let (what, default, bound, danger) = match words.strip_prefix("As `") {
+            Some(rest) if rest.ends_with("`.") => {
+                let limit = rest.trim_end_matches("`.");
+                let limit = self.limits.get(limit);
+                let limit = limit.ok_or_else(|| format!("is as a limit that is none: {words}"))?;
+                let Limit { what, default, bound, danger, .. } = limit;
+                (what.clone(), default.clone(), bound.clone(), danger.clone())
+            }
+            _ => {
+                let parts = || {
+                    let (what, rest) = words.split_once(" Default ")?;
+                    let (default, rest) = rest.split_once(" Bound: ")?;
+                    let (bound, danger) = rest.split_once(" Danger: ")?;
+                    Some([what, default, bound, danger].map(cell))
+                };
+                let parts = parts().ok_or("does not say Default, Bound: and Danger:")?;
+                let [what, default, bound, danger] = parts;
+                (what, default, bound, danger)
+            }
+        };
+        Ok(format!("| `{name}` | {takes} | {default} | {what} | {bound} | {danger} |\n"))
+    }
+}
+
+impl Key {
+    fn copy(&self) -> Self {
+        Self {
+            file: self.file.clone(),
+            line: self.line,
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            words: self.words.clone(),
+        }
+    }
+}
+
+fn cell(text: &str) -> String {
+    text.trim().trim_end_matches('.').replace('|', "\\|")
+}
+
+/// What a list or an option holds.
+fn within(kind: &str) -> &str {
+    let inner = ["Vec<", "Option<", "List<"].iter().find_map(|of| kind.strip_prefix(of));
+    inner.and_then(|inner| inner.strip_suffix('>')).map_or(kind, within)
+}
+
+/// What a key of this type takes, for people.
+fn takes(kind: &str) -> Option<String> {
+    if let Some(inner) = kind.strip_prefix("Option<").and_then(|kind| kind.strip_suffix('>')) {
+        return takes(inner);
+    }
+    if let Some(inner) = kind.strip_prefix("List<").and_then(|kind| kind.strip_suffix('>')) {
+        return takes(inner).map(|one| format!("{one}, or a list"));
+    }
+    if let Some(inner) = kind.strip_prefix("BTreeMap<").and_then(|kind| kind.strip_suffix('>')) {
+        let (name, value) = inner.split_once(", ")?;
+        return Some(format!("a table: {} = {}", takes(name)?, takes(value)?));
+    }
+    let word = match kind {
+        "bool" => "true or false",
+        "u8" | "u16" | "u32" => "a number",
+        "Size" => "a size",
+        "Time" => "a time",
+        "Address" => "`ADDR:PORT`",
+        "Network" => "a network",
+        "PathBuf" => "a path",
+        "Url" => "a URL",
+        "Host" => "a host",
+        "PathPattern" => "a pattern",
+        "Verb" => "a method",
+        "Field" => "a field's name",
+        "FieldValue" => "its value",
+        "Name" => "a name",
+        "Statuses" => "statuses",
+        "String" => "a text",
+        "Clients" | "Downstream" | "HostOf" => "a word",
+        _ => return None,
+    };
+    Some(word.to_owned())
+}
+
+/// Reads the structures of one file.
+fn read(structs: &mut BTreeMap<String, Struct>, path: &str, text: &str) {
+    let mut said: Vec<&str> = Vec::new();
+    let mut renamed: Option<String> = None;
+    let mut of: Option<String> = None;
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(more) = line.strip_prefix("///") {
+            said.push(more.trim());
+            continue;
+        }
+        if line.starts_with("#[") {
+            let name = line.split_once("rename = \"").and_then(|(_, rest)| rest.split('"').next());
+            renamed = name.map(str::to_owned).or(renamed);
+            continue;
+        }
+        let words = said.join(" ");
+        said.clear();
+        let name = renamed.take();
+        if let Some(rest) = line.strip_prefix("pub struct ").filter(|rest| rest.ends_with('{')) {
+            let name = rest.trim_end_matches([' ', '{']).to_owned();
+            structs.insert(name.clone(), Struct { what: words, keys: Vec::new() });
+            of = Some(name);
+        } else if line == "}" {
+            of = None;
+        } else if let (Some(of), Some((field, kind))) =
+            (&of, line.strip_prefix("pub ").and_then(|field| field.split_once(": ")))
+        {
+            let key = Key {
+                file: path.to_owned(),
+                line: at + 1,
+                name: name.unwrap_or_else(|| field.to_owned()),
+                kind: kind.trim_end_matches(',').to_owned(),
+                words,
+            };
+            structs.entry(of.clone()).or_default().keys.push(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODE: &str = "\
+/// All.
+pub struct Edge {
+    /// Sites.
+    #[serde(rename = \"site\", default)]
+    pub sites: Vec<Site>,
+}
+
+/// A site.
+pub struct Site {
+    /// How many. Default 3. Bound: at
+    /// least 1. Danger: a lot.
+    pub count: u32,
+    /// As `Limits::max_size`.
+    pub max: Size,
+}
+";
+
+    fn files(code: &str) -> Vec<File> {
+        let file = |path: &str, text: &str| File { path: path.to_owned(), text: text.to_owned() };
+        let limit = "pub struct Limits {\n    /// Size of it. Unit: bytes. Default 1 KiB. Bound: none. \
+                     Danger: memory.\n    pub max_size: u32,\n}\n";
+        vec![file("crates/proto/src/config.rs", code), file("crates/net/src/limits.rs", limit)]
+    }
+
+    #[test]
+    fn keys_make_rows_under_their_section() {
+        let page = page(&files(CODE));
+        let rows = "\n## `[[site]]`\n\nSites.\n\n\
+                    | key | takes | default | what it is | bound | danger |\n\
+                    |---|---|---|---|---|---|\n\
+                    | `count` | a number | 3 | How many | at least 1 | a lot |\n\
+                    | `max` | a size | 1 KiB | Size of it | none | memory |\n";
+        assert!(page.ends_with(rows), "{page}");
+    }
+
+    #[test]
+    fn a_key_that_says_too_little_is_found() {
+        let said = |code: &str| {
+            check(&files(code)).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(said(CODE).lines().count(), 1, "only stale");
+        for (was, is, says) in [
+            ("    /// As `Limits::max_size`.\n", "", "the key `max` has no documentation"),
+            ("Danger: a lot", "", "the key `count` does not say Default, Bound: and Danger:"),
+            ("max_size`", "gone`", "is as a limit that is none"),
+            ("max: Size", "max: f32", "the key `max` is of a type unknown here, f32"),
+        ] {
+            let said = said(&CODE.replace(was, is));
+            assert!(said.contains(says), "{said}");
+        }
+    }
+}
