@@ -168,7 +168,11 @@ impl Store {
             if only_new && stored.clone().any(|other| other.head.vary.matches(request)) {
                 return Change::Keep;
             }
-            let others = stored.filter(|other| !other.head.vary.matches(request)).cloned();
+            // One that does not vary is what every request selects from now on.
+            let stays = |other: &&Arc<Object>| {
+                (only_new || object.head.vary.varies()) && !other.head.vary.matches(request)
+            };
+            let others: SmallVec<[_; 2]> = stored.filter(stays).cloned().collect();
             let mut room = self.capacity.saturating_sub(ENTRY + key.len() as u64);
             let mut list: SmallVec<[Arc<Object>; 1]> = SmallVec::new();
             for object in std::iter::once(object).chain(others).take(MAX_VARIANTS) {

@@ -32,6 +32,11 @@ impl Vary {
         Some(all)
     }
 
+    /// Whether it goes by any field.
+    pub(crate) fn varies(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Whether it goes by a field.
     pub(crate) fn has(&self, name: &HeaderName) -> bool {
         self.0.iter().any(|(one, _)| one == name)

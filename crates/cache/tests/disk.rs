@@ -4,6 +4,8 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use common::{Origin, Stand, cache_status, ok, reply, request, stand_with, text};
@@ -208,4 +210,35 @@ async fn a_folder_that_another_had_for_a_while_is_gone_on_with() {
     let last = stand(&origin, dir.path());
     assert!(last.fetch("/kept", &[]).await.2.starts_with("edge; fwd="));
     assert!(last.fetch("/taken", &[]).await.2.ends_with("detail=disk"));
+}
+
+#[tokio::test]
+async fn what_one_that_does_not_vary_replaced_on_disk_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let version = Arc::new(AtomicUsize::new(1));
+    let now = Arc::clone(&version);
+    let origin = Origin::new(move |_| {
+        let (vary, body) = match now.load(Ordering::Relaxed) {
+            1 => ("accept", "1"),
+            2 => ("", "2"),
+            _ => ("accept", "3"),
+        };
+        ok(&[("cache-control", "max-age=60"), ("vary", vary)], body)
+    });
+    // The first is on disk only; what took its place does not vary, and was itself replaced by what
+    // another request got.
+    let first = stand(&origin, dir.path());
+    assert_eq!(first.fetch("/a", &[("accept", "y")]).await.1, "1");
+    first.cache.flush().await;
+    for (nth, fields) in [(2, [("accept", "y")]), (3, [("accept", "z")])] {
+        version.store(nth, Ordering::Relaxed);
+        let anew = [fields[0], ("cache-control", "no-cache")];
+        assert_eq!(first.fetch("/a", &anew).await.1, nth.to_string());
+        first.cache.flush().await;
+    }
+    assert_eq!(first.fetch("/a", &[("accept", "y")]).await.1, "3", "not the first again");
+    first.cache.close().await;
+    drop(first);
+    let second = stand(&origin, dir.path());
+    assert_eq!(second.fetch("/a", &[("accept", "y")]).await.1, "3");
 }

@@ -362,12 +362,13 @@ impl Model {
             return seen;
         }
         // A 304 updates the fields and keeps status and body (RFC 9111 §4.3.4); a stored response
-        // takes the place of those that its request selects.
+        // takes the place of those that its request selects, and one that does not vary of all.
         let new = match known {
             Some(known) if confirms => Stored { status: known.status, ..new },
             _ => new,
         };
-        self.stored[at].retain(|one| one.accept.is_some_and(|own| own != accept));
+        let varies = new.accept.is_some();
+        self.stored[at].retain(|one| varies && one.accept.is_some_and(|own| own != accept));
         self.stored[at].insert(0, new.clone());
         if confirms { self.answer(at, &new, false) } else { seen }
     }

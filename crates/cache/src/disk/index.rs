@@ -80,6 +80,12 @@ pub(crate) struct Index {
     shards: Box<[Mutex<Table>]>,
 }
 
+/// Whether a response that came takes the place of one that was there: of the same variant, or one of
+/// both does not vary, so that a request might select either.
+pub(crate) fn replaces(new: u32, old: u32) -> bool {
+    new == old || new == 0 || old == 0
+}
+
 impl Index {
     pub(crate) fn new() -> Self {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
@@ -95,11 +101,11 @@ impl Index {
         self.shard(hash).find(hash).iter().any(|entry| entry.at == at)
     }
 
-    /// Puts an entry in the place of those of the same variant, and of those that do not vary. Of
-    /// more variants than there may be, the oldest goes.
+    /// Puts an entry in the place of those of the same variant, and of those that do not vary; one
+    /// that does not vary itself, of all. Of more variants than there may be, the oldest goes.
     pub(crate) fn insert(&self, entry: &Entry) {
         let mut table = self.shard(entry.hash);
-        table.remove(entry.hash, |old| old.variant == entry.variant || old.variant == 0);
+        table.remove(entry.hash, |old| replaces(entry.variant, old.variant));
         let stored = table.find(entry.hash);
         if stored.len() >= MAX_VARIANTS
             && let Some(oldest) = stored.last().map(|oldest| oldest.at)

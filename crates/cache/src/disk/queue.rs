@@ -18,7 +18,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::index::{Entry, Index};
+use super::index::{self, Entry, Index};
 use super::meta;
 use super::record::Place;
 use crate::key::Key;
@@ -140,9 +140,8 @@ impl Queue {
         let variant = meta::variant(&object.head.vary);
         let mut state = self.state();
         object.stored_with(state.take_back(hash));
-        // One that varies takes the place of one that did not (see Index::insert).
-        let stored = index.remove(hash, |old| old.variant == variant || old.variant == 0);
-        let replaces = stored || state.waits(hash, variant) || state.waits(hash, 0);
+        let stored = index.remove(hash, |old| index::replaces(variant, old.variant));
+        let replaces = stored || state.waits(hash, |waiting| index::replaces(variant, waiting));
         let taken = state.has_room(object.body.len(), self.most_bytes);
         if taken {
             let offer = Offer {
@@ -174,7 +173,7 @@ impl Queue {
             object.stored_with(state.tickets);
         } else if state.taken_back.since(hash) > object.stored() {
             return Taken::Outdated;
-        } else if state.waits(hash, variant) {
+        } else if state.waits(hash, |waiting| waiting == variant) {
             return Taken::Yes;
         }
         if !state.has_room(object.body.len(), self.most_bytes) {
@@ -367,9 +366,9 @@ impl State {
         !self.closed && !self.resting && self.offers < MOST_OFFERS && fits
     }
 
-    fn waits(&self, hash: u128, variant: u32) -> bool {
+    fn waits(&self, hash: u128, which: impl Fn(u32) -> bool) -> bool {
         let jobs = self.newest.get(&hash);
-        jobs.is_some_and(|jobs| jobs.iter().any(|(of, _)| *of == Some(variant)))
+        jobs.is_some_and(|jobs| jobs.iter().any(|(of, _)| of.is_some_and(&which)))
     }
 
     fn push(&mut self, hash: u128, variant: Option<u32>, work: Work) {
@@ -391,7 +390,11 @@ impl State {
     /// Whether what a job wrote is not what counts any more.
     fn is_superseded(&self, job: &Done) -> bool {
         let newer = |(of, ticket): &(Option<u32>, u64)| {
-            *ticket > job.ticket && (of.is_none() || *of == job.variant)
+            let replaced = || match (*of, job.variant) {
+                (Some(new), Some(old)) => index::replaces(new, old),
+                (of, old) => of.is_none() || of == old,
+            };
+            *ticket > job.ticket && replaced()
         };
         self.newest.get(&job.hash).is_some_and(|jobs| jobs.iter().any(newer))
     }
