@@ -6,7 +6,8 @@
 //!
 //! - a manifest that changes is fresh for half of its target duration (a second at least), and never
 //!   answers stale;
-//! - one that was not read yet, of which that cannot be said, is fresh for a second;
+//! - one that was not read yet, of which that cannot be said, is fresh for a second here, so that it
+//!   is asked for again once it is known; downstream it is as its origin says;
 //! - an error for what will be there in a moment is kept for [`MISSING`], which is enough for all who
 //!   ask at once, and is fresh for nobody downstream.
 //!
@@ -31,7 +32,7 @@ const UNREAD: Duration = Duration::from_secs(1);
 pub enum Manners {
     /// It is as its origin says.
     AsItIs,
-    /// It is fresh for so long at most, in whole seconds.
+    /// It is fresh for so long at most, in this cache alone.
     Fresh(Duration),
     /// It is fresh for so long at most, in whole seconds, and never answers stale.
     Live(Duration),
@@ -58,13 +59,13 @@ pub fn manners(map: &SegmentMap, url: &Url, status: StatusCode, is_manifest: boo
 
 impl Manners {
     /// Writes it into the fields of the answer, for this cache and those downstream. Returns the
-    /// lifetime that fields cannot say.
+    /// lifetime that is this cache's alone.
     pub fn apply(self, headers: &mut HeaderMap, now: Timestamp) -> Option<Lifetime> {
-        let (most, live) = match self {
+        let most = match self {
             Self::AsItIs => return None,
-            Self::Fresh(most) => (most.as_secs(), false),
-            Self::Live(most) => (most.as_secs(), true),
-            Self::Missing(_) => (0, true),
+            Self::Fresh(most) => return Some(Lifetime::AtMost(most)),
+            Self::Live(most) => most.as_secs(),
+            Self::Missing(_) => 0,
         };
         let dated = date(headers, &header::DATE).unwrap_or(now);
         let expires = headers.contains_key(header::EXPIRES).then(|| {
@@ -78,7 +79,7 @@ impl Manners {
             if said.is_empty() && name != header::CACHE_CONTROL {
                 continue;
             }
-            let cut = shortened(&said.join(","), most, live, expires);
+            let cut = shortened(&said.join(","), most, expires);
             if let Ok(value) = HeaderValue::from_str(&cut) {
                 headers.insert(name, value);
             }
@@ -90,9 +91,9 @@ impl Manners {
     }
 }
 
-/// The directives, with no lifetime above `most` seconds. Where there is none, that of `expires`
-/// holds.
-fn shortened(directives: &str, most: u64, live: bool, expires: Option<u64>) -> String {
+/// The directives, with no lifetime above `most` seconds and nothing stale. Where there is no
+/// lifetime, that of `expires` holds.
+fn shortened(directives: &str, most: u64, expires: Option<u64>) -> String {
     let mut kept: Vec<String> = Vec::new();
     let mut timed = false;
     for directive in members(directives) {
@@ -104,17 +105,14 @@ fn shortened(directives: &str, most: u64, live: bool, expires: Option<u64>) -> S
                 let seconds: u64 = value.trim().trim_matches('"').parse().unwrap_or(0);
                 kept.push(format!("{name}={}", seconds.min(most)));
             }
-            "" | "immutable" => {}
-            "stale-while-revalidate" | "stale-if-error" | "must-revalidate" if live => {}
+            "" | "immutable" | "stale-while-revalidate" | "stale-if-error" | "must-revalidate" => {}
             _ => kept.push(directive.to_owned()),
         }
     }
     if !timed {
         kept.push(format!("max-age={}", expires.unwrap_or(most).min(most)));
     }
-    if live {
-        kept.push("must-revalidate".to_owned());
-    }
+    kept.push("must-revalidate".to_owned());
     kept.join(", ")
 }
 
@@ -223,8 +221,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("cdn-cache-control", "max-age=600".parse().unwrap());
         headers.insert("cache-control", "max-age=0, must-revalidate".parse().unwrap());
-        assert_eq!(Manners::Fresh(UNREAD).apply(&mut headers, NOW), None);
-        assert_eq!(headers["cdn-cache-control"], "max-age=1");
+        let here = Manners::Fresh(UNREAD).apply(&mut headers, NOW);
+        assert_eq!(here, Some(Lifetime::AtMost(UNREAD)));
+        assert_eq!(headers["cdn-cache-control"], "max-age=600", "downstream it is as it was");
         assert_eq!(headers["cache-control"], "max-age=0, must-revalidate");
         let missing = Manners::Missing(MISSING).apply(&mut headers, NOW);
         assert_eq!(missing, Some(Lifetime::Exactly(MISSING)));
