@@ -14,10 +14,12 @@ mod kit;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_packager::{Media, Options, Planned, Track, TrackKind};
+use headwater_packager::{Media, Options, Planned, Program, Track, TrackKind};
 use kit::boxes::TrackSpec;
+use kit::fragments::FragmentedSpec;
 use kit::nal::film_of_units;
 use kit::transport::{check, program, programs, segments};
 use kit::ts::{ClockRules, read};
@@ -185,6 +187,30 @@ fn pictures_long_before_the_start_have_a_clock_of_their_own() {
     for program in programs(&media) {
         check(&program.to_string(), &media, program, &files, 4, ClockRules::All);
     }
+}
+
+/// Pictures that are reordered from the fifth second on alone, whose sound would be early then.
+#[test]
+fn a_recording_has_the_same_packets_before_and_after_it_is_settled() {
+    let mut video = TrackSpec::video(300, 700, 25);
+    let late = |at: u32| if at >= 125 && at.is_multiple_of(3) { 4_096 } else { 0 };
+    video.offsets = (0..300).map(|at| (1, late(at))).collect();
+    let mut audio = TrackSpec::audio(560, 150);
+    audio.edits = vec![(0, 1_024, 1 << 16)];
+    let spec = FragmentedSpec::new(vec![video, audio], 25);
+    let recording = || kit::index("show.mp4", &spec.bytes()).unwrap();
+    let open = Media::new(vec![Arc::new(recording())], &short()).unwrap();
+    let other = open.under_other_version().unwrap();
+    let mut ended = recording();
+    ended.set_settled();
+    let settled = Media::new(vec![Arc::new(ended)], &short()).unwrap();
+    assert_eq!(settled.version(), other.version());
+    let program: Program = "v1a1".parse().unwrap();
+    let files = [spec.bytes()];
+    let all = segments(&open, program, &files);
+    assert_eq!(all.len(), 6);
+    assert!(segments(&other, program, &files) == all);
+    assert!(segments(&settled, program, &files) == all);
 }
 
 #[test]

@@ -96,8 +96,8 @@ impl Lane {
 /// that sound which comes before pictures that are decoded earlier, as it does at the end of a
 /// segment where they are reordered, is not too early.
 ///
-/// Of a recording it follows from the end of the first segment alone, for nothing that comes later
-/// may change it.
+/// Of a recording, settled or not, it follows from the end of the first segment alone, for nothing
+/// that comes later may change it.
 fn delay(media: &Media, lanes: &[Result<Lane, &'static str>]) -> u64 {
     let there = || {
         let lanes = lanes.iter().enumerate();
@@ -107,7 +107,8 @@ fn delay(media: &Media, lanes: &[Result<Lane, &'static str>]) -> u64 {
         let first = media.segments.spans(position).iter().find(|span| span.samples > 0)?;
         Some(Clock::new(media.tracks.get(position)?.timescale).stamp(first.decode_time))
     });
-    let ends = if media.recorded { 1 } else { media.segments.len() };
+    let is_recording = media.sources().iter().any(|source| source.recording().is_some());
+    let ends = if is_recording { 1 } else { media.segments.len() };
     let early = (0..ends).filter_map(|index| {
         let next = there()
             .filter(|(_, lane)| lane.stream.is_video())
