@@ -189,6 +189,21 @@ fn pictures_long_before_the_start_have_a_clock_of_their_own() {
     }
 }
 
+#[test]
+fn sound_before_pictures_that_are_decoded_earlier_has_a_clock() {
+    let mut video = TrackSpec::video(3, 700, 3);
+    video.durations = vec![(1, 90), (2, 25_600)];
+    video.offsets = vec![(1, 1_024), (2, 0)];
+    video.edits = vec![(900, -1, 1 << 16), (200, 35_942, 1 << 16)];
+    let mut audio = TrackSpec::audio(92, 150);
+    audio.edits = vec![(40, -1, 1 << 16), (200, 89_664, 0)];
+    let files = vec![film_of_units(4, video, Some(audio))];
+    let media = media(&files, &short());
+    for program in programs(&media) {
+        check(&program.to_string(), &media, program, &files, 4, ClockRules::All);
+    }
+}
+
 /// Pictures that are reordered from the fifth second on alone, whose sound would be early then.
 #[test]
 fn a_recording_has_the_same_packets_before_and_after_it_is_settled() {

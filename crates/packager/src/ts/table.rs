@@ -123,7 +123,12 @@ fn delay(media: &Media, lanes: &[Result<Lane, &'static str>]) -> u64 {
     });
     let room = MAX_AHEAD - CLOCK_INTERVAL;
     let room = room.saturating_sub(early.max().unwrap_or(0));
-    starts.min().unwrap_or(0).min(MAX_DELAY).min(room)
+    // Sound in segments before the first picture may be decoded after it: its clock is a tick earlier.
+    let comes_late = there().filter(|(_, lane)| lane.stream.is_video()).any(|(position, _)| {
+        media.segments.spans(position).first().is_some_and(|span| span.samples == 0)
+    });
+    let start = starts.min().unwrap_or(0).saturating_sub(u64::from(comes_late));
+    start.min(MAX_DELAY).min(room)
 }
 
 fn lane(media: &Media, position: usize) -> Result<Lane, &'static str> {
