@@ -198,6 +198,8 @@ pub(super) struct Activity {
     budget: Option<u64>,
     /// Bytes that they gave since all was written, less those that were written.
     unsent: AtomicU64,
+    /// Whether a request's body is left unread, after which there is no next request.
+    last: AtomicBool,
     /// Whether bodies wait for more to be written, and which.
     has_waiting: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
@@ -219,6 +221,16 @@ impl Activity {
     /// Notes that bytes of requests arrived.
     pub(super) fn read(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that no other request can follow the one under way: where it ends is not read.
+    pub(super) fn end_with_this(&self) {
+        self.last.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the request under way is the last, over HTTP/1.1.
+    pub(super) fn is_last(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// Notes that the socket gave bytes.

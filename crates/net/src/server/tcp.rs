@@ -12,7 +12,7 @@ use std::task::{self, Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::Either;
-use http::header::{ALT_SVC, CONNECTION};
+use http::header::{ALT_SVC, CONNECTION, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -457,10 +457,11 @@ impl Conn {
 /// The service's future, or what is answered in its place.
 type Called<S> = Either<Ready<Result<Response<Body>, Infallible>>, Oneshot<S, Request<Body>>>;
 
-/// Over HTTP/1.1: tells the client to come back on another connection, where this server is ending.
-fn say_close(response: &mut Response<Body>, worker: &Worker) {
-    let leaving = worker.leaving.load(Ordering::Relaxed);
-    if leaving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+/// Over HTTP/1.1: tells the client to come back on another connection, where this server is ending or
+/// the rest of the request will not be read.
+fn say_close(response: &mut Response<Body>, conn: &Conn) {
+    let ends = conn.worker.leaving.load(Ordering::Relaxed) || conn.activity.is_last();
+    if ends && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
@@ -491,11 +492,12 @@ where
         let to_head = is_head(method);
         let limits = &self.conn.worker.limits;
         let is_too_large = request.body().size_hint().lower() > limits.max_body;
+        let expects = info.protocol == Protocol::H1 && request.headers().contains_key(EXPECT);
         let mut request = request.map(|incoming| {
             if incoming.is_end_stream() {
                 return Body::Empty;
             }
-            let received = Received::new(incoming, info.protocol);
+            let received = Received::new(incoming, Arc::clone(&self.conn.activity), expects);
             Body::Stream(Box::pin(Limited::new(received, limits)))
         });
         if let Some(proxies) = &self.conn.about.forwarded
@@ -575,7 +577,7 @@ where
         }
         let promised = settle(&mut response, *this.to_head);
         if this.conn.line.is_some() {
-            say_close(&mut response, &this.conn.worker);
+            say_close(&mut response, this.conn);
         }
         if let Some(alt_svc) = &this.conn.about.alt_svc {
             response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());

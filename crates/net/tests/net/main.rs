@@ -28,4 +28,5 @@ mod relay;
 mod service;
 mod startup;
 mod tls;
+mod unread;
 mod upstream;
