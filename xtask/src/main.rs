@@ -22,6 +22,7 @@ mod python;
 mod rehearsal;
 mod running;
 mod setup;
+mod soak;
 mod stack;
 mod test;
 mod tidy;
@@ -48,7 +49,7 @@ enum Run {
     Raw(fn(&Places, &[OsString]) -> Outcome),
 }
 
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 12] = [
     Command { spec: &setup::SPEC, run: Run::Parsed(setup::main) },
     Command { spec: &demo::SPEC, run: Run::Parsed(demo::main) },
     Command { spec: &test::SPEC, run: Run::Parsed(test::main) },
@@ -59,6 +60,7 @@ const COMMANDS: [Command; 11] = [
     Command { spec: &conform::SPEC, run: Run::Raw(conform::main) },
     Command { spec: &fuzz::SPEC, run: Run::Parsed(fuzz::main) },
     Command { spec: &h2spec::SPEC, run: Run::Parsed(h2spec::main) },
+    Command { spec: &soak::SPEC, run: Run::Parsed(soak::main) },
     Command { spec: &deb::SPEC, run: Run::Parsed(deb::main) },
 ];
 

@@ -13,7 +13,9 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{cache_tests, claim, deb, h2spec, pebble, process, python, rehearsal, tidy, ui, web};
+use crate::{
+    cache_tests, claim, deb, h2spec, pebble, process, python, rehearsal, soak, tidy, ui, web,
+};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "test",
@@ -61,7 +63,7 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--fast",
             value: None,
-            help: "Leave out what takes longest: cache-tests, browser, demo, doc and package, and \
+            help: "Leave out what takes longest: soak, cache-tests, browser, demo, doc and package, and \
                    clippy with any features but the default ones",
         },
         Flag {
@@ -73,13 +75,14 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const STEP_NAMES: [(&str, &str); 12] = [
+const STEP_NAMES: [(&str, &str); 13] = [
     ("setup", "install what this machine lacks"),
     ("format", "rustfmt, in check mode"),
     ("tidy", "what `cargo xtask tidy` looks at"),
     ("clippy", "clippy with warnings denied: default features, all, and the packager with none"),
     ("test", "unit, integration and documentation tests of every crate"),
     ("h2spec", "the conformance suite of HTTP/2 against the stack that the tests have built"),
+    ("soak", "a minute or so of mixed load on that stack, whose memory must not grow"),
     ("cache-tests", "the public HTTP cache tests, against an edge and a shield"),
     ("pages", "build the pages, check their types, run their unit tests"),
     ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3, by three players"),
@@ -89,7 +92,7 @@ const STEP_NAMES: [(&str, &str); 12] = [
 ];
 
 /// What a step leaves out under `--fast`.
-const SLOW: [&str; 5] = ["cache-tests", "browser", "demo", "doc", "package"];
+const SLOW: [&str; 6] = ["soak", "cache-tests", "browser", "demo", "doc", "package"];
 
 /// What the tests counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -157,6 +160,7 @@ fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
         "clippy" => clippy(places, fast),
         "test" => rust_tests(places, tally),
         "h2spec" => h2spec::against_stack(places),
+        "soak" => soak::short(places),
         "cache-tests" => cache_tests::main(places, &Given::default()),
         "pages" => {
             web::build(places)?;

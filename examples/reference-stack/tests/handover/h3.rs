@@ -17,6 +17,8 @@ use crate::clients::{Answer, Ended};
 const DATA: u64 = 0x0;
 const HEADERS: u64 = 0x1;
 const GOAWAY: u64 = 0x7;
+/// H3_NO_ERROR (RFC 9114 §8.1).
+const NO_ERROR: u32 = 0x100;
 /// H3_REQUEST_REJECTED: it was not processed (RFC 9114 §4.1.1).
 const REJECTED: u32 = 0x10b;
 
@@ -67,7 +69,7 @@ impl Connection {
             Ok(stream) => stream,
             // Closed in order before this request was sent.
             Err(quinn::ConnectionError::ApplicationClosed(close))
-                if close.error_code == 0x100u32.into() =>
+                if close.error_code == NO_ERROR.into() =>
             {
                 return Err(Ended::Told);
             }
@@ -108,6 +110,13 @@ impl Connection {
 
     fn is_going(&self) -> bool {
         self.goaway.load(Ordering::Acquire) != u64::MAX
+    }
+}
+
+impl Drop for Connection {
+    /// Says so, as clients do: the server would keep it until it is idle for long enough.
+    fn drop(&mut self) {
+        self.quic.close(NO_ERROR.into(), b"");
     }
 }
 

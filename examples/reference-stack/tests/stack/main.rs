@@ -5,7 +5,6 @@
 mod certificates;
 mod composition;
 mod hand_over;
-mod hints;
 mod manners;
 mod operator;
 mod replaced;

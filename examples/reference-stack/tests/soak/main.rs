@@ -1,0 +1,372 @@
+//! Whether a stack that is used for a while keeps its memory: `cargo xtask soak` runs this, with
+//! `HEADWATER_SOAK_SECONDS` of mixed load; without that it is skipped, and says so.
+//!
+//! Clients of HTTP/1.1, with and without TLS, HTTP/2 and HTTP/3 ask for segments: hits, and misses
+//! after purges, ranges, downloads that are given up in their middle, uploads (which an edge of videos
+//! refuses), readers that are slow, and playlists that are compressed, on connections that are kept and on new ones. The caches' memory is
+//! smaller than what is asked for, so that they are full at once.
+//!
+//! Resident memory (`VmRSS`) is read twice a second, after a warm-up of at least [`WARM_UP`] and
+//! [`WARM_UP_REQUESTS`], in which it does grow: threads come to have arenas of the allocator, the
+//! allocator's free lists and the buffers of connections and runtimes come to the sizes of the worst
+//! moment, pages of the program are read in. What counts is the median of the last tenth of the time
+//! after the warm-up against the median of its first tenth: single readings differ by what is being
+//! sent. It may be at most 1 % more. Nothing is trimmed for the reading.
+//!
+//! What still fills up afterwards, within its bound, is the store of QUIC sessions: two for each
+//! connection, 4,096 at most (`headwater_net`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![allow(clippy::print_stderr, reason = "the lines are for people")]
+
+#[path = "../handover/clients.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod clients;
+#[path = "../handover/h3.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod h3;
+#[path = "../stack/support.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clients::{Ended, Site};
+use support::{Stack, video};
+
+/// Between two readings of memory.
+const STEP: Duration = Duration::from_millis(500);
+/// How long the load lasts before anything counts.
+const WARM_UP: Duration = Duration::from_secs(40);
+/// And how many requests: a machine that has other things to do takes longer for them.
+const WARM_UP_REQUESTS: u64 = 10_000;
+/// But no longer than this.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(180);
+/// How much more memory there may be, in thousandths.
+const BAR: i64 = 10;
+/// Clients of each protocol.
+const CLIENTS: usize = 3;
+
+/// What was done, by kind.
+#[derive(Default)]
+struct Done {
+    answers: AtomicU64,
+    ranges: AtomicU64,
+    given_up: AtomicU64,
+    uploads: AtomicU64,
+    playlists: AtomicU64,
+    purges: AtomicU64,
+    slow: AtomicU64,
+    /// What went wrong, and how often: kinds of errors are few.
+    failed: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Done {
+    fn count(&self, counter: &AtomicU64, done: Result<(), String>) {
+        match done {
+            Ok(()) => _ = counter.fetch_add(1, Ordering::Relaxed),
+            Err(why) => *self.failed.lock().unwrap().entry(why).or_default() += 1,
+        }
+    }
+
+    fn failed(&self) -> u64 {
+        self.failed.lock().unwrap().values().sum()
+    }
+
+    /// Requests that came to their end.
+    fn all(&self) -> u64 {
+        let kinds = [&self.answers, &self.ranges, &self.given_up, &self.uploads];
+        let more = [&self.playlists, &self.slow];
+        kinds.into_iter().chain(more).map(|counter| counter.load(Ordering::Relaxed)).sum()
+    }
+
+    fn line(&self) -> String {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        format!(
+            "{} answers, {} ranges, {} given up, {} uploads, {} playlists, {} purges, {} slow, {} failed",
+            read(&self.answers),
+            read(&self.ranges),
+            read(&self.given_up),
+            read(&self.uploads),
+            read(&self.playlists),
+            read(&self.purges),
+            read(&self.slow),
+            self.failed()
+        )
+    }
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_under_a_mixed_load() {
+    let Some(seconds) = std::env::var("HEADWATER_SOAK_SECONDS").ok() else {
+        eprintln!("skipped: HEADWATER_SOAK_SECONDS is unset");
+        return;
+    };
+    let time = Duration::from_secs(seconds.parse().expect("a number of seconds"));
+    let dir = tempfile::tempdir().unwrap();
+    let videos = dir.path().join("videos");
+    std::fs::create_dir(&videos).unwrap();
+    video(&videos, "clip.mp4", 60);
+    let state = dir.path().join("state");
+    let stack = Stack::start(&state, &["--cache-mib", "1", "--input", videos.to_str().unwrap()]);
+    let pid = stack.ready()["pid"].as_u64().unwrap();
+    let site = Arc::new(Site::look(stack.field("base"), stack.field("http")).await);
+    let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<Done>::default());
+    let (base, plain) = (stack.field("base").to_owned(), stack.field("http").to_owned());
+    let purge = stack.field("metrics").replace("/metrics", "/purge?all");
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..CLIENTS {
+        for (url, http2) in [(&plain, false), (&base, false), (&base, true)] {
+            let (site, stop, done) = (Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done));
+            asking.spawn(by_tcp(url.clone(), http2, number, site, stop, done));
+        }
+        let (site, stop, done) = (Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done));
+        asking.spawn(by_quic(number, site, stop, done));
+    }
+    let (begun, mut readings) = (Instant::now(), Vec::new());
+    let operator = client(false);
+    let mut warm: Option<Duration> = None;
+    let mut minute = 0;
+    loop {
+        let at = begun.elapsed();
+        if warm.is_none()
+            && at >= WARM_UP
+            && (done.all() >= WARM_UP_REQUESTS || at >= LONGEST_WARM_UP)
+        {
+            eprintln!("warm after {} s; {}", at.as_secs(), done.line());
+            warm = Some(at);
+        }
+        if warm.is_some_and(|warm| at >= warm + time) {
+            break;
+        }
+        readings.push((at, resident(pid)));
+        if readings.len().is_multiple_of(20) {
+            let purged = operator.post(&purge).send().await.map_err(|error| error.to_string());
+            let purged = purged.and_then(|it| right(it.status() == 200, "purge", it.status()));
+            done.count(&done.purges, purged);
+        }
+        if at.as_secs() / 60 > minute {
+            minute = at.as_secs() / 60;
+            eprintln!("{minute} min: {} KiB; {}", readings[readings.len() - 1].1, done.line());
+        }
+        tokio::time::sleep(STEP).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    asking.join_all().await;
+    let warm = warm.unwrap();
+    let counted: Vec<u64> =
+        readings.iter().filter(|(at, _)| *at >= warm).map(|(_, resident)| *resident).collect();
+    let (first, last) = ends(&counted);
+    let growth = permille(first, last);
+    let report = serde_json::json!({
+        "seconds": time.as_secs(),
+        "warm_up_seconds": warm.as_secs(),
+        "first_kib": first,
+        "last_kib": last,
+        "most_kib": counted.iter().max(),
+        "growth_permille": growth,
+        "bar_permille": BAR,
+        "requests": done.all(),
+        "failed": done.failed(),
+        "readings_ms_kib": readings
+            .iter()
+            .map(|(at, kib)| (at.as_millis() as u64, *kib))
+            .collect::<Vec<_>>(),
+    });
+    eprintln!("soak: {}", done.line());
+    eprintln!(
+        "soak: {first} KiB after the warm-up, {last} KiB at the end: {growth} ‰, at most {BAR}"
+    );
+    if let Some(path) = std::env::var_os("HEADWATER_SOAK_JSON") {
+        std::fs::write(path, format!("{report:#}\n")).unwrap();
+    }
+    assert_eq!(stack.end("-TERM"), Some(0));
+    assert_eq!(*done.failed.lock().unwrap(), BTreeMap::new(), "requests failed");
+    assert!(growth <= BAR, "memory grew by {growth} ‰");
+}
+
+/// `VmRSS` in KiB.
+fn resident(pid: u64) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The medians of the first tenth and of the last.
+fn ends(readings: &[u64]) -> (u64, u64) {
+    let tenth = (readings.len() / 10).max(1);
+    (median(&readings[..tenth]), median(&readings[readings.len() - tenth..]))
+}
+
+fn permille(first: u64, last: u64) -> i64 {
+    (last as i64 - first as i64) * 1000 / first as i64
+}
+
+fn median(readings: &[u64]) -> u64 {
+    let mut sorted = readings.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
+}
+
+#[test]
+fn what_grows_is_told_from_what_swings() {
+    let growth = |readings: Vec<u64>| {
+        let (first, last) = ends(&readings);
+        permille(first, last)
+    };
+    let swings = |at: u64| 70_000 + at * 7919 % 3000;
+    assert!(growth((0..100).map(swings).collect()) <= BAR);
+    // 20 KiB a second, in fifty seconds.
+    assert!(growth((0..100).map(|at| 70_000 + at * 10).collect()) > BAR);
+    // A peak is none.
+    assert_eq!(growth((0..100).map(|at| 70_000 + 9000 * u64::from(at == 97)).collect()), 0);
+}
+
+fn client(http2: bool) -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+    if http2 { builder.build() } else { builder.http1_only().build() }.unwrap()
+}
+
+/// What is not as it should be, as an error.
+fn right(is: bool, kind: &str, what: impl Debug) -> Result<(), String> {
+    if is { Ok(()) } else { Err(format!("{kind}: {what:?}")) }
+}
+
+/// A client over TCP, which does one thing after the other.
+struct Tcp {
+    client: reqwest::Client,
+    http2: bool,
+    name: &'static str,
+}
+
+impl Tcp {
+    /// An error in one line, the same for all URLs.
+    fn failed(&self, kind: &str, error: reqwest::Error) -> String {
+        format!("{} {kind}: {:?}", self.name, error.without_url())
+    }
+
+    async fn range(&self, url: &str, whole: &[u8]) -> Result<(), String> {
+        let asked = self.client.get(url).header("range", "bytes=100-199").send().await;
+        let part = asked.map_err(|error| self.failed("range", error))?;
+        right(part.status() == 206, "range", part.status())?;
+        let part = part.bytes().await.map_err(|error| self.failed("range's body", error))?;
+        right(part == whole[100..200], "range", part.len())
+    }
+
+    async fn give_up(&self, url: &str) -> Result<(), String> {
+        let asked = self.client.get(url).send().await;
+        let mut answer = asked.map_err(|error| self.failed("given up", error))?;
+        answer.chunk().await.map_err(|error| self.failed("given up's body", error))?;
+        Ok(())
+    }
+
+    async fn upload(&self, url: &str) -> Result<(), String> {
+        match self.client.post(url).body(vec![7; 100_000]).send().await {
+            Ok(answer) => right(answer.status() == 405, "upload", answer.status()),
+            // The server need not read it all, and over HTTP/1.1 ends the connection then.
+            Err(_) if !self.http2 => Ok(()),
+            Err(error) => Err(self.failed("upload", error)),
+        }
+    }
+
+    async fn read_slowly(&self, url: &str, whole: &[u8]) -> Result<(), String> {
+        let asked = self.client.get(url).send().await;
+        let mut answer = asked.map_err(|error| self.failed("slow", error))?;
+        let mut came = 0;
+        while let Some(piece) =
+            answer.chunk().await.map_err(|error| self.failed("slow body", error))?
+        {
+            came += piece.len();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        right(came == whole.len(), "slow", came)
+    }
+
+    async fn playlist(&self, url: &str, coding: &str) -> Result<(), String> {
+        let asked = self.client.get(url).header("accept-encoding", coding).send().await;
+        let answer = asked.map_err(|error| self.failed("playlist", error))?;
+        right(answer.status() == 200, "playlist", answer.status())?;
+        let coded = answer.headers().get("content-encoding").cloned();
+        let body = answer.bytes().await.map_err(|error| self.failed("playlist's body", error))?;
+        right(coded.is_some_and(|it| it == coding) && !body.is_empty(), "playlist", body.len())
+    }
+
+    async fn get(&self, url: &str, whole: &[u8]) -> Result<(), String> {
+        let asked = self.client.get(url).send().await;
+        let answer = asked.map_err(|error| self.failed("answer", error))?;
+        right(answer.status() == 200, "answer", answer.status())?;
+        let body = answer.bytes().await.map_err(|error| self.failed("answer's body", error))?;
+        right(body == whole, "answer", body.len())
+    }
+}
+
+/// Does one thing after the other, and begins anew with a new connection now and then.
+async fn by_tcp(
+    base: String,
+    http2: bool,
+    number: usize,
+    site: Arc<Site>,
+    stop: Arc<AtomicBool>,
+    done: Arc<Done>,
+) {
+    let name = match (http2, base.starts_with("https")) {
+        (true, _) => "H2",
+        (false, true) => "H1+TLS",
+        (false, false) => "H1",
+    };
+    let mut one = Tcp { client: client(http2), http2, name };
+    for turn in number.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if turn % 100 == 99 {
+            one.client = client(http2);
+        }
+        // Every kind of request comes to every segment.
+        let (path, whole) = &site.segments[(turn + turn / 10) % site.segments.len()];
+        let url = format!("{base}{path}");
+        match turn % 10 {
+            0 => done.count(&done.ranges, one.range(&url, whole).await),
+            3 => done.count(&done.given_up, one.give_up(&url).await),
+            5 => done.count(&done.uploads, one.upload(&url).await),
+            8 => {
+                let coding = ["gzip", "br", "zstd"][turn / 10 % 3];
+                let url = format!("{base}/media/clip/v1.m3u8");
+                done.count(&done.playlists, one.playlist(&url, coding).await);
+            }
+            7 if turn % 70 == 7 => done.count(&done.slow, one.read_slowly(&url, whole).await),
+            _ => done.count(&done.answers, one.get(&url, whole).await),
+        }
+    }
+}
+
+/// The same by HTTP/3, as far as its client goes.
+async fn by_quic(number: usize, site: Arc<Site>, stop: Arc<AtomicBool>, done: Arc<Done>) {
+    let open = || h3::Connection::open(site.addr, h3::trusting_anything());
+    let mut one = open().await.expect("a connection");
+    for turn in number.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if turn % 100 == 99 {
+            one = open().await.expect("a connection");
+        }
+        let (path, whole) = &site.segments[(turn + turn / 10) % site.segments.len()];
+        if turn % 10 == 3 {
+            // Dropped before it is whole: the stream is stopped.
+            let _ = tokio::time::timeout(Duration::from_micros(300), one.get(path)).await;
+            done.count(&done.given_up, Ok(()));
+            continue;
+        }
+        let asked = match one.get(path).await {
+            Ok(answer) => right(answer.body == *whole, "H3 answer", answer.body.len()),
+            Err(Ended::Failed(why)) => Err(format!("H3 answer: {why}")),
+            Err(Ended::Told | Ended::Idle) => Err("H3 answer: the connection ended".into()),
+        };
+        done.count(&done.answers, asked);
+    }
+}
