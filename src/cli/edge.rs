@@ -15,6 +15,7 @@ mod reload;
 mod router;
 mod serve;
 mod settings;
+mod shields;
 mod sites;
 mod upstreams;
 

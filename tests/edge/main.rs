@@ -8,3 +8,4 @@ mod operator;
 mod process;
 mod reload;
 mod serves;
+mod shield;

@@ -114,9 +114,10 @@ impl EdgeBuilder {
         self
     }
 
-    /// Where the shield is told what was answered from the cache; by default it is not.
+    /// Where the shield is told what was answered from the cache; by default it is not. Each one
+    /// that is given is told.
     pub fn hints(mut self, hints: &Hints) -> Self {
-        self.hints = HintLayer::new(hints);
+        self.hints = self.hints.and(hints);
         self
     }
 

@@ -1,15 +1,17 @@
 //! Hints for the shield: which segments were answered from the edge's own cache, and what players
 //! said they will do (CMCD), so that the shield fetches ahead for sessions of which it sees nothing.
 //!
-//! A request costs a look-up in a table of its worker, and nothing is formatted. What is noted is
-//! media alone, and of it the URL as the shield knows it, a count, the throughput that was measured
-//! and the next objects that were named: of clients, addresses, sessions and tokens nothing leaves
-//! the edge. Parameters that tell of who asks ([`PERSONAL`]) are taken off before anything is noted.
+//! A request costs a look-up in a table of its worker, and nothing is formatted but what players name.
+//! What is noted is media alone, and of it the URL as the shield knows it, a count, the throughput that
+//! was measured and the next objects that were named, where the client could ask this edge for them: of
+//! clients, addresses, sessions and tokens nothing leaves the edge. Parameters that tell of who asks
+//! ([`PERSONAL`]) are taken off before anything is noted.
 //!
 //! Several times a second a task of its own ([`HintSender`]) draws the tables of all workers together
 //! and sends one message ([`headwater_proto::hints`]). It is best effort: what the shield does not
 //! take in time is lost, what does not fit is dropped, and both are counted.
 
+mod next;
 mod sender;
 
 use std::collections::hash_map::DefaultHasher;
@@ -32,6 +34,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::cache_result::CacheResult;
+use crate::normalise;
 
 pub use sender::HintSender;
 
@@ -94,6 +97,7 @@ pub struct HintsBuilder {
     interval: Duration,
     timeout: Duration,
     link: Option<HeaderValue>,
+    metrics: HintMetrics,
 }
 
 impl HintsBuilder {
@@ -127,6 +131,12 @@ impl HintsBuilder {
         self
     }
 
+    /// The counters to use; by default new ones.
+    pub fn metrics(mut self, metrics: HintMetrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
     /// The hints, and what sends them to `shield`: a future to be run in a task, which ends when the
     /// last handle and the last service that notes for it are gone.
     pub fn build<S>(self, shield: S) -> (Hints, HintSender<S>) {
@@ -136,7 +146,7 @@ impl HintsBuilder {
             interval: self.interval,
             timeout: self.timeout,
             link: self.link,
-            metrics: HintMetrics::default(),
+            metrics: self.metrics,
         });
         let sender = HintSender::new(Arc::downgrade(&inner), shield);
         (Hints { inner }, sender)
@@ -151,6 +161,7 @@ impl Hints {
             interval: Duration::from_millis(250),
             timeout: Duration::from_secs(2),
             link: None,
+            metrics: HintMetrics::default(),
         }
     }
 
@@ -193,17 +204,43 @@ impl Inner {
         headwater_proto::hints::joined(all)
     }
 
-    /// The location of a request as the shield knows it, without what tells of who asks.
-    fn location(&self, uri: &Uri, host: &str) -> Option<String> {
-        let (authority, uri) = (self.locate)(uri, host)?;
-        let mut location = format!("//{authority}{}", uri.path());
+    /// The authority and the target of a request as the shield knows them, without what tells of who
+    /// asks.
+    fn found(&self, uri: &Uri, host: &str) -> Option<(String, String)> {
+        let (authority, uri) = (self.locate)(&normalise::checked(uri)?, host)?;
+        let mut target = uri.path().to_owned();
         let mut separator = '?';
         for parameter in shared(uri.query().unwrap_or("")) {
-            location.push(separator);
-            location.push_str(parameter);
+            target.push(separator);
+            target.push_str(parameter);
             separator = '&';
         }
-        Some(location)
+        Some((authority, target))
+    }
+
+    fn location(&self, uri: &Uri, host: &str) -> Option<String> {
+        self.found(uri, host).map(|(authority, target)| format!("//{authority}{target}"))
+    }
+
+    /// What a player told, its next objects as the shield knows them. Those that it could not ask
+    /// this shield for by this edge are left out: it is a stranger.
+    fn told(&self, cmcd: &Cmcd, uri: &Uri, host: &str) -> Cmcd {
+        let mut told = cmcd.clone();
+        let at = self.found(uri, host).map(|(authority, _)| authority);
+        told.next.retain_mut(|next| {
+            if next.reference.is_empty() {
+                return true;
+            }
+            let found = next::resolved(uri, &next.reference);
+            match found.and_then(|uri| self.found(&uri, host)) {
+                Some((authority, target)) if at.as_ref() == Some(&authority) => {
+                    next.reference = target;
+                    true
+                }
+                _ => false,
+            }
+        });
+        told
     }
 }
 
@@ -222,16 +259,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes what is answered for a shield; without [`Hints`], nothing.
+/// Notes what is answered for a shield, or for several, each of which is told of what its
+/// [`locate`](HintsBuilder::locate) finds; without [`Hints`], nothing.
 #[derive(Clone, Debug, Default)]
 pub struct HintLayer {
-    hints: Option<Hints>,
+    hints: Vec<Hints>,
 }
 
 impl HintLayer {
     /// Notes into `hints`.
     pub fn new(hints: &Hints) -> Self {
-        Self { hints: Some(hints.clone()) }
+        Self::default().and(hints)
+    }
+
+    /// Notes into `hints`, too.
+    #[must_use]
+    pub fn and(mut self, hints: &Hints) -> Self {
+        self.hints.push(hints.clone());
+        self
     }
 }
 
@@ -240,13 +285,13 @@ impl<S> Layer<S> for HintLayer {
 
     /// To be called once for each worker: each service made here has a table of its own.
     fn layer(&self, inner: S) -> Hinted<S> {
-        let shard = self.hints.as_ref().map(|hints| {
+        let shards = self.hints.iter().map(|hints| {
             let inner = Arc::clone(&hints.inner);
             let shard = Arc::new(Shard { inner, batch: Mutex::default() });
             lock(&hints.inner.shards).push(Arc::downgrade(&shard));
             shard
         });
-        Hinted { inner, shard }
+        Hinted { inner, shards: shards.collect() }
     }
 }
 
@@ -254,7 +299,7 @@ impl<S> Layer<S> for HintLayer {
 #[derive(Clone, Debug)]
 pub struct Hinted<S> {
     inner: S,
-    shard: Option<Arc<Shard>>,
+    shards: Arc<[Arc<Shard>]>,
 }
 
 impl<S, A, B> Service<Request<A>> for Hinted<S>
@@ -270,8 +315,8 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> HintFuture<S::Future> {
-        let seen = self.shard.as_ref().filter(|_| request.method() == Method::GET);
-        let seen = seen.map(|shard| Asked::of(shard, &request));
+        let noted = !self.shards.is_empty() && request.method() == Method::GET;
+        let seen = noted.then(|| Asked::of(&self.shards, &request));
         HintFuture { inner: self.inner.call(request), seen }
     }
 }
@@ -305,7 +350,7 @@ where
 /// What a client asked for: parts that are counted, not copied.
 #[derive(Debug)]
 struct Asked {
-    shard: Arc<Shard>,
+    shards: Arc<[Arc<Shard>]>,
     uri: Uri,
     host: Option<HeaderValue>,
     range: Option<HeaderValue>,
@@ -313,10 +358,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn of<A>(shard: &Arc<Shard>, request: &Request<A>) -> Self {
+    fn of<A>(shards: &Arc<[Arc<Shard>]>, request: &Request<A>) -> Self {
         let headers = request.headers();
         Self {
-            shard: Arc::clone(shard),
+            shards: Arc::clone(shards),
             uri: request.uri().clone(),
             host: headers.get(header::HOST).cloned(),
             range: headers.get(header::RANGE).cloned(),
@@ -344,9 +389,15 @@ impl Asked {
             Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
             _ => None,
         };
-        let seen = Seen { first_byte, cmcd: self.cmcd.as_deref() };
-        let location = || self.shard.inner.location(&self.uri, host);
-        lock(&self.shard.batch).note(self.key(host), seen, location);
+        let key = self.key(host);
+        let cmcd = self.cmcd.as_deref();
+        for shard in &*self.shards {
+            let named = cmcd.filter(|cmcd| !cmcd.next.is_empty());
+            let told = named.map(|cmcd| shard.inner.told(cmcd, &self.uri, host));
+            let seen = Seen { first_byte, cmcd: told.as_ref().or(cmcd) };
+            let location = || shard.inner.location(&self.uri, host);
+            lock(&shard.batch).note(key, seen, location);
+        }
     }
 
     /// Stands for the location: equal for clients who differ in what is personal alone.

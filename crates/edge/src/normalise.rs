@@ -321,6 +321,14 @@ fn check_path(path: &str) -> Result<Path, &'static str> {
     Ok(if other { Path::Other } else { Path::Normal })
 }
 
+/// The URI of a request as [`NormaliseLayer`] hands it on; `None` where its path is refused.
+pub(crate) fn checked(uri: &Uri) -> Option<Uri> {
+    match check_path(uri.path()).ok()? {
+        Path::Normal => Some(uri.clone()),
+        Path::Other => rewritten(uri),
+    }
+}
+
 /// A URI as [`NormaliseLayer`] hands it on (RFC 3986 §6.2.2.1 and §6.2.2.2), for those who name one
 /// otherwise than in a request, to a purge for example. A byte beyond ASCII is escaped. Nothing is
 /// refused but what cannot be read: `None` where the path has an escape that is none.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::Caches;
 use headwater::net::server::{Duties, Tls};
 use headwater::origin::Metrics;
@@ -12,6 +13,7 @@ use super::super::Error;
 use super::access_log::LogFile;
 use super::entrance::Gate;
 use super::settings::{self, Lasting};
+use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::upstreams::{self, Upstreams};
 
@@ -25,6 +27,8 @@ pub(super) struct Running {
     pub(super) config: Config,
     pub(super) upstreams: Upstreams,
     pub(super) origins: Metrics,
+    pub(super) shields: Shields,
+    pub(super) hints: HintMetrics,
     pub(super) policy: SitePolicy,
     pub(super) gate: Arc<Gate>,
     pub(super) lasting: Lasting,
@@ -52,7 +56,8 @@ impl Running {
         }
         let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &self.origins)?;
         let sites = Sites::new(&config.sites, &upstreams)?;
-        let edge = settings::edge(&config, &self.lasting)?;
+        let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
+        let edge = settings::edge(&config, &self.lasting, &shields)?;
         let log = self.log_file.as_ref().map(LogFile::reopen).transpose();
         let log = log.map_err(|error| format!("the access log cannot be opened again: {error}"))?;
         // The last that can fail, and it changes all or nothing by itself.
@@ -64,6 +69,7 @@ impl Running {
             file.put(log);
         }
         self.upstreams = upstreams;
+        self.shields = shields;
         self.config = config;
         let mut said = vec![match changes.len() {
             0 => format!("{} was read again: nothing in it changed", self.path.display()),

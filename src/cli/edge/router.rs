@@ -8,11 +8,13 @@ use headwater::cache::{BoxError, Policy as _};
 use headwater::edge::CompressLayer;
 use headwater::net::client::is_websocket;
 use headwater::net::{Body, Problem};
+use headwater::proto::hints;
 use http::{Request, Response, StatusCode};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::sites::{Pinned, SitePolicy, Target, is_prepared};
+use super::upstreams::Group;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ impl Service<Request<Body>> for Router {
         let pinned = parts.extensions.get::<Pinned>();
         let target = pinned.and_then(|pinned| pinned.target(&parts)).cloned();
         let is_served = pinned.is_some_and(Pinned::is_served);
-        let Some(Target { mut origins, compress }) = target else {
+        let Some(Target { origins, compress, shield }) = target else {
             let problem = if is_served {
                 Problem::new(StatusCode::NOT_FOUND).detail("nothing is served at this path")
             } else {
@@ -56,12 +58,17 @@ impl Service<Request<Body>> for Router {
             };
             return Box::pin(ready(Ok(problem.into_response())));
         };
+        // Edges alone tell shields of sessions.
+        if shield.is_some() && parts.uri.path() == hints::PATH {
+            return Box::pin(ready(Ok(Problem::new(StatusCode::NOT_FOUND).into_response())));
+        }
+        let mut group = Group { origins, is_shield: shield.is_some() };
         let request = Request::from_parts(parts, body);
         if compress && !is_websocket(&request) {
-            let answer = CompressLayer::new().layer(origins).call(request);
+            let answer = CompressLayer::new().layer(group).call(request);
             Box::pin(async move { answer.await.map_err(Into::into) })
         } else {
-            let answer = origins.call(request);
+            let answer = group.call(request);
             Box::pin(async move { answer.await.map_err(Into::into) })
         }
     }

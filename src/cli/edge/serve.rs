@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::{Caches, Site};
 use headwater::edge::{AccessLog, Operator};
 use headwater::net::server::{Process, ServerBuilder, ServerHandle};
@@ -18,6 +19,7 @@ use super::entrance::Gate;
 use super::reload::{Running, Upkeep};
 use super::router::Router;
 use super::settings::{self, Lasting};
+use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::upstreams::{self, Upstreams};
 
@@ -35,6 +37,9 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     origins.register(&mut registry);
     let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &origins)?;
     let policy = SitePolicy::new(Sites::new(&config.sites, &upstreams)?);
+    let hints = HintMetrics::default();
+    hints.register(&mut registry);
+    let shields = shields::make(&upstreams, &Shields::new(), &policy, &hints)?;
     let cache = settings::cache(&config, policy.clone())?;
     cache.metrics().register(registry.sub_registry_with_label(("cache".into(), "edge".into())));
     let metrics = headwater::edge::Metrics::default();
@@ -48,7 +53,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         (log, writer) = (Some(started.0), Some(started.1));
     }
     let lasting = Lasting { cache: cache.clone(), log, metrics };
-    let edge = settings::edge(&config, &lasting)?;
+    let edge = settings::edge(&config, &lasting, &shields)?;
     let gate = Arc::new(Gate::new(edge, policy.current(), Router::new(policy.clone())));
 
     let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;
@@ -67,6 +72,8 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         config,
         upstreams,
         origins,
+        shields,
+        hints,
         policy,
         gate,
         lasting,

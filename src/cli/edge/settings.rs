@@ -17,6 +17,7 @@ use headwater::proto::config::text::{List, Network};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::super::Error;
+use super::shields::Shields;
 use super::sites::SitePolicy;
 
 /// The listeners of `[server]`.
@@ -222,7 +223,11 @@ pub(super) struct Lasting {
 }
 
 /// The edge that a configuration describes, around what lasts.
-pub(super) fn edge(config: &Config, lasting: &Lasting) -> Result<EdgeBuilder, Error> {
+pub(super) fn edge(
+    config: &Config,
+    lasting: &Lasting,
+    shields: &Shields,
+) -> Result<EdgeBuilder, Error> {
     let edge = Edge::builder()
         .cache(lasting.cache.clone())
         .metrics(lasting.metrics.clone())
@@ -230,6 +235,7 @@ pub(super) fn edge(config: &Config, lasting: &Lasting) -> Result<EdgeBuilder, Er
         .methods(methods(&config.server)?)
         .normalise(normalise(config))
         .websockets(config.server.websockets);
+    let edge = shields.values().fold(edge, |edge, (_, hints)| edge.hints(hints));
     Ok(match &lasting.log {
         Some(log) => edge.access_log(log.clone()),
         None => edge,

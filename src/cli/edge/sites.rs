@@ -38,6 +38,8 @@ struct Site {
 pub(super) struct Target {
     pub(super) origins: Origins,
     pub(super) compress: bool,
+    /// The upstream's name, where it is a shield.
+    pub(super) shield: Option<Arc<str>>,
 }
 
 /// In a request's extensions: the sites that were in force when it came, and which it is for. All
@@ -101,8 +103,10 @@ fn without_port(host: &[u8]) -> &[u8] {
 impl Site {
     fn new(config: &SiteConfig, upstreams: &Upstreams) -> Result<Self, Error> {
         let target = |name: Option<&str>, compress| {
-            let origins = upstreams.get(name?).map(|(_, origins)| origins.clone())?;
-            Some(Target { origins, compress })
+            let name = name?;
+            let (config, origins) = upstreams.get(name)?;
+            let shield = config.shield.then(|| name.into());
+            Some(Target { origins: origins.clone(), compress, shield })
         };
         let of_site = config.upstream.as_deref();
         // Hosts that are all known are one site under the first of their names.

@@ -2,18 +2,51 @@
 //! and with what it knows of its origins' health.
 
 use std::collections::BTreeMap;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use headwater::cache::TierLayer;
+use headwater::net::Body;
 use headwater::net::client::Upstream;
 use headwater::origin::Metrics;
-use headwater::origin::upstream::{HealthConfig, HedgeConfig, Origins, PlacesConfig, RetryConfig};
+use headwater::origin::upstream::{
+    HealthConfig, HedgeConfig, OriginError, Origins, OriginsFuture, PlacesConfig, RetryConfig,
+};
 use headwater::proto::config::upstream::{HostOf, Upstream as Config};
+use http::{Request, Response};
+use tower_layer::Layer as _;
+use tower_service::Service;
 
 use super::super::Error;
 use super::settings::{count, read};
 
 /// Groups by their names, with what they were made of.
 pub(super) type Upstreams = BTreeMap<String, (Config, Origins)>;
+
+/// A group as requests meet it: shields are told of purges, and nobody else is.
+#[derive(Clone)]
+pub(super) struct Group {
+    pub(super) origins: Origins,
+    pub(super) is_shield: bool,
+}
+
+impl Service<Request<Body>> for Group {
+    type Response = Response<Body>;
+    type Error = OriginError;
+    type Future = OriginsFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), OriginError>> {
+        self.origins.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> OriginsFuture {
+        if self.is_shield {
+            TierLayer.layer(self.origins.clone()).call(request)
+        } else {
+            self.origins.call(request)
+        }
+    }
+}
 
 /// The shortest wait before an origin that is slow is not waited for alone.
 const HEDGE_AFTER: Duration = Duration::from_millis(50);

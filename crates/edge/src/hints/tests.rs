@@ -83,8 +83,31 @@ async fn what_players_tell_is_noted_of_misses_too() {
     let (text, _) = headwater_proto::hints::write(&all);
     assert_eq!(
         text,
-        "headwater-hints 1\n//video.example/a/2.m4s?x=1 k=1 t=2500-2500 n=3.m4s\n\
-         //video.example/a/4.m4s k=1 t=900-900 n=5.m4s r=0-9\n"
+        "headwater-hints 1\n//video.example/a/2.m4s?x=1 k=1 t=2500-2500 n=/a/3.m4s\n\
+         //video.example/a/4.m4s k=1 t=900-900 n=/a/5.m4s r=0-9\n"
+    );
+}
+
+/// What a player names is a stranger's word: it tells of nobody, and of nothing that the player could
+/// not ask for itself.
+#[tokio::test]
+async fn next_objects_are_what_the_player_could_ask_for() {
+    let locate = |uri: &Uri, _: &str| {
+        let path = uri.path_and_query()?.as_str().strip_prefix("/media")?;
+        Some(("shield".to_owned(), path.parse().ok()?))
+    };
+    let (hints, _sender) = Hints::builder().locate(locate).build(());
+    let worker = worker(&hints);
+    let nor = r#"("2.m4s?token=me&x=1" "../../admin" "%2e%2e/%2e%2e/admin" "//other/3")"#;
+    let fields = [("cmcd-request", &*format!("v=2,nor={nor}"))];
+    ask(&worker, &("/media/a/1.m4s", &fields, MISS)).await;
+    let fields = [("cmcd-request", "nrr=\"5-9\"")];
+    ask(&worker, &("/media/%7Ea/all.mp4", &fields, HIT)).await;
+    let (text, _) = headwater_proto::hints::write(&hints.inner.take());
+    assert_eq!(
+        text,
+        "headwater-hints 1\n//shield/a/1.m4s k=1 n=/a/2.m4s?x=1\n\
+         //shield/~a/all.mp4 k=1 n= r=5-9\n"
     );
 }
 
@@ -144,4 +167,27 @@ async fn a_full_table_drops_and_counts() {
     }
     assert_eq!(hints.inner.take().len(), headwater_proto::hints::MAX_HINTS);
     assert_eq!(hints.metrics().dropped.get(), 5);
+}
+
+#[tokio::test]
+async fn each_shield_is_told_of_what_is_its_own() {
+    let of = |host: &'static str| {
+        let locate = move |uri: &Uri, named: &str| {
+            named.eq_ignore_ascii_case(host).then(|| (host.to_owned(), uri.clone()))
+        };
+        Hints::builder().locate(locate).build(()).0
+    };
+    let (one, other) = (of("video.example"), of("other.example"));
+    let worker = HintLayer::new(&one).and(&other).layer(service_fn(|_: Request<Said>| async {
+        let response = Response::builder().header("content-type", HIT.0);
+        Ok::<_, Infallible>(response.header("cache-status", HIT.1).body(()).unwrap())
+    }));
+    for uri in ["/a", "http://other.example/b"] {
+        ask(&worker, &(uri, &[], HIT)).await;
+    }
+    let told = |hints: &Hints| -> Vec<_> {
+        hints.inner.take().into_iter().map(|hint| hint.location).collect()
+    };
+    assert_eq!(told(&one), ["//video.example/a"]);
+    assert_eq!(told(&other), ["//other.example/b"]);
 }

@@ -145,6 +145,12 @@ checked!(
     Url,
     "a URL such as \"https://origin.example\"",
     |text| {
+        // What may hold a secret is not repeated.
+        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+            let what = "it names a user, and secrets do not stand in a configuration";
+            return Err(format!("this is no URL of an origin: {what}"));
+        }
         let wrong = |what: &str| Err(format!("'{text}' is no URL of an origin: {what}"));
         let Ok(uri) = text.parse::<Uri>() else { return wrong("it cannot be read") };
         match uri.scheme_str() {
@@ -153,10 +159,6 @@ checked!(
             None => return Err(format!(
                 "'{text}' is no URL of an origin; did you mean 'http://{text}'?"
             )),
-        }
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        if authority.contains('@') {
-            return wrong("it names a user, and secrets do not stand in a configuration");
         }
         if uri.query().is_some() || text.contains('#') {
             return wrong("it has a query or a fragment");
@@ -199,6 +201,16 @@ checked!(
         let Some(path) = text.strip_prefix('/') else { return wrong("it begins with /") };
         if text.contains(['?', '#', ' ']) {
             return wrong("it has no query and no spaces");
+        }
+        // Nothing else comes by what the edge makes of a request's path (RFC 3986 §6.2.2).
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || !is_escaped(text) {
+            return wrong(
+                "it is written as requests are: what is no letter, digit or sign of ASCII as an \
+                 escape in upper case, such as %C3%A9, and nothing else",
+            );
+        }
+        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return wrong("it has no dot segments");
         }
         if path.split('/').count() > 32 {
             return wrong("it has more than 32 segments");
@@ -303,6 +315,17 @@ impl std::fmt::Display for Statuses {
 }
 
 as_text!(Statuses, "statuses of errors such as \"500-599\"");
+
+/// Whether each escape of a path is in upper case, and of a byte that has to be escaped.
+fn is_escaped(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| {
+        let digits = rest.get(..2).unwrap_or_default();
+        let upper = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
+        let meant = u8::from_str_radix(digits, 16).unwrap_or_default();
+        let plain = meant.is_ascii_alphanumeric() || b"-._~".contains(&meant);
+        digits.len() == 2 && digits.bytes().all(upper) && !plain
+    })
+}
 
 /// A name of a host, or an IPv4 address.
 fn is_host(text: &str) -> bool {

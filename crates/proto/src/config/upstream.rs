@@ -20,6 +20,16 @@ pub struct Upstream {
     /// path is put before each request's. Default none. Bound: at least one. Danger: those behind must
     /// hold the same as the first.
     pub origins: List<Url>,
+    /// Whether the origins are shields of your own, in Headwater: then they are told the newest purge
+    /// that this edge has seen (docs/purging.md), and what it answers from its cache (docs/shield.md).
+    /// Default false. Bound: their URLs have no path. Danger: with true, anybody else would learn of
+    /// purges and of what is watched; with false, a shield can give back what was purged here alone.
+    pub shield: bool,
+    /// The file of the secret by which shields know this edge, as `Headwater-Link`: by default they take
+    /// hints from nobody else. Default none. Bound: `shield` is true. Danger: without `https`, everybody
+    /// on the way reads it, and can then have the shield fetch ahead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link_file: Option<PathBuf>,
     /// What origins are told the host is: `origin`, that of their URL; or `client`, that which the
     /// client asked for, over HTTP/1.1. Default `origin`. Bound: `origin` or `client`. Danger: with
     /// `client`, an origin that trusts any host is told any.
@@ -84,6 +94,8 @@ impl Default for Upstream {
         Self {
             name: None,
             origins: List::default(),
+            shield: false,
+            link_file: None,
             host: HostOf::Origin,
             ca: None,
             client_certificate: None,

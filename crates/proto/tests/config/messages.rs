@@ -242,6 +242,7 @@ fn numbers_are_within_bounds() {
 fn upstreams_have_names_and_origins() {
     for (lines, said) in [
         ("ca = \"a.pem\"", "key 'ca': no origin of this upstream is https"),
+        ("link_file = \"a\"", "key 'link_file': shield is false: there is nobody to be known by"),
         ("client_key = \"a.pem\"", "key 'client_key': its client_certificate is missing"),
         ("connect_timeout = \"0 s\"", "key 'connect_timeout': it is more than zero"),
         ("cool_off = \"1 min\"", "key 'longest_cool_off': 30 s is less than 1 min"),
@@ -251,6 +252,11 @@ fn upstreams_have_names_and_origins() {
         let line = if lines.starts_with("cool_off") { 5 } else { 8 };
         assert_says(&upstream(lines), &[&format!("edge.toml:{line}: {said}")]);
     }
+    let shield = SMALL.replace("8080\"", "8080/a\"\nshield = true");
+    let said =
+        "edge.toml:7: key 'origins': 'http://127.0.0.1:8080/a' has a path, and is a shield's";
+    assert_says(&wrongs(&shield), &[said]);
+    assert_says(&wrongs(&shield.replace("/a\"", "/\"")), &[]);
     assert_says(
         &more("[[upstream]]\nname = \"media\"\norigins = \"http://b\"\n[[upstream]]"),
         &[
@@ -259,14 +265,17 @@ fn upstreams_have_names_and_origins() {
             "edge.toml:16: key 'origins': the upstream '' has no origins",
         ],
     );
-    for (url, why) in [
-        ("http://user:pw@a", "it names a user, and secrets do not stand in a configuration"),
-        ("http://a/?b", "it has a query or a fragment"),
-        ("http://[", "it cannot be read"),
-    ] {
+    for (url, why) in
+        [("http://a/?b", "it has a query or a fragment"), ("http://[", "it cannot be read")]
+    {
         let said = wrongs(&SMALL.replace("http://127.0.0.1:8080", url));
         let line = format!("edge.toml:7: key 'origins': '{url}' is no URL of an origin: {why}");
         assert_says(&said, &[&line]);
+    }
+    for url in ["http://user:pw@a", "http://user:p%w@a b"] {
+        let said = wrongs(&SMALL.replace("http://127.0.0.1:8080", url));
+        assert!(said.contains("secrets do not stand in a configuration"), "{said}");
+        assert!(!said.contains("user:p"), "{said}");
     }
 }
 
@@ -317,12 +326,18 @@ fn routes_can_be_reached_and_lead_somewhere() {
     for (path, why) in [
         ("live/", "it begins with /"),
         ("/a?b", "it has no query and no spaces"),
+        ("/a/../b", "it has no dot segments"),
         ("/**/a/**", "** stands once and alone between slashes, and * once in a segment"),
     ] {
         let said = more(&format!("\n[[site.route]]\npath = \"{path}\""));
         let line = format!("edge.toml:15: key 'path': '{path}' is no path of a route: {why}");
         assert!(said.starts_with(&line), "{said}");
     }
+    for path in ["/f%c3%a9/", "/%7Ea", "/é", "/%4", "/%zz"] {
+        let said = more(&format!("\n[[site.route]]\npath = \"{path}\""));
+        assert!(said.contains("it is written as requests are"), "{path}: {said}");
+    }
+    assert_says(&more("\n[[site.route]]\npath = \"/f%C3%A9%2F/~a\""), &[]);
 }
 
 #[test]

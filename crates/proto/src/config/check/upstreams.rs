@@ -30,6 +30,15 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
                 found.add(&path, format!("'{origin}' is there twice"));
             }
         }
+        if upstream.shield {
+            for (item, origin) in few.iter().enumerate().filter(|(_, origin)| !is_root(origin)) {
+                let mut path = at("origins").to_vec();
+                path.push(item.into());
+                found.add(&path, format!("'{origin}' has a path, and is a shield's"));
+            }
+        } else if upstream.link_file.is_some() {
+            found.add(&at("link_file"), "shield is false: there is nobody to be known by");
+        }
         let encrypted = upstream.origins.iter().any(|origin| origin.starts_with("https:"));
         if upstream.ca.is_some() && !encrypted && !upstream.origins.is_empty() {
             found.add(&at("ca"), "no origin of this upstream is https");
@@ -54,4 +63,10 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
         found.within(&at("hedge_percent"), upstream.hedge_percent, 0, 100);
     }
     names
+}
+
+/// Whether a URL has no path: a shield is told of what it is asked for as it is asked for it.
+fn is_root(origin: &str) -> bool {
+    let rest = origin.split_once("://").map_or(origin, |(_, rest)| rest);
+    rest.split_once('/').is_none_or(|(_, path)| path.is_empty())
 }

@@ -1,0 +1,136 @@
+//! Upstreams that are shields of the same operator: each is told what this edge answers from its
+//! cache, by the names that it knows it by.
+
+use std::collections::BTreeMap;
+
+use headwater::cache::Policy as _;
+use headwater::cache::key::host;
+use headwater::edge::Hints;
+use headwater::edge::hints::HintMetrics;
+use headwater::origin::upstream::Origins;
+use headwater::proto::config::upstream::{HostOf, Upstream as Config};
+use http::{HeaderValue, Request, Uri, header};
+
+use super::super::Error;
+use super::settings::read;
+use super::sites::{Pinned, SitePolicy};
+use super::upstreams::Upstreams;
+
+/// What is told to each, by its name, with what it was made of.
+pub(super) type Shields = BTreeMap<String, (Config, Hints)>;
+
+/// Begins to tell the shields among `upstreams`; those of `before` that are the same go on. Reads the
+/// files that they name. Each has a task, which ends when nobody notes for it any more.
+pub(super) fn make(
+    upstreams: &Upstreams,
+    before: &Shields,
+    policy: &SitePolicy,
+    metrics: &HintMetrics,
+) -> Result<Shields, Error> {
+    let mut all = Shields::new();
+    for (name, (config, origins)) in upstreams.iter().filter(|(_, (config, _))| config.shield) {
+        let known = before.get(name).filter(|(was, _)| was == config);
+        let hints = match known {
+            Some((_, hints)) => hints.clone(),
+            None => begin(name, config, origins, policy, metrics)?,
+        };
+        all.insert(name.clone(), (config.clone(), hints));
+    }
+    Ok(all)
+}
+
+/// The hints of one shield; what sends them is a task.
+fn begin(
+    name: &str,
+    config: &Config,
+    origins: &Origins,
+    policy: &SitePolicy,
+    metrics: &HintMetrics,
+) -> Result<Hints, Error> {
+    let mut hints = Hints::builder().metrics(metrics.clone());
+    if let Some(secret) = link(config)? {
+        hints = hints.link(secret);
+    }
+    let at = At::new(name, config, policy.clone());
+    let hints = hints.locate(move |uri, host| at.locate(uri, host));
+    let (hints, sender) = hints.build(origins.clone());
+    tokio::spawn(sender.run());
+    Ok(hints)
+}
+
+/// The secret by which a shield knows this edge, without space around it.
+fn link(config: &Config) -> Result<Option<HeaderValue>, Error> {
+    let Some(path) = &config.link_file else { return Ok(None) };
+    let text = read(path)?;
+    let secret = HeaderValue::from_bytes(text.trim_ascii()).ok().filter(|text| !text.is_empty());
+    let none = || format!("the file {} holds no secret that a field can hold", path.display());
+    Ok(Some(secret.ok_or_else(none)?))
+}
+
+/// How a shield is asked for what clients ask for.
+struct At {
+    name: String,
+    /// What it is told its host is, where that is not what the client said.
+    authority: Option<String>,
+    policy: SitePolicy,
+}
+
+impl At {
+    fn new(name: &str, config: &Config, policy: SitePolicy) -> Self {
+        let first = config.origins.first().and_then(|url| url.parse::<Uri>().ok());
+        let authority = first.as_ref().and_then(Uri::authority).map(ToString::to_string);
+        let authority = authority.filter(|_| config.host == HostOf::Origin);
+        Self { name: name.to_owned(), authority, policy }
+    }
+
+    /// As the cache and the router would ask for it; `None` where it goes to other origins.
+    fn locate(&self, uri: &Uri, named: &str) -> Option<(String, Uri)> {
+        let request = Request::get(uri.clone()).header(header::HOST, named).body(()).ok()?;
+        let (mut parts, ()) = request.into_parts();
+        self.policy.prepare(&mut parts);
+        let target = parts.extensions.get::<Pinned>()?.target(&parts)?;
+        if target.shield.as_deref() != Some(self.name.as_str()) {
+            return None;
+        }
+        let authority = match &self.authority {
+            Some(authority) => authority.clone(),
+            None => std::str::from_utf8(host(&parts)).ok()?.to_ascii_lowercase(),
+        };
+        Some((authority, parts.uri))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use headwater::proto::config::Edge;
+
+    use super::super::sites::Sites;
+    use super::super::upstreams;
+    use super::*;
+
+    #[test]
+    fn a_shield_is_told_what_it_is_asked_for() {
+        let text = "server.listen_http = '127.0.0.1:0'\n\
+             [[upstream]]\nname = 's'\norigins = ['http://shield:81/', 'http://b']\nshield = true\n\
+             [[upstream]]\nname = 't'\norigins = 'http://c'\nshield = true\nhost = 'client'\n\
+             [[upstream]]\nname = 'o'\norigins = 'http://d'\n\
+             [[site]]\nhosts = ['one', 'two']\nupstream = 's'\npersonal_parameters = 'viewer'\n\
+             [[site.route]]\npath = '/t/'\nupstream = 't'\nrewrite = { from = '/t/', to = '/' }\n\
+             [[site.route]]\npath = '/o/'\nupstream = 'o'\n";
+        let config = Edge::parse("edge.toml", text, []).unwrap();
+        let metrics = headwater::origin::Metrics::default();
+        let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &metrics).unwrap();
+        let policy = SitePolicy::new(Sites::new(&config.sites, &upstreams).unwrap());
+        let told = |name: &str, uri: &str| {
+            let at = At::new(name, &upstreams[name].0, policy.clone());
+            let told = at.locate(&uri.parse().unwrap(), "Two");
+            told.map(|(authority, uri)| format!("{authority} {}", uri.path_and_query().unwrap()))
+        };
+        assert_eq!(told("s", "/a?viewer=me&x=1").as_deref(), Some("shield:81 /a?x=1"));
+        assert_eq!(told("t", "http://two/t/a").as_deref(), Some("one /a"));
+        for (name, uri) in [("s", "/t/a"), ("s", "/o/a"), ("t", "/a"), ("s", "http://three/a")] {
+            assert_eq!(told(name, uri), None, "{name} {uri}");
+        }
+    }
+}
