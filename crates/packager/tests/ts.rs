@@ -163,6 +163,28 @@ fn the_clock_goes_on_where_pictures_are_rare_or_end_early() {
 }
 
 #[test]
+fn a_picture_that_stands_for_two_hours_costs_no_memory() {
+    let mut video = TrackSpec::video(2, 700, 1);
+    video.durations = vec![(1, 7_200 * 12_800), (1, 512)];
+    let files = vec![film_of_units(4, video, None)];
+    let media = media(&files, &short());
+    let plan = media.ts_segment("v1".parse().unwrap(), NonZeroU32::MIN);
+    let plan = plan.and_then(Planned::ready).unwrap();
+    assert!(plan.weight_bytes() < 32 << 10, "{} bytes", plan.weight_bytes());
+    let sent = send(&plan, &files);
+    // After the tables and the picture an hour of clocks, each a packet.
+    let before = sent.len() / 188 - 36_000;
+    assert!(before < 10, "{before} packets");
+    let clocks = sent.chunks(188).skip(before).map(|packet| {
+        assert_eq!(packet[3] & 0x30, 0x20, "no payload");
+        u32::from_be_bytes(packet[6..10].try_into().unwrap())
+    });
+    // In units of 45 kHz.
+    let first = 4_500;
+    assert!(clocks.eq((0..36_000).map(|number| first + number * 4_500)));
+}
+
+#[test]
 fn the_clock_starts_with_the_sound_where_pictures_come_later() {
     for delay in [10, 700, 1_500, 5_000] {
         let mut video = TrackSpec::video(100, 900, 25);

@@ -25,8 +25,8 @@ pub(super) const MAX_CLOCKS: u64 = 36_000;
 pub(super) enum Event {
     /// A PES packet of the lane of that number.
     Unit(usize, Unit),
-    /// The clock alone.
-    Clock(u64),
+    /// The clock alone: first at that time, then each [`CLOCK_INTERVAL`] until it was told so often.
+    Clocks(u64, u64),
 }
 
 /// One stream in the segment.
@@ -69,7 +69,11 @@ impl<'a> Order<'a> {
 
     /// How many of its events are clocks alone.
     pub(super) fn clocks(self) -> u64 {
-        self.filter(|event| matches!(event, Event::Clock(_))).count() as u64
+        let told = self.map(|event| match event {
+            Event::Clocks(_, count) => count,
+            Event::Unit(..) => 0,
+        });
+        told.fold(0, u64::saturating_add)
     }
 
     /// Takes the next packet out of its line.
@@ -104,20 +108,21 @@ impl<'a> Order<'a> {
         after.unwrap_or(self.end)
     }
 
-    /// The next clock in the silence before `time`.
-    fn fill(&mut self, time: u64) -> Option<u64> {
-        let clock = self.told?.saturating_add(CLOCK_INTERVAL);
-        if clock >= time {
+    /// The clocks in the silence before `time`, however long it is.
+    fn fill(&mut self, time: u64) -> Option<Event> {
+        let told = self.told?;
+        let count = (time.saturating_sub(told).saturating_sub(1) / CLOCK_INTERVAL).min(self.left);
+        if count == 0 {
             return None;
         }
-        self.left = self.left.checked_sub(1)?;
-        self.told = Some(clock);
-        Some(clock)
+        self.left -= count;
+        self.told = Some(told + count * CLOCK_INTERVAL);
+        Some(Event::Clocks(told + CLOCK_INTERVAL, count))
     }
 
     /// The clock that sound at `dts` needs before it where no picture has told it: just then, but
     /// before the next picture.
-    fn own(&mut self, dts: u64) -> Option<u64> {
+    fn own(&mut self, dts: u64) -> Option<Event> {
         if self.told.is_some() && !self.lonely {
             return None;
         }
@@ -126,7 +131,7 @@ impl<'a> Order<'a> {
             return None;
         }
         self.told = Some(clock);
-        Some(clock)
+        Some(Event::Clocks(clock, 1))
     }
 }
 
@@ -135,18 +140,18 @@ impl Iterator for Order<'_> {
 
     fn next(&mut self) -> Option<Event> {
         let Some((number, unit)) = self.next.take().or_else(|| self.pull()) else {
-            return self.fill(self.until()).map(Event::Clock);
+            return self.fill(self.until());
         };
         let dts = unit.stamps.dts;
-        let clock = if self.is_clocked(number) {
+        let clocks = if self.is_clocked(number) {
             self.fill(dts)
         } else {
             let limit = self.limit();
             self.fill(dts.min(limit)).or_else(|| self.own(dts))
         };
-        if let Some(clock) = clock {
+        if clocks.is_some() {
             self.next = Some((number, unit));
-            return Some(Event::Clock(clock));
+            return clocks;
         }
         if self.is_clocked(number) {
             self.told = Some(dts);

@@ -10,13 +10,16 @@ use super::packet::{Adaptation, PACKET, Packets, clock_packet, packets};
 use super::pes::{self, Stamps};
 use super::psi::{Entry, Language, tables};
 use super::stream::Stream;
-use super::units::Unit;
+use super::units::{CLOCK_INTERVAL, Unit};
 use crate::index::Samples;
 use crate::plan::{Map, Plan, SourceRange, Transform};
 use crate::units::ByteRange;
 
 /// The media type of a segment.
 pub(super) const CONTENT_TYPE: &str = "video/mp2t";
+
+/// The most clocks that are made at once: 94 KiB.
+const CLOCKS_AT_ONCE: u64 = 512;
 
 /// One track in a segment.
 #[derive(Debug)]
@@ -50,11 +53,7 @@ pub(super) struct Draft {
 #[derive(Debug)]
 enum Item {
     Pes(Pes),
-    /// The time alone, on the PID that carries the clock.
-    Clock {
-        pid: u16,
-        clock: u64,
-    },
+    Clocks(Clocks),
 }
 
 impl Draft {
@@ -67,8 +66,8 @@ impl Draft {
         let counters = cuts.iter().map(|cut| (cut.pid, cut.counter)).collect();
         let items = order.filter_map(|event| {
             Some(match event {
-                Event::Clock(time) => {
-                    Item::Clock { pid: clock_pid, clock: time.saturating_sub(delay) }
+                Event::Clocks(first, count) => {
+                    Item::Clocks(Clocks { pid: clock_pid, counter: 0, first, count, delay })
                 }
                 Event::Unit(cut, unit) => Item::Pes(Pes::new(cuts.get_mut(cut)?, &unit, delay)),
             })
@@ -122,10 +121,11 @@ impl Draft {
         plan.push_bytes(self.tables);
         for item in self.items {
             match item {
-                Item::Clock { pid, clock } => {
-                    let next = counter(&mut self.counters, pid).copied().unwrap_or(0);
-                    let packet = clock_packet(pid, next.wrapping_sub(1), clock);
-                    plan.push_bytes(Bytes::copy_from_slice(&packet));
+                Item::Clocks(clocks) => {
+                    let next = counter(&mut self.counters, clocks.pid).copied().unwrap_or(0);
+                    for piece in clocks.pieces(next.wrapping_sub(1)) {
+                        plan.push_map(Map::new(Arc::new(piece)));
+                    }
                 }
                 Item::Pes(mut pes) => {
                     if let Some(counter) = counter(&mut self.counters, pes.pid) {
@@ -143,6 +143,53 @@ impl Draft {
 /// The next counter of a PID.
 fn counter(counters: &mut [(u16, u8)], pid: u16) -> Option<&mut u8> {
     counters.iter_mut().find(|(of, _)| *of == pid).map(|(_, counter)| counter)
+}
+
+/// Packets that tell the time and nothing else, on the PID that carries the clock. They are made
+/// while they are sent: a short source may be silent for long.
+#[derive(Debug)]
+struct Clocks {
+    pid: u16,
+    counter: u8,
+    /// The first time, before `delay` is taken off; the others follow each [`CLOCK_INTERVAL`].
+    first: u64,
+    count: u64,
+    delay: u64,
+}
+
+impl Clocks {
+    /// In pieces that are short enough to be made whole, with the counter of the packet before.
+    fn pieces(self, counter: u8) -> impl Iterator<Item = Self> {
+        let starts = (0..self.count).step_by(CLOCKS_AT_ONCE as usize);
+        starts.map(move |start| Self {
+            counter,
+            first: self.first + start * CLOCK_INTERVAL,
+            count: (self.count - start).min(CLOCKS_AT_ONCE),
+            ..self
+        })
+    }
+}
+
+impl Transform for Clocks {
+    fn len(&self) -> u64 {
+        self.count * PACKET as u64
+    }
+
+    fn inputs(&self) -> &[SourceRange] {
+        &[]
+    }
+
+    fn write(&self, _: &[Bytes], out: &mut [u8]) {
+        let times = (0..).map(|number: u64| self.first + number * CLOCK_INTERVAL);
+        for (packet, time) in out.chunks_exact_mut(PACKET).zip(times) {
+            let clock = time.saturating_sub(self.delay);
+            packet.copy_from_slice(&clock_packet(self.pid, self.counter, clock));
+        }
+    }
+
+    fn weight_bytes(&self) -> usize {
+        size_of::<Self>()
+    }
 }
 
 /// One PES packet in its transport packets.
