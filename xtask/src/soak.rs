@@ -16,8 +16,8 @@ pub(crate) static SPEC: Spec = Spec {
     usage: "soak [OPTIONS]",
     about: "Builds the reference stack as people run it and asks it for hits, misses, ranges, half \
             downloads, uploads, slow ones and playlists over HTTP/1.1, TLS, HTTP/2 and HTTP/3. Exits 1 \
-            when its resident memory grows by more than 1 % after a warm-up of 40 s and 10,000 \
-            requests, or a request fails.",
+            when its resident memory grows by more than 1 % (within less than five minutes: 2 %) after a \
+            warm-up of 40 s and 8,000 requests, or a request fails.",
     names: &[],
     flags: &[
         Flag {

@@ -47,6 +47,7 @@ fn post(more: &str) -> Vec<u8> {
     format!("POST /bytes/9 HTTP/1.1\r\nhost: x\r\n{more}\r\n").into_bytes()
 }
 
+/// RFC 9112 §9.3.
 #[tokio::test]
 async fn a_short_body_is_read_away_and_the_connection_goes_on() {
     let server = start();
@@ -64,6 +65,7 @@ async fn a_short_body_is_read_away_and_the_connection_goes_on() {
     asking.await.unwrap();
 }
 
+/// RFC 9112 §9.6, RFC 9110 §10.1.1.
 #[tokio::test]
 async fn a_client_is_told_when_the_rest_is_not_read() {
     let server = start();

@@ -11,7 +11,10 @@
 //! allocator's free lists and the buffers of connections and runtimes come to the sizes of the worst
 //! moment, pages of the program are read in. What counts is the median of the last tenth of the time
 //! after the warm-up against the median of its first tenth: single readings differ by what is being
-//! sent. It may be at most 1 % more. Nothing is trimmed for the reading.
+//! sent. It may be at most 1 % more; within five minutes at most 2 %, for the allocator's arenas go on
+//! filling their holes more and more slowly, and the program's own pages come and go with the machine's
+//! memory. Nothing is trimmed for the reading. At least [`COUNTED_REQUESTS`] are asked after the warm-up,
+//! so that what grows by a kilobyte a request is seen on a busy machine, too.
 //!
 //! What still fills up afterwards, within its bound, is the store of QUIC sessions: two for each
 //! connection, 4,096 at most (`headwater_net`).
@@ -35,7 +38,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use clients::{Ended, Site};
+use clients::{Answer, Ended, Site};
 use support::{Stack, video};
 
 /// Between two readings of memory.
@@ -43,11 +46,17 @@ const STEP: Duration = Duration::from_millis(500);
 /// How long the load lasts before anything counts.
 const WARM_UP: Duration = Duration::from_secs(40);
 /// And how many requests: a machine that has other things to do takes longer for them.
-const WARM_UP_REQUESTS: u64 = 10_000;
+const WARM_UP_REQUESTS: u64 = 8_000;
 /// But no longer than this.
 const LONGEST_WARM_UP: Duration = Duration::from_secs(180);
 /// How much more memory there may be, in thousandths.
 const BAR: i64 = 10;
+/// The same, of less time than [`LONG`].
+const SHORT_BAR: i64 = 20;
+const LONG: Duration = Duration::from_secs(300);
+/// How many requests count at least; and for how long they are waited for at most.
+const COUNTED_REQUESTS: u64 = 5_000;
+const LONGEST_COUNT: Duration = Duration::from_secs(180);
 /// Clients of each protocol.
 const CLIENTS: usize = 3;
 
@@ -129,7 +138,7 @@ async fn memory_does_not_grow_under_a_mixed_load() {
     }
     let (begun, mut readings) = (Instant::now(), Vec::new());
     let operator = client(false);
-    let mut warm: Option<Duration> = None;
+    let mut warm: Option<(Duration, u64)> = None;
     let mut minute = 0;
     loop {
         let at = begun.elapsed();
@@ -138,9 +147,13 @@ async fn memory_does_not_grow_under_a_mixed_load() {
             && (done.all() >= WARM_UP_REQUESTS || at >= LONGEST_WARM_UP)
         {
             eprintln!("warm after {} s; {}", at.as_secs(), done.line());
-            warm = Some(at);
+            warm = Some((at, done.all()));
         }
-        if warm.is_some_and(|warm| at >= warm + time) {
+        if warm.is_some_and(|(warm, before)| {
+            let counted = at.saturating_sub(warm);
+            let enough = done.all() >= before + COUNTED_REQUESTS;
+            counted >= time && (enough || counted >= LONGEST_COUNT)
+        }) {
             break;
         }
         readings.push((at, resident(pid)));
@@ -157,7 +170,8 @@ async fn memory_does_not_grow_under_a_mixed_load() {
     }
     stop.store(true, Ordering::Relaxed);
     asking.join_all().await;
-    let warm = warm.unwrap();
+    let (warm, _) = warm.unwrap();
+    let bar = if time < LONG { SHORT_BAR } else { BAR };
     let counted: Vec<u64> =
         readings.iter().filter(|(at, _)| *at >= warm).map(|(_, resident)| *resident).collect();
     let (first, last) = ends(&counted);
@@ -169,7 +183,7 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         "last_kib": last,
         "most_kib": counted.iter().max(),
         "growth_permille": growth,
-        "bar_permille": BAR,
+        "bar_permille": bar,
         "requests": done.all(),
         "failed": done.failed(),
         "readings_ms_kib": readings
@@ -179,14 +193,14 @@ async fn memory_does_not_grow_under_a_mixed_load() {
     });
     eprintln!("soak: {}", done.line());
     eprintln!(
-        "soak: {first} KiB after the warm-up, {last} KiB at the end: {growth} ‰, at most {BAR}"
+        "soak: {first} KiB after the warm-up, {last} KiB at the end: {growth} ‰, at most {bar}"
     );
     if let Some(path) = std::env::var_os("HEADWATER_SOAK_JSON") {
         std::fs::write(path, format!("{report:#}\n")).unwrap();
     }
     assert_eq!(stack.end("-TERM"), Some(0));
     assert_eq!(*done.failed.lock().unwrap(), BTreeMap::new(), "requests failed");
-    assert!(growth <= BAR, "memory grew by {growth} ‰");
+    assert!(growth <= bar, "memory grew by {growth} ‰");
 }
 
 /// `VmRSS` in KiB.
@@ -220,8 +234,8 @@ fn what_grows_is_told_from_what_swings() {
     };
     let swings = |at: u64| 70_000 + at * 7919 % 3000;
     assert!(growth((0..100).map(swings).collect()) <= BAR);
-    // 20 KiB a second, in fifty seconds.
-    assert!(growth((0..100).map(|at| 70_000 + at * 10).collect()) > BAR);
+    // 40 KiB a second, in fifty seconds.
+    assert!(growth((0..100).map(|at| 70_000 + at * 20).collect()) > SHORT_BAR);
     // A peak is none.
     assert_eq!(growth((0..100).map(|at| 70_000 + 9000 * u64::from(at == 97)).collect()), 0);
 }
@@ -363,7 +377,10 @@ async fn by_quic(number: usize, site: Arc<Site>, stop: Arc<AtomicBool>, done: Ar
             continue;
         }
         let asked = match one.get(path).await {
-            Ok(answer) => right(answer.body == *whole, "H3 answer", answer.body.len()),
+            // What is short says what went wrong.
+            Ok(Answer { body, .. }) => {
+                right(body == *whole, "H3 answer", &body[..body.len().min(200)])
+            }
             Err(Ended::Failed(why)) => Err(format!("H3 answer: {why}")),
             Err(Ended::Told | Ended::Idle) => Err("H3 answer: the connection ended".into()),
         };
