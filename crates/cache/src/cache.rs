@@ -120,10 +120,14 @@ impl Cache {
     /// used. The cache goes on as before.
     pub async fn reopen(&self) -> Result<(), Error> {
         let inner = Arc::clone(self.inner());
+        let runtime = tokio::runtime::Handle::current();
         let open = move || {
             // The folder's lock is that of what was purged, too.
             inner.store.reopen()?;
-            inner.purges.reopen(inner.clock.now())
+            inner.purges.reopen(inner.clock.now()).inspect_err(|_| {
+                // What would be purged from now on would come back with the next process.
+                runtime.block_on(inner.store.close());
+            })
         };
         match tokio::task::spawn_blocking(open)
             .await

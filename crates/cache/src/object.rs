@@ -274,7 +274,7 @@ impl Head {
         len: Option<u64>,
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
-        let within = parts.extensions.get::<Lifetime>().copied();
+        let within = Lifetime::given(&parts.extensions);
         Self::new(parts.status, parts.headers.clone(), len, within, exchange)
     }
 
@@ -342,10 +342,12 @@ impl Head {
         Ok(head)
     }
 
-    /// This head as a 304 updates it (RFC 9111 §3.2 and §4.3.4), taken in anew.
+    /// This head as a 304 updates it (RFC 9111 §3.2 and §4.3.4), taken in anew, `within` the lifetime
+    /// that a service gave that 304.
     pub(crate) fn confirmed(
         &self,
         update: &HeaderMap,
+        within: Option<Lifetime>,
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
         // What speaks of the content, which did not come (§3.2), digests of it among them.
@@ -375,7 +377,7 @@ impl Head {
                 headers.append(name.clone(), value.clone());
             }
         }
-        let mut head = Self::new(self.status, headers, self.len, None, exchange)?;
+        let mut head = Self::new(self.status, headers, self.len, within, exchange)?;
         if !tags::are_in(&update) {
             head.tags = self.tags.clone();
         }

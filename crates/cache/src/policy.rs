@@ -120,8 +120,8 @@ impl Overrides {
 /// to store: a rule that says so sets `Cache-Control`.
 ///
 /// A service behind the cache may give one, too, of a response that it knows more of than its fields
-/// say (the live edge of a video, for parts of a second): as an extension of that response. It is
-/// applied after what the policy says.
+/// say (the live edge of a video, for parts of a second): as an extension of that response, also of a
+/// 304 that confirms it. It is applied after what the policy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
     /// The origin's, but no less than this.
@@ -136,6 +136,11 @@ impl Lifetime {
     /// Whether it makes a response of any status storable that says nothing of its freshness.
     pub(crate) fn is_explicit(self) -> bool {
         matches!(self, Self::AtLeast(_) | Self::Exactly(_))
+    }
+
+    /// What a service behind the cache gives the response that has these extensions.
+    pub(crate) fn given(extensions: &http::Extensions) -> Option<Self> {
+        extensions.get().copied()
     }
 
     /// The lifetime of what has the given one by the standard.

@@ -23,8 +23,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use crate::directives::ResponseDirectives;
 use crate::key::{Key, KeyBuf};
 use crate::object::{Exchange, Head, Object};
-use crate::policy::freshness;
 use crate::policy::storable::Refusal;
+use crate::policy::{Lifetime, freshness};
 use crate::purge::PurgeSeq;
 use crate::vary::Vary;
 
@@ -127,9 +127,10 @@ fn identity(head: &Head, key: &mut KeyBuf) {
 pub(crate) fn confirmed(
     stored: &Object,
     update: &HeaderMap,
+    within: Option<Lifetime>,
     exchange: Exchange<'_>,
 ) -> Result<Head, Refusal> {
-    let head = stored.head.confirmed(update, exchange)?;
+    let head = stored.head.confirmed(update, within, exchange)?;
     if is_sliced(stored) && validator(&head).is_none() {
         return Err(Refusal::Useless);
     }

@@ -167,6 +167,26 @@ async fn variants_are_chosen_on_disk_as_in_ram() {
 }
 
 #[tokio::test]
+async fn a_tier_that_cannot_write_down_purges_is_not_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::new(|_| ok(&[("cache-control", "max-age=600")], "x"));
+    let first = stand(&origin, dir.path());
+    first.fetch("/a", &[]).await;
+    first.cache.close().await;
+    let (log, away) = (dir.path().join("purges.log"), dir.path().join("away"));
+    std::fs::rename(&log, &away).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(first.cache.reopen().await, Err(Error::Folder { .. })));
+    }
+    std::fs::remove_dir(&log).unwrap();
+    std::fs::rename(&away, &log).unwrap();
+    // It has let go of the folder.
+    let other = stand(&origin, dir.path());
+    assert!(other.fetch("/a", &[]).await.2.ends_with("detail=disk"));
+}
+
+#[tokio::test]
 async fn a_folder_that_another_had_for_a_while_is_gone_on_with() {
     let dir = tempfile::tempdir().unwrap();
     let origin = Origin::new(|parts| match parts.method.as_str() {

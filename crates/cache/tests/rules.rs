@@ -59,6 +59,26 @@ async fn lifetimes_and_stale_extensions_are_the_operators() {
 }
 
 #[tokio::test]
+async fn a_service_behind_may_give_a_lifetime_and_give_it_again_with_a_304() {
+    let origin = Origin::new(|parts| {
+        let fields = [("cache-control", "max-age=60"), ("etag", "\"v\"")];
+        let status = if parts.headers.contains_key("if-none-match") { 304 } else { 200 };
+        let mut response = reply(status, &fields, if status == 200 { "x" } else { "" });
+        response.extensions_mut().insert(Lifetime::AtMost(seconds(5)));
+        response
+    });
+    let stand = stand_by(&origin, Route::on("/**"));
+    stand.fetch("/a", &[]).await;
+    for asked in 2..4 {
+        stand.advance(4);
+        assert_eq!(stand.fetch("/a", &[]).await.2, "edge; hit; ttl=1");
+        stand.advance(2);
+        assert!(stand.fetch("/a", &[]).await.2.contains("fwd=stale"));
+        assert_eq!(origin.asked(), asked);
+    }
+}
+
+#[tokio::test]
 async fn set_cookie_is_ignored_where_the_rules_say_so() {
     let origin =
         Origin::new(|_| ok(&[("cache-control", "max-age=60"), ("set-cookie", "a=b")], "x"));

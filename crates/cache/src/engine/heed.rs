@@ -16,6 +16,7 @@ use crate::cache::{Downstream, Inner};
 use crate::found::Found;
 use crate::key::{self, KeyBuf};
 use crate::object::{Exchange, Head};
+use crate::policy::Lifetime;
 use crate::policy::storable::{Asked, Refusal};
 use crate::purge::PurgeSeq;
 use crate::slices;
@@ -35,7 +36,7 @@ impl<S> Forward<S> {
         let method = &self.parts.method;
         if method == Method::HEAD {
             if response.status() == StatusCode::OK {
-                self.heed_head(inner, response.headers(), sent, requested, purge_seq);
+                self.heed_head(inner, response, sent, requested, purge_seq);
             }
         } else if ok && !method.is_safe() {
             let mut invalidate =
@@ -55,11 +56,12 @@ impl<S> Forward<S> {
     fn heed_head(
         &self,
         inner: &Inner,
-        fields: &HeaderMap,
+        response: &Response<Body>,
         sent: &Parts,
         requested: Timestamp,
         purge_seq: PurgeSeq,
     ) {
+        let fields = response.headers();
         let key = key_of(inner, &self.parts);
         let request = &self.parts.headers;
         let select = || inner.store.get(&key).and_then(|all| all.select(request).cloned());
@@ -102,7 +104,7 @@ impl<S> Forward<S> {
             purge_seq,
             keep_tags: inner.downstream == Downstream::Caches,
         };
-        match slices::confirmed(&stored, fields, exchange) {
+        match slices::confirmed(&stored, fields, Lifetime::given(response.extensions()), exchange) {
             Ok(head) => replace(head),
             // About who asks, and not about the response.
             Err(Refusal::Authorization) => {}

@@ -22,6 +22,7 @@ use crate::confirming::Confirming;
 use crate::directives::RequestDirectives;
 use crate::headers;
 use crate::object::{Exchange, Head, Object};
+use crate::policy::Lifetime;
 use crate::policy::reuse::Failure;
 use crate::policy::storable::{Asked, Refusal};
 use crate::proxy_status::ProxyError;
@@ -178,7 +179,7 @@ impl Work {
             let exchange = self.exchange(order, requested);
             let mut update = response.into_parts().0;
             self.inner.policy.receive(&order.request, update.status, &mut update.headers);
-            return Some(Answer::Settled(self.confirmed(object, &update.headers, exchange)));
+            return Some(Answer::Settled(self.confirmed(object, &update, exchange)));
         }
         // A 304 that confirms nothing we have (RFC 9111 §4.3.4), or no first slice.
         Some(self.ask_whole(service, order).await)
@@ -329,10 +330,16 @@ impl Work {
     }
 
     /// A 304: the stored response lives on with new fields (RFC 9111 §4.3.4).
-    fn confirmed(&self, stale: &Object, update: &HeaderMap, exchange: Exchange<'_>) -> Outcome {
+    fn confirmed(
+        &self,
+        stale: &Object,
+        update: &http::response::Parts,
+        exchange: Exchange<'_>,
+    ) -> Outcome {
         self.inner.metrics.revalidated.inc();
         let fwd_status = Some(StatusCode::NOT_MODIFIED);
-        let head = match slices::confirmed(stale, update, exchange) {
+        let within = Lifetime::given(&update.extensions);
+        let head = match slices::confirmed(stale, &update.headers, within, exchange) {
             Ok(head) => head,
             Err(refusal) => {
                 // The leader gets it as it was. It goes, unless that is about the leader alone.
