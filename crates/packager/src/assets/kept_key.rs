@@ -47,8 +47,8 @@ pub(super) struct KeptKeys {
 struct Folder {
     looked: Timestamp,
     descriptors: BTreeMap<OsString, (Stamp, Says)>,
-    /// The file of a key, and the first descriptor that keeps it.
-    keeps: BTreeMap<PathBuf, OsString>,
+    /// The file of a key, and the descriptors that keep it.
+    keeps: BTreeMap<PathBuf, Vec<OsString>>,
     too_many: bool,
 }
 
@@ -120,19 +120,21 @@ impl Folder {
             let Says::Keeps(named) = says else { continue };
             for file in named {
                 if let Ok((file, _)) = inside(path, file) {
-                    self.keeps.entry(file).or_insert_with(|| name.clone());
+                    self.keeps.entry(file).or_default().push(name.clone());
                 }
             }
         }
     }
 
-    /// Why `key` is kept by a descriptor of this folder other than `own`, which itself keeps none.
+    /// Why `key` is kept by a descriptor of this folder other than `own`: that keeps none now, but may
+    /// have done so when the folder was looked at.
     fn keeper(&self, key: &Path, own: &OsStr) -> Option<Kept> {
         let shown = |name: &OsString| name.to_string_lossy().into_owned();
         if self.too_many {
             return Some(Kept::TooMany);
         }
-        if let Some(name) = self.keeps.get(key).filter(|name| *name != own) {
+        let mut keepers = self.keeps.get(key).into_iter().flatten();
+        if let Some(name) = keepers.find(|name| *name != own) {
             return Some(Kept::By(shown(name)));
         }
         let mut others = self.descriptors.iter().filter(|(name, _)| *name != own);
@@ -159,5 +161,29 @@ impl Says {
             }),
             Err(_) => strings(&text).map_or(Self::Unreadable, Self::Keeps),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn one_that_kept_a_key_a_moment_ago_hides_no_other_that_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = fs::canonicalize(dir.path()).unwrap();
+        let (key, own) = (folder.join("film.key"), folder.join("a.headwater.json"));
+        fs::write(&key, [0; 16]).unwrap();
+        // No descriptors, but texts that name it.
+        for name in ["a", "b"] {
+            let text = r#"["film.key"]"#;
+            fs::write(folder.join(format!("{name}.headwater.json")), text).unwrap();
+        }
+        let kept = KeptKeys::default();
+        let find = || kept.find(&key, &own, &folder, None, Timestamp::from_secs(1));
+        assert_eq!(find(), Some(Kept::By("b.headwater.json".to_owned())));
+        fs::write(&own, "[]").unwrap();
+        assert_eq!(find(), Some(Kept::By("b.headwater.json".to_owned())));
     }
 }

@@ -270,9 +270,9 @@ impl Fetcher {
             && let Some(rest) = self.rest.as_mut().filter(|rest| rest.len() > 0)
         {
             let end = rest.range.end.min(rest.range.start.saturating_add(Rest::PIECE_BYTES));
-            let piece = rest.range.start..end;
+            // What cannot be planned ends the body: nothing after it is sent.
+            let plan = rest.large.plan(&self.ready, rest.range.start..end)?;
             rest.range.start = end;
-            let plan = rest.large.plan(&self.ready, piece)?;
             self.parts = plan.parts.into();
         }
         self.parts.pop_front()
