@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 12] = [
+const TARGETS: [(&str, &str); 13] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -42,6 +42,7 @@ const TARGETS: [(&str, &str); 12] = [
     ("hints", "what edges tell shields"),
     ("query", "queries of manifests, and the manifests they select"),
     ("http3", "streams of HTTP/3 and their field sections"),
+    ("config", "configuration files of edges"),
 ];
 
 /// What makes a build one that libFuzzer can guide.
