@@ -4,6 +4,7 @@
 //! backpressure. A body whose source failed ends in an error: it never looks complete.
 
 mod chunks;
+mod end;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 pub use chunks::Chunks;
+pub use end::End;
 
 /// A request's or a response's body.
 #[derive(Default)]
@@ -254,6 +256,32 @@ mod tests {
                 _ => Err(std::io::Error::other("reset")),
             }))
         }
+    }
+
+    #[tokio::test]
+    async fn what_becomes_of_a_body_is_told_once() {
+        use std::sync::{Arc, Mutex};
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let watch = |body: Body| {
+            let ends = Arc::clone(&ends);
+            body.on_end(move |end| {
+                ends.lock().unwrap().push(match end {
+                    End::Whole => "whole",
+                    End::Failed(_) => "failed",
+                    End::GivenUp => "given up",
+                });
+            })
+        };
+        let ends = || std::mem::take(&mut *ends.lock().unwrap());
+        drop(watch(Body::from("in memory")));
+        assert_eq!(ends(), ["whole"]);
+        let stream = || Body::stream(http_body_util::Full::new(Bytes::from_static(b"a stream")));
+        assert!(watch(stream()).collect(100).await.is_ok());
+        assert_eq!(ends(), ["whole"]);
+        drop(watch(stream()));
+        assert_eq!(ends(), ["given up"]);
+        assert!(watch(Body::stream(Failing(0))).collect(100).await.is_err());
+        assert_eq!(ends(), ["failed"]);
     }
 
     #[tokio::test]

@@ -19,16 +19,19 @@
 //! ```
 //!
 //! The modules without a feature are pure: bytes, header arithmetic, time. `server` and `client`
-//! (features of the same names) hold all sockets.
+//! (features of the same names) hold all sockets; `balance` spreads requests over several clients.
 
 #[cfg(feature = "acme")]
 mod authority;
+#[cfg(feature = "client")]
+pub mod balance;
 pub mod body;
 pub mod clock;
 pub mod conditional;
 pub mod conn;
 pub mod encoding;
 mod handshake;
+pub mod health;
 pub mod hop;
 mod interim;
 pub mod path;
@@ -36,6 +39,8 @@ pub mod problem;
 #[cfg(feature = "server")]
 pub mod proxies;
 pub mod range;
+#[cfg(feature = "client")]
+pub mod rendezvous;
 pub mod secret;
 
 #[cfg(feature = "client")]
@@ -45,6 +50,8 @@ pub mod server;
 #[cfg(any(feature = "client", feature = "server"))]
 mod spki;
 
+#[cfg(feature = "client")]
+pub use balance::Balance;
 pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
 pub use conn::{ConnInfo, Protocol};

@@ -21,7 +21,8 @@ use crate::metrics::Metrics;
 use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
 use crate::pressure::Pressure;
 use crate::upstream::{
-    HealthConfig, HedgeConfig, Origins, OriginsBuilder, PlacesConfig, RetryConfig,
+    CheckConfig, HealthConfig, HedgeConfig, OriginConfig, Origins, OriginsBuilder, PlacesConfig,
+    RetryConfig, Statuses, WhenDown,
 };
 
 type Cached = CacheService<Learn<Origins>>;
@@ -39,6 +40,7 @@ pub struct Shield {
 
 struct Shared {
     map: SharedMap,
+    origins: Origins,
     prefetcher: Arc<Prefetcher<Cached>>,
     metrics: Metrics,
     trust: HintTrust,
@@ -53,6 +55,11 @@ impl Shield {
     /// What this shield counts. Its cache counts for itself: [`Cache::metrics`].
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// Checks the origins until the shield is gone; for its owner to spawn, and to abort.
+    pub fn watch(&self, checks: CheckConfig) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.origins.watch(checks)
     }
 
     /// What this shield knows of presentations.
@@ -166,6 +173,31 @@ impl ShieldBuilder {
         self
     }
 
+    /// Adds an origin of this priority and weight.
+    pub fn origin_with<S>(mut self, service: S, config: OriginConfig) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        self.origins = self.origins.origin_with(service, config);
+        self
+    }
+
+    /// The statuses that say that an origin cannot answer; by default 502, 503 and 504.
+    pub fn failover_on(mut self, statuses: Statuses) -> Self {
+        self.origins = self.origins.failover_on(statuses);
+        self
+    }
+
+    /// What becomes of requests while all origins are down. With [`WhenDown::Refuse`] the cache
+    /// answers at once from what it has, for as long as it says that may be stale
+    /// ([`headwater_cache::Choices::stale_if_unreachable`]).
+    pub fn when_down(mut self, when_down: WhenDown) -> Self {
+        self.origins = self.origins.when_down(when_down);
+        self
+    }
+
     /// The cache; by default one of its own, named `headwater-shield`. Edges get surrogate keys, and are
     /// believed what they say of purges, where it says so ([`Downstream::Caches`]), as that does.
     pub fn cache(mut self, cache: Cache) -> Self {
@@ -243,7 +275,7 @@ impl ShieldBuilder {
                 .build()
         });
         let learn = LearnLayer::new(map.clone()).clock(self.clock.clone());
-        let cached = cache.layer().layer(learn.layer(origins));
+        let cached = cache.layer().layer(learn.layer(origins.clone()));
         let prefetcher = Arc::new(Prefetcher::new(
             cached.clone(),
             self.prefetch,
@@ -254,6 +286,7 @@ impl ShieldBuilder {
         ));
         let listener: Arc<dyn Listener> = Arc::clone(&prefetcher) as _;
         map.tell(Arc::downgrade(&listener));
-        Shield { cached, shared: Arc::new(Shared { map, prefetcher, metrics, trust: self.trust }) }
+        let shared = Shared { map, origins, prefetcher, metrics, trust: self.trust };
+        Shield { cached, shared: Arc::new(shared) }
     }
 }

@@ -1,21 +1,27 @@
 //! Origins: where the shield gets what it has not.
 //!
-//! Several services stand behind one, in the order they were given: the first that is not known to
-//! be down is asked. A `GET` or `HEAD` that gets no answer, or 502, 503 or 504, is asked again of
-//! each other origin, once, within a budget; never after a response was begun, and never twice of
-//! one origin. A 404 is an answer. Where an origin takes unusually long another is asked the same
+//! Several services stand behind one, by priority: of those with the least number that are not known
+//! to be down one is asked, by what is asked for and their weights ([`OriginConfig`]). A `GET` or
+//! `HEAD` that gets no answer, or one of the statuses that count as none (502, 503 and 504 unless
+//! told otherwise), is asked again of each other origin, once, within a budget; never after a
+//! response was begun, and never twice of one origin. A 404 is an answer. Where an origin takes unusually long another is asked the same
 //! ([`HedgeConfig`]), and a body that breaks off is resumed where it says which representation it is
 //! of: the rest is asked for by `Range` and `If-Range`, and whoever reads it sees a pause.
 //!
 //! Each origin is given a bounded number of requests at one time; where all that may be asked are
 //! full and enough wait, the answer is 503 with `Retry-After` (RFC 9110 §15.6.4), at once.
+//!
+//! What origins answer, and how their bodies end, decides on their health, which is the circuit
+//! breaker ([`headwater_net::health`]); [`Origins::watch`] checks them besides. Where all are down,
+//! the one that may be tried soonest is asked all the same, or nobody is ([`WhenDown`]).
 
 mod budget;
-mod health;
+mod check;
 mod hedge;
 mod origin;
 mod places;
 mod resume;
+mod statuses;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,19 +30,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use headwater_cache::BoxError;
-use headwater_net::{Body, Clock, Timestamp};
+use headwater_net::body::End;
+use headwater_net::health::Trial;
+use headwater_net::{Body, BodyError, Clock, Timestamp, rendezvous};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use tower_service::Service;
 
 use budget::Budget;
-use origin::{Ask, Origin, is_failure};
+use origin::{Ask, Origin};
 use resume::{Promise, Resuming};
 
 pub use budget::RetryConfig;
-pub use health::{Health, HealthConfig};
+pub use check::CheckConfig;
+pub use headwater_net::health::HealthConfig;
 pub use hedge::HedgeConfig;
+pub use origin::OriginConfig;
 pub use places::PlacesConfig;
+pub use statuses::{NoStatuses, Statuses};
 
 use crate::metrics::Metrics;
 use crate::pressure::Pressure;
@@ -48,6 +59,9 @@ pub enum OriginError {
     /// There is no origin to ask.
     #[error("no origin is configured")]
     NoOrigin,
+    /// All origins are down, and none is to be tried yet: nobody was asked ([`WhenDown::Refuse`]).
+    #[error("all origins are down")]
+    AllDown,
     /// The last origin that was asked gave no answer in time.
     #[error("the origin did not answer in time")]
     TimedOut(#[source] std::io::Error),
@@ -57,6 +71,17 @@ pub enum OriginError {
     /// The request could not be sent to an origin, and to no other either.
     #[error("the request cannot be sent to an origin")]
     Refused(#[source] BoxError),
+}
+
+/// What becomes of a request while all origins are down and none is to be tried yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenDown {
+    /// It is asked of the one that may be tried soonest: perhaps it is well again.
+    #[default]
+    Ask,
+    /// It fails at once ([`OriginError::AllDown`]): a cache in front answers from what it has, for as
+    /// long as that may be stale, without waiting for origins that do not answer.
+    Refuse,
 }
 
 /// Several origins as one service. Clones share health and budget.
@@ -71,6 +96,8 @@ struct Shared {
     retry: RetryConfig,
     hedge: HedgeConfig,
     first_byte: Duration,
+    failover: Statuses,
+    when_down: WhenDown,
     budget: Mutex<Budget>,
     hedges: Mutex<Budget>,
     clock: Clock,
@@ -82,26 +109,55 @@ struct Shared {
 #[must_use = "a builder does nothing until build is called"]
 #[derive(Default)]
 pub struct OriginsBuilder {
-    origins: Vec<Box<dyn Ask>>,
+    origins: Vec<(Box<dyn Ask>, OriginConfig)>,
     health: HealthConfig,
     retry: RetryConfig,
     hedge: HedgeConfig,
     places: PlacesConfig,
     first_byte: Option<Duration>,
+    failover: Option<Statuses>,
+    when_down: WhenDown,
     clock: Clock,
     metrics: Metrics,
     pressure: Arc<Pressure>,
 }
 
 impl OriginsBuilder {
-    /// Adds an origin after those already there: any service, in this process or a client.
-    pub fn origin<S>(mut self, service: S) -> Self
+    /// Adds an origin after those already there: any service, in this process or a client. It is
+    /// asked when none of those is up.
+    pub fn origin<S>(self, service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send,
     {
-        self.origins.push(Box::new(service));
+        let last = self.origins.iter().map(|(_, config)| config.priority).max();
+        let priority = last.map_or(0, |last| last.saturating_add(1));
+        let name = format!("origin-{}", self.origins.len());
+        self.origin_with(service, OriginConfig::new(name, priority))
+    }
+
+    /// Adds an origin of this priority and weight.
+    pub fn origin_with<S>(mut self, service: S, config: OriginConfig) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        self.origins.push((Box::new(service), config));
+        self
+    }
+
+    /// The statuses that say that an origin cannot answer: another is asked, and they count against
+    /// its health. By default 502, 503 and 504.
+    pub fn failover_on(mut self, statuses: Statuses) -> Self {
+        self.failover = Some(statuses);
+        self
+    }
+
+    /// What becomes of requests while all origins are down.
+    pub fn when_down(mut self, when_down: WhenDown) -> Self {
+        self.when_down = when_down;
         self
     }
 
@@ -156,8 +212,10 @@ impl OriginsBuilder {
     /// The service. Without any origin every request fails with [`OriginError::NoOrigin`].
     pub fn build(self) -> Origins {
         let origins = self.origins.into_iter();
-        let origins: Arc<[Origin]> =
-            origins.map(|service| Origin::new(service, &self.places)).collect();
+        let mut origins: Vec<_> =
+            origins.map(|(service, config)| Origin::new(service, &config, &self.places)).collect();
+        origins.sort_by_key(|origin| origin.priority);
+        let origins: Arc<[Origin]> = origins.into();
         let seen = Arc::downgrade(&origins);
         self.pressure.ask(move |percent| seen.upgrade().is_some_and(|o| has_room(&o, percent)));
         Origins {
@@ -167,6 +225,8 @@ impl OriginsBuilder {
                 retry: self.retry,
                 hedge: self.hedge,
                 first_byte: self.first_byte.unwrap_or(Duration::from_secs(10)),
+                failover: self.failover.unwrap_or_else(|| Statuses::range(502..=504)),
+                when_down: self.when_down,
                 budget: Mutex::default(),
                 hedges: Mutex::default(),
                 clock: self.clock,
@@ -194,9 +254,21 @@ impl Origins {
         // What had a body cannot be asked for again.
         let repeatable = http_body::Body::is_end_stream(&body);
         let (answer, from) = self.answer(&head, body, None).await;
+        if self.shared.is_failure(&answer) {
+            return answer;
+        }
         let answer = answer?;
         let promise = if repeatable { Promise::of(&head.method, &answer) } else { None };
-        let Some(promise) = promise else { return Ok(answer) };
+        let Some(promise) = promise else {
+            return Ok(answer.map(|body| {
+                body.on_end(move |end| match end {
+                    End::Whole => self.came_whole(from),
+                    // It was this side that gave it up: the origin is not to blame.
+                    End::Failed(BodyError::Aborted) | End::GivenUp => {}
+                    End::Failed(_) => self.broke(from),
+                })
+            }));
+        };
         Ok(answer
             .map(|body| Body::Stream(Box::pin(Resuming::new(self, head, promise, from, body)))))
     }
@@ -215,14 +287,16 @@ impl Origins {
         let mut tried: Vec<bool> = vec![false; self.origins.len()];
         let shared = &self.shared;
         lock(&shared.budget).request(shared.clock.now());
-        let mut last = (Err(OriginError::NoOrigin), 0);
+        let order = self.order(head);
+        let nobody = if order.is_empty() { OriginError::NoOrigin } else { OriginError::AllDown };
+        let mut last = (Err(nobody), 0);
         if let Some(avoided) = avoid.and_then(|avoid| tried.get_mut(avoid)) {
             *avoided = true;
-            if self.spare(&tried, shared.clock.now()).is_none() {
+            if self.spare(&order, &tried, shared.clock.now()).is_none() {
                 tried.fill(false);
             }
         }
-        while let Some(at) = self.pick(&tried, shared.clock.now()) {
+        while let Some((at, trial)) = self.pick(&order, &tried, shared.clock.now()) {
             let Some(origin) = self.origins.get(at) else { break };
             let first = body.is_some();
             if !first && !self.may_retry() {
@@ -233,11 +307,11 @@ impl Origins {
             }
             let body = body.take().unwrap_or_default();
             last = if idempotent {
-                self.ask_hedged(at, head, &mut tried).await
+                self.ask_hedged((at, trial), head, &order, &mut tried).await
             } else {
-                (origin.ask(Request::from_parts(head.clone(), body), shared).await, at)
+                (origin.ask(Request::from_parts(head.clone(), body), trial, shared).await, at)
             };
-            if !idempotent || !is_failure(&last.0) {
+            if !idempotent || !shared.is_failure(&last.0) {
                 return last;
             }
         }
@@ -247,15 +321,17 @@ impl Origins {
     /// Asks an origin, and another one too if it is slow; the answer that begins first counts.
     async fn ask_hedged(
         &self,
-        at: usize,
+        (at, trial): (usize, Option<Trial>),
         head: &Parts,
+        order: &[usize],
         tried: &mut [bool],
     ) -> (Result<Response<Body>, OriginError>, usize) {
         let shared = &self.shared;
         let Some(origin) = self.origins.get(at) else { return (Err(OriginError::NoOrigin), at) };
         let request = || Request::from_parts(head.clone(), Body::Empty);
-        let mut first = std::pin::pin!(origin.ask(request(), shared));
+        let mut first = std::pin::pin!(origin.ask(request(), trial, shared));
         let now = shared.clock.now();
+        let sent = now;
         lock(&shared.hedges).request(now);
         let usual = (shared.hedge.percent > 0 && tried.contains(&false))
             .then(|| lock(&origin.latency).p95())
@@ -266,25 +342,32 @@ impl Origins {
             return (answer, at);
         }
         let now = shared.clock.now();
-        let Some((other, hedge)) = self.spare(tried, now) else { return (first.await, at) };
+        let Some((other, hedge)) = self.spare(order, tried, now) else { return (first.await, at) };
         if !lock(&shared.hedges).retry(now, &shared.hedge.budget()) {
             return (first.await, at);
         }
         shared.metrics.origin_hedges.inc();
-        lock(&other.health).sent(now);
+        let trial = lock(&other.health).sent(now);
+        let hedged = now;
         if let Some(slot) = tried.get_mut(hedge) {
             *slot = true;
         }
-        let mut second = std::pin::pin!(other.ask(request(), shared));
+        let mut second = std::pin::pin!(other.ask(request(), trial, shared));
         tokio::select! {
             answer = &mut first => {
-                if is_failure(&answer) { (second.await, hedge) } else { (answer, at) }
+                if shared.is_failure(&answer) {
+                    (second.await, hedge)
+                } else {
+                    lock(&other.latency).note_loser(shared.clock.now().since(hedged));
+                    (answer, at)
+                }
             }
             answer = &mut second => {
-                if is_failure(&answer) {
+                if shared.is_failure(&answer) {
                     (first.await, at)
                 } else {
                     shared.metrics.origin_hedges_won.inc();
+                    lock(&origin.latency).note_loser(shared.clock.now().since(sent));
                     (answer, hedge)
                 }
             }
@@ -292,13 +375,33 @@ impl Origins {
     }
 
     /// Another origin that is up.
-    fn spare(&self, tried: &[bool], now: Timestamp) -> Option<(&Origin, usize)> {
-        let untried = self.origins.iter().zip(tried).enumerate().filter(|(_, (_, tried))| !**tried);
-        let mut up = untried.filter(|(_, (origin, _))| {
+    fn spare(&self, order: &[usize], tried: &[bool], now: Timestamp) -> Option<(&Origin, usize)> {
+        self.untried(order, tried).find(|(origin, _)| {
             let health = lock(&origin.health);
             !health.is_down() && health.is_available(now)
-        });
-        up.next().map(|(at, (origin, _))| (origin, at))
+        })
+    }
+
+    /// The origins that were not asked yet, in order.
+    fn untried<'o, 'a>(
+        &'o self,
+        order: &'a [usize],
+        tried: &'a [bool],
+    ) -> impl Iterator<Item = (&'o Origin, usize)> + use<'o, 'a> {
+        let untried = order.iter().filter(|at| !tried.get(**at).copied().unwrap_or(true));
+        untried.filter_map(|at| self.origins.get(*at).map(|origin| (origin, *at)))
+    }
+
+    /// In which order origins are asked for this: by priority, and those of one by rendezvous.
+    fn order(&self, head: &Parts) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.origins.len()).collect();
+        let same = |one: &Origin, next: &Origin| one.priority == next.priority;
+        if self.origins.iter().zip(self.origins.iter().skip(1)).any(|(one, next)| same(one, next)) {
+            let key = rendezvous::key(rendezvous::group(head.uri.path(), 1).as_bytes());
+            order = rendezvous::order(key, self.origins.iter().map(|origin| &origin.contender));
+            order.sort_by_key(|at| self.origins.get(*at).map(|origin| origin.priority));
+        }
+        order
     }
 
     /// Takes a retry from the budget, if it has one.
@@ -314,6 +417,13 @@ impl Origins {
         may
     }
 
+    /// An answer of the origin at `from` came whole.
+    fn came_whole(&self, from: usize) {
+        if let Some(origin) = self.origins.get(from) {
+            origin.came_whole(&self.shared);
+        }
+    }
+
     /// A body of the origin at `from` broke off.
     fn broke(&self, from: usize) {
         if let Some(origin) = self.origins.get(from) {
@@ -321,16 +431,19 @@ impl Origins {
         }
     }
 
-    /// The first origin that may be asked; when all are down, the one that may be asked soonest:
-    /// trying is better than refusing.
-    fn pick(&self, tried: &[bool], now: Timestamp) -> Option<usize> {
+    /// The first origin that may be asked, and whether that tries it; when all are down, the one that
+    /// may be asked soonest, unless nobody is to be asked then.
+    fn pick(
+        &self,
+        order: &[usize],
+        tried: &[bool],
+        now: Timestamp,
+    ) -> Option<(usize, Option<Trial>)> {
         let mut soonest: Option<(Timestamp, usize)> = None;
-        let untried = self.origins.iter().zip(tried).enumerate().filter(|(_, (_, tried))| !**tried);
-        for (at, (origin, _)) in untried {
+        for (origin, at) in self.untried(order, tried) {
             let mut health = lock(&origin.health);
             if health.is_available(now) {
-                health.sent(now);
-                return Some(at);
+                return Some((at, health.sent(now)));
             }
             let retry = health.retry_at();
             if soonest.is_none_or(|(best, _)| retry < best) {
@@ -338,10 +451,10 @@ impl Origins {
             }
         }
         // A second choice that is known to be down is no help.
-        if tried.iter().any(|tried| *tried) {
+        if self.shared.when_down == WhenDown::Refuse || tried.iter().any(|tried| *tried) {
             return None;
         }
-        soonest.map(|(_, at)| at)
+        soonest.map(|(_, at)| (at, None))
     }
 }
 

@@ -63,6 +63,15 @@ impl Latency {
         self.next = (self.next + 1) % REMEMBERED;
     }
 
+    /// Notes an answer that was not waited for any longer after this time. It says something only
+    /// where that is longer than usual already: a short one says nothing about how long it would
+    /// have been.
+    pub(super) fn note_loser(&mut self, took: Duration) {
+        if self.p95().is_some_and(|usual| took >= usual) {
+            self.note(took);
+        }
+    }
+
     /// The time within which 95 of 100 answers begin; `None` while too few are known.
     pub(super) fn p95(&self) -> Option<Duration> {
         if self.millis.len() < ENOUGH {
@@ -91,5 +100,22 @@ mod tests {
         }
         assert_eq!(latency.p95(), Some(Duration::from_millis(296)));
         assert_eq!(latency.millis.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn losers_count_where_they_were_slow() {
+        let mut latency = Latency::default();
+        latency.note_loser(Duration::from_secs(9));
+        for _ in 0..50 {
+            latency.note(Duration::from_millis(10));
+        }
+        for _ in 0..50 {
+            latency.note_loser(Duration::from_millis(9));
+        }
+        assert_eq!(latency.millis.len(), 50);
+        for _ in 0..10 {
+            latency.note_loser(Duration::from_millis(80));
+        }
+        assert_eq!(latency.p95(), Some(Duration::from_millis(80)));
     }
 }

@@ -6,13 +6,15 @@ use std::sync::Mutex;
 
 use headwater_cache::BoxError;
 use headwater_net::client::UpstreamError;
+use headwater_net::health::{Health, Trial};
+use headwater_net::rendezvous::Contender;
 use headwater_net::{Body, Problem};
 use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
 use super::hedge::Latency;
 use super::places::{Places, PlacesConfig};
-use super::{Health, OriginError, Shared, lock};
+use super::{OriginError, Shared, lock};
 use crate::prefetch::Prefetched;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
@@ -37,25 +39,67 @@ where
     }
 }
 
+/// How one origin stands beside the others.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OriginConfig {
+    /// Which are asked first: those with the least number, and others only when none of those is up.
+    pub priority: u32,
+    /// Its share among those of the same priority, by their weights; 1 by default. Which of them is
+    /// asked goes by what is asked for, so that an origin sees the whole of a presentation.
+    pub weight: u32,
+    /// What decides that; shields that call it the same ask it for the same.
+    pub name: String,
+}
+
+impl OriginConfig {
+    /// An origin of this name and priority.
+    pub fn new(name: impl Into<String>, priority: u32) -> Self {
+        Self { priority, weight: 1, name: name.into() }
+    }
+
+    /// Replaces [`OriginConfig::weight`].
+    #[must_use]
+    pub const fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+}
+
 pub(super) struct Origin {
     service: Box<dyn Ask>,
+    pub(super) priority: u32,
+    pub(super) contender: Contender,
     pub(super) health: Mutex<Health>,
     pub(super) places: Places,
     pub(super) latency: Mutex<Latency>,
 }
 
 impl Origin {
-    pub(super) fn new(service: Box<dyn Ask>, places: &PlacesConfig) -> Self {
-        let (health, latency) = (Mutex::default(), Mutex::default());
-        Self { service, health, places: Places::new(places), latency }
+    pub(super) fn new(service: Box<dyn Ask>, config: &OriginConfig, places: &PlacesConfig) -> Self {
+        let OriginConfig { priority, weight, name } = config;
+        Self {
+            service,
+            priority: *priority,
+            contender: Contender::new(name, *weight),
+            health: Mutex::default(),
+            places: Places::new(places),
+            latency: Mutex::default(),
+        }
+    }
+
+    /// One request, counted by nobody.
+    pub(super) fn ask_once(&self, request: Request<Body>) -> Answer {
+        self.service.ask(request)
     }
 
     pub(super) async fn ask(
         &self,
         request: Request<Body>,
+        trial: Option<Trial>,
         shared: &Shared,
     ) -> Result<Response<Body>, OriginError> {
-        let verdict = Verdict { origin: self, given: false };
+        let verdict = Verdict { origin: self, trial, given: false };
         let real = request.extensions().get::<Prefetched>().is_none();
         let pressure = real.then_some(&*shared.pressure);
         let Some(place) = self.places.take(pressure).await else {
@@ -71,7 +115,7 @@ impl Origin {
             Ok(Err(error)) => Err(OriginError::of(error)),
             Ok(Ok(response)) => Ok(response.map(|body| place.hold(body))),
         };
-        let failed = is_failure(&answer);
+        let failed = shared.is_failure(&answer);
         if failed {
             shared.metrics.origin_failures.inc();
         } else {
@@ -88,26 +132,19 @@ impl Origin {
     /// A body of this origin broke off: it counts as an answer that never came.
     pub(super) fn broke(&self, shared: &Shared) {
         shared.metrics.origin_broken.inc();
-        Verdict { origin: self, given: false }.give(true, shared);
+        self.tell(shared, |health| health.failed(shared.clock.now(), None, &shared.health));
     }
-}
 
-/// Tells an origin's health what became of a request, also when the request is dropped.
-struct Verdict<'a> {
-    origin: &'a Origin,
-    given: bool,
-}
+    /// An answer of this origin came whole.
+    pub(super) fn came_whole(&self, shared: &Shared) {
+        self.tell(shared, |health| health.succeeded(&shared.health));
+    }
 
-impl Verdict<'_> {
-    fn give(mut self, failed: bool, shared: &Shared) {
-        self.given = true;
-        let mut health = lock(&self.origin.health);
+    /// Tells its health something, and who counts those that are down what became of it.
+    pub(super) fn tell(&self, shared: &Shared, what: impl FnOnce(&mut Health)) {
+        let mut health = lock(&self.health);
         let was_down = health.is_down();
-        if failed {
-            health.failed(shared.clock.now(), &shared.health);
-        } else {
-            health.succeeded();
-        }
+        what(&mut health);
         match (was_down, health.is_down()) {
             (false, true) => drop(shared.metrics.origins_down.inc()),
             (true, false) => drop(shared.metrics.origins_down.dec()),
@@ -116,10 +153,30 @@ impl Verdict<'_> {
     }
 }
 
+/// Tells an origin's health what became of a request, also when the request is dropped.
+struct Verdict<'a> {
+    origin: &'a Origin,
+    trial: Option<Trial>,
+    given: bool,
+}
+
+impl Verdict<'_> {
+    fn give(mut self, failed: bool, shared: &Shared) {
+        self.given = true;
+        self.origin.tell(shared, |health| {
+            if failed {
+                health.failed(shared.clock.now(), self.trial, &shared.health);
+            } else {
+                health.began(&shared.health);
+            }
+        });
+    }
+}
+
 impl Drop for Verdict<'_> {
     fn drop(&mut self) {
         if !self.given {
-            lock(&self.origin.health).forgotten();
+            lock(&self.origin.health).forgotten(self.trial);
         }
     }
 }
@@ -130,11 +187,14 @@ fn busy() -> Response<Body> {
     problem.detail("too many requests are under way").retry_after(1).into_response()
 }
 
-/// Whether an answer says that the origin cannot answer (RFC 9110 §15.6.3 to §15.6.5).
-pub(super) fn is_failure(answer: &Result<Response<Body>, OriginError>) -> bool {
-    match answer {
-        Ok(response) => matches!(response.status().as_u16(), 502..=504),
-        Err(error) => !matches!(error, OriginError::Refused(_)),
+impl Shared {
+    /// Whether an answer says that the origin cannot answer, so that another is asked; by default RFC
+    /// 9110 §15.6.3 to §15.6.5.
+    pub(super) fn is_failure(&self, answer: &Result<Response<Body>, OriginError>) -> bool {
+        match answer {
+            Ok(response) => self.failover.has(response.status()),
+            Err(error) => !matches!(error, OriginError::Refused(_)),
+        }
     }
 }
 

@@ -4,14 +4,10 @@
 //! asked for. Here is the end of that: beyond the places requests wait, a bounded number for a
 //! bounded time, and beyond those they are refused.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use headwater_net::{Body, BodyError};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use headwater_net::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::pressure::Pressure;
@@ -98,39 +94,6 @@ impl Places {
 impl Place {
     /// Keeps the place until `body` has come or was given up. A body that is there needs none.
     pub(super) fn hold(self, body: Body) -> Body {
-        match body {
-            body @ (Body::Empty | Body::Full(_)) => body,
-            inner @ Body::Stream(_) => Body::Stream(Box::pin(Held { inner, place: Some(self) })),
-        }
-    }
-}
-
-struct Held {
-    inner: Body,
-    place: Option<Place>,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        // Who knows the length never asks for the end, and may keep the body for long.
-        if !matches!(polled, Some(Ok(_))) || self.inner.is_end_stream() {
-            self.place = None;
-        }
-        Poll::Ready(polled)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        body.on_end(move |_| drop(self))
     }
 }

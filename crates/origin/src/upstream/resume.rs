@@ -184,6 +184,9 @@ impl HttpBody for Resuming {
                                 return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
                             }
                             this.promise.left.start += len;
+                            if len > 0 && this.promise.is_kept() {
+                                this.origins.came_whole(this.from);
+                            }
                             return Poll::Ready(Some(Ok(frame)));
                         }
                         // It was this side that gave it up: the origin is not to blame.
