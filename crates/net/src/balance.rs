@@ -309,7 +309,7 @@ impl Taken {
 
     fn ended(mut self, end: &End, now: Timestamp, config: &HealthConfig) {
         match end {
-            End::Whole => lock(&self.known.health).succeeded(config),
+            End::Whole => lock(&self.known.health).succeeded(),
             End::Failed(crate::BodyError::Aborted) | End::GivenUp => {}
             End::Failed(_) => self.failed(now, config),
         }

@@ -15,8 +15,9 @@
 //!
 //! # What is promised
 //! - The authority never comes from the request: only the path and query do.
+//! - A redirect is followed to the upstream itself and to those named for it, if at all ([`Redirects`]).
 //! - Hop-by-hop fields are taken from requests and from responses (RFC 9110 §7.6.1); no field is
-//!   added but `Host`.
+//!   added but `Host` and those that were asked for ([`UpstreamBuilder::field`]).
 //! - A response's body that breaks off, or is silent for too long, ends in a
 //!   [`BodyError`](crate::BodyError).
 //! - A request for a WebSocket that came by a listener of this crate is passed on as one (RFC 6455),
@@ -26,6 +27,7 @@
 mod body;
 mod connector;
 mod error;
+mod redirect;
 mod trust;
 mod tunnel;
 
@@ -48,6 +50,7 @@ use connector::Connector;
 use trust::{Own, Trust};
 
 pub use error::{Unconnected, UpstreamError};
+pub use redirect::Redirects;
 pub use tunnel::is_websocket;
 
 /// A client of one HTTP or HTTPS authority. Clones share the connections.
@@ -71,6 +74,10 @@ struct Inner {
     keep_host: bool,
     first_byte_timeout: Duration,
     idle_timeout: Duration,
+    redirects: Redirects,
+    /// Others that redirects may lead to.
+    others: Vec<Upstream>,
+    fields: HeaderMap,
 }
 
 /// Describes an [`Upstream`]; made by [`Upstream::builder`].
@@ -89,6 +96,9 @@ pub struct UpstreamBuilder {
     pool_max_idle: usize,
     max_websockets: usize,
     websocket_idle_timeout: Duration,
+    redirects: Redirects,
+    others: Vec<Upstream>,
+    fields: HeaderMap,
 }
 
 impl Upstream {
@@ -112,6 +122,9 @@ impl Upstream {
             pool_max_idle: 64,
             max_websockets: 1024,
             websocket_idle_timeout: Duration::from_secs(120),
+            redirects: Redirects::Pass,
+            others: Vec::new(),
+            fields: HeaderMap::new(),
         }
     }
 
@@ -212,6 +225,28 @@ impl UpstreamBuilder {
         self
     }
 
+    /// What becomes of redirects; by default they are passed on.
+    pub const fn redirects(mut self, redirects: Redirects) -> Self {
+        self.redirects = redirects;
+        self
+    }
+
+    /// Another upstream that redirects may lead to, such as the host of a storage behind a front.
+    /// Requests go there by its own connections and with its own fields, without `Authorization` and
+    /// `Cookie`.
+    pub fn redirects_to(mut self, other: Upstream) -> Self {
+        self.others.push(other);
+        self
+    }
+
+    /// Sends this field with every request, in the place of the client's: such as a secret by which
+    /// the upstream knows who asks. The value is never told of in logs.
+    pub fn field(mut self, name: header::HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.fields.insert(name, value);
+        self
+    }
+
     /// Makes the upstream; no connection is opened yet.
     ///
     /// # Errors
@@ -261,6 +296,9 @@ impl UpstreamBuilder {
                 keep_host: self.keep_host,
                 first_byte_timeout: self.first_byte_timeout,
                 idle_timeout: self.idle_timeout,
+                redirects: self.redirects,
+                others: self.others,
+                fields: self.fields,
             }),
         })
     }
@@ -281,16 +319,8 @@ impl Service<Request<Body>> for Upstream {
             return Box::pin(inner.tunnel(request));
         }
         Box::pin(async move {
-            let mut request = inner.aim(request)?;
-            pass_interim_on(&mut request);
-            tell_of_early_data(&mut request);
-            let answered = inner.client.request(request);
-            let response = tokio::time::timeout(inner.first_byte_timeout, answered)
-                .await
-                .map_err(|_| UpstreamError::Timeout)??;
-            let (mut parts, incoming) = response.into_parts();
-            strip_hop_by_hop(&mut parts.headers);
-            Ok(Response::from_parts(parts, body::receive(incoming, inner.idle_timeout)))
+            let answered = tokio::time::timeout(inner.first_byte_timeout, inner.answer(request));
+            answered.await.map_err(|_| UpstreamError::Timeout)?
         })
     }
 }
@@ -327,6 +357,42 @@ fn tell_of_early_data(request: &mut Request<Body>) {
 }
 
 impl Inner {
+    /// The answer to a request, where redirects led to it.
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        if !self.redirects.may_follow(&request) {
+            let (answer, _) = self.send(request).await?;
+            let elsewhere = redirect::location(answer.status(), answer.headers()).is_some();
+            let is_refused = elsewhere && self.redirects != Redirects::Pass;
+            return if is_refused { Err(UpstreamError::Redirect) } else { Ok(answer) };
+        }
+        let (head, body) = request.into_parts();
+        let mut at = self;
+        let mut next = Request::from_parts(head.clone(), body);
+        for _ in 0..=self.redirects.most() {
+            let (answer, from) = at.send(next).await?;
+            let Some(location) = redirect::location(answer.status(), answer.headers()) else {
+                return Ok(answer);
+            };
+            let to = redirect::resolve(&from, location).ok_or(UpstreamError::Redirect)?;
+            let others = self.others.iter().map(|other| &*other.inner);
+            let known = std::iter::once(self).chain(others).find(|known| known.is_at(&to));
+            at = known.ok_or(UpstreamError::Redirect)?;
+            next = at.follow(&head, &to, std::ptr::eq(at, self));
+        }
+        Err(UpstreamError::Redirect)
+    }
+
+    /// Sends one request. Returns what it was for, besides.
+    async fn send(&self, request: Request<Body>) -> Result<(Response<Body>, Uri), UpstreamError> {
+        let mut request = self.aim(request)?;
+        pass_interim_on(&mut request);
+        tell_of_early_data(&mut request);
+        let uri = request.uri().clone();
+        let (mut parts, incoming) = self.client.request(request).await?.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        Ok((Response::from_parts(parts, body::receive(incoming, self.idle_timeout)), uri))
+    }
+
     /// Turns a request that came to us into one to the upstream.
     fn aim(&self, request: Request<Body>) -> Result<Request<Body>, UpstreamError> {
         let (mut parts, body) = request.into_parts();
@@ -357,6 +423,9 @@ impl Inner {
         parts.version = Version::HTTP_11;
         strip_hop_by_hop(&mut parts.headers);
         join_cookies(&mut parts.headers);
+        for (name, value) in &self.fields {
+            parts.headers.insert(name, value.clone());
+        }
         Ok(Request::from_parts(parts, body))
     }
 }

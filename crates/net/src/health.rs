@@ -122,14 +122,13 @@ impl Health {
         Some(trial)
     }
 
-    /// The upstream answered, and all of the answer came.
-    pub const fn succeeded(&mut self, config: &HealthConfig) {
+    /// All of an answer came that had [begun](Self::began): that forgives failures.
+    pub const fn succeeded(&mut self) {
         self.failures = 0;
-        self.began(config);
     }
 
-    /// An answer began whose body is still to come: that ends a trial, and forgives no failure yet,
-    /// so that an upstream whose bodies all break goes down.
+    /// An answer began, whose body may be still to come: that ends a trial, and forgives no failure
+    /// yet, so that an upstream whose bodies all break goes down.
     pub const fn began(&mut self, config: &HealthConfig) {
         if let Some(down) = &mut self.down {
             down.successes = down.successes.saturating_add(1);
@@ -202,7 +201,7 @@ mod tests {
         let mut health = Health::default();
         health.failed(at(0), None, &config);
         health.failed(at(0), None, &config);
-        health.succeeded(&config);
+        health.succeeded();
         health.failed(at(0), None, &config);
         health.failed(at(0), None, &config);
         assert!(health.is_available(at(0)));
@@ -236,7 +235,7 @@ mod tests {
         health.failed(at(3), trial, &config);
         assert!(!health.is_available(at(6)) && health.is_available(at(7)), "the cool-off doubled");
         let _trial = health.sent(at(7));
-        health.succeeded(&config);
+        health.began(&config);
         assert!(health.is_available(at(7)) && !health.is_down());
     }
 
@@ -260,14 +259,14 @@ mod tests {
         let mut health = Health::default();
         health.failed(at(0), None, &config);
         let _first = health.sent(at(2));
-        health.succeeded(&config);
+        health.began(&config);
         assert!(health.is_down() && health.is_available(at(2)), "the next is the second trial");
         let second = health.sent(at(2));
         health.failed(at(2), second, &config);
         assert!(!health.is_available(at(5)), "one that flaps is left alone for longer");
         for _ in 0..2 {
             let _trial = health.sent(at(6));
-            health.succeeded(&config);
+            health.began(&config);
         }
         assert!(!health.is_down());
     }
@@ -283,7 +282,7 @@ mod tests {
         assert!(!health.is_down());
         check(&mut health, false);
         assert!(!health.is_available(at(999)), "no time brings it up");
-        health.succeeded(&config);
+        health.began(&config);
         assert!(health.is_down(), "nor what was asked of it all the same");
         check(&mut health, true);
         check(&mut health, true);

@@ -5,12 +5,12 @@ mod support;
 
 use std::time::Duration;
 
-use headwater_net::client::Upstream;
+use headwater_net::client::{Redirects, Upstream, UpstreamError};
 use headwater_net::server::Server;
 use headwater_net::{Body, Problem};
 use headwater_origin::Shield;
 use http::{Request, StatusCode};
-use support::{Origin, eventually, get, playlist, segment};
+use support::{Origin, eventually, get, playlist, reply, segment};
 use tower::ServiceExt;
 
 /// A scripted origin behind a listener: what it refuses to answer becomes a 502.
@@ -70,4 +70,62 @@ async fn a_client_that_gets_no_answer_in_time_makes_504() {
         .first_byte_timeout(Duration::from_millis(50))
         .build();
     assert_eq!(get(&shield, "/x").await.status, 504);
+}
+
+/// What an origin says in `Location` is text from outside: it leads to what was configured, and to
+/// nothing else that could be reached from here.
+#[tokio::test]
+async fn a_redirect_leads_nowhere_that_the_operator_did_not_name() {
+    let (origin, storage, private) = (Origin::new(), Origin::new(), Origin::new());
+    let private = private.otherwise(segment("secrets"));
+    let servers = [&origin, &storage, &private].map(|origin| listen(origin.clone()));
+    let [at, stored, hidden] = [0, 1, 2].map(|n: usize| servers[n].http_addrs()[0]);
+    let to = |location: String| reply(302).header("location", location);
+    let origin = origin
+        .on("/here", to("/segment?x=1".into()))
+        .on("/segment?x=1", segment("of the origin"))
+        .on("/stored", to(format!("http://{stored}/segment")))
+        .on("/metadata", to("http://169.254.169.254/latest/meta-data/".into()))
+        .on("/scheme", to(format!("https://{at}/segment?x=1")))
+        .on("/file", to("file:///etc/hostname".into()))
+        .on("/name", to(format!("http://localhost:{}/", hidden.port())))
+        .on("/user", to(format!("http://{at}@{hidden}/")))
+        .on("/address", to(format!("//{hidden}/")))
+        .on("/round", to("/round".into()));
+    let storage = storage.on("/segment", segment("of the storage"));
+    let upstream = || {
+        Upstream::builder(format!("http://{at}"))
+            .field("x-origin-secret".parse().unwrap(), "s3cret".parse().unwrap())
+    };
+    let storage_client = Upstream::builder(format!("http://{stored}")).build().unwrap();
+    let follows = upstream().redirects(Redirects::Follow(3)).redirects_to(storage_client).build();
+    let ask = async |client: &Upstream, path: &str| {
+        let request = Request::get(path).header("authorization", "Bearer of the client");
+        let answer = client.clone().oneshot(request.body(Body::empty()).unwrap()).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect(1000).await.unwrap().to_bytes();
+        Ok::<_, UpstreamError>((status.as_u16(), String::from_utf8(body.to_vec()).unwrap()))
+    };
+    let follows = follows.unwrap();
+
+    assert_eq!(ask(&follows, "/here").await.unwrap(), (200, "of the origin".into()));
+    assert_eq!(origin.headers_of("/segment?x=1")["x-origin-secret"], "s3cret");
+    assert_eq!(origin.headers_of("/segment?x=1")["authorization"], "Bearer of the client");
+    assert_eq!(ask(&follows, "/stored").await.unwrap(), (200, "of the storage".into()));
+    let given = storage.headers_of("/segment");
+    assert!(!given.contains_key("x-origin-secret") && !given.contains_key("authorization"));
+
+    for path in ["/metadata", "/scheme", "/file", "/name", "/user", "/address", "/round"] {
+        let refused = ask(&follows, path).await;
+        assert!(matches!(refused, Err(UpstreamError::Redirect)), "{path}: {refused:?}");
+    }
+    assert!(private.seen().is_empty(), "{:?}", private.seen());
+    assert_eq!(origin.times("/round"), 4);
+
+    let refuses = upstream().redirects(Redirects::Refuse).build().unwrap();
+    assert!(matches!(ask(&refuses, "/here").await, Err(UpstreamError::Redirect)));
+    assert_eq!(ask(&upstream().build().unwrap(), "/here").await.unwrap().0, 302, "passed on");
+    for server in servers {
+        server.drain(Duration::from_secs(5)).await;
+    }
 }

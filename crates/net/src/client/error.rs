@@ -31,6 +31,9 @@ pub enum UpstreamError {
     /// What the upstream sent is not HTTP.
     #[error("the upstream's answer is not valid: {0}")]
     Invalid(Arc<str>),
+    /// It redirects to where it must not, or once too often.
+    #[error("the upstream redirects to where it is not followed")]
+    Redirect,
     /// The request's own body failed while it was being sent.
     #[error("the request's body failed: {0}")]
     RequestBody(BodyError),

@@ -137,7 +137,7 @@ impl Origin {
 
     /// An answer of this origin came whole.
     pub(super) fn came_whole(&self, shared: &Shared) {
-        self.tell(shared, |health| health.succeeded(&shared.health));
+        self.tell(shared, Health::succeeded);
     }
 
     /// Tells its health something, and who counts those that are down what became of it.
@@ -188,8 +188,8 @@ fn busy() -> Response<Body> {
 }
 
 impl Shared {
-    /// Whether an answer says that the origin cannot answer, so that another is asked; by default RFC
-    /// 9110 §15.6.3 to §15.6.5.
+    /// Whether an answer says that the origin cannot answer, so that another is asked.
+    /// By default those of RFC 9110 §15.6.3 to §15.6.5 do.
     pub(super) fn is_failure(&self, answer: &Result<Response<Body>, OriginError>) -> bool {
         match answer {
             Ok(response) => self.failover.has(response.status()),
