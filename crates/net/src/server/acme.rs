@@ -18,7 +18,8 @@
 //!   left to chance; at once when it is missing, expired, or for other names.
 //! - What fails is tried again after five minutes, then twice as long each time, up to six hours,
 //!   and up to half as much again by chance. The certificate in force stays in force meanwhile, whatever happens to authority, network or
-//!   files.
+//!   files. One that was issued and cannot be written to its file is in force all the same, and lost
+//!   when the process ends.
 //! - Until there is a first certificate, one that the server signed itself stands in for it, so that
 //!   it can start and answer the authority.
 //! - Account key and certificates are kept in the folder, readable by its owner alone. Several
@@ -31,6 +32,7 @@ mod order;
 mod schedule;
 mod validity;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -102,6 +104,8 @@ struct State {
     failure: Option<String>,
     /// Not to be tried before.
     not_before: Timestamp,
+    /// The leaf that lay in the file when that was last read.
+    kept: Vec<u8>,
 }
 
 /// How one of the certificates does.
@@ -280,16 +284,14 @@ impl Acme {
         let text = order::order(&account, &certificate.names, *challenge, challenges).await?;
         let identity = identity(&text, "the certificate issued")?;
         let now = self.0.clock.now();
-        let valid = Validity::of(identity.leaf()).is_some_and(|validity| validity.until > now);
-        if !valid || !certificate.is_for(&identity) {
+        let validity = Validity::of(identity.leaf()).filter(|validity| validity.until > now);
+        let Some(validity) = validity.filter(|_| certificate.is_for(&identity)) else {
             return Err("the authority issued another certificate than was ordered".into());
-        }
+        };
         let path = certificate.path.clone();
         let written = tokio::task::spawn_blocking(move || folder::write(&path, &text)).await?;
         drop(lock);
-        // In force even where it could not be kept; what failed is told, and tried again.
-        certificate.take(identity);
-        written.map_err(|error| format!("the certificate could not be kept: {error}"))?;
+        certificate.issued(identity, written, now.plus(schedule::rest(validity, now)));
         Ok(true)
     }
 }
@@ -309,12 +311,35 @@ impl Certificate {
         let named = self.path.display().to_string();
         match folder::read(&self.path) {
             Ok(Some(text)) => match identity(&text, &named) {
-                Ok(found) if found.leaf() != self.state().in_force.leaf() => self.take(found),
+                Ok(found) if self.is_new(&found) => self.take(found),
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "a kept certificate is not used"),
             },
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, path = %named, "a kept certificate is not read"),
+        }
+    }
+
+    /// Whether this came into the file since that was last read: a certificate that could not be
+    /// written there is not given up for the one before it.
+    fn is_new(&self, found: &Identity) -> bool {
+        let mut state = self.state();
+        let is_new = state.kept != found.leaf() && state.in_force.leaf() != found.leaf();
+        state.kept = found.leaf().to_vec();
+        is_new
+    }
+
+    /// Takes what the authority issued, in force even where it could not be kept: that is told, and
+    /// there is no other before `not_before`.
+    fn issued(&self, identity: Identity, written: io::Result<()>, not_before: Timestamp) {
+        self.take(identity);
+        let mut state = self.state();
+        state.not_before = not_before;
+        if let Err(error) = written {
+            let failure = format!("the certificate issued could not be kept: {error}");
+            tracing::warn!(path = %self.path.display(), "{failure}");
+            state.failures = 1;
+            state.failure = Some(failure);
         }
     }
 
@@ -413,6 +438,7 @@ impl AcmeBuilder {
                 failures: 0,
                 failure: None,
                 not_before: Timestamp::from_secs(0),
+                kept: Vec::new(),
             };
             let certificate = Certificate { names, path, state: Mutex::new(state) };
             certificate.read();
@@ -520,5 +546,38 @@ mod tests {
             }
             assert_eq!(second.identities()[0].leaf(), kept, "{damage:?}");
         }
+    }
+
+    #[test]
+    fn what_was_issued_stays_in_force_though_it_cannot_be_kept_and_rests() {
+        let parent = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
+        let made = || {
+            let names = vec!["a.example".into()];
+            let made = crate::server::self_signed::load_or_make(names, None, clock.now()).unwrap();
+            format!("{}{}", made.certificate, made.key)
+        };
+        let builder = Acme::builder(DIRECTORY, parent.path()).certificate(["a.example"]);
+        let acme = builder.clock(clock.clone()).seed(1).build().unwrap();
+        let certificate = &acme.0.certificates[0];
+        folder::write(&certificate.path, made().as_bytes()).unwrap();
+        let before = acme.identities()[0].leaf().to_vec();
+        let new = identity(made().as_bytes(), "new").unwrap();
+        // Nearly over by a clock that is ahead.
+        clock.advance(Duration::from_secs(12 * 86_400));
+        let now = clock.now();
+        let rest = schedule::rest(Validity::of(new.leaf()).unwrap(), now);
+        certificate.issued(new.clone(), Err(io::Error::other("full")), now.plus(rest));
+        assert_ne!(before, new.leaf());
+        assert_eq!(acme.identities()[0].leaf(), new.leaf(), "not what was kept before");
+        let due = acme.due(certificate);
+        assert!(due > now && due < acme.status()[0].expires.unwrap(), "{due:?}");
+        assert!(acme.status()[0].failure.as_ref().unwrap().contains("full"));
+        // What another process gets is taken.
+        let next = made();
+        folder::write(&certificate.path, next.as_bytes()).unwrap();
+        let next = identity(next.as_bytes(), "next").unwrap();
+        assert_eq!(acme.identities()[0].leaf(), next.leaf());
+        assert_eq!(acme.status()[0].failure, None);
     }
 }

@@ -19,6 +19,12 @@ pub(super) fn due(validity: Validity, seed: u64) -> Timestamp {
     validity.from.plus(life * 2 / 3 + (life / 30).mul_f64(chance(seed, 0)))
 }
 
+/// How long a certificate that was just issued is used at least, however old it is by this clock, which
+/// may be wrong: a third of what is left of it.
+pub(super) fn rest(validity: Validity, now: Timestamp) -> Duration {
+    validity.until.since(now) / 3
+}
+
 /// How long to wait after so many attempts in a row that failed, the last one counted: five minutes,
 /// and twice as long each time up to six hours, and up to half as much again.
 pub(super) fn wait(failures: u32, seed: u64) -> Duration {
