@@ -236,7 +236,7 @@ impl Process {
                     duties.say(&format!("{cut} connections were cut at the deadline"));
                 }
             }
-            () = self.stop.again() => duties.say("connections were cut"),
+            () = self.stop.signalled() => duties.say("connections were cut"),
             never = self.supervisor.watch(servers), if watched => match never {},
         }
     }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-/// Whether they came.
-#[derive(Debug)]
+/// Whether they came. Clones are the same.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Stop {
     flag: Arc<AtomicBool>,
     notify: Arc<Notify>,
@@ -16,15 +16,14 @@ pub(super) struct Stop {
 
 impl Stop {
     pub(super) fn on_signals() -> io::Result<Self> {
-        let stop = Self { flag: Arc::default(), notify: Arc::default() };
+        let stop = Self::default();
         for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
             let mut signal = signal(kind)?;
-            let (flag, notify) = (Arc::clone(&stop.flag), Arc::clone(&stop.notify));
+            let told = stop.clone();
             // Ends with the runtime, which ends with the process.
             tokio::spawn(async move {
                 while signal.recv().await.is_some() {
-                    flag.store(true, Ordering::Relaxed);
-                    notify.notify_one();
+                    told.came();
                 }
             });
         }
@@ -35,14 +34,31 @@ impl Stop {
         &self.flag
     }
 
+    /// Waits for a signal that nobody has waited for yet; one that came before is remembered.
     pub(super) async fn signalled(&self) {
-        while !self.flag.load(Ordering::Relaxed) {
-            self.notify.notified().await;
-        }
+        self.notify.notified().await;
     }
 
-    /// The next signal, once there has been one.
-    pub(super) async fn again(&self) {
-        self.notify.notified().await;
+    fn came(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+        self.notify.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_before_anybody_waits_is_not_two() {
+        let stop = Stop::default();
+        stop.came();
+        assert!(stop.flag().load(Ordering::Relaxed));
+        stop.signalled().await;
+        assert!(stop.signalled().now_or_never().is_none(), "the second has not come");
+        stop.came();
+        assert!(stop.signalled().now_or_never().is_some());
     }
 }
