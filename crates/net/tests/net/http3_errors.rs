@@ -129,6 +129,7 @@ async fn rfc_9114_4_1_what_clients_may_not_send_on_a_request_s_stream() {
         ("9114 7.1 half a frame", FRAME_ERROR, vec![&post, &[0, 5, 1]]),
         ("9114 7.1 half HEADERS", FRAME_ERROR, vec![&get[..9]]),
         ("9204 2.2.1 the dynamic table", QPACK_DECOMPRESSION_FAILED, vec![&[1, 3, 2, 0, 0x80]]),
+        ("9204 4.5.1.2 a negative base", QPACK_DECOMPRESSION_FAILED, vec![&[1, 3, 0, 0x80, 0xd1]]),
         ("9204 3.1 no such static line", QPACK_DECOMPRESSION_FAILED, vec![&[1, 4, 0, 0, 0xff, 64]]),
         ("9204 4.5.1 half a section", QPACK_DECOMPRESSION_FAILED, vec![b"\x01\x04\0\0\x23x"]),
         (
@@ -224,6 +225,23 @@ async fn rfc_9114_4_1_2_malformed_requests_are_reset_and_the_connection_goes_on(
         assert_eq!(reset_with(&answer), Some(MESSAGE_ERROR), "{name}: {answer:?}");
     }
     assert!(ask(&quic, &literals(&REQUEST)).await.unwrap().len() > 5);
+}
+
+#[tokio::test]
+async fn rfc_9114_4_1_2_a_body_longer_than_it_was_said_to_be_is_stopped() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", "/count"),
+        ("content-length", "1"),
+    ];
+    let (mut send, _recv) = quic.open_bi().await.unwrap();
+    send.write_all(&[&literals(&fields)[..], b"\0\x02xy"].concat()).await.unwrap();
+    assert_eq!(send.stopped().await.unwrap(), Some(MESSAGE_ERROR.into()));
+    assert!(ask(&quic, &literals(&REQUEST)).await.is_ok(), "the connection goes on");
 }
 
 /// Limit: `ConnLimits::header_timeout`.

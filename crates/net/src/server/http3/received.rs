@@ -111,6 +111,8 @@ impl HttpBody for Received {
             && let Some(data) = frame.data_ref()
             && let Err(error) = self.length.add(data.len())
         {
+            self.ended = true;
+            self.incoming.stop(Code::Message);
             return Poll::Ready(Some(Err(error)));
         }
         Poll::Ready(polled)

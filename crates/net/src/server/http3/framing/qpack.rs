@@ -54,12 +54,14 @@ impl<'a> Lines<'a> {
     /// Reads a section that may be so large, in bytes by the measure of RFC 9114 §4.2.2.
     ///
     /// # Errors
-    /// Where it was made with a dynamic table.
+    /// Where it was made with a dynamic table, or its base is negative.
     pub(crate) fn of(section: &'a [u8], largest: usize) -> Result<Self, Unreadable> {
-        // Required Insert Count and Base (§4.5.1): nothing was ever inserted.
+        // Required Insert Count and Base (§4.5.1): nothing was ever inserted, and no base is negative
+        // (§4.5.1.2).
         let (count, rest) = read_prefixed(section, 8).ok_or(Unreadable::Malformed)?;
+        let is_negative = rest.first().is_some_and(|base| base & 0x80 != 0);
         let (_, rest) = read_prefixed(rest, 7).ok_or(Unreadable::Malformed)?;
-        if count != 0 {
+        if count != 0 || is_negative {
             return Err(Unreadable::Malformed);
         }
         // Most of a section is its values.
@@ -197,6 +199,15 @@ mod tests {
             let section = [&[0, 0], line].concat();
             assert_eq!(read(&section, 100), Err(Unreadable::Malformed), "{line:x?}");
         }
+    }
+
+    #[test]
+    fn rfc_9204_4_5_1_2_no_base_is_negative() {
+        for base in [0x80, 0x81, 0xfe] {
+            assert_eq!(read(&[0, base, 0xd1], 100), Err(Unreadable::Malformed), "{base:x}");
+        }
+        // Any other says nothing, where nothing is counted from it.
+        assert_eq!(read(&[0, 0x05, 0xd1], 100), Ok(vec![pair("Method", "GET")]));
     }
 
     #[test]
