@@ -9,11 +9,11 @@ use std::path::Path;
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
 use headwater_edge::operator::{Caches, Site};
-use headwater_edge::{AccessLog, CompressLayer, Edge, LogWriter};
+use headwater_edge::{AccessLog, CompressLayer, Edge, Hints, LogWriter};
 use headwater_net::Body;
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
-use headwater_origin::Shield;
+use headwater_origin::{HintTrust, Shield};
 use headwater_packager::Packager;
 use http::request::Parts;
 use http::{Request, Response};
@@ -22,7 +22,7 @@ use tower::Layer as _;
 use tower_service::Service;
 
 use crate::pages::Pages;
-use crate::router::{BEHIND, Router};
+use crate::router::{BEHIND, Router, at_shield};
 use crate::{Args, Error, Role};
 
 /// A role that serves.
@@ -61,11 +61,12 @@ pub fn serve(
             let cache = shield_cache(args, registry)?;
             caches.add("shield", BEHIND, cache.clone());
             let shield = shield(Shield::builder().origin(packager), cache, registry);
-            edge(args, server, shield, registry, pages, caches)
+            edge(args, server, shield.clone(), shield, registry, pages, caches)
         }
         (Role::Packager, Some(packager)) => Ok(server.serve(move |_| packager.clone())?.into()),
         (Role::Shield, _) => {
-            let mut builder = Shield::builder();
+            // Who can reach a shield is an edge: it is believed what it says of purges, too.
+            let mut builder = Shield::builder().hints(HintTrust::Everyone);
             for url in &args.upstream {
                 builder = builder.origin(upstream(url)?);
             }
@@ -80,17 +81,21 @@ pub fn serve(
             let Some(url) = args.upstream.first() else {
                 return Err(Error::Usage("--role edge needs --upstream, its shield".into()));
             };
-            edge(args, server, upstream(url)?, registry, pages, Caches::default())
+            // Hints have connections of their own: those of requests belong to workers.
+            let (shield, told) = (upstream(url)?, upstream(url)?);
+            edge(args, server, shield, told, registry, pages, Caches::default())
         }
         (Role::All | Role::Packager, None) => Err(Error::Usage("there is nothing to play".into())),
     }
 }
 
-/// The edge with every layer, in front of its shield and the pages.
+/// The edge with every layer, in front of its shield and the pages. What it serves alone it tells
+/// `told`, the same shield.
 fn edge<S>(
     args: &Args,
     server: ServerBuilder,
     shield: S,
+    told: S,
     registry: &mut Registry,
     pages: Pages,
     mut caches: Caches,
@@ -108,6 +113,11 @@ where
     })?;
     caches.add("edge", Site::Public, cache.clone());
     let mut builder = Edge::builder().cache(cache).metrics(metrics).compress(CompressLayer::new());
+    let (hints, sender) = Hints::builder().locate(|uri, _| at_shield(uri)).build(told);
+    hints.metrics().register(registry);
+    // Ends with the last worker's service.
+    tokio::spawn(sender.run());
+    builder = builder.hints(&hints);
     let mut log_writer = None;
     if let Some(path) = &args.access_log {
         let (log, writer) =

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_util::future::Either;
 use headwater_edge::operator::{Site, below};
 use headwater_net::Body;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Uri, header};
 use tower_service::Service;
 
 use crate::pages::Pages;
@@ -60,10 +60,14 @@ where
     }
 }
 
+/// Where the shield has what clients ask for at `uri`; `None` for what is not media.
+pub(crate) fn at_shield(uri: &Uri) -> Option<(String, Uri)> {
+    Some((MEDIA_HOST.to_owned(), below(uri, MEDIA)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Uri;
 
     #[test]
     fn only_what_lies_below_media_is_media() {

@@ -5,6 +5,7 @@
 mod certificates;
 mod composition;
 mod hand_over;
+mod hints;
 mod manners;
 mod operator;
 mod replaced;
