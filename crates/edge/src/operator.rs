@@ -2,13 +2,14 @@
 //!
 //! That listener is on loopback, or behind what lets only the operator in. Purges and explanations
 //! want the operator's token, where one was given; where none was, they are refused to browsers,
-//! which would let any page purge.
+//! which would let any page purge, and under any name but `localhost`, which pages can have, too.
 
 mod caches;
 mod order;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -98,7 +99,8 @@ impl Operator {
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.0.token else {
             let from_page = [header::ORIGIN.as_str(), "sec-fetch-site"];
-            return if from_page.iter().any(|name| headers.contains_key(*name)) {
+            let from_page = from_page.iter().any(|name| headers.contains_key(*name));
+            return if from_page || headers.get(header::HOST).is_some_and(|host| !is_near(host)) {
                 let detail = "pages may not ask this: give the operator a token";
                 Err(Problem::new(StatusCode::FORBIDDEN).detail(detail).into())
             } else {
@@ -139,6 +141,18 @@ impl std::fmt::Debug for Operator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Operator").finish_non_exhaustive()
     }
+}
+
+/// Whether a host is an address or `localhost`. A page of any other name that has this address for a
+/// moment could read what it asks (DNS rebinding), and says nothing of itself with a GET.
+fn is_near(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// A problem, and the field that its status goes with.
@@ -182,4 +196,28 @@ fn json(value: &impl Serialize) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_token_no_page_asks_under_a_name_of_its_own() {
+        let operator = Operator::new(Registry::default(), Caches::default(), None);
+        for (host, status) in [
+            ("127.0.0.1:9900", StatusCode::OK),
+            ("localhost", StatusCode::OK),
+            ("[::1]:9900", StatusCode::OK),
+            ("[::1]", StatusCode::OK),
+            ("page.example:9900", StatusCode::FORBIDDEN),
+            ("localhost.page.example", StatusCode::FORBIDDEN),
+            ("", StatusCode::FORBIDDEN),
+        ] {
+            let request = Request::get("/explain?url=/a").header(header::HOST, host);
+            let answer = operator.answer(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status(), status, "{host}");
+        }
+    }
 }

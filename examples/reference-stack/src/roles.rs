@@ -16,13 +16,14 @@ use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_origin::{HintTrust, Shield};
 use headwater_packager::Packager;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{Request, Response};
 use prometheus_client::registry::Registry;
 use tower::Layer as _;
 use tower_service::Service;
 
 use crate::pages::Pages;
-use crate::router::{BEHIND, Router, at_shield};
+use crate::router::{BEHIND, MEDIA_HOST, Router, at_shield};
 use crate::{Args, Error, Role};
 
 /// A role that serves.
@@ -61,7 +62,7 @@ pub fn serve(
             let cache = shield_cache(args, registry)?;
             caches.add("shield", BEHIND, cache.clone());
             let shield = shield(Shield::builder().origin(packager), cache, registry);
-            edge(args, server, shield.clone(), shield, registry, pages, caches)
+            edge(args, server, shield.clone(), (shield, MEDIA_HOST), registry, pages, caches)
         }
         (Role::Packager, Some(packager)) => Ok(server.serve(move |_| packager.clone())?.into()),
         (Role::Shield, _) => {
@@ -83,6 +84,8 @@ pub fn serve(
             };
             // Hints have connections of their own: those of requests belong to workers.
             let (shield, told) = (upstream(url)?, upstream(url)?);
+            // A client of a shield elsewhere names that as its host.
+            let told = (told, url.authority().map_or("", Authority::as_str));
             edge(args, server, shield, told, registry, pages, Caches::default())
         }
         (Role::All | Role::Packager, None) => Err(Error::Usage("there is nothing to play".into())),
@@ -90,12 +93,12 @@ pub fn serve(
 }
 
 /// The edge with every layer, in front of its shield and the pages. What it serves alone it tells
-/// `told`, the same shield.
+/// `told`, the same shield, which is asked by that host.
 fn edge<S>(
     args: &Args,
     server: ServerBuilder,
     shield: S,
-    told: S,
+    (told, host): (S, &str),
     registry: &mut Registry,
     pages: Pages,
     mut caches: Caches,
@@ -113,7 +116,9 @@ where
     })?;
     caches.add("edge", Site::Public, cache.clone());
     let mut builder = Edge::builder().cache(cache).metrics(metrics).compress(CompressLayer::new());
-    let (hints, sender) = Hints::builder().locate(|uri, _| at_shield(uri)).build(told);
+    let host = host.to_owned();
+    let hints = Hints::builder().locate(move |uri, _| Some((host.clone(), at_shield(uri)?)));
+    let (hints, sender) = hints.build(told);
     hints.metrics().register(registry);
     // Ends with the last worker's service.
     tokio::spawn(sender.run());

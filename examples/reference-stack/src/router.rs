@@ -15,7 +15,7 @@ use crate::pages::Pages;
 const MEDIA: &str = "/media";
 
 /// What the site is called behind the router, whatever clients call it.
-const MEDIA_HOST: &str = "media";
+pub(crate) const MEDIA_HOST: &str = "media";
 
 /// How requests are addressed behind the router.
 pub(crate) const BEHIND: Site = Site::Below { path: MEDIA, host: MEDIA_HOST };
@@ -61,8 +61,8 @@ where
 }
 
 /// Where the shield has what clients ask for at `uri`; `None` for what is not media.
-pub(crate) fn at_shield(uri: &Uri) -> Option<(String, Uri)> {
-    Some((MEDIA_HOST.to_owned(), below(uri, MEDIA)?))
+pub(crate) fn at_shield(uri: &Uri) -> Option<Uri> {
+    below(uri, MEDIA)
 }
 
 #[cfg(test)]

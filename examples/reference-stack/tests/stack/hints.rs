@@ -47,6 +47,22 @@ async fn a_shield_hears_of_sessions_that_its_edge_serves_alone() {
             assert!(begun.elapsed() < Duration::from_secs(30), "the shield hears of nothing");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        // What a player names is in the shield before it asks for it: by the host that the edge says.
+        let begun = Instant::now();
+        for number in 1.. {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nothing was fetched ahead");
+            let next = format!("{}?n={number}", url.rsplit('/').next().unwrap());
+            let named = next.replace('?', "%253F").replace('=', "%253D");
+            let told = format!("{url}?CMCD=nor%3D%22{named}%22");
+            client.get(told).send().await.unwrap().bytes().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            let answer = client.get(format!("{url}?n={number}")).send().await.unwrap();
+            let status = answer.headers().get_all("cache-status").iter();
+            let status: Vec<_> = status.map(|value| value.to_str().unwrap()).collect();
+            if status.join(", ").contains("shield; hit") {
+                break;
+            }
+        }
         assert!(counted(&client, edge, "headwater_edge_hints_sent_total").await > 0);
         assert!(counted(&client, edge, "headwater_edge_hints_noted_total").await > 0);
         assert_eq!(counted(&client, shield, "headwater_origin_hints_refused_total").await, 0);
