@@ -17,7 +17,7 @@ use crate::{claim, process, ui};
 pub(crate) static SPEC: Spec = Spec {
     name: "bench",
     summary: "Measure: the edge or the packager beside nginx, the sample index, collapse, the disk \
-              tier, caching policies, or the criterion benches",
+              tier, caching policies, the shield before simulated players, or the criterion benches",
     usage: "bench NAME [OPTIONS]",
     about: "Runs a bench, shows its progress and prints a table.",
     names: &BENCH_NAMES,
@@ -53,7 +53,7 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--plot",
             value: Some("FILE"),
-            help: "Of traces: draw the figures here, as SVG",
+            help: "Of traces and shield: draw the figures here, as SVG",
         },
         Flag {
             name: "--check",
@@ -64,7 +64,7 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const BENCH_NAMES: [(&str, &str); 7] = [
+const BENCH_NAMES: [(&str, &str); 8] = [
     (
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
@@ -96,6 +96,11 @@ const BENCH_NAMES: [(&str, &str); 7] = [
         "hit and byte-hit ratios of the cache's tiers beside LRU, SIEVE, S3-FIFO, W-TinyLFU and \
          who knows the future, on synthetic video traffic",
     ),
+    (
+        "shield",
+        "10,000 simulated viewers before edges, a shield and a far origin, in virtual time, with and \
+         without prefetch: rebuffering, startup, hits, offload, waste",
+    ),
     ("criterion", "the benches of `cargo bench`: index, plans, playlists, cache hit and miss"),
 ];
 
@@ -120,7 +125,10 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
             "packager" => packager(places, json.as_deref(), given.all("--peer"), check)?,
             "collapse" => collapse(places, json.as_deref(), check)?,
             "disk" => disk(places, json.as_deref(), given.last("--objects"), check)?,
-            "traces" => traces(places, json.as_deref(), given.last("--plot"), check)?,
+            "traces" | "shield" => {
+                let package = format!("headwater-bench-{name}");
+                alone(places, &package, json.as_deref(), given.last("--plot"), check)?;
+            }
             // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
             _ if check => ui::line("criterion: no case has a bar"),
             _ => criterion(places, json.as_deref())?,
@@ -220,11 +228,17 @@ fn disk(places: &Places, json: Option<&Path>, objects: Option<&OsStr>, check: bo
     process::run(&mut harness)
 }
 
-/// Nothing of the harness is in it, so it is a program of its own.
-fn traces(places: &Places, json: Option<&Path>, plot: Option<&OsStr>, check: bool) -> Outcome {
+/// Nothing of the harness is in such a one, so it is a program of its own.
+fn alone(
+    places: &Places,
+    package: &str,
+    json: Option<&Path>,
+    plot: Option<&OsStr>,
+    check: bool,
+) -> Outcome {
     setup::ensure(places, &[Group::Build])?;
     let mut bench = process::cargo(places);
-    bench.args(["run", "--release", "--locked", "-p", "headwater-bench-traces", "--"]);
+    bench.args(["run", "--release", "--locked", "-p", package, "--"]);
     if let Some(json) = json {
         bench.arg("--json").arg(json);
     }

@@ -21,10 +21,10 @@ mod session;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-pub use ladder::{Rung, SEGMENT_MS};
+pub use ladder::{Rung, SEGMENT_MS, bytes, segments};
+pub use popularity::Catalogue;
 pub use random::Random;
 
-use popularity::Catalogue;
 use session::Session;
 
 /// What an audience is like.

@@ -23,11 +23,12 @@ const FLOORS: [(&str, &[&str]); 9] = [
 const SCHEDULES: &str = "headwater-schedules";
 
 /// Those that put crates together.
-const COMPOSERS: [&str; 7] = [
+const COMPOSERS: [&str; 8] = [
     "headwater",
     "headwater-reference-stack",
     "headwater-bench",
     "headwater-bench-index",
+    "headwater-bench-shield",
     "headwater-bench-traces",
     "headwater-fuzz",
     "xtask",

@@ -52,19 +52,20 @@ impl Rung {
         self.0
     }
 
-    fn rate(self) -> u32 {
+    /// Bits a second, on average; those of [`Rung::ALL`] are none.
+    pub fn rate(self) -> u32 {
         RATES.get(usize::from(self.0)).copied().unwrap_or(SOUND)
     }
 }
 
-/// Segments of a title: forty to four hundred, two and a half to twenty-seven minutes.
-pub(super) fn segments(seed: u64, title: u32) -> u32 {
+/// Segments of a title of a seed: forty to four hundred, two and a half to twenty-seven minutes.
+pub fn segments(seed: u64, title: u32) -> u32 {
     let share = (mix(seed ^ u64::from(title) << 20) >> 11) as f64 / (1u64 << 53) as f64;
     (40.0 * 10f64.powf(share)) as u32
 }
 
-/// The bytes of an object.
-pub(super) fn bytes(seed: u64, object: Object) -> u32 {
+/// The bytes of an object of the titles of a seed.
+pub fn bytes(seed: u64, object: Object) -> u32 {
     match (object.part, object.rung) {
         (Part::Playlist, Rung::ALL) => 1_500,
         (Part::Playlist, _) => 300 + 40 * segments(seed, object.title),

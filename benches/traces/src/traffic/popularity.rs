@@ -6,7 +6,7 @@ use super::random::Random;
 
 /// Titles by rank.
 #[derive(Debug)]
-pub(super) struct Catalogue {
+pub struct Catalogue {
     seed: u64,
     /// Shares of the ranks up to each, summed.
     sums: Vec<f64>,
@@ -25,7 +25,8 @@ const CHANNELS: u32 = 1 << 30;
 const PREMIERES: u32 = 20;
 
 impl Catalogue {
-    pub(super) fn new(traffic: &Traffic, seed: u64) -> Self {
+    /// The titles that `traffic` offers, at first.
+    pub fn new(traffic: &Traffic, seed: u64) -> Self {
         Self {
             seed,
             sums: zipf(traffic.titles, traffic.exponent),
@@ -37,8 +38,8 @@ impl Catalogue {
         }
     }
 
-    /// A title, and how many segments it has.
-    pub(super) fn title(&mut self, random: &mut Random) -> (u32, u32) {
+    /// The title that the next viewer chooses, and how many segments it has.
+    pub fn title(&mut self, random: &mut Random) -> (u32, u32) {
         self.chosen += 1;
         if self.premiere_every > 0 && self.chosen.is_multiple_of(self.premiere_every) {
             let title = self.unknown().0;

@@ -14,7 +14,9 @@ pub struct PrefetchConfig {
     /// Whether the segments of a neighbouring rendition are fetched where a switch is near; they
     /// are by default.
     pub neighbours: bool,
-    /// Prefetches in flight at one time; 4 by default.
+    /// Prefetches in flight at one time; 256 by default. Each session that watches what nobody has
+    /// watched lately keeps about one under way: with fewer, most are too late. What spares the
+    /// origin is [`share`](Self::share) and [`bytes_per_second`](Self::bytes_per_second).
     pub concurrency: usize,
     /// Requests that may wait at origins for what is not there yet, at one time; 64 by default, 0
     /// for none. They transfer nothing while they wait.
@@ -46,7 +48,7 @@ impl Default for PrefetchConfig {
             ahead: 2,
             heads: 16,
             neighbours: true,
-            concurrency: 4,
+            concurrency: 256,
             waiting_live: 64,
             share: 50,
             queue: 256,

@@ -1,0 +1,118 @@
+//! `cargo xtask bench shield`: players before edges, a shield and a far origin, with and without the
+//! shield's segment sense, in virtual time.
+//!
+//! Edges, hints, shield, map, prefetch and caches are the real ones, in one process; of players,
+//! networks and the origin there are models. Hours pass in seconds.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its results")]
+
+mod audience;
+mod counts;
+mod origin;
+mod player;
+mod plot;
+mod report;
+mod scene;
+mod time;
+mod titles;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use headwater_origin::PrefetchConfig;
+
+use origin::Distance;
+use report::Figures;
+use scene::{Setup, Stage};
+
+/// What can go wrong.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Measures what a shield's segment sense does for players.
+#[derive(Parser, Debug)]
+#[command(version)]
+struct Args {
+    /// Viewers
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    sessions: u32,
+    /// What the viewers follow from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Milliseconds until the origin's first byte
+    #[arg(long, default_value_t = 300)]
+    latency: u64,
+    /// Bits a second of one answer of the origin
+    #[arg(long, default_value_t = 8_000_000)]
+    bandwidth: u64,
+    /// Gigabytes of memory of the shield
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    ram: u64,
+    /// Segments fetched ahead, instead of the shield's default
+    #[arg(long)]
+    ahead: Option<usize>,
+    /// Write the figures here as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the figures here, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Print one line a bar, and fail where one is missed
+    #[arg(long)]
+    check: bool,
+}
+
+const GB: u64 = 1_000_000_000;
+
+/// Bits a second of all answers of the origin together.
+const ALL: u64 = 2_000_000_000;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// False where a bar was to be checked and is missed.
+fn run(args: &Args) -> Result<bool> {
+    let distance = Distance { latency_ms: args.latency, each: args.bandwidth, all: ALL };
+    let stage =
+        Stage { seed: args.seed, sessions: args.sessions, distance, shield_ram: args.ram * GB };
+    let sense = PrefetchConfig::default();
+    let sense = match args.ahead {
+        Some(ahead) => sense.ahead(ahead),
+        None => sense,
+    };
+    let setups = [
+        Setup { name: "without prefetch", prefetch: PrefetchConfig::off(), cmcd: false },
+        Setup { name: "with prefetch", prefetch: sense.clone(), cmcd: false },
+        Setup { name: "with prefetch and CMCD", prefetch: sense, cmcd: true },
+    ];
+    let scenes = std::thread::scope(|scope| {
+        let played: Vec<_> =
+            setups.iter().map(|setup| scope.spawn(|| scene::play(stage, setup))).collect();
+        let joined = played.into_iter().map(|one| one.join().map_err(|_| "a scene failed")?);
+        joined.collect::<Result<Vec<_>>>()
+    })?;
+    let Args { seed, sessions, .. } = *args;
+    let figures = Figures { bench: "shield", seed, sessions, distance, ram_gb: args.ram, scenes };
+    let bars = figures.bars();
+    if args.check {
+        for bar in &bars {
+            println!("{bar}");
+        }
+    } else {
+        println!("{}", figures.table());
+    }
+    if let Some(file) = &args.json {
+        std::fs::write(file, serde_json::to_string_pretty(&figures)? + "\n")?;
+    }
+    if let Some(file) = &args.plot {
+        std::fs::write(file, plot::draw(&figures))?;
+    }
+    Ok(!args.check || bars.iter().all(report::Bar::is_cleared))
+}
