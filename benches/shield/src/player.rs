@@ -174,12 +174,11 @@ impl Player {
             let part = Part::Segment(next);
             self.counts.asks(Object { title: self.viewer.title, rung, part }, step);
             self.counts.asks(Object { title: self.viewer.title, rung: Rung::SOUND, part }, step);
-            let loaded = match self.until_turn() {
-                Some(turn) => tokio::time::timeout(turn, self.segment(next)).await.is_ok(),
-                None => {
-                    self.segment(next).await;
-                    true
-                }
+            let loaded = if let Some(turn) = self.until_turn() {
+                tokio::time::timeout(turn, self.segment(next)).await.is_ok()
+            } else {
+                self.segment(next).await;
+                true
             };
             self.play();
             if loaded {
@@ -194,7 +193,7 @@ impl Player {
             }
             let most = BUFFER.saturating_sub(SEGMENT);
             if self.mode == Mode::Playing && self.buffer > most {
-                let wait = self.buffer - most;
+                let wait = self.buffer.saturating_sub(most);
                 self.time.sleep(self.until_turn().map_or(wait, |turn| turn.min(wait))).await;
                 self.play();
                 if let Some(to) = self.turn()? {
@@ -218,7 +217,7 @@ impl Player {
                 self.seen.watched += played;
                 self.buffer -= played;
                 if passed > played {
-                    self.seen.stalled += passed - played;
+                    self.seen.stalled += passed.saturating_sub(played);
                     self.seen.stalls += 1;
                     self.mode = Mode::Stalled;
                 }
@@ -231,11 +230,11 @@ impl Player {
         self.buffer += SEGMENT;
         match self.mode {
             Mode::Starting(since) if self.buffer >= SEGMENT * STARTUP => {
-                self.seen.startup = Some(self.at - since);
+                self.seen.startup = Some(self.at.saturating_sub(since));
                 self.mode = Mode::Playing;
             }
             Mode::Seeking(since) => {
-                self.seen.sought += self.at - since;
+                self.seen.sought += self.at.saturating_sub(since);
                 self.seen.seeks += 1;
                 self.mode = Mode::Playing;
             }

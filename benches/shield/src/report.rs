@@ -101,28 +101,28 @@ impl Figures {
 pub struct Bar {
     case: &'static str,
     measured: f64,
-    bar: f64,
+    needed: f64,
     is_least: bool,
 }
 
 impl Bar {
-    const fn least(case: &'static str, measured: f64, bar: f64) -> Self {
-        Self { case, measured, bar, is_least: true }
+    const fn least(case: &'static str, measured: f64, needed: f64) -> Self {
+        Self { case, measured, needed, is_least: true }
     }
 
-    const fn most(case: &'static str, measured: f64, bar: f64) -> Self {
-        Self { case, measured, bar, is_least: false }
+    const fn most(case: &'static str, measured: f64, needed: f64) -> Self {
+        Self { case, measured, needed, is_least: false }
     }
 
     /// Whether it is kept.
     pub fn is_cleared(&self) -> bool {
-        if self.is_least { self.measured >= self.bar } else { self.measured <= self.bar }
+        if self.is_least { self.measured >= self.needed } else { self.measured <= self.needed }
     }
 }
 
 impl fmt::Display for Bar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.is_cleared() { "ok" } else { "missed" };
-        write!(f, "{:<52} {:>7.2} {:>7.2}  {verdict}", self.case, self.measured, self.bar)
+        write!(f, "{:<52} {:>7.2} {:>7.2}  {verdict}", self.case, self.measured, self.needed)
     }
 }

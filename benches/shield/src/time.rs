@@ -41,7 +41,7 @@ impl Time {
     pub async fn sleep_until(&self, then: Duration) {
         let now = self.now();
         if then > now {
-            self.sleep(then - now).await;
+            self.sleep(then.saturating_sub(now)).await;
         }
     }
 }

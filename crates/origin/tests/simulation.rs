@@ -83,8 +83,9 @@ impl World {
 
 /// The bytes of what lies at a path: playlists of HLS, and segments of some hundred bytes.
 fn content(path: &str) -> Bytes {
-    if path.ends_with(".m3u8") {
-        let list: String = (0..SEGMENTS).map(|n| format!("#EXTINF:4,\n{n}.mp4\n")).collect();
+    if path.ends_with("/list.m3u8") {
+        let entry = |n: u64| format!("#EXTINF:4,\n{n}.mp4\n");
+        let list = (0..SEGMENTS).map(entry).collect::<Vec<_>>().concat();
         return Bytes::from(format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{list}#EXT-X-ENDLIST\n"));
     }
     let sum: u64 = path.bytes().fold(7, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
@@ -124,8 +125,11 @@ impl Service<Request<Body>> for Source {
             let size = whole.len() as u64;
             let tag = format!("\"{size}\"");
             let fields = request.headers();
-            let kind =
-                if path.ends_with("m3u8") { "application/vnd.apple.mpegurl" } else { "video/mp4" };
+            let kind = if path.ends_with("/list.m3u8") {
+                "application/vnd.apple.mpegurl"
+            } else {
+                "video/mp4"
+            };
             let mut response = Response::builder()
                 .header(header::CONTENT_TYPE, kind)
                 .header(header::CACHE_CONTROL, "max-age=600")
