@@ -14,6 +14,7 @@
 //! # async fn run() {
 //! let supervisor = Supervisor::from_env();
 //! let server = serve();
+//! let watched = [&server];
 //! supervisor.ready("serving").await;
 //! let work = async {
 //!     asked_to_end().await;
@@ -23,7 +24,7 @@
 //! };
 //! tokio::select! {
 //!     () = work => {}
-//!     never = supervisor.watch(&[&server]) => match never {},
+//!     never = supervisor.watch(&watched) => match never {},
 //! }
 //! # }
 //! ```
