@@ -76,7 +76,7 @@ pub struct Args {
     pub certs: Option<PathBuf>,
 
     /// Get certificates from the authority whose directory is at this https URL (ACME), such as
-    /// https://acme-v02.api.letsencrypt.org/directory, and renew them; kept in the state folder. This
+    /// <https://acme-v02.api.letsencrypt.org/directory>, and renew them; kept in the state folder. This
     /// agrees to its terms of service (docs/certificates.md)
     #[arg(long, value_name = "URL", requires = "acme_names", conflicts_with = "cert")]
     pub acme: Option<String>,
