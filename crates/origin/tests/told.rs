@@ -3,7 +3,9 @@
 
 mod support;
 
-use headwater_net::{Body, Secret};
+use std::time::Duration;
+
+use headwater_net::{Body, Clock, Secret, Timestamp};
 use headwater_origin::{HintTrust, PrefetchConfig, Shield};
 use headwater_proto::hints::{PATH, SameProcess};
 use http::{Method, Request};
@@ -36,8 +38,13 @@ fn film() -> Origin {
 }
 
 async fn shield(origin: &Origin, trust: HintTrust) -> Shield {
+    shield_by(Clock::system(), origin, trust).await
+}
+
+async fn shield_by(clock: Clock, origin: &Origin, trust: HintTrust) -> Shield {
     let config = PrefetchConfig::default().heads(0).ahead(1);
-    let shield = Shield::builder().origin(origin.clone()).prefetch(config).hints(trust).build();
+    let shield = Shield::builder().origin(origin.clone()).prefetch(config).hints(trust);
+    let shield = shield.clock(clock).build();
     for path in ["/f/main.m3u8", "/f/low.m3u8", "/f/high.m3u8"] {
         get(&shield, path).await;
     }
@@ -71,6 +78,21 @@ async fn a_session_that_an_edge_serves_is_fetched_for() {
     let metrics = shield.metrics();
     assert_eq!((metrics.hint_messages.get(), metrics.hints_taken.get()), (1, 1));
     assert_eq!(metrics.segment_requests.get(), 1, "a hint is no request");
+}
+
+#[tokio::test]
+async fn what_only_edges_tell_of_is_forgotten_as_well() {
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let origin = film();
+    let shield = shield_by(clock.clone(), &origin, HintTrust::Everyone).await;
+    let metrics = shield.metrics();
+    assert_eq!(tell(&shield, None, false, "//video.example/f/low/2.mp4 k=7\n").await, 204);
+    eventually("3 of low is fetched", || origin.times("/f/low/3.mp4") == 1).await;
+    settle().await;
+    assert_eq!(metrics.prefetch_wasted.get(), 0);
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(tell(&shield, None, false, "//video.example/f/low/4.mp4 k=7\n").await, 204);
+    eventually("3 was for nobody", || metrics.prefetch_wasted.get() > 0).await;
 }
 
 #[tokio::test]

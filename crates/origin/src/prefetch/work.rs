@@ -63,6 +63,8 @@ where
         let shared = &self.shared;
         let now = shared.clock.now();
         let mut state = shared.lock();
+        // Where edges tell of all sessions, nothing else does.
+        state.expire(now, &shared.metrics);
         let mut workers = 0;
         let mut waiting = Vec::new();
         for (want, request) in jobs {
