@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use headwater_bench_traces::bar::Bar;
 use headwater_origin::PrefetchConfig;
 
 use origin::Distance;
@@ -114,5 +115,5 @@ fn run(args: &Args) -> Result<bool> {
     if let Some(file) = &args.plot {
         std::fs::write(file, plot::draw(&figures))?;
     }
-    Ok(!args.check || bars.iter().all(report::Bar::is_cleared))
+    Ok(!args.check || bars.iter().all(Bar::is_cleared))
 }

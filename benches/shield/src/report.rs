@@ -1,8 +1,8 @@
 //! The figures: as a table, and held against their bars.
 
-use std::fmt;
 use std::fmt::Write as _;
 
+use headwater_bench_traces::bar::Bar;
 use serde::Serialize;
 
 use crate::origin::Distance;
@@ -93,36 +93,5 @@ impl Figures {
             Bar::most("rebuffering, % of that without prefetch", stalled, 50.0),
             Bar::most("answers that failed", with.players.failed as f64, 0.0),
         ]
-    }
-}
-
-/// Something measured, and what it has to be.
-#[derive(Debug)]
-pub struct Bar {
-    case: &'static str,
-    measured: f64,
-    needed: f64,
-    is_least: bool,
-}
-
-impl Bar {
-    const fn least(case: &'static str, measured: f64, needed: f64) -> Self {
-        Self { case, measured, needed, is_least: true }
-    }
-
-    const fn most(case: &'static str, measured: f64, needed: f64) -> Self {
-        Self { case, measured, needed, is_least: false }
-    }
-
-    /// Whether it is kept.
-    pub fn is_cleared(&self) -> bool {
-        if self.is_least { self.measured >= self.needed } else { self.measured <= self.needed }
-    }
-}
-
-impl fmt::Display for Bar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.is_cleared() { "ok" } else { "missed" };
-        write!(f, "{:<52} {:>7.2} {:>7.2}  {verdict}", self.case, self.measured, self.needed)
     }
 }

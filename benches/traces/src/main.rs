@@ -17,6 +17,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
+use headwater_bench_traces::bar::Bar;
 use headwater_bench_traces::traffic::{self, Traffic};
 
 use policy::Kind;
@@ -95,7 +96,7 @@ fn run(args: &Args) -> Result<bool> {
     if let Some(file) = &args.plot {
         std::fs::write(file, plot::draw(&figures))?;
     }
-    Ok(!args.check || bars.iter().all(report::Bar::is_cleared))
+    Ok(!args.check || bars.iter().all(Bar::is_cleared))
 }
 
 /// Every trace, on as many threads as there are cores.

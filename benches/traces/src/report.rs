@@ -1,8 +1,8 @@
 //! The figures: as a table, as JSON, and held against their bars.
 
-use std::fmt;
 use std::fmt::Write as _;
 
+use headwater_bench_traces::bar::Bar;
 use serde::Serialize;
 
 use crate::measure::Counted;
@@ -108,16 +108,16 @@ impl Figures {
             |row: &Row| (row.cache.hit_ratio() - row.at(Kind::Ram, row.compared).hit_ratio()).abs();
         let apart = self.traces.iter().map(model).fold(0.0, f64::max);
         let mut bars =
-            vec![Bar::new("the cache's hits, and its model's: points apart", apart, 1.0)];
+            vec![Bar::most("the cache's hits, and its model's: points apart", apart, 1.0)];
         let ours = self.mean(Kind::Ram, Counted::byte_hit_ratio);
         for peer in [Kind::Lru, Kind::S3Fifo, Kind::WTinyLfu, Kind::Moka] {
             let ahead = self.mean(peer, Counted::byte_hit_ratio) - ours;
             let case = format!("{} saves more bytes than RAM: points", peer.name());
-            bars.push(Bar::new(case, ahead, 0.5));
+            bars.push(Bar::most(case, ahead, 0.5));
         }
         let written = self.mean(Kind::Disk, Counted::written_ratio);
         let all = self.mean(Kind::Lru, Counted::written_ratio);
-        bars.push(Bar::new("written to disk, of what LRU writes", written / all, 0.25));
+        bars.push(Bar::most("written to disk, of what LRU writes", written / all, 0.25));
         bars
     }
 
@@ -127,31 +127,5 @@ impl Figures {
         let found: Vec<f64> =
             cells.filter(|cell| cell.policy == policy).map(|cell| of(&cell.found)).collect();
         found.iter().sum::<f64>() / found.len().max(1) as f64
-    }
-}
-
-/// Something measured, and the most that it may be.
-#[derive(Debug)]
-pub struct Bar {
-    pub case: String,
-    pub measured: f64,
-    pub most: f64,
-}
-
-impl Bar {
-    fn new(case: impl Into<String>, measured: f64, most: f64) -> Self {
-        Self { case: case.into(), measured, most }
-    }
-
-    /// Whether it is kept.
-    pub fn is_cleared(&self) -> bool {
-        self.measured <= self.most
-    }
-}
-
-impl fmt::Display for Bar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.is_cleared() { "ok" } else { "missed" };
-        write!(f, "{:<52} {:>7.2} {:>7.2}  {verdict}", self.case, self.measured, self.most)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Stack, video};
+use crate::support::{Stack, Three, video};
 use reqwest::{Client, Method};
 
 /// One question and the request headers that go with it.
@@ -80,16 +80,7 @@ async fn one_process_and_three_give_the_same_bytes_and_headers() {
     let input = video(dir.path(), "clip.mp4", 14);
     let input = input.to_str().unwrap();
     let one = Stack::start(&dir.path().join("one"), &["--input", input]);
-    let packager =
-        Stack::start(&dir.path().join("packager"), &["--role", "packager", "--input", input]);
-    let shield = Stack::start(
-        &dir.path().join("shield"),
-        &["--role", "shield", "--upstream", packager.field("http")],
-    );
-    let edge = Stack::start(
-        &dir.path().join("edge"),
-        &["--role", "edge", "--upstream", shield.field("http")],
-    );
+    let Three { edge, shield, packager } = Three::start(dir.path(), input);
 
     let client = Client::builder().build().unwrap();
     let bases = [one.field("http"), edge.field("http")];

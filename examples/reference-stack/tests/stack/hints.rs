@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Stack, video};
+use crate::support::{Stack, Three, video};
 use reqwest::Client;
 
 async fn text(client: &Client, url: &str) -> String {
@@ -22,16 +22,7 @@ async fn a_shield_hears_of_sessions_that_its_edge_serves_alone() {
     let input = video(dir.path(), "clip.mp4", 6);
     let input = input.to_str().unwrap();
     let one = Stack::start(&dir.path().join("one"), &["--input", input]);
-    let packager =
-        Stack::start(&dir.path().join("packager"), &["--role", "packager", "--input", input]);
-    let shield = Stack::start(
-        &dir.path().join("shield"),
-        &["--role", "shield", "--upstream", packager.field("http")],
-    );
-    let edge = Stack::start(
-        &dir.path().join("edge"),
-        &["--role", "edge", "--upstream", shield.field("http")],
-    );
+    let Three { edge, shield, packager } = Three::start(dir.path(), input);
     let client = Client::builder().build().unwrap();
     for (edge, shield) in [(&one, &one), (&edge, &shield)] {
         let base = edge.field("http");

@@ -87,6 +87,27 @@ impl Stack {
     }
 }
 
+/// The three roles, each a process, one behind the other.
+pub struct Three {
+    pub edge: Stack,
+    pub shield: Stack,
+    pub packager: Stack,
+}
+
+impl Three {
+    /// Starts them with their state in folders of `dir`; they play `input`.
+    pub fn start(dir: &Path, input: &str) -> Self {
+        let start = |role: &str, behind: &[&str]| {
+            let args = [&["--role", role][..], behind].concat();
+            Stack::start(&dir.join(role), &args)
+        };
+        let packager = start("packager", &["--input", input]);
+        let shield = start("shield", &["--upstream", packager.field("http")]);
+        let edge = start("edge", &["--upstream", shield.field("http")]);
+        Self { edge, shield, packager }
+    }
+}
+
 impl Drop for Stack {
     fn drop(&mut self) {
         let _ = self.process.kill();
