@@ -267,7 +267,7 @@ async fn client(edge: headwater_cache::CacheService<Origin>, nth: u64) {
     let fields = [("range", range.as_str())];
     let fields = if ranged { &fields[..] } else { &[] };
     let asking = edge.oneshot(request("GET", &format!("/{key}"), fields));
-    let asking = tokio::time::timeout(std::time::Duration::from_secs(20), asking);
+    let asking = tokio::time::timeout(std::time::Duration::from_secs(60), asking);
     let mut response = asking.await.expect("an answer in time").unwrap();
     let start = match response.status().as_u16() {
         200 => 0,

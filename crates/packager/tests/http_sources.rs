@@ -306,7 +306,7 @@ async fn renditions_are_indexed_at_the_same_time() {
     let sources: Vec<_> = (0..8).map(rendition).collect();
     let (packager, _) = packager(Assets::from_sources([("show".to_owned(), sources)]).unwrap());
     let reply = get(&packager, "/show/report.json");
-    let reply = tokio::time::timeout(Duration::from_secs(20), reply).await.unwrap();
+    let reply = tokio::time::timeout(Duration::from_secs(60), reply).await.unwrap();
     let report = reply.json();
     let order: Vec<_> =
         report["tracks"].as_array().unwrap().iter().map(|track| &track["source"]).collect();

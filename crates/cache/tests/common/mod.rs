@@ -211,5 +211,5 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("took too long")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("took too long")
 }

@@ -15,7 +15,7 @@ async fn send(client: &Client, fields: &[Field<'_>], body: Option<&[u8]>) -> End
     }
     let _ = send.write_all(&frames).await;
     let _ = send.finish();
-    let answer = tokio::time::timeout(Duration::from_secs(10), recv.read_to_end(10_000));
+    let answer = tokio::time::timeout(Duration::from_secs(60), recv.read_to_end(10_000));
     match answer.await.expect("no answer in ten seconds") {
         // `:status: 200` in the static table (RFC 9204 appendix A), after the prefix.
         Ok(answer) if answer.first() == Some(&1) => {

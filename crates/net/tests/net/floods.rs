@@ -22,8 +22,8 @@ const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// A connection by HTTP/2 with prior knowledge, and the code of the GOAWAY that ended it.
 fn ended_by(port: u16, frames: impl Iterator<Item = Vec<u8>>) -> (usize, Option<u32>) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
     let mut reading = stream.try_clone().unwrap();
@@ -235,5 +235,5 @@ async fn silent_connections_count_and_one_too_many_is_closed_at_once() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("places are given back");
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("places are given back");
 }

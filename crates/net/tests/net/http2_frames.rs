@@ -25,7 +25,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 pub(crate) async fn next(stream: &mut TcpStream) -> (u8, u8, u32) {
     let mut head = [0; 9];
     let read = stream.read_exact(&mut head);
-    tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), read).await.unwrap().unwrap();
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     let mut payload = vec![0; length as usize];
     stream.read_exact(&mut payload).await.unwrap();

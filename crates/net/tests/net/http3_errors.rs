@@ -55,7 +55,7 @@ async fn send_uni(quic: &Connection, bytes: &[u8], end: End) -> SendStream {
 
 /// The code that the server closes the connection with.
 async fn closed(quic: &Connection) -> Option<u32> {
-    let closed = tokio::time::timeout(Duration::from_secs(10), quic.closed()).await;
+    let closed = tokio::time::timeout(Duration::from_secs(60), quic.closed()).await;
     closed.ok().as_ref().and_then(application_code)
 }
 

@@ -98,9 +98,9 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), waiting)
+    tokio::time::timeout(Duration::from_secs(60), waiting)
         .await
-        .unwrap_or_else(|_| panic!("not within ten seconds: {what}"));
+        .unwrap_or_else(|_| panic!("not within a minute: {what}"));
 }
 
 struct Count(Arc<AtomicUsize>);
