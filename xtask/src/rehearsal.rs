@@ -59,8 +59,8 @@ pub(crate) fn run(places: &Places) -> Outcome {
 fn made(places: &Places, state: &Path) -> Outcome<Vec<(PathBuf, SystemTime)>> {
     let mut files = vec![places.target.join("release/examples/reference-stack")];
     for folder in [places.pages(), state.join("videos")] {
-        let entries = std::fs::read_dir(&folder)
-            .map_err(|error| Failure::file("list", &folder, &error))?;
+        let entries =
+            std::fs::read_dir(&folder).map_err(|error| Failure::file("list", &folder, &error))?;
         files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
     }
     files

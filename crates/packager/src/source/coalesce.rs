@@ -83,6 +83,13 @@ pub(super) struct Run {
     pub(super) members: usize,
 }
 
+impl Run {
+    /// Whether it is worth it to have it in large folios: a quarter of a window and more.
+    pub(super) fn is_long(&self) -> bool {
+        self.range.len >= Coalescing::LOCAL.window_bytes / 4
+    }
+}
+
 /// Ranges of a source, each with its own bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coalesced {

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use smallvec::SmallVec;
 
 use super::coalesce::Run;
-use super::page_cache::{read_cached, read_waiting, will_need};
+use super::page_cache::{enter_slowly, is_cached, read_cached, read_waiting, will_need};
 use super::pool::Buffer;
 use super::{Coalescing, SourceError};
 use crate::units::ByteRange;
@@ -104,6 +104,10 @@ impl Gathering {
         let Self { layout, buffer, done, members, reads } = self;
         let mut places = Places::new(layout, buffer);
         while let Some(run) = layout.runs.get(*done) {
+            // Even a read that refuses to wait makes the kernel fetch all that it asked for.
+            if run.is_long() && !is_cached(file, run.range.start) {
+                return false;
+            }
             let mut parts = places.of(layout, *members, run);
             *reads += 1;
             if read_cached(file, &mut parts, run.range.start) as u64 != run.range.len {
@@ -118,14 +122,17 @@ impl Gathering {
     /// Reads what is left, waiting for the disk.
     pub(super) fn read_rest(&mut self, file: &File) -> io::Result<()> {
         let Self { layout, buffer, done, members, reads } = self;
-        // All of it is asked for at once, so that a disk serves it in its own order.
-        for run in layout.runs.get(*done..).unwrap_or_default() {
+        // What is short is asked for at once, so that a disk serves it in its own order.
+        for run in layout.runs.get(*done..).unwrap_or_default().iter().filter(|r| !r.is_long()) {
             will_need(file, run.range.start, run.range.len);
         }
         let mut places = Places::new(layout, buffer);
         while let Some(run) = layout.runs.get(*done) {
             let mut parts = places.of(layout, *members, run);
             let mut at = run.range.start;
+            if run.is_long() && !is_cached(file, at) {
+                enter_slowly(file, at);
+            }
             *reads += 1;
             if read_waiting(file, &mut parts, at)? as u64 != run.range.len {
                 // Cut short by a signal, by the end of the file, or for want of vectored reads.
