@@ -56,6 +56,21 @@ pub(crate) static SPEC: Spec = Spec {
             help: "Of traces and shield: draw the figures here, as SVG",
         },
         Flag {
+            name: "--sessions",
+            value: Some("N"),
+            help: "Of shield: how many viewers come [default: 10000]",
+        },
+        Flag {
+            name: "--ahead",
+            value: Some("N"),
+            help: "Of shield: segments fetched ahead at most [default: the shield's own]",
+        },
+        Flag {
+            name: "--bandwidth",
+            value: Some("BITS"),
+            help: "Of shield: bits a second of one answer of the origin [default: 8000000]",
+        },
+        Flag {
             name: "--check",
             value: None,
             help: "Run only the cases that have bars, print one line a bar (case, measured, bar, \
@@ -127,7 +142,13 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
             "disk" => disk(places, json.as_deref(), given.last("--objects"), check)?,
             "traces" | "shield" => {
                 let package = format!("headwater-bench-{name}");
-                alone(places, &package, json.as_deref(), given.last("--plot"), check)?;
+                let passed: &[&str] = match name {
+                    "shield" => &["--sessions", "--ahead", "--bandwidth"],
+                    _ => &[],
+                };
+                let passed = passed.iter().filter_map(|flag| Some((*flag, given.last(flag)?)));
+                let passed: Vec<_> = passed.collect();
+                alone(places, &package, json.as_deref(), given.last("--plot"), &passed, check)?;
             }
             // Its cases have no bars: what they measure is judged beside a peer, elsewhere.
             _ if check => ui::line("criterion: no case has a bar"),
@@ -234,6 +255,7 @@ fn alone(
     package: &str,
     json: Option<&Path>,
     plot: Option<&OsStr>,
+    passed: &[(&str, &OsStr)],
     check: bool,
 ) -> Outcome {
     setup::ensure(places, &[Group::Build])?;
@@ -241,6 +263,9 @@ fn alone(
     bench.args(["run", "--release", "--locked", "-p", package, "--"]);
     if let Some(json) = json {
         bench.arg("--json").arg(json);
+    }
+    for (flag, value) in passed {
+        bench.arg(flag).arg(value);
     }
     if let Some(plot) = plot {
         bench.arg("--plot").arg(absolute(plot)?);

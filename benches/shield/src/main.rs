@@ -23,6 +23,7 @@ use headwater_bench_traces::bar::Bar;
 use headwater_origin::PrefetchConfig;
 
 use origin::Distance;
+use player::Habits;
 use report::Figures;
 use scene::{Setup, Stage};
 
@@ -88,10 +89,18 @@ fn run(args: &Args) -> Result<bool> {
         Some(ahead) => sense.ahead(ahead),
         None => sense,
     };
+    let (off, on) = (PrefetchConfig::off, || sense.clone());
+    let replays = Habits { cmcd: false, measures: false };
+    let (tells, measures) =
+        (Habits { cmcd: true, ..replays }, Habits { measures: true, ..replays });
+    let setup = |name, prefetch, habits| Setup { name, prefetch, habits, near: false };
     let setups = [
-        Setup { name: "without prefetch", prefetch: PrefetchConfig::off(), cmcd: false },
-        Setup { name: "with prefetch", prefetch: sense.clone(), cmcd: false },
-        Setup { name: "with prefetch and CMCD", prefetch: sense, cmcd: true },
+        setup("without prefetch", off(), replays),
+        setup("with prefetch", on(), replays),
+        setup("with prefetch and CMCD", on(), tells),
+        Setup { near: true, ..setup("nothing is far", off(), replays) },
+        setup("by measure, without", off(), measures),
+        setup("by measure, with prefetch", on(), measures),
     ];
     let scenes = std::thread::scope(|scope| {
         let played: Vec<_> =

@@ -30,6 +30,11 @@ pub struct Distance {
     pub all: u64,
 }
 
+impl Distance {
+    /// None: all is there at once.
+    pub const NONE: Self = Self { latency_ms: 0, each: u64::MAX, all: u64::MAX };
+}
+
 /// Bytes that come at once.
 const FRAME: u32 = 512 << 10;
 

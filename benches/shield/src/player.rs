@@ -1,5 +1,10 @@
 //! A simulated player: it fills a buffer, begins to play after some segments, chooses renditions by
-//! the throughput it measures, stalls where the buffer is empty, seeks and leaves.
+//! the throughput it measures, lets go of a segment that would come too late for a smaller one, stalls
+//! where the buffer is empty, seeks and leaves.
+//!
+//! Or the renditions are part of the trace: then it chooses by what its own network gave, whatever it
+//! got through it, so that it plays the same renditions before any shield, and what differs is the
+//! shield alone.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -32,6 +37,11 @@ const FAST: f64 = 3.0;
 const SLOW: f64 = 9.0;
 /// Of segments, those before which its network gets worse, or better again; and how much is left.
 const DISTURBANCE: (f64, f64, f64) = (0.03, 0.25, 0.4);
+/// A segment is let go of after half its duration at the earliest, where the rest of it would take
+/// longer than the buffer lasts (as hls.js).
+const PATIENCE: Duration = Duration::from_millis(SEGMENT_MS / 2);
+/// So many segments after a start or a seek there is little in the buffer.
+const EARLY: u32 = 5;
 /// Bytes are waited for in steps of so much.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -55,6 +65,16 @@ pub struct Viewer {
     pub seed: u64,
 }
 
+/// How a player goes about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// It tells its throughput (CTA-5004).
+    pub cmcd: bool,
+    /// It chooses renditions by what it measures, and lets go of segments; else the trace says which
+    /// renditions it plays.
+    pub measures: bool,
+}
+
 /// What it was like.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Seen {
@@ -62,6 +82,10 @@ pub struct Seen {
     pub startup: Option<Duration>,
     pub stalled: Duration,
     pub stalls: u32,
+    /// Of what was stalled, by where it was.
+    pub causes: [Stalled; Cause::ALL.len()],
+    /// Segments let go of.
+    pub abandoned: u32,
     /// From seeks to the next picture.
     pub sought: Duration,
     pub seeks: u32,
@@ -72,13 +96,50 @@ pub struct Seen {
     pub switches: u32,
 }
 
+/// Where in what a viewer does a stall is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Just after the start.
+    Started,
+    /// Just after a seek.
+    Sought,
+    /// With the first segment of a rendition.
+    Switched,
+    /// Anywhere else.
+    Later,
+}
+
+impl Cause {
+    pub const ALL: [Self; 4] = [Self::Started, Self::Sought, Self::Switched, Self::Later];
+}
+
+/// Time stalled, and how much of it the shield was waited for at the most: the rest is the player's
+/// own network.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Stalled {
+    pub time: Duration,
+    pub waited: Duration,
+}
+
+/// What came of a fetch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fetched {
+    bytes: u64,
+    /// From the headers on, as players measure.
+    took: Duration,
+    /// How long nothing came from the edge though there was room in the player's network.
+    waited: Duration,
+    /// It was let go of.
+    abandoned: bool,
+}
+
 /// See the module.
 pub struct Player {
     viewer: Viewer,
     edge: Edge,
     time: Time,
     counts: Counts,
-    cmcd: bool,
+    habits: Habits,
     random: Random,
     rung: Rung,
     known: HashSet<Rung>,
@@ -90,6 +151,9 @@ pub struct Player {
     buffer: Duration,
     mode: Mode,
     at: Duration,
+    /// Segments since the last start or seek, and whether that was a seek.
+    since: u32,
+    sought: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +193,7 @@ impl Estimate {
 struct Left;
 
 impl Player {
-    pub fn new(viewer: Viewer, edge: Edge, time: Time, counts: Counts, cmcd: bool) -> Self {
+    pub fn new(viewer: Viewer, edge: Edge, time: Time, counts: Counts, habits: Habits) -> Self {
         Self {
             random: Random::new(viewer.seed),
             rung: BEGINS,
@@ -141,11 +205,13 @@ impl Player {
             buffer: Duration::ZERO,
             mode: Mode::Starting(viewer.at),
             at: viewer.at,
+            since: 0,
+            sought: false,
             viewer,
             edge,
             time,
             counts,
-            cmcd,
+            habits,
         }
     }
 
@@ -166,25 +232,19 @@ impl Player {
         let (picture, sound) = (self.is_new(self.rung), self.is_new(Rung::SOUND));
         tokio::join!(self.prepare(picture), self.prepare(sound));
         while next < self.viewer.segments {
-            let rung = self.choose();
-            if rung != self.rung {
-                self.seen.switches += 1;
-                self.rung = rung;
-            }
-            let part = Part::Segment(next);
-            self.counts.asks(Object { title: self.viewer.title, rung, part }, step);
-            self.counts.asks(Object { title: self.viewer.title, rung: Rung::SOUND, part }, step);
+            let before = (self.rung, self.seen.stalled);
+            self.go_to(self.choose());
             let loaded = if let Some(turn) = self.until_turn() {
-                tokio::time::timeout(turn, self.segment(next)).await.is_ok()
+                tokio::time::timeout(turn, self.segment(next, step)).await.ok()
             } else {
-                self.segment(next).await;
-                true
+                Some(self.segment(next, step).await)
             };
             self.play();
-            if loaded {
+            if let Some(waited) = loaded {
+                self.note(before, waited);
                 self.arrived();
                 self.seen.segments += 1;
-                self.seen.rates += u64::from(rung.rate());
+                self.seen.rates += u64::from(self.rung.rate());
                 (next, step) = (next + 1, Step::Following);
             }
             if let Some(to) = self.turn()? {
@@ -202,6 +262,29 @@ impl Player {
             }
         }
         Ok(())
+    }
+
+    fn go_to(&mut self, rung: Rung) {
+        if rung != self.rung {
+            self.seen.switches += 1;
+            self.rung = rung;
+        }
+    }
+
+    /// A segment was waited for, before which this was the rendition and so much was stalled.
+    fn note(&mut self, (rung, stalled): (Rung, Duration), waited: Duration) {
+        let cause = match self.since {
+            0..EARLY if self.sought => Cause::Sought,
+            0..EARLY => Cause::Started,
+            _ if rung != self.rung => Cause::Switched,
+            _ => Cause::Later,
+        };
+        self.since += 1;
+        let time = self.seen.stalled.saturating_sub(stalled);
+        if let Some(sum) = self.seen.causes.get_mut(cause as usize) {
+            sum.time += time;
+            sum.waited += waited.min(time);
+        }
     }
 
     /// Time goes by: what is in the buffer is played, and then there is a stall.
@@ -265,6 +348,7 @@ impl Player {
         let (_, to) = self.viewer.seeks.remove(0);
         self.buffer = Duration::ZERO;
         self.mode = Mode::Seeking(self.at);
+        (self.since, self.sought) = (0, true);
         Ok(Some(to))
     }
 
@@ -287,80 +371,126 @@ impl Player {
         self.known.insert(rung).then_some(rung)
     }
 
-    /// What comes before the first segment of a rendition.
-    async fn prepare(&self, new: Option<Rung>) {
-        let Some(rung) = new else { return };
+    /// What comes before the first segment of a rendition; how long the shield was waited for.
+    async fn prepare(&self, new: Option<Rung>) -> Duration {
+        let Some(rung) = new else { return Duration::ZERO };
+        let mut waited = Duration::ZERO;
         if !titles::is_dash(self.viewer.title) {
-            self.load(rung, Part::Playlist).await;
+            waited += self.load(rung, Part::Playlist).await;
         }
-        self.load(rung, Part::Init).await;
+        waited + self.load(rung, Part::Init).await
     }
 
-    /// One segment of picture and of sound.
-    async fn segment(&mut self, number: u32) {
-        let rung = self.rung;
-        let new = self.is_new(rung);
-        self.prepare(new).await;
+    /// One segment of picture and of sound; how long the shield was waited for.
+    async fn segment(&mut self, number: u32, step: Step) -> Duration {
         let (begins, ends, left) = DISTURBANCE;
         self.disturbed =
             if self.disturbed { !self.random.chance(ends) } else { self.random.chance(begins) };
         let varied = 0.7 + 0.6 * self.random.unit();
         let network = self.viewer.network * varied * if self.disturbed { left } else { 1.0 };
         let part = Part::Segment(number);
-        let (picture, _) = tokio::join!(
-            self.fetch(Object { title: self.viewer.title, rung, part }, network),
-            self.fetch(Object { title: self.viewer.title, rung: Rung::SOUND, part }, network)
-        );
-        let (bytes, time) = picture;
-        let seconds = time.as_secs_f64().max(0.001);
-        for estimate in [&mut self.fast, &mut self.slow] {
-            estimate.add(seconds, bytes as f64 * 8.0 / seconds);
+        let sound = Object { title: self.viewer.title, rung: Rung::SOUND, part };
+        self.counts.asks(sound, step);
+        let mut sound = Some(sound);
+        let mut waited = Duration::ZERO;
+        loop {
+            let new = self.is_new(self.rung);
+            waited += self.prepare(new).await;
+            let picture = Object { title: self.viewer.title, rung: self.rung, part };
+            self.counts.asks(picture, step);
+            let with = async {
+                match sound.take() {
+                    Some(sound) => self.fetch(sound, network, false).await,
+                    None => Fetched::default(),
+                }
+            };
+            let may_abandon = self.habits.measures;
+            let (fetched, _) = tokio::join!(self.fetch(picture, network, may_abandon), with);
+            waited += fetched.waited;
+            let bits = fetched.bytes as f64 * 8.0;
+            let seconds = if self.habits.measures {
+                fetched.took.as_secs_f64().max(0.001)
+            } else {
+                bits / network
+            };
+            for estimate in [&mut self.fast, &mut self.slow] {
+                estimate.add(seconds, bits / seconds);
+            }
+            if !fetched.abandoned {
+                return waited;
+            }
+            self.seen.abandoned += 1;
+            self.go_to(self.choose().min(self.rung.down()));
         }
     }
 
-    async fn load(&self, rung: Rung, part: Part) {
+    async fn load(&self, rung: Rung, part: Part) -> Duration {
         let object = Object { title: self.viewer.title, rung, part };
-        self.fetch(object, self.viewer.network).await;
+        self.fetch(object, self.viewer.network, false).await.waited
     }
 
-    /// Fetches an object over a network of so many bits a second; returns its bytes, and how long
-    /// they took from the headers on, as players measure.
-    async fn fetch(&self, object: Object, network: f64) -> (u64, Duration) {
+    /// Whether a segment of which so many bytes came in that time, and so many are to come, is let go
+    /// of.
+    fn abandons(&self, bytes: u64, left: u64, took: Duration) -> bool {
+        if self.mode != Mode::Playing || self.rung == Rung::LOWEST || took < PATIENCE {
+            return false;
+        }
+        let buffer = self.buffer.saturating_sub(self.time.now().saturating_sub(self.at));
+        let rest = left as f64 * took.as_secs_f64() / bytes.max(1) as f64;
+        rest > buffer.as_secs_f64() && rest > SEGMENT.as_secs_f64() / 4.0
+    }
+
+    /// Fetches an object over a network of so many bits a second.
+    async fn fetch(&self, object: Object, network: f64, may_abandon: bool) -> Fetched {
         let mut request = Request::get(titles::path(&object)).header(header::HOST, "video.example");
-        if self.cmcd
+        if self.habits.cmcd
             && let Some(estimate) = self.estimate()
         {
             let hundreds = (estimate / 100_000.0).round() as u64;
             request = request.header("cmcd-request", format!("mtp={}", hundreds * 100));
         }
-        let Ok(request) = request.body(Body::empty()) else { return (0, Duration::ZERO) };
+        let Ok(request) = request.body(Body::empty()) else { return Fetched::default() };
+        let asked = self.time.now();
         self.time.sleep(self.edge.round_trip).await;
         let answer = self.edge.service.clone().call(request).await;
         let begun = self.time.now();
         let Ok(response) = answer;
         self.counts.edge_answered(self.viewer.edge, object, Found::of(response.headers()));
         let good = response.status().is_success();
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        let whole = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         let mut body = response.into_body();
-        let (mut bytes, mut there) = (0u64, begun);
-        let whole = loop {
+        let (mut fetched, mut there) = (Fetched::default(), begun);
+        fetched.waited = begun.saturating_sub(asked + self.edge.round_trip);
+        let good = loop {
+            let before = self.time.now();
             match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
                 None => break good,
                 Some(Err(_)) => break false,
                 Some(Ok(frame)) => {
                     let length = frame.data_ref().map_or(0, bytes::Bytes::len);
-                    bytes += length as u64;
+                    fetched.bytes += length as u64;
                     let now = self.time.now();
+                    fetched.waited += now.saturating_sub(there.max(before));
                     there = there.max(now) + Duration::from_secs_f64(length as f64 * 8.0 / network);
                     if there > now + STEP {
                         self.time.sleep_until(there).await;
+                    }
+                    let left = whole.map_or(0, |whole| whole.saturating_sub(fetched.bytes));
+                    let took = self.time.now().saturating_sub(asked);
+                    if may_abandon && left > 0 && self.abandons(fetched.bytes, left, took) {
+                        fetched.abandoned = true;
+                        break good;
                     }
                 }
             }
         };
         self.time.sleep_until(there).await;
+        fetched.took = self.time.now().saturating_sub(begun);
         let mut counts = self.counts.lock();
-        counts.read += bytes;
-        counts.failed += u64::from(!whole);
-        (bytes, self.time.now().saturating_sub(begun))
+        counts.read += fetched.bytes;
+        counts.failed += u64::from(!good);
+        drop(counts);
+        fetched
     }
 }

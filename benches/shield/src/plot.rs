@@ -12,7 +12,7 @@ const AROUND: (f64, f64) = (30.0, 50.0);
 const LEGEND: f64 = 34.0;
 
 /// A colour for each scene.
-const COLOURS: [&str; 3] = ["#7f7f7f", "#1f77b4", "#17becf"];
+const COLOURS: [&str; 6] = ["#7f7f7f", "#1f77b4", "#17becf", "#d8d8d8", "#c49c94", "#8c564b"];
 
 type Measure = (&'static str, fn(&Outcome) -> f64);
 
@@ -67,12 +67,12 @@ fn chart(svg: &mut String, (x, y): (f64, f64), figures: &Figures, (what, measure
         let value = measure(scene);
         // Above the highest bar there is room for its number.
         let tall = value / most * (height - 18.0);
-        let (left, top) = (x + 8.0 + nth as f64 * 54.0, y + height - tall);
+        let (left, top) = (x + 8.0 + nth as f64 * 40.0, y + height - tall);
         let _ = writeln!(
             svg,
-            "<rect x=\"{left}\" y=\"{top:.1}\" width=\"44\" height=\"{tall:.1}\" \
+            "<rect x=\"{left}\" y=\"{top:.1}\" width=\"36\" height=\"{tall:.1}\" \
              fill=\"{colour}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            left + 22.0,
+            left + 18.0,
             top - 4.0,
             if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
         );

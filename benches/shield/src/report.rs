@@ -6,6 +6,7 @@ use headwater_bench_traces::bar::Bar;
 use serde::Serialize;
 
 use crate::origin::Distance;
+use crate::player::Cause;
 use crate::scene::{Ahead, Outcome};
 
 /// All figures of a run.
@@ -24,11 +25,16 @@ pub struct Figures {
 /// One line of the table: what it is, and of a scene how much.
 type Line = (&'static str, fn(&Outcome) -> String);
 
-const LINES: [Line; 22] = [
+const LINES: [Line; 27] = [
     ("rebuffering, s", |of| format!("{:.0}", of.players.stalled)),
     ("rebuffering, s an hour watched", |of| {
         format!("{:.2}", of.players.stalled * 3600.0 / of.players.watched.max(1.0))
     }),
+    ("of it just after a start; the shield waited for, s", |of| cause(of, Cause::Started)),
+    ("of it just after a seek", |of| cause(of, Cause::Sought)),
+    ("of it with the first segment of a rendition", |of| cause(of, Cause::Switched)),
+    ("of it anywhere else", |of| cause(of, Cause::Later)),
+    ("segments let go of for smaller ones", |of| of.players.abandoned.to_string()),
     ("stalls", |of| of.players.stalls.to_string()),
     ("sessions that stalled, %", |of| {
         let share = of.players.sessions_stalled as f64 / of.players.sessions.max(1) as f64;
@@ -64,6 +70,11 @@ const LINES: [Line; 22] = [
         format!("{issued}, {used}, {cancelled}, {refused}, {dropped}")
     }),
 ];
+
+fn cause(of: &Outcome, cause: Cause) -> String {
+    let (time, waited) = of.players.causes.get(cause as usize).copied().unwrap_or_default();
+    format!("{time:.0}; {waited:.0}")
+}
 
 impl Figures {
     /// As Markdown.

@@ -19,7 +19,7 @@ use crate::Result;
 use crate::audience::audience;
 use crate::counts::{Counts, Found, Tally, share};
 use crate::origin::{Distance, Origin};
-use crate::player::{Player, Seen};
+use crate::player::{Cause, Habits, Player, Seen};
 use crate::time::Time;
 use crate::titles;
 
@@ -45,8 +45,10 @@ pub struct Stage {
 pub struct Setup {
     pub name: &'static str,
     pub prefetch: PrefetchConfig,
-    /// Whether players tell their throughput (CTA-5004).
-    pub cmcd: bool,
+    pub habits: Habits,
+    /// Whether the origin answers at once, however much: then what is stalled is stalled by the
+    /// players' own networks, and no shield can help.
+    pub near: bool,
 }
 
 /// An edge as its players reach it.
@@ -115,6 +117,10 @@ pub struct Players {
     pub startup_p95: f64,
     pub stalled: f64,
     pub stalls: u64,
+    /// Of what was stalled, by [`Cause`]: all, and that in which the shield was waited for.
+    pub causes: [(f64, f64); Cause::ALL.len()],
+    /// Segments that were let go of for smaller ones.
+    pub abandoned: u64,
     /// Sessions that stalled.
     pub sessions_stalled: usize,
     pub seeks: u64,
@@ -170,13 +176,15 @@ pub fn play(stage: Stage, setup: &Setup) -> Result<Outcome> {
 
 async fn run(stage: Stage, setup: &Setup) -> Result<Outcome> {
     let (time, counts) = (Time::begin(), Counts::default());
-    let origin = Origin::new(stage.seed, stage.distance, time.clone());
+    let distance = if setup.near { Distance::NONE } else { stage.distance };
+    let origin = Origin::new(stage.seed, distance, time.clone());
     let shield = shield(stage, &origin, setup, &time);
     let edges: Vec<_> = (0..EDGES).map(|_| edge(&shield, &time, &counts)).collect();
     let mut players = JoinSet::new();
     for viewer in audience(stage.seed, stage.sessions, EDGES) {
         let edge = edges.get(viewer.edge).ok_or("an edge is missing")?.clone();
-        players.spawn(Player::new(viewer, edge, time.clone(), counts.clone(), setup.cmcd).watch());
+        players
+            .spawn(Player::new(viewer, edge, time.clone(), counts.clone(), setup.habits).watch());
     }
     let mut seen = Vec::new();
     while let Some(one) = players.join_next().await {
@@ -271,6 +279,13 @@ fn players(seen: &[Seen], read: u64, failed: u64) -> Players {
         startup_p95: at(0.95),
         stalled: sum(|one| one.stalled),
         stalls: count(|one| u64::from(one.stalls)),
+        causes: Cause::ALL.map(|cause| {
+            let all = seen.iter().filter_map(|one| one.causes.get(cause as usize));
+            all.fold((0.0, 0.0), |(time, waited), one| {
+                (time + one.time.as_secs_f64(), waited + one.waited.as_secs_f64())
+            })
+        }),
+        abandoned: count(|one| u64::from(one.abandoned)),
         sessions_stalled: seen.iter().filter(|one| one.stalls > 0).count(),
         seeks,
         seek_mean: sum(|one| one.sought) / seeks.max(1) as f64,
