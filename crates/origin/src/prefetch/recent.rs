@@ -12,11 +12,20 @@ use crate::map::Target;
 /// What was asked for or fetched ahead within a window of time.
 #[derive(Debug)]
 pub struct Recent {
-    entries: HashMap<u64, State>,
-    /// Each key once, oldest first.
-    order: VecDeque<(Timestamp, u64)>,
+    entries: HashMap<u64, Entry>,
+    /// Each entry once, oldest first, and what is left of those that were forgotten since.
+    order: VecDeque<(Timestamp, u64, u64)>,
+    /// The number of the last entry.
+    last: u64,
     window: Duration,
     capacity: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    state: State,
+    /// Tells it from one of the same object that was forgotten.
+    number: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +63,8 @@ pub struct Wasted {
 impl Recent {
     /// Remembers at most `capacity` objects for `window`.
     pub fn new(window: Duration, capacity: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), window, capacity: capacity.max(1) }
+        let (entries, order) = (HashMap::new(), VecDeque::new());
+        Self { entries, order, last: 0, window, capacity: capacity.max(1) }
     }
 
     /// Whether `target` was asked for or fetched lately.
@@ -64,7 +74,7 @@ impl Recent {
 
     /// A client asks for `target`: what of it was fetched ahead, the first time it is asked for.
     pub fn asked(&mut self, target: &Target, now: Timestamp) -> Found {
-        let Some(state) = self.entries.get_mut(&key(target)) else {
+        let Some(state) = self.state(target) else {
             self.remember(target, State::Asked, now);
             return Found::Nothing;
         };
@@ -83,7 +93,7 @@ impl Recent {
     /// The fetch of `target` begins; `false` where it is no longer wanted: somebody asked for it
     /// since.
     pub fn begins(&mut self, target: &Target) -> bool {
-        match self.entries.get_mut(&key(target)) {
+        match self.state(target) {
             Some(state @ State::Queued) => {
                 *state = State::Coming;
                 true
@@ -94,19 +104,19 @@ impl Recent {
 
     /// Whether somebody asked for `target` since its fetch began.
     pub fn is_promoted(&self, target: &Target) -> bool {
-        self.entries.get(&key(target)) == Some(&State::Asked)
+        self.entries.get(&key(target)).is_some_and(|entry| entry.state == State::Asked)
     }
 
     /// The fetch of `target` is done.
     pub fn fetched(&mut self, target: &Target, bytes: u64) {
-        if let Some(state @ State::Coming) = self.entries.get_mut(&key(target)) {
+        if let Some(state @ State::Coming) = self.state(target) {
             *state = State::Here(bytes);
         }
     }
 
     /// The fetch of `target` gave nothing that counts: it failed, or the segment was there already.
     pub fn settle(&mut self, target: &Target) {
-        if let Some(state) = self.entries.get_mut(&key(target)) {
+        if let Some(state) = self.state(target) {
             *state = State::Asked;
         }
     }
@@ -114,9 +124,9 @@ impl Recent {
     /// The fetch of `target` was given up: it may be fetched another time.
     pub fn forget(&mut self, target: &Target) {
         let key = key(target);
-        if self.entries.get(&key).is_some_and(|state| *state != State::Asked) {
+        if self.entries.get(&key).is_some_and(|entry| entry.state != State::Asked) {
+            // Its place in the order goes when its time comes, and counts until then.
             self.entries.remove(&key);
-            self.order.retain(|(_, other)| *other != key);
         }
     }
 
@@ -124,11 +134,14 @@ impl Recent {
     /// these was fetched ahead for nobody.
     pub fn expire(&mut self, now: Timestamp) -> Wasted {
         let mut wasted = Wasted::default();
-        while let Some(&(since, key)) = self.order.front()
+        while let Some(&(since, key, number)) = self.order.front()
             && (self.order.len() > self.capacity || now.since(since) >= self.window)
         {
             self.order.pop_front();
-            match self.entries.remove(&key) {
+            if self.entries.get(&key).is_none_or(|entry| entry.number != number) {
+                continue;
+            }
+            match self.entries.remove(&key).map(|entry| entry.state) {
                 Some(State::Here(bytes)) => {
                     wasted.objects += 1;
                     wasted.bytes += bytes;
@@ -140,11 +153,19 @@ impl Recent {
         wasted
     }
 
+    fn state(&mut self, target: &Target) -> Option<&mut State> {
+        self.entries.get_mut(&key(target)).map(|entry| &mut entry.state)
+    }
+
     fn remember(&mut self, target: &Target, state: State, now: Timestamp) {
         let key = key(target);
-        if self.entries.insert(key, state).is_none() {
-            self.order.push_back((now, key));
+        if let Some(known) = self.entries.get_mut(&key) {
+            known.state = state;
+            return;
         }
+        self.last += 1;
+        self.entries.insert(key, Entry { state, number: self.last });
+        self.order.push_back((now, key, self.last));
     }
 }
 
@@ -198,6 +219,27 @@ mod tests {
         recent.queued(&part(0..100), Timestamp::from_secs(1));
         assert!(recent.contains(&part(0..100)) && !recent.contains(&part(100..200)));
         assert!(!recent.contains(&target("/all.mp4")));
+    }
+
+    #[test]
+    fn what_was_forgotten_and_is_fetched_again_stays_its_whole_window() {
+        let mut recent = Recent::new(Duration::from_secs(60), 9);
+        let now = Timestamp::from_secs(100);
+        recent.queued(&target("/1"), now);
+        recent.forget(&target("/1"));
+        recent.queued(&target("/1"), now.plus(Duration::from_secs(30)));
+        assert!(recent.begins(&target("/1")));
+        recent.fetched(&target("/1"), 700);
+        assert_eq!(recent.expire(now.plus(Duration::from_secs(89))), Wasted::default());
+        assert!(recent.contains(&target("/1")));
+        let wasted = recent.expire(now.plus(Duration::from_secs(90)));
+        assert_eq!(wasted, Wasted { objects: 1, bytes: 700 });
+        for round in 0..100 {
+            recent.queued(&target("/2"), now.plus(Duration::from_secs(90 + round)));
+            recent.forget(&target("/2"));
+            recent.expire(now.plus(Duration::from_secs(90)));
+        }
+        assert!(recent.order.len() <= 9, "what was forgotten is bounded, too");
     }
 
     #[test]
