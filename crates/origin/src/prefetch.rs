@@ -1,8 +1,9 @@
 //! Fetching ahead: what sessions will ask for next is fetched through the shield's own cache before
 //! they do.
 //!
-//! Fetched are, the most urgent first: the next segments of the rendition a session is in, as soon
-//! as the headers of the answer to the last one are there; what a player said it will ask for; what
+//! Fetched are, the most urgent first: the next segments of the rendition a session is in, when a
+//! known session asks for the last one, and as soon as the headers of the answer are there where
+//! the session is new; what a player said it will ask for; what
 //! a live rendition will have next, where its origin answers when it has it; the beginnings of a
 //! presentation whose manifest is asked for the first time; and the next segment of a neighbouring
 //! rendition, where the throughput of its players says that a switch is near. What is chosen is
@@ -19,10 +20,12 @@ mod config;
 mod queue;
 mod recent;
 mod sessions;
+mod starts;
 mod work;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_cache::BoxError;
 use headwater_net::{Body, Clock};
@@ -34,12 +37,14 @@ use tower_service::Service;
 pub use choose::{Allowed, Switch, Want, Why, heads, live, next, switch, switches, told};
 pub use config::PrefetchConfig;
 pub use recent::{Found, Recent, Wasted};
-pub use sessions::{Place, Sessions};
+pub use sessions::{Pace, Place, Sessions, Step};
+pub use starts::Starts;
 
 use crate::learn::{Listener, SharedMap};
-use crate::map::{Learnt, Position, SegmentMap, Target, Url};
+use crate::map::{Learnt, Neighbour, Position, SegmentMap, Target, Url};
 use crate::metrics::Metrics;
 use crate::pressure::Pressure;
+use queue::State;
 use work::Workers;
 
 /// Marks a request as sent ahead of need: an extension of the request. A shield that meets it
@@ -98,28 +103,53 @@ where
         let now = self.clock.now();
         let mut state = self.workers.lock();
         state.expire(now, &self.metrics);
+        let may_fetch = self.config.ahead > 0 && is_anyones(request);
         if let Some(position) = map.lookup(&url, at) {
             self.metrics.segment_requests.inc();
-            if let Some(place) = place(&map, position) {
-                state.sessions.asked(place, now);
-            }
             let range = map.target(position).and_then(|target| target.range);
-            state.asked(&Target { url: url.clone(), range }, now, &self.metrics);
-            state.doubt();
-        } else {
-            if let Some((presentation, rendition)) = map.rendition(&url) {
-                state.sessions.watched(presentation, rendition, now);
+            let target = Target { url: url.clone(), range };
+            let late = state.asked(&target, now, &self.metrics) == Found::Coming;
+            let place = place(&map, position)?;
+            let step = self.steps(&mut state, &map, position, place, late);
+            drop(state);
+            let like = may_fetch.then(|| like(request))?;
+            if step.follows {
+                self.goes_on(&map, position, &url, &like, step.depth, None);
+                return None;
             }
-            // Init segments, playlists and what players told of.
-            state.asked(&Target { url: url.clone(), range: None }, now, &self.metrics);
-            return None;
+            // Nobody has been answered yet in this session: its origin has the first word.
+            return Some(Asked { url, at, like });
         }
-        drop(state);
-        (self.config.ahead > 0 && is_anyones(request)).then(|| Asked {
-            url,
-            at,
-            like: like(request),
-        })
+        if let Some((presentation, rendition)) = map.rendition(&url) {
+            state.sessions.watched(presentation, rendition, now);
+        }
+        // Init segments, playlists and what players told of.
+        state.asked(&Target { url, range: None }, now, &self.metrics);
+        None
+    }
+
+    /// A session asks for the segment at `position`.
+    fn steps(
+        &self,
+        state: &mut State,
+        map: &SegmentMap,
+        position: Position,
+        place: Place,
+        late: bool,
+    ) -> Step {
+        let duration = map.time(position).map_or(Duration::ZERO, |(_, duration)| duration);
+        let pace = Pace { late, duration };
+        let step = state.sessions.asked(place, pace, self.config.ahead, self.clock.now());
+        if let Some(left) = step.left {
+            state.doubt((place.presentation, left));
+        }
+        if !step.follows
+            && map.is_head(position)
+            && let Some(rate) = map.bandwidth(position.presentation, position.rendition)
+        {
+            state.starts.began(rate);
+        }
+        step
     }
 
     /// The answer to a segment has begun, and it is one: the next segments are queued.
@@ -127,7 +157,7 @@ where
         // Looked up anew: the map may have learnt since.
         let mut map = self.map.lock();
         if let Some(position) = map.lookup(&asked.url, asked.at) {
-            self.goes_on(&map, position, &asked.url, &asked.like, None);
+            self.goes_on(&map, position, &asked.url, &asked.like, 1, None);
         }
     }
 
@@ -144,14 +174,13 @@ where
             let Some(url) = location else { continue };
             let Some(like) = like_of(&url) else { continue };
             let mut map = self.map.lock();
-            let now = self.clock.now();
             if let Some(position) = map.lookup(&url, hint.first_byte) {
-                if let Some(place) = place(&map, position) {
-                    let mut state = self.workers.lock();
-                    state.sessions.asked(place, now);
-                    state.doubt();
-                }
-                self.goes_on(&map, position, &url, &like, hint.throughput);
+                let step = place(&map, position).map(|place| {
+                    let state = &mut self.workers.lock();
+                    self.steps(state, &map, position, place, false)
+                });
+                let depth = step.map_or(1, |step| step.depth);
+                self.goes_on(&map, position, &url, &like, depth, hint.throughput);
             }
             drop(map);
             for next in &hint.next {
@@ -167,31 +196,52 @@ where
         }
     }
 
-    /// A session is at `position`: what comes next is queued. The throughput is in kbit/s.
+    /// A session is at `position`: of what comes next, `depth` segments are queued. The throughput is
+    /// in kbit/s.
     fn goes_on(
         &self,
         map: &SegmentMap,
         position: Position,
         url: &Url,
         like: &Parts,
+        depth: usize,
         throughput: Option<(u64, u64)>,
     ) {
-        let state = self.workers.lock();
+        let mut state = self.workers.lock();
+        let likely = throughput.map_or_else(Vec::new, |throughput| {
+            self.switches(&mut state, map, position, throughput)
+        });
         let allowed = Allowed { authority: url.authority(), recent: &state.recent };
-        let mut wants = next(map, position, self.config.ahead, allowed);
-        let bandwidth = map.bandwidth(position.presentation, position.rendition);
-        if let Some((least, most)) = throughput
-            && let Some(bandwidth) = bandwidth
-            && self.config.neighbours
-        {
-            let beside = map.neighbours(position.presentation, position.rendition);
-            let rates = (least.saturating_mul(1000), most.saturating_mul(1000));
-            for (_, to) in switches(rates, bandwidth, &beside) {
-                wants.extend(switch(map, position, to, allowed));
-            }
+        let mut wants = next(map, position, depth.min(self.config.ahead), allowed);
+        for to in likely {
+            wants.extend(switch(map, position, to, allowed));
         }
         drop(state);
         self.put(wants, like);
+    }
+
+    /// Where the session at `position` may be about to switch to, by its throughput in kbit/s.
+    fn switches(
+        &self,
+        state: &mut State,
+        map: &SegmentMap,
+        position: Position,
+        (least, most): (u64, u64),
+    ) -> Vec<Neighbour> {
+        let place = place(map, position);
+        let bandwidth = map.bandwidth(position.presentation, position.rendition);
+        let (Some(place), Some(bandwidth), true) = (place, bandwidth, self.config.neighbours)
+        else {
+            return Vec::new();
+        };
+        let beside = map.neighbours(position.presentation, position.rendition);
+        let (least, most) = (least.saturating_mul(1000), most.saturating_mul(1000));
+        let near = switches((least, most), bandwidth, &beside).into_iter();
+        let near = near.filter(|(way, to)| {
+            let rate = if *way == Switch::Down { least } else { most };
+            state.sessions.guess(place, to.rendition, rate)
+        });
+        near.map(|(_, to)| to).collect()
     }
 
     fn put(&self, wants: impl IntoIterator<Item = Want>, like: &Parts) {
@@ -218,7 +268,7 @@ where
         let now = self.clock.now();
         let mut state = self.workers.lock();
         let allowed = Allowed { authority: url.authority(), recent: &state.recent };
-        let mut wants = heads(&map, learnt, self.config.heads, allowed);
+        let mut wants = heads(&map, learnt, self.config.heads, &state.starts, allowed);
         if let Some(rendition) = learnt.rendition
             && let presentation = learnt.presentation
             && map.live(presentation, rendition).is_some()

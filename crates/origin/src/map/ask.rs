@@ -79,18 +79,31 @@ impl SegmentMap {
         self.track(position.presentation, position.rendition)?.init(position.index)
     }
 
-    /// What a player asks for first of every rendition of a presentation: the init segment and the
-    /// segment it begins with.
-    pub fn heads(&self, presentation: PresentationId) -> Vec<Target> {
-        let renditions = self.renditions(presentation);
-        (0..renditions.len()).flat_map(|at| self.head(presentation, at as u32)).collect()
+    /// What a player that begins in a rendition asks for first: its init segment and the segment it
+    /// begins with.
+    pub fn head(
+        &self,
+        presentation: PresentationId,
+        rendition: u32,
+    ) -> (Option<Target>, Option<Target>) {
+        let Some(track) = self.track(presentation, rendition) else { return (None, None) };
+        let head = track.head();
+        (track.init(head), track.get(head))
     }
 
-    /// What a player asks for first of one rendition.
-    pub fn head(&self, presentation: PresentationId, rendition: u32) -> Vec<Target> {
-        let Some(track) = self.track(presentation, rendition) else { return Vec::new() };
-        let head = track.head();
-        [track.init(head), track.get(head)].into_iter().flatten().collect()
+    /// Whether a player that begins in its rendition begins with the segment at `position`.
+    pub fn is_head(&self, position: Position) -> bool {
+        let track = self.track(position.presentation, position.rendition);
+        track.is_some_and(|track| track.head() == position.index)
+    }
+
+    /// The renditions that a player switches between with this one, as they are listed, and their
+    /// bit rates.
+    pub fn ladder(&self, presentation: PresentationId, rendition: u32) -> Vec<(u32, Option<u64>)> {
+        let renditions = self.renditions(presentation);
+        let Some(own) = renditions.get(rendition as usize) else { return Vec::new() };
+        let all = renditions.iter().enumerate().filter(|(_, other)| other.group == own.group);
+        all.map(|(at, other)| (at as u32, other.bandwidth)).collect()
     }
 
     /// The media playlists of a presentation that were named and not read yet.

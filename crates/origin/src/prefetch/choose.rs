@@ -4,6 +4,7 @@
 //! serves: a shield asks only whom it was told to stand before.
 
 use super::recent::Recent;
+use super::starts::Starts;
 use crate::map::{
     Learnt, Neighbour, Neighbours, Position, PresentationId, SegmentMap, Target, Url,
 };
@@ -59,6 +60,15 @@ impl Why {
             Self::Next { .. } | Self::Told | Self::Live { .. } => 0,
             Self::Head => 1,
             Self::Switch { .. } => 2,
+        }
+    }
+
+    /// Presentation and rendition of the session it is for, where it is for one.
+    pub(super) const fn session(self) -> Option<(PresentationId, u32)> {
+        match self {
+            Self::Next { presentation, rendition, .. }
+            | Self::Switch { presentation, rendition, .. } => Some((presentation, rendition)),
+            Self::Told | Self::Live { .. } | Self::Head => None,
         }
     }
 }
@@ -156,19 +166,31 @@ pub fn switch(
 }
 
 /// What players ask for first of what was learnt for the first time, `most` renditions of it: of a
-/// multivariant playlist the media playlists that it names, else init segments and first segments.
-pub fn heads(map: &SegmentMap, learnt: &Learnt, most: usize, allowed: Allowed<'_>) -> Vec<Want> {
+/// multivariant playlist the media playlists that it names, else init segments, and the segments that
+/// the renditions begin with which players are likely to begin in.
+pub fn heads(
+    map: &SegmentMap,
+    learnt: &Learnt,
+    most: usize,
+    starts: &Starts,
+    allowed: Allowed<'_>,
+) -> Vec<Want> {
     if !learnt.first || most == 0 {
         return Vec::new();
     }
     let presentation = learnt.presentation;
     let whole = |url| Target { url, range: None };
+    let head = |rendition| {
+        let likely = starts.is_likely(&map.ladder(presentation, rendition), rendition);
+        let (init, first) = map.head(presentation, rendition);
+        init.into_iter().chain(first.filter(|_| likely))
+    };
     let targets: Vec<_> = if let Some(rendition) = learnt.rendition {
-        map.head(presentation, rendition)
+        head(rendition).collect()
     } else {
         let unread = map.unread(presentation).into_iter().take(most).map(whole);
         let renditions = 0..u32::try_from(learnt.renditions.min(most)).unwrap_or(u32::MAX);
-        unread.chain(renditions.flat_map(|at| map.head(presentation, at))).collect()
+        unread.chain(renditions.flat_map(head)).collect()
     };
     let wanted = targets.into_iter().filter(|target| allowed.allows(target));
     wanted.map(|target| Want { target, why: Why::Head }).collect()

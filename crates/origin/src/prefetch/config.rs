@@ -6,10 +6,13 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PrefetchConfig {
-    /// Segments fetched ahead of the one asked for; 2 by default, 0 turns all prefetch off.
+    /// Segments fetched ahead of the one asked for, at the most; 4 by default, 0 turns all prefetch
+    /// off. A session begins with one; it is fetched more for where that was not enough (see
+    /// [`Sessions`](super::Sessions)).
     pub ahead: usize,
-    /// Renditions of a presentation whose beginnings are fetched when its manifest is first asked
-    /// for; 16 by default, 0 for none.
+    /// Renditions of a presentation whose playlists and init segments are fetched when its manifest
+    /// is first asked for, with the first segments of those that players are likely to begin in (see
+    /// [`Starts`](super::Starts)); 16 by default, 0 for none.
     pub heads: usize,
     /// Whether the segments of a neighbouring rendition are fetched where a switch is near; they
     /// are by default.
@@ -45,7 +48,7 @@ pub struct PrefetchConfig {
 impl Default for PrefetchConfig {
     fn default() -> Self {
         Self {
-            ahead: 2,
+            ahead: 4,
             heads: 16,
             neighbours: true,
             concurrency: 256,

@@ -12,7 +12,8 @@ use super::choose::{Want, Why};
 use super::config::PrefetchConfig;
 use super::recent::{Found, Recent};
 use super::sessions::Sessions;
-use crate::map::Target;
+use super::starts::Starts;
+use crate::map::{PresentationId, Target};
 use crate::metrics::Metrics;
 
 /// URLs remembered as recent.
@@ -42,6 +43,7 @@ pub(super) struct Flight {
 pub(super) struct State {
     pub(super) recent: Recent,
     pub(super) sessions: Sessions,
+    pub(super) starts: Starts,
     lanes: [VecDeque<Job>; LANES],
     flights: HashMap<u64, Flight>,
     next_flight: u64,
@@ -57,6 +59,7 @@ impl State {
         Self {
             recent: Recent::new(config.window, RECENT),
             sessions: Sessions::new(config.silence),
+            starts: Starts::default(),
             lanes: Default::default(),
             flights: HashMap::new(),
             next_flight: 0,
@@ -74,8 +77,9 @@ impl State {
     }
 
     /// A client asks for `target`.
-    pub(super) fn asked(&mut self, target: &Target, now: Timestamp, metrics: &Metrics) {
-        match self.recent.asked(target, now) {
+    pub(super) fn asked(&mut self, target: &Target, now: Timestamp, metrics: &Metrics) -> Found {
+        let found = self.recent.asked(target, now);
+        match found {
             Found::Nothing => {}
             Found::Coming => {
                 metrics.prefetch_used.inc();
@@ -86,12 +90,16 @@ impl State {
                 metrics.prefetch_used_bytes.inc_by(bytes);
             }
         }
+        found
     }
 
-    /// Those who fetch what nobody may want any more look again.
-    pub(super) fn doubt(&self) {
+    /// A session left a rendition: those who fetch what it wanted there look again. Whom nobody
+    /// tells looks of itself from time to time.
+    pub(super) fn doubt(&self, left: (PresentationId, u32)) {
         for flight in self.flights.values() {
-            flight.doubt.notify_one();
+            if flight.want.why.session() == Some(left) {
+                flight.doubt.notify_one();
+            }
         }
     }
 

@@ -5,6 +5,12 @@
 //! none, a new session begins. A rendition of sound has a session of its own beside that of the
 //! pictures. That is enough to tell whether somebody will still want what is being fetched: nobody
 //! does once the session has gone to another rendition, or is silent.
+//!
+//! How far ahead is fetched for a session is its *depth*: one segment at first. Whenever it comes to
+//! a segment that is still being fetched, one would not have been enough, and it is one more; once it
+//! asks for segments as slowly as they are played, and they were there several times in a row, it is
+//! one less (after AMP: Gill and Bathen, FAST 2007). So a player that fills its buffer from a slow
+//! origin is fetched for several at a time, and one that is about to leave leaves little behind.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,6 +21,9 @@ use crate::map::PresentationId;
 
 /// Sessions that are told apart in one presentation; beyond it the longest silent is forgotten.
 const MAX_SESSIONS: usize = 64;
+
+/// Segments in a row that were there in time, after which a session's depth becomes less.
+const IN_TIME: u8 = 4;
 
 /// Presentations with sessions; beyond it the silent ones are forgotten, then any.
 const MAX_PRESENTATIONS: usize = 4096;
@@ -30,6 +39,26 @@ pub struct Place {
     pub group: u32,
     /// The number of the segment.
     pub number: u64,
+}
+
+/// What a request showed of its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// The session was known before.
+    pub follows: bool,
+    /// The rendition that it left with this request.
+    pub left: Option<u32>,
+    /// So many segments are to be fetched ahead for it.
+    pub depth: usize,
+}
+
+/// How a request found its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// It was still being fetched ahead.
+    pub late: bool,
+    /// How long the segment plays.
+    pub duration: Duration,
 }
 
 /// The sessions of all presentations.
@@ -53,6 +82,29 @@ struct Session {
     group: u32,
     number: u64,
     seen: Timestamp,
+    depth: u8,
+    /// Segments in a row that were there in time.
+    in_time: u8,
+    /// The neighbour that was fetched for it last, and the throughput that it was fetched for.
+    guess: Option<(u32, u64)>,
+}
+
+impl Session {
+    /// How far ahead is fetched from `pace` on, after `passed`; `most` at most.
+    fn keep(&mut self, pace: Pace, passed: Duration, most: usize) {
+        let most = u8::try_from(most).unwrap_or(u8::MAX).max(1);
+        if pace.late {
+            self.in_time = 0;
+            self.depth = self.depth.saturating_add(1);
+        } else if passed.saturating_mul(4) >= pace.duration.saturating_mul(3) {
+            self.in_time += 1;
+            if self.in_time >= IN_TIME {
+                self.in_time = 0;
+                self.depth = self.depth.saturating_sub(1);
+            }
+        }
+        self.depth = self.depth.clamp(1, most);
+    }
 }
 
 impl Sessions {
@@ -61,8 +113,8 @@ impl Sessions {
         Self { presentations: HashMap::new(), silence }
     }
 
-    /// A client asks for the segment at `place`.
-    pub fn asked(&mut self, place: Place, now: Timestamp) {
+    /// A client asks for the segment at `place`; at most `most` are fetched ahead for it.
+    pub fn asked(&mut self, place: Place, pace: Pace, most: usize, now: Timestamp) -> Step {
         let watchers = self.watchers(place.presentation, now);
         let follows = |session: &Session| {
             let ahead = place.number.checked_sub(session.number);
@@ -74,16 +126,19 @@ impl Sessions {
             });
             of.max_by_key(|(_, session)| (session.number, session.seen)).map(|(at, _)| at)
         };
-        let new = Session {
-            rendition: place.rendition,
-            group: place.group,
-            number: place.number,
-            seen: now,
-        };
         let known = latest(true).or_else(|| latest(false));
         if let Some(session) = known.and_then(|at| watchers.sessions.get_mut(at)) {
-            *session = new;
-            return;
+            let left = (session.rendition != place.rendition).then_some(session.rendition);
+            if left.is_some() {
+                session.guess = None;
+            }
+            let passed = now.since(session.seen);
+            if place.number > session.number {
+                session.keep(pace, passed, most);
+            }
+            (session.rendition, session.number, session.seen) =
+                (place.rendition, place.number, now);
+            return Step { follows: true, left, depth: usize::from(session.depth) };
         }
         if watchers.sessions.len() >= MAX_SESSIONS {
             let oldest = watchers.sessions.iter().enumerate().min_by_key(|(_, s)| s.seen);
@@ -91,7 +146,29 @@ impl Sessions {
                 watchers.sessions.swap_remove(at);
             }
         }
-        watchers.sessions.push(new);
+        let Place { rendition, group, number, .. } = place;
+        let (seen, depth, in_time, guess) = (now, 1, 0, None);
+        watchers.sessions.push(Session { rendition, group, number, seen, depth, in_time, guess });
+        Step { follows: false, left: None, depth: 1 }
+    }
+
+    /// Whether the session at `place`, whose throughput is `rate` bits per second, may be about to
+    /// switch to rendition `to`. What was thought once and did not come true is not thought again
+    /// before the throughput has changed by a tenth.
+    pub fn guess(&mut self, place: Place, to: u32, rate: u64) -> bool {
+        let Some(watchers) = self.presentations.get_mut(&place.presentation) else { return false };
+        let mut here = watchers.sessions.iter_mut().filter(|session| {
+            (session.rendition, session.number) == (place.rendition, place.number)
+        });
+        let Some(session) = here.next() else { return false };
+        if session
+            .guess
+            .is_some_and(|(to_then, then)| to_then == to && then.abs_diff(rate) <= then / 10)
+        {
+            return false;
+        }
+        session.guess = Some((to, rate));
+        true
     }
 
     /// A client asks for the playlist of a rendition.
@@ -159,6 +236,9 @@ mod tests {
         map.learn(&url, None, b"#EXTM3U\n#EXTINF:4,\na\n").unwrap().unwrap().presentation
     }
 
+    const IN_PACE: Pace = Pace { late: false, duration: Duration::from_secs(4) };
+    const LATE: Pace = Pace { late: true, ..IN_PACE };
+
     fn at(rendition: u32, number: u64) -> Place {
         let group = u32::from(rendition >= 10);
         Place { presentation: presentation(), rendition, group, number }
@@ -167,7 +247,7 @@ mod tests {
     fn sessions(asked: &[(u32, u64)]) -> Sessions {
         let mut sessions = Sessions::new(Duration::from_secs(20));
         for (rendition, number) in asked {
-            sessions.asked(at(*rendition, *number), NOW);
+            sessions.asked(at(*rendition, *number), IN_PACE, 2, NOW);
         }
         sessions
     }
@@ -195,6 +275,45 @@ mod tests {
     }
 
     #[test]
+    fn depth_grows_where_prefetch_was_late_and_shrinks_once_the_buffer_is_full() {
+        let mut sessions = sessions(&[]);
+        let mut now = NOW;
+        let mut number = 0;
+        let mut step = |pace, millis| {
+            now = now.plus(Duration::from_millis(millis));
+            number += 1;
+            sessions.asked(at(1, number), pace, 3, now).depth
+        };
+        assert_eq!([step(LATE, 0), step(IN_PACE, 900)], [1, 1], "the first says nothing");
+        assert_eq!([step(LATE, 900), step(LATE, 900), step(LATE, 900)], [2, 3, 3]);
+        let filling: Vec<_> = (0..8).map(|_| step(IN_PACE, 2_900)).collect();
+        assert_eq!(filling, [3; 8], "it still fills its buffer");
+        let playing: Vec<_> = (0..10).map(|_| step(IN_PACE, 4_000)).collect();
+        assert_eq!(playing, [3, 3, 3, 2, 2, 2, 2, 1, 1, 1]);
+        assert_eq!(step(LATE, 4_000), 2);
+    }
+
+    #[test]
+    fn a_request_tells_what_its_session_left() {
+        let mut sessions = sessions(&[(1, 5)]);
+        let mut asks = |rendition, number| sessions.asked(at(rendition, number), IN_PACE, 2, NOW);
+        assert_eq!(asks(1, 6), Step { follows: true, left: None, depth: 1 });
+        assert_eq!(asks(2, 7), Step { follows: true, left: Some(1), depth: 1 });
+        assert_eq!(asks(2, 40), Step { follows: false, left: None, depth: 1 }, "a seek");
+    }
+
+    #[test]
+    fn a_guess_that_does_not_come_true_is_made_once() {
+        let mut sessions = sessions(&[(1, 5)]);
+        assert!(sessions.guess(at(1, 5), 2, 1000));
+        assert!(!sessions.guess(at(1, 5), 2, 1100) && !sessions.guess(at(1, 5), 2, 900));
+        assert!(sessions.guess(at(1, 5), 2, 1101), "the throughput is another");
+        sessions.asked(at(2, 6), IN_PACE, 2, NOW);
+        assert!(sessions.guess(at(2, 6), 1, 1101), "it came true");
+        assert!(!sessions.guess(at(1, 5), 2, 1), "nobody is there");
+    }
+
+    #[test]
     fn who_is_silent_is_gone() {
         let mut sessions = sessions(&[(1, 5)]);
         sessions.watched(presentation(), 3, NOW);
@@ -210,7 +329,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut sessions = Sessions::new(Duration::from_secs(20));
         for number in 0..1000 {
-            sessions.asked(at(1, number * 10), NOW);
+            sessions.asked(at(1, number * 10), IN_PACE, 2, NOW);
             sessions.watched(presentation(), number as u32, NOW);
         }
         let watchers = &sessions.presentations[&presentation()];

@@ -111,20 +111,30 @@ fn a_title_begins_with_its_playlists_and_their_beginnings() {
     let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n1.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2\n\
                 2.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=3\nhttps://elsewhere/3.m3u8\n";
     let learnt = learn(&mut map, "/main.m3u8", main);
-    assert_eq!(shown(&heads(&map, &learnt, 9, allowed(&recent))), ["/1.m3u8", "/2.m3u8"]);
-    assert_eq!(shown(&heads(&map, &learnt, 1, allowed(&recent))), ["/1.m3u8"]);
+    let starts = Starts::default();
+    let begins = |map: &SegmentMap, learnt: &Learnt, most| {
+        shown(&heads(map, learnt, most, &starts, allowed(&recent)))
+    };
+    assert_eq!(begins(&map, &learnt, 9), ["/1.m3u8", "/2.m3u8"]);
+    assert_eq!(begins(&map, &learnt, 1), ["/1.m3u8"]);
     let list = "#EXTM3U\n#EXT-X-MAP:URI=\"i\"\n#EXTINF:4,\na\n#EXTINF:4,\nb\n#EXT-X-ENDLIST\n";
     let learnt = learn(&mut map, "/1.m3u8", list);
-    assert_eq!(shown(&heads(&map, &learnt, 9, allowed(&recent))), ["/i", "/a"]);
+    assert_eq!(begins(&map, &learnt, 9), ["/i", "/a"]);
     let again = learn(&mut map, "/1.m3u8", &list.replace("b\n", "b2\n"));
-    assert_eq!(shown(&heads(&map, &again, 9, allowed(&recent))), [""; 0], "it is known by now");
+    assert_eq!(begins(&map, &again, 9), [""; 0], "it is known by now");
+    let second = learn(&mut map, "/2.m3u8", &list.replace('a', "c").replace('b', "d"));
+    assert_eq!(begins(&map, &second, 9), ["/i"], "of a rendition that few begin in, no segment");
 
     let mpd = r#"<MPD mediaPresentationDuration="PT9S"><Period><AdaptationSet><SegmentTemplate
         duration="3" initialization="$RepresentationID$/i" media="$RepresentationID$/$Number$"/>
-        <Representation id="x"/><Representation id="y"/></AdaptationSet></Period></MPD>"#;
+        <Representation id="x" bandwidth="1"/><Representation id="y" bandwidth="9"/>
+        </AdaptationSet></Period></MPD>"#;
     let learnt = learn(&mut map, "/m.mpd", mpd);
-    let found = heads(&map, &learnt, 9, allowed(&recent));
-    assert_eq!(shown(&found), ["/x/i", "/x/1", "/y/i", "/y/1"]);
+    assert_eq!(begins(&map, &learnt, 9), ["/x/i", "/x/1", "/y/i"]);
+    let mut high = Starts::default();
+    high.began(8);
+    let found = heads(&map, &learnt, 9, &high, allowed(&recent));
+    assert_eq!(shown(&found), ["/x/i", "/y/i", "/y/1"], "where others began");
 }
 
 /// RFC 8216 §6.3.3: players begin three target durations before the end.
@@ -141,7 +151,8 @@ fn a_live_presentation_begins_near_its_end_and_waits_for_what_comes() {
         )
     };
     let learnt = learn(&mut map, "/l.m3u8", &list(""));
-    assert_eq!(shown(&heads(&map, &learnt, 9, allowed(&recent))), ["/i", "/14.mp4"]);
+    let found = heads(&map, &learnt, 9, &Starts::default(), allowed(&recent));
+    assert_eq!(shown(&found), ["/i", "/14.mp4"]);
     assert_eq!(shown(&live(&map, learnt.presentation, 0, allowed(&recent))), [""; 0]);
     let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n#EXT-X-PRELOAD-HINT:TYPE=PART,\
                    URI=\"17.0.mp4\"\n";
