@@ -8,7 +8,6 @@
 //! The entrance gives each request the sites of the configuration that is in force when it comes;
 //! a reload puts new ones there, and requests under way end with theirs.
 
-mod access_log;
 mod describe;
 mod entrance;
 mod reload;
@@ -32,8 +31,8 @@ use super::Error;
 Variables of the environment override keys: HEADWATER__SERVER__LISTEN is listen of [server],
 HEADWATER__UPSTREAM__MEDIA__ORIGINS is origins of the [[upstream]] whose name is media.
 
-SIGHUP reads the file again, all of it or nothing. SIGTERM ends the process when its requests are
-done, or at the deadline (drain of [server]).
+SIGHUP reads the file again, all of it or nothing. SIGUSR1 opens the access log again. SIGTERM ends
+the process when its requests are done, or at the deadline (drain of [server]).
 
 docs/configuration.md tells of every key.")]
 pub(super) struct Args {

@@ -4,6 +4,7 @@
 #![cfg(all(feature = "cli", feature = "edge", feature = "origin"))]
 
 mod check;
+mod log;
 mod operator;
 mod process;
 mod reload;

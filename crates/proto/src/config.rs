@@ -24,6 +24,7 @@
 pub mod cache;
 mod changes;
 mod check;
+pub mod log;
 mod near;
 pub mod quantity;
 mod read;
@@ -42,7 +43,8 @@ pub use tree::{MAX_DOCUMENT, Step, VARIABLES};
 pub use wrong::{Place, Wrong, Wrongs};
 
 use cache::Cache;
-use running::{Log, Operator, Process};
+use log::Log;
+use running::{Operator, Process};
 use server::Server;
 use site::Site;
 use upstream::Upstream;

@@ -141,7 +141,8 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     pub hand_over_socket: Option<PathBuf>,
 
-    /// Where access log lines go, as JSON: a file, or `-` for standard output [default: nowhere]
+    /// Where access log lines go, as JSON: a file, which SIGUSR1 has opened again, or `-` for standard
+    /// output [default: nowhere]
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
 }

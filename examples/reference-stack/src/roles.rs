@@ -3,11 +3,9 @@
 //! Each is a tower service of its own concrete type; only a shield's origins are boxed, which no
 //! hit ever meets.
 
-use std::io;
-use std::path::Path;
-
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
+use headwater_edge::access_log::LogFile;
 use headwater_edge::operator::{Caches, Site};
 use headwater_edge::{AccessLog, CompressLayer, Edge, Hints, LogWriter};
 use headwater_net::Body;
@@ -30,15 +28,15 @@ use crate::{Args, Error, Role};
 pub struct Running {
     /// Its listeners.
     pub server: ServerHandle,
-    /// What writes the access log, to be finished after the last request.
-    pub log_writer: Option<LogWriter>,
+    /// The access log's file, and what writes it, to be finished after the last request.
+    pub log: Option<(LogFile, LogWriter)>,
     /// Its caches, for purges and explanations.
     pub caches: Caches,
 }
 
 impl From<ServerHandle> for Running {
     fn from(server: ServerHandle) -> Self {
-        Self { server, log_writer: None, caches: Caches::default() }
+        Self { server, log: None, caches: Caches::default() }
     }
 }
 
@@ -76,7 +74,7 @@ pub fn serve(
             caches.add("shield", Site::BehindEdge, cache.clone());
             let shield = shield(builder, cache, registry);
             let server = server.serve(move |_| shield.clone())?;
-            Ok(Running { server, log_writer: None, caches })
+            Ok(Running { server, log: None, caches })
         }
         (Role::Edge, _) => {
             let Some(url) = args.upstream.first() else {
@@ -123,29 +121,22 @@ where
     // Ends with the last worker's service.
     tokio::spawn(sender.run());
     builder = builder.hints(&hints);
-    let mut log_writer = None;
+    let mut log = None;
     if let Some(path) = &args.access_log {
-        let (log, writer) =
-            open_log(path).map_err(|source| Error::File { path: path.clone(), source })?;
-        log.register(registry);
-        builder = builder.access_log(log);
-        log_writer = Some(writer);
+        let failed = |source| Error::File { path: path.clone(), source };
+        let file = LogFile::open(path).map_err(failed)?;
+        let (access_log, writer) = AccessLog::start(file.clone(), LOG_QUEUE).map_err(failed)?;
+        access_log.register(registry);
+        builder = builder.access_log(access_log);
+        log = Some((file, writer));
     }
     let behind = Router::new(TierLayer.layer(shield), pages);
     let server = server.serve(move |_| builder.build(behind.clone()))?;
-    Ok(Running { server, log_writer, caches })
+    Ok(Running { server, log, caches })
 }
 
 /// Lines that may wait for the disk; more are dropped and counted.
 const LOG_QUEUE: usize = 8192;
-
-fn open_log(path: &Path) -> io::Result<(AccessLog, LogWriter)> {
-    if path == Path::new("-") {
-        return AccessLog::start(io::stdout(), LOG_QUEUE);
-    }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-    AccessLog::start(file, LOG_QUEUE)
-}
 
 /// A shield over the origins that `builder` was given.
 fn shield(

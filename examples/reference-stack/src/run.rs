@@ -62,7 +62,8 @@ async fn start(args: &Args) -> Result<(), Error> {
 
     let facts = describe(&running.server, &asked, spki, &names);
     let caches = running.caches.clone();
-    let upkeep = Upkeep { tls, caches };
+    let (log_file, log_writer) = running.log.unzip();
+    let upkeep = Upkeep { tls, caches, log_file };
     process.begin(&upkeep).await?;
     let written = args.ready.as_ref().map_or(Ok(()), |path| {
         facts.write(path).map_err(|source| Error::File { path: path.clone(), source })
@@ -79,7 +80,7 @@ async fn start(args: &Args) -> Result<(), Error> {
     process.drain(end, &servers[..1], Duration::from_secs(args.drain), &upkeep).await;
     asked.drain(Duration::from_millis(200)).await;
     running.caches.close().await;
-    if let Some(writer) = running.log_writer {
+    if let Some(writer) = log_writer {
         writer.finish();
     }
     // That of the process that took over says more.

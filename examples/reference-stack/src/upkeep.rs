@@ -1,5 +1,5 @@
-//! What the stack does when it is asked to read its files again, or to make room for the process
-//! that takes over.
+//! What the stack does when it is asked to read its files again, to open its log again, or to make
+//! room for the process that takes over.
 //!
 //! A folder belongs to one process at a time, so the old one closes its disk tier when the new one
 //! has come, and the new one opens it: what was stored and purged is there. Until the new one serves,
@@ -7,6 +7,7 @@
 //! hand-over fail after that, the old process takes its folder back, and purges again. Memory starts
 //! cold in the new process.
 
+use headwater_edge::access_log::LogFile;
 use headwater_edge::operator::Caches;
 use headwater_net::server::{Duties, Tls};
 
@@ -14,6 +15,7 @@ use headwater_net::server::{Duties, Tls};
 pub(crate) struct Upkeep {
     pub(crate) tls: Tls,
     pub(crate) caches: Caches,
+    pub(crate) log_file: Option<LogFile>,
 }
 
 impl Duties for Upkeep {
@@ -27,6 +29,14 @@ impl Duties for Upkeep {
             )),
             Ok(Err(error)) => self.say(&format!("certificates stay as they were: {error}")),
             Err(_) => {}
+        }
+    }
+
+    async fn reopen(&self) {
+        let Some(file) = &self.log_file else { return };
+        match file.reopen() {
+            Ok(reopened) => file.put(reopened),
+            Err(error) => self.say(&format!("the access log cannot be opened again: {error}")),
         }
     }
 

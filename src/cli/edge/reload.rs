@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::Caches;
 use headwater::net::server::{Duties, Tls};
@@ -10,7 +11,6 @@ use headwater::origin::Metrics;
 use headwater::proto::config::Edge as Config;
 
 use super::super::Error;
-use super::access_log::LogFile;
 use super::entrance::Gate;
 use super::settings::{self, Lasting};
 use super::shields::{self, Shields};
@@ -111,6 +111,16 @@ impl Duties for Upkeep {
             Err(error) => {
                 self.say(&format!("{error}\n{}: nothing was changed", running.path.display()));
             }
+        }
+    }
+
+    /// Says nothing when it went well: a rotation does so every night.
+    async fn reopen(&self) {
+        let file = self.running().log_file.clone();
+        let Some(file) = file else { return };
+        match file.reopen() {
+            Ok(reopened) => file.put(reopened),
+            Err(error) => self.say(&format!("the access log cannot be opened again: {error}")),
         }
     }
 

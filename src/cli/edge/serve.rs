@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use headwater::edge::Operator;
+use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::{Caches, Site};
-use headwater::edge::{AccessLog, Operator};
 use headwater::net::server::{Process, ServerBuilder, ServerHandle};
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::running::Operator as OperatorConfig;
 use prometheus_client::registry::Registry;
 
 use super::super::Error;
-use super::access_log::LogFile;
 use super::describe;
 use super::entrance::Gate;
 use super::reload::{Running, Upkeep};
@@ -48,7 +48,8 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let log_file = log_file.map_err(|error| format!("the access log cannot be opened: {error}"))?;
     let (mut log, mut writer) = (None, None);
     if let Some(file) = &log_file {
-        let started = AccessLog::start(file.clone(), settings::count(config.log.queue))?;
+        let started = settings::access_log(&config.log)
+            .start(file.clone(), settings::count(config.log.queue))?;
         started.0.register(&mut registry);
         (log, writer) = (Some(started.0), Some(started.1));
     }

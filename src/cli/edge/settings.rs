@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use headwater::cache::{Cache, Choices, Disk, Downstream};
+use headwater::edge::access_log::{AccessLogBuilder, Format, Masked};
 use headwater::edge::{
     AccessLog, Edge, EdgeBuilder, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer,
 };
@@ -11,6 +12,7 @@ use headwater::net::server::{ClientCertificate, ConnLimits, QuicConfig, ServerBu
 use headwater::net::{Clock, Proxies, Secret};
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::cache::Downstream as Asked;
+use headwater::proto::config::log::{Log, LogFormat};
 use headwater::proto::config::running::Operator;
 use headwater::proto::config::server::{self, Clients, Limits, Quic};
 use headwater::proto::config::text::{List, Network};
@@ -212,6 +214,23 @@ pub(super) fn token(operator: &Operator) -> Result<Option<Secret>, Error> {
     match text.trim_ascii() {
         [] => Err(format!("{of} holds no token").into()),
         token => Ok(Some(Secret::new(token))),
+    }
+}
+
+/// What the access log tells, and of which answers.
+pub(super) fn access_log(config: &Log) -> AccessLogBuilder {
+    let log = AccessLog::builder()
+        .format(match config.format {
+            LogFormat::Combined => Format::Combined,
+            _ => Format::Json,
+        })
+        .sample(config.sample)
+        .all_errors(config.all_errors)
+        .anonymise(config.anonymise);
+    match (config.query, &config.masked) {
+        (false, _) => log,
+        (true, None) => log.query(Masked::default()),
+        (true, Some(names)) => log.query(Masked::new(names.iter().map(String::as_str))),
     }
 }
 

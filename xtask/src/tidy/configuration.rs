@@ -201,7 +201,7 @@ fn takes(kind: &str) -> Option<String> {
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Clients" | "Downstream" | "HostOf" => "a word",
+        "Clients" | "Downstream" | "HostOf" | "LogFormat" => "a word",
         _ => return None,
     };
     Some(word.to_owned())

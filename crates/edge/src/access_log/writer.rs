@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
-use super::record::{Facts, Page, Words};
+use super::record::{Facts, Page, Record, Words};
 
 /// How long the thread rests when the queues are empty: at first, and at most.
 const REST: Duration = Duration::from_millis(5);
@@ -135,9 +135,13 @@ impl Drop for LogWriter {
     }
 }
 
+/// How a line is written of a record, its line feed with it.
+pub(super) type Write = fn(&Record<'_>, &mut Vec<u8>);
+
 pub(super) fn start<W>(
     sink: W,
     capacity: usize,
+    write: Write,
     written: Counter,
     failed: Counter,
 ) -> io::Result<(Arc<Hub>, LogWriter)>
@@ -152,6 +156,7 @@ where
         hub: Arc::clone(&hub),
         queues: Vec::new(),
         spare: Page::default(),
+        write,
         stop: Arc::clone(&stop),
     };
     let thread = thread::Builder::new().name("access-log".to_owned()).spawn(|| writer.run())?;
@@ -163,6 +168,7 @@ struct Writer<W> {
     queues: Vec<Arc<Queue>>,
     /// The empty page that is put in the place of the next one.
     spare: Page,
+    write: Write,
     stop: Arc<AtomicBool>,
     /// Lines that are formatted and not written.
     batch: Vec<u8>,
@@ -219,7 +225,7 @@ impl<W: io::Write> Writer<W> {
 
     /// Writes what is in the queues, and says how many records were in the fullest.
     fn empty_queues(&mut self, stopping: bool) -> usize {
-        let Self { queues, spare, batch, out, .. } = self;
+        let Self { queues, spare, write, batch, out, .. } = self;
         let mut fullest = 0;
         queues.retain(|queue| {
             // Looked at before the queue is emptied: nobody will fill it again.
@@ -233,12 +239,13 @@ impl<W: io::Write> Writer<W> {
                 std::mem::swap(&mut open.page, spare);
                 drop(open);
                 fullest = fullest.max(spare.len());
-                spare.write(batch, |batch| {
+                for record in spare.records() {
+                    write(&record, batch);
                     out.lines += 1;
                     if batch.len() >= BATCH {
                         out.write(batch);
                     }
-                });
+                }
                 spare.clear();
             }
             !left

@@ -94,9 +94,12 @@ pub fn request(method: &str, path: &str, protocol: Protocol) -> Request<Body> {
 pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
     pub fn json(&self) -> Vec<serde_json::Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | SIGTERM, SIGINT | accepts nothing more, and ends when all requests are answered, or at a deadline; at a second signal at once |
 //! | SIGHUP | reads files again ([`Duties::reload`]) |
+//! | SIGUSR1 | opens its logs again ([`Duties::reopen`]) |
 //! | SIGUSR2 | starts its own program anew, with the same arguments, and hands over to it |
 //! | another process at the hand-over socket | hands over to it |
 //!
@@ -87,6 +88,11 @@ pub trait Duties {
     /// Reads again what it has read from files, and says what came of it.
     fn reload(&self) -> impl Future<Output = ()>;
 
+    /// Opens its logs again, which somebody has moved away; by default there are none.
+    fn reopen(&self) -> impl Future<Output = ()> {
+        async {}
+    }
+
     /// Lets go of what only one process may have, such as a cache's folder: another process is about
     /// to take over, and needs it to start.
     fn release(&self) -> impl Future<Output = ()>;
@@ -117,6 +123,7 @@ pub struct Process {
     /// Where the next process comes in, if it is told to anybody.
     door: Option<PathBuf>,
     hangup: Signal,
+    rotated: Signal,
     stop: Stop,
 }
 
@@ -132,11 +139,12 @@ impl Process {
         let activation = Activation::from_env()?;
         let stop = Stop::on_signals().map_err(ProcessError::Signals)?;
         let hangup = signal(SignalKind::hangup()).map_err(ProcessError::Signals)?;
+        let rotated = signal(SignalKind::user_defined1()).map_err(ProcessError::Signals)?;
         let succession = Succession::new(dir.into())?;
         let inherited = succession::take_over(door).await?;
         let door = door.map(Path::to_owned);
         let supervisor = Supervisor::from_env();
-        Ok(Self { supervisor, activation, inherited, succession, door, hangup, stop })
+        Ok(Self { supervisor, activation, inherited, succession, door, hangup, rotated, stop })
     }
 
     /// Begins to describe a server, which is known by `name` to the next process, and gets the
@@ -198,12 +206,13 @@ impl Process {
         duties: &impl Duties,
         status: &str,
     ) -> End {
-        let Self { supervisor, succession, hangup, stop, .. } = self;
+        let Self { supervisor, succession, hangup, rotated, stop, .. } = self;
         supervisor.ready(status).await;
         let successor = tokio::select! {
             successor = succession.succeeded(servers, duties) => Some(successor),
             () = stop.signalled() => None,
             never = reload(hangup, supervisor, duties, status) => match never {},
+            never = reopen(rotated, duties) => match never {},
             never = supervisor.watch(servers) => match never {},
         };
         let Some(successor) = successor else { return End::Asked };
@@ -252,6 +261,13 @@ async fn reload(
         supervisor.reloading().await;
         duties.reload().await;
         supervisor.ready(status).await;
+    }
+    std::future::pending().await
+}
+
+async fn reopen(rotated: &mut Signal, duties: &impl Duties) -> Infallible {
+    while rotated.recv().await.is_some() {
+        duties.reopen().await;
     }
     std::future::pending().await
 }

@@ -37,8 +37,12 @@ pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
             "the token is given twice: token_file says it, too",
         );
     }
-    let log = ["log".into(), "queue".into()];
-    found.within(&log, edge.log.queue, 1, 1_000_000);
+    let at = |key: &str| path(["log", key]);
+    found.within(&at("queue"), edge.log.queue, 1, 1_000_000);
+    found.within(&at("sample"), edge.log.sample, 1, 1_000_000);
+    if let Some(masked) = &edge.log.masked {
+        found.few(&at("masked"), masked);
+    }
     found.all
 }
 

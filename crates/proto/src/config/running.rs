@@ -1,30 +1,10 @@
-//! `[log]`, `[operator]`, `[process]`: what the process tells, to whom, and how it is replaced.
+//! `[operator]`, `[process]`: who may ask the process, and how it is replaced.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::text::{Address, List};
-
-/// What is written down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Log {
-    /// The file of the access log, a line of JSON for each answer; `-` is standard output. It is opened
-    /// again at SIGHUP. Default none. Bound: none. Danger: addresses of clients are in it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub access: Option<PathBuf>,
-    /// Lines of each worker that may wait for the disk; more are dropped and counted. Default 8192.
-    /// Bound: 1 to 1,000,000. Danger: each takes up to half a kilobyte.
-    pub queue: u32,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { access: None, queue: 8192 }
-    }
-}
 
 /// Who may look inside and purge: metrics, health, purges and explanations over HTTP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,7 +49,12 @@ fn an_unknown_key_and_what_was_meant() {
         &["edge.toml:13: key 'serer' is unknown; did you mean 'server'?"],
     );
     let said = more("[log]\nfile = \"x\"");
-    assert_says(&said, &["edge.toml:14: key 'file' is unknown; there are access, queue"]);
+    assert_says(
+        &said,
+        &[
+            "edge.toml:14: key 'file' is unknown; there are access, format, sample, all_errors, anonymise, query, masked, queue",
+        ],
+    );
 }
 
 #[test]

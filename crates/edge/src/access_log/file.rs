@@ -1,0 +1,89 @@
+//! The file of a log, which can be opened again while it is written to: a rotation moves it away and
+//! sends a signal.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Where lines go: a file, or standard output. Clones are of the same.
+#[derive(Clone, Debug)]
+pub struct LogFile {
+    sink: Arc<Mutex<Sink>>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Standard(io::Stdout),
+    File(PathBuf, File),
+}
+
+/// A file that was opened and is not written to yet.
+#[derive(Debug)]
+#[must_use = "the log goes on in the old file until this is put in its place"]
+pub struct Reopened(Option<(PathBuf, File)>);
+
+impl LogFile {
+    /// Opens `path` to write at its end, and makes it where it is not there; `-` is standard output.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let sink = if path == Path::new("-") {
+            Sink::Standard(io::stdout())
+        } else {
+            Sink::File(path.to_owned(), append(path)?)
+        };
+        Ok(Self { sink: Arc::new(Mutex::new(sink)) })
+    }
+
+    /// Opens the same path again, which may be another file by now. Lines go to the old one until
+    /// [`LogFile::put`].
+    ///
+    /// # Errors
+    /// When it cannot be opened: lines go on to the old one.
+    pub fn reopen(&self) -> io::Result<Reopened> {
+        let path = match &*self.sink() {
+            Sink::Standard(_) => return Ok(Reopened(None)),
+            Sink::File(path, _) => path.clone(),
+        };
+        let file = append(&path)?;
+        Ok(Reopened(Some((path, file))))
+    }
+
+    /// Lines go to what was opened again from now on, each to one file as a whole.
+    pub fn put(&self, reopened: Reopened) {
+        if let Some((path, file)) = reopened.0 {
+            *self.sink() = Sink::File(path, file);
+        }
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    /// Under one lock: a line is not cut in two by a file that takes the other's place.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut *self.sink() {
+            Sink::Standard(out) => out.write_all(bytes),
+            Sink::File(_, file) => file.write_all(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut *self.sink() {
+            Sink::Standard(out) => out.flush(),
+            Sink::File(_, file) => file.flush(),
+        }
+    }
+}
