@@ -10,6 +10,7 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::access_log::AccessLog;
+use crate::cmcd::{CmcdLayer, CmcdService};
 use crate::compress::{Compress, CompressLayer};
 use crate::early_data::{EarlyData, EarlyDataLayer};
 use crate::headers::{Headers, HeadersLayer};
@@ -21,13 +22,14 @@ use crate::observe::{Observed, Observer};
 use crate::upgrades::Upgrades;
 
 /// An edge in front of `S`, layer by layer, outermost first: access log and metrics, response
-/// headers, allowed methods, hints for the shield, one way to say each thing, early data, cache. A concrete type: a hit calls through
+/// headers, what players say, allowed methods, hints for the shield, one way to say each thing, early
+/// data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing.
 ///
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> = Observed<Headers<Upgrades<Cached<S>, Normalise<S>>>>;
+pub type EdgeService<S> = Observed<Headers<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;
 
 /// What answers all but WebSockets.
 type Cached<S> = Methods<Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>;
@@ -58,6 +60,7 @@ pub struct EdgeBuilder {
     early_data: EarlyDataLayer,
     compress: Option<CompressLayer>,
     hints: HintLayer,
+    cmcd: CmcdLayer,
     websockets: bool,
     clock: Clock,
 }
@@ -121,6 +124,12 @@ impl EdgeBuilder {
         self
     }
 
+    /// What players say, as sessions; by default it is not listened to.
+    pub fn cmcd(mut self, cmcd: CmcdLayer) -> Self {
+        self.cmcd = cmcd;
+        self
+    }
+
     /// Whether WebSockets pass through to the upstream, past the cache; by default they do not, and
     /// a request for one is a GET like any.
     pub fn websockets(mut self, on: bool) -> Self {
@@ -155,7 +164,8 @@ impl EdgeBuilder {
         };
         let checked = normalise.layer(self.early_data.layer(cached));
         let checked = self.methods.layer(self.hints.layer(checked));
-        let answered = self.headers.layer(Upgrades::new(checked, direct));
+        let answered = self.cmcd.layer(Upgrades::new(checked, direct));
+        let answered = self.headers.layer(answered);
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);
         Observed::new(answered, Some(Arc::new(observer)))

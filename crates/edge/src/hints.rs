@@ -34,6 +34,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::cache_result::CacheResult;
+use crate::cmcd::{self, Told};
 use crate::normalise;
 
 pub use sender::HintSender;
@@ -354,7 +355,7 @@ struct Asked {
     uri: Uri,
     host: Option<HeaderValue>,
     range: Option<HeaderValue>,
-    cmcd: Option<Box<Cmcd>>,
+    cmcd: Option<Arc<Cmcd>>,
 }
 
 impl Asked {
@@ -365,7 +366,12 @@ impl Asked {
             uri: request.uri().clone(),
             host: headers.get(header::HOST).cloned(),
             range: headers.get(header::RANGE).cloned(),
-            cmcd: cmcd(request.uri(), headers).map(Box::new),
+            cmcd: match request.extensions().get::<Told>() {
+                Some(Told(told)) => Some(Arc::clone(told)),
+                None => {
+                    cmcd::read(request.uri(), headers).and_then(|(_, told)| told.ok()).map(Arc::new)
+                }
+            },
         }
     }
 
@@ -416,20 +422,6 @@ impl Asked {
 fn is_media(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     [&b"video/"[..], b"audio/", b"application/mp4"].iter().any(|media| kind.starts_with(media))
-}
-
-/// What the player told, by its fields or its query (CTA-5004 §2). What cannot be read was not said.
-fn cmcd(uri: &Uri, headers: &HeaderMap) -> Option<Cmcd> {
-    const FIELDS: [&str; 4] = ["cmcd-request", "cmcd-object", "cmcd-session", "cmcd-status"];
-    if let Some(query) = uri.query().filter(|query| query.contains("CMCD=")) {
-        return Cmcd::read_query(query).ok().flatten();
-    }
-    // Players that tell by fields send this one with every segment.
-    if !headers.contains_key(FIELDS[0]) {
-        return None;
-    }
-    let fields = FIELDS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
-    Cmcd::read_all(fields).ok()
 }
 
 #[cfg(test)]

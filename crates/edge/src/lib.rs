@@ -30,7 +30,7 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`headers`], [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
+//! [`headers`], [`cmcd`], [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
 //! behind that [`compress`]; [`Edge`] puts them together. [`CacheResult`] is the word all of them
 //! have for what the cache did. [`operator`] answers who runs it all, on a listener of its own.
 //!
@@ -41,32 +41,41 @@
 pub mod access_log;
 mod answer;
 mod cache_result;
+pub mod cmcd;
 pub mod compress;
 pub mod early_data;
 mod edge;
 pub mod headers;
 pub mod hints;
+mod kind;
 pub mod methods;
 pub mod metrics;
 pub mod normalise;
 mod observe;
 pub mod operator;
+pub mod sessions;
+mod table;
 mod unkeyed;
 mod upgrades;
 mod watch;
+mod whom;
 
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
 pub use answer::Answer;
 pub use cache_result::CacheResult;
+pub use cmcd::CmcdLayer;
 pub use compress::CompressLayer;
 pub use early_data::EarlyDataLayer;
 pub use edge::{Edge, EdgeBuilder, EdgeService};
 pub use headers::HeadersLayer;
 pub use hints::{HintLayer, Hints};
+pub use kind::Kind;
 pub use methods::MethodsLayer;
 pub use metrics::{Metrics, MetricsLayer};
 pub use normalise::NormaliseLayer;
 pub use observe::{Observed, ObservedFuture};
 pub use operator::Operator;
+pub use sessions::Sessions;
 pub use upgrades::{Upgrades, UpgradesFuture};
 pub use watch::End;
+pub use whom::Country;

@@ -1,6 +1,7 @@
-//! What the operator asks: metrics and health, purges and explanations, on a listener of their own.
+//! What the operator asks: metrics and health, purges, explanations and sessions, on a listener of
+//! their own.
 //!
-//! That listener is on loopback, or behind what lets only the operator in. Purges and explanations
+//! That listener is on loopback, or behind what lets only the operator in. All but metrics and health
 //! want the operator's token, where one was given; where none was, they are refused to browsers,
 //! which would let any page purge, and under any name but `localhost`, which pages can have, too.
 
@@ -25,11 +26,14 @@ use tower_service::Service;
 pub use caches::{Caches, Site, below};
 use order::Order;
 
+use crate::sessions::Sessions;
+
 /// The most bytes of a purge's JSON.
 const MAX_BODY: u64 = 16 << 10;
 
-/// Answers `/metrics` (OpenMetrics text), `/health` (200 while the process serves), `/purge` and
-/// `/explain`.
+/// Answers `/metrics` (OpenMetrics text), `/health` (200 while the process serves), `/purge`,
+/// `/explain`, and where it has sessions to tell of, `/sessions` (a [`View`](crate::sessions::View) as
+/// JSON, of the 100 sessions that asked last, or of `most=N`).
 #[derive(Clone)]
 pub struct Operator(Arc<Inner>);
 
@@ -37,12 +41,26 @@ struct Inner {
     registry: Registry,
     caches: Caches,
     token: Option<Secret>,
+    sessions: Option<Sessions>,
 }
+
+/// Sessions that are told of where nobody says how many.
+const SESSIONS: usize = 100;
 
 impl Operator {
     /// Over everything that was registered, and the caches of this process.
     pub fn new(registry: Registry, caches: Caches, token: Option<Secret>) -> Self {
-        Self(Arc::new(Inner { registry, caches, token }))
+        Self(Arc::new(Inner { registry, caches, token, sessions: None }))
+    }
+
+    /// Tells of these sessions, too. To be called before it is cloned: a clone that is there keeps it as
+    /// it was.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: Sessions) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.sessions = Some(sessions);
+        }
+        self
     }
 
     /// Answers one request.
@@ -52,8 +70,9 @@ impl Operator {
             "/metrics" if reads => Ok(crate::metrics::scrape(&self.0.registry)),
             "/health" if reads => Ok(Response::new(Body::from("ok\n"))),
             "/explain" if reads => self.explain(&request.into_parts().0).await,
+            "/sessions" if reads => self.sessions(&request.into_parts().0),
             "/purge" if request.method() == Method::POST => self.purge(request).await,
-            "/metrics" | "/health" | "/explain" => Err(wrong_method("GET, HEAD")),
+            "/metrics" | "/health" | "/explain" | "/sessions" => Err(wrong_method("GET, HEAD")),
             "/purge" => Err(wrong_method("POST")),
             _ => Err(Problem::new(StatusCode::NOT_FOUND).into()),
         };
@@ -95,7 +114,20 @@ impl Operator {
         Ok(json(&self.0.caches.explain(&asked).await))
     }
 
-    /// Whether a request may change or look into caches.
+    fn sessions(&self, request: &Parts) -> Result<Response<Body>, Refusal> {
+        self.admit(&request.headers)?;
+        let Some(sessions) = &self.0.sessions else {
+            let detail = "no sessions are noted here";
+            return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail).into());
+        };
+        let most = match request.uri.query().map(|query| query.strip_prefix("most=")) {
+            None => Ok(SESSIONS),
+            Some(most) => most.and_then(|most| most.parse().ok()).ok_or("most: it is a number"),
+        };
+        Ok(json(&sessions.view(most.map_err(bad_request)?)))
+    }
+
+    /// Whether a request may change or look into caches, and at sessions.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.0.token else {
             let from_page = [header::ORIGIN.as_str(), "sec-fetch-site"];

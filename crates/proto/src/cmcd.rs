@@ -9,11 +9,14 @@
 //! - a key that is not known is passed over, one whose value is of the wrong type is an error;
 //! - it takes no more than [`MAX_BYTES`] and keeps no more than [`MAX_NEXT`] next objects.
 //!
-//! Kept is what a cache may act on. Who is watching what (`sid`, `cid`) is checked, told
-//! ([`Cmcd::session`]), and nothing that is made from it here: see [`hints`](crate::hints).
+//! Kept is what an edge may act on or tell its operator. Who is watching what (`sid`, `cid`) is
+//! checked and told ([`Cmcd::session`]); no shield is told of it: see [`hints`](crate::hints). What
+//! players send of themselves, without a request for media, [`Reports`] reads.
 
+mod playback;
 mod reader;
 
+pub use playback::{Event, MAX_ERROR, MAX_ERRORS, MAX_REPORTS, MEDIA_TYPE, Reports, State};
 use reader::{Bare, Members, Value};
 
 /// The longest text that is read, in bytes.
@@ -59,6 +62,20 @@ pub struct Cmcd {
     pub starved: bool,
     /// The most it wants to be sent in kbit/s, `rtp`.
     pub max_rate: Option<u64>,
+    /// What it is doing, `sta`.
+    pub state: Option<State>,
+    /// Why it reports, `e`: in reports alone.
+    pub event: Option<Event>,
+    /// When that happened, by its clock in milliseconds since 1970, `ts`.
+    pub at: Option<u64>,
+    /// From when its viewer asked for playback to the first picture, in milliseconds, `msd`.
+    pub startup_delay: Option<u64>,
+    /// For how long its buffer was empty since it last told, in milliseconds, `bsd`.
+    pub starved_for: Option<u64>,
+    /// How far behind the live edge it plays, in milliseconds, `ltc`.
+    pub latency: Option<u64>,
+    /// Codes of its errors, `ec`: the first [`MAX_ERRORS`], none longer than [`MAX_ERROR`].
+    pub errors: Vec<String>,
 }
 
 /// Something that a player will ask for.
@@ -200,6 +217,13 @@ impl Cmcd {
             "st" => self.live = Some(matches!(value.token()?, "l" | "ll")),
             "nrr" => *range = Some(NextRange::read(&value.string()?).ok_or(CmcdError::Value)?),
             "nor" => self.next = value.next()?,
+            "sta" => self.state = State::of(value.token()?),
+            "e" => self.event = Some(Event::of(value.token()?)),
+            "ts" => self.at = Some(value.number()?),
+            "msd" => self.startup_delay = Some(value.number()?),
+            "bsd" => self.starved_for = Some(value.number()?),
+            "ltc" => self.latency = Some(value.number()?),
+            "ec" => self.errors = value.errors()?,
             _ => {}
         }
         Ok(())
@@ -245,6 +269,19 @@ impl Value<'_> {
 
     fn id(&self) -> Result<String, CmcdError> {
         self.string().and_then(|id| if id.len() <= MAX_ID { Ok(id) } else { Err(CmcdError::Value) })
+    }
+
+    /// Error codes; what is beyond the bounds is left out.
+    fn errors(&self) -> Result<Vec<String>, CmcdError> {
+        let mut all = Vec::new();
+        for item in self.items() {
+            let Bare::Text(text) = &item.bare else { return Err(CmcdError::Value) };
+            if all.len() < MAX_ERRORS {
+                all.push(text.unescaped());
+            }
+        }
+        all.retain(|code| code.len() <= MAX_ERROR);
+        Ok(all)
     }
 
     /// The next objects: one string in version 1, a list of strings in version 2, each with its

@@ -141,10 +141,57 @@ fn a_reference_is_decoded_as_often_as_its_version_encodes_it() {
     assert_eq!(Cmcd::read("nor=(\"a%20b\"),v=2").unwrap().next[0].reference, "a%20b");
 }
 
+#[test]
+fn reports_that_another_library_writes_are_read() {
+    let text: String = include_str!("reports.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .fold(String::new(), |all, line| all + line + "\n");
+    let reports = Reports::read(&text);
+    assert_eq!(reports.refused, 0);
+    let read: Vec<_> = reports.read.iter().map(|told| (told.event.unwrap(), told.state)).collect();
+    let expected = [
+        (Event::State, Some(State::Starting)),
+        (Event::State, Some(State::Playing)),
+        (Event::Bitrate, None),
+        (Event::State, Some(State::Rebuffering)),
+        (Event::State, Some(State::Playing)),
+        (Event::Error, None),
+        (Event::Interval, Some(State::Playing)),
+        (Event::Response, None),
+        (Event::Other, None),
+        (Event::State, Some(State::Ended)),
+    ];
+    assert_eq!(read, expected);
+    assert!(reports.read.iter().all(|told| told.session.as_deref() == Some("6e2f")));
+    let told = |number: usize| &reports.read[number];
+    assert_eq!((told(1).startup_delay, told(1).at), (Some(1250), Some(1_764_752_371_250)));
+    assert_eq!((told(2).bitrate, told(4).starved_for), (Some(3000), Some(1000)));
+    assert_eq!(told(5).errors, ["E1 \"x\"", "2003"]);
+    assert_eq!((told(6).latency, told(6).live), (Some(4200), Some(true)));
+}
+
+#[test]
+fn a_line_that_is_no_report_costs_itself_and_too_many_the_rest() {
+    let reports = Reports::read("v=2,e=t\r\n\nbr=1\nnonsense==\ne=t,ts=5");
+    assert_eq!((reports.read.len(), reports.refused), (2, 2));
+    let many = "e=t\n".repeat(10 * MAX_REPORTS);
+    let reports = Reports::read(&many);
+    assert_eq!((reports.read.len(), reports.refused), (MAX_REPORTS, 1));
+    let long = format!("e=t,x=\"{}\"\ne=t", "a".repeat(MAX_BYTES));
+    assert_eq!((Reports::read(&long).read.len(), Reports::read(&long).refused), (1, 1));
+    let codes = ["\"x\""; 9].join(" ");
+    assert_eq!(Cmcd::read(&format!("ec=({codes})")).unwrap().errors.len(), MAX_ERRORS);
+    let code = "x".repeat(MAX_ERROR + 1);
+    assert!(Cmcd::read(&format!("ec=(\"{code}\")")).unwrap().errors.is_empty());
+    assert_eq!(Cmcd::read("ec=(5)"), Err(CmcdError::Value));
+}
+
 proptest! {
     #[test]
     fn nothing_makes_it_panic_and_all_is_bounded(text in "[ -~\u{e4}]{0,200}") {
         let _ = Cmcd::read_query(&text);
+        prop_assert!(Reports::read(&text).read.len() <= MAX_REPORTS);
         if let Ok(told) = Cmcd::read(&text) {
             prop_assert!(told.next.len() <= MAX_NEXT);
             prop_assert!(told.session.is_none_or(|id| id.len() <= MAX_ID));
