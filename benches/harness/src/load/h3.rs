@@ -3,6 +3,7 @@
 //! Only what a load client needs: static QPACK entries and literals out, no dynamic table in; of
 //! an answer it reads the status, and counts the bytes of DATA frames.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,28 @@ use super::{Load, Objects, Result, Tally};
 
 const DATA: u64 = 0x0;
 const HEADERS: u64 = 0x1;
+/// How often a handshake is tried.
+const TRIES: usize = 4;
 /// The most bytes of a HEADERS frame this client reads.
 const MAX_HEADERS: u64 = 64 << 10;
+
+/// Shakes hands. quinn sends a transport parameter of a reserved number, drawn anew for each connection
+/// (RFC 9000 §18.1); nginx 1.28 reads 16 bits of numbers, takes one in some thousand for a parameter
+/// that it knows, and refuses it. Such a handshake is tried again.
+async fn connect(
+    endpoint: &quinn::Endpoint,
+    config: &quinn::ClientConfig,
+    addr: SocketAddr,
+) -> Result<quinn::Connection> {
+    for _ in 1..TRIES {
+        match endpoint.connect_with(config.clone(), addr, "localhost")?.await {
+            Err(quinn::ConnectionError::ConnectionClosed(close))
+                if close.error_code == quinn::TransportErrorCode::TRANSPORT_PARAMETER_ERROR => {}
+            shaken => return Ok(shaken?),
+        }
+    }
+    Ok(endpoint.connect_with(config.clone(), addr, "localhost")?.await?)
+}
 
 /// One connection, shared by its streams.
 #[derive(Clone)]
@@ -40,7 +61,7 @@ impl Connection {
         let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
         config.transport_config(Arc::new(transport));
         let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())?;
-        let quic = endpoint.connect_with(config, load.addr, "localhost")?.await?;
+        let quic = connect(&endpoint, &config, load.addr).await?;
         // The control stream: its type, then an empty SETTINGS frame (RFC 9114 §6.2.1).
         let mut control = quic.open_uni().await?;
         control.write_all(&[0x00, 0x04, 0x00]).await?;
