@@ -72,10 +72,12 @@ impl ConnInfo {
         }
     }
 
-    /// How the path to the client does just now. `None` once the connection is gone, and on TCP,
-    /// where only the kernel knows.
+    /// How the path to the other end does just now: to the client, or to the proxy that has the
+    /// connection with us. `None` once the connection is gone, by a Unix socket, and on TCP elsewhere
+    /// than on Linux. It costs nothing until it is asked for, and then a call of the system on TCP,
+    /// or a look at the connection's state on QUIC.
     pub fn path(&self) -> Option<Path> {
-        Some(self.path.as_ref()?.upgrade()?.path())
+        self.path.as_ref()?.upgrade()?.path()
     }
 
     /// The same, with another way to send interim responses: how a service that asks upstream for

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What a connection's congestion control makes of its path at a moment.
+/// What a connection's congestion control makes of its path at a moment: quinn's, or the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Path {
-    /// The smoothed round-trip time (RFC 9002 §5.3).
+    /// The smoothed round-trip time (RFC 9002 §5.3, RFC 6298 §2).
     pub rtt: Duration,
-    /// The congestion window in bytes (RFC 9002 §7): what may be on its way unacknowledged.
+    /// The congestion window in bytes (RFC 9002 §7, RFC 5681 §3.1): what may be on its way
+    /// unacknowledged.
     pub window: u64,
 }
 
@@ -25,7 +26,8 @@ impl Path {
 
 /// A connection that knows its path.
 pub(crate) trait KnowsPath: fmt::Debug + Send + Sync {
-    fn path(&self) -> Path;
+    /// As it is now; `None` where it is not known, or no longer.
+    fn path(&self) -> Option<Path>;
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ mod self_signed;
 mod socket;
 mod supervisor;
 mod tcp;
+mod tcp_path;
 mod tls;
 mod unix;
 mod wire;

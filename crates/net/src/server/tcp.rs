@@ -137,6 +137,7 @@ async fn connection<S>(
     let forwarded = worker.fronts.forward(&info, &route);
     let activity = Activity::under(&worker.limits);
     let mut wire = Wire::new(socket, Arc::clone(&activity));
+    info.path = wire.path();
     match listener.tls {
         None => {
             let Some(Ok(http2)) = early(&mut phase, within, wire.speaks_http2()).await else {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::control::Activity;
 use super::tcp::canonical;
+use super::tcp_path::TcpPath;
+use crate::path::KnowsPath;
 
 /// The address of a peer that has none: it came by a Unix socket.
 const NO_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -143,13 +145,25 @@ const FRONT: usize = 3;
 pub(super) struct Wire {
     socket: Socket,
     activity: Arc<Activity>,
+    /// Its path, where the system knows of one.
+    path: Option<Arc<TcpPath>>,
     /// Bytes that were read to see what they are, and are yet to be given out.
     front: SmallVec<[u8; FRONT]>,
 }
 
 impl Wire {
     pub(super) fn new(socket: Socket, activity: Arc<Activity>) -> Self {
-        Self { socket, activity, front: SmallVec::new() }
+        let path = match &socket {
+            Socket::Tcp(stream) => Some(TcpPath::of(stream)),
+            #[cfg(unix)]
+            Socket::Unix(_) => None,
+        };
+        Self { socket, activity, path, front: SmallVec::new() }
+    }
+
+    /// The socket's path, for as long as it is open.
+    pub(super) fn path(&self) -> Option<Weak<dyn KnowsPath>> {
+        Some(Arc::downgrade(self.path.as_ref()?) as Weak<dyn KnowsPath>)
     }
 
     /// Whether the client opens with the preface of HTTP/2 (RFC 9113 §3.4). Nothing is lost of
@@ -228,6 +242,9 @@ impl AsyncWrite for Wire {
 impl Drop for Wire {
     /// A client that took nothing for so long does not hold the kernel's buffer either.
     fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            path.close();
+        }
         if self.activity.is_cut()
             && let Socket::Tcp(stream) = &self.socket
         {
