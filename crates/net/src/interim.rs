@@ -3,15 +3,17 @@
 //!
 //! A service sends them by the [`Interim`] that it finds in the request's
 //! [`ConnInfo`](crate::ConnInfo::interim); an upstream client of this crate passes on what its
-//! upstream sends. Only HTTP/1.1 clients have one: hyper's HTTP/2 server cannot send them, the HTTP/3
-//! server does not yet, and an HTTP/1.0 client would not know what to make of them.
+//! upstream sends. Clients of HTTP/1.1 and HTTP/3 have one. Those of HTTP/2 have none: h2 can send
+//! interim responses (0.4.20), but hyper, which has the stream, does not (1.12). And an HTTP/1.0
+//! client would not know what to make of them.
 //!
 //! hyper's HTTP/1.1 server cannot send them either. So they go round it: what is to be sent lies in
 //! a [`Line`] beside the connection until hyper flushes, which it does with nothing of its own left
-//! to be written; and the final answer is held back until then. What is said too late, too much of,
-//! or to nobody is dropped.
+//! to be written; and the final answer is held back until then. On HTTP/3, the task of the request
+//! writes them on its stream. What is said too late, too much of, or to nobody is dropped.
 
 mod many;
+mod streams;
 
 use std::fmt;
 use std::io::Write as _;
@@ -22,9 +24,24 @@ use std::task::{Context, Poll, Waker};
 use http::{HeaderMap, StatusCode, header};
 
 pub use many::Interims;
+#[cfg_attr(
+    not(feature = "server"),
+    allow(unused_imports, reason = "only listeners have streams")
+)]
+pub(crate) use streams::{Said, Streams};
 
 /// The most that is sent in interim responses to one request, in bytes.
 const MAX_BYTES: usize = 16 << 10;
+/// Fields about one connection, and those that frame a body.
+const LEFT_OUT: [http::HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    http::HeaderName::from_static("keep-alive"),
+];
 
 /// Sends interim responses to the client of one request. Clones are the same; none keeps anything
 /// alive but itself.
@@ -33,8 +50,10 @@ pub struct Interim(To);
 
 #[derive(Clone)]
 enum To {
-    /// The connection of a client, and the number of its request there.
+    /// The connection of a client of HTTP/1.1, and the number of its request there.
     Line(Arc<Line>, u64),
+    /// That of a client of HTTP/3, and its request's stream.
+    Stream(Arc<Streams>, u64),
     /// All who wait for one answer.
     Many(Interims),
 }
@@ -45,28 +64,12 @@ impl Interim {
     /// connection to the client alone, and the server sends them itself. Fields of one connection
     /// and those that frame a body are left out. Waits for nothing.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) -> bool {
-        let (line, request) = match &self.0 {
-            To::Line(line, request) => (line, *request),
-            To::Many(many) => return many.take(status, headers),
-        };
-        if !is_sent(status) {
-            return false;
-        }
-        let mut state = line.lock();
-        if !state.open || state.request != request {
-            return false;
-        }
-        let bytes = encode(status, headers);
-        if state.taken + bytes.len() > MAX_BYTES {
-            return false;
-        }
-        state.taken += bytes.len();
-        state.bytes.extend_from_slice(&bytes);
-        line.waiting.store(true, Ordering::Release);
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-        true
+        is_sent(status)
+            && match &self.0 {
+                To::Line(line, request) => line.take(*request, status, headers),
+                To::Stream(streams, stream) => streams.take(*stream, status, headers),
+                To::Many(many) => many.take(status, headers),
+            }
     }
 }
 
@@ -109,6 +112,24 @@ impl Line {
         let request = state.request;
         drop(state);
         Interim(To::Line(Arc::clone(self), request))
+    }
+
+    fn take(&self, request: u64, status: StatusCode, headers: &HeaderMap) -> bool {
+        let mut state = self.lock();
+        if !state.open || state.request != request {
+            return false;
+        }
+        let bytes = encode(status, headers);
+        if state.taken + bytes.len() > MAX_BYTES {
+            return false;
+        }
+        state.taken += bytes.len();
+        state.bytes.extend_from_slice(&bytes);
+        self.waiting.store(true, Ordering::Release);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        true
     }
 
     /// Has the connection polled when something is sent: its answer is not there yet.
@@ -182,15 +203,6 @@ fn encoded_len(status: StatusCode, headers: &HeaderMap) -> usize {
 /// The head of a response, which is all of an interim one (RFC 9112 §2.1). Header values hold no
 /// line breaks.
 fn encode(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
-    const LEFT_OUT: [http::HeaderName; 7] = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        http::HeaderName::from_static("keep-alive"),
-    ];
     let mut head = Vec::with_capacity(256);
     let reason = status.canonical_reason().unwrap_or_default();
     // Writing to a vector does not fail.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Interim, MAX_BYTES, To, encoded_len, is_sent};
+use super::{Interim, MAX_BYTES, To, encoded_len};
 
 /// The most who are told what comes; one more is told what was said already, and then no more.
 const MAX_WAITING: usize = 4096;
@@ -58,7 +58,7 @@ impl Interims {
     pub(super) fn take(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let mut state = self.lock();
         let bytes = encoded_len(status, headers);
-        if state.ended || !is_sent(status) || state.bytes + bytes > MAX_BYTES {
+        if state.ended || state.bytes + bytes > MAX_BYTES {
             return false;
         }
         state.bytes += bytes;

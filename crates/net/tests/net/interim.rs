@@ -4,12 +4,15 @@
 use std::convert::Infallible;
 
 use headwater_net::client::Upstream;
-use headwater_net::server::{Server, ServerHandle};
-use headwater_net::{Body, ConnInfo};
+use headwater_net::server::{Server, ServerHandle, Tls};
+use headwater_net::{Body, Clock, ConnInfo};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
+
+use crate::client::quic;
+use crate::http3_frames::headers;
 
 fn serve<S>(service: S) -> ServerHandle
 where
@@ -23,21 +26,32 @@ where
     Server::builder().http("127.0.0.1:0").workers(1).serve(move |_| service.clone()).unwrap()
 }
 
-/// A server whose answers have as many hints before them as their path says.
-fn hinting() -> ServerHandle {
-    serve(tower::service_fn(|request: Request<Body>| async move {
-        let hints: usize = request.uri().path().trim_start_matches('/').parse().unwrap();
-        let interim = request.extensions().get::<ConnInfo>().and_then(ConnInfo::interim).cloned();
-        for nth in 0..hints {
-            let link = HeaderValue::try_from(format!("</{nth}>; rel=preload")).unwrap();
-            let fields: HeaderMap = [(header::LINK, link)].into_iter().collect();
-            if let Some(interim) = &interim {
-                interim.send(StatusCode::EARLY_HINTS, &fields);
-            }
+/// Answers with as many hints before as the path says.
+async fn hint(request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    let hints: usize = request.uri().path().trim_start_matches('/').parse().unwrap();
+    let interim = request.extensions().get::<ConnInfo>().and_then(ConnInfo::interim).cloned();
+    for nth in 0..hints {
+        let link = HeaderValue::try_from(format!("</{nth}>; rel=preload")).unwrap();
+        let fields: HeaderMap = [(header::LINK, link)].into_iter().collect();
+        if let Some(interim) = &interim {
+            interim.send(StatusCode::EARLY_HINTS, &fields);
+        }
+        // One alone goes out with its answer.
+        if hints > 1 {
             tokio::task::yield_now().await;
         }
-        Ok(Response::new(Body::from("answer")))
-    }))
+    }
+    Ok(Response::new(Body::from("answer")))
+}
+
+fn hinting() -> ServerHandle {
+    serve(tower::service_fn(hint))
+}
+
+fn hinting_over_tls() -> (ServerHandle, Tls) {
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let server = Server::builder().https("127.0.0.1:0").tls(tls.clone()).workers(1);
+    (server.serve(|_| tower::service_fn(hint)).unwrap(), tls)
 }
 
 /// What a connection says to these requests, up to the end of the last answer.
@@ -74,6 +88,32 @@ async fn rfc_9110_15_2_they_come_before_the_final_answer_of_their_own_request() 
     // Pipelined: each before its own.
     let text = said(&server, &[get("/1"), get("/0"), get("/2")].concat(), 3).await;
     assert_eq!(statuses(&text), ["103", "200", "200", "103", "103", "200"]);
+}
+
+#[tokio::test]
+async fn rfc_9114_4_1_they_come_before_the_answer_on_the_same_stream() {
+    let (server, tls) = hinting_over_tls();
+    let (_endpoint, quic) = quic(server.https_addrs()[0], "localhost", &tls).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    for hints in [0, 1, 3] {
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        send.write_all(&headers(false, &format!("/{hints}"))).await.unwrap();
+        send.finish().unwrap();
+        let mut said = &recv.read_to_end(10_000).await.unwrap()[..];
+        for nth in 0..hints {
+            // HEADERS: `:status` 103 (24) and `link` (11) of the static table (RFC 9204, appendix A).
+            let link = format!("</{nth}>; rel=preload");
+            let mut section = vec![0, 0, 0xd8, 0x5b, u8::try_from(link.len()).unwrap()];
+            section.extend_from_slice(link.as_bytes());
+            let head = [1, 0x40, u8::try_from(section.len()).unwrap()];
+            let frame = [&head[..], &section].concat();
+            said = said.strip_prefix(&frame[..]).unwrap_or_else(|| panic!("{nth}: {said:x?}"));
+        }
+        // `:status` 200 (25), and the answer at the end.
+        assert_eq!((said[0], &said[3..6]), (1, &[0, 0, 0xd9][..]), "{said:x?}");
+        assert!(said.ends_with(b"answer"), "{said:x?}");
+    }
 }
 
 #[tokio::test]

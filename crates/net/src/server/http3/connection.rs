@@ -26,6 +26,7 @@ use super::stream::Incoming;
 use super::uni::{Arrivals, Ended};
 use super::{request, var_int};
 use crate::handshake::Handshake;
+use crate::interim::Streams;
 use crate::path::{KnowsPath, Path};
 use crate::server::control::{DrainSignal, stopped, turned_away};
 use crate::server::metrics::{self, Place, Refused};
@@ -51,6 +52,7 @@ pub(super) struct Conn {
     pub(super) info: ConnInfo,
     pub(super) worker: Arc<Worker>,
     pub(super) date: Arc<DateCache>,
+    pub(super) interims: Arc<Streams>,
     quic: Arc<quinn::Connection>,
     /// Of a connection whose first request came before the handshake was done.
     pub(super) handshake: Option<Handshake>,
@@ -143,6 +145,7 @@ pub(super) async fn connection<S>(
         info: info(&quic, peer, addr, &known),
         worker: Arc::clone(&worker),
         date,
+        interims: Arc::default(),
         quic: known,
         handshake: under_way.as_ref().map(UnderWay::handshake),
         wasted: AtomicU32::new(0),
@@ -346,9 +349,9 @@ impl Drain {
 }
 
 impl KnowsPath for quinn::Connection {
-    fn path(&self) -> Path {
+    fn path(&self) -> Option<Path> {
         let path = self.stats().path;
-        Path { rtt: path.rtt, window: path.cwnd }
+        Some(Path { rtt: path.rtt, window: path.cwnd })
     }
 }
 

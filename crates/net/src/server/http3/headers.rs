@@ -51,6 +51,15 @@ pub(super) fn frame(
     Some(Bytes::from(out))
 }
 
+/// The HEADERS frame of an interim response (RFC 9114 §4.1); `None` as with [`frame`].
+pub(super) fn interim(status: StatusCode, headers: &HeaderMap, largest: u64) -> Option<Bytes> {
+    let mut out = begin(STATUS, headers, largest)?;
+    put_status(&mut out, status);
+    put_fields(&mut out, headers);
+    finish(&mut out);
+    Some(Bytes::from(out))
+}
+
 /// The HEADERS frame of trailers; `None` as with [`frame`].
 pub(super) fn trailers(trailers: &HeaderMap, largest: u64) -> Option<Bytes> {
     let mut out = begin(0, trailers, largest)?;
@@ -294,6 +303,14 @@ mod tests {
         let bytes = frame(StatusCode::OK, &large, date, None, u64::MAX).unwrap();
         let (_, rest) = read_var_int(&bytes[1..]).unwrap();
         assert_eq!(read_var_int(&bytes[1..]).unwrap().0, rest.len() as u64);
+    }
+
+    #[test]
+    fn interim_responses_are_not_dated() {
+        let link = HeaderMap::from_iter([(http::header::LINK, HeaderValue::from_static("</a>"))]);
+        let bytes = interim(StatusCode::EARLY_HINTS, &link, 82).unwrap();
+        assert_eq!(&bytes[..], b"\x01\x40\x09\0\0\xd8\x5b\x04</a>");
+        assert_eq!(interim(StatusCode::EARLY_HINTS, &link, 81), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One HTTP/3 request, from its stream to its answer.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::headers;
 use super::received::Received;
 use super::sender::Sender;
 use super::stream::{Incoming, Trouble};
+use crate::interim::Said;
 use crate::server::limited::too_large;
 use crate::server::malformed::content_length;
 use crate::server::oneshot::Oneshot;
@@ -60,13 +62,15 @@ where
     }
     let is_early = incoming.is_early();
     let body = Received::body(incoming, &conn, length);
-    let (info, held) = early::admit(&conn, is_early, &head.method, &body);
+    let (mut info, held) = early::admit(&conn, is_early, &head.method, &body);
     // Boxed: rare.
     if let Some(handshake) = held
         && !Box::pin(early::shown(handshake, &sender)).await
     {
         return None;
     }
+    let unanswered = conn.interims.begin(sender.id());
+    info.interim = Some(unanswered.interim());
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
@@ -76,13 +80,22 @@ where
 
     let response = {
         let mut called = pin!(Oneshot::new(service, request));
-        tokio::select! {
-            biased;
-            Ok(response) = &mut called => response,
-            // Made only where there is something to wait for.
-            () = async { sender.stopped().await } => return None,
+        loop {
+            tokio::select! {
+                biased;
+                Ok(response) = &mut called => break response,
+                said = poll_fn(|cx| unanswered.poll_said(cx)) => {
+                    Box::pin(tell(said, &mut sender, &conn)).await.ok()?;
+                }
+                // Made only where there is something to wait for.
+                () = async { sender.stopped().await } => return None,
+            }
         }
     };
+    let said = unanswered.end();
+    if !said.is_empty() {
+        Box::pin(tell(said, &mut sender, &conn)).await.ok()?;
+    }
     match answer(response, Asked { to_head, urgency }, sender, &conn).await {
         Ok(sender) => Some(sender),
         Err(error) => {
@@ -154,6 +167,16 @@ async fn answer(
     }
     sender.finish();
     Ok(sender)
+}
+
+/// Sends interim responses; what is more than the client takes is left out.
+async fn tell(said: Said, sender: &mut Sender, conn: &Conn) -> Result<(), BodyError> {
+    for (status, fields) in said {
+        if let Some(frame) = headers::interim(status, &fields, sender.largest_section()) {
+            body::write(sender, &mut [frame], conn.worker.limits.write_timeout).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn send_trailers(
