@@ -7,6 +7,7 @@ mod date;
 mod early;
 mod framing;
 mod headers;
+mod idle;
 mod received;
 mod request;
 mod requests;

@@ -13,9 +13,10 @@ pub struct ConnLimits {
     pub header_timeout: Duration,
     /// Time for a TLS or QUIC handshake. Default 10 s. Bound: more than zero. Danger: as for `header_timeout`.
     pub handshake_timeout: Duration,
-    /// Time after which a TCP connection without a request, on which no answer is being sent any
-    /// more, is closed, in steps of `header_timeout`. QUIC has its own
-    /// [`QuicConfig::idle_timeout`]. Unit: time. Default 60 s. Bound: more than zero. Danger: too
+    /// Time after which a connection without a request, on which no answer is being sent any
+    /// more, is closed: on TCP in steps of `header_timeout`, on QUIC, where only a client gets so far
+    /// that keeps its connection alive by PINGs (see [`QuicConfig::idle_timeout`]), up to a quarter
+    /// late. Unit: time. Default 60 s. Bound: more than zero. Danger: too
     /// short makes players shake hands again between segments; too long keeps memory for clients
     /// that left.
     pub idle_timeout: Duration,

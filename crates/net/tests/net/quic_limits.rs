@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headwater_net::Protocol;
-use headwater_net::server::QuicConfig;
+use headwater_net::server::{ConnLimits, Ended, QuicConfig};
 
-use crate::client::quic;
-use crate::http3_frames::headers;
+use crate::client::{quic, quic_with};
+use crate::http3_frames::{application_code, goaway, headers, server_control};
 use crate::service::{Running, start_with, until};
 
+const NO_ERROR: u32 = 0x100;
 const A_WHILE: Duration = Duration::from_millis(400);
 
 fn start(tune: impl FnOnce(&mut QuicConfig)) -> Running {
@@ -73,4 +74,34 @@ async fn a_silent_connection_is_dropped() {
     until("open", || metrics.connections_open(Protocol::H3) == 1).await;
     until("closed", || metrics.connections_open(Protocol::H3) == 0).await;
     drop((endpoint, quic));
+}
+
+/// Limit: `ConnLimits::idle_timeout`.
+#[tokio::test]
+async fn a_connection_that_is_kept_alive_for_nothing_is_closed() {
+    let mut limits = ConnLimits::default();
+    limits.idle_timeout = Duration::from_millis(300);
+    let server = start_with(|builder| builder.limits(limits));
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_millis(20)));
+    let addr = server.handle.https_addrs()[0];
+    let (_endpoint, quic) = quic_with(addr, "localhost", &server.tls, transport).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    let mut said = server_control(&quic).await;
+    // One that is under way is no idleness, however long it takes.
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(false, "/wait")).await.unwrap();
+    send.finish().unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(quic.close_reason().is_none());
+    server.play.gate.add_permits(1);
+    recv.read_to_end(1 << 20).await.unwrap();
+    let pings = quic.stats().frame_tx.ping;
+    assert!(goaway(&mut said).await > 4, "nothing is refused yet");
+    assert_eq!(goaway(&mut said).await, 4);
+    let closed = tokio::time::timeout(Duration::from_secs(60), quic.closed()).await.unwrap();
+    assert_eq!(application_code(&closed), Some(NO_ERROR), "{closed}");
+    assert!(quic.stats().frame_tx.ping > pings, "it was not silent");
+    assert_eq!(server.handle.metrics().connections_ended(Ended::Idle), 1);
 }

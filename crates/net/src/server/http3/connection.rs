@@ -20,6 +20,7 @@ use super::early::{self, Arrived, UnderWay};
 use super::framing::code::Code;
 use super::framing::control::Said;
 use super::framing::integer::put_var_int;
+use super::idle::{Idle, Seen};
 use super::requests::{Requests, Start};
 use super::sender::Sender;
 use super::stream::Incoming;
@@ -156,6 +157,8 @@ pub(super) async fn connection<S>(
     let mut requests = Requests::new(worker.quic.max_streams as usize, start);
     let mut drain_signal = DrainSignal::new(&worker.phase);
     let mut drain = Drain::No;
+    let mut idle = Idle::new(limits.idle_timeout);
+    let sent = || quic.stats().frame_tx.stream;
     let (mut patience, mut last_words) = (Duration::ZERO, Duration::ZERO);
     // The ID behind that of the last request's stream.
     let mut next = 0;
@@ -244,15 +247,28 @@ pub(super) async fn connection<S>(
                 // However many there are, other connections get their turn.
                 tokio::task::coop::consume_budget().await;
             }
+            () = idle.over(|| is_idle.then(|| Seen { next, sent: sent() })) => {
+                if matches!(drain, Drain::No) {
+                    worker.counters.ended(metrics::Ended::Idle);
+                    // As at a drain: a request may be on its way.
+                    if control.goaway(NO_LIMIT).await.is_err() {
+                        break;
+                    }
+                    last_words = grace(&quic);
+                    drain = Drain::Grace(Box::pin(tokio::time::sleep(last_words)));
+                }
+            }
         }
     }
     if matches!(quic.close_reason(), Some(quinn::ConnectionError::TimedOut)) {
         worker.counters.ended(metrics::Ended::Idle);
     }
     if quic.close_reason().is_none() {
-        // Requests end here only when the client said it is done or all have been answered.
+        // Requests end here only when the client said it is done or all have been answered. One that
+        // acknowledges nothing is given up once there is nothing to send again.
         tokio::select! {
             () = requests.all_arrived() => {}
+            () = idle.over(|| Some(Seen { next, sent: sent() })) => {}
             _ = quic.closed() => {}
             () = stopped(&mut phase) => {}
         }

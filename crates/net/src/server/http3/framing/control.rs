@@ -188,6 +188,7 @@ mod tests {
         }
     }
 
+    /// Limit: `priority::MAX_KEPT`.
     #[test]
     fn floods_keep_little() {
         let (mut control, said) = (Control::default(), Said::default());
