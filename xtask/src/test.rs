@@ -294,9 +294,23 @@ fn documentation(places: &Places) -> Outcome {
 fn package(places: &Places) -> Outcome {
     let mut cargo = process::cargo(places);
     cargo.args(["package", "--locked", "--workspace", "--no-verify", "--allow-dirty", "--quiet"]);
-    // It is not published, and stands on another bench that is not, which no registry has.
-    cargo.args(["--exclude", "headwater-bench-shield"]);
+    // What is not published may stand on what no registry has.
+    for name in unpublished(&process::capture(process::cargo(places).args(METADATA))?) {
+        cargo.args(["--exclude", &name]);
+    }
     process::run(&mut cargo)
+}
+
+const METADATA: [&str; 4] = ["metadata", "--no-deps", "--format-version=1", "--locked"];
+
+/// The packages that `publish = false` keeps from every registry, of cargo's metadata.
+fn unpublished(metadata: &str) -> Vec<String> {
+    let metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    packages
+        .filter(|package| package["publish"].as_array().is_some_and(Vec::is_empty))
+        .filter_map(|package| package["name"].as_str().map(str::to_owned))
+        .collect()
 }
 
 impl Tally {
@@ -341,6 +355,14 @@ fn closing(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_registry_takes_is_found_among_cargos_packages() {
+        let metadata = r#"{"packages":[{"name":"a","publish":null},{"name":"b","publish":[]},
+            {"name":"c","publish":["one"]}]}"#;
+        assert_eq!(unpublished(metadata), ["b"]);
+        assert!(unpublished("").is_empty());
+    }
 
     #[test]
     fn results_of_several_test_programs_add_up() {
