@@ -300,6 +300,23 @@ impl Witness for Delivery {
     }
 }
 
+/// Whether a request belongs to a session that is known.
+pub(crate) fn has_session<A>(sessions: &Sessions, request: &Request<A>) -> bool {
+    let (uri, headers) = (request.uri(), request.headers());
+    let told = read(uri, headers).and_then(|(_, told)| told.ok());
+    if let Some(id) = told.and_then(|told| told.session) {
+        return sessions.is_known(sessions.key_of_id(&id));
+    }
+    let host = uri.authority().map_or_else(
+        || headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        |authority| authority.as_str(),
+    );
+    let network = request.extensions().get::<ConnInfo>().map(|conn| network(conn.peer.ip()));
+    let manifest = Kind::of_path(uri.path()) == Kind::Manifest;
+    let (key, _) = sessions.key_of_place(network, host, uri.path(), manifest);
+    sessions.is_known(key)
+}
+
 /// What a player said, by its fields or its query (CTA-5004 §2), and by which.
 pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Option<(By, Result<Cmcd, CmcdError>)> {
     const FIELDS: [&str; 4] = ["cmcd-request", "cmcd-object", "cmcd-session", "cmcd-status"];

@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use crate::access_log::AccessLog;
 use crate::cmcd::{CmcdLayer, CmcdService};
+use crate::cmsd::{Cmsd, CmsdLayer};
 use crate::compress::{Compress, CompressLayer};
 use crate::early_data::{EarlyData, EarlyDataLayer};
 use crate::headers::{Headers, HeadersLayer};
@@ -19,17 +20,25 @@ use crate::methods::{Methods, MethodsLayer};
 use crate::metrics::Metrics;
 use crate::normalise::{Normalise, NormaliseLayer};
 use crate::observe::{Observed, Observer};
+use crate::priority::{Prioritised, PriorityLayer};
+use crate::rates::{RateLimitLayer, RateLimited};
+use crate::shed::{Shed, ShedLayer};
+use crate::steering::{Steered, SteeringLayer};
 use crate::upgrades::Upgrades;
 
-/// An edge in front of `S`, layer by layer, outermost first: access log and metrics, response
-/// headers, what players say, allowed methods, hints for the shield, one way to say each thing, early
+/// An edge in front of `S`, layer by layer, outermost first: access log and metrics, load
+/// shedding, what is said of the path and of what goes first, response headers, limits, steering, what
+/// players say, allowed methods, hints for the shield, one way to say each thing, early
 /// data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing.
 ///
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> = Observed<Headers<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;
+pub type EdgeService<S> = Observed<Shed<Cmsd<Prioritised<Headers<Limited<S>>>>>>;
+
+/// What answers who may come in.
+type Limited<S> = RateLimited<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;
 
 /// What answers all but WebSockets.
 type Cached<S> = Methods<Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>;
@@ -61,6 +70,11 @@ pub struct EdgeBuilder {
     compress: Option<CompressLayer>,
     hints: HintLayer,
     cmcd: CmcdLayer,
+    cmsd: CmsdLayer,
+    priority: PriorityLayer,
+    rates: RateLimitLayer,
+    shed: ShedLayer,
+    steering: SteeringLayer,
     websockets: bool,
     clock: Clock,
 }
@@ -130,6 +144,36 @@ impl EdgeBuilder {
         self
     }
 
+    /// What players are told of the path and of this edge; by default nothing.
+    pub fn cmsd(mut self, cmsd: CmsdLayer) -> Self {
+        self.cmsd = cmsd;
+        self
+    }
+
+    /// What goes first where clients do not say; by default that is not told.
+    pub fn priority(mut self, priority: PriorityLayer) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// How much clients may ask for; by default as much as they want.
+    pub fn rates(mut self, rates: RateLimitLayer) -> Self {
+        self.rates = rates;
+        self
+    }
+
+    /// What is turned away while a worker is too busy; by default nothing.
+    pub fn shed(mut self, shed: ShedLayer) -> Self {
+        self.shed = shed;
+        self
+    }
+
+    /// Where players are told to fetch from; by default they are not.
+    pub fn steering(mut self, steering: SteeringLayer) -> Self {
+        self.steering = steering;
+        self
+    }
+
     /// Whether WebSockets pass through to the upstream, past the cache; by default they do not, and
     /// a request for one is a GET like any.
     pub fn websockets(mut self, on: bool) -> Self {
@@ -165,7 +209,9 @@ impl EdgeBuilder {
         let checked = normalise.layer(self.early_data.layer(cached));
         let checked = self.methods.layer(self.hints.layer(checked));
         let answered = self.cmcd.layer(Upgrades::new(checked, direct));
-        let answered = self.headers.layer(answered);
+        let limited = self.rates.layer(self.steering.layer(answered));
+        let told = self.priority.layer(self.headers.layer(limited));
+        let answered = self.shed.layer(self.cmsd.layer(told));
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);
         Observed::new(answered, Some(Arc::new(observer)))

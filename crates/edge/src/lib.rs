@@ -30,7 +30,7 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`headers`], [`cmcd`], [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
+//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`rates`], [`steering`], [`cmcd`], [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
 //! behind that [`compress`]; [`Edge`] puts them together. [`CacheResult`] is the word all of them
 //! have for what the cache did. [`operator`] answers who runs it all, on a listener of its own.
 //!
@@ -42,6 +42,7 @@ pub mod access_log;
 mod answer;
 mod cache_result;
 pub mod cmcd;
+pub mod cmsd;
 pub mod compress;
 pub mod early_data;
 mod edge;
@@ -53,7 +54,11 @@ pub mod metrics;
 pub mod normalise;
 mod observe;
 pub mod operator;
+pub mod priority;
+pub mod rates;
 pub mod sessions;
+pub mod shed;
+pub mod steering;
 mod table;
 mod unkeyed;
 mod upgrades;
@@ -64,6 +69,7 @@ pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
 pub use answer::Answer;
 pub use cache_result::CacheResult;
 pub use cmcd::CmcdLayer;
+pub use cmsd::CmsdLayer;
 pub use compress::CompressLayer;
 pub use early_data::EarlyDataLayer;
 pub use edge::{Edge, EdgeBuilder, EdgeService};
@@ -75,7 +81,11 @@ pub use metrics::{Metrics, MetricsLayer};
 pub use normalise::NormaliseLayer;
 pub use observe::{Observed, ObservedFuture};
 pub use operator::Operator;
+pub use priority::PriorityLayer;
+pub use rates::{Limit, RateLimitLayer};
 pub use sessions::Sessions;
+pub use shed::{Pressure, ShedLayer};
+pub use steering::{Steering, SteeringLayer};
 pub use upgrades::{Upgrades, UpgradesFuture};
 pub use watch::End;
 pub use whom::Country;

@@ -1,0 +1,229 @@
+//! What the edge says of itself to players: Common Media Server Data (CTA-5006), as structured fields
+//! (RFC 9651).
+//!
+//! `CMSD-Static` tells of the object and is its origin's: it passes as it is, and is kept with what is
+//! cached. `CMSD-Dynamic` tells of this answer, a member for each server on the way, the nearest last:
+//!
+//! | key | what |
+//! |---|---|
+//! | `etp` | what the path to the client takes, in kbit/s: the congestion window in each round trip |
+//! | `rtt` | the round trip, in milliseconds |
+//! | `rd` | from the request to the head of the answer, in milliseconds |
+//! | `mb` | the most that a player should ask for, in kbit/s, where the operator says so |
+//! | `du` | this edge is under duress: [`Pressure`] is above zero |
+//!
+//! The path's figures are those of its connection when the request comes ([`ConnInfo::path`]), and are
+//! left out where it does not know them. What servers further in said of another answer is taken off
+//! what comes from the cache. An answer costs one field when it is on, and nothing when it is off.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use headwater_net::{ConnInfo, Path};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::cache_result::CacheResult;
+use crate::kind::Kind;
+use crate::shed::Pressure;
+
+const DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
+
+/// The longest name of a server, in bytes.
+pub const MAX_NAME: usize = 64;
+
+/// Says how this edge and the path to a client do; by default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct CmsdLayer {
+    on: Option<Arc<On>>,
+}
+
+#[derive(Clone, Debug)]
+struct On {
+    /// As a string of structured fields.
+    name: Box<str>,
+    most: Option<u64>,
+    pressure: Option<Pressure>,
+}
+
+impl CmsdLayer {
+    /// Says it under this name; what a string of structured fields cannot hold is left out of it, and
+    /// what is beyond [`MAX_NAME`].
+    pub fn new(name: &str) -> Self {
+        let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+        let name: String = name.chars().filter(plain).take(MAX_NAME).collect();
+        let on = On { name: format!("\"{name}\"").into(), most: None, pressure: None };
+        Self { on: Some(Arc::new(on)) }
+    }
+
+    /// The highest bit rate that players should ask for, in kbit/s.
+    #[must_use]
+    pub fn max_bitrate(mut self, kbps: u64) -> Self {
+        if let Some(on) = &mut self.on {
+            Arc::make_mut(on).most = Some(kbps);
+        }
+        self
+    }
+
+    /// Says `du` while this is above zero.
+    #[must_use]
+    pub fn duress(mut self, pressure: Pressure) -> Self {
+        if let Some(on) = &mut self.on {
+            Arc::make_mut(on).pressure = Some(pressure);
+        }
+        self
+    }
+}
+
+impl On {
+    /// Our member.
+    fn member(&self, path: Option<Path>, delay: u64) -> Option<HeaderValue> {
+        let mut text = String::with_capacity(self.name.len() + 48);
+        text.push_str(&self.name);
+        // Writing to a String does not fail.
+        if let Some(path) = path {
+            let kbps = path.rate().saturating_mul(8) / 1_000;
+            let _ = write!(text, ";etp={};rtt={}", kbps.min(LARGEST), path.rtt.as_millis());
+        }
+        let _ = write!(text, ";rd={}", delay.min(LARGEST));
+        if let Some(most) = self.most {
+            let _ = write!(text, ";mb={}", most.min(LARGEST));
+        }
+        if self.pressure.as_ref().is_some_and(|pressure| pressure.level() > 0) {
+            text.push_str(";du");
+        }
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+/// The largest number of structured fields (RFC 9651 §3.3.1).
+const LARGEST: u64 = 999_999_999_999_999;
+
+/// Says `member` of an answer to what was asked at `uri`.
+fn say(headers: &mut HeaderMap, member: HeaderValue) {
+    // What is stored told of the fill.
+    if matches!(CacheResult::of(headers), CacheResult::Miss | CacheResult::Pass | CacheResult::None)
+    {
+        headers.append(DYNAMIC, member);
+    } else {
+        headers.insert(DYNAMIC, member);
+    }
+}
+
+impl<S> Layer<S> for CmsdLayer {
+    type Service = Cmsd<S>;
+
+    fn layer(&self, inner: S) -> Cmsd<S> {
+        Cmsd { inner, on: self.on.clone() }
+    }
+}
+
+/// The service of [`CmsdLayer`].
+#[derive(Clone, Debug)]
+pub struct Cmsd<S> {
+    inner: S,
+    on: Option<Arc<On>>,
+}
+
+impl<S, A, B> Service<Request<A>> for Cmsd<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = CmsdFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> CmsdFuture<S::Future> {
+        let asked = self.on.as_ref().map(|on| Asked {
+            on: Arc::clone(on),
+            uri: request.uri().clone(),
+            path: request.extensions().get::<ConnInfo>().and_then(ConnInfo::path),
+            at: Instant::now(),
+        });
+        CmsdFuture { inner: self.inner.call(request), asked }
+    }
+}
+
+#[derive(Debug)]
+struct Asked {
+    on: Arc<On>,
+    uri: Uri,
+    path: Option<Path>,
+    at: Instant,
+}
+
+pin_project! {
+    /// The answer of [`Cmsd`].
+    #[derive(Debug)]
+    pub struct CmsdFuture<F> {
+        #[pin]
+        inner: F,
+        asked: Option<Asked>,
+    }
+}
+
+impl<F, B, E> Future for CmsdFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = std::task::ready!(this.inner.poll(cx));
+        if let (Ok(response), Some(asked)) = (&mut answer, this.asked.take()) {
+            let kind = Kind::of_answer(response.headers(), asked.uri.path());
+            let delay = u64::try_from(asked.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if (kind.is_segment() || kind == Kind::Manifest)
+                && let Some(member) = asked.on.member(asked.path, delay)
+            {
+                say(response.headers_mut(), member);
+            }
+        }
+        Poll::Ready(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn a_member_says_what_is_known_and_nothing_else() {
+        let layer = CmsdLayer::new("my \"edge\"\n").max_bitrate(5_000);
+        let member = layer.on.unwrap().member(None, 3).unwrap();
+        assert_eq!(member, "\"my edge\";rd=3;mb=5000");
+        let plain = CmsdLayer::new("e").duress(Pressure::default());
+        assert_eq!(
+            plain.on.unwrap().member(None, u64::MAX).unwrap(),
+            format!("\"e\";rd={LARGEST}")
+        );
+        assert_eq!(CmsdLayer::new(&"n".repeat(500)).on.unwrap().name.len(), MAX_NAME + 2);
+    }
+
+    #[test]
+    fn what_servers_said_of_another_answer_is_taken_off_a_hit() {
+        let said = |status: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(DYNAMIC, HeaderValue::from_static("\"shield\";rd=9"));
+            headers.insert("cache-status", HeaderValue::from_static(status));
+            say(&mut headers, HeaderValue::from_static("\"edge\";rd=0"));
+            let all = headers.get_all(DYNAMIC).iter().map(|line| line.to_str().unwrap().to_owned());
+            all.collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(said("edge; hit; ttl=3"), "\"edge\";rd=0");
+        assert_eq!(said("edge; fwd=uri-miss; collapsed"), "\"edge\";rd=0");
+        assert_eq!(said("edge; fwd=uri-miss; stored"), "\"shield\";rd=9, \"edge\";rd=0");
+    }
+}

@@ -1,0 +1,115 @@
+//! What goes first on a connection where the client does not say (RFC 9218): manifests and keys before
+//! sound and init segments, these before pictures, and what a browser fetches ahead last.
+//!
+//! The answer says it in `Priority` (§5), by which HTTP/3 orders its streams; HTTP/2 and HTTP/1.1 do not
+//! heed it. A request that has the field, and an answer that has it already, stay as they are. It costs
+//! a field of static text where the urgency is not the usual one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use headwater_net::{ConnInfo, Protocol};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::kind::Kind;
+
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
+/// What browsers say of what they fetch ahead; the second by older ones.
+const PURPOSE: [&str; 2] = ["sec-purpose", "purpose"];
+
+/// Says how urgent answers are; by default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PriorityLayer {
+    on: bool,
+}
+
+impl PriorityLayer {
+    /// Says it.
+    pub const fn by_kind() -> Self {
+        Self { on: true }
+    }
+}
+
+/// The field of an answer; `None` for the usual urgency.
+fn urgency(kind: Kind, prefetch: bool) -> Option<HeaderValue> {
+    Some(HeaderValue::from_static(match kind {
+        _ if prefetch => "u=6",
+        Kind::Manifest | Kind::Key => "u=1",
+        Kind::Init | Kind::Audio | Kind::Text => "u=2",
+        Kind::Video | Kind::Other => return None,
+    }))
+}
+
+impl<S> Layer<S> for PriorityLayer {
+    type Service = Prioritised<S>;
+
+    fn layer(&self, inner: S) -> Prioritised<S> {
+        Prioritised { inner, on: self.on }
+    }
+}
+
+/// The service of [`PriorityLayer`].
+#[derive(Clone, Debug)]
+pub struct Prioritised<S> {
+    inner: S,
+    on: bool,
+}
+
+impl<S, A, B> Service<Request<A>> for Prioritised<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = PrioritisedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> PrioritisedFuture<S::Future> {
+        let heeds = |conn: &ConnInfo| conn.protocol == Protocol::H3;
+        let silent = self.on
+            && request.extensions().get::<ConnInfo>().is_some_and(heeds)
+            && !request.headers().contains_key(PRIORITY);
+        let asked = silent.then(|| {
+            let said = PURPOSE.iter().find_map(|name| request.headers().get(*name));
+            let prefetch = said.is_some_and(|said| said.as_bytes().starts_with(b"prefetch"));
+            (request.uri().clone(), prefetch)
+        });
+        PrioritisedFuture { inner: self.inner.call(request), asked }
+    }
+}
+
+pin_project! {
+    /// The answer of [`Prioritised`].
+    #[derive(Debug)]
+    pub struct PrioritisedFuture<F> {
+        #[pin]
+        inner: F,
+        asked: Option<(Uri, bool)>,
+    }
+}
+
+impl<F, B, E> Future for PrioritisedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = std::task::ready!(this.inner.poll(cx));
+        if let (Ok(response), Some((uri, prefetch))) = (&mut answer, this.asked.take())
+            && !response.headers().contains_key(PRIORITY)
+            && let Some(field) = urgency(Kind::of_answer(response.headers(), uri.path()), prefetch)
+        {
+            response.headers_mut().insert(PRIORITY, field);
+        }
+        Poll::Ready(answer)
+    }
+}

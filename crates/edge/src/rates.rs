@@ -1,0 +1,383 @@
+//! Limits by policy: so many requests, so many bytes a second, for each client, each holder of a token,
+//! or for all who come by a route.
+//!
+//! A [`Limit`] says whom it counts together, how much they may, and on which paths. All limits that take
+//! a request count, in their order. Who asks too often is answered 429 (RFC 6585 §4) with `Retry-After`
+//! and the fields `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers); who takes
+//! bytes too fast is sent them more slowly. What is counted is a moment in time for each client (GCRA, ITU-T
+//! I.371): no timer runs for who asks, and a body waits on one only while it is too fast.
+//!
+//! Memory is bounded: [`Limit::clients`] of [`CLIENT_BYTES`] each. Where there is no place, the client of
+//! eight that was not seen for longest is forgotten, and with it what it had used: who has very many
+//! addresses is not held by a limit for each. Each process counts for itself.
+
+mod bucket;
+mod paced;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_cache::{BoxError, Route, RuleError, Rules};
+use headwater_net::{Body, ConnInfo, Problem};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::table::Table;
+use crate::watch::into_body;
+use crate::whom::network;
+use bucket::{Bucket, Verdict};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// What one client takes in a limit's table, in bytes.
+pub const CLIENT_BYTES: usize = 40;
+
+/// The most limits of one layer: a request is compared with each.
+pub const MAX_LIMITS: usize = 64;
+
+/// Whom a limit counts together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Per {
+    /// Each address of IPv4, each network of 64 bits of IPv6.
+    #[default]
+    Address,
+    /// Each holder of a token: requests with the same [`Holder`]. Requests without count for nothing.
+    Token,
+    /// All together.
+    Route,
+}
+
+/// In a request's extensions: whom its token was given to, as far as limits need to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder(pub u64);
+
+/// How much is too much. See the module.
+#[derive(Clone, Debug)]
+#[must_use = "a limit does nothing until a layer has it"]
+pub struct Limit {
+    name: String,
+    on: String,
+    per: Per,
+    requests: Option<(u32, Duration)>,
+    burst: Option<u32>,
+    bytes: Option<u64>,
+    byte_burst: Option<u64>,
+    clients: usize,
+}
+
+impl Limit {
+    /// A limit of this name, of letters, digits, `-` and `_`: clients are told it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            on: "/**".to_owned(),
+            per: Per::Address,
+            requests: None,
+            burst: None,
+            bytes: None,
+            byte_burst: None,
+            clients: 65_536,
+        }
+    }
+
+    /// The requests it is for: a pattern as that of [`Route::on`]; all by default.
+    pub fn on(mut self, pattern: impl Into<String>) -> Self {
+        self.on = pattern.into();
+        self
+    }
+
+    /// Whom it counts together; each address by default.
+    pub fn per(mut self, per: Per) -> Self {
+        self.per = per;
+        self
+    }
+
+    /// So many requests in such a time, which are given back evenly: 100 in 10 s are one each 100 ms.
+    pub fn requests(mut self, requests: u32, window: Duration) -> Self {
+        self.requests = Some((requests, window));
+        self
+    }
+
+    /// So many of them may come at once; by default all of a window.
+    pub fn burst(mut self, requests: u32) -> Self {
+        self.burst = Some(requests);
+        self
+    }
+
+    /// So many bytes of bodies a second.
+    pub fn bytes_per_second(mut self, bytes: u64) -> Self {
+        self.bytes = Some(bytes);
+        self
+    }
+
+    /// So many of them go out at once; by default those of two seconds.
+    pub fn byte_burst(mut self, bytes: u64) -> Self {
+        self.byte_burst = Some(bytes);
+        self
+    }
+
+    /// So many clients are known at once, of [`CLIENT_BYTES`] each; 65,536 by default.
+    pub fn clients(mut self, clients: usize) -> Self {
+        self.clients = clients;
+        self
+    }
+}
+
+/// A limit cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// There are more than [`MAX_LIMITS`].
+    #[error("there are more than {MAX_LIMITS} limits")]
+    TooMany,
+    /// A name is empty, or has something else than letters, digits, `-` and `_`.
+    #[error("the limit `{0}` has no name of letters, digits, - and _")]
+    Name(String),
+    /// It limits nothing, or to nothing.
+    #[error("the limit `{0}` allows nothing, or limits nothing")]
+    Nothing(String),
+    /// Its paths cannot be read.
+    #[error(transparent)]
+    Pattern(#[from] RuleError),
+}
+
+#[derive(Debug)]
+struct Rule {
+    /// `None` where it is for all.
+    on: Option<Rules>,
+    per: Per,
+    requests: Option<Bucket>,
+    bytes: Option<Bucket>,
+    used: Table<Used>,
+    detail: String,
+    name: String,
+    policy: HeaderValue,
+}
+
+/// What a client has used: until when it is in debt, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    requests: u64,
+    bytes: u64,
+}
+
+impl Rule {
+    fn new(limit: Limit) -> Result<Self, LimitError> {
+        let name = limit.name;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(LimitError::Name(name));
+        }
+        let nothing = || LimitError::Nothing(name.clone());
+        let mut requests = None;
+        let mut policy = format!("\"{name}\"");
+        if let Some((number, window)) = limit.requests {
+            let burst = limit.burst.unwrap_or(number);
+            requests = Some(Bucket::new(number.into(), window, burst.into()).ok_or_else(nothing)?);
+            policy = format!("\"{name}\";q={number};w={}", window.as_secs().max(1));
+        }
+        let mut bytes = None;
+        if let Some(rate) = limit.bytes {
+            let burst = limit.byte_burst.unwrap_or(rate.saturating_mul(2));
+            bytes = Some(Bucket::new(rate, Duration::from_secs(1), burst).ok_or_else(nothing)?);
+        }
+        if requests.is_none() && bytes.is_none() {
+            return Err(nothing());
+        }
+        let on = match limit.on.as_str() {
+            "/**" => None,
+            on => Some(Rules::builder().route(Route::on(on)).build()?),
+        };
+        // The name is of plain letters.
+        let policy = HeaderValue::try_from(policy).map_err(|_| nothing())?;
+        let detail = format!("more was asked for than the limit '{name}' allows");
+        let used = Table::new(limit.clients);
+        Ok(Self { on, per: limit.per, requests, bytes, used, detail, name, policy })
+    }
+
+    /// Whose request it is; `None` where the limit is not for it.
+    fn client(&self, parts: &Parts) -> Option<u64> {
+        if self.on.as_ref().is_some_and(|rules| rules.position(parts).is_none()) {
+            return None;
+        }
+        let extensions = &parts.extensions;
+        match self.per {
+            Per::Address => {
+                let address = extensions.get::<ConnInfo>()?.peer.ip();
+                Some(self.used.key(network(address)))
+            }
+            Per::Token => Some(self.used.key(extensions.get::<Holder>()?)),
+            Per::Route => Some(self.used.key(())),
+        }
+    }
+
+    fn with<R>(&self, client: u64, now: u64, look: impl FnOnce(&mut Used) -> R) -> R {
+        self.used.with(client, now, Used::default, drop, look)
+    }
+
+    fn refusal(&self, verdict: Verdict) -> Response<Body> {
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS).detail(self.detail.as_str());
+        let mut response = problem.retry_after(verdict.wait).into_response();
+        let headers = response.headers_mut();
+        headers.insert(RATE_LIMIT_POLICY, self.policy.clone());
+        let left = format!("\"{}\";r={};t={}", self.name, verdict.left, verdict.full_in);
+        if let Ok(left) = HeaderValue::try_from(left) {
+            headers.insert(RATE_LIMIT, left);
+        }
+        response
+    }
+}
+
+/// Holds clients to limits; by default to none.
+#[derive(Clone, Debug, Default)]
+pub struct RateLimitLayer {
+    on: Option<Arc<On>>,
+}
+
+#[derive(Debug)]
+struct On {
+    rules: Vec<Arc<Rule>>,
+    from: Instant,
+}
+
+impl On {
+    /// Microseconds since the layer was made.
+    fn now(&self) -> u64 {
+        u64::try_from(self.from.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl RateLimitLayer {
+    /// Holds to these limits. Clones, and all services made of them, count together.
+    ///
+    /// # Errors
+    /// [`LimitError`] where one of them cannot be.
+    pub fn new(limits: impl IntoIterator<Item = Limit>) -> Result<Self, LimitError> {
+        let rules = limits.into_iter().map(|limit| Rule::new(limit).map(Arc::new));
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        if rules.len() > MAX_LIMITS {
+            return Err(LimitError::TooMany);
+        }
+        let on = (!rules.is_empty()).then(|| Arc::new(On { rules, from: Instant::now() }));
+        Ok(Self { on })
+    }
+}
+
+impl<S> Layer<S> for RateLimitLayer {
+    type Service = RateLimited<S>;
+
+    fn layer(&self, inner: S) -> RateLimited<S> {
+        RateLimited { inner, on: self.on.clone() }
+    }
+}
+
+/// The service of [`RateLimitLayer`].
+#[derive(Clone, Debug)]
+pub struct RateLimited<S> {
+    inner: S,
+    on: Option<Arc<On>>,
+}
+
+impl<S, A, B> Service<Request<A>> for RateLimited<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = RateLimitedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> RateLimitedFuture<S::Future> {
+        let Some(on) = &self.on else {
+            let state = State::Inner { inner: self.inner.call(request), pace: None };
+            return RateLimitedFuture { state };
+        };
+        let (parts, body) = request.into_parts();
+        let now = on.now();
+        let mut pace = None;
+        for rule in &on.rules {
+            let Some(client) = rule.client(&parts) else { continue };
+            if let Some(bucket) = &rule.requests {
+                let taken = rule.with(client, now, |used| bucket.take(&mut used.requests, now));
+                if let Err(verdict) = taken {
+                    let response = Some(Box::new(rule.refusal(verdict)));
+                    return RateLimitedFuture { state: State::Refused { response } };
+                }
+            }
+            if rule.bytes.is_some() && parts.method != Method::HEAD {
+                let one = Pace { on: Arc::clone(on), rule: Arc::clone(rule), client };
+                pace.get_or_insert_with(Vec::new).push(one);
+            }
+        }
+        let inner = self.inner.call(Request::from_parts(parts, body));
+        RateLimitedFuture { state: State::Inner { inner, pace } }
+    }
+}
+
+/// Whose bytes are counted by which limit.
+#[derive(Debug)]
+struct Pace {
+    on: Arc<On>,
+    rule: Arc<Rule>,
+    client: u64,
+}
+
+pin_project! {
+    /// The answer of [`RateLimited`].
+    #[derive(Debug)]
+    pub struct RateLimitedFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    #[derive(Debug)]
+    enum State<F> {
+        Inner { #[pin] inner: F, pace: Option<Vec<Pace>> },
+        Refused { response: Option<Box<Response<Body>>> },
+    }
+}
+
+impl<F, B, E> Future for RateLimitedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Projected::Inner { inner, pace } => {
+                let answer = std::task::ready!(inner.poll(cx)).map(into_body);
+                let paces = pace.take().unwrap_or_default();
+                Poll::Ready(answer.map(|response| {
+                    response.map(|body| paces.into_iter().fold(body, paced::paced))
+                }))
+            }
+            Projected::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(*response)),
+                // Polled after its end, which a future may answer by waiting for ever.
+                None => Poll::Pending,
+            },
+        }
+    }
+}

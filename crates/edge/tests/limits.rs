@@ -1,0 +1,301 @@
+//! What holds clients to limits, turns them away, and tells them where and how to go on: each layer
+//! alone, around services that are not ours.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_edge::rates::{Holder, LimitError, Per};
+use headwater_edge::{
+    CmcdLayer, CmsdLayer, Limit, Pressure, PriorityLayer, RateLimitLayer, Sessions, ShedLayer,
+    Steering,
+};
+use headwater_net::{Body, Chunks, Clock, ConnInfo, Protocol, Timestamp};
+use http::{HeaderMap, Request, Response, StatusCode};
+use support::{LARGE, Origin};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
+use tower_service::Service;
+
+fn from(peer: &str, path: &str) -> Request<Body> {
+    let mut request = support::get(path, Protocol::H2);
+    let peer = peer.parse().unwrap();
+    let conn = ConnInfo::new(peer, "192.0.2.1:443".parse().unwrap(), Protocol::H2);
+    request.extensions_mut().insert(conn);
+    request
+}
+
+async fn status<S>(service: &S, request: Request<Body>) -> (StatusCode, HeaderMap)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    let (parts, body) = service.clone().oneshot(request).await.unwrap().into_parts();
+    body.collect(1 << 24).await.unwrap();
+    (parts.status, parts.headers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_too_often_is_told_when_to_ask_again() {
+    let limit = Limit::new("clients").requests(2, Duration::from_secs(10)).on("/s*");
+    let service = RateLimitLayer::new([limit]).unwrap().layer(Origin::default());
+    for _ in 0..2 {
+        assert_eq!(status(&service, from("192.0.2.7:1", "/small")).await.0, StatusCode::OK);
+    }
+    let (refused, headers) = status(&service, from("192.0.2.7:2", "/small")).await;
+    assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(headers["retry-after"], "5");
+    assert_eq!(headers["ratelimit-policy"], "\"clients\";q=2;w=10");
+    assert_eq!(headers["ratelimit"], "\"clients\";r=0;t=10");
+    assert_eq!(headers["content-type"], "application/problem+json");
+    assert_eq!(status(&service, from("192.0.2.8:1", "/small")).await.0, StatusCode::OK);
+    assert_eq!(status(&service, from("192.0.2.7:1", "/large")).await.0, StatusCode::OK);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(status(&service, from("192.0.2.7:1", "/small")).await.0, StatusCode::OK);
+    assert_eq!(status(&service, from("192.0.2.7:1", "/small")).await.0.as_u16(), 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ipv6_network_is_one_client_and_so_is_who_holds_a_token() {
+    let once = |name: &str, per| Limit::new(name).per(per).requests(1, Duration::from_secs(60));
+    let service = RateLimitLayer::new([once("a", Per::Address)]).unwrap().layer(Origin::default());
+    for (peer, expected) in [
+        ("[2001:db8:1:2::1]:1", 200),
+        ("[2001:db8:1:2:ffff::9]:1", 429),
+        ("[2001:db8:1:3::1]:1", 200),
+        ("[::ffff:192.0.2.7]:1", 200),
+        ("192.0.2.7:1", 429),
+    ] {
+        assert_eq!(status(&service, from(peer, "/small")).await.0.as_u16(), expected, "{peer}");
+    }
+    let service = RateLimitLayer::new([once("t", Per::Token)]).unwrap().layer(Origin::default());
+    for (holder, expected) in
+        [(Some(1), 200), (Some(1), 429), (Some(2), 200), (None, 200), (None, 200)]
+    {
+        let mut request = from("192.0.2.7:1", "/small");
+        request.extensions_mut().extend(
+            holder
+                .map(|holder| {
+                    let mut one = http::Extensions::new();
+                    one.insert(Holder(holder));
+                    one
+                })
+                .unwrap_or_default(),
+        );
+        assert_eq!(status(&service, request).await.0.as_u16(), expected, "{holder:?}");
+    }
+    let service = RateLimitLayer::new([once("r", Per::Route)]).unwrap().layer(Origin::default());
+    assert_eq!(status(&service, from("192.0.2.7:1", "/small")).await.0.as_u16(), 200);
+    assert_eq!(status(&service, from("192.0.2.8:1", "/small")).await.0.as_u16(), 429);
+}
+
+/// Ten chunks of a hundred thousand bytes, as one body or as a stream.
+fn chunks() -> Chunks {
+    Chunks::from(vec![Bytes::from_static(&[7; 100_000]); 10])
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_go_out_no_faster_than_a_limit_allows_and_uncopied() {
+    let limit = Limit::new("bytes").bytes_per_second(100_000).byte_burst(200_000);
+    let inner = tower::service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(Response::new(Body::from(chunks())))
+    });
+    let service = RateLimitLayer::new([limit]).unwrap().layer(inner);
+    let begun = Instant::now();
+    let answer = service.clone().oneshot(from("192.0.2.7:1", "/a")).await.unwrap();
+    assert_eq!(http_body::Body::size_hint(answer.body()).exact(), Some(1_000_000));
+    let sent = answer.into_body().collect(1 << 24).await.unwrap();
+    // A million at a hundred thousand a second; the burst and the last chunk are not waited for.
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(7)..Duration::from_millis(7_200)).contains(&took), "{took:?}");
+    let first = sent.into_iter().next().unwrap();
+    let same = chunks().into_iter().next().unwrap();
+    assert_eq!(first.as_ptr(), same.as_ptr(), "a chunk was copied");
+    // Another client is not held up, and this one's debt is over in time.
+    let begun = Instant::now();
+    let answer = service.clone().oneshot(from("192.0.2.9:1", "/a")).await.unwrap();
+    drop(answer);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fits_into_the_burst_is_not_even_watched() {
+    let limit = Limit::new("bytes").bytes_per_second(10).byte_burst(LARGE as u64 + 5);
+    let service = RateLimitLayer::new([limit]).unwrap().layer(Origin::default());
+    for path in ["/small", "/large"] {
+        let answer = service.clone().oneshot(from("192.0.2.7:1", path)).await.unwrap();
+        assert!(matches!(answer.body(), Body::Full(_)), "{path}");
+    }
+    let answer = service.clone().oneshot(from("192.0.2.7:1", "/small")).await.unwrap();
+    assert!(matches!(answer.body(), Body::Stream(_)), "there is nothing left");
+    let mut head = from("192.0.2.7:1", "/small");
+    *head.method_mut() = http::Method::HEAD;
+    let answer = service.oneshot(head).await.unwrap();
+    assert!(matches!(answer.body(), Body::Full(_)), "no byte of it is sent");
+}
+
+#[test]
+fn a_limit_that_cannot_be_is_told() {
+    let error = |limit| RateLimitLayer::new([limit]).unwrap_err();
+    let second = Duration::from_secs(1);
+    assert!(matches!(error(Limit::new("a b").requests(1, second)), LimitError::Name(_)));
+    assert!(matches!(error(Limit::new("a")), LimitError::Nothing(_)));
+    assert!(matches!(error(Limit::new("a").requests(0, second)), LimitError::Nothing(_)));
+    assert!(matches!(error(Limit::new("a").bytes_per_second(0)), LimitError::Nothing(_)));
+    let pattern = Limit::new("a").requests(1, second).on("nowhere");
+    assert!(matches!(error(pattern), LimitError::Pattern(_)));
+    let many = (0..65).map(|number| Limit::new(format!("l{number}")).requests(1, second));
+    assert_eq!(RateLimitLayer::new(many).unwrap_err(), LimitError::TooMany);
+}
+
+/// Answers at once, after it kept its worker busy for a while (the clock is paused: it moves it).
+fn busy()
+-> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone
+{
+    tower::service_fn(async |request: Request<Body>| {
+        let kind = match request.uri().path().rsplit('.').next() {
+            Some("m3u8") => "application/vnd.apple.mpegurl",
+            _ => "video/mp4",
+        };
+        let response = Response::builder().header("content-type", kind);
+        Ok::<_, Infallible>(response.body(Body::from("media")).unwrap())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_late_turns_new_sessions_away_first() {
+    let sessions = Sessions::builder().clock(Clock::manual(Timestamp::from_secs(9))).build();
+    let pressure = Pressure::default();
+    let shed = ShedLayer::new(Duration::from_millis(20), Duration::from_millis(100));
+    let shed = shed.sessions(sessions.clone()).pressure(pressure.clone());
+    let service = shed.layer(CmcdLayer::new(sessions).layer(busy()));
+    let ask = async |path: &str, id: &str| {
+        let path = format!("{path}?CMCD=sid%3D%22{id}%22");
+        status(&service, from("192.0.2.7:1", &path)).await
+    };
+    assert_eq!(ask("/v/main.m3u8", "runs").await.0, StatusCode::OK);
+    assert_eq!((pressure.level(), pressure.shed()), (0, 0));
+    // The task that each request leaves behind comes to its turn 50 ms later.
+    let late = async || {
+        let _ = ask("/v/1.m4s", "runs").await;
+        tokio::time::advance(Duration::from_millis(50)).await;
+        tokio::task::yield_now().await;
+    };
+    let mut seen = Vec::new();
+    for _ in 0..12 {
+        late().await;
+        let level = pressure.level();
+        if level > 0 && seen.last() != Some(&level) {
+            seen.push(level);
+            let (refused, headers) = ask("/v/main.m3u8", "new").await;
+            assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(headers["retry-after"], (2 * level).to_string());
+            if level < 3 {
+                assert_eq!(ask("/v/main.m3u8", "runs").await.0, StatusCode::OK, "it runs");
+                let unknown = ask("/v/1.m4s", "new").await.0;
+                assert_eq!(unknown.is_success(), level == 1);
+            }
+        }
+    }
+    assert_eq!(seen, [1, 2, 3]);
+    let running = async || ask("/v/1.m4s", "runs").await.0.is_success();
+    let let_in = [running().await, running().await, running().await, running().await];
+    assert_eq!(let_in.iter().filter(|one| **one).count(), 3);
+    assert!(pressure.shed() >= 4);
+    // A worker without work is in time again.
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(pressure.level(), 0);
+    assert_eq!(ask("/v/main.m3u8", "another").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn players_are_told_of_the_server_and_origins_say_what_is_static() {
+    let origin = tower::service_fn(async |_: Request<Body>| {
+        let response = Response::builder()
+            .header("content-type", "video/mp4")
+            .header("cmsd-static", "ht=1200,at=1700000000000,ot=v")
+            .header("cmsd-dynamic", "\"origin\";rd=7");
+        Ok::<_, Infallible>(response.body(Body::from("media")).unwrap())
+    });
+    let service = CmsdLayer::new("edge-1").max_bitrate(4_000).layer(origin);
+    let (_, headers) = status(&service, from("192.0.2.7:1", "/1.m4s")).await;
+    let said: Vec<_> = headers.get_all("cmsd-dynamic").iter().collect();
+    assert_eq!(said[0], "\"origin\";rd=7");
+    let ours = said[1].to_str().unwrap();
+    assert!(ours.starts_with("\"edge-1\";rd=") && ours.ends_with(";mb=4000"), "{ours}");
+    assert_eq!(headers["cmsd-static"], "ht=1200,at=1700000000000,ot=v");
+    let page = CmsdLayer::new("edge-1").layer(Origin::default());
+    assert!(!status(&page, from("192.0.2.7:1", "/small")).await.1.contains_key("cmsd-dynamic"));
+    let off = CmsdLayer::default().layer(busy());
+    assert!(!status(&off, from("192.0.2.7:1", "/1.m4s")).await.1.contains_key("cmsd-dynamic"));
+}
+
+#[tokio::test]
+async fn players_are_steered_away_from_an_edge_with_too_many_sessions() {
+    let clock = Clock::manual(Timestamp::from_secs(1_000));
+    let sessions = Sessions::builder().clock(clock.clone()).build();
+    let pathways = ["a", "b", "c"].map(str::to_owned);
+    let steering = Steering::at("/steer", pathways)
+        .ttl(Duration::from_secs(10))
+        .here("a")
+        .most_sessions(sessions.clone(), 1)
+        .clock(clock.clone());
+    let steering = steering.build().unwrap();
+    let service = steering.layer(CmcdLayer::new(sessions).layer(busy()));
+    let asked = async |peer: &str| {
+        let request = from(peer, "/steer?_HLS_pathway=a&_HLS_throughput=5000");
+        let answer = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let text = answer.into_body().collect(1_000).await.unwrap().to_bytes();
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap()
+    };
+    let usual = serde_json::json!({"VERSION": 1, "TTL": 10, "PATHWAY-PRIORITY": ["a", "b", "c"]});
+    let away = serde_json::json!({"VERSION": 1, "TTL": 10, "PATHWAY-PRIORITY": ["b", "c", "a"]});
+    assert_eq!(asked("192.0.2.1:1").await, usual);
+    for id in ["one", "two"] {
+        status(&service, from("192.0.2.7:1", &format!("/1.m4s?CMCD=sid%3D%22{id}%22"))).await;
+    }
+    let mut shares = Vec::new();
+    for _ in 0..4 {
+        clock.advance(Duration::from_secs(10));
+        let mut gone = 0;
+        for client in 0..200 {
+            let answer = asked(&format!("198.51.100.{client}:1")).await;
+            assert!(answer == usual || answer == away, "{answer}");
+            gone += usize::from(answer == away);
+        }
+        shares.push(gone);
+    }
+    assert!(shares[0] > 10 && shares[0] < 100, "{shares:?}");
+    assert!(shares.is_sorted() && shares[3] == 200, "{shares:?}");
+    let mut post = from("192.0.2.1:1", "/steer");
+    *post.method_mut() = http::Method::POST;
+    assert_eq!(status(&service, post).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn what_is_urgent_goes_first_unless_somebody_says_otherwise() {
+    let service = PriorityLayer::by_kind().layer(busy());
+    let urgency = async |path: &str, protocol, said: Option<(&'static str, &'static str)>| {
+        let mut request = support::get(path, protocol);
+        if let Some((name, value)) = said {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let (_, headers) = status(&service, request).await;
+        headers.get("priority").map(|field| field.to_str().unwrap().to_owned())
+    };
+    let h3 = Protocol::H3;
+    assert_eq!(urgency("/a/main.m3u8", h3, None).await.as_deref(), Some("u=1"));
+    assert_eq!(urgency("/a/init.mp4", h3, None).await.as_deref(), Some("u=2"));
+    assert_eq!(urgency("/a/1.m4s", h3, None).await, None, "the usual one");
+    let ahead = Some(("sec-purpose", "prefetch"));
+    assert_eq!(urgency("/a/1.m4s", h3, ahead).await.as_deref(), Some("u=6"));
+    assert_eq!(urgency("/a/main.m3u8", h3, Some(("priority", "u=5"))).await, None);
+    assert_eq!(urgency("/a/main.m3u8", Protocol::H2, None).await, None, "nobody heeds it");
+    let off = PriorityLayer::default().layer(busy());
+    let (_, headers) = status(&off, support::get("/a/main.m3u8", h3)).await;
+    assert!(!headers.contains_key("priority"));
+}
