@@ -202,7 +202,7 @@ impl Rule {
         // The name is of plain letters.
         let policy = HeaderValue::try_from(policy).map_err(|_| nothing())?;
         let detail = format!("more was asked for than the limit '{name}' allows");
-        let used = Table::new(limit.clients);
+        let used = Table::new(if limit.per == Per::Route { 1 } else { limit.clients });
         Ok(Self { on, per: limit.per, requests, bytes, used, detail, name, policy })
     }
 

@@ -71,7 +71,10 @@ impl HttpBody for Paced {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        ready!(self.poll_turn(cx));
+        // The end is no byte, and nobody waits for it.
+        if !self.inner.is_end_stream() {
+            ready!(self.poll_turn(cx));
+        }
         let polled = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref().filter(|data| !data.is_empty())
