@@ -29,6 +29,12 @@ enum Command {
     /// Run an edge from a configuration file, or check the file
     #[cfg(all(feature = "edge", feature = "origin"))]
     Edge(edge::Args),
+    /// Show the access log of a running edge, live and filtered
+    #[cfg(all(feature = "edge", feature = "origin"))]
+    Log(edge::log::Args),
+    /// Show what a running edge answers most of
+    #[cfg(all(feature = "edge", feature = "origin"))]
+    Top(edge::top::Args),
 }
 
 /// What a command ends with: words for a person.
@@ -41,6 +47,10 @@ pub fn run() -> ExitCode {
         Command::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
         #[cfg(all(feature = "edge", feature = "origin"))]
         Command::Edge(args) => edge::run(&args),
+        #[cfg(all(feature = "edge", feature = "origin"))]
+        Command::Log(args) => edge::log::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(all(feature = "edge", feature = "origin"))]
+        Command::Top(args) => edge::top::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

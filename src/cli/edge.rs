@@ -10,13 +10,17 @@
 
 mod describe;
 mod entrance;
+pub(super) mod log;
 mod reload;
 mod router;
 mod serve;
 mod settings;
 mod shields;
 mod sites;
+mod standing;
+pub(super) mod top;
 mod upstreams;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

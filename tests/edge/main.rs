@@ -5,8 +5,10 @@
 
 mod check;
 mod log;
+mod observing;
 mod operator;
 mod process;
 mod reload;
 mod serves;
 mod shield;
+mod watch;

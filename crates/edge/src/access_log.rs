@@ -25,7 +25,9 @@ mod builder;
 mod combined;
 mod entry;
 mod file;
+pub mod filter;
 mod json;
+mod live;
 mod numbers;
 mod query;
 mod record;
@@ -46,6 +48,8 @@ use writer::Hub;
 pub use builder::{AccessLogBuilder, Format};
 pub(crate) use entry::{Ended, Entry, Target};
 pub use file::{LogFile, Reopened};
+pub use filter::Filter;
+pub use live::{MAX_WATCHERS, Watching};
 pub use query::Masked;
 pub use writer::LogWriter;
 
@@ -88,7 +92,15 @@ impl AccessLog {
     }
 
     pub(crate) fn target(&self, clock: Clock) -> Target {
-        Target::new(self.hub.queue(), self.counters.dropped.clone(), Arc::clone(&self.told), clock)
+        let (told, dropped) = (Arc::clone(&self.told), self.counters.dropped.clone());
+        Target::new(self.hub.queue(), dropped, told, self.hub.watchers(), clock)
+    }
+
+    /// Lines from now on, of those that `filter` takes: all answers are looked at, also where the log
+    /// is a sample or written nowhere. `None` where [`MAX_WATCHERS`] do already. Who reads slowly loses
+    /// lines, and is told how many by a line `{"lost":17}`.
+    pub fn watch(&self, filter: Filter) -> Option<Watching> {
+        self.hub.watch(filter)
     }
 
     /// Records that found the queue full.

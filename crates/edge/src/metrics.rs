@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `headwater_edge_requests_total` | `protocol`, `method`, `status` (`2xx`), `cache` |
 //! | `headwater_edge_response_bytes_total` | `protocol`, `cache` |
-//! | `headwater_edge_first_byte_seconds` | `cache` |
+//! | `headwater_edge_first_byte_seconds` | `protocol`, `cache` |
 //! | `headwater_edge_responses_cut_total` | `end` (`failed`, `aborted`) |
 //! | `headwater_edge_requests_in_flight` | |
 //!
@@ -145,14 +145,17 @@ impl Collector for Metrics {
             None,
             MetricType::Histogram,
         )?;
-        for (cache, histogram) in CacheResult::ALL.iter().zip(total.histograms()) {
+        for (labels, histogram) in total.histograms() {
             let counts = histogram.counts();
             let count: u64 = counts.iter().sum();
             if count > 0 {
                 let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
                 let bounds = bounds.chain([f64::INFINITY]);
                 let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-                let set = [("cache", cache.as_str())];
+                let set = [
+                    ("protocol", PROTOCOLS[labels.protocol]),
+                    ("cache", CacheResult::ALL[labels.cache].as_str()),
+                ];
                 let mut metric = family.encode_family(&set)?;
                 let sum = histogram.sum_micros() as f64 / 1e6;
                 metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;

@@ -136,7 +136,11 @@ impl Observation {
             head: request.method() == Method::HEAD,
             status: 0,
             cache: CacheResult::None,
-            entry: observer.log.as_ref().map(|target| Entry::open(target, request)),
+            entry: observer
+                .log
+                .as_ref()
+                .filter(|target| target.is_read())
+                .map(|target| Entry::open(target, request)),
             ended: false,
         }
     }

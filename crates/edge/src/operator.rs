@@ -1,11 +1,12 @@
 //! What the operator asks: metrics and health, purges, explanations and sessions, on a listener of
 //! their own.
 //!
-//! That listener is on loopback, or behind what lets only the operator in. All but metrics and health
-//! want the operator's token, where one was given; where none was, they are refused to browsers,
-//! which would let any page purge, and under any name but `localhost`, which pages can have, too.
+//! That listener is on loopback, or behind what lets only the operator in. All but metrics, health and
+//! the page want the operator's token, where one was given; where none was, they are refused to pages of
+//! others in browsers, and under any name but `localhost`, which pages can have, too.
 
 mod caches;
+mod live;
 mod order;
 
 use std::convert::Infallible;
@@ -23,25 +24,28 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use tower_service::Service;
 
+use crate::access_log::{AccessLog, Filter, MAX_WATCHERS};
+use crate::sessions::Sessions;
 pub use caches::{Caches, Site, below};
 use order::Order;
-
-use crate::sessions::Sessions;
 
 /// The most bytes of a purge's JSON.
 const MAX_BODY: u64 = 16 << 10;
 
 /// Answers `/metrics` (OpenMetrics text), `/health` (200 while the process serves), `/purge`,
-/// `/explain`, and where it has sessions to tell of, `/sessions` (a [`View`](crate::sessions::View) as
-/// JSON, of the 100 sessions that asked last, or of `most=N`).
+/// `/explain`, `/` with a page for a person, and where there is what they tell of, `/log` and `/sessions`
+/// (a [`View`](crate::sessions::View) as JSON, of the 100 sessions that asked last, or of `most=N`).
 #[derive(Clone)]
-pub struct Operator(Arc<Inner>);
+pub struct Operator {
+    inner: Arc<Inner>,
+    log: Option<AccessLog>,
+    sessions: Option<Sessions>,
+}
 
 struct Inner {
     registry: Registry,
     caches: Caches,
     token: Option<Secret>,
-    sessions: Option<Sessions>,
 }
 
 /// Sessions that are told of where nobody says how many.
@@ -50,16 +54,21 @@ const SESSIONS: usize = 100;
 impl Operator {
     /// Over everything that was registered, and the caches of this process.
     pub fn new(registry: Registry, caches: Caches, token: Option<Secret>) -> Self {
-        Self(Arc::new(Inner { registry, caches, token, sessions: None }))
+        Self { inner: Arc::new(Inner { registry, caches, token }), log: None, sessions: None }
     }
 
-    /// Tells of these sessions, too. To be called before it is cloned: a clone that is there keeps it as
-    /// it was.
+    /// Tells of these sessions, too.
     #[must_use]
     pub fn with_sessions(mut self, sessions: Sessions) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.sessions = Some(sessions);
-        }
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// Lets this log be watched at `/log`, through a filter where one is given
+    /// (`/log?filter=status+>=+500`, [`Filter`]).
+    #[must_use]
+    pub fn with_log(mut self, log: AccessLog) -> Self {
+        self.log = Some(log);
         self
     }
 
@@ -67,14 +76,20 @@ impl Operator {
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         let answered = match request.uri().path() {
-            "/metrics" if reads => Ok(crate::metrics::scrape(&self.0.registry)),
+            "/metrics" if reads => Ok(crate::metrics::scrape(&self.inner.registry)),
             "/health" if reads => Ok(Response::new(Body::from("ok\n"))),
             "/explain" if reads => self.explain(&request.into_parts().0).await,
             "/sessions" if reads => self.sessions(&request.into_parts().0),
+            "/log" if request.method() == Method::GET => self.watch(&request.into_parts().0),
             "/purge" if request.method() == Method::POST => self.purge(request).await,
             "/metrics" | "/health" | "/explain" | "/sessions" => Err(wrong_method("GET, HEAD")),
             "/purge" => Err(wrong_method("POST")),
-            _ => Err(Problem::new(StatusCode::NOT_FOUND).into()),
+            "/log" => Err(wrong_method("GET")),
+            path => match live::file(path) {
+                Some(file) if reads => Ok(file),
+                Some(_) => Err(wrong_method("GET, HEAD")),
+                None => Err(Problem::new(StatusCode::NOT_FOUND).into()),
+            },
         };
         answered.unwrap_or_else(Refusal::into_response)
     }
@@ -91,7 +106,7 @@ impl Operator {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE).detail("a purge has at most 16 KiB")
         })?;
         let order = Order::read(&parts, &body.to_bytes()).map_err(bad_request)?;
-        let purged = self.0.caches.purge(&order).await.map_err(|error| match error {
+        let purged = self.inner.caches.purge(&order).await.map_err(|error| match error {
             PurgeError::Invalid { field, detail } => bad_request(format!("{field}: {detail}")),
             error => {
                 tracing::error!(error = %error, "a purge was not done");
@@ -111,12 +126,35 @@ impl Operator {
         self.admit(&request.headers)?;
         let query = request.uri.query().unwrap_or_default();
         let asked = order::explained(query).map_err(bad_request)?;
-        Ok(json(&self.0.caches.explain(&asked).await))
+        Ok(json(&self.inner.caches.explain(&asked).await))
+    }
+
+    fn watch(&self, request: &Parts) -> Result<Response<Body>, Refusal> {
+        self.admit(&request.headers)?;
+        let log = self.log.as_ref().ok_or_else(|| Problem::new(StatusCode::NOT_FOUND))?;
+        let mut filter = Filter::default();
+        for (name, value) in
+            form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes())
+        {
+            if name != "filter" {
+                return Err(bad_request(format!("{name}: there is no such parameter")));
+            }
+            filter = value.parse().map_err(|error| bad_request(format!("filter: {error}")))?;
+        }
+        let Some(watching) = log.watch(filter) else {
+            let detail = format!("{MAX_WATCHERS} watch already: end one of them");
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE).detail(detail).into());
+        };
+        let mut response = Response::new(Body::stream(watching));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
     }
 
     fn sessions(&self, request: &Parts) -> Result<Response<Body>, Refusal> {
         self.admit(&request.headers)?;
-        let Some(sessions) = &self.0.sessions else {
+        let Some(sessions) = &self.sessions else {
             let detail = "no sessions are noted here";
             return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail).into());
         };
@@ -129,10 +167,9 @@ impl Operator {
 
     /// Whether a request may change or look into caches, and at sessions.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.0.token else {
-            let from_page = [header::ORIGIN.as_str(), "sec-fetch-site"];
-            let from_page = from_page.iter().any(|name| headers.contains_key(*name));
-            return if from_page || headers.get(header::HOST).is_some_and(|host| !is_near(host)) {
+        let Some(token) = &self.inner.token else {
+            let of_others = is_page_of_others(headers);
+            return if of_others || headers.get(header::HOST).is_some_and(|host| !is_near(host)) {
                 let detail = "pages may not ask this: give the operator a token";
                 Err(Problem::new(StatusCode::FORBIDDEN).detail(detail).into())
             } else {
@@ -173,6 +210,17 @@ impl std::fmt::Debug for Operator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Operator").finish_non_exhaustive()
     }
+}
+
+/// Whether a browser asks for a page that is not this listener's own. What no browser sends says
+/// neither where it comes from nor how.
+fn is_page_of_others(headers: &HeaderMap) -> bool {
+    let own_origin = |origin: &HeaderValue| {
+        let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+        host.is_some_and(|host| origin.as_bytes().strip_prefix(b"http://") == Some(host))
+    };
+    headers.get_all(header::ORIGIN).iter().any(|origin| !own_origin(origin))
+        || headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin")
 }
 
 /// Whether a host is an address or `localhost`. A page of any other name that has this address for a
@@ -250,6 +298,35 @@ mod tests {
             let request = Request::get("/explain?url=/a").header(header::HOST, host);
             let answer = operator.answer(request.body(Body::empty()).unwrap()).await;
             assert_eq!(answer.status(), status, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_token_the_listeners_own_page_asks_and_no_other() {
+        let operator = Operator::new(Registry::default(), Caches::default(), None);
+        for (fields, status) in [
+            (&[("sec-fetch-site", "same-origin")][..], StatusCode::OK),
+            (
+                &[("sec-fetch-site", "same-origin"), ("origin", "http://localhost:9900")],
+                StatusCode::OK,
+            ),
+            (
+                &[("sec-fetch-site", "same-site"), ("origin", "http://localhost:1")],
+                StatusCode::FORBIDDEN,
+            ),
+            (&[("origin", "http://localhost:1")], StatusCode::FORBIDDEN),
+            (&[("origin", "https://localhost:9900")], StatusCode::FORBIDDEN),
+            (&[("origin", "null")], StatusCode::FORBIDDEN),
+            (&[("sec-fetch-site", "cross-site")], StatusCode::FORBIDDEN),
+            (&[("sec-fetch-site", "none")], StatusCode::FORBIDDEN),
+        ] {
+            let mut request =
+                Request::get("/explain?url=/a").header(header::HOST, "localhost:9900");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            let answer = operator.answer(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status(), status, "{fields:?}");
         }
     }
 }

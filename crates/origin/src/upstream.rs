@@ -21,6 +21,7 @@ mod hedge;
 mod origin;
 mod places;
 mod resume;
+mod standing;
 mod statuses;
 
 use std::future::Future;
@@ -47,6 +48,7 @@ pub use headwater_net::health::HealthConfig;
 pub use hedge::HedgeConfig;
 pub use origin::OriginConfig;
 pub use places::PlacesConfig;
+pub use standing::Standing;
 pub use statuses::{NoStatuses, Statuses};
 
 use crate::metrics::Metrics;

@@ -52,7 +52,7 @@ pub struct Args {
     pub ready: Option<PathBuf>,
 
     /// A file that holds the token which purges and explanations on the operator's port want, in
-    /// `Authorization: Bearer` [default: none is wanted, and pages in browsers are refused]
+    /// `Authorization: Bearer` [default: none is wanted, and pages of others in browsers are refused]
     #[arg(long, value_name = "FILE")]
     pub operator_token: Option<PathBuf>,
 

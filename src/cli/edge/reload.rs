@@ -15,6 +15,7 @@ use super::entrance::Gate;
 use super::settings::{self, Lasting};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
+use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others take a new process.
@@ -26,6 +27,7 @@ pub(super) struct Running {
     pub(super) path: PathBuf,
     pub(super) config: Config,
     pub(super) upstreams: Upstreams,
+    pub(super) standing: Standing,
     pub(super) origins: Metrics,
     pub(super) shields: Shields,
     pub(super) hints: HintMetrics,
@@ -68,6 +70,7 @@ impl Running {
         if let (Some(file), Some(log)) = (&self.log_file, log) {
             file.put(log);
         }
+        self.standing.put(&upstreams);
         self.upstreams = upstreams;
         self.shields = shields;
         self.config = config;

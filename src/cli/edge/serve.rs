@@ -21,6 +21,7 @@ use super::router::Router;
 use super::settings::{self, Lasting};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
+use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// How long what the operator asks may take at the end.
@@ -36,6 +37,9 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let origins = headwater::origin::Metrics::default();
     origins.register(&mut registry);
     let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &origins)?;
+    let standing = Standing::default();
+    standing.put(&upstreams);
+    standing.register(&mut registry);
     let policy = SitePolicy::new(Sites::new(&config.sites, &upstreams)?);
     let hints = HintMetrics::default();
     hints.register(&mut registry);
@@ -46,13 +50,12 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     metrics.register(&mut registry);
     let log_file = config.log.access.as_deref().map(LogFile::open).transpose();
     let log_file = log_file.map_err(|error| format!("the access log cannot be opened: {error}"))?;
-    let (mut log, mut writer) = (None, None);
-    if let Some(file) = &log_file {
-        let started = settings::access_log(&config.log)
-            .start(file.clone(), settings::count(config.log.queue))?;
-        started.0.register(&mut registry);
-        (log, writer) = (Some(started.0), Some(started.1));
-    }
+    let (log, queue) = (settings::access_log(&config.log), settings::count(config.log.queue));
+    let (log, writer) = match &log_file {
+        Some(file) => log.start(file.clone(), queue)?,
+        None => log.start_unwritten(queue)?,
+    };
+    log.register(&mut registry);
     let lasting = Lasting { cache: cache.clone(), log, metrics };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let gate = Arc::new(Gate::new(edge, policy.current(), Router::new(policy.clone())));
@@ -60,9 +63,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;
     let gates = Arc::clone(&gate);
     let server = listeners.serve(move |_| gates.entrance())?;
+    headwater::edge::metrics::register_server(server.metrics(), &mut registry);
     let mut caches = Caches::default();
     caches.add("edge", Site::Public, cache.clone());
-    let operator = Operator::new(registry, caches.clone(), token);
+    let operator = Operator::new(registry, caches.clone(), token).with_log(lasting.log.clone());
     let operators = operator_listeners(process.server("operator"), &config.operator)
         .map(|listeners| listeners.serve(move |_| operator.clone()))
         .transpose()?;
@@ -72,6 +76,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         path: path.to_owned(),
         config,
         upstreams,
+        standing,
         origins,
         shields,
         hints,

@@ -237,7 +237,7 @@ pub(super) fn access_log(config: &Log) -> AccessLogBuilder {
 /// What outlives a reload.
 pub(super) struct Lasting {
     pub(super) cache: Cache,
-    pub(super) log: Option<AccessLog>,
+    pub(super) log: AccessLog,
     pub(super) metrics: Metrics,
 }
 
@@ -249,16 +249,13 @@ pub(super) fn edge(
 ) -> Result<EdgeBuilder, Error> {
     let edge = Edge::builder()
         .cache(lasting.cache.clone())
+        .access_log(lasting.log.clone())
         .metrics(lasting.metrics.clone())
         .headers(headers(&config.server)?)
         .methods(methods(&config.server)?)
         .normalise(normalise(config))
         .websockets(config.server.websockets);
-    let edge = shields.values().fold(edge, |edge, (_, hints)| edge.hints(hints));
-    Ok(match &lasting.log {
-        Some(log) => edge.access_log(log.clone()),
-        None => edge,
-    })
+    Ok(shields.values().fold(edge, |edge, (_, hints)| edge.hints(hints)))
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub(super) struct Told {
     pub(super) anonymise: bool,
     pub(super) query: Option<Masked>,
     pub(super) referer: bool,
+    /// Whether there is a sink.
+    pub(super) written: bool,
 }
 
 impl AccessLogBuilder {
@@ -95,16 +97,32 @@ impl AccessLogBuilder {
     where
         W: io::Write + Send + 'static,
     {
+        self.begin(sink, capacity, true)
+    }
+
+    /// Starts a log that is written nowhere, for [`AccessLog::watch`]: while nobody watches, nothing
+    /// is noted of a request.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start_unwritten(self, capacity: usize) -> io::Result<(AccessLog, LogWriter)> {
+        self.begin(io::sink(), capacity, false)
+    }
+
+    fn begin<W>(self, sink: W, capacity: usize, written: bool) -> io::Result<(AccessLog, LogWriter)>
+    where
+        W: io::Write + Send + 'static,
+    {
         let Self { format, sample, anonymise, query } = self;
         let counters = Arc::new(Counters::default());
-        let (written, failed) = (counters.written.clone(), counters.failed.clone());
+        let lines = (counters.written.clone(), counters.failed.clone());
         let write = match format {
             Format::Json => json::write,
             Format::Combined => combined::write,
         };
-        let (hub, writer) = writer::start(sink, capacity.max(1), write, written, failed)?;
+        let (hub, writer) = writer::start(sink, capacity.max(1), write, lines)?;
         let referer = format == Format::Combined;
-        let told = Arc::new(Told { sample, anonymise, query, referer });
+        let told = Arc::new(Told { sample, anonymise, query, referer, written });
         Ok((AccessLog { hub, counters, told }, writer))
     }
 }

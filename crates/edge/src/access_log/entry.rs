@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::address::Client;
 use super::builder::Told;
+use super::live::Count;
 use super::record::{Facts, Words};
 use super::writer::Queue;
 use crate::cache_result::CacheResult;
@@ -21,12 +22,24 @@ pub(crate) struct Target {
     queue: Arc<Queue>,
     dropped: Counter,
     told: Arc<Told>,
+    watchers: Count,
     clock: Clock,
 }
 
 impl Target {
-    pub(super) fn new(queue: Arc<Queue>, dropped: Counter, told: Arc<Told>, clock: Clock) -> Self {
-        Self { queue, dropped, told, clock }
+    pub(super) fn new(
+        queue: Arc<Queue>,
+        dropped: Counter,
+        told: Arc<Told>,
+        watchers: Count,
+        clock: Clock,
+    ) -> Self {
+        Self { queue, dropped, told, watchers, clock }
+    }
+
+    /// Whether anybody will read of a request that comes now.
+    pub(crate) fn is_read(&self) -> bool {
+        self.told.written || self.watchers.is_watched()
     }
 
     /// Logs a request that has ended.
@@ -37,7 +50,8 @@ impl Target {
         let path = entry.path.as_ref().map_or(&b""[..], |path| path.path().as_bytes());
         let told = &self.told;
         let ip = peer.map(|(peer, _)| peer.ip());
-        if !told.sample.takes(status, end, ip, host, path) {
+        let logged = told.written && told.sample.takes(status, end, ip, host, path);
+        if !(logged || self.watchers.is_watched()) {
             return;
         }
         let client =
@@ -47,7 +61,8 @@ impl Target {
                 },
             );
         let protocol = peer.map(|(_, protocol)| protocol);
-        let facts = Facts { time, client, protocol, status, bytes, duration_us, cache, end };
+        let facts =
+            Facts { time, client, protocol, status, bytes, duration_us, cache, end, logged };
         let query = entry.path.as_ref().and_then(PathAndQuery::query).map(str::as_bytes);
         let words = Words {
             method: entry.method.as_str().as_bytes(),

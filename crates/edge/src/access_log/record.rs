@@ -26,6 +26,8 @@ pub(super) struct Facts {
     pub(super) duration_us: u64,
     pub(super) cache: CacheResult,
     pub(super) end: End,
+    /// Whether it is written to the log; those that are not are for who watches.
+    pub(super) logged: bool,
 }
 
 /// What one line says in the client's words.
@@ -159,6 +161,7 @@ pub(super) mod tests {
             duration_us: 12,
             cache: CacheResult::Stale,
             end: End::Failed,
+            logged: true,
         }
     }
 

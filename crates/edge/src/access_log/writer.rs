@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::filter::Filter;
+use super::live::{Count, Watcher, Watching};
 use super::record::{Facts, Page, Record, Words};
 
 /// How long the thread rests when the queues are empty: at first, and at most.
@@ -28,13 +30,15 @@ const ROOM: usize = 256;
 #[derive(Debug)]
 pub(super) struct Hub {
     capacity: usize,
+    watchers: Count,
     joining: Mutex<Joining>,
 }
 
-/// Queues that the thread has yet to take up.
+/// Queues and watchers that the thread has yet to take up.
 #[derive(Debug, Default)]
 struct Joining {
     queues: Vec<Arc<Queue>>,
+    watchers: Vec<Watcher>,
     ended: bool,
 }
 
@@ -47,6 +51,24 @@ impl Hub {
             joining.queues.push(Arc::clone(&queue));
         }
         queue
+    }
+
+    /// How many watch.
+    pub(super) fn watchers(&self) -> Count {
+        self.watchers.clone()
+    }
+
+    /// One more that watches; `None` where as many do as may.
+    pub(super) fn watch(&self, filter: Filter) -> Option<Watching> {
+        if !self.watchers.take() {
+            return None;
+        }
+        let (watcher, watching) = Watcher::new(filter, self.watchers.clone());
+        let mut joining = self.joining();
+        if !joining.ended {
+            joining.watchers.push(watcher);
+        }
+        Some(watching)
     }
 
     fn joining(&self) -> MutexGuard<'_, Joining> {
@@ -142,19 +164,19 @@ pub(super) fn start<W>(
     sink: W,
     capacity: usize,
     write: Write,
-    written: Counter,
-    failed: Counter,
+    (written, failed): (Counter, Counter),
 ) -> io::Result<(Arc<Hub>, LogWriter)>
 where
     W: io::Write + Send + 'static,
 {
-    let hub = Arc::new(Hub { capacity, joining: Mutex::default() });
+    let hub = Arc::new(Hub { capacity, watchers: Count::default(), joining: Mutex::default() });
     let stop = Arc::new(AtomicBool::new(false));
     let writer = Writer {
         batch: Vec::with_capacity(BATCH + 4096),
         out: Out { sink, lines: 0, written, failed },
         hub: Arc::clone(&hub),
         queues: Vec::new(),
+        watchers: Vec::new(),
         spare: Page::default(),
         write,
         stop: Arc::clone(&stop),
@@ -166,6 +188,7 @@ where
 struct Writer<W> {
     hub: Arc<Hub>,
     queues: Vec<Arc<Queue>>,
+    watchers: Vec<Watcher>,
     /// The empty page that is put in the place of the next one.
     spare: Page,
     write: Write,
@@ -207,6 +230,7 @@ impl<W: io::Write> Writer<W> {
             let mut joining = self.hub.joining();
             joining.ended = stopping;
             self.queues.append(&mut joining.queues);
+            self.watchers.append(&mut joining.watchers);
             drop(joining);
             let fullest = self.empty_queues(stopping);
             if stopping {
@@ -225,7 +249,7 @@ impl<W: io::Write> Writer<W> {
 
     /// Writes what is in the queues, and says how many records were in the fullest.
     fn empty_queues(&mut self, stopping: bool) -> usize {
-        let Self { queues, spare, write, batch, out, .. } = self;
+        let Self { queues, watchers, spare, write, batch, out, .. } = self;
         let mut fullest = 0;
         queues.retain(|queue| {
             // Looked at before the queue is emptied: nobody will fill it again.
@@ -240,6 +264,12 @@ impl<W: io::Write> Writer<W> {
                 drop(open);
                 fullest = fullest.max(spare.len());
                 for record in spare.records() {
+                    for watcher in watchers.iter_mut() {
+                        watcher.offer(&record);
+                    }
+                    if !record.facts.logged {
+                        continue;
+                    }
                     write(&record, batch);
                     out.lines += 1;
                     if batch.len() >= BATCH {
@@ -250,6 +280,8 @@ impl<W: io::Write> Writer<W> {
             }
             !left
         });
+        // Those who watch do not wait for a disk that is slow.
+        watchers.retain_mut(Watcher::hand_over);
         out.write(batch);
         fullest
     }

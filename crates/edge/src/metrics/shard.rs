@@ -55,7 +55,7 @@ pub(crate) fn status_index(status: StatusCode) -> usize {
 pub(crate) struct Shard {
     requests: [[[[AtomicU64; CACHES]; STATUSES.len()]; METHODS.len()]; PROTOCOLS.len()],
     bytes: [[AtomicU64; CACHES]; PROTOCOLS.len()],
-    first_byte: [Histogram; CACHES],
+    first_byte: [[Histogram; CACHES]; PROTOCOLS.len()],
     failed: AtomicU64,
     aborted: AtomicU64,
     in_flight: AtomicI64,
@@ -66,7 +66,7 @@ impl Default for Shard {
         Self {
             requests: from_fn(|_| from_fn(|_| from_fn(|_| from_fn(|_| AtomicU64::new(0))))),
             bytes: from_fn(|_| from_fn(|_| AtomicU64::new(0))),
-            first_byte: from_fn(|_| Histogram::default()),
+            first_byte: from_fn(|_| from_fn(|_| Histogram::default())),
             failed: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             in_flight: AtomicI64::new(0),
@@ -86,7 +86,7 @@ impl Shard {
     pub(crate) fn answered(&self, labels: Labels, micros: u64) {
         let Labels { protocol, method, status, cache } = labels;
         self.requests[protocol][method][status][cache].fetch_add(1, Relaxed);
-        self.first_byte[cache].observe(micros);
+        self.first_byte[protocol][cache].observe(micros);
     }
 
     pub(crate) fn sent(&self, protocol: usize, cache: usize, bytes: u64) {
@@ -123,8 +123,13 @@ impl Shard {
         })
     }
 
-    pub(super) const fn histograms(&self) -> &[Histogram; CACHES] {
-        &self.first_byte
+    /// Every histogram; of the labels only protocol and cache mean something.
+    pub(super) fn histograms(&self) -> impl Iterator<Item = (Labels, &Histogram)> {
+        self.first_byte.iter().enumerate().flat_map(|(protocol, caches)| {
+            caches.iter().enumerate().map(move |(cache, histogram)| {
+                (Labels { protocol, method: 0, status: 0, cache }, histogram)
+            })
+        })
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -148,7 +153,7 @@ impl Shard {
         for (labels, bytes) in other.bytes() {
             self.bytes[labels.protocol][labels.cache].fetch_add(bytes, Relaxed);
         }
-        for (mine, theirs) in self.first_byte.iter().zip(&other.first_byte) {
+        for ((_, mine), (_, theirs)) in self.histograms().zip(other.histograms()) {
             mine.add(theirs);
         }
         self.failed.fetch_add(other.failed(), Relaxed);

@@ -19,8 +19,8 @@ pub struct Operator {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_unix: Option<PathBuf>,
     /// The file of the token that purges and explanations want, in `Authorization: Bearer`. Default none.
-    /// Bound: not beside `token_env`. Danger: without, whoever can connect may purge; pages in browsers
-    /// may not.
+    /// Bound: not beside `token_env`. Danger: without, whoever can connect may purge; pages of others
+    /// in browsers may not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
     /// The environment variable that holds it. Default none. Bound: not beside `token_file`. Danger: who

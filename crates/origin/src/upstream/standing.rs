@@ -1,0 +1,27 @@
+//! How the origins of a group stand, for who looks after them.
+
+use super::{Origins, lock};
+
+/// How one origin stands at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Standing {
+    /// Its place among the group's, in the order in which they are asked.
+    pub at: usize,
+    /// Which are asked first: those with the least number.
+    pub priority: u32,
+    /// Whether it is asked; one that is down is only tried.
+    pub up: bool,
+}
+
+impl Origins {
+    /// How each origin stands now, in the order in which they are asked. Waits for no answer.
+    pub fn standing(&self) -> Vec<Standing> {
+        let of = |(at, origin): (usize, &super::Origin)| Standing {
+            at,
+            priority: origin.priority,
+            up: !lock(&origin.health).is_down(),
+        };
+        self.origins.iter().enumerate().map(of).collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! Which origins are up, for the page of metrics: `headwater_upstream_up`, 1 or 0, by `upstream` and
+//! `origin`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::upstreams::Upstreams;
+
+/// The groups that are in force. Clones are of the same.
+#[derive(Clone, Default)]
+pub(super) struct Standing(Arc<Mutex<Upstreams>>);
+
+impl Standing {
+    /// These groups are told of from now on.
+    pub(super) fn put(&self, upstreams: &Upstreams) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = upstreams.clone();
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.clone()));
+    }
+}
+
+impl Collector for Standing {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let upstreams = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut family = encoder.encode_descriptor(
+            "headwater_upstream_up",
+            "Whether an origin is asked (1) or down (0)",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (name, (config, origins)) in &upstreams {
+            for (url, standing) in config.origins.iter().zip(origins.standing()) {
+                let set = [("upstream", name.as_str()), ("origin", url)];
+                ConstGauge::new(i64::from(standing.up)).encode(family.encode_family(&set)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Standing").finish_non_exhaustive()
+    }
+}
