@@ -9,7 +9,9 @@ use crate::scene::Outcome;
 const CHART: (f64, f64) = (170.0, 130.0);
 const AROUND: (f64, f64) = (30.0, 50.0);
 /// Pixels above all charts, for the legend.
-const LEGEND: f64 = 34.0;
+const LEGEND: f64 = 50.0;
+/// Scenes in one line of it.
+const IN_LINE: usize = 3;
 
 /// A colour for each scene.
 const COLOURS: [&str; 6] = ["#7f7f7f", "#1f77b4", "#17becf", "#d8d8d8", "#c49c94", "#8c564b"];
@@ -34,13 +36,15 @@ pub fn draw(figures: &Figures) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
     for (nth, (scene, colour)) in figures.scenes.iter().zip(COLOURS).enumerate() {
-        let x = AROUND.0 + nth as f64 * 190.0;
+        let x = AROUND.0 + (nth % IN_LINE) as f64 * 220.0;
+        let y = 10.0 + (nth / IN_LINE) as f64 * 18.0;
         // Writing to a String does not fail.
         let _ = writeln!(
             svg,
-            "<rect x=\"{x}\" y=\"10\" width=\"12\" height=\"12\" fill=\"{colour}\"/>\
-             <text x=\"{}\" y=\"20\">{}</text>",
+            "<rect x=\"{x}\" y=\"{y}\" width=\"12\" height=\"12\" fill=\"{colour}\"/>\
+             <text x=\"{}\" y=\"{}\">{}</text>",
             x + 17.0,
+            y + 10.0,
             scene.name
         );
     }
@@ -63,16 +67,19 @@ fn chart(svg: &mut String, (x, y): (f64, f64), figures: &Figures, (what, measure
         y - 6.0,
         y + height
     );
+    let step = width / COLOURS.len() as f64;
     for (nth, (scene, colour)) in figures.scenes.iter().zip(COLOURS).enumerate() {
         let value = measure(scene);
         // Above the highest bar there is room for its number.
         let tall = value / most * (height - 18.0);
-        let (left, top) = (x + 8.0 + nth as f64 * 40.0, y + height - tall);
+        let (left, top) = (x + 2.0 + nth as f64 * step, y + height - tall);
         let _ = writeln!(
             svg,
-            "<rect x=\"{left}\" y=\"{top:.1}\" width=\"36\" height=\"{tall:.1}\" \
-             fill=\"{colour}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            left + 18.0,
+            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{tall:.1}\" \
+             fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" \
+             font-size=\"9\">{}</text>",
+            step - 4.0,
+            left + step / 2.0 - 2.0,
             top - 4.0,
             if value < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") }
         );
