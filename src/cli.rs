@@ -6,6 +6,10 @@ mod asset;
 mod edge;
 mod export;
 mod inspect;
+#[cfg(all(feature = "edge", feature = "origin"))]
+mod secret;
+#[cfg(all(feature = "edge", feature = "origin"))]
+mod sign;
 mod text;
 
 use std::process::ExitCode;
@@ -35,6 +39,9 @@ enum Command {
     /// Show what a running edge answers most of
     #[cfg(all(feature = "edge", feature = "origin"))]
     Top(edge::top::Args),
+    /// Sign a token that lets a viewer in, for an edge that asks for one
+    #[cfg(all(feature = "edge", feature = "origin"))]
+    Sign(sign::Args),
 }
 
 /// What a command ends with: words for a person.
@@ -51,6 +58,8 @@ pub fn run() -> ExitCode {
         Command::Log(args) => edge::log::run(&args).map(|()| ExitCode::SUCCESS),
         #[cfg(all(feature = "edge", feature = "origin"))]
         Command::Top(args) => edge::top::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(all(feature = "edge", feature = "origin"))]
+        Command::Sign(args) => sign::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

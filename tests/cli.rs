@@ -220,3 +220,40 @@ fn what_a_scan_finds_is_kept_where_it_is_told() {
     said(&headwater(dir.path(), &["export", "--state", "state", "frag.mp4", "out"]));
     assert_eq!(kept(), 1);
 }
+
+#[cfg(all(feature = "edge", feature = "origin"))]
+#[test]
+fn sign_prints_a_token_that_an_edge_takes() {
+    use headwater::edge::tokens::{Asked, Key, Verifier};
+    use headwater::net::Timestamp;
+
+    const SECRET: &str = "a secret of thirty-two bytes, or more";
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("secret"), format!("{SECRET}\n")).unwrap();
+    let sign = |more: &[&str]| {
+        let mut all = vec!["sign", "--key-file", "secret", "--key-id", "k1", "--path", "/films/7/"];
+        all.extend(more);
+        headwater(dir.path(), &all)
+    };
+    let token = said(&sign(&["--until", "1000", "--address", "192.0.2.7"]));
+    let verifier = Verifier::new([Key::signing("k1", SECRET.as_bytes()).unwrap()]).unwrap();
+    let ask = |address: &str, secs| {
+        let (address, now) = (address.parse().ok(), Timestamp::from_secs(secs));
+        let asked = Asked { path: "/films/7/a.m4s", address, now };
+        verifier.verify(token.trim_end(), &asked).is_ok()
+    };
+    assert!(ask("192.0.2.7", 999));
+    assert!(!ask("192.0.2.8", 999) && !ask("192.0.2.7", 1_005));
+
+    let error = failed(&headwater(
+        dir.path(),
+        &["sign", "--key-file", "none", "--path", "/", "--valid", "1 h"],
+    ));
+    assert!(error.starts_with("error: cannot use none: "), "{error}");
+    let error = failed(&headwater(
+        dir.path(),
+        &["sign", "--key-file", "secret", "--path", "films", "--valid", "1 h"],
+    ));
+    assert!(error.contains("begins with '/'"), "{error}");
+    assert_eq!(sign(&["--valid", "long"]).status.code(), Some(2));
+}

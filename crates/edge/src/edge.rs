@@ -24,18 +24,21 @@ use crate::priority::{Prioritised, PriorityLayer};
 use crate::rates::{RateLimitLayer, RateLimited};
 use crate::shed::{Shed, ShedLayer};
 use crate::steering::{Steered, SteeringLayer};
+use crate::tokens::{TakePaths, TokenLayer, Tokens};
 use crate::upgrades::Upgrades;
 
 /// An edge in front of `S`, layer by layer, outermost first: access log and metrics, load
-/// shedding, what is said of the path and of what goes first, response headers, limits, steering, what
-/// players say, allowed methods, hints for the shield, one way to say each thing, early
-/// data, cache. A concrete type: a hit calls through
-/// no pointer and boxes nothing.
+/// shedding, what is said of the path and of what goes first, response headers, tokens, limits,
+/// steering, what players say, allowed methods, hints for the shield, one way to say each thing, early
+/// data, cache. A concrete type: a hit calls through no pointer and boxes nothing.
+///
+/// A token in the path is taken off before anything else, so that the log does not see it.
 ///
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> = Observed<Shed<Cmsd<Prioritised<Headers<Limited<S>>>>>>;
+pub type EdgeService<S> =
+    TakePaths<Observed<Shed<Cmsd<Prioritised<Headers<Tokens<Limited<S>>>>>>>>;
 
 /// What answers who may come in.
 type Limited<S> = RateLimited<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;
@@ -64,6 +67,7 @@ pub struct EdgeBuilder {
     access_log: Option<AccessLog>,
     metrics: Metrics,
     headers: HeadersLayer,
+    tokens: TokenLayer,
     methods: MethodsLayer,
     normalise: NormaliseLayer,
     early_data: EarlyDataLayer,
@@ -103,6 +107,13 @@ impl EdgeBuilder {
     /// kept with them: edges that share a cache should add the same.
     pub fn headers(mut self, headers: HeadersLayer) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// Which tokens let requests in, WebSockets among them; by default none is asked for, unless a
+    /// request's extensions say so ([`TokensHere`](crate::tokens::TokensHere)).
+    pub fn tokens(mut self, tokens: TokenLayer) -> Self {
+        self.tokens = tokens;
         self
     }
 
@@ -210,10 +221,11 @@ impl EdgeBuilder {
         let checked = self.methods.layer(self.hints.layer(checked));
         let answered = self.cmcd.layer(Upgrades::new(checked, direct));
         let limited = self.rates.layer(self.steering.layer(answered));
-        let told = self.priority.layer(self.headers.layer(limited));
+        let admitted = self.tokens.layer(limited);
+        let told = self.priority.layer(self.headers.layer(admitted));
         let answered = self.shed.layer(self.cmsd.layer(told));
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);
-        Observed::new(answered, Some(Arc::new(observer)))
+        self.tokens.take_paths(Observed::new(answered, Some(Arc::new(observer))))
     }
 }

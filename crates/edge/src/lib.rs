@@ -30,7 +30,8 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`rates`], [`steering`], [`cmcd`], [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
+//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`tokens`], [`rates`], [`steering`], [`cmcd`],
+//! [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
 //! behind that [`compress`]; [`Edge`] puts them together. [`CacheResult`] is the word all of them
 //! have for what the cache did. [`operator`] answers who runs it all, on a listener of its own.
 //!
@@ -60,6 +61,7 @@ pub mod sessions;
 pub mod shed;
 pub mod steering;
 mod table;
+pub mod tokens;
 mod unkeyed;
 mod upgrades;
 mod watch;
@@ -86,6 +88,7 @@ pub use rates::{Limit, RateLimitLayer};
 pub use sessions::Sessions;
 pub use shed::{Pressure, ShedLayer};
 pub use steering::{Steering, SteeringLayer};
+pub use tokens::TokenLayer;
 pub use upgrades::{Upgrades, UpgradesFuture};
 pub use watch::End;
 pub use whom::Country;

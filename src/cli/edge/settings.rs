@@ -18,7 +18,7 @@ use headwater::proto::config::server::{self, Clients, Limits, Quic};
 use headwater::proto::config::text::{List, Network};
 use http::{HeaderName, HeaderValue, Method};
 
-use super::super::Error;
+use super::super::{Error, secret};
 use super::shields::Shields;
 use super::sites::SitePolicy;
 
@@ -202,19 +202,8 @@ fn normalise(config: &Config) -> NormaliseLayer {
 
 /// The operator's token, without space around it.
 pub(super) fn token(operator: &Operator) -> Result<Option<Secret>, Error> {
-    let (text, of) = match (&operator.token_file, &operator.token_env) {
-        (Some(path), _) => (read(path)?, format!("the file {}", path.display())),
-        (None, Some(name)) => {
-            let value = std::env::var_os(name)
-                .ok_or_else(|| format!("operator.token_env: there is no variable {name}"))?;
-            (value.into_encoded_bytes(), format!("the variable {name}"))
-        }
-        (None, None) => return Ok(None),
-    };
-    match text.trim_ascii() {
-        [] => Err(format!("{of} holds no token").into()),
-        token => Ok(Some(Secret::new(token))),
-    }
+    let file = operator.token_file.as_deref();
+    Ok(secret::read(file, operator.token_env.as_deref())?.map(Secret::new))
 }
 
 /// What the access log tells, and of which answers.

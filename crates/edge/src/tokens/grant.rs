@@ -1,0 +1,56 @@
+//! What a token lets in, as its signer says it, and what is left of it for the layers behind.
+
+use std::net::IpAddr;
+
+use headwater_net::Timestamp;
+
+use super::key::{BadKey, Key};
+use super::signed;
+use crate::normalise;
+
+/// What a token of [our own form](super::signed) is to let in.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub(super) path: Box<str>,
+    pub(super) expires: Timestamp,
+    pub(super) address: Option<IpAddr>,
+}
+
+impl Grant {
+    /// One path, or with a `/` at its end all that is below it, until `expires` (whole seconds count).
+    ///
+    /// # Errors
+    /// Where the path does not begin with `/`, or is one that [`normalise`] refuses.
+    pub fn below(path: &str, expires: Timestamp) -> Result<Self, BadKey> {
+        let uri = path.parse().ok().filter(|_| path.starts_with('/') && !path.contains('?'));
+        let normal = uri.and_then(|uri| normalise::checked(&uri)).ok_or(BadKey::Path)?;
+        Ok(Self { path: normal.path().into(), expires, address: None })
+    }
+
+    /// For this client alone: of IPv4 the address, of IPv6 the network of 64 bits that it is in, since
+    /// clients change what comes after.
+    #[must_use]
+    pub const fn only_for(mut self, address: IpAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// The token: letters, digits, `.`, `_` and `-`, so that it stands in a path, a query, a header or
+    /// a cookie as it is.
+    ///
+    /// # Errors
+    /// Where the key is not one for this form, or the path is too long.
+    pub fn sign(&self, key: &Key) -> Result<String, BadKey> {
+        signed::sign(self, key)
+    }
+}
+
+/// Whether a token's path takes in another: all below it where it ends in `/`, else itself.
+pub(super) fn takes_in(path: &str, asked: &str) -> bool {
+    if path.ends_with('/') { asked.starts_with(path) } else { asked == path }
+}
+
+/// In the extensions of a request that a token let in: who holds it, as far as limits need to know.
+/// Equal for all requests of one token, or of one subject where the token names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder(pub u64);

@@ -1,0 +1,202 @@
+//! The layer: takes a request's token, verifies it, and lets the request on without it, or answers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use headwater_cache::BoxError;
+use headwater_net::{Body, Clock, ConnInfo, Timestamp};
+use http::{HeaderValue, Request, Response, header};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::asked::Asked;
+use super::places::Places;
+use super::refusal::Refusal;
+use super::verifier::Verifier;
+use crate::answer::Answer;
+use crate::normalise;
+
+/// Where tokens are looked for, and what is made of them.
+#[derive(Clone, Debug)]
+pub struct TokenRules {
+    verifier: Verifier,
+    places: Places,
+}
+
+impl TokenRules {
+    /// Tokens in these places, verified so.
+    pub const fn new(verifier: Verifier, places: Places) -> Self {
+        Self { verifier, places }
+    }
+
+    /// The places.
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Takes the token off a request and verifies it; what is to be done with the answer.
+    fn admit<B>(&self, request: &mut Request<B>, now: Timestamp) -> Result<After, Refusal> {
+        let found = self.places.take(request).ok_or(Refusal::Missing)?;
+        let normal = normalise::checked(request.uri()).ok_or(Refusal::Ambiguous)?;
+        let asked = Asked::new(request, normal.path(), now);
+        let allowed = self.verifier.verify(&found.text, &asked)?;
+        // Who cannot be seen to come in the clear is not given a cookie that goes in the clear.
+        let is_tls = request.extensions().get::<ConnInfo>().is_none_or(|conn| conn.tls);
+        let cookie = self.places.cookie_for(&found, &allowed, is_tls, now);
+        request.extensions_mut().insert(allowed.holder);
+        Ok(After { cookie })
+    }
+}
+
+/// Lets in requests with a token that its [`TokenRules`] take; others are answered 401 or 403. What
+/// it lets in has no token any more, and a [`Holder`](super::Holder) among its extensions.
+#[derive(Clone, Debug, Default)]
+pub struct TokenLayer {
+    rules: Option<Arc<TokenRules>>,
+    clock: Clock,
+}
+
+impl TokenLayer {
+    /// Verifies tokens so. The default layer verifies nothing.
+    pub fn new(rules: TokenRules) -> Self {
+        Self { rules: Some(Arc::new(rules)), clock: Clock::default() }
+    }
+
+    /// The clock that tokens expire by.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+/// In a request's extensions: the rules that hold for it, or none, whatever the layer's are. For who
+/// has rules of its own for each host or path; the layer takes it out.
+#[derive(Clone, Debug)]
+pub struct TokensHere(pub Option<Arc<TokenRules>>);
+
+impl TokenLayer {
+    /// A service that takes tokens off paths, to be put around whatever looks at a path before this
+    /// layer does, such as a log.
+    pub fn take_paths<S>(&self, inner: S) -> TakePaths<S> {
+        TakePaths { inner, rules: self.rules.clone() }
+    }
+}
+
+impl<S> Layer<S> for TokenLayer {
+    type Service = Tokens<S>;
+
+    fn layer(&self, inner: S) -> Tokens<S> {
+        Tokens { inner, layer: self.clone() }
+    }
+}
+
+/// The service of [`TokenLayer::take_paths`].
+#[derive(Clone, Debug)]
+pub struct TakePaths<S> {
+    inner: S,
+    rules: Option<Arc<TokenRules>>,
+}
+
+impl<S, A> Service<Request<A>> for TakePaths<S>
+where
+    S: Service<Request<A>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> S::Future {
+        if let Some(rules) = &self.rules {
+            rules.places.take_path(&mut request);
+        }
+        self.inner.call(request)
+    }
+}
+
+/// The service of [`TokenLayer`].
+#[derive(Clone, Debug)]
+pub struct Tokens<S> {
+    inner: S,
+    layer: TokenLayer,
+}
+
+impl<S, A, B> Service<Request<A>> for Tokens<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = TokensFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> TokensFuture<S::Future> {
+        let here = request.extensions_mut().remove::<TokensHere>();
+        let rules = match &here {
+            Some(TokensHere(rules)) => rules,
+            None => &self.layer.rules,
+        };
+        let Some(rules) = rules else {
+            let answer = Answer::of(self.inner.call(request));
+            return TokensFuture { answer, after: After::default() };
+        };
+        match rules.admit(&mut request, self.layer.clock.now()) {
+            Ok(after) => TokensFuture { answer: Answer::of(self.inner.call(request)), after },
+            Err(refusal) => {
+                let answer = Answer::ready(refusal.into_response());
+                TokensFuture { answer, after: After::default() }
+            }
+        }
+    }
+}
+
+/// What is done to the answer of a request that was let in.
+#[derive(Clone, Debug, Default)]
+struct After {
+    cookie: Option<HeaderValue>,
+}
+
+pin_project! {
+    /// The answer of [`Tokens`].
+    #[derive(Debug)]
+    pub struct TokensFuture<F> {
+        #[pin]
+        answer: Answer<F>,
+        after: After,
+    }
+}
+
+impl<F, B, E> Future for TokensFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = std::task::ready!(this.answer.poll(cx));
+        if let (Ok(response), Some(cookie)) = (&mut answer, this.after.cookie.take()) {
+            let headers = response.headers_mut();
+            headers.append(header::SET_COOKIE, cookie);
+            // The cookie is one viewer's: caches behind us share the answer with nobody.
+            headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+        Poll::Ready(answer)
+    }
+}

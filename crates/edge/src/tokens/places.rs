@@ -1,0 +1,292 @@
+//! Where a request carries its token, and how it is taken off.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use headwater_net::Timestamp;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
+
+use super::verifier::Allowed;
+
+/// A place for a token in a request, in the order in which they count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// `/t/TOKEN/…`: URLs relative to such a one keep it.
+    Path,
+    /// A parameter of the query: URLs relative to such a one lose it.
+    Query,
+    /// `Authorization: Bearer`, which only scripts can send.
+    Header,
+    /// A cookie.
+    Cookie,
+}
+
+/// Where tokens are looked for. The query and `Authorization: Bearer` always are.
+#[derive(Clone, Debug)]
+pub struct Places {
+    path: Option<Box<str>>,
+    parameter: Box<str>,
+    cookie: Box<str>,
+    give_cookie: bool,
+}
+
+/// A token as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) text: String,
+    pub(super) place: Place,
+}
+
+/// In a request's extensions: the token that its path had.
+#[derive(Clone, Debug)]
+struct FromPath(String);
+
+impl Default for Places {
+    /// The parameter `token`, the cookie `headwater-token`, no path; no cookie is given.
+    fn default() -> Self {
+        Self {
+            path: None,
+            parameter: "token".into(),
+            cookie: "headwater-token".into(),
+            give_cookie: false,
+        }
+    }
+}
+
+impl Places {
+    /// What a path with a token in it begins with, such as `/t/`; with a `/` at both ends. Then
+    /// `/t/TOKEN/films/7/index.m3u8` asks for `/films/7/index.m3u8`, and what that names by relative
+    /// URLs is asked for with the same token. Default none.
+    #[must_use]
+    pub fn path(mut self, begins: impl Into<Box<str>>) -> Self {
+        self.path = Some(begins.into()).filter(|path| path.starts_with('/') && path.ends_with('/'));
+        self
+    }
+
+    /// The query's parameter. Default `token`.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<Box<str>>) -> Self {
+        self.parameter = name.into();
+        self
+    }
+
+    /// The cookie's name. Default `headwater-token`.
+    #[must_use]
+    pub fn cookie(mut self, name: impl Into<Box<str>>) -> Self {
+        self.cookie = name.into();
+        self
+    }
+
+    /// Whether who comes with a token in the query is given it as a cookie, for the path that it lets
+    /// in and until it expires: so it reaches what a manifest names by relative URLs, where the player
+    /// keeps cookies. Default false.
+    #[must_use]
+    pub const fn give_cookie(mut self, give: bool) -> Self {
+        self.give_cookie = give;
+        self
+    }
+
+    /// Takes a token off the path, where there is one, and keeps it in the request's extensions for
+    /// the layer. To be called before anything looks at the path: a log, for example.
+    pub fn take_path<B>(&self, request: &mut Request<B>) {
+        let Some(begins) = &self.path else { return };
+        let path = request.uri().path();
+        let Some((token, _)) = path.strip_prefix(&**begins).and_then(|rest| rest.split_once('/'))
+        else {
+            return;
+        };
+        let token = token.to_owned();
+        let rest = path.len().min(begins.len() + token.len());
+        let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+        let target = target.get(rest..).unwrap_or_default().to_owned();
+        if let Some(uri) = with_target(request.uri(), target) {
+            *request.uri_mut() = uri;
+            request.extensions_mut().insert(FromPath(token));
+        }
+    }
+
+    /// Takes every token off, and gives the one that counts.
+    pub(super) fn take<B>(&self, request: &mut Request<B>) -> Option<Found> {
+        self.take_path(request);
+        let of = |place| move |text| Found { text, place };
+        let path = request.extensions_mut().remove::<FromPath>().map(|FromPath(text)| text);
+        let query = self.take_query(request);
+        let header = take_bearer(request.headers_mut());
+        let cookie = take_cookie(request.headers_mut(), &self.cookie);
+        path.map(of(Place::Path))
+            .or(query.map(of(Place::Query)))
+            .or(header.map(of(Place::Header)))
+            .or(cookie.map(of(Place::Cookie)))
+    }
+
+    fn take_query<B>(&self, request: &mut Request<B>) -> Option<String> {
+        let query = request.uri().query()?;
+        let mut found = None;
+        let mut kept = String::new();
+        for parameter in query.split('&') {
+            if let Some(token) = self.token_in(parameter) {
+                found = found.or_else(|| Some(token.into_owned()));
+            } else {
+                kept.push(if kept.is_empty() { '?' } else { '&' });
+                kept.push_str(parameter);
+            }
+        }
+        let found = found?;
+        let target = format!("{}{kept}", request.uri().path());
+        *request.uri_mut() = with_target(request.uri(), target)?;
+        Some(found)
+    }
+
+    fn token_in<'p>(&self, parameter: &'p str) -> Option<Cow<'p, str>> {
+        let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
+        (*name == *self.parameter).then_some(value)
+    }
+
+    /// The cookie to give for a token that came in the query and was let in.
+    pub(super) fn cookie_for(
+        &self,
+        found: &Found,
+        allowed: &Allowed,
+        is_tls: bool,
+        now: Timestamp,
+    ) -> Option<HeaderValue> {
+        if !self.give_cookie || found.place != Place::Query {
+            return None;
+        }
+        let mut cookie = format!("{}={}", self.cookie, found.text);
+        cookie.push_str("; Path=");
+        cookie.push_str(allowed.path.as_deref().filter(|path| !path.contains(';')).unwrap_or("/"));
+        if let Some(expires) = allowed.expires {
+            let _ = write!(cookie, "; Max-Age={}", expires.since(now).as_secs());
+        }
+        // A page of another site plays the video: without None its player sends no cookie, and None
+        // takes Secure.
+        cookie.push_str(if is_tls { "; Secure; SameSite=None" } else { "; SameSite=Lax" });
+        cookie.push_str("; HttpOnly");
+        HeaderValue::try_from(cookie).ok()
+    }
+}
+
+fn with_target(uri: &Uri, target: String) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Takes `Authorization: Bearer` off (RFC 6750 §2.1); other schemes stay. What is no text is no token:
+/// an empty one stands for it.
+fn take_bearer(headers: &mut HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    let token = std::str::from_utf8(token).unwrap_or_default().trim().to_owned();
+    headers.remove(header::AUTHORIZATION);
+    Some(token)
+}
+
+/// Takes the cookies of a name off; the first counts, which is that of the nearest path (RFC 6265
+/// §5.4).
+fn take_cookie(headers: &mut HeaderMap, name: &str) -> Option<String> {
+    let is_it = |pair: &str| {
+        let (one, value) = pair.split_once('=')?;
+        (one.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
+    };
+    let lines = headers.get_all(header::COOKIE).iter();
+    let mut pairs = lines.flat_map(|line| line.to_str().unwrap_or_default().split(';'));
+    let found = pairs.find_map(is_it)?;
+    let lines = headers.get_all(header::COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.to_str().unwrap_or_default().split(';'));
+    let kept: Vec<&str> = pairs.map(str::trim).filter(|pair| is_it(pair).is_none()).collect();
+    let kept = HeaderValue::try_from(kept.join("; ")).ok().filter(|kept| !kept.is_empty());
+    headers.remove(header::COOKIE);
+    if let Some(kept) = kept {
+        headers.insert(header::COOKIE, kept);
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    fn request(uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    fn take(uri: &str, headers: &[(&str, &str)]) -> (Option<Found>, Request<()>) {
+        let mut request = request(uri, headers);
+        let found = Places::default().path("/t/").take(&mut request);
+        (found, request)
+    }
+
+    fn found(text: &str, place: Place) -> Found {
+        Found { text: text.to_owned(), place }
+    }
+
+    #[test]
+    fn a_token_is_taken_off_wherever_it_is() {
+        for (uri, rest, token) in [
+            ("/t/T/a/b?x=1", "/a/b?x=1", Some(found("T", Place::Path))),
+            ("/t/T/", "/", Some(found("T", Place::Path))),
+            ("/t/T", "/t/T", None),
+            ("/a?token=T", "/a", Some(found("T", Place::Query))),
+            ("/a?x=1&token=T&y=%20", "/a?x=1&y=%20", Some(found("T", Place::Query))),
+            ("/a?%74oken=T%2d", "/a", Some(found("T-", Place::Query))),
+            ("/a?token=T&token=U", "/a", Some(found("T", Place::Query))),
+            ("/t/T/a?token=U", "/a", Some(found("T", Place::Path))),
+            ("/a?tokens=T&;token=T", "/a?tokens=T&;token=T", None),
+            ("http://h/t/T/a", "http://h/a", Some(found("T", Place::Path))),
+            ("/a", "/a", None),
+        ] {
+            let (taken, request) = take(uri, &[]);
+            assert_eq!((taken, request.uri()), (token, &rest.parse().unwrap()), "{uri}");
+        }
+    }
+
+    #[test]
+    fn headers_and_cookies_lose_the_token_and_nothing_else() {
+        let (taken, request) = take("/", &[("authorization", "bearer  T ")]);
+        assert_eq!((taken, request.headers().len()), (Some(found("T", Place::Header)), 0));
+        let (taken, request) = take("/", &[("authorization", "Basic dTpw")]);
+        assert_eq!((taken, request.headers().len()), (None, 1));
+        let cookies = [("cookie", "a=1; headwater-token=T"), ("cookie", "headwater-token=U;b=2")];
+        let (taken, request) = take("/", &cookies);
+        assert_eq!(taken, Some(found("T", Place::Cookie)));
+        assert_eq!(request.headers()["cookie"], "a=1; b=2");
+        let all = [("authorization", "Bearer H"), ("cookie", "headwater-token=C")];
+        let (taken, request) = take("/?token=Q", &all);
+        assert_eq!((taken, request.headers().len()), (Some(found("Q", Place::Query)), 0));
+    }
+
+    #[test]
+    fn a_cookie_is_given_for_the_tokens_path_and_time() {
+        let places = Places::default().give_cookie(true);
+        let found = |place| Found { text: "T".to_owned(), place };
+        let allowed = Allowed {
+            expires: Some(Timestamp::from_secs(100)),
+            path: Some("/films/7/".into()),
+            holder: super::super::Holder(0),
+        };
+        let now = Timestamp::from_secs(40);
+        let cookie = |place, is_tls| places.cookie_for(&found(place), &allowed, is_tls, now);
+        assert_eq!(
+            cookie(Place::Query, true).unwrap(),
+            "headwater-token=T; Path=/films/7/; Max-Age=60; Secure; SameSite=None; HttpOnly"
+        );
+        assert_eq!(
+            cookie(Place::Query, false).unwrap(),
+            "headwater-token=T; Path=/films/7/; Max-Age=60; SameSite=Lax; HttpOnly"
+        );
+        assert_eq!(cookie(Place::Path, true), None);
+        assert_eq!(cookie(Place::Cookie, true), None);
+    }
+}

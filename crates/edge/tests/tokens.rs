@@ -1,0 +1,136 @@
+//! Tokens as a client meets them: around axum alone, and in a whole edge before its cache.
+#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+mod support;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use headwater_cache::Cache;
+use headwater_edge::tokens::{Grant, Holder, Key, Places, TokenLayer, TokenRules, Verifier};
+use headwater_edge::{AccessLog, Edge};
+use headwater_net::{Body, Clock, Protocol, Timestamp};
+use http::{Request, Response, header};
+use support::{Lines, Origin};
+use tower::ServiceExt;
+
+const NOW: u64 = 1_000;
+
+fn key(id: &str) -> Key {
+    Key::signing(id, b"a secret of thirty-two bytes, or more").unwrap()
+}
+
+fn token(path: &str) -> String {
+    Grant::below(path, Timestamp::from_secs(NOW + 60)).unwrap().sign(&key("k")).unwrap()
+}
+
+fn layer(clock: &Clock) -> TokenLayer {
+    let places = Places::default().path("/t/").give_cookie(true);
+    TokenLayer::new(TokenRules::new(Verifier::new([key("k")]).unwrap(), places))
+        .clock(clock.clone())
+}
+
+async fn problem(response: Response<Body>) -> serde_json::Value {
+    let body = response.into_body().collect(10_000).await.unwrap().to_bytes();
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[tokio::test]
+async fn the_layer_works_around_an_axum_router() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let who = |request: Request<axum::body::Body>| async move {
+        let holder = request.extensions().get::<Holder>().copied();
+        format!("{} {}", request.uri(), holder.is_some())
+    };
+    let app = Router::new().route("/films/7/{file}", get(who));
+    let app = tower::Layer::layer(&layer(&clock), app);
+    let ask = |uri: String| {
+        let request = Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
+        app.clone().oneshot(request)
+    };
+    let token = token("/films/7/");
+    for uri in
+        [format!("/films/7/a.m4s?x=1&token={token}"), format!("/t/{token}/films/7/a.m4s?x=1")]
+    {
+        let response = ask(uri).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect(100).await.unwrap().to_bytes();
+        assert_eq!(body, "/films/7/a.m4s?x=1 true");
+    }
+    let response = ask("/films/7/a.m4s".to_owned()).await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "private, no-store");
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    assert_eq!(problem(response).await["detail"], "a token is needed here");
+    let response = ask(format!("/films/8/a.m4s?token={token}")).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), response.headers().get(header::WWW_AUTHENTICATE)),
+        (403, None)
+    );
+    for up in ["/films/7/../8/a.m4s", "/films/7/%2e%2e/8/a.m4s"] {
+        assert_eq!(ask(format!("{up}?token={token}")).await.unwrap().status(), 400, "{up}");
+    }
+    clock.advance(Duration::from_secs(65));
+    let response = ask(format!("/films/7/a.m4s?token={token}")).await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
+    let said = problem(response).await.to_string();
+    assert!(said.contains("the token has expired") && !said.contains(&token), "{said}");
+}
+
+#[tokio::test]
+async fn viewers_with_different_tokens_share_what_is_cached_and_nobody_behind_sees_one() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let lines = Lines::default();
+    let (log, writer) = AccessLog::start(lines.clone(), 100).unwrap();
+    let origin = Origin::default();
+    let cache = Cache::builder().clock(clock.clone()).build();
+    let edge =
+        Edge::builder().cache(cache).access_log(log).tokens(layer(&clock)).clock(clock.clone());
+    let edge = edge.build(origin.clone());
+    let ask = |path: String, cookie: Option<String>| {
+        let mut request = support::get(&path, Protocol::H2);
+        if let Some(cookie) = cookie {
+            request.headers_mut().insert(header::COOKIE, cookie.parse().unwrap());
+        }
+        edge.clone().oneshot(request)
+    };
+    let (one, other) = (token("/small"), token("/"));
+    let first = ask(format!("/small?token={one}"), None).await.unwrap();
+    assert_eq!(first.status(), 200);
+    let cookie = first.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with(&format!("headwater-token={one}; Path=/small; Max-Age=60;")));
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    for (path, cookie) in
+        [(format!("/t/{other}/small"), None), ("/small".to_owned(), Some(format!("a=1; {cookie}")))]
+    {
+        let response = ask(path, cookie).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let status = response.headers()["cache-status"].to_str().unwrap().to_owned();
+        assert!(status.contains("hit"), "{status}");
+        assert!(!response.headers().contains_key(header::SET_COOKIE));
+    }
+    assert_eq!(
+        ask("/small".to_owned(), None).await.unwrap().status(),
+        401,
+        "a hit, but not for all"
+    );
+    assert_eq!(ask("/large".to_owned(), Some(cookie)).await.unwrap().status(), 403);
+    assert_eq!(*origin.seen.lock().unwrap(), ["/small"]);
+    assert!(!format!("{:?}", origin.headers.lock().unwrap()).contains("hw1"));
+    clock.advance(Duration::from_secs(66));
+    assert_eq!(
+        ask(format!("/t/{other}/small"), None).await.unwrap().status(),
+        401,
+        "once it was good"
+    );
+    drop((edge, first));
+    writer.finish();
+    let lines = lines.json();
+    assert_eq!(lines.len(), 6);
+    for line in lines {
+        assert!(!line.to_string().contains("hw1"), "{line}");
+    }
+}
