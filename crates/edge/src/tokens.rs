@@ -19,7 +19,9 @@
 //!
 //! | form | signed by | where it comes from |
 //! |---|---|---|
-//! | [signed](signed): ours, a path and an expiry | HMAC-SHA-256 | path, query, `Authorization: Bearer`, cookie |
+//! | [signed]: ours, a path and an expiry | HMAC-SHA-256 | path, query, `Authorization: Bearer`, cookie |
+//! | [JSON Web Token](jwt) | EdDSA, ES256, HS256 | the same |
+//! | [Common Access Token](cat) (CTA-5007) | ES256, PS256, HS256 | the same, and where CTA-5007 puts it |
 //!
 //! A token is read where it is first found: in the path (`/t/TOKEN/…`, where the layer is told to),
 //! the query, the header, the cookie. Of several, the others are taken off unread.
@@ -29,21 +31,27 @@
 //! A refusal says why in a sentence that is ours, and never repeats a piece of the token.
 
 mod asked;
+pub mod cat;
+mod claims;
 mod grant;
+pub mod jwt;
 mod key;
+mod known;
 mod layer;
 mod places;
 mod refusal;
+mod replays;
 pub mod signed;
 mod verifier;
 
-pub use asked::Asked;
+pub use asked::{Asked, Location};
 pub use grant::{Grant, Holder};
 pub use key::{BadKey, Key};
 pub use layer::{TakePaths, TokenLayer, TokenRules, Tokens, TokensFuture, TokensHere};
 pub use places::{Place, Places};
 pub use refusal::Refusal;
-pub use verifier::{Allowed, Verifier};
+pub use replays::MAX_REPLAYS;
+pub use verifier::{Allowed, Refused, Verifier};
 
 /// The longest token that is read, in bytes; a longer one is refused.
 pub const MAX_TOKEN: usize = 4096;

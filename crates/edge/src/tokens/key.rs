@@ -3,6 +3,13 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PSS_2048_8192_SHA256, VerificationAlgorithm,
+};
+use coset::iana;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use super::{MAX_KEY_ID, MAX_KEYS};
 
@@ -20,6 +27,19 @@ pub struct Key {
 pub(super) enum Material {
     /// [Our own form](super::signed).
     Signed(hmac::Key),
+    /// JSON Web Tokens.
+    Jwt(Algorithm, DecodingKey),
+    /// Common Access Tokens.
+    Cat(CatKey),
+}
+
+/// What a Common Access Token is signed by, and the number of its algorithm (RFC 9053).
+#[derive(Clone)]
+pub(super) enum CatKey {
+    /// HS256, in a COSE_Mac0.
+    Secret(hmac::Key),
+    /// ES256 or PS256, in a COSE_Sign1.
+    Public(iana::Algorithm, ParsedPublicKey),
 }
 
 impl fmt::Debug for Key {
@@ -47,6 +67,11 @@ pub enum BadKey {
     /// There is none.
     #[error("there is no key")]
     None,
+    /// A public key is none, or of a kind that has no algorithm here.
+    #[error(
+        "a public key is \"BEGIN PUBLIC KEY\" in PEM: P-256 or Ed25519 for JWT, P-256 or RSA of 2048 bits or more for CAT"
+    )]
+    Public,
     /// The key signs tokens of another form, or only verifies them.
     #[error("this key signs no tokens")]
     NoSigner,
@@ -66,10 +91,61 @@ impl Key {
     /// # Errors
     /// Where the secret is too short or the identifier is none.
     pub fn signing(id: &str, secret: &[u8]) -> Result<Self, BadKey> {
-        let secret = Some(secret).filter(|secret| secret.len() >= MIN_SECRET);
-        let secret = secret.ok_or(BadKey::Short)?;
-        let material = Material::Signed(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        Ok(Self { id: identifier(id)?, material: Material::Signed(hmac_key(secret)?) })
+    }
+
+    /// A secret that JSON Web Tokens are signed by, with HS256. Identifiers as in [`Key::signing`].
+    ///
+    /// # Errors
+    /// Where the secret is too short or the identifier is none.
+    pub fn jwt_secret(id: &str, secret: &[u8]) -> Result<Self, BadKey> {
+        hmac_key(secret)?;
+        let material = Material::Jwt(Algorithm::HS256, DecodingKey::from_secret(secret));
         Ok(Self { id: identifier(id)?, material })
+    }
+
+    /// A public key in PEM for JSON Web Tokens: ES256 where it is of P-256, EdDSA where it is of
+    /// Ed25519.
+    ///
+    /// # Errors
+    /// Where it is neither, or the identifier is none.
+    pub fn jwt_public(id: &str, pem: &[u8]) -> Result<Self, BadKey> {
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| BadKey::Public)?;
+        let (algorithm, key) = if let Some(point) = der.strip_prefix(P256) {
+            (Algorithm::ES256, DecodingKey::from_ec_der(point))
+        } else if let Some(point) = der.strip_prefix(ED25519) {
+            (Algorithm::EdDSA, DecodingKey::from_ed_der(point))
+        } else {
+            return Err(BadKey::Public);
+        };
+        Ok(Self { id: identifier(id)?, material: Material::Jwt(algorithm, key) })
+    }
+
+    /// A secret that Common Access Tokens are signed by, with HS256.
+    ///
+    /// # Errors
+    /// Where the secret is too short or the identifier is none.
+    pub fn cat_secret(id: &str, secret: &[u8]) -> Result<Self, BadKey> {
+        let material = Material::Cat(CatKey::Secret(hmac_key(secret)?));
+        Ok(Self { id: identifier(id)?, material })
+    }
+
+    /// A public key in PEM for Common Access Tokens: ES256 where it is of P-256, PS256 where it is of
+    /// RSA.
+    ///
+    /// # Errors
+    /// Where it is neither, or the identifier is none.
+    pub fn cat_public(id: &str, pem: &[u8]) -> Result<Self, BadKey> {
+        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| BadKey::Public)?;
+        let (name, algorithm): (_, &'static dyn VerificationAlgorithm) = if der.starts_with(P256) {
+            (iana::Algorithm::ES256, &ECDSA_P256_SHA256_FIXED)
+        } else if der.starts_with(ED25519) {
+            return Err(BadKey::Public);
+        } else {
+            (iana::Algorithm::PS256, &RSA_PSS_2048_8192_SHA256)
+        };
+        let key = ParsedPublicKey::new(algorithm, &der).map_err(|_| BadKey::Public)?;
+        Ok(Self { id: identifier(id)?, material: Material::Cat(CatKey::Public(name, key)) })
     }
 
     /// Its identifier; `None` where it is for tokens that name none.
@@ -83,6 +159,20 @@ impl Key {
             std::mem::discriminant(&self.material) == std::mem::discriminant(&other.material);
         same && self.id == other.id
     }
+}
+
+/// What a SubjectPublicKeyInfo (RFC 5480) of an uncompressed point of P-256 begins with.
+const P256: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// What that of a key of Ed25519 begins with (RFC 8410).
+const ED25519: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+fn hmac_key(secret: &[u8]) -> Result<hmac::Key, BadKey> {
+    let secret = Some(secret).filter(|secret| secret.len() >= MIN_SECRET);
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.ok_or(BadKey::Short)?))
 }
 
 fn identifier(id: &str) -> Result<Option<Box<str>>, BadKey> {

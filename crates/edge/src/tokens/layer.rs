@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::{Body, Clock, ConnInfo, Timestamp};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -17,7 +18,8 @@ use tower_service::Service;
 use super::asked::Asked;
 use super::places::Places;
 use super::refusal::Refusal;
-use super::verifier::Verifier;
+use super::replays::Replays;
+use super::verifier::{Refused, Verifier};
 use crate::answer::Answer;
 use crate::normalise;
 
@@ -40,16 +42,30 @@ impl TokenRules {
     }
 
     /// Takes the token off a request and verifies it; what is to be done with the answer.
-    fn admit<B>(&self, request: &mut Request<B>, now: Timestamp) -> Result<After, Refusal> {
+    fn admit<B>(
+        &self,
+        request: &mut Request<B>,
+        shared: &Shared,
+        now: Timestamp,
+    ) -> Result<After, Refused> {
         let found = self.places.take(request).ok_or(Refusal::Missing)?;
         let normal = normalise::checked(request.uri()).ok_or(Refusal::Ambiguous)?;
         let asked = Asked::new(request, normal.path(), now);
         let allowed = self.verifier.verify(&found.text, &asked)?;
         // Who cannot be seen to come in the clear is not given a cookie that goes in the clear.
         let is_tls = request.extensions().get::<ConnInfo>().is_none_or(|conn| conn.tls);
+        if let Some((token, until)) = allowed.once {
+            shared.replays.note(token, until, now)?;
+        }
+        if allowed.chance.is_some_and(|chance| shared.draw() < chance) {
+            return Err(Refusal::Chance.into());
+        }
         let cookie = self.places.cookie_for(&found, &allowed, is_tls, now);
+        let cookie = cookie.map(|cookie| (header::SET_COOKIE, cookie));
+        let renewed = allowed.renewed.as_ref();
+        let renewed = renewed.and_then(|one| self.places.hand_over(one, found.place, is_tls, now));
         request.extensions_mut().insert(allowed.holder);
-        Ok(After { cookie })
+        Ok(After { field: renewed.or(cookie) })
     }
 }
 
@@ -59,12 +75,39 @@ impl TokenRules {
 pub struct TokenLayer {
     rules: Option<Arc<TokenRules>>,
     clock: Clock,
+    shared: Arc<Shared>,
+}
+
+/// What clones of a layer have in common.
+#[derive(Debug, Default)]
+struct Shared {
+    replays: Replays,
+    draws: AtomicU64,
+}
+
+impl Shared {
+    /// From 0 to 1, and never 1 (SplitMix64).
+    fn draw(&self) -> f64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let x = self.draws.fetch_add(STEP, Ordering::Relaxed);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
 }
 
 impl TokenLayer {
-    /// Verifies tokens so. The default layer verifies nothing.
+    /// Verifies tokens so. The default layer verifies nothing, unless a request's extensions say so
+    /// ([`TokensHere`]). Clones remember tokens for one request together.
     pub fn new(rules: TokenRules) -> Self {
-        Self { rules: Some(Arc::new(rules)), clock: Clock::default() }
+        Self { rules: Some(Arc::new(rules)), ..Self::default() }
+    }
+
+    /// What chance begins with, for tokens that are refused by chance. Default 0.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.shared.draws.store(seed, Ordering::Relaxed);
+        self
     }
 
     /// The clock that tokens expire by.
@@ -154,10 +197,10 @@ where
             let answer = Answer::of(self.inner.call(request));
             return TokensFuture { answer, after: After::default() };
         };
-        match rules.admit(&mut request, self.layer.clock.now()) {
+        match rules.admit(&mut request, &self.layer.shared, self.layer.clock.now()) {
             Ok(after) => TokensFuture { answer: Answer::of(self.inner.call(request)), after },
-            Err(refusal) => {
-                let answer = Answer::ready(refusal.into_response());
+            Err(refused) => {
+                let answer = Answer::ready(refused.into_response());
                 TokensFuture { answer, after: After::default() }
             }
         }
@@ -167,7 +210,7 @@ where
 /// What is done to the answer of a request that was let in.
 #[derive(Clone, Debug, Default)]
 struct After {
-    cookie: Option<HeaderValue>,
+    field: Option<(HeaderName, HeaderValue)>,
 }
 
 pin_project! {
@@ -191,10 +234,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut answer = std::task::ready!(this.answer.poll(cx));
-        if let (Ok(response), Some(cookie)) = (&mut answer, this.after.cookie.take()) {
+        if let (Ok(response), Some((name, token))) = (&mut answer, this.after.field.take()) {
             let headers = response.headers_mut();
-            headers.append(header::SET_COOKIE, cookie);
-            // The cookie is one viewer's: caches behind us share the answer with nobody.
+            headers.append(name, token);
+            // The token is one viewer's: caches behind us share the answer with nobody.
             headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
         }
         Poll::Ready(answer)

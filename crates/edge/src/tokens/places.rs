@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use headwater_net::Timestamp;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
+use super::cat::{Renewed, Way};
 use super::verifier::Allowed;
 
 /// A place for a token in a request, in the order in which they count.
@@ -17,13 +18,19 @@ pub enum Place {
     Path,
     /// A parameter of the query: URLs relative to such a one lose it.
     Query,
-    /// `Authorization: Bearer`, which only scripts can send.
+    /// `Authorization: Bearer` or `CTA-Common-Access-Token`, which only scripts can send.
     Header,
     /// A cookie.
     Cookie,
 }
 
-/// Where tokens are looked for. The query and `Authorization: Bearer` always are.
+/// What a Common Access Token is called in a field and as a cookie, and in a query (CTA-5007).
+const CAT: &str = "CTA-Common-Access-Token";
+const CAT_FIELD: HeaderName = HeaderName::from_static("cta-common-access-token");
+const CAT_PARAMETER: &str = "CAT";
+
+/// Where tokens are looked for. The query and `Authorization: Bearer` always are, and where CTA-5007
+/// puts a Common Access Token: the field and the cookie `CTA-Common-Access-Token`, the parameter `CAT`.
 #[derive(Clone, Debug)]
 pub struct Places {
     path: Option<Box<str>>,
@@ -113,8 +120,12 @@ impl Places {
         let of = |place| move |text| Found { text, place };
         let path = request.extensions_mut().remove::<FromPath>().map(|FromPath(text)| text);
         let query = self.take_query(request);
-        let header = take_bearer(request.headers_mut());
-        let cookie = take_cookie(request.headers_mut(), &self.cookie);
+        let headers = request.headers_mut();
+        let field = headers.remove(CAT_FIELD);
+        let field = field.map(|field| field.to_str().unwrap_or_default().trim().to_owned());
+        let header = take_bearer(headers).or(field);
+        let (ours, theirs) = (take_cookie(headers, &self.cookie), take_cookie(headers, CAT));
+        let cookie = ours.or(theirs);
         path.map(of(Place::Path))
             .or(query.map(of(Place::Query)))
             .or(header.map(of(Place::Header)))
@@ -141,7 +152,7 @@ impl Places {
 
     fn token_in<'p>(&self, parameter: &'p str) -> Option<Cow<'p, str>> {
         let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
-        (*name == *self.parameter).then_some(value)
+        (*name == *self.parameter || name == CAT_PARAMETER).then_some(value)
     }
 
     /// The cookie to give for a token that came in the query and was let in.
@@ -161,12 +172,42 @@ impl Places {
         if let Some(expires) = allowed.expires {
             let _ = write!(cookie, "; Max-Age={}", expires.since(now).as_secs());
         }
-        // A page of another site plays the video: without None its player sends no cookie, and None
-        // takes Secure.
-        cookie.push_str(if is_tls { "; Secure; SameSite=None" } else { "; SameSite=Lax" });
-        cookie.push_str("; HttpOnly");
+        cookie.push_str(attributes(is_tls));
         HeaderValue::try_from(cookie).ok()
     }
+}
+
+impl Places {
+    /// The field of an answer that hands a token over which was made anew.
+    pub(super) fn hand_over(
+        &self,
+        renewed: &Renewed,
+        came: Place,
+        is_tls: bool,
+        now: Timestamp,
+    ) -> Option<(HeaderName, HeaderValue)> {
+        if renewed.way == Way::Header || (renewed.way == Way::Automatic && came == Place::Header) {
+            let name = renewed.header.clone().unwrap_or(CAT_FIELD);
+            return Some((name, HeaderValue::try_from(&renewed.token).ok()?));
+        }
+        let name = renewed.cookie.as_deref().unwrap_or(CAT);
+        let mut cookie = format!("{name}={}", renewed.token);
+        if renewed.cookie_attributes.is_empty() {
+            let lasts = renewed.expires.since(now).as_secs();
+            let _ = write!(cookie, "; Path=/; Max-Age={lasts}{}", attributes(is_tls));
+        }
+        for attribute in &renewed.cookie_attributes {
+            cookie.push_str("; ");
+            cookie.push_str(attribute);
+        }
+        Some((header::SET_COOKIE, HeaderValue::try_from(cookie).ok()?))
+    }
+}
+
+/// A page of another site plays the video: without None its player sends no cookie, and None takes
+/// Secure.
+const fn attributes(is_tls: bool) -> &'static str {
+    if is_tls { "; Secure; SameSite=None; HttpOnly" } else { "; SameSite=Lax; HttpOnly" }
 }
 
 fn with_target(uri: &Uri, target: String) -> Option<Uri> {
@@ -275,6 +316,9 @@ mod tests {
             expires: Some(Timestamp::from_secs(100)),
             path: Some("/films/7/".into()),
             holder: super::super::Holder(0),
+            once: None,
+            chance: None,
+            renewed: None,
         };
         let now = Timestamp::from_secs(40);
         let cookie = |place, is_tls| places.cookie_for(&found(place), &allowed, is_tls, now);

@@ -29,6 +29,45 @@ pub enum Refusal {
     /// It will be good.
     #[error("the token is not valid yet")]
     NotYet,
+    /// It has no end, and those are not taken here.
+    #[error("the token has no end")]
+    Endless,
+    /// It is signed by somebody who is not believed here.
+    #[error("the token's issuer is not believed here")]
+    Issuer,
+    /// It is for others.
+    #[error("the token is for another audience")]
+    Audience,
+    /// It makes a condition that is not known here, or in a way that is not.
+    #[error("the token makes a condition that is not known here")]
+    Unknown,
+    /// It is for other methods.
+    #[error("the token is not for this method")]
+    Method,
+    /// It is for other protocols.
+    #[error("the token is not for this protocol")]
+    Protocol,
+    /// It asks for other fields of the request.
+    #[error("the token asks for other header fields")]
+    Header,
+    /// It is for other countries, or nobody knows which this one is.
+    #[error("the token is not for this country")]
+    Country,
+    /// It is for other networks.
+    #[error("the token is not for this network")]
+    Network,
+    /// It is refused by chance, as it says itself.
+    #[error("the token was refused by chance, as it says")]
+    Chance,
+    /// It was for one request, and there was one.
+    #[error("the token was for one request")]
+    Replayed,
+    /// Nobody can tell whether it has been used: too many are remembered.
+    #[error("too many tokens for one request are in use")]
+    Crowded,
+    /// It is for one request, and this one may be a replay (RFC 8470).
+    #[error("a token for one request is not taken in early data")]
+    Early,
     /// It is for other paths.
     #[error("the token is for something else")]
     Path,
@@ -47,9 +86,22 @@ impl Refusal {
             | Self::UnknownKey
             | Self::Signature
             | Self::Expired
-            | Self::NotYet => StatusCode::UNAUTHORIZED,
-            Self::Path => StatusCode::FORBIDDEN,
+            | Self::NotYet
+            | Self::Endless
+            | Self::Issuer
+            | Self::Audience
+            | Self::Unknown
+            | Self::Replayed => StatusCode::UNAUTHORIZED,
+            Self::Path
+            | Self::Method
+            | Self::Protocol
+            | Self::Header
+            | Self::Country
+            | Self::Network
+            | Self::Chance => StatusCode::FORBIDDEN,
             Self::Ambiguous => StatusCode::BAD_REQUEST,
+            Self::Early => StatusCode::TOO_EARLY,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

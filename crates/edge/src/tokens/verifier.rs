@@ -1,24 +1,33 @@
 //! Keys and rules, and what they make of a token: without sockets, without a clock of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_net::Timestamp;
+use headwater_net::{Body, Timestamp};
+use http::Response;
 
 use super::asked::Asked;
+use super::cat::{self, Instead, Renewed};
+use super::claims::Claims;
 use super::grant::Holder;
 use super::key::{BadKey, Key};
+use super::known::Known;
 use super::refusal::Refusal;
-use super::{MAX_KEYS, MAX_TOKEN, signed};
+use super::{MAX_KEYS, MAX_TOKEN, jwt, signed};
 
-/// Verifies tokens. Clones share nothing and cost as much as their keys: put it into an `Arc`.
+/// Verifies tokens. Clones share what they know of tokens' signatures, no more.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     keys: Box<[Key]>,
     leeway: Duration,
+    endless: bool,
+    issuers: Option<Box<[Box<str>]>>,
+    audiences: Option<Box<[Box<str>]>>,
+    known: Arc<Known>,
 }
 
 /// What a token that was verified lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Allowed {
     /// Until when; `None` for a token without an end.
@@ -27,6 +36,44 @@ pub struct Allowed {
     pub path: Option<Box<str>>,
     /// Who holds it.
     pub holder: Holder,
+    /// A number of the token, where it is for one request; until when it has to be remembered.
+    pub once: Option<(u64, Timestamp)>,
+    /// How likely it is to be refused all the same, from 0 to 1.
+    pub chance: Option<f64>,
+    pub(super) renewed: Option<Renewed>,
+}
+
+/// Why a token does not let a request in, and what it says itself that is answered then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub why: Refusal,
+    pub(super) instead: Option<Box<Instead>>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(why: Refusal) -> Self {
+        Self { why, instead: None }
+    }
+}
+
+impl Refused {
+    /// The answer: the token's own (`catif` of a Common Access Token), or [`Refusal::into_response`].
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = self.why.into_response();
+        if let Some(instead) = self.instead {
+            *response.status_mut() = instead.status;
+            *response.body_mut() = Body::Empty;
+            let headers = response.headers_mut();
+            headers.remove(http::header::CONTENT_TYPE);
+            headers.remove(http::header::CONTENT_LENGTH);
+            headers.remove(http::header::WWW_AUTHENTICATE);
+            for (name, value) in instead.headers {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
 }
 
 impl Verifier {
@@ -49,7 +96,14 @@ impl Verifier {
         if keys.iter().enumerate().any(clashes) {
             return Err(BadKey::Twice);
         }
-        Ok(Self { keys, leeway: Duration::from_secs(5) })
+        Ok(Self {
+            keys,
+            leeway: Duration::from_secs(5),
+            endless: false,
+            issuers: None,
+            audiences: None,
+            known: Arc::default(),
+        })
     }
 
     /// How much the clocks of signers may differ from ours: a token is good for so much longer, and so
@@ -60,19 +114,77 @@ impl Verifier {
         self
     }
 
+    /// Whether tokens without an end are taken. Default false.
+    #[must_use]
+    pub const fn endless(mut self, endless: bool) -> Self {
+        self.endless = endless;
+        self
+    }
+
+    /// Issuers that are believed: a JSON Web Token or a Common Access Token is by one of these. By
+    /// default any is, and none.
+    #[must_use]
+    pub fn issuers<T: Into<Box<str>>>(mut self, issuers: impl IntoIterator<Item = T>) -> Self {
+        self.issuers = Some(issuers.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Who we are: a JSON Web Token or a Common Access Token is for one of these. By default, one that
+    /// is for an audience is refused.
+    #[must_use]
+    pub fn audiences<T: Into<Box<str>>>(mut self, audiences: impl IntoIterator<Item = T>) -> Self {
+        self.audiences = Some(audiences.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// What a token lets in, if it lets in what is asked for.
     ///
     /// # Errors
     /// Why not.
-    pub fn verify(&self, token: &str, asked: &Asked<'_>) -> Result<Allowed, Refusal> {
+    pub fn verify(&self, token: &str, asked: &Asked<'_>) -> Result<Allowed, Refused> {
         if token.len() > MAX_TOKEN {
-            return Err(Refusal::TooLong);
+            return Err(Refusal::TooLong.into());
         }
-        signed::verify(self, token, asked)
+        if token.starts_with(signed::BEGINS) {
+            return Ok(signed::verify(self, token, asked)?);
+        }
+        self.claims(token)?.judge(self, asked)
+    }
+
+    /// What a token says whose signature is good.
+    fn claims(&self, token: &str) -> Result<Arc<Claims>, Refusal> {
+        let digest = Known::digest(token).ok_or(Refusal::Malformed)?;
+        if let Some(claims) = self.known.get(&digest) {
+            return Ok(claims);
+        }
+        let read = if token.contains('.') { jwt::read } else { cat::read };
+        let claims = Arc::new(read(self, token)?);
+        self.known.put(digest, Arc::clone(&claims));
+        Ok(claims)
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
         self.keys.iter()
+    }
+
+    pub(super) const fn skew(&self) -> Duration {
+        self.leeway
+    }
+
+    pub(super) const fn takes_endless(&self) -> bool {
+        self.endless
+    }
+
+    pub(super) fn believes(&self, issuer: Option<&str>) -> bool {
+        let Some(issuers) = &self.issuers else { return true };
+        issuer.is_some_and(|issuer| issuers.iter().any(|one| **one == *issuer))
+    }
+
+    pub(super) fn is_meant_by(&self, audience: &[String]) -> bool {
+        match &self.audiences {
+            None => audience.is_empty(),
+            Some(ours) => audience.iter().any(|one| ours.iter().any(|our| **our == **one)),
+        }
     }
 
     pub(super) fn check_expiry(&self, expires: Timestamp, now: Timestamp) -> Result<(), Refusal> {

@@ -1,0 +1,103 @@
+//! Renewal (the claim `catr`): a token near its end is made anew, with the same claims and a later
+//! end, and handed to its holder.
+
+use coset::cbor::value::Value;
+use headwater_net::Timestamp;
+use http::HeaderName;
+
+use super::super::refusal::Refusal;
+use super::{Signer, integer, text, texts};
+
+/// How long before its end a token is made anew where it does not say so, in seconds.
+const DEADLINE: u64 = 60;
+
+/// How a new token is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Way {
+    /// As it came: in a cookie, unless it came in a header.
+    Automatic,
+    Cookie,
+    Header,
+}
+
+/// What the claim says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Renewal {
+    way: Way,
+    /// How many seconds from its making a new token lasts.
+    lasts: u64,
+    deadline: u64,
+    cookie: Option<String>,
+    header: Option<HeaderName>,
+    cookie_attributes: Vec<String>,
+}
+
+impl Renewal {
+    /// Reads the claim. A redirect (type 3) is not known here.
+    pub(super) fn read(value: &Value) -> Result<Self, Refusal> {
+        let map = value.as_map().ok_or(Refusal::Malformed)?;
+        let (mut way, mut lasts, mut deadline) = (None, None, DEADLINE);
+        let (mut cookie, mut header, mut cookie_attributes) = (None, None, Vec::new());
+        let seconds = |value: &Value| {
+            let seconds = integer(value).and_then(|seconds| u64::try_from(seconds).ok());
+            seconds.ok_or(Refusal::Malformed)
+        };
+        for (label, value) in map {
+            match integer(label) {
+                Some(0) => {
+                    way = Some(match integer(value) {
+                        Some(0) => Way::Automatic,
+                        Some(1) => Way::Cookie,
+                        Some(2) => Way::Header,
+                        _ => return Err(Refusal::Unknown),
+                    });
+                }
+                Some(1) => lasts = Some(seconds(value)?),
+                Some(2) => deadline = seconds(value)?,
+                Some(3) => cookie = Some(text(value)?.to_owned()),
+                Some(4) => header = Some(text(value)?.parse().map_err(|_| Refusal::Malformed)?),
+                Some(5) => cookie_attributes = texts(value)?,
+                _ => return Err(Refusal::Unknown),
+            }
+        }
+        let (way, lasts) = way.zip(lasts).ok_or(Refusal::Malformed)?;
+        Ok(Self { way, lasts, deadline, cookie, header, cookie_attributes })
+    }
+
+    /// Whether a token that ends at `expires` is to be made anew by now.
+    pub(super) const fn is_due(&self, expires: Timestamp, now: Timestamp) -> bool {
+        expires.as_secs().saturating_sub(self.deadline) <= now.as_secs()
+    }
+
+    /// The same claims with a later end, signed anew; `None` where they cannot be.
+    pub(super) fn renew(
+        &self,
+        signer: &Signer,
+        set: &[(Value, Value)],
+        now: Timestamp,
+    ) -> Option<Renewed> {
+        let expires = now.as_secs().saturating_add(self.lasts);
+        let mut set = set.to_vec();
+        let end = set.iter_mut().find(|(label, _)| integer(label) == Some(4))?;
+        end.1 = Value::Integer(expires.into());
+        Some(Renewed {
+            token: signer.sign(set)?,
+            expires: Timestamp::from_secs(expires),
+            way: self.way,
+            cookie: self.cookie.clone(),
+            header: self.header.clone(),
+            cookie_attributes: self.cookie_attributes.clone(),
+        })
+    }
+}
+
+/// A token that was made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Renewed {
+    pub(in super::super) token: String,
+    pub(in super::super) expires: Timestamp,
+    pub(in super::super) way: Way,
+    pub(in super::super) cookie: Option<String>,
+    pub(in super::super) header: Option<HeaderName>,
+    pub(in super::super) cookie_attributes: Vec<String>,
+}

@@ -1,0 +1,84 @@
+//! What a JSON Web Token and a Common Access Token say alike, once their signature is known to be
+//! good, held against a request (RFC 7519 §4.1, RFC 8392 §3.1).
+
+use headwater_net::Timestamp;
+
+use super::asked::Asked;
+use super::cat::Rules;
+use super::grant::{Holder, takes_in};
+use super::refusal::Refusal;
+use super::verifier::{Allowed, Refused, Verifier};
+
+/// The claims of a token.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claims {
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Vec<String>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) not_before: Option<Timestamp>,
+    /// Paths of which it lets in one; `None` where it does not speak of paths.
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) holder: u64,
+    /// Of a Common Access Token: all else.
+    pub(super) rules: Option<Box<Rules>>,
+}
+
+impl Claims {
+    /// Holds them against a request.
+    pub(super) fn judge(&self, verifier: &Verifier, asked: &Asked<'_>) -> Result<Allowed, Refused> {
+        let rules = self.rules.as_deref();
+        let refused = |label: i64, why: Refusal| Refused {
+            why,
+            instead: rules.and_then(|rules| rules.instead_of(label)),
+        };
+        match self.expires {
+            Some(expires) => {
+                verifier.check_expiry(expires, asked.now).map_err(|why| refused(4, why))?
+            }
+            None if verifier.takes_endless() => {}
+            None => return Err(refused(4, Refusal::Endless)),
+        }
+        if self.not_before.is_some_and(|since| since > asked.now.plus(verifier.skew())) {
+            return Err(refused(5, Refusal::NotYet));
+        }
+        if !verifier.believes(self.issuer.as_deref()) {
+            return Err(refused(1, Refusal::Issuer));
+        }
+        if !verifier.is_meant_by(&self.audience) {
+            return Err(refused(3, Refusal::Audience));
+        }
+        let path = match &self.paths {
+            None => rules.and_then(Rules::path).map(Into::into),
+            Some(paths) => {
+                let taken = paths.iter().find(|path| takes_in(path, asked.path));
+                Some(taken.ok_or(Refusal::Path)?.as_str().into())
+            }
+        };
+        if let Some(rules) = rules {
+            rules.judge(asked).map_err(|(label, why)| refused(label, why))?;
+        }
+        let once = self.expires.filter(|_| rules.is_some_and(Rules::once));
+        if once.is_some() && asked.is_early {
+            return Err(refused(308, Refusal::Early));
+        }
+        Ok(Allowed {
+            expires: self.expires,
+            path,
+            holder: Holder(self.holder),
+            once: once.map(|expires| (self.holder, expires.plus(verifier.skew()))),
+            chance: rules.and_then(|rules| rules.chance(asked.now)),
+            renewed: rules.and_then(|rules| rules.renewed(self.expires?, asked.now)),
+        })
+    }
+}
+
+/// A number that two texts have in common only by a chance of one in 2^64.
+pub(super) fn holder(parts: &[&[u8]]) -> u64 {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    let digest = context.finish();
+    digest.as_ref().first_chunk().copied().map(u64::from_le_bytes).unwrap_or_default()
+}

@@ -1,0 +1,156 @@
+//! JSON Web Tokens.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use headwater_edge::tokens::{BadKey, Key, Refusal, Verifier};
+use headwater_net::Timestamp;
+use serde_json::json;
+
+use super::{NOW, SECRET, asked, base64url, p256_pem, pem_of, verify};
+
+fn signed(
+    header: &serde_json::Value,
+    claims: &serde_json::Value,
+    sign: impl Fn(&[u8]) -> Vec<u8>,
+) -> String {
+    let before = format!("{}.{}", base64url(header.to_string()), base64url(claims.to_string()));
+    let signature = sign(before.as_bytes());
+    format!("{before}.{}", base64url(signature))
+}
+
+fn hs256(data: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), data).as_ref().to_vec()
+}
+
+fn token(claims: &serde_json::Value) -> String {
+    signed(&json!({ "alg": "HS256", "kid": "k" }), claims, hs256)
+}
+
+fn verifier() -> Verifier {
+    Verifier::new([Key::jwt_secret("k", SECRET).unwrap()]).unwrap()
+}
+
+#[test]
+fn each_claim_lets_in_and_refuses() {
+    let strict = verifier().issuers(["us"]).audiences(["edge", "cdn"]);
+    let good = json!({ "exp": NOW + 10, "nbf": NOW - 10, "iss": "us", "aud": ["x", "cdn"], "path": "/a/" });
+    assert_eq!(verify(&strict, &token(&good), &asked("/a/b")), Ok(()));
+    assert_eq!(verify(&strict, &token(&good), &asked("/b")), Err(Refusal::Path));
+    for (claim, value, expected) in [
+        ("exp", json!(NOW - 4), Ok(())),
+        ("exp", json!(NOW - 5), Err(Refusal::Expired)),
+        ("exp", json!(NOW as f64 + 0.5), Ok(())),
+        ("exp", json!(-1), Err(Refusal::Expired)),
+        ("exp", json!("never"), Err(Refusal::Malformed)),
+        ("exp", json!(null), Err(Refusal::Endless)),
+        ("nbf", json!(NOW + 5), Ok(())),
+        ("nbf", json!(NOW + 6), Err(Refusal::NotYet)),
+        ("iss", json!("them"), Err(Refusal::Issuer)),
+        ("iss", json!(null), Err(Refusal::Issuer)),
+        ("aud", json!("edge"), Ok(())),
+        ("aud", json!("x"), Err(Refusal::Audience)),
+        ("aud", json!([]), Err(Refusal::Audience)),
+        ("path", json!(["/b/", "/a/b"]), Ok(())),
+        ("path", json!([]), Err(Refusal::Path)),
+        ("whatever", json!({ "a": [1] }), Ok(())),
+    ] {
+        let mut claims = good.clone();
+        claims[claim] = value.clone();
+        assert_eq!(verify(&strict, &token(&claims), &asked("/a/b")), expected, "{claim} {value}");
+    }
+    let endless = token(&json!({ "sub": "viewer" }));
+    assert_eq!(verify(&verifier().endless(true), &endless, &asked("/")), Ok(()));
+    let for_others = token(&json!({ "exp": NOW + 10, "aud": "others" }));
+    assert_eq!(verify(&verifier(), &for_others, &asked("/")), Err(Refusal::Audience));
+}
+
+/// A decision is not kept, though what the token says is.
+#[test]
+fn a_token_that_was_good_expires() {
+    let (verifier, token) = (verifier(), token(&json!({ "exp": NOW + 10 })));
+    assert_eq!(verify(&verifier, &token, &asked("/")), Ok(()));
+    let later = |secs| {
+        let asked =
+            headwater_edge::tokens::Asked { now: Timestamp::from_secs(NOW + secs), ..asked("/") };
+        verify(&verifier, &token, &asked)
+    };
+    assert_eq!(later(14), Ok(()));
+    assert_eq!(later(15), Err(Refusal::Expired));
+}
+
+#[test]
+fn the_key_says_the_algorithm_whatever_the_token_says() {
+    let claims = json!({ "exp": NOW + 10 });
+    let random = SystemRandom::new();
+    let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let ed = Ed25519KeyPair::generate().unwrap();
+    let (ec_pem, ed_pem) = (pem_of(&ec), pem_of(&ed));
+    let keys = [
+        Key::jwt_secret("hs", SECRET).unwrap(),
+        Key::jwt_public("es", ec_pem.as_bytes()).unwrap(),
+        Key::jwt_public("ed", ed_pem.as_bytes()).unwrap(),
+    ];
+    let verifier = Verifier::new(keys).unwrap();
+    let es256 = |data: &[u8]| ec.sign(&random, data).unwrap().as_ref().to_vec();
+    let eddsa = |data: &[u8]| ed.sign(data).as_ref().to_vec();
+    let ask = |alg: &str, kid: &str, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let token = signed(&json!({ "alg": alg, "kid": kid }), &claims, sign);
+        verify(&verifier, &token, &asked("/"))
+    };
+    assert_eq!(ask("HS256", "hs", &hs256), Ok(()));
+    assert_eq!(ask("ES256", "es", &es256), Ok(()));
+    assert_eq!(ask("EdDSA", "ed", &eddsa), Ok(()));
+    // The public key as a secret: what a verifier that listens to the token falls for.
+    let confused = |data: &[u8]| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, ec_pem.as_bytes());
+        hmac::sign(&key, data).as_ref().to_vec()
+    };
+    assert_eq!(ask("HS256", "es", &confused), Err(Refusal::Signature));
+    assert_eq!(ask("HS512", "hs", &hs256), Err(Refusal::Signature));
+    assert_eq!(ask("ES256", "ed", &eddsa), Err(Refusal::Signature));
+    assert_eq!(ask("none", "hs", &|_| Vec::new()), Err(Refusal::Malformed));
+    assert_eq!(ask("HS256", "other", &hs256), Err(Refusal::UnknownKey));
+    let nameless = signed(&json!({ "alg": "HS256" }), &claims, hs256);
+    assert_eq!(verify(&verifier, &nameless, &asked("/")), Err(Refusal::UnknownKey));
+    let critical = json!({ "alg": "HS256", "kid": "hs", "crit": ["b64"], "b64": true });
+    let critical = signed(&critical, &claims, hs256);
+    assert_eq!(verify(&verifier, &critical, &asked("/")), Err(Refusal::Unknown));
+    for pem in ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+        assert_eq!(Key::jwt_public("", pem.as_bytes()).unwrap_err(), BadKey::Public);
+    }
+}
+
+/// RFC 7515, A.1 and A.3: the same claims, by HS256 and by ES256.
+#[test]
+fn rfc_7515_examples() {
+    let claims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    let a1 = format!(
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{claims}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    );
+    let a3 = format!(
+        "eyJhbGciOiJFUzI1NiJ9.{claims}.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+    );
+    let of = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let secret = of(
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+    );
+    let pem = p256_pem(
+        &of("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+        &of("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+    );
+    for (token, key) in [
+        (a1, Key::jwt_secret("", &secret).unwrap()),
+        (a3, Key::jwt_public("", pem.as_bytes()).unwrap()),
+    ] {
+        let verifier = Verifier::new([key]).unwrap().issuers(["joe"]);
+        let at =
+            |secs| headwater_edge::tokens::Asked { now: Timestamp::from_secs(secs), ..asked("/") };
+        assert_eq!(verify(&verifier, &token, &at(1_300_819_379)), Ok(()));
+        assert_eq!(verify(&verifier, &token, &at(1_300_819_385)), Err(Refusal::Expired));
+        let changed = token.replace(".eyJpc3MiOiJqb2Ui", ".eyJpc3MiOiJqb2Ei");
+        assert_eq!(verify(&verifier, &changed, &at(1)), Err(Refusal::Signature));
+    }
+}
