@@ -37,8 +37,7 @@ use crate::upgrades::Upgrades;
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> =
-    TakePaths<Observed<Shed<Cmsd<Prioritised<Headers<Tokens<Limited<S>>>>>>>>;
+pub type EdgeService<S> = TakePaths<Observed<Shed<Cmsd<Prioritised<Headers<Tokens<Limited<S>>>>>>>>;
 
 /// What answers who may come in.
 type Limited<S> = RateLimited<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;

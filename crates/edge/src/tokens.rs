@@ -44,8 +44,8 @@ mod replays;
 pub mod signed;
 mod verifier;
 
-pub use asked::{Asked, Location};
-pub use grant::{Grant, Holder};
+pub use asked::{Asked, Subdivision};
+pub use grant::Grant;
 pub use key::{BadKey, Key};
 pub use layer::{TakePaths, TokenLayer, TokenRules, Tokens, TokensFuture, TokensHere};
 pub use places::{Place, Places};

@@ -7,6 +7,7 @@ const ACCEPTED: [&str; 18] = [
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "BlueOak-1.0.0",
     "BSL-1.0",
     "CC0-1.0",
     "CDLA-Permissive-2.0",

@@ -5,15 +5,12 @@ use std::net::IpAddr;
 use headwater_net::{ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, Method, Request, header};
 
-/// In a request's extensions: where its client is, as ISO 3166 says it. For who knows; tokens that ask
-/// for a country are refused where nobody does.
+use crate::Country;
+
+/// In a request's extensions, beside its [`Country`]: in which subdivision its client is, without the
+/// country, such as `BY` (ISO 3166-2). Put there by whoever knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Location {
-    /// The country, such as `DE` (ISO 3166-1 alpha-2).
-    pub country: Box<str>,
-    /// The subdivision without its country, such as `BY` (ISO 3166-2), where it is known.
-    pub subdivision: Option<Box<str>>,
-}
+pub struct Subdivision(pub Box<str>);
 
 /// A request as a token is held against it, at a time. Its token has been taken off.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +34,9 @@ pub struct Asked<'r> {
     /// Whether it came in early data, and may be a replay.
     pub is_early: bool,
     /// Where the client is, if somebody knows.
-    pub location: Option<&'r Location>,
+    pub country: Option<Country>,
+    /// And in which part of it.
+    pub subdivision: Option<&'r str>,
     /// When.
     pub now: Timestamp,
 }
@@ -56,7 +55,8 @@ impl<'r> Asked<'r> {
             address: None,
             protocol: None,
             is_early: false,
-            location: None,
+            country: None,
+            subdivision: None,
             now,
         }
     }
@@ -76,7 +76,8 @@ impl<'r> Asked<'r> {
             address: conn.map(|conn| conn.peer.ip().to_canonical()),
             protocol: conn.map(|conn| conn.protocol),
             is_early: conn.is_some_and(|conn| conn.early_data),
-            location: request.extensions().get::<Location>(),
+            country: request.extensions().get::<Country>().copied(),
+            subdivision: request.extensions().get::<Subdivision>().map(|part| &*part.0),
             now,
         }
     }

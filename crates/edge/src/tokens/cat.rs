@@ -12,7 +12,7 @@
 //! | `catu` 312 | each part of the URL that it names matches |
 //! | `catm` 313, `catalpn` 314 | one of these |
 //! | `cath` 315 | each field is there, and every line of it matches |
-//! | `catgeoiso3166` 316 | the country, or its subdivision, is one of these, where a [`Location`] is known |
+//! | `catgeoiso3166` 316 | the country, or its subdivision, is one of these, where a [`Country`] is known |
 //! | `catif` 322 | a token that one of these claims refuses is answered so |
 //! | `catr` 323 | a token with a secret for key is made anew near its end |
 //!
@@ -24,6 +24,8 @@ mod matching;
 mod nets;
 mod renewal;
 mod rules;
+
+use std::sync::Arc;
 
 use coset::cbor::value::Value;
 use coset::iana;
@@ -37,13 +39,13 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::NO_PAD;
 use headwater_net::Timestamp;
 
-#[cfg(doc)]
-use super::Location;
 use super::claims::{Claims, holder};
 use super::jwt;
 use super::key::{CatKey, Key, Material};
 use super::refusal::Refusal;
 use super::verifier::Verifier;
+#[cfg(doc)]
+use crate::Country;
 
 pub(super) use renewal::{Renewed, Way};
 pub(super) use rules::{Instead, Rules};
@@ -96,7 +98,7 @@ type Signed = (Vec<u8>, Option<Signer>);
 /// A secret, and its identifier.
 #[derive(Clone)]
 struct Signer {
-    secret: aws_lc_rs::hmac::Key,
+    secret: Arc<aws_lc_rs::hmac::Key>,
     id: Option<Box<str>>,
 }
 
@@ -117,7 +119,7 @@ fn mac0(verifier: &Verifier, value: Value) -> Result<Signed, Refusal> {
     };
     mac.verify_payload_tag(&[], || Refusal::Malformed, holds)?;
     let payload = mac.payload.ok_or(Refusal::Malformed)?;
-    Ok((payload, Some(Signer { secret: key.clone(), id: id.map(Into::into) })))
+    Ok((payload, Some(Signer { secret: Arc::clone(key), id: id.map(Into::into) })))
 }
 
 fn sign1(verifier: &Verifier, value: Value) -> Result<Signed, Refusal> {

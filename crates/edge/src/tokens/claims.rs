@@ -5,9 +5,10 @@ use headwater_net::Timestamp;
 
 use super::asked::Asked;
 use super::cat::Rules;
-use super::grant::{Holder, takes_in};
+use super::grant::takes_in;
 use super::refusal::Refusal;
 use super::verifier::{Allowed, Refused, Verifier};
+use crate::rates::Holder;
 
 /// The claims of a token.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ impl Claims {
         };
         match self.expires {
             Some(expires) => {
-                verifier.check_expiry(expires, asked.now).map_err(|why| refused(4, why))?
+                verifier.check_expiry(expires, asked.now).map_err(|why| refused(4, why))?;
             }
             None if verifier.takes_endless() => {}
             None => return Err(refused(4, Refusal::Endless)),

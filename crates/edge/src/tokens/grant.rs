@@ -1,4 +1,4 @@
-//! What a token lets in, as its signer says it, and what is left of it for the layers behind.
+//! What a token lets in, as its signer says it.
 
 use std::net::IpAddr;
 
@@ -49,8 +49,3 @@ impl Grant {
 pub(super) fn takes_in(path: &str, asked: &str) -> bool {
     if path.ends_with('/') { asked.starts_with(path) } else { asked == path }
 }
-
-/// In the extensions of a request that a token let in: who holds it, as far as limits need to know.
-/// Equal for all requests of one token, or of one subject where the token names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Holder(pub u64);

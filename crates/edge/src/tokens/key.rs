@@ -1,6 +1,7 @@
 //! Keys: what a token is signed by, and the one algorithm of each.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
@@ -26,7 +27,7 @@ pub struct Key {
 #[derive(Clone)]
 pub(super) enum Material {
     /// [Our own form](super::signed).
-    Signed(hmac::Key),
+    Signed(Arc<hmac::Key>),
     /// JSON Web Tokens.
     Jwt(Algorithm, DecodingKey),
     /// Common Access Tokens.
@@ -37,7 +38,7 @@ pub(super) enum Material {
 #[derive(Clone)]
 pub(super) enum CatKey {
     /// HS256, in a COSE_Mac0.
-    Secret(hmac::Key),
+    Secret(Arc<hmac::Key>),
     /// ES256 or PS256, in a COSE_Sign1.
     Public(iana::Algorithm, ParsedPublicKey),
 }
@@ -170,9 +171,9 @@ const P256: &[u8] = &[
 /// What that of a key of Ed25519 begins with (RFC 8410).
 const ED25519: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-fn hmac_key(secret: &[u8]) -> Result<hmac::Key, BadKey> {
+fn hmac_key(secret: &[u8]) -> Result<Arc<hmac::Key>, BadKey> {
     let secret = Some(secret).filter(|secret| secret.len() >= MIN_SECRET);
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.ok_or(BadKey::Short)?))
+    Ok(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret.ok_or(BadKey::Short)?)))
 }
 
 fn identifier(id: &str) -> Result<Option<Box<str>>, BadKey> {

@@ -58,7 +58,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
-    /// Limit: `GENERATION`.
     #[test]
     fn what_is_asked_for_stays_and_no_more_than_two_generations_do() {
         let known = Known::default();

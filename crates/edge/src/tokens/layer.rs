@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::asked::Asked;
-use super::places::Places;
+use super::places::{Places, hand_over};
 use super::refusal::Refusal;
 use super::replays::Replays;
 use super::verifier::{Refused, Verifier};
@@ -63,14 +63,14 @@ impl TokenRules {
         let cookie = self.places.cookie_for(&found, &allowed, is_tls, now);
         let cookie = cookie.map(|cookie| (header::SET_COOKIE, cookie));
         let renewed = allowed.renewed.as_ref();
-        let renewed = renewed.and_then(|one| self.places.hand_over(one, found.place, is_tls, now));
+        let renewed = renewed.and_then(|one| hand_over(one, found.place, is_tls, now));
         request.extensions_mut().insert(allowed.holder);
         Ok(After { field: renewed.or(cookie) })
     }
 }
 
 /// Lets in requests with a token that its [`TokenRules`] take; others are answered 401 or 403. What
-/// it lets in has no token any more, and a [`Holder`](super::Holder) among its extensions.
+/// it lets in has no token any more, and a [`Holder`](crate::rates::Holder) among its extensions.
 #[derive(Clone, Debug, Default)]
 pub struct TokenLayer {
     rules: Option<Arc<TokenRules>>,

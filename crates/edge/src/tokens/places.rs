@@ -177,31 +177,28 @@ impl Places {
     }
 }
 
-impl Places {
-    /// The field of an answer that hands a token over which was made anew.
-    pub(super) fn hand_over(
-        &self,
-        renewed: &Renewed,
-        came: Place,
-        is_tls: bool,
-        now: Timestamp,
-    ) -> Option<(HeaderName, HeaderValue)> {
-        if renewed.way == Way::Header || (renewed.way == Way::Automatic && came == Place::Header) {
-            let name = renewed.header.clone().unwrap_or(CAT_FIELD);
-            return Some((name, HeaderValue::try_from(&renewed.token).ok()?));
-        }
-        let name = renewed.cookie.as_deref().unwrap_or(CAT);
-        let mut cookie = format!("{name}={}", renewed.token);
-        if renewed.cookie_attributes.is_empty() {
-            let lasts = renewed.expires.since(now).as_secs();
-            let _ = write!(cookie, "; Path=/; Max-Age={lasts}{}", attributes(is_tls));
-        }
-        for attribute in &renewed.cookie_attributes {
-            cookie.push_str("; ");
-            cookie.push_str(attribute);
-        }
-        Some((header::SET_COOKIE, HeaderValue::try_from(cookie).ok()?))
+/// The field of an answer that hands a token over which was made anew.
+pub(super) fn hand_over(
+    renewed: &Renewed,
+    came: Place,
+    is_tls: bool,
+    now: Timestamp,
+) -> Option<(HeaderName, HeaderValue)> {
+    if renewed.way == Way::Header || (renewed.way == Way::Automatic && came == Place::Header) {
+        let name = renewed.header.clone().unwrap_or(CAT_FIELD);
+        return Some((name, HeaderValue::try_from(&renewed.token).ok()?));
     }
+    let name = renewed.cookie.as_deref().unwrap_or(CAT);
+    let mut cookie = format!("{name}={}", renewed.token);
+    if renewed.cookie_attributes.is_empty() {
+        let lasts = renewed.expires.since(now).as_secs();
+        let _ = write!(cookie, "; Path=/; Max-Age={lasts}{}", attributes(is_tls));
+    }
+    for attribute in &renewed.cookie_attributes {
+        cookie.push_str("; ");
+        cookie.push_str(attribute);
+    }
+    Some((header::SET_COOKIE, HeaderValue::try_from(cookie).ok()?))
 }
 
 /// A page of another site plays the video: without None its player sends no cookie, and None takes
@@ -315,7 +312,7 @@ mod tests {
         let allowed = Allowed {
             expires: Some(Timestamp::from_secs(100)),
             path: Some("/films/7/".into()),
-            holder: super::super::Holder(0),
+            holder: crate::rates::Holder(0),
             once: None,
             chance: None,
             renewed: None,

@@ -40,7 +40,6 @@ impl Replays {
 mod tests {
     use super::*;
 
-    /// Limit: `MAX_REPLAYS`.
     #[test]
     fn a_token_is_used_once_and_a_full_memory_refuses_until_some_expire() {
         let replays = Replays::default();

@@ -22,11 +22,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use headwater_net::Timestamp;
 
 use super::asked::Asked;
-use super::grant::{Grant, Holder, takes_in};
+use super::grant::{Grant, takes_in};
 use super::key::{BadKey, Key, Material};
 use super::refusal::Refusal;
 use super::verifier::{Allowed, Verifier};
 use super::{MAX_TOKEN, Refusal as Why};
+use crate::rates::Holder;
 
 /// What a token of this form begins with.
 pub const BEGINS: &str = "hw1.";

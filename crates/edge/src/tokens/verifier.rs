@@ -9,11 +9,11 @@ use http::Response;
 use super::asked::Asked;
 use super::cat::{self, Instead, Renewed};
 use super::claims::Claims;
-use super::grant::Holder;
 use super::key::{BadKey, Key};
 use super::known::Known;
 use super::refusal::Refusal;
 use super::{MAX_KEYS, MAX_TOKEN, jwt, signed};
+use crate::rates::Holder;
 
 /// Verifies tokens. Clones share what they know of tokens' signatures, no more.
 #[derive(Clone, Debug)]
@@ -197,7 +197,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
-    /// Limits: `MAX_KEYS`, `MAX_KEY_ID`.
     #[test]
     fn keys_that_could_be_mistaken_for_one_another_are_refused() {
         let key = |id: &str| Key::signing(id, &[7; 32]);

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coset::cbor::value::Value;
 use coset::{CborSerializable as _, CoseMac0Builder, CoseSign1Builder, HeaderBuilder, iana};
-use headwater_edge::TokenLayer;
-use headwater_edge::tokens::{Asked, Key, Location, Places, Refusal, TokenRules, Verifier};
+use headwater_edge::tokens::{Asked, Key, Places, Refusal, TokenRules, Verifier};
+use headwater_edge::{Country, TokenLayer};
 use headwater_net::{Body, Clock, ConnInfo, Protocol, Timestamp};
 use http::{Method, Request, Response, header};
 use tower::{Layer as _, ServiceExt as _};
@@ -186,20 +186,17 @@ fn catm_catalpn_and_cath_name_what_is_let_in() {
 
 #[test]
 fn catgeoiso3166_takes_a_known_country() {
-    let at = |subdivision: Option<&str>| Location {
-        country: "DE".into(),
-        subdivision: subdivision.map(Into::into),
-    };
-    let (bavaria, somewhere) = (at(Some("BY")), at(None));
-    let ask = |wanted: &[&str], location| {
+    let ask = |wanted: &[&str], country: Option<&str>, subdivision| {
         let wanted = Value::Array(wanted.iter().copied().map(text).collect());
-        of(316, wanted, &Asked { location, ..asked("/") })
+        let country = country.and_then(Country::new);
+        of(316, wanted, &Asked { country, subdivision, ..asked("/") })
     };
-    assert_eq!(ask(&["FR", "DE"], Some(&somewhere)), Ok(()));
-    assert_eq!(ask(&["DE-BY"], Some(&bavaria)), Ok(()));
-    assert_eq!(ask(&["DE-BY"], Some(&somewhere)), Err(Refusal::Country));
-    assert_eq!(ask(&["FR"], Some(&bavaria)), Err(Refusal::Country));
-    assert_eq!(ask(&["DE"], None), Err(Refusal::Country));
+    assert_eq!(ask(&["FR", "DE"], Some("DE"), None), Ok(()));
+    assert_eq!(ask(&["DE-BY"], Some("DE"), Some("BY")), Ok(()));
+    assert_eq!(ask(&["DE-BY"], Some("DE"), None), Err(Refusal::Country));
+    assert_eq!(ask(&["DE-BY"], Some("FR"), Some("BY")), Err(Refusal::Country));
+    assert_eq!(ask(&["FR"], Some("DE"), Some("BY")), Err(Refusal::Country));
+    assert_eq!(ask(&["DE"], None, None), Err(Refusal::Country));
 }
 
 #[test]

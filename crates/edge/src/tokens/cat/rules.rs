@@ -165,13 +165,12 @@ impl Rules {
             }
         }
         let here = |wanted: &String| {
-            let Some(location) = asked.location else { return false };
-            match wanted.split_once('-') {
-                None => *location.country == **wanted,
-                Some((country, part)) => {
-                    *location.country == *country && location.subdivision.as_deref() == Some(part)
-                }
-            }
+            let (country, part) = match wanted.split_once('-') {
+                Some((country, part)) => (country, Some(part)),
+                None => (wanted.as_str(), None),
+            };
+            asked.country.is_some_and(|known| known.as_str() == country)
+                && (part.is_none() || part == asked.subdivision)
         };
         if self.countries.as_ref().is_some_and(|all| !all.iter().any(here)) {
             return Err((316, Refusal::Country));
@@ -234,9 +233,9 @@ fn uri(value: &Value) -> Result<Vec<(Part, Vec<Match>)>, Refusal> {
 }
 
 fn chance(value: &Value) -> Result<(f64, Option<Timestamp>), Refusal> {
-    let (likely, rest) = match value.as_array().map(Vec::as_slice) {
-        Some([likely, Value::Bytes(_), rest @ ..]) => (likely, rest),
-        _ => return Err(Refusal::Malformed),
+    let items = value.as_array().map(Vec::as_slice);
+    let Some([likely, Value::Bytes(_), rest @ ..]) = items else {
+        return Err(Refusal::Malformed);
     };
     let likely = match likely {
         Value::Float(likely) => *likely,
@@ -259,11 +258,9 @@ fn instead(value: &Value) -> Result<Vec<(i64, Instead)>, Refusal> {
     let map = value.as_map().ok_or(Refusal::Malformed)?;
     let mut all = Vec::new();
     for (labels, value) in map {
-        let (status, fields) = match value.as_array().map(Vec::as_slice) {
-            Some([status, Value::Map(fields)] | [status, Value::Map(fields), _]) => {
-                (status, fields)
-            }
-            _ => return Err(Refusal::Malformed),
+        let items = value.as_array().map(Vec::as_slice);
+        let Some([status, Value::Map(fields)] | [status, Value::Map(fields), _]) = items else {
+            return Err(Refusal::Malformed);
         };
         let status = integer(status).and_then(|status| u16::try_from(status).ok());
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
