@@ -1,7 +1,7 @@
 //! Whether a licence expression (SPDX 2.3 annex D) can be met by licences we accept.
 
 /// Permissive licences, and MPL-2.0, whose duty ends at its own files.
-const ACCEPTED: [&str; 18] = [
+const ACCEPTED: [&str; 19] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
