@@ -40,6 +40,7 @@ use crate::normalise;
 pub use sender::HintSender;
 
 type Locate = dyn Fn(&Uri, &str) -> Option<(String, Uri)> + Send + Sync;
+type Home = dyn Fn(&Uri) -> Option<String> + Send + Sync;
 
 /// What is told to one shield. Clones share it.
 #[derive(Clone)]
@@ -51,6 +52,7 @@ struct Inner {
     /// Those of the workers, each of which holds its own.
     shards: Mutex<Vec<Weak<Shard>>>,
     locate: Box<Locate>,
+    home: Option<Box<Home>>,
     interval: Duration,
     timeout: Duration,
     link: Option<HeaderValue>,
@@ -95,6 +97,7 @@ impl HintMetrics {
 #[must_use = "a builder does nothing until build is called"]
 pub struct HintsBuilder {
     locate: Box<Locate>,
+    home: Option<Box<Home>>,
     interval: Duration,
     timeout: Duration,
     link: Option<HeaderValue>,
@@ -110,6 +113,15 @@ impl HintsBuilder {
         locate: impl Fn(&Uri, &str) -> Option<(String, Uri)> + Send + Sync + 'static,
     ) -> Self {
         self.locate = Box::new(locate);
+        self
+    }
+
+    /// Several shields of which each has its share of presentations: the name of the one that is asked
+    /// for a target. Each gets messages of its own then, with the extension
+    /// [`Like`](headwater_net::rendezvous::Like), by which the service that is given to
+    /// [`build`](Self::build) finds it.
+    pub fn home(mut self, home: impl Fn(&Uri) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.home = Some(Box::new(home));
         self
     }
 
@@ -144,6 +156,7 @@ impl HintsBuilder {
         let inner = Arc::new(Inner {
             shards: Mutex::default(),
             locate: self.locate,
+            home: self.home,
             interval: self.interval,
             timeout: self.timeout,
             link: self.link,
@@ -159,6 +172,7 @@ impl Hints {
     pub fn builder() -> HintsBuilder {
         HintsBuilder {
             locate: Box::new(|uri, host| Some((host.to_ascii_lowercase(), uri.clone()))),
+            home: None,
             interval: Duration::from_millis(250),
             timeout: Duration::from_secs(2),
             link: None,

@@ -263,7 +263,28 @@ impl<S> Balance<S> {
     }
 }
 
+impl<S> Balance<S> {
+    /// The name of the member that is asked for this, as long as it is not full: the first of the
+    /// key's order that is up. What is known of a presentation beside its requests belongs there.
+    pub fn home(&self, uri: &Uri) -> Option<String> {
+        let members = Arc::clone(&lock(&self.shared.members));
+        let order = rendezvous::order(
+            self.shared.key_of(uri),
+            members.iter().map(|member| &member.contender),
+        );
+        let now = self.shared.clock.now();
+        let mut known = order.iter().filter_map(|at| members.get(*at));
+        let first = known.clone().next();
+        let up = known.find(|member| lock(&member.known.health).is_available(now));
+        up.or(first).map(|member| member.name.clone())
+    }
+}
+
 impl<S> Shared<S> {
+    fn key_of(&self, uri: &Uri) -> u64 {
+        rendezvous::key((self.key)(uri).as_bytes())
+    }
+
     /// Chooses a member and gives it the request.
     fn take(
         &self,
@@ -334,7 +355,7 @@ where
     async fn fetch(self, request: Request<Body>) -> Result<Response<Body>, BalanceError> {
         let shared = &self.shared;
         let members = Arc::clone(&lock(&shared.members));
-        let key = rendezvous::key((shared.key)(request.uri()).as_bytes());
+        let key = shared.key_of(rendezvous::asked_by(request.uri(), request.extensions()));
         let is_hot = lock(&shared.hot).note(key, shared.clock.now()) >= shared.config.hot.max(1);
         let order = rendezvous::order(key, members.iter().map(|member| &member.contender));
         let again = again(&request);

@@ -9,7 +9,18 @@
 
 use std::cmp::Ordering;
 
+use http::{Extensions, Uri};
 use twox_hash::XxHash3_64;
+
+/// An extension of a request that is not for what it is about, such as one that tells of sessions: it
+/// is asked of whom this URI would be asked of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Like(pub Uri);
+
+/// The URI by which it is chosen whom a request for `uri` is asked of.
+pub fn asked_by<'r>(uri: &'r Uri, extensions: &'r Extensions) -> &'r Uri {
+    extensions.get().map_or(uri, |Like(uri)| uri)
+}
 
 /// The number of a key.
 pub fn key(bytes: &[u8]) -> u64 {
@@ -28,6 +39,12 @@ impl Contender {
     /// it comes after all that have one.
     pub fn new(name: &str, weight: u32) -> Self {
         Self { id: XxHash3_64::oneshot(name.as_bytes()), weight }
+    }
+
+    /// The same with another weight.
+    #[must_use]
+    pub const fn weighing(self, weight: u32) -> Self {
+        Self { weight, ..self }
     }
 
     /// Its weight.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater_net::balance::{Balance, BalanceConfig, BalanceError};
+use headwater_net::rendezvous::Like;
 use headwater_net::{Body, BodyError, Clock, Timestamp};
 use http::{Method, Request, Response};
 use tower::util::BoxCloneSyncService;
@@ -98,6 +99,40 @@ async fn members_come_and_go_and_only_their_share_moves() {
     }
     balance.replace(all);
     assert_eq!(home().await, before);
+}
+
+/// What tells of a presentation goes where that is asked for, whatever its own path.
+#[tokio::test]
+async fn a_request_like_another_is_asked_of_the_same_member() {
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let asked = Asked::default();
+    let down = |name| asked.member(name, refused);
+    let balance = three(&asked, BalanceConfig::default());
+    for title in 0..30 {
+        let uri: http::Uri = format!("/title-{title}/1.m4s").parse().unwrap();
+        let home = balance.home(&uri).unwrap();
+        ask(&balance, uri.path()).await;
+        let mut note = get("/notes");
+        note.extensions_mut().insert(Like(uri));
+        balance.clone().oneshot(note).await.unwrap();
+        let names: Vec<_> = asked.take().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [home.as_str(), home.as_str()]);
+    }
+
+    let members = [("a", 1, down("a")), ("b", 0, asked.member("b", well))];
+    let members = members.map(|(name, weight, member)| (name.to_owned(), weight, member));
+    let balance = members
+        .into_iter()
+        .fold(Balance::builder(), |all, (name, weight, member)| all.member(name, weight, member))
+        .clock(clock)
+        .build();
+    let uri = http::Uri::from_static("/film/1.m4s");
+    assert_eq!(balance.home(&uri).as_deref(), Some("a"));
+    for _ in 0..3 {
+        ask(&balance, uri.path()).await;
+    }
+    assert_eq!(balance.home(&uri).as_deref(), Some("b"), "the first is down");
+    assert_eq!(Balance::<Member>::builder().build().home(&uri), None);
 }
 
 #[tokio::test]

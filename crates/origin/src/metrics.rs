@@ -75,6 +75,12 @@ pub struct Metrics {
     /// Those of [`origin_broken`](Self::origin_broken) that could not be resumed after all, or no
     /// more.
     pub bodies_lost: Counter,
+    /// Requests sent to peers.
+    pub peer_requests: Counter,
+    /// Those that a peer did not answer, or not in time, and that went to an origin.
+    pub peer_failures: Counter,
+    /// Peers that are down.
+    pub peers_down: Gauge,
     /// Requests sent to another origin because one was slow.
     pub origin_hedges: Counter,
     /// Those whose answer began first.
@@ -125,6 +131,8 @@ impl Metrics {
                 "Bodies with a strong entity tag that could not be resumed",
                 &self.bodies_lost,
             ),
+            ("peer_requests", "Requests sent to peers", &self.peer_requests),
+            ("peer_failures", "Requests that a peer failed", &self.peer_failures),
             ("hedges", "Requests sent twice: an origin was slow", &self.origin_hedges),
             ("hedges_won", "Hedges whose answer began first", &self.origin_hedges_won),
         ];
@@ -134,6 +142,7 @@ impl Metrics {
         let gauges = [
             ("map_presentations", "Presentations in the segment map", &self.map_presentations),
             ("map_bytes", "Bytes of the segment map", &self.map_bytes),
+            ("peers_down", "Peers that are down", &self.peers_down),
             ("down", "Origins that are down", &self.origins_down),
         ];
         for (name, help, gauge) in gauges {

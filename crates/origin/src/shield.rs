@@ -21,8 +21,8 @@ use crate::metrics::Metrics;
 use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
 use crate::pressure::Pressure;
 use crate::upstream::{
-    CheckConfig, HealthConfig, HedgeConfig, OriginConfig, Origins, OriginsBuilder, PlacesConfig,
-    RetryConfig, Statuses, WhenDown,
+    CheckConfig, HealthConfig, HedgeConfig, OriginConfig, Origins, OriginsBuilder, Peers,
+    PlacesConfig, RetryConfig, Statuses, WhenDown, peers,
 };
 
 type Cached = CacheService<Learn<Origins>>;
@@ -94,8 +94,10 @@ impl Service<Request<Body>> for Shield {
         }
         // What the shield can unpack to learn from, or what every client takes.
         encoding::simplify(request.headers_mut());
-        let real =
-            request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none();
+        // What a peer fetches ahead is no session here.
+        let real = request.method() == Method::GET
+            && request.extensions().get::<Prefetched>().is_none()
+            && !peers::is_ahead(request.headers());
         let asked = if real { self.note(&request) } else { None };
         let asked = asked.map(|asked| Box::new((asked, Arc::downgrade(&self.shared))));
         ShieldFuture(State::Cached(self.cached.call(request), asked))
@@ -251,6 +253,13 @@ impl ShieldBuilder {
     /// How long an origin may take until its response begins; 10 s by default.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.origins = self.origins.first_byte_timeout(timeout);
+        self
+    }
+
+    /// The shields that share titles with this one: what is another's is asked of that before it is asked
+    /// of an origin. Each needs a [`cache`](Self::cache) with a name of its own.
+    pub fn peers(mut self, peers: Peers) -> Self {
+        self.origins = self.origins.peers(peers);
         self
     }
 

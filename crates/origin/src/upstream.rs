@@ -18,7 +18,9 @@
 mod budget;
 mod check;
 mod hedge;
+mod order;
 mod origin;
+pub(crate) mod peers;
 mod places;
 mod resume;
 mod standing;
@@ -33,13 +35,14 @@ use std::time::Duration;
 use headwater_cache::BoxError;
 use headwater_net::body::End;
 use headwater_net::health::Trial;
-use headwater_net::{Body, BodyError, Clock, Timestamp, rendezvous};
+use headwater_net::{Body, BodyError, Clock};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use tower_service::Service;
 
 use budget::Budget;
 use origin::{Ask, Origin};
+use peers::Ring;
 use resume::{Promise, Resuming};
 
 pub use budget::RetryConfig;
@@ -47,6 +50,7 @@ pub use check::CheckConfig;
 pub use headwater_net::health::HealthConfig;
 pub use hedge::HedgeConfig;
 pub use origin::OriginConfig;
+pub use peers::{PEER, Peers};
 pub use places::PlacesConfig;
 pub use standing::Standing;
 pub use statuses::{NoStatuses, Statuses};
@@ -89,6 +93,7 @@ pub enum WhenDown {
 /// Several origins as one service. Clones share health and budget.
 #[derive(Clone)]
 pub struct Origins {
+    /// By priority; behind them come peers.
     origins: Arc<[Origin]>,
     shared: Arc<Shared>,
 }
@@ -102,6 +107,9 @@ struct Shared {
     when_down: WhenDown,
     budget: Mutex<Budget>,
     hedges: Mutex<Budget>,
+    /// How many of those that can be asked are no peers.
+    count: usize,
+    ring: Option<Ring>,
     clock: Clock,
     metrics: Metrics,
     pressure: Arc<Pressure>,
@@ -119,6 +127,7 @@ pub struct OriginsBuilder {
     first_byte: Option<Duration>,
     failover: Option<Statuses>,
     when_down: WhenDown,
+    peers: Option<Peers>,
     clock: Clock,
     metrics: Metrics,
     pressure: Arc<Pressure>,
@@ -193,6 +202,13 @@ impl OriginsBuilder {
         self
     }
 
+    /// The shields that share titles with the one that asks these origins: each is asked for what is its
+    /// own first.
+    pub fn peers(mut self, peers: Peers) -> Self {
+        self.peers = Some(peers);
+        self
+    }
+
     /// The clock that cool-offs and budgets run by.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -217,9 +233,18 @@ impl OriginsBuilder {
         let mut origins: Vec<_> =
             origins.map(|(service, config)| Origin::new(service, &config, &self.places)).collect();
         origins.sort_by_key(|origin| origin.priority);
+        let count = origins.len();
+        let ring = self.peers.map(|peers| {
+            let (ring, peers) = peers.into_ring(&self.places);
+            origins.extend(peers);
+            ring
+        });
         let origins: Arc<[Origin]> = origins.into();
         let seen = Arc::downgrade(&origins);
-        self.pressure.ask(move |percent| seen.upgrade().is_some_and(|o| has_room(&o, percent)));
+        self.pressure.ask(move |percent| {
+            let origins = seen.upgrade();
+            origins.is_some_and(|all| has_room(all.get(..count).unwrap_or_default(), percent))
+        });
         Origins {
             origins,
             shared: Arc::new(Shared {
@@ -231,6 +256,8 @@ impl OriginsBuilder {
                 when_down: self.when_down,
                 budget: Mutex::default(),
                 hedges: Mutex::default(),
+                count,
+                ring,
                 clock: self.clock,
                 metrics: self.metrics,
                 pressure: self.pressure,
@@ -289,7 +316,7 @@ impl Origins {
         let mut tried: Vec<bool> = vec![false; self.origins.len()];
         let shared = &self.shared;
         lock(&shared.budget).request(shared.clock.now());
-        let order = self.order(head);
+        let order = self.order(head, idempotent);
         let nobody = if order.is_empty() { OriginError::NoOrigin } else { OriginError::AllDown };
         let mut last = (Err(nobody), 0);
         if let Some(avoided) = avoid.and_then(|avoid| tried.get_mut(avoid)) {
@@ -300,7 +327,8 @@ impl Origins {
         }
         while let Some((at, trial)) = self.pick(&order, &tried, shared.clock.now()) {
             let Some(origin) = self.origins.get(at) else { break };
-            let first = body.is_some();
+            // Who turns from a peer to an origin asks no origin twice.
+            let first = body.is_some() || self.is_peer(last.1);
             if !first && !self.may_retry() {
                 break;
             }
@@ -376,36 +404,6 @@ impl Origins {
         }
     }
 
-    /// Another origin that is up.
-    fn spare(&self, order: &[usize], tried: &[bool], now: Timestamp) -> Option<(&Origin, usize)> {
-        self.untried(order, tried).find(|(origin, _)| {
-            let health = lock(&origin.health);
-            !health.is_down() && health.is_available(now)
-        })
-    }
-
-    /// The origins that were not asked yet, in order.
-    fn untried<'o, 'a>(
-        &'o self,
-        order: &'a [usize],
-        tried: &'a [bool],
-    ) -> impl Iterator<Item = (&'o Origin, usize)> + use<'o, 'a> {
-        let untried = order.iter().filter(|at| !tried.get(**at).copied().unwrap_or(true));
-        untried.filter_map(|at| self.origins.get(*at).map(|origin| (origin, *at)))
-    }
-
-    /// In which order origins are asked for this: by priority, and those of one by rendezvous.
-    fn order(&self, head: &Parts) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.origins.len()).collect();
-        let same = |one: &Origin, next: &Origin| one.priority == next.priority;
-        if self.origins.iter().zip(self.origins.iter().skip(1)).any(|(one, next)| same(one, next)) {
-            let key = rendezvous::key(rendezvous::group(head.uri.path(), 1).as_bytes());
-            order = rendezvous::order(key, self.origins.iter().map(|origin| &origin.contender));
-            order.sort_by_key(|at| self.origins.get(*at).map(|origin| origin.priority));
-        }
-        order
-    }
-
     /// Takes a retry from the budget, if it has one.
     fn may_retry(&self) -> bool {
         let shared = &self.shared;
@@ -431,32 +429,6 @@ impl Origins {
         if let Some(origin) = self.origins.get(from) {
             origin.broke(&self.shared);
         }
-    }
-
-    /// The first origin that may be asked, and whether that tries it; when all are down, the one that
-    /// may be asked soonest, unless nobody is to be asked then.
-    fn pick(
-        &self,
-        order: &[usize],
-        tried: &[bool],
-        now: Timestamp,
-    ) -> Option<(usize, Option<Trial>)> {
-        let mut soonest: Option<(Timestamp, usize)> = None;
-        for (origin, at) in self.untried(order, tried) {
-            let mut health = lock(&origin.health);
-            if health.is_available(now) {
-                return Some((at, health.sent(now)));
-            }
-            let retry = health.retry_at();
-            if soonest.is_none_or(|(best, _)| retry < best) {
-                soonest = Some((retry, at));
-            }
-        }
-        // A second choice that is known to be down is no help.
-        if self.shared.when_down == WhenDown::Refuse || tried.iter().any(|tried| *tried) {
-            return None;
-        }
-        soonest.map(|(_, at)| (at, None))
     }
 }
 

@@ -103,10 +103,20 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Role::All)]
     pub role: Role,
 
-    /// Where an edge finds its shield, or a shield its origins: the base URL of another
-    /// reference-stack's plain HTTP port. Several for a shield are tried in turn
+    /// Where an edge finds its shields, or a shield its origins: the base URL of another
+    /// reference-stack's plain HTTP port. Several for a shield are tried in turn; of several for an edge
+    /// each has its share of the titles (docs/upstreams.md)
     #[arg(long, value_name = "URL")]
     pub upstream: Vec<http::Uri>,
+
+    /// Another shield that shares titles with this one, by its base URL as edges know it; it is asked for
+    /// what is its own before an origin is. Several times for several
+    #[arg(long, value_name = "URL", requires = "known_as")]
+    pub peer: Vec<http::Uri>,
+
+    /// The base URL that edges and the other shields know this shield by
+    #[arg(long, value_name = "URL", requires = "peer")]
+    pub known_as: Option<http::Uri>,
 
     /// RAM for the edge's cache, in MiB; the shield's gets the same. With 0, only disk tiers hold
     /// anything

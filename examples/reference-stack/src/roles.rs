@@ -6,16 +6,17 @@
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
 use headwater_edge::access_log::LogFile;
+use headwater_edge::hints::HintsBuilder;
 use headwater_edge::operator::{Caches, Site};
 use headwater_edge::{AccessLog, CompressLayer, Edge, Hints, LogWriter};
-use headwater_net::Body;
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
+use headwater_net::{Balance, Body};
+use headwater_origin::upstream::Peers;
 use headwater_origin::{HintTrust, Shield};
 use headwater_packager::Packager;
 use http::request::Parts;
-use http::uri::Authority;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use prometheus_client::registry::Registry;
 use tower::Layer as _;
 use tower_service::Service;
@@ -60,7 +61,9 @@ pub fn serve(
             let cache = shield_cache(args, registry)?;
             caches.add("shield", BEHIND, cache.clone());
             let shield = shield(Shield::builder().origin(packager), cache, registry);
-            edge(args, server, shield.clone(), (shield, MEDIA_HOST), registry, pages, caches)
+            let hints =
+                Hints::builder().locate(|uri, _| Some((MEDIA_HOST.into(), at_shield(uri)?)));
+            edge(args, server, shield.clone(), (hints, shield), registry, pages, caches)
         }
         (Role::Packager, Some(packager)) => Ok(server.serve(move |_| packager.clone())?.into()),
         (Role::Shield, _) => {
@@ -68,6 +71,9 @@ pub fn serve(
             let mut builder = Shield::builder().hints(HintTrust::Everyone);
             for url in &args.upstream {
                 builder = builder.origin(upstream(url)?);
+            }
+            if let Some(own) = &args.known_as {
+                builder = builder.peers(peers(own, &args.peer)?);
             }
             let mut caches = Caches::default();
             let cache = shield_cache(args, registry)?;
@@ -77,26 +83,23 @@ pub fn serve(
             Ok(Running { server, log: None, caches })
         }
         (Role::Edge, _) => {
-            let Some(url) = args.upstream.first() else {
-                return Err(Error::Usage("--role edge needs --upstream, its shield".into()));
-            };
+            let shields = shields(&args.upstream)?;
+            let hints = hints_by_share(&shields);
             // Hints have connections of their own: those of requests belong to workers.
-            let (shield, told) = (upstream(url)?, upstream(url)?);
-            // A client of a shield elsewhere names that as its host.
-            let told = (told, url.authority().map_or("", Authority::as_str));
-            edge(args, server, shield, told, registry, pages, Caches::default())
+            let told = self::shields(&args.upstream)?;
+            edge(args, server, shields, (hints, told), registry, pages, Caches::default())
         }
         (Role::All | Role::Packager, None) => Err(Error::Usage("there is nothing to play".into())),
     }
 }
 
 /// The edge with every layer, in front of its shield and the pages. What it serves alone it tells
-/// `told`, the same shield, which is asked by that host.
+/// `told`, the same shield.
 fn edge<S>(
     args: &Args,
     server: ServerBuilder,
     shield: S,
-    (told, host): (S, &str),
+    (hints, told): (HintsBuilder, S),
     registry: &mut Registry,
     pages: Pages,
     mut caches: Caches,
@@ -114,8 +117,6 @@ where
     })?;
     caches.add("edge", Site::Public, cache.clone());
     let mut builder = Edge::builder().cache(cache).metrics(metrics).compress(CompressLayer::new());
-    let host = host.to_owned();
-    let hints = Hints::builder().locate(move |uri, _| Some((host.clone(), at_shield(uri)?)));
     let (hints, sender) = hints.build(told);
     hints.metrics().register(registry);
     // Ends with the last worker's service.
@@ -151,7 +152,10 @@ fn shield(
 
 /// The cache of a shield, which edges ask and nobody else.
 fn shield_cache(args: &Args, registry: &mut Registry) -> Result<Cache, Error> {
-    cache(args, "shield", registry, |cache| cache.downstream(Downstream::Caches))
+    // Peers take a request that bears their own name for a loop.
+    let authority = args.known_as.as_ref().and_then(Uri::authority);
+    let name = authority.map_or("shield".into(), |authority| format!("shield-{authority}"));
+    cache(args, "shield", registry, |cache| cache.name(name).downstream(Downstream::Caches))
 }
 
 /// The keys of a stack that is one site: path and query, but not the name it was called by.
@@ -177,6 +181,38 @@ fn cache(
     let cache = builder.build();
     cache.metrics().register(registry.sub_registry_with_label(("cache".into(), role.into())));
     Ok(cache)
+}
+
+/// The shields of an edge, which asks for all of a title at one of them. Edges that are given the
+/// same URLs choose alike.
+fn shields(urls: &[http::Uri]) -> Result<Balance<Upstream>, Error> {
+    let mut shields = Balance::builder();
+    for url in urls {
+        shields = shields.member(url.to_string(), 1, upstream(url)?);
+    }
+    Ok(shields.build())
+}
+
+/// The shields beside the one that is known as `own`.
+fn peers(own: &Uri, others: &[Uri]) -> Result<Peers, Error> {
+    others
+        .iter()
+        .filter(|other| *other != own)
+        .try_fold(Peers::of(&own.to_string()), |peers, url| {
+            Ok(peers.peer(url.to_string(), 1, upstream(url)?))
+        })
+}
+
+/// Each shield is told of its own share, by the name it is asked by: a client names its URL's authority.
+fn hints_by_share(shields: &Balance<Upstream>) -> HintsBuilder {
+    let (asked, told) = (shields.clone(), shields.clone());
+    Hints::builder()
+        .locate(move |uri, _| {
+            let uri = at_shield(uri)?;
+            let home: Uri = asked.home(&uri)?.parse().ok()?;
+            Some((home.authority()?.to_string(), uri))
+        })
+        .home(move |uri| told.home(uri))
 }
 
 /// A client of the process that `url` names.

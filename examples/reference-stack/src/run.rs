@@ -259,10 +259,12 @@ fn look(transport: &str, addr: SocketAddr, bound: io::Result<()>) -> Result<(), 
 
 /// Roles that ask others need to be told whom, and the others have nobody to ask.
 fn check_upstreams(args: &Args) -> Result<(), Error> {
+    if args.known_as.is_some() && args.role != Role::Shield {
+        return Err(Error::Usage("--peer and --known-as are for --role shield".into()));
+    }
     match (args.role, args.upstream.len()) {
-        (Role::Edge, 1) | (Role::Shield, 1..) | (Role::All | Role::Packager, 0) => Ok(()),
+        (Role::Edge | Role::Shield, 1..) | (Role::All | Role::Packager, 0) => Ok(()),
         (Role::Edge, 0) => Err(Error::Usage("--role edge needs --upstream, its shield".into())),
-        (Role::Edge, _) => Err(Error::Usage("--role edge takes one --upstream".into())),
         (Role::Shield, _) => {
             Err(Error::Usage("--role shield needs at least one --upstream".into()))
         }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 
 use headwater_net::Body;
+use headwater_net::rendezvous::Like;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
@@ -190,4 +191,45 @@ async fn each_shield_is_told_of_what_is_its_own() {
     };
     assert_eq!(told(&one), ["//video.example/a"]);
     assert_eq!(told(&other), ["//other.example/b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shields_that_share_are_each_told_of_their_own_share() {
+    let (seen, mut sent) = tokio::sync::mpsc::channel(8);
+    let shields = service_fn(move |request: Request<Body>| {
+        let seen = seen.clone();
+        async move {
+            let like = request.extensions().get::<Like>().map(|like| like.0.path().to_owned());
+            let body = request.into_body().collect(1 << 20).await.unwrap().to_bytes();
+            if body.windows(5).any(|part| part == b"/slow") {
+                std::future::pending::<()>().await;
+            }
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            let _ = seen.send((like.unwrap(), text)).await;
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let home = |uri: &Uri| Some(uri.path().split('/').nth(1)?.to_owned());
+    let (hints, sender) = Hints::builder().home(home).build(shields);
+    let worker = worker(&hints);
+    let task = tokio::spawn(sender.run());
+    for path in ["/slow/1", "/a/1", "/b/1", "/a/2"] {
+        ask(&worker, &(path, &[], HIT)).await;
+    }
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let (like, text) = sent.recv().await.unwrap();
+        let mut lines: Vec<_> = text.lines().skip(1).map(str::to_owned).collect();
+        lines.sort_unstable();
+        told.push((like.split('/').nth(1).unwrap().to_owned(), lines));
+    }
+    told.sort_unstable();
+    let line = |path: &str| format!("//video.example{path} k=1");
+    let of_a = ("a".to_owned(), vec![line("/a/1"), line("/a/2")]);
+    assert_eq!(told, [of_a, ("b".to_owned(), vec![line("/b/1")])]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let metrics = hints.metrics().clone();
+    assert_eq!((metrics.sent.get(), metrics.failed.get(), metrics.dropped.get()), (3, 1, 0));
+    drop((hints, worker));
+    task.await.unwrap();
 }

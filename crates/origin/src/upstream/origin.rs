@@ -10,11 +10,13 @@ use headwater_net::health::{Health, Trial};
 use headwater_net::rendezvous::Contender;
 use headwater_net::{Body, Problem};
 use http::{Request, Response, StatusCode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use tower_service::Service;
 
 use super::hedge::Latency;
 use super::places::{Places, PlacesConfig};
-use super::{OriginError, Shared, lock};
+use super::{OriginError, Shared, lock, peers};
 use crate::prefetch::Prefetched;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
@@ -68,6 +70,8 @@ impl OriginConfig {
 
 pub(super) struct Origin {
     service: Box<dyn Ask>,
+    is_peer: bool,
+    pub(super) name: String,
     pub(super) priority: u32,
     pub(super) contender: Contender,
     pub(super) health: Mutex<Health>,
@@ -80,12 +84,23 @@ impl Origin {
         let OriginConfig { priority, weight, name } = config;
         Self {
             service,
+            is_peer: false,
+            name: name.clone(),
             priority: *priority,
             contender: Contender::new(name, *weight),
             health: Mutex::default(),
             places: Places::new(places),
             latency: Mutex::default(),
         }
+    }
+
+    /// One that is no origin but another shield ([`super::Peers`]).
+    pub(super) fn peer(
+        service: Box<dyn Ask>,
+        config: &OriginConfig,
+        places: &PlacesConfig,
+    ) -> Self {
+        Self { is_peer: true, ..Self::new(service, config, places) }
     }
 
     /// One request, counted by nobody.
@@ -95,29 +110,38 @@ impl Origin {
 
     pub(super) async fn ask(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         trial: Option<Trial>,
         shared: &Shared,
     ) -> Result<Response<Body>, OriginError> {
         let verdict = Verdict { origin: self, trial, given: false };
         let real = request.extensions().get::<Prefetched>().is_none();
-        let pressure = real.then_some(&*shared.pressure);
+        let pressure = (real && !self.is_peer).then_some(&*shared.pressure);
         let Some(place) = self.places.take(pressure).await else {
             // It says nothing about the origin's health: it was not asked.
             shared.metrics.origin_busy.inc();
             return Ok(busy());
         };
-        shared.metrics.origin_requests.inc();
+        let Counted { requests, failures, .. } = self.counted(shared);
+        requests.inc();
+        peers::sign(&mut request, self.is_peer);
         let sent = shared.clock.now();
-        let answer = tokio::time::timeout(shared.first_byte, self.service.ask(request)).await;
+        let within = match &shared.ring {
+            Some(ring) if self.is_peer => ring.patience,
+            _ => shared.first_byte,
+        };
+        let answer = tokio::time::timeout(within, self.service.ask(request)).await;
         let answer = match answer {
             Err(elapsed) => Err(OriginError::TimedOut(elapsed.into())),
             Ok(Err(error)) => Err(OriginError::of(error)),
+            Ok(Ok(response)) if self.is_peer && response.status() == peers::LOOP => {
+                Err(OriginError::Failed("the peer has sent this on before".into()))
+            }
             Ok(Ok(response)) => Ok(response.map(|body| place.hold(body))),
         };
         let failed = shared.is_failure(&answer);
         if failed {
-            shared.metrics.origin_failures.inc();
+            failures.inc();
         } else {
             lock(&self.latency).note(shared.clock.now().since(sent));
         }
@@ -127,6 +151,17 @@ impl Origin {
         }
         verdict.give(failed, shared);
         answer
+    }
+
+    /// What is counted of it.
+    fn counted<'s>(&self, shared: &'s Shared) -> Counted<'s> {
+        let all = &shared.metrics;
+        let (requests, failures, down) = if self.is_peer {
+            (&all.peer_requests, &all.peer_failures, &all.peers_down)
+        } else {
+            (&all.origin_requests, &all.origin_failures, &all.origins_down)
+        };
+        Counted { requests, failures, down }
     }
 
     /// A body of this origin broke off: it counts as an answer that never came.
@@ -145,12 +180,20 @@ impl Origin {
         let mut health = lock(&self.health);
         let was_down = health.is_down();
         what(&mut health);
+        let down = self.counted(shared).down;
         match (was_down, health.is_down()) {
-            (false, true) => drop(shared.metrics.origins_down.inc()),
-            (true, false) => drop(shared.metrics.origins_down.dec()),
+            (false, true) => drop(down.inc()),
+            (true, false) => drop(down.dec()),
             _ => {}
         }
     }
+}
+
+/// What is counted of origins, and of peers for themselves.
+struct Counted<'s> {
+    requests: &'s Counter,
+    failures: &'s Counter,
+    down: &'s Gauge,
 }
 
 /// Tells an origin's health what became of a request, also when the request is dropped.

@@ -9,5 +9,6 @@ mod hints;
 mod manners;
 mod operator;
 mod replaced;
+mod shields;
 mod supervised;
 mod support;

@@ -1,0 +1,135 @@
+//! Peers: shields that share titles out among themselves, each asked for its own before an origin is.
+//!
+//! All of them know one another by the same names and weights, and so order themselves alike for a
+//! title ([`headwater_net::rendezvous`]). A shield that has not what it is asked for asks the first of
+//! that order that is up, and if that is itself, or gives no answer, an origin. So a title is fetched
+//! from an origin by one shield for all, also where an edge asks another one: since it knows other
+//! members, or since the title is hot and has replicas.
+//!
+//! # Loops
+//! - A request passes one peer at most: it bears [`PEER`], and who is asked so asks origins.
+//! - Every shield's cache signs `CDN-Loop` (RFC 8586) and answers 508 to what it signed before, and a
+//!   peer's 508 is no answer. So caches of peers need names of their own.
+//! - Shields that do not know the same members may each wait for the other within one fill, and do so
+//!   for [`Peers::patience`] at most.
+
+use std::time::Duration;
+
+use headwater_cache::{BoxError, TierLayer};
+use headwater_net::Body;
+use headwater_net::rendezvous::{self, Contender};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use super::origin::{Ask, Origin};
+use super::{OriginConfig, PlacesConfig};
+use crate::prefetch::Prefetched;
+
+/// The field by which a shield says to another who asks. `ahead` as its value says besides that no
+/// client asked for it yet.
+pub const PEER: HeaderName = HeaderName::from_static("headwater-peer");
+
+const ASKED: HeaderValue = HeaderValue::from_static("asked");
+const AHEAD: HeaderValue = HeaderValue::from_static("ahead");
+
+/// The shields beside this one.
+#[must_use = "they are given to a builder"]
+pub struct Peers {
+    own: Contender,
+    members: Vec<(OriginConfig, Box<dyn Ask>)>,
+    patience: Duration,
+}
+
+impl Peers {
+    /// The peers of a shield that they all, and the edges before them, call by this name.
+    pub fn of(name: &str) -> Self {
+        let (own, members) = (Contender::new(name, 1), Vec::new());
+        Self { own, members, patience: Duration::from_secs(3) }
+    }
+
+    /// The weight that all know this shield by; 1 by default.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.own = self.own.weighing(weight);
+        self
+    }
+
+    /// Adds a peer: a client of it. It is told of purges, as a shield is by an edge.
+    pub fn peer<S>(mut self, name: impl Into<String>, weight: u32, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        let config = OriginConfig::new(name, 0).weight(weight);
+        self.members.push((config, Box::new(TierLayer.layer(service))));
+        self
+    }
+
+    /// How long a peer may take until its answer begins, before an origin is asked; 3 s by default.
+    /// Danger: too short asks origins for what a peer is about to have, too long keeps clients waiting
+    /// where a peer is silent.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The ring, and its members as those who can be asked.
+    pub(super) fn into_ring(self, places: &PlacesConfig) -> (Ring, Vec<Origin>) {
+        let Self { own, members, patience } = self;
+        let peer = |(config, service): (OriginConfig, _)| Origin::peer(service, &config, places);
+        (Ring { own, patience }, members.into_iter().map(peer).collect())
+    }
+}
+
+/// What a shield knows of itself among its peers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ring {
+    own: Contender,
+    pub(super) patience: Duration,
+}
+
+impl Ring {
+    /// Which of `peers` is to be asked for a key: the first of those before this shield that is up.
+    pub(super) fn owner(
+        &self,
+        key: u64,
+        peers: &[Origin],
+        is_up: impl Fn(&Origin) -> bool,
+    ) -> Option<usize> {
+        let own = std::iter::once(&self.own);
+        let all = own.chain(peers.iter().map(|peer| &peer.contender));
+        let before = rendezvous::order(key, all).into_iter().map_while(|at| at.checked_sub(1));
+        before.into_iter().find(|at| peers.get(*at).is_some_and(&is_up))
+    }
+}
+
+/// Whether another shield asks.
+pub(super) fn is_from_peer(headers: &HeaderMap) -> bool {
+    headers.contains_key(PEER)
+}
+
+/// Whether another shield asks for what no client asked it for yet.
+pub(crate) fn is_ahead(headers: &HeaderMap) -> bool {
+    headers.get(PEER).is_some_and(|value| value == AHEAD)
+}
+
+/// Says to a peer that it is asked by one; others are not told.
+pub(super) fn sign(request: &mut Request<Body>, for_peer: bool) {
+    if !for_peer {
+        request.headers_mut().remove(PEER);
+        return;
+    }
+    let ahead = request.extensions().get::<Prefetched>().is_some();
+    request.headers_mut().insert(PEER, if ahead { AHEAD } else { ASKED });
+}
+
+/// A peer that answers so took the request for a loop (RFC 5842 §7.2).
+pub(super) const LOOP: StatusCode = StatusCode::LOOP_DETECTED;
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.members.iter().map(|(config, _)| &config.name).collect();
+        f.debug_struct("Peers").field("members", &names).finish_non_exhaustive()
+    }
+}
