@@ -12,7 +12,7 @@
 //!   │ everything ───────────────────────────────────▶ │   it starts its services, reads nothing
 //!   │ ◀──────────────────────────────────────── ready │
 //!   │ stops to accept and to read                     │
-//!   │ handshakes under way, go ─────────────────────▶ │   it accepts and reads
+//!   │ handshakes under way, sessions, go ───────────▶ │   it accepts and reads
 //!   │ ◀────────────────────────────────────── serving │
 //!   │ hangs up ─────────────────────────────────────▶ │
 //!   │ drains: its connections come to their end       │
@@ -28,8 +28,13 @@
 //! handshake whose client has not yet seen an ID of ours is told of by the client's address and the
 //! ID that it made up. The old process answers by the UDP socket itself. Ways are handed on, so that
 //! several hand-overs may follow each other while the first process still has connections. Keys of
-//! stateless resets, of address validation tokens and of session tickets are handed on, too; QUIC
-//! sessions (0-RTT) are not, and such clients shake hands in full.
+//! stateless resets, of address validation tokens and of session tickets are handed on, too.
+//!
+//! QUIC sessions, which are good once (0-RTT), move: the old process has none left when the new one
+//! begins, so that no early data is taken by both. What the old one gives out later is good for
+//! nothing, and so are sessions that do not fit the new one, which asks clients for other certificates
+//! or has other limits on what they may send early: such clients shake hands in full. So do they
+//! should a hand-over fail after that.
 //!
 //! The old process drains as at [`ServerHandle::drain`], but gently: handshakes that were begun
 //! come to their end, and a connection of HTTP/1.1 that is idle gets two seconds for one more

@@ -18,7 +18,8 @@ use std::time::Duration;
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, Runtime, TransportConfig, VarInt};
 
 use super::keys::Keys;
-use super::{Metrics, QuicConfig, ServerError, Tls, WorkerId};
+use super::tls::{Sessions, Terms};
+use super::{ConnLimits, QuicConfig, ServerError, Tls, WorkerId};
 use cid::{Ids, Owner};
 use handshakes::Handshakes;
 use steering::{Mailbox, Reads, Steered};
@@ -40,15 +41,20 @@ pub(super) fn server_config(
     tls: &Tls,
     quic: &QuicConfig,
     keys: &Keys,
-    metrics: &Metrics,
+    sessions: Arc<Sessions>,
 ) -> Result<quinn::ServerConfig, ServerError> {
-    let crypto = tls.quic_config(quic.early_data, metrics.count_tickets_refused())?;
+    let crypto = tls.quic_config(quic.early_data, sessions)?;
     let mut config = quinn::ServerConfig::new(crypto, keys.token());
     config
         .transport_config(Arc::new(transport(quic)))
         .max_incoming(WAITING_HANDSHAKES)
         .incoming_buffer_size_total(WAITING_BYTES);
     Ok(config)
+}
+
+/// What the sessions of this server are made under.
+pub(super) fn terms(tls: &Tls, quic: &QuicConfig, limits: &ConnLimits) -> Terms {
+    tls.terms([quic.max_streams, UNI_STREAMS, quic.receive_window, limits.max_header_bytes])
 }
 
 fn transport(quic: &QuicConfig) -> TransportConfig {

@@ -14,7 +14,6 @@ mod sources;
 mod tickets;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,13 +30,13 @@ use certificates::{Certificates, Set};
 use clients::{ASKED, Asked};
 #[cfg(not(feature = "acme"))]
 use identity::{Identity, Named};
-use sessions::Sessions;
 use sources::{Source, Stamp};
 use tickets::Ticketer;
 
 pub use clients::ClientCertificate;
 #[cfg(feature = "acme")]
 pub(super) use identity::{Identity, Named};
+pub(super) use sessions::{Session, Sessions, Terms};
 pub(super) use tickets::{TicketKey, Tickets};
 
 /// How often files are looked at, if nothing else is said.
@@ -306,16 +305,20 @@ impl Tls {
         Ok(Arc::new(config))
     }
 
-    /// TLS inside QUIC: TLS 1.3 and `h3` only, with early data if it is wanted. Session tickets that
-    /// are shown and not known are counted in `tickets_refused`.
+    /// What QUIC sessions are made under, with these limits on early data.
+    pub(super) const fn terms(&self, limits: [u32; 4]) -> Terms {
+        Terms { asked: self.asked, limits }
+    }
+
+    /// TLS inside QUIC: TLS 1.3 and `h3` only, with early data if it is wanted.
     pub(super) fn quic_config(
         &self,
         early_data: bool,
-        tickets_refused: Arc<AtomicU64>,
+        sessions: Arc<Sessions>,
     ) -> Result<Arc<quinn::crypto::rustls::QuicServerConfig>, ServerError> {
         let mut config = self.config(&[&rustls::version::TLS13])?;
         config.alpn_protocols = vec![b"h3".to_vec()];
-        config.session_storage = Sessions::new(tickets_refused);
+        config.session_storage = sessions;
         // RFC 9001 §4.6.1: all or nothing; QUIC's own limits hold.
         config.max_early_data_size = if early_data { u32::MAX } else { 0 };
         let config = quinn::crypto::rustls::QuicServerConfig::try_from(config)

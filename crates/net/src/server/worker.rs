@@ -20,6 +20,7 @@ use super::handle::DrainCount;
 use super::keys::Keys;
 use super::metrics::Counters;
 use super::places::{OwnUdp, Places, Share, share};
+use super::tls::Sessions;
 #[cfg(feature = "acme")]
 use super::tls::Tls;
 use super::wire::Listening;
@@ -87,7 +88,7 @@ where
         }
         None => (0, Keys::new(&builder.clock)?),
     };
-    let (mut acceptor, mut quic_server) = (None, None);
+    let (mut acceptor, mut quic_server, mut sessions) = (None, None, None);
     #[cfg(feature = "acme")]
     let challenges = builder.tls.as_ref().map(Tls::challenges).unwrap_or_default();
     let mut watched = None;
@@ -96,7 +97,10 @@ where
         acceptor = Some(TlsAcceptor::from(tls.tcp_config(Arc::clone(&keys.tickets))?));
         watched = Some(tls.clone());
         if with_quic {
-            quic_server = Some(quic::server_config(tls, &quic, &keys, &builder.metrics)?);
+            let terms = quic::terms(tls, &quic, &builder.limits);
+            let kept = Sessions::new(terms, builder.metrics.count_tickets_refused());
+            quic_server = Some(quic::server_config(tls, &quic, &keys, Arc::clone(&kept))?);
+            sessions = Some(kept);
         }
     }
     let wanted = if cfg!(target_os = "linux") {
@@ -136,7 +140,7 @@ where
     if let Some(inherited) = inherited.filter(|_| waits) {
         let sockets = all.iter().flat_map(|place| &place.unix);
         let files = sockets.map(|(_, file)| Arc::clone(file)).collect();
-        inherited.started(&builder.name, &phase, elders, files);
+        inherited.started(&builder.name, &phase, elders, sessions.clone(), files);
     }
     let (running, running_rx) = watch::channel(count);
     let running = Arc::new(running);
@@ -146,7 +150,7 @@ where
     let addresses = Addresses::default();
     let loops = Loops::new();
     let leaving = Arc::<AtomicBool>::default();
-    let held = Held { name: builder.name.clone(), generation, keys, places: all };
+    let held = Held { name: builder.name.clone(), generation, keys, sessions, places: all };
     let mut handle = ServerHandle {
         https: https_addrs,
         http: http_addrs,

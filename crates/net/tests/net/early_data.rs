@@ -14,7 +14,7 @@ use crate::client::{Client, H3, quic_config};
 use crate::relay::Relay;
 use crate::service::{Running, start_with, until};
 
-fn with_early_data(builder: ServerBuilder) -> ServerBuilder {
+pub(crate) fn with_early_data(builder: ServerBuilder) -> ServerBuilder {
     let mut config = QuicConfig::default();
     config.early_data = true;
     builder.quic(config)
@@ -25,7 +25,7 @@ fn endpoint() -> Endpoint {
 }
 
 /// A client that has been here before, and its settings with what it remembers.
-async fn known_client(server: &Running) -> ClientConfig {
+pub(crate) async fn known_client(server: &Running) -> ClientConfig {
     let config = quic_config(&server.tls, quinn::TransportConfig::default());
     let addr = server.handle.https_addrs()[0];
     let endpoint = endpoint();
@@ -39,7 +39,7 @@ async fn known_client(server: &Running) -> ClientConfig {
 }
 
 /// A connection of such a client by which it may ask at once.
-async fn return_to(relay: &Relay, config: &ClientConfig) -> (Client, quinn::ZeroRttAccepted) {
+pub(crate) async fn return_to(relay: &Relay, config: &ClientConfig) -> (Client, quinn::ZeroRttAccepted) {
     let endpoint = endpoint();
     let connecting = endpoint.connect_with(config.clone(), relay.addr, "localhost").unwrap();
     let (quic, accepted) = connecting.into_0rtt().map_err(|_| "no ticket").unwrap();

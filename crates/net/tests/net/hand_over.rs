@@ -1,25 +1,37 @@
 //! One server takes over from another, and no client notices.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use headwater_net::server::{Door, HandOverError, Inherited, Server, ServerBuilder, Tls};
+use headwater_net::server::{
+    Door, HandOverError, Inherited, QuicConfig, Server, ServerBuilder, Tls,
+};
 use headwater_net::{Clock, Protocol};
 use quinn::{ReadError, ReadToEndError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::Client;
+use crate::early_data::{known_client, return_to, with_early_data};
 use crate::http3_frames::{REQUEST_REJECTED, connect, goaway, headers, server_control};
+use crate::relay::Relay;
 use crate::service::{Running, pattern, start_with, start_with_tls, until};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// A server that takes over from the one whose door is at `path`, which has a `server`.
 async fn succeed(server: &Running, path: &Path) -> Running {
+    succeed_with(server, path, |builder| builder).await
+}
+
+async fn succeed_with(
+    server: &Running,
+    path: &Path,
+    tune: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> Running {
     let door = Door::open(path).unwrap();
     let old = async {
         let successor = door.successor().await.unwrap();
@@ -29,7 +41,7 @@ async fn succeed(server: &Running, path: &Path) -> Running {
     let new = async {
         let inherited = Inherited::take_over(path, WITHIN).await.unwrap();
         let tls = server.tls.clone();
-        let new = start_with_tls(tls, |builder| builder.inherit(&inherited));
+        let new = start_with_tls(tls, |builder| tune(builder.inherit(&inherited)));
         inherited.begin(WITHIN).await.unwrap();
         new
     };
@@ -247,6 +259,66 @@ async fn nobody_to_take_over_from_is_told_from_trouble() {
     assert!(!error.to_string().is_empty());
     // What a process left behind is in nobody's way.
     let _door = Door::open(&path).unwrap();
+}
+
+/// RFC 8446 §8.1: whichever process it comes to.
+#[tokio::test]
+async fn sessions_move_and_are_good_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start_with(with_early_data);
+    let [goes_on, again] = [known_client(&first).await, known_client(&first).await];
+    let second = succeed_with(&first, &door(&dir), with_early_data).await;
+    first.handle.drain(WITHIN).await;
+    let metrics = second.handle.metrics();
+    let addr = second.handle.https_addrs()[0];
+    let relay = Relay::new(addr).await;
+    relay.only_first_flight(true);
+    let (client, accepted) = return_to(&relay, &goes_on).await;
+    assert_eq!(client.get("/early").await.unwrap().body, "early=true");
+    let recorded = relay.flight();
+    relay.only_first_flight(false);
+    assert!(accepted.await, "the ticket of the first process");
+    drop(client);
+    assert_eq!(metrics.tickets_refused(), 0);
+    // The same flight to the process after that one.
+    let third = succeed_with(&second, &door(&dir), with_early_data).await;
+    second.handle.drain(WITHIN).await;
+    let metrics = third.handle.metrics();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for datagram in &recorded {
+        socket.send_to(datagram, addr).unwrap();
+    }
+    until("the replay is refused", || metrics.tickets_refused() == 1).await;
+    assert_eq!(metrics.requests(Protocol::H3), 0);
+    // One that was never used has come all the way.
+    let relay = Relay::new(addr).await;
+    let (client, accepted) = return_to(&relay, &again).await;
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    assert!(accepted.await, "two hand-overs later");
+    assert_eq!(metrics.tickets_refused(), 1);
+}
+
+/// RFC 9000 §7.4.1: clients remember what they may send early.
+#[tokio::test]
+async fn sessions_made_under_other_limits_are_not_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start_with(with_early_data);
+    let config = known_client(&first).await;
+    let second = succeed_with(&first, &door(&dir), |builder| {
+        let mut quic = QuicConfig::default();
+        quic.early_data = true;
+        quic.max_streams = 2;
+        builder.quic(quic)
+    })
+    .await;
+    first.handle.drain(WITHIN).await;
+    let relay = Relay::new(second.handle.https_addrs()[0]).await;
+    let (client, accepted) = return_to(&relay, &config).await;
+    assert!(!accepted.await);
+    drop(client);
+    assert_eq!(second.handle.metrics().tickets_refused(), 1);
+    let client = Client::new(&second, Protocol::H3).await;
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use super::message::{Kind, MAX_MESSAGES, Message, Place, Sockets};
 use crate::server::control::Phase;
 use crate::server::keys::SavedKeys;
 use crate::server::quic::{Elder, Elders};
+use crate::server::tls::Sessions;
 use crate::server::unix::SocketFile;
 
 /// Sockets that another process has given to this one, for
@@ -59,6 +60,7 @@ struct Started {
     name: String,
     phase: watch::Sender<Phase>,
     elders: Vec<(SocketAddr, Arc<Elders>)>,
+    sessions: Option<Arc<Sessions>>,
     files: Vec<Arc<SocketFile>>,
 }
 
@@ -121,6 +123,13 @@ impl Inherited {
                             elders.handshakes.add(list);
                         }
                     }
+                    Message::Sessions { server, terms, list } => {
+                        let of_server = started.iter().filter(|started| started.name == server);
+                        let mut all = of_server.filter_map(|started| started.sessions.as_ref());
+                        if let Some(sessions) = all.find(|sessions| sessions.terms == terms) {
+                            sessions.add(list);
+                        }
+                    }
                     Message::Go => {
                         for started in &started {
                             started.files.iter().for_each(|file| file.own());
@@ -179,10 +188,11 @@ impl Inherited {
         name: &str,
         phase: &watch::Sender<Phase>,
         elders: Vec<(SocketAddr, Arc<Elders>)>,
+        sessions: Option<Arc<Sessions>>,
         files: Vec<Arc<SocketFile>>,
     ) {
         let (name, phase) = (name.to_owned(), phase.clone());
-        self.lock().started.push(Started { name, phase, elders, files });
+        self.lock().started.push(Started { name, phase, elders, sessions, files });
     }
 
     fn lock(&self) -> MutexGuard<'_, Bag> {

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::server::keys::SavedKeys;
 use crate::server::quic::Handshake;
+use crate::server::tls::{Session, Terms};
 
 /// The version of these messages, and of what they mean.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The largest message in bytes.
 pub(super) const MAX_BYTES: usize = 64 << 10;
@@ -21,6 +22,8 @@ pub(super) const MAX_BYTES: usize = 64 << 10;
 pub(super) const MAX_DESCRIPTORS: usize = 128;
 /// Handshakes that one message tells of: each takes 200 bytes at most.
 pub(super) const MAX_HANDSHAKES: usize = 256;
+/// Bytes of sessions that one message tells of: each takes four at most as it is written.
+pub(super) const SESSION_BYTES: usize = 12 << 10;
 /// The most messages before [`Message::Everything`], and before [`Message::Go`].
 pub(super) const MAX_MESSAGES: usize = 4096;
 
@@ -42,6 +45,8 @@ pub(super) enum Message {
     Ready,
     /// Old: handshakes under way on an address of a server, some of them.
     Handshakes { server: String, addr: SocketAddr, list: Vec<Handshake> },
+    /// Old: sessions that it has given up, some of them, and what they were made under.
+    Sessions { server: String, terms: Terms, list: Vec<Session> },
     /// Old: it has let go of all sockets.
     Go,
     /// New: it serves.

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use super::HandOverError;
 use super::line::{Line, unexpected};
-use super::message::{Kind, MAX_DESCRIPTORS, MAX_HANDSHAKES, Message, Place, Sockets};
+use super::message::{
+    Kind, MAX_DESCRIPTORS, MAX_HANDSHAKES, Message, Place, SESSION_BYTES, Sockets,
+};
 use crate::server::ServerHandle;
 use crate::server::keys::Keys;
 use crate::server::quic;
+use crate::server::tls::Sessions;
 use crate::server::unix::SocketFile;
 
 /// How long the workers of this process may take to let go, and the other one to say that it
@@ -26,6 +29,8 @@ pub(in crate::server) struct Held {
     pub(in crate::server) name: String,
     pub(in crate::server) generation: u8,
     pub(in crate::server) keys: Keys,
+    /// Of QUIC.
+    pub(in crate::server) sessions: Option<Arc<Sessions>>,
     pub(in crate::server) places: Vec<HeldPlace>,
 }
 
@@ -101,6 +106,7 @@ impl Successor {
             for server in servers {
                 server.loops.all_paused().await;
                 self.tell_handshakes(server).await?;
+                self.give_sessions(server).await?;
             }
             self.line.say(&Message::Go, &[]).await?;
             self.expect(|message| matches!(message, Message::Serving)).await
@@ -166,6 +172,24 @@ impl Successor {
                 let (server, list) = (held.name.clone(), some.to_vec());
                 self.line.say(&Message::Handshakes { server, addr, list }, &[]).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// From here on this process resumes none. Should the hand-over fail, nobody does: their clients
+    /// shake hands in full.
+    async fn give_sessions(&self, server: &ServerHandle) -> Result<(), HandOverError> {
+        let held = server.held()?;
+        let Some(sessions) = &held.sessions else { return Ok(()) };
+        let mut given = sessions.give().into_iter().peekable();
+        while given.peek().is_some() {
+            let (mut list, mut bytes) = (Vec::new(), 0);
+            while let Some(next) = given.next_if(|next| bytes + next.len() <= SESSION_BYTES) {
+                bytes += next.len();
+                list.push(next);
+            }
+            let (server, terms) = (held.name.clone(), sessions.terms.clone());
+            self.line.say(&Message::Sessions { server, terms, list }, &[]).await?;
         }
         Ok(())
     }

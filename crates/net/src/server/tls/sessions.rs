@@ -1,39 +1,133 @@
 //! The QUIC sessions that may be resumed (RFC 8446 §2.2): kept here, shared by all workers, and each
 //! good once. What a client shows is only a name for its session: rustls takes early data in no
 //! other way, and a flight that somebody has recorded finds its session gone (RFC 8446 §8.1).
+//!
+//! A process that takes over gets them, and they are gone here then: at any moment a session is in one
+//! place, so that early data stays good once. They are good there under the same [`Terms`] only.
 
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
+use rustls::server::StoresServerSessions;
+use serde::{Deserialize, Serialize};
+
+use super::clients::Asked;
 
 /// Sessions kept; the oldest is forgotten first. Each connection gets two.
 const KEPT: usize = 4096;
+/// The largest session that another process is given, in bytes; those of clients that showed long
+/// chains of certificates are larger. All that it is given together.
+const LARGEST_GIVEN: usize = 12 << 10;
+const MOST_GIVEN: usize = 4 << 20;
 
+/// What clients rely on when they resume a session, and a process that takes it over may have changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::server) struct Terms {
+    /// What they have to show: who resumes a session shows nothing.
+    pub(super) asked: Asked,
+    /// What early data may use up (RFC 9000 §7.4.1, RFC 9114 §7.2.4.2): they remember it.
+    pub(super) limits: [u32; 4],
+}
+
+/// One session on its way to another process of the same user.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::server) struct Session {
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Session {
+    /// Its size in bytes.
+    pub(in crate::server) fn len(&self) -> usize {
+        self.name.len() + self.value.len()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// See the module.
 #[derive(Debug)]
-pub(super) struct Sessions {
-    kept: Arc<ServerSessionMemoryCache>,
+pub(in crate::server) struct Sessions {
+    pub(in crate::server) terms: Terms,
+    kept: Mutex<Kept>,
     refused: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_name: HashMap<Vec<u8>, Vec<u8>>,
+    /// As they came; some are taken by now.
+    order: VecDeque<Vec<u8>>,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("sessions", &self.by_name.len()).finish_non_exhaustive()
+    }
 }
 
 impl Sessions {
     /// None yet. Counts in `refused` what is asked for and not there.
-    pub(super) fn new(refused: Arc<AtomicU64>) -> Arc<Self> {
-        Arc::new(Self { kept: ServerSessionMemoryCache::new(KEPT), refused })
+    pub(in crate::server) fn new(terms: Terms, refused: Arc<AtomicU64>) -> Arc<Self> {
+        Arc::new(Self { terms, kept: Mutex::default(), refused })
+    }
+
+    /// Gives all away, the newest first, but for what would be too much.
+    pub(in crate::server) fn give(&self) -> Vec<Session> {
+        let Kept { mut by_name, order } = std::mem::take(&mut *self.lock());
+        let mut bytes = 0;
+        let newest = order.into_iter().rev();
+        newest
+            .filter_map(|name| by_name.remove(&name).map(|value| Session { name, value }))
+            .filter(|session| session.len() <= LARGEST_GIVEN)
+            .take_while(|session| {
+                bytes += session.len();
+                bytes <= MOST_GIVEN
+            })
+            .collect()
+    }
+
+    /// Takes what another process gave away, in the order that it did.
+    pub(in crate::server) fn add(&self, given: Vec<Session>) {
+        let mut kept = self.lock();
+        for Session { name, value } in given {
+            if kept.order.len() < KEPT && kept.by_name.insert(name.clone(), value).is_none() {
+                kept.order.push_front(name);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl StoresServerSessions for Sessions {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        self.kept.put(key, value)
+        let mut kept = self.lock();
+        if kept.by_name.insert(key.clone(), value).is_none() {
+            kept.order.push_back(key);
+        }
+        while kept.order.len() > KEPT
+            && let Some(oldest) = kept.order.pop_front()
+        {
+            kept.by_name.remove(&oldest);
+        }
+        true
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.kept.get(key)
+        self.lock().by_name.get(key).cloned()
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let taken = self.kept.take(key);
+        let taken = self.lock().by_name.remove(key);
         if taken.is_none() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -47,14 +141,60 @@ impl StoresServerSessions for Sessions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clients::ASKED;
     use super::*;
+
+    fn sessions() -> Arc<Sessions> {
+        Sessions::new(Terms { asked: [0; ASKED], limits: [0; 4] }, Arc::default())
+    }
+
+    fn name(number: usize) -> Vec<u8> {
+        number.to_be_bytes().to_vec()
+    }
 
     #[test]
     fn a_session_is_good_once() {
-        let sessions = Sessions::new(Arc::default());
+        let sessions = sessions();
         assert!(sessions.put(vec![1], vec![2]));
         assert_eq!(sessions.take(&[1]), Some(vec![2]));
         assert_eq!(sessions.take(&[1]), None);
         assert_eq!(sessions.refused.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_first() {
+        let sessions = sessions();
+        for number in 0..=KEPT {
+            assert!(sessions.put(name(number), vec![0; 9]));
+        }
+        assert_eq!(sessions.get(&name(0)), None);
+        assert!(sessions.get(&name(1)).is_some());
+        assert_eq!((sessions.lock().by_name.len(), sessions.lock().order.len()), (KEPT, KEPT));
+    }
+
+    #[test]
+    fn a_session_that_was_given_away_is_good_there_alone_and_once() {
+        let (here, there) = (sessions(), sessions());
+        for number in 0..10 {
+            here.put(name(number), name(number + 1));
+        }
+        here.take(&name(3));
+        here.put(vec![1], vec![0; LARGEST_GIVEN]);
+        let given = here.give();
+        assert_eq!(given.len(), 9, "neither what was used nor what is too large");
+        assert!(given.windows(2).all(|two| two[0].name > two[1].name), "the newest first");
+        there.add(given.clone());
+        there.add(given);
+        for number in 0..10 {
+            assert_eq!(here.take(&name(number)), None);
+            assert_eq!(there.take(&name(number)).is_some(), number != 3);
+            assert_eq!(there.take(&name(number)), None);
+        }
+        for number in 0..KEPT {
+            here.put(name(number), vec![0; 2 << 10]);
+        }
+        let given = here.give();
+        assert!(given.iter().map(Session::len).sum::<usize>() <= MOST_GIVEN);
+        assert!(given.len() > 1000);
     }
 }
