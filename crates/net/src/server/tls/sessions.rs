@@ -169,7 +169,8 @@ mod tests {
         }
         assert_eq!(sessions.get(&name(0)), None);
         assert!(sessions.get(&name(1)).is_some());
-        assert_eq!((sessions.lock().by_name.len(), sessions.lock().order.len()), (KEPT, KEPT));
+        let kept = sessions.lock();
+        assert_eq!((kept.by_name.len(), kept.order.len()), (KEPT, KEPT));
     }
 
     #[test]
