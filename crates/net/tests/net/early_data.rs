@@ -39,7 +39,10 @@ pub(crate) async fn known_client(server: &Running) -> ClientConfig {
 }
 
 /// A connection of such a client by which it may ask at once.
-pub(crate) async fn return_to(relay: &Relay, config: &ClientConfig) -> (Client, quinn::ZeroRttAccepted) {
+pub(crate) async fn return_to(
+    relay: &Relay,
+    config: &ClientConfig,
+) -> (Client, quinn::ZeroRttAccepted) {
     let endpoint = endpoint();
     let connecting = endpoint.connect_with(config.clone(), relay.addr, "localhost").unwrap();
     let (quic, accepted) = connecting.into_0rtt().map_err(|_| "no ticket").unwrap();
