@@ -11,6 +11,7 @@
 mod describe;
 mod entrance;
 pub(super) mod log;
+mod media;
 mod reload;
 mod router;
 mod serve;

@@ -5,6 +5,7 @@
 
 mod check;
 mod log;
+mod media;
 mod observing;
 mod operator;
 mod process;

@@ -14,11 +14,13 @@
 //! longer than [`SessionsBuilder::idle`] is over.
 
 mod counts;
+mod events;
 mod session;
 mod tier;
 mod view;
 
 use std::cell::Cell;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -119,6 +121,20 @@ impl SessionsBuilder {
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         self.events = Some(sender);
         (self, receiver)
+    }
+
+    /// Writes events to `sink`, a line of JSON each, by a thread of its own, which ends with the sessions.
+    /// So many may wait; more are dropped and counted.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn events_to<W>(self, sink: W, capacity: usize) -> io::Result<Self>
+    where
+        W: io::Write + Send + 'static,
+    {
+        let (builder, events) = self.events(capacity);
+        events::write(events, sink)?;
+        Ok(builder)
     }
 
     /// The sessions: none yet.

@@ -25,6 +25,7 @@ pub mod cache;
 mod changes;
 mod check;
 pub mod log;
+pub mod media;
 mod near;
 pub mod quantity;
 mod read;
@@ -44,6 +45,7 @@ pub use wrong::{Place, Wrong, Wrongs};
 
 use cache::Cache;
 use log::Log;
+use media::{Cmsd, Limit, Sessions, Shed, Steering};
 use running::{Operator, Process};
 use server::Server;
 use site::Site;
@@ -67,6 +69,17 @@ pub struct Edge {
     /// Virtual hosts.
     #[serde(rename = "site", skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<Site>,
+    /// What is being watched.
+    pub sessions: Sessions,
+    /// How much clients may ask for.
+    #[serde(rename = "limit", skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Limit>,
+    /// What is turned away when there is too much to do.
+    pub shed: Shed,
+    /// What players are told.
+    pub cmsd: Cmsd,
+    /// Where players are told to fetch from.
+    pub steering: Steering,
     /// What is written down.
     pub log: Log,
     /// Who may look inside and purge.

@@ -19,8 +19,15 @@ use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others take a new process.
-const LIVE: [&str; 6] =
-    ["server.drain", "server.headers", "server.max_target", "server.methods", "site", "upstream"];
+const LIVE: [&str; 7] = [
+    "limit",
+    "server.drain",
+    "server.headers",
+    "server.max_target",
+    "server.methods",
+    "site",
+    "upstream",
+];
 
 /// What runs, as far as a reload changes it.
 pub(super) struct Running {

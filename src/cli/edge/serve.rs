@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use super::super::Error;
 use super::describe;
 use super::entrance::Gate;
+use super::media::Media;
 use super::reload::{Running, Upkeep};
 use super::router::Router;
 use super::settings::{self, Lasting};
@@ -56,7 +57,9 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         None => log.start_unwritten(queue)?,
     };
     log.register(&mut registry);
-    let lasting = Lasting { cache: cache.clone(), log, metrics };
+    let media = Media::start(&config, &mut registry)?;
+    let sessions = media.sessions.clone();
+    let lasting = Lasting { cache: cache.clone(), log, metrics, media };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let gate = Arc::new(Gate::new(edge, policy.current(), Router::new(policy.clone())));
 
@@ -67,6 +70,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let mut caches = Caches::default();
     caches.add("edge", Site::Public, cache.clone());
     let operator = Operator::new(registry, caches.clone(), token).with_log(lasting.log.clone());
+    let operator = match sessions {
+        Some(sessions) => operator.with_sessions(sessions),
+        None => operator,
+    };
     let operators = operator_listeners(process.server("operator"), &config.operator)
         .map(|listeners| listeners.serve(move |_| operator.clone()))
         .transpose()?;

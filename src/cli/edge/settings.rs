@@ -19,6 +19,7 @@ use headwater::proto::config::text::{List, Network};
 use http::{HeaderName, HeaderValue, Method};
 
 use super::super::{Error, secret};
+use super::media::Media;
 use super::shields::Shields;
 use super::sites::SitePolicy;
 
@@ -228,6 +229,7 @@ pub(super) struct Lasting {
     pub(super) cache: Cache,
     pub(super) log: AccessLog,
     pub(super) metrics: Metrics,
+    pub(super) media: Media,
 }
 
 /// The edge that a configuration describes, around what lasts.
@@ -244,6 +246,7 @@ pub(super) fn edge(
         .methods(methods(&config.server)?)
         .normalise(normalise(config))
         .websockets(config.server.websockets);
+    let edge = lasting.media.add(config, edge)?;
     Ok(shields.values().fold(edge, |edge, (_, hints)| edge.hints(hints)))
 }
 

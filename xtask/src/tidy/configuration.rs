@@ -194,6 +194,7 @@ fn takes(kind: &str) -> Option<String> {
         "PathBuf" => "a path",
         "Url" => "a URL",
         "Host" => "a host",
+        "Origin" => "a page's origin",
         "PathPattern" => "a pattern",
         "Verb" => "a method",
         "Field" => "a field's name",
@@ -201,7 +202,7 @@ fn takes(kind: &str) -> Option<String> {
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Clients" | "Downstream" | "HostOf" | "LogFormat" => "a word",
+        "Clients" | "Downstream" | "HostOf" | "LimitPer" | "LogFormat" => "a word",
         _ => return None,
     };
     Some(word.to_owned())

@@ -2,6 +2,7 @@
 //! bounds.
 
 mod listeners;
+mod media;
 mod sites;
 mod upstreams;
 
@@ -30,6 +31,7 @@ pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
     cache(&mut found, &edge.cache);
     let upstreams = upstreams::check(&mut found, &edge.upstreams);
     sites::check(&mut found, &edge.sites, &upstreams);
+    media::check(&mut found, edge);
     let operator = &edge.operator;
     if operator.token_file.is_some() && operator.token_env.is_some() {
         found.add(

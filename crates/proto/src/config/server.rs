@@ -39,6 +39,9 @@ pub struct Server {
     /// Whether WebSockets pass through to the upstream of their route. Default false. Bound: none.
     /// Danger: each holds a connection to the upstream, and passes the cache.
     pub websockets: bool,
+    /// Whether answers over HTTP/3 go by what they are where the client does not say: manifests before
+    /// sound, sound before pictures (RFC 9218). Default false. Bound: none. Danger: none.
+    pub priorities: bool,
     /// Methods that are let in; others are answered 405. Default GET, HEAD, OPTIONS. Bound: at least
     /// one. Danger: what is let in reaches the upstream.
     pub methods: List<Verb>,
@@ -78,6 +81,7 @@ impl Default for Server {
             http3: true,
             early_data: true,
             websockets: false,
+            priorities: false,
             methods: ["GET", "HEAD", "OPTIONS"].map(Verb::fixed).to_vec().into(),
             max_target: Size::bytes(8 << 10),
             headers: [nosniff].into(),

@@ -236,6 +236,24 @@ impl PathPattern {
 }
 
 checked!(
+    /// Where a page comes from, as browsers name it in `Origin`: a scheme, a host in lower case and, if it
+    /// is not the usual one, a port.
+    Origin,
+    "a page's origin such as \"https://video.example\"",
+    |text| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let plain = |rest: &str| {
+            let (host, port) = rest.rsplit_once(':').unwrap_or((rest, "0"));
+            is_host(host) && port.parse::<u16>().is_ok()
+        };
+        if rest.is_some_and(|rest| plain(rest) && rest == rest.to_ascii_lowercase()) {
+            return Ok(());
+        }
+        Err(format!("'{text}' is no origin of a page: it is a scheme and a host, without a path"))
+    }
+);
+
+checked!(
     /// A method of HTTP, in upper case.
     Verb,
     "a method such as \"GET\"",

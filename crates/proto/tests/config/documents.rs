@@ -20,7 +20,7 @@ fn defaults() -> Table {
     let text = format!(
         "{SMALL}[[site.device]]\nclass = 'tv'\nagents = 'x'\n[[site.route]]\npath = '/'\n\
          rewrite = {{ from = '/', to = '/' }}\nrequest_headers = {{ remove = 'a' }}\n\
-         response_headers = {{ remove = 'a' }}\n"
+         response_headers = {{ remove = 'a' }}\n[[limit]]\nname = 'a'\nrequests = 1\n"
     );
     let edge = headwater_proto::config::Edge::parse("edge.toml", &text, []).unwrap();
     edge.to_toml().parse().unwrap()

@@ -413,3 +413,57 @@ fn a_document_that_is_all_wrong_is_told_so_much_and_no_more() {
     let wrongs = Edge::parse("edge.toml", &text, []).unwrap_err();
     assert_eq!(wrongs.iter().count(), MAX_WRONGS);
 }
+
+#[test]
+fn what_media_layers_cannot_do_is_said() {
+    for (lines, said) in [
+        (
+            "[sessions]\nreports = '/cmcd'",
+            "14: key 'reports': no sessions are noted: on = true is missing",
+        ),
+        ("[sessions]\non = true\nreports = '/c*'", "15: key 'reports': it is one path, without *"),
+        (
+            "[sessions]\non = true\nreports_from = 'https://a.example'",
+            "15: key 'reports_from': nothing is posted without reports",
+        ),
+        (
+            "[sessions]\non = true\nreports = '/c'\nreports_from = 'https://a.example/'",
+            "16: key 'reports_from': 'https://a.example/' is no origin of a page: it is a scheme and a \
+             host, without a path",
+        ),
+        ("[sessions]\ncapacity = 0", "14: key 'capacity': 0 is not from 1 to 1000000"),
+        ("[[limit]]\nrequests = 1", "13: [[limit]] has no name"),
+        (
+            "[[limit]]\nname = 'a'",
+            "13: [[limit]] limits nothing: it has neither requests nor bytes_per_second",
+        ),
+        (
+            "[[limit]]\nname = 'a'\nrequests = 1\n[[limit]]\nname = 'a'\nrequests = 1",
+            "17: key 'name': 'a' is the name of another [[limit]]",
+        ),
+        ("[[limit]]\nname = 'a'\nrequests = 0", "15: key 'requests': 0 is less than 1"),
+        ("[shed]\ntarget = '0'", "14: key 'target': 0 ms is not from 1 ms to 10 s"),
+        (
+            "[steering]\npath = '/s'",
+            "14: key 'path': nobody is told anything there: there are no pathways",
+        ),
+        (
+            "[steering]\npath = '/s'\npathways = ['a', 'a']",
+            "15: key 'pathways': one of them is there twice",
+        ),
+        (
+            "[steering]\npath = '/s'\npathways = 'a'\nhere = 'b'",
+            "16: key 'here': 'b' is none of the pathways",
+        ),
+        (
+            "[steering]\npath = '/s'\npathways = 'a'\nhere = 'a'\nwhen_shedding = true",
+            "17: key 'when_shedding': on = true of [shed] is missing",
+        ),
+    ] {
+        assert_says(&more(lines), &[&format!("edge.toml:{said}")]);
+    }
+    assert_says(
+        &more("[sessions]\non = true\nreports = '/cmcd'\nreports_from = 'https://a.example:81'"),
+        &[],
+    );
+}
