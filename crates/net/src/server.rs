@@ -91,7 +91,7 @@ pub use process::{Duties, End, Process, ProcessError};
 #[cfg(feature = "qlog")]
 pub use qlog::Qlog;
 pub use supervisor::Supervisor;
-pub use tls::{ClientCertificate, Reloaded, Tls};
+pub use tls::{CertificateStatus, ClientCertificate, Orders, Reloaded, Tls};
 
 /// The number of a worker, from 0 to one less than their count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

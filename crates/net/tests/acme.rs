@@ -23,8 +23,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// How long an order may take: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long pebble's certificates live.
-const LIFE: u64 = 15;
+/// How long pebble's certificates live, in seconds, where they are to be renewed, and where they are not.
+const SHORT_LIFE: u64 = 15;
+const LONG_LIFE: u64 = 90 * 86_400;
 
 /// Ports that were free a moment ago.
 fn free_ports<const N: usize>() -> [u16; N] {
@@ -44,6 +45,10 @@ impl Drop for Ends {
 
 struct Pebble {
     directory: String,
+    /// Where it is told what to answer.
+    management: String,
+    /// What it wrote.
+    said: PathBuf,
     /// What signed its own certificate: itself.
     ca: Vec<u8>,
     process: Ends,
@@ -51,7 +56,7 @@ struct Pebble {
 }
 
 /// An authority that finds every name on this machine, at these ports.
-fn pebble(dir: &Path, https: u16, http: u16) -> Option<Pebble> {
+fn pebble(dir: &Path, [https, http]: [u16; 2], life: u64, more: &str) -> Option<Pebble> {
     let Some(programs) = std::env::var_os("HEADWATER_PEBBLE").map(PathBuf::from) else {
         println!("skipped: HEADWATER_PEBBLE is unset");
         return None;
@@ -65,37 +70,54 @@ fn pebble(dir: &Path, https: u16, http: u16) -> Option<Pebble> {
             "certificate": "{own}/dev-cert.pem", "privateKey": "{own}/dev-key.pem",
             "httpPort": {http}, "tlsPort": {https}, "keyAlgorithm": "ecdsa",
             "retryAfter": {{"authz": 1, "order": 1}},
-            "profiles": {{"default": {{"description": "short", "validityPeriod": {LIFE}}}}}
+            "profiles": {{"default": {{"description": "one", "validityPeriod": {life}}}}} {more}
         }}}}"#,
         own = own.display()
     );
     let file = dir.join("pebble.json");
     std::fs::write(&file, config).unwrap();
-    let start = |program: &str, args: &[&str]| {
+    let said = dir.join("pebble.log");
+    let start = |program: &str, args: &[&str], said: Stdio| {
         let mut command = Command::new(programs.join(program));
-        command.args(args).env("PEBBLE_VA_NOSLEEP", "1").stdin(Stdio::null());
-        Ends(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        command.args(args).env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
+        command.stdin(Stdio::null()).stdout(said).stderr(Stdio::null());
+        Ends(command.spawn().unwrap())
     };
     let (names, control) = (format!("127.0.0.1:{names}"), format!("127.0.0.1:{control}"));
     let off = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-defaultIPv6", ""];
     let args = [&["-dnsserver", &names, "-management", &control][..], &off].concat();
-    let resolver = start("pebble-challtestsrv", &args);
-    let process = start("pebble", &["-config", file.to_str().unwrap(), "-dnsserver", &names]);
+    let resolver = start("pebble-challtestsrv", &args, Stdio::null());
+    let args = ["-config", file.to_str().unwrap(), "-dnsserver", &names];
+    let process = start("pebble", &args, std::fs::File::create(&said).unwrap().into());
+    for port in [listen, management] {
+        // It listens a moment after it was started.
+        let give_up = std::time::Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(std::time::Instant::now() < give_up, "pebble does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     Some(Pebble {
         directory: format!("https://localhost:{listen}/dir"),
+        management: format!("https://localhost:{management}"),
+        said,
         ca: std::fs::read(own.join("dev-cert.pem")).unwrap(),
         process,
         _names: resolver,
     })
 }
 
-fn serve(acme: &Acme, https: u16, http: u16) -> ServerHandle {
+fn serve(acme: &Acme, ports: [u16; 2]) -> ServerHandle {
+    serve_by(Tls::from_acme(acme.clone()).unwrap(), ports)
+}
+
+fn serve_by(tls: Tls, [https, http]: [u16; 2]) -> ServerHandle {
     let hello =
         |_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::from("hello"))) };
     Server::builder()
         .https(("127.0.0.1", https))
         .http(("127.0.0.1", http))
-        .tls(Tls::from_acme(acme.clone()).unwrap())
+        .tls(tls)
         .workers(2)
         .serve(move |_| tower::service_fn(hello))
         .unwrap()
@@ -179,11 +201,9 @@ async fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 /// From the first certificate through its renewal to an authority that is gone.
 async fn lifetime(challenge: AcmeChallenge) {
     let dir = tempfile::tempdir().unwrap();
-    let [https, http] = free_ports();
-    let Some(pebble) = pebble(dir.path(), https, http) else { return };
-    // It listens a moment after it was started.
-    let port: u16 = pebble.directory.rsplit([':', '/']).nth(1).unwrap().parse().unwrap();
-    until("pebble listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok()).await;
+    let ports = free_ports();
+    let [https, _] = ports;
+    let Some(pebble) = pebble(dir.path(), ports, SHORT_LIFE, "") else { return };
     let folder = dir.path().join("acme");
     let acme = Acme::builder(&pebble.directory, &folder)
         .certificate(["a.example", "b.example"])
@@ -194,7 +214,7 @@ async fn lifetime(challenge: AcmeChallenge) {
         .seed(1)
         .build()
         .unwrap();
-    let server = serve(&acme, https, http);
+    let server = serve(&acme, ports);
     let stand_in = shown(https, "a.example", b"h2").await.unwrap();
     assert_eq!(stand_in.len(), 1, "it signed itself");
     let expires = |acme: &Acme| {
@@ -223,7 +243,11 @@ async fn lifetime(challenge: AcmeChallenge) {
     let mut files: Vec<_> = std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap()).collect();
     files.sort_by_key(std::fs::DirEntry::file_name);
     let names: Vec<_> = files.iter().map(std::fs::DirEntry::file_name).collect();
-    assert_eq!(names, ["a.example.pem", "account.json", "c.example.pem", "lock"]);
+    let of_both =
+        ["a.example", "c.example"].map(|name| [".json", ".pem"].map(|end| format!("{name}{end}")));
+    let [a, c] = of_both.each_ref().map(|of| of.iter().map(String::as_str));
+    let expected: Vec<&str> = a.chain(["account.json"]).chain(c).chain(["lock"]).collect();
+    assert_eq!(names, expected);
     for file in files {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
     }
@@ -265,6 +289,103 @@ async fn rfc_8555_8_3_certificates_by_plain_http_live_and_are_renewed() {
     lifetime(AcmeChallenge::Http01).await;
 }
 
+/// RFC 9773: the authority is asked when to renew, and a certificate that it wants renewed is, long
+/// before it would be otherwise, in the place of the one before (§5): where that is refused, in nobody's.
+#[tokio::test]
+async fn rfc_9773_a_certificate_is_renewed_when_the_authority_wants_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ports = free_ports();
+    let Some(pebble) = pebble(dir.path(), ports, LONG_LIFE, "") else { return };
+    let folder = dir.path().join("acme");
+    let clock = Clock::manual(Clock::system().now());
+    let build = || {
+        let acme = Acme::builder(&pebble.directory, &folder).certificate(["a.example"]);
+        acme.ca_pem(&pebble.ca).clock(clock.clone()).seed(1).build().unwrap()
+    };
+    let acme = build();
+    let server = serve(&acme, ports);
+    let told = |acme: &Acme| acme.status().remove(0).window;
+    let usual = until("a window was told", || told(&acme)).await;
+    server.drain(PATIENCE).await;
+    let kept = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let (pem, account) = (kept.join("a.example.pem"), kept.join("account.json"));
+    let said = || std::fs::read_to_string(&pebble.said).unwrap();
+    for same_account in [true, false] {
+        let before = std::fs::read_to_string(&pem).unwrap();
+        let over = r#"{"suggestedWindow": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"}}"#;
+        let order = serde_json::json!({"Certificate": before, "ARIResponse": over}).to_string();
+        let client = reqwest::Client::builder().no_proxy().user_agent("a test");
+        let client = client.tls_danger_accept_invalid_certs(true);
+        let ask = client.build().unwrap().post(format!("{}/set-renewal-info/", pebble.management));
+        assert_eq!(ask.body(order).send().await.unwrap().status(), 200);
+        // Not before it is time to ask again.
+        assert!(told(&build()).is_some_and(|window| window.start >= usual.start), "it is kept");
+        clock.advance(Duration::from_secs(7 * 3600));
+        if !same_account {
+            std::fs::remove_file(&account).unwrap();
+            // Whoever has an account may ask.
+            let other = Acme::builder(&pebble.directory, &folder).certificate(["b.example"]);
+            let other = other.ca_pem(&pebble.ca).seed(1).build().unwrap();
+            let server = serve(&other, ports);
+            until("another account", || other.status()[0].expires).await;
+            server.drain(PATIENCE).await;
+        }
+        let acme = build();
+        let tls = Tls::from_acme(acme.clone()).unwrap();
+        let server = serve_by(tls.clone(), ports);
+        until("it is renewed", || {
+            let status = acme.status().remove(0);
+            assert_eq!(status.failure, None);
+            (std::fs::read_to_string(&pem).unwrap() != before).then_some(())
+        })
+        .await;
+        until("it is counted", || tls.orders().filter(|orders| orders.issued == 1)).await;
+        until("its own window is told", || told(&acme).filter(|w| w.start >= usual.start)).await;
+        server.drain(PATIENCE).await;
+        assert_eq!(said().matches("is a replacement of").count(), 1, "{}", said());
+    }
+}
+
+#[tokio::test]
+async fn rfc_8555_7_3_4_an_account_is_bound_to_one_that_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let ports = free_ports();
+    let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let more = format!(
+        r#", "externalAccountBindingRequired": true, "externalAccountMACKeys": {{"me": "{key}"}}"#
+    );
+    let Some(pebble) = pebble(dir.path(), ports, LONG_LIFE, &more) else { return };
+    let folder = dir.path().join("acme");
+    let builder = || {
+        let acme = Acme::builder(&pebble.directory, &folder).certificate(["a.example"]);
+        acme.ca_pem(&pebble.ca)
+    };
+    let acme = builder().build().unwrap();
+    let tls = Tls::from_acme(acme.clone()).unwrap();
+    let server = serve_by(tls.clone(), ports);
+    let failure = until("it is refused", || acme.status().remove(0).failure).await;
+    assert!(failure.contains("externalAccountBinding"), "{failure}");
+    assert_eq!(tls.orders().map(|orders| (orders.issued, orders.failed)), Some((0, 1)));
+    assert_eq!(tls.certificates()[0].expires, None, "one stands in");
+    server.drain(PATIENCE).await;
+    // The next process would wait as this one does.
+    let kept = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    until("it is written down", || std::fs::metadata(kept.join("a.example.json")).ok()).await;
+    let acme = builder().external_account("me", key.as_bytes()).build().unwrap();
+    assert_eq!(acme.status()[0].failures, 1);
+    std::fs::remove_file(kept.join("a.example.json")).unwrap();
+    let acme = builder().external_account("me", key.as_bytes()).build().unwrap();
+    let tls = Tls::from_acme(acme.clone()).unwrap();
+    let server = serve_by(tls.clone(), ports);
+    until("it is issued", || {
+        assert_eq!(acme.status()[0].failure, None);
+        acme.status()[0].expires
+    })
+    .await;
+    until("it is shown", || tls.certificates()[0].expires).await;
+    server.drain(PATIENCE).await;
+}
+
 /// A server that cannot reach its authority starts, serves with what it has, and tells of it.
 #[tokio::test]
 async fn without_its_authority_a_server_serves_on() {
@@ -289,9 +410,10 @@ async fn without_its_authority_a_server_serves_on() {
     for has_one in [true, false] {
         if !has_one {
             std::fs::remove_file(folder.join("a.example.pem")).unwrap();
+            std::fs::remove_file(folder.join("a.example.json")).unwrap();
         }
         let acme = build();
-        let server = serve(&acme, 0, 0);
+        let server = serve(&acme, [0, 0]);
         let status = until("it was tried", || {
             Some(acme.status().remove(0)).filter(|status| status.failures == 1)
         })

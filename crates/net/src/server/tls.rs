@@ -12,6 +12,7 @@ mod identity;
 mod sessions;
 mod sources;
 mod tickets;
+mod x509;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 
 use super::ServerError;
 use super::control::{Phase, ending};
-use crate::{Clock, spki};
+use crate::{Clock, Timestamp, spki};
 use certificates::{Certificates, Set};
 use clients::{ASKED, Asked};
 #[cfg(not(feature = "acme"))]
@@ -38,6 +39,8 @@ pub use clients::ClientCertificate;
 pub(super) use identity::{Identity, Named};
 pub(super) use sessions::{Session, Sessions, Terms};
 pub(super) use tickets::{TicketKey, Tickets};
+#[cfg(feature = "acme")]
+pub(super) use x509::{Validity, known_by};
 
 /// How often files are looked at, if nothing else is said.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
@@ -81,6 +84,27 @@ pub struct Reloaded {
     pub removed: usize,
     /// Certificates in force.
     pub total: usize,
+}
+
+/// How long one certificate lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CertificateStatus {
+    /// The DNS names that it is for, in lower case; a wildcard begins with `*.`.
+    pub names: Vec<String>,
+    /// When it ends; `None` while one that the server signed itself stands in for the one that an
+    /// authority (ACME) has not issued yet.
+    pub expires: Option<Timestamp>,
+}
+
+/// What a process has ordered of authorities (ACME).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Orders {
+    /// Certificates that were issued.
+    pub issued: u64,
+    /// Attempts that came to nothing.
+    pub failed: u64,
 }
 
 impl Tls {
@@ -208,6 +232,32 @@ impl Tls {
         let total = set.len();
         self.shared.certificates.replace(set);
         Ok(Reloaded { added, removed, total })
+    }
+
+    /// How long each certificate in force lasts, in their order.
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        let of = |identity: &Identity| CertificateStatus {
+            names: identity.names.clone(),
+            expires: identity
+                .validity()
+                .filter(|_| !identity.stands_in)
+                .map(|validity| validity.until),
+        };
+        self.shared.certificates.current().iter().map(of).collect()
+    }
+
+    /// What this process has ordered of authorities; `None` where it asks none.
+    pub fn orders(&self) -> Option<Orders> {
+        #[cfg(feature = "acme")]
+        {
+            let add = |one: Orders, other: Orders| Orders {
+                issued: one.issued + other.issued,
+                failed: one.failed + other.failed,
+            };
+            self.acme().map(super::Acme::orders).reduce(add)
+        }
+        #[cfg(not(feature = "acme"))]
+        None
     }
 
     /// The SHA-256 of the first leaf's public key in base64, as Chromium's

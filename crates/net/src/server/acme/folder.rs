@@ -1,5 +1,5 @@
-//! The folder of one authority: the account's key, and each certificate with its key in one file,
-//! all readable by their owner alone.
+//! The folder of one authority: the account's key, each certificate with its key in one file, and beside
+//! it how the attempts at it went, all readable by their owner alone.
 //!
 //! A file is replaced as a whole, by a rename, so that no reader, and no start after a crash, meets
 //! a certificate with another's key. Whoever asks the authority holds the folder's lock: of several
@@ -40,6 +40,11 @@ impl Folder {
     /// Where the certificate is kept whose first name is this.
     pub(super) fn certificate(&self, first: &str) -> PathBuf {
         self.0.join(format!("{first}.pem"))
+    }
+
+    /// Where the attempts at that certificate are kept.
+    pub(super) fn record(&self, first: &str) -> PathBuf {
+        self.0.join(format!("{first}.json"))
     }
 
     /// Where the account is kept.

@@ -1,20 +1,29 @@
-//! One order (RFC 8555 §7.4): from the names to a certificate, through whatever the authority asks.
+//! What the authority is asked: for an account (RFC 8555 §7.3), for a certificate (§7.4), from the names
+//! through whatever it wants to see, and for when it wants that renewed (RFC 9773).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Identifier, NewAccount,
-    NewOrder, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
+    ExternalAccountKey, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{Der, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::AcmeChallenge;
 use super::challenges::{Challenges, Open};
+use super::external::ExternalAccount;
+use crate::Timestamp;
 use crate::authority::Asks;
-use crate::server::tls::provider;
+use crate::server::tls::{known_by, provider};
+
+/// When an authority is asked again that tells nothing of renewals.
+const NOTHING_TOLD: Duration = Duration::from_secs(86_400);
+/// The problem of who asks too much (RFC 8555 §6.7).
+const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
 
 /// How long the authority may take to look, and to sign.
 const PATIENCE: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90));
@@ -34,6 +43,7 @@ pub(super) async fn new_account(
     asks: Asks,
     directory: String,
     contacts: &[String],
+    external: Option<&ExternalAccount>,
 ) -> Result<(Account, Vec<u8>), Failure> {
     let contact: Vec<&str> = contacts.iter().map(String::as_str).collect();
     let new = NewAccount {
@@ -41,21 +51,91 @@ pub(super) async fn new_account(
         terms_of_service_agreed: true,
         only_return_existing: false,
     };
+    let bound = external.map(|of| ExternalAccountKey::new(of.id().to_owned(), of.key()));
     let builder = Account::builder_with_http(Box::new(asks));
-    let (account, credentials) = builder.create(&new, directory, None).await?;
+    let (account, credentials) = builder.create(&new, directory, bound.as_ref()).await?;
     let kept = serde_json::to_vec(&credentials)?;
     Ok((account, kept))
 }
 
-/// Orders a certificate for `names`; gives its chain and its key as one PEM text.
+/// By what an authority knows a certificate of its own again; `None` where that does not say who
+/// signed it.
+pub(super) fn identifier(leaf: &[u8]) -> Option<CertificateIdentifier<'static>> {
+    let (signer, serial) = known_by(leaf)?;
+    Some(CertificateIdentifier::new(Der::from_slice(signer), Der::from_slice(serial)))
+}
+
+/// What an authority told of a renewal.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// When it is to be; `None` where the authority tells nobody.
+    pub(super) window: Option<Range<Timestamp>>,
+    /// After what time to ask again.
+    pub(super) again: Duration,
+}
+
+impl Told {
+    /// By an authority that tells nobody.
+    pub(super) const fn nothing() -> Self {
+        Self { window: None, again: NOTHING_TOLD }
+    }
+}
+
+/// Asks when a certificate is to be renewed (RFC 9773 §4.1).
+pub(super) async fn renewal(
+    account: &Account,
+    of: &CertificateIdentifier<'_>,
+) -> Result<Told, Failure> {
+    let (info, again) = match account.renewal_info(of).await {
+        Ok(told) => told,
+        Err(Error::Unsupported(_)) => return Ok(Told::nothing()),
+        Err(error) => return Err(error.into()),
+    };
+    let at = |seconds: i64| Timestamp::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let window = info.suggested_window;
+    let window = at(window.start.unix_timestamp())..at(window.end.unix_timestamp());
+    if window.is_empty() {
+        return Err("the authority tells a window that ends before it begins".into());
+    }
+    if let Some(url) = info.explanation_url {
+        tracing::info!(%url, "the authority explains when a certificate is to be renewed");
+    }
+    Ok(Told { window: Some(window), again })
+}
+
+/// Begins an order. An authority may refuse to have it take the place of `replaced` (RFC 9773 §5), which
+/// another order may have done, or another account: then it takes nobody's.
+async fn begin(
+    account: &Account,
+    identifiers: &[Identifier],
+    replaced: Option<CertificateIdentifier<'_>>,
+) -> Result<instant_acme::Order, Error> {
+    let Some(replaced) = replaced else {
+        return account.new_order(&NewOrder::new(identifiers)).await;
+    };
+    match account.new_order(&NewOrder::new(identifiers).replaces(replaced)).await {
+        Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(RATE_LIMITED) => {
+            Err(Error::Api(problem))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "an order that replaces no certificate");
+            account.new_order(&NewOrder::new(identifiers)).await
+        }
+        begun => begun,
+    }
+}
+
+/// Orders a certificate for `names`, in the place of another, if there is one; gives its chain and its
+/// key as one PEM text.
 pub(super) async fn order(
     account: &Account,
     names: &[String],
+    replaced: Option<CertificateIdentifier<'_>>,
     by: AcmeChallenge,
     challenges: &Arc<Challenges>,
 ) -> Result<Vec<u8>, Failure> {
     let identifiers: Vec<Identifier> = names.iter().cloned().map(Identifier::Dns).collect();
-    let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
+    let mut order = begin(account, &identifiers, replaced).await?;
     // Open until the order is decided.
     let mut open: Vec<Open> = Vec::new();
     let mut authorizations = order.authorizations();

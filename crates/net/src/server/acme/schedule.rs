@@ -1,22 +1,52 @@
-//! When a certificate is renewed, and when to try again: pure, with a seed for what is left to
-//! chance.
+//! When a certificate is renewed, when to try again, and when to ask again what the authority thinks of
+//! it: pure, with a seed for what is left to chance.
 //!
 //! Chance is there so that many edges that were set up together do not ask together.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use super::validity::Validity;
 use crate::Timestamp;
+use crate::server::tls::Validity;
 
 /// The first wait after an attempt that failed. Authorities allow five an hour (Let's Encrypt's
 /// limit for one name): with this and doubling, there are four.
 const FIRST_WAIT: Duration = Duration::from_secs(300);
 const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
 
-/// When to renew: when two thirds of the lifetime are over, or up to a thirtieth of it later.
-pub(super) fn due(validity: Validity, seed: u64) -> Timestamp {
+/// The soonest that an authority is asked again for its window, and the latest (RFC 9773 §4.3.2).
+const SOONEST_LOOK: Duration = Duration::from_secs(60);
+const LATEST_LOOK: Duration = Duration::from_secs(86_400);
+/// How long a certificate is used at least before the authority's window has it renewed: one that has
+/// every new one renewed at once is asked once in this time.
+const LEAST_USE: Duration = Duration::from_secs(3600);
+
+/// When to renew: at some time in the window that the authority told (RFC 9773 §4.2), but a thirtieth
+/// of the lifetime before its end at the latest; where it told none, when two thirds of the lifetime
+/// are over, or up to a thirtieth of it later.
+pub(super) fn due(validity: Validity, window: Option<&Range<Timestamp>>, seed: u64) -> Timestamp {
     let life = validity.until.since(validity.from);
-    validity.from.plus(life * 2 / 3 + (life / 30).mul_f64(chance(seed, 0)))
+    let Some(window) = window else {
+        return validity.from.plus(life * 2 / 3 + (life / 30).mul_f64(chance(seed, 0)));
+    };
+    let within = window.end.since(window.start).mul_f64(chance(seed, 0));
+    window.start.plus(within).min(validity.until.minus(life / 30))
+}
+
+/// When to ask for the window again: when the authority says, within bounds.
+pub(super) fn look_again(said: Duration) -> Duration {
+    said.clamp(SOONEST_LOOK, LATEST_LOOK)
+}
+
+/// When a certificate that rests until `rest` may be renewed by a window that was told `now`.
+pub(super) fn rest_by_window(rest: Timestamp, now: Timestamp) -> Timestamp {
+    rest.min(now.plus(LEAST_USE))
+}
+
+/// What a process that starts `now` heeds of a rest that was written down before, by a clock that may
+/// have been wrong: no more than the longest wait.
+pub(super) fn rest_kept(rest: Timestamp, now: Timestamp) -> Timestamp {
+    rest.min(now.plus(LONGEST_WAIT.mul_f64(1.5)))
 }
 
 /// How long a certificate that was just issued is used at least, however old it is by this clock, which
@@ -55,9 +85,24 @@ mod tests {
         ) {
             let from = Timestamp::from_secs(start);
             let validity = Validity { from, until: from.plus(DAY * days) };
-            let after = due(validity, seed).since(from);
+            let after = due(validity, None, seed).since(from);
             prop_assert!(after >= DAY * days * 2 / 3);
             prop_assert!(after <= DAY * days * 7 / 10 + Duration::from_millis(1));
+        }
+
+        #[test]
+        fn rfc_9773_4_2_renewal_is_due_within_the_window_and_before_the_end(
+            start in 0u64..4_000_000_000, days in 1u32..400, opens in 0u32..800, lasts in 1u32..100,
+            seed: u64,
+        ) {
+            let from = Timestamp::from_secs(start);
+            let validity = Validity { from, until: from.plus(DAY * days) };
+            let opens = from.plus(DAY / 2 * opens);
+            let window = opens..opens.plus(DAY / 2 * lasts);
+            let due = due(validity, Some(&window), seed);
+            prop_assert!(due < validity.until && due < window.end);
+            let last = validity.until.minus(DAY * days / 30);
+            prop_assert!(due >= window.start || due == last);
         }
 
         #[test]
@@ -72,11 +117,27 @@ mod tests {
     fn seeds_are_told_apart_and_one_says_the_same_twice() {
         let from = Timestamp::from_secs(0);
         let validity = Validity { from, until: from.plus(DAY * 90) };
-        assert_eq!(due(validity, 1), due(validity, 1));
-        assert_ne!(due(validity, 1), due(validity, 2));
+        assert_eq!(due(validity, None, 1), due(validity, None, 1));
+        assert_ne!(due(validity, None, 1), due(validity, None, 2));
         assert_ne!(wait(3, 1), wait(3, 2));
         // Four attempts in the first hour: at once, and after each of three waits.
         let waits: Duration = (1..5).map(|failures| wait(failures, 0)).sum();
         assert!(waits > Duration::from_secs(3600));
+    }
+    #[test]
+    fn rfc_9773_4_3_2_the_authority_is_asked_neither_all_the_time_nor_never() {
+        for (said, heeded) in [(0, 60), (3600, 3600), (u64::MAX / 1000, 86_400)] {
+            assert_eq!(look_again(Duration::from_secs(said)), Duration::from_secs(heeded));
+        }
+    }
+
+    #[test]
+    fn a_window_shortens_a_rest_and_a_wrong_clock_no_start() {
+        let now = Timestamp::from_secs(1_000_000);
+        let (soon, late) = (now.plus(DAY / 48), now.plus(DAY * 30));
+        assert_eq!(rest_by_window(soon, now), soon);
+        assert_eq!(rest_by_window(late, now), now.plus(DAY / 24));
+        assert_eq!(rest_kept(soon, now), soon);
+        assert_eq!(rest_kept(late, now), now.plus(DAY * 3 / 8));
     }
 }

@@ -95,6 +95,10 @@ impl Set {
         &self.identities[0]
     }
 
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Identity> {
+        self.identities.iter()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.identities.len()
     }

@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
 use super::super::ServerError;
+use super::x509::Validity;
 use crate::spki;
 
 /// A PEM text and what to call it in messages.
@@ -24,6 +25,8 @@ pub(in crate::server) struct Identity {
     /// The DNS names of the leaf (RFC 5280 §4.2.1.6) in lower case, wildcards as `*.`.
     pub(in crate::server) names: Vec<String>,
     pub(in crate::server) spki_sha256: [u8; 32],
+    /// Whether the server signed it itself, until there is one from an authority.
+    pub(in crate::server) stands_in: bool,
 }
 
 impl Identity {
@@ -55,7 +58,12 @@ impl Identity {
                 ServerError::Certificate(error.to_string())
             }
         })?;
-        Ok(Self { certified: Arc::new(certified), names, spki_sha256 })
+        Ok(Self { certified: Arc::new(certified), names, spki_sha256, stands_in: false })
+    }
+
+    /// From when until when the leaf is valid; `None` where it does not say so as others do.
+    pub(in crate::server) fn validity(&self) -> Option<Validity> {
+        Validity::of(self.leaf())
     }
 
     /// The leaf in DER.

@@ -1,6 +1,8 @@
-//! From when until when a certificate is valid (RFC 5280 §4.1.2.5), read from its DER.
+//! What is read from a certificate's DER (RFC 5280 §4.1) beyond what the TLS library tells: from when
+//! until when it is valid (§4.1.2.5), and by what an authority knows it again: its serial number
+//! (§4.1.2.2) with the name of the key that signed it (§4.2.1.1).
 //!
-//! Only the way there is read: what stands before and after is somebody else's to check.
+//! Only the way there is read: what stands beside it is somebody else's to check.
 
 use crate::Timestamp;
 
@@ -9,22 +11,29 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// `[0]`, the version, which the oldest certificates leave out.
 const VERSION: u8 = 0xa0;
+/// `[3]`, the extensions.
+#[cfg(feature = "acme")]
+const EXTENSIONS: u8 = 0xa3;
+#[cfg(feature = "acme")]
+const OCTETS: u8 = 0x04;
+/// `[0]`, the identifier of the signing key (RFC 5280 §4.2.1.1).
+#[cfg(feature = "acme")]
+const KEY_IDENTIFIER: u8 = 0x80;
+/// The extension that tells of the signing key, 2.5.29.35.
+#[cfg(feature = "acme")]
+const AUTHORITY_KEY: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x23];
 
-/// See the module.
+/// From when until when a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
+pub(in crate::server) struct Validity {
+    pub(in crate::server) from: Timestamp,
+    pub(in crate::server) until: Timestamp,
 }
 
 impl Validity {
     /// Reads that of a certificate in DER; `None` where it is none.
-    pub(super) fn of(certificate: &[u8]) -> Option<Self> {
-        let (certificate, _) = expect(SEQUENCE, certificate)?;
-        let (mut rest, _) = expect(SEQUENCE, certificate)?;
-        if rest.first() == Some(&VERSION) {
-            rest = element(rest)?.2;
-        }
+    pub(in crate::server) fn of(certificate: &[u8]) -> Option<Self> {
+        let mut rest = from_serial(certificate)?;
         // Serial number, signature algorithm, issuer.
         for _ in 0..3 {
             rest = element(rest)?.2;
@@ -35,6 +44,43 @@ impl Validity {
         let (kind, until, _) = element(rest)?;
         Some(Self { from, until: time(kind, until)? })
     }
+}
+
+/// By what an authority knows a certificate of its own again (RFC 9773 §4.1): the identifier of the
+/// key that signed it, and its serial number, both as its DER has them. `None` where it does not say.
+#[cfg(feature = "acme")]
+pub(in crate::server) fn known_by(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, serial, mut rest) = element(from_serial(certificate)?)?;
+    let mut extensions = loop {
+        let (tag, content, after) = element(rest)?;
+        if tag == EXTENSIONS {
+            break expect(SEQUENCE, content)?.0;
+        }
+        rest = after;
+    };
+    loop {
+        let (extension, after) = expect(SEQUENCE, extensions)?;
+        if let Some(mut value) = extension.strip_prefix(AUTHORITY_KEY) {
+            // Whether it is critical may stand between.
+            let held = loop {
+                let (tag, content, after) = element(value)?;
+                if tag == OCTETS {
+                    break content;
+                }
+                value = after;
+            };
+            let (key, _) = expect(KEY_IDENTIFIER, expect(SEQUENCE, held)?.0)?;
+            return Some((key, serial));
+        }
+        extensions = after;
+    }
+}
+
+/// What a certificate says from its serial number on.
+fn from_serial(certificate: &[u8]) -> Option<&[u8]> {
+    let (certificate, _) = expect(SEQUENCE, certificate)?;
+    let (rest, _) = expect(SEQUENCE, certificate)?;
+    if rest.first() == Some(&VERSION) { Some(element(rest)?.2) } else { Some(rest) }
 }
 
 /// The first element of `bytes`: its tag, its content, and what follows.
@@ -123,6 +169,27 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "acme")]
+    #[test]
+    fn rfc_9773_4_1_a_certificate_is_known_by_its_signer_and_serial_number() {
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let mut authority = rcgen::CertificateParams::default();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        authority.key_identifier_method =
+            rcgen::KeyIdMethod::PreSpecified(vec![0x69, 0x88, 0x5b, 0x6b]);
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[0x87, 0x65, 0x43, 0x21]));
+        params.use_authority_key_identifier_extension = true;
+        let key = rcgen::KeyPair::generate().unwrap();
+        let signed = params.signed_by(&key, &issuer).unwrap();
+        // As the DER has the number: with a zero before it, since it is not negative.
+        let expected = (&[0x69, 0x88, 0x5b, 0x6b][..], &[0, 0x87, 0x65, 0x43, 0x21][..]);
+        assert_eq!(known_by(signed.der()), Some(expected));
+        // One that names no signer.
+        assert_eq!(known_by(&made((2026, 1, 1), (2027, 1, 1))), None);
+    }
+
     proptest! {
         #[test]
         fn no_bytes_are_a_panic(at in 0usize..400, to: u8, cut in 0usize..400, any: Vec<u8>) {
@@ -133,6 +200,8 @@ mod tests {
             }
             bytes.truncate(cut);
             let _ = Validity::of(&bytes);
+            #[cfg(feature = "acme")]
+            let _ = (known_by(&bytes), known_by(&any));
         }
     }
 }
