@@ -62,6 +62,8 @@ pub mod shed;
 pub mod steering;
 mod table;
 pub mod tokens;
+#[cfg(feature = "otel")]
+pub mod trace;
 mod unkeyed;
 mod upgrades;
 mod watch;
@@ -89,6 +91,8 @@ pub use sessions::Sessions;
 pub use shed::{Pressure, ShedLayer};
 pub use steering::{Steering, SteeringLayer};
 pub use tokens::TokenLayer;
+#[cfg(feature = "otel")]
+pub use trace::TraceLayer;
 pub use upgrades::{Upgrades, UpgradesFuture};
 pub use watch::End;
 pub use whom::Country;
