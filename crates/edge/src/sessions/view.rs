@@ -104,7 +104,7 @@ pub struct Watched {
 
 impl Sessions {
     /// What is being watched: the `most` sessions that asked last, and as many titles; no more than
-    /// [`MAX_VIEW`]. Looks at all that are known.
+    /// 1,000. Looks at all that are known.
     pub fn view(&self, most: usize) -> View {
         let (inner, most) = (&*self.0, most.min(MAX_VIEW));
         let now = inner.clock.now();
