@@ -36,7 +36,7 @@ pub use counts::MAX_SERIES;
 pub(crate) use counts::{By, Counts};
 pub(crate) use session::{Session, Who};
 pub use tier::Tier;
-pub use view::{Title, View, Watched};
+pub use view::{MAX_VIEW, Title, View, Watched};
 
 /// What one session may take, in bytes: its place in the table and its texts.
 pub const SESSION_BYTES: usize = 1536;
