@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::future::{Future, Ready, poll_fn, ready};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{self, Context, Poll};
@@ -147,11 +147,12 @@ async fn connection<S>(
                 info.protocol = Protocol::H2;
             }
             let about = About { info, alt_svc: None, forwarded };
-            serve(wire, about, worker, activity, service).await;
+            serve(wire, about, &worker, activity, service).await;
         }
         Some(acceptor) => {
-            let handshake =
-                acceptor.accept_with(wire, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
+            let shakes = acceptor.accept_with(wire, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
+            // Boxed: none of it stays with the connection.
+            let handshake = Box::pin(shakes);
             match early(&mut phase, within, handshake).await {
                 Some(Ok(stream)) => {
                     let session = stream.get_ref().1;
@@ -168,7 +169,7 @@ async fn connection<S>(
                         info.protocol = Protocol::H2;
                     }
                     let about = About { info, alt_svc: listener.alt_svc, forwarded };
-                    serve(stream, about, worker, activity, service).await;
+                    serve(stream, about, &worker, activity, service).await;
                 }
                 Some(Err(())) => worker.counters.handshake_failed(Protocol::H1),
                 None => {}
@@ -201,13 +202,16 @@ async fn early<T>(
     }
 }
 
-async fn serve<I, S>(
+/// What serves a connection to its end. Boxed, and the connection in it: one that is idle takes what it
+/// needs, where a future of futures has room for each step that it was moved by.
+fn serve<I, S>(
     stream: I,
     about: About,
-    worker: Arc<Worker>,
+    worker: &Arc<Worker>,
     activity: Arc<Activity>,
     service: S,
-) where
+) -> Pin<Box<dyn Future<Output = ()> + Send>>
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -222,9 +226,9 @@ async fn serve<I, S>(
     let open = worker.counters.open(protocol);
     let line = (protocol == Protocol::H1).then(Arc::<Line>::default);
     let watch = line.clone().map(|line| (Arc::clone(&activity), line));
-    let conn = Conn { about, activity, line, worker: Arc::clone(&worker), _open: open };
+    let conn = Conn { about, activity, line, worker: Arc::clone(worker), _open: open };
     let service = HyperService { service, conn: Arc::new(conn) };
-    let counters = &worker.counters;
+    let counters = Arc::clone(&worker.counters);
     let Some((activity, line)) = watch else {
         let gather = Gather::new(stream);
         let io = TokioIo::new(gather.clone());
@@ -241,7 +245,8 @@ async fn serve<I, S>(
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .serve_connection(io, service);
-        return drive(conn, |cx| gather.poll_send(cx), drain, idle, false, counters).await;
+        let send = move |cx: &mut Context<'_>| gather.poll_send(cx);
+        return Box::pin(drive(Box::pin(conn), send, drain, idle, false, counters));
     };
     let io = TokioIo::new(Watched { stream, activity, line });
     let conn = http1::Builder::new()
@@ -250,7 +255,8 @@ async fn serve<I, S>(
         .max_header_size(limits.max_header_bytes as usize)
         .serve_connection(io, service)
         .with_upgrades();
-    drive(conn, |_| Poll::Ready(Ok(())), drain, idle, true, counters).await;
+    let send = |_: &mut Context<'_>| Poll::Ready(Ok(()));
+    Box::pin(drive(Box::pin(conn), send, drain, idle, true, counters))
 }
 
 /// An IPv4 client of a socket that takes both families is an IPv4 client.
@@ -335,16 +341,15 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 /// closes an idle connection without a word, and a request may be on its way. What is answered
 /// meanwhile says `Connection: close`.
 async fn drive<C>(
-    conn: C,
+    mut conn: Pin<Box<C>>,
     mut send: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
     mut drain: DrainSignal,
     mut idle: IdleCheck,
     lingers: bool,
-    counters: &Counters,
+    counters: Arc<Counters>,
 ) where
     C: Future<Output = hyper::Result<()>> + Graceful,
 {
-    let mut conn = pin!(conn);
     let mut ending = false;
     let mut linger: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
@@ -585,5 +590,23 @@ where
         }
         let busy = this.busy.take().unwrap_or_else(|| this.conn.activity.begin());
         Poll::Ready(Ok(Outgoing::wrap(response, promised, busy)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower::util::BoxCloneService;
+
+    type Plain = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
+
+    const fn size_of_its_future<A, B, C, D, E, F>(_: &impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_that_is_idle_has_a_small_task() {
+        let size = size_of_its_future(&connection::<Plain>);
+        assert!(size < 4096, "{size} bytes");
     }
 }
