@@ -19,6 +19,7 @@ mod settings;
 mod shields;
 mod sites;
 mod standing;
+mod tokens;
 pub(super) mod top;
 mod upstreams;
 mod watch;

@@ -12,4 +12,5 @@ mod process;
 mod reload;
 mod serves;
 mod shield;
+mod tokens;
 mod watch;

@@ -33,6 +33,7 @@ pub mod running;
 pub mod server;
 pub mod site;
 pub mod text;
+pub mod tokens;
 mod tree;
 pub mod upstream;
 mod wrong;

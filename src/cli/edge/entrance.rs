@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use headwater::cache::key::host;
+use headwater::edge::tokens::TokensHere;
 use headwater::edge::{EdgeBuilder, EdgeService};
 use headwater::net::Body;
 use http::{Request, Response};
@@ -88,6 +89,12 @@ impl Service<Request<Body>> for Entrance {
         let current = self.current.load();
         let (mut parts, body) = request.into_parts();
         let pinned = Pinned::new(&current.sites, host(&parts));
+        if let Some(places) = pinned.token_places() {
+            let mut request = Request::from_parts(parts, ());
+            places.take_path(&mut request);
+            (parts, ()) = request.into_parts();
+            parts.extensions.insert(TokensHere(pinned.tokens(&parts)));
+        }
         parts.extensions.insert(pinned);
         current.edge.clone().call(Request::from_parts(parts, body))
     }

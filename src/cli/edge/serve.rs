@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headwater::edge::Operator;
 use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::{Caches, Site};
+use headwater::edge::{Operator, TokenLayer};
+use headwater::net::Clock;
 use headwater::net::server::{Process, ServerBuilder, ServerHandle};
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::running::Operator as OperatorConfig;
@@ -59,7 +60,8 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     log.register(&mut registry);
     let media = Media::start(&config, &mut registry)?;
     let sessions = media.sessions.clone();
-    let lasting = Lasting { cache: cache.clone(), log, metrics, media };
+    let tokens = TokenLayer::default().seed(Clock::system().now().as_millis());
+    let lasting = Lasting { cache: cache.clone(), log, metrics, media, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let gate = Arc::new(Gate::new(edge, policy.current(), Router::new(policy.clone())));
 

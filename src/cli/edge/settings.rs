@@ -5,7 +5,7 @@ use std::path::Path;
 use headwater::cache::{Cache, Choices, Disk, Downstream};
 use headwater::edge::access_log::{AccessLogBuilder, Format, Masked};
 use headwater::edge::{
-    AccessLog, Edge, EdgeBuilder, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer,
+    AccessLog, Edge, EdgeBuilder, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer, TokenLayer,
 };
 use headwater::net::encoding::Coding;
 use headwater::net::server::{ClientCertificate, ConnLimits, QuicConfig, ServerBuilder, Tls};
@@ -230,6 +230,8 @@ pub(super) struct Lasting {
     pub(super) log: AccessLog,
     pub(super) metrics: Metrics,
     pub(super) media: Media,
+    /// What is known of tokens for one request; sites say which tokens they want.
+    pub(super) tokens: TokenLayer,
 }
 
 /// The edge that a configuration describes, around what lasts.
@@ -242,6 +244,7 @@ pub(super) fn edge(
         .cache(lasting.cache.clone())
         .access_log(lasting.log.clone())
         .metrics(lasting.metrics.clone())
+        .tokens(lasting.tokens.clone())
         .headers(headers(&config.server)?)
         .methods(methods(&config.server)?)
         .normalise(normalise(config))

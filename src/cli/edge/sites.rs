@@ -7,13 +7,16 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use headwater::cache::key::host;
 use headwater::cache::{KeyBuf, Lifetime, Overrides, Policy, Route, Rules};
+use headwater::edge::normalise::rewritten;
+use headwater::edge::tokens::{Places, TokenRules};
 use headwater::origin::upstream::Origins;
 use headwater::proto::config::site::{Route as RouteConfig, Site as SiteConfig};
 use headwater::proto::config::text::PathPattern;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 
 use super::super::Error;
+use super::tokens;
 use super::upstreams::Upstreams;
 
 /// All sites.
@@ -31,6 +34,9 @@ struct Site {
     rules: Rules,
     targets: Vec<Target>,
     otherwise: Option<Target>,
+    tokens: Option<Arc<TokenRules>>,
+    /// Of each route, whether it asks for no token.
+    public: Vec<bool>,
 }
 
 /// Where the requests of a route go.
@@ -131,7 +137,10 @@ impl Site {
             let no_upstream = || "a route has no upstream";
             targets.push(target(name, route.compress).ok_or_else(no_upstream)?);
         }
-        Ok(Self { rules: rules.build()?, targets, otherwise: target(of_site, true) })
+        let public = config.routes.iter().map(|route| route.public).collect();
+        let tokens = config.tokens.as_ref().map(tokens::rules).transpose()?;
+        let otherwise = target(of_site, true);
+        Ok(Self { rules: rules.build()?, targets, otherwise, tokens, public })
     }
 
     fn target(&self, route: Option<usize>) -> Option<&Target> {
@@ -204,6 +213,25 @@ impl Pinned {
 
     fn site(&self) -> Option<&Site> {
         self.sites.all.get(self.site?)
+    }
+
+    /// Where a request's token stands, if its site asks for tokens.
+    pub(super) fn token_places(&self) -> Option<&Places> {
+        Some(self.site()?.tokens.as_ref()?.places())
+    }
+
+    /// The tokens that a request needs, whose path has none any more. Its route is that of the path as
+    /// it will be once it is normalised: else another spelling would choose a public one.
+    pub(super) fn tokens(&self, request: &Parts) -> Option<Arc<TokenRules>> {
+        let site = self.site()?;
+        let rules = site.tokens.as_ref()?;
+        let is_public = rewritten(&request.uri).is_some_and(|uri| {
+            let mut normal = Request::new(()).into_parts().0;
+            normal.uri = uri;
+            let route = site.rules.position(&normal);
+            route.and_then(|route| site.public.get(route)).is_some_and(|public| *public)
+        });
+        (!is_public).then(|| Arc::clone(rules))
     }
 
     /// Where a request goes that [`Policy::prepare`] has seen; `None` where no site or no route takes

@@ -202,7 +202,7 @@ fn takes(kind: &str) -> Option<String> {
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Clients" | "Downstream" | "HostOf" | "LimitPer" | "LogFormat" => "a word",
+        "Clients" | "Downstream" | "HostOf" | "LimitPer" | "LogFormat" | "TokenForm" => "a word",
         _ => return None,
     };
     Some(word.to_owned())

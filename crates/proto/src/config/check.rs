@@ -4,6 +4,7 @@
 mod listeners;
 mod media;
 mod sites;
+mod tokens;
 mod upstreams;
 
 use std::collections::BTreeMap;

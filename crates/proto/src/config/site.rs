@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quantity::Time;
 use super::text::{Field, FieldValue, Host, List, Name, PathPattern, Statuses};
+use super::tokens::Tokens;
 
 /// What is served under some hosts. A request for a host that no site has is answered 421.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Site {
     /// and their like are so already. Default none. Bound: none. Danger: a parameter that changes the
     /// answer gives one viewer another's.
     pub personal_parameters: List<String>,
+    /// Tokens that requests need; without, none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// Classes of devices, by what `User-Agent` holds; the first that does counts.
     #[serde(rename = "device", skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
@@ -60,6 +64,9 @@ pub struct Route {
     /// Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Name>,
+    /// Whether requests here need no token. Default false. Bound: the site has `[site.tokens]`. Danger: with
+    /// true, whoever asks is answered.
+    pub public: bool,
     /// Whether the cache is asked. Default true. Bound: with false, no key that is for what is cached.
     /// Danger: with false, each request goes upstream.
     pub cache: bool,
@@ -127,6 +134,7 @@ impl Default for Route {
         Self {
             path: None,
             upstream: None,
+            public: false,
             cache: true,
             ttl: None,
             ttl_at_least: None,

@@ -33,6 +33,7 @@ pub(super) fn check(found: &mut Found, sites: &[Site], upstreams: &BTreeSet<&str
         }
         known(found, &at("upstream"), site.upstream.as_ref(), upstreams);
         parameters(found, &at("personal_parameters"), &site.personal_parameters);
+        super::tokens::check(found, site, number);
         devices(found, number, &site.devices);
         if site.routes.len() > MAX_ROUTES {
             let says = format!("{} routes are more than {MAX_ROUTES}", site.routes.len());

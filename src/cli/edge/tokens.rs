@@ -1,0 +1,49 @@
+//! The tokens of a site, from its configuration and the files and variables that hold its keys.
+
+use std::sync::Arc;
+
+use headwater::edge::tokens::{Key, Places, TokenRules, Verifier};
+use headwater::proto::config::tokens::{TokenForm, TokenKey, Tokens};
+
+use super::super::{Error, secret};
+use super::settings::read;
+
+/// What a configuration says of tokens. Reads its keys.
+pub(super) fn rules(config: &Tokens) -> Result<Arc<TokenRules>, Error> {
+    let keys = config.keys.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+    let mut verifier = Verifier::new(keys)?.leeway(config.leeway.get()).endless(config.endless);
+    if !config.issuers.is_empty() {
+        verifier = verifier.issuers(config.issuers.iter().map(String::as_str));
+    }
+    if !config.audiences.is_empty() {
+        verifier = verifier.audiences(config.audiences.iter().map(String::as_str));
+    }
+    let places = Places::default()
+        .parameter(config.parameter.as_str())
+        .cookie(config.cookie.as_str())
+        .give_cookie(config.give_cookie);
+    let places = match &config.path {
+        Some(path) => places.path(path.as_str()),
+        None => places,
+    };
+    Ok(Arc::new(TokenRules::new(verifier, places)))
+}
+
+fn key(config: &TokenKey) -> Result<Key, Error> {
+    let made = if let Some(path) = &config.public_key {
+        let pem = read(path)?;
+        match config.form {
+            TokenForm::Jwt => Key::jwt_public(&config.id, &pem),
+            _ => Key::cat_public(&config.id, &pem),
+        }
+    } else {
+        let secret = secret::read(config.secret_file.as_deref(), config.secret_env.as_deref())?;
+        let secret = secret.unwrap_or_default();
+        match config.form {
+            TokenForm::Jwt => Key::jwt_secret(&config.id, &secret),
+            TokenForm::Cat => Key::cat_secret(&config.id, &secret),
+            _ => Key::signing(&config.id, &secret),
+        }
+    };
+    made.map_err(|error| format!("the key '{}' of [site.tokens]: {error}", config.id).into())
+}

@@ -1,0 +1,76 @@
+//! Tokens as `[site.tokens]` asks for them: let in, kept out, rotated by SIGHUP.
+
+use std::fs;
+
+use headwater::edge::tokens::{Grant, Key};
+use headwater::net::{Clock, Timestamp};
+
+use crate::process::{Edge, Files, Origin, ask, get};
+
+fn token(id: &str, secret: &str, path: &str) -> String {
+    let end = Timestamp::from_secs(Clock::system().now().as_secs() + 3600);
+    let key = Key::signing(id, secret.as_bytes()).unwrap();
+    Grant::below(path, end).unwrap().sign(&key).unwrap()
+}
+
+const OLD: &str = "0123456789abcdef0123456789abcdef";
+const NEW: &str = "another secret that is long enough";
+
+#[test]
+fn tokens_let_in_and_keys_rotate() {
+    let origin = Origin::start("one");
+    let config = |keys: &str| {
+        format!(
+            "[server]\nlisten_http = '127.0.0.1:0'\n[log]\naccess = 'access.log'\n\
+             [[upstream]]\nname = 'media'\norigins = '{}'\n\
+             [[site]]\nhosts = '*'\nupstream = 'media'\n\
+             [site.tokens]\npath = '/t/'\n{keys}\
+             [[site.route]]\npath = '/films/secret/'\n\
+             [[site.route]]\npath = '/films/'\npublic = true\n\
+             [[site.route]]\npath = '/'\nignore_set_cookie = true\n",
+            origin.url
+        )
+    };
+    let old = "[[site.tokens.key]]\nid = 'old'\nsecret_file = 'old'\n";
+    let new = "[[site.tokens.key]]\nid = 'new'\nsecret_file = 'new'\n";
+    let files = Files::new(&config(old));
+    fs::write(files.path("old"), format!("{OLD}\n")).unwrap();
+    let mut edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let first = token("old", OLD, "/a/");
+    assert_eq!(get(addr, "h", "/a/x").status, 401);
+    assert_eq!(get(addr, "h", &format!("/t/{first}/a/x")).status, 200);
+    assert_eq!(get(addr, "h", &format!("/a/x?token={first}")).status, 200);
+    assert_eq!(get(addr, "h", &format!("/b/x?token={first}")).status, 403);
+    let bearer = format!("authorization: Bearer {first}\r\n");
+    assert_eq!(ask(addr, "GET", "h", "/a/x", &bearer).status, 200);
+    assert_eq!(origin.asked(), 1, "they share what is cached");
+    assert_eq!(get(addr, "h", "/films/x").status, 200, "public");
+    // The route is that of the path as it means, not as it is written.
+    for path in ["/films/secret/x", "/films/%73ecret/x", "/films/secre%74/x"] {
+        assert_eq!(get(addr, "h", path).status, 401, "{path}");
+    }
+
+    fs::write(files.path("new"), NEW).unwrap();
+    files.write(&config(&format!("{old}{new}")));
+    edge.signal("HUP");
+    edge.hears("  site[0].tokens.key: one entry became 2 entries\n");
+    let second = token("new", NEW, "/a/");
+    for token in [&first, &second] {
+        assert_eq!(get(addr, "h", &format!("/a/x?token={token}")).status, 200);
+    }
+    files.write(&config(new));
+    edge.signal("HUP");
+    edge.hears("  site[0].tokens.key: 2 entries became one entry\n");
+    assert_eq!(get(addr, "h", &format!("/a/x?token={first}")).status, 401);
+    assert_eq!(get(addr, "h", &format!("/a/x?token={second}")).status, 200);
+    fs::write(files.path("new"), "short").unwrap();
+    edge.signal("HUP");
+    edge.hears("the key 'new' of [site.tokens]: a secret is at least 32 bytes long\n");
+    assert_eq!(get(addr, "h", &format!("/a/x?token={second}")).status, 200, "nothing changed");
+
+    edge.signal("TERM");
+    assert!(edge.ended().success(), "{}", edge.said());
+    let log = fs::read_to_string(files.path("access.log")).unwrap();
+    assert!(log.contains("/a/x") && !log.contains("hw1"), "{log}");
+}
