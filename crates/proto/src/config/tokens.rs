@@ -26,8 +26,8 @@ pub struct Tokens {
     /// Whether who comes with a token in the query is given it as that cookie. Default false. Bound: none.
     /// Danger: who has the browser has the token.
     pub give_cookie: bool,
-    /// Issuers that are believed, of JSON Web Tokens and Common Access Tokens. Default any, and none.
-    /// Bound: none. Danger: without, whoever has a key is believed as anybody.
+    /// Issuers that are believed, of JSON Web Tokens and Common Access Tokens. Default none:
+    /// whoever it is. Bound: none. Danger: without, whoever has a key is believed as anybody.
     pub issuers: List<String>,
     /// Who this site is: tokens for an audience are for one of these. Default none: such tokens are
     /// refused. Bound: none. Danger: none.

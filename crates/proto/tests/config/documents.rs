@@ -18,7 +18,7 @@ fn the_file_that_is_installed_and_the_pages_first_are_good() {
 /// A document whose sections all have an entry, with defaults.
 fn defaults() -> Table {
     let text = format!(
-        "{SMALL}[[site.device]]\nclass = 'tv'\nagents = 'x'\n[[site.route]]\npath = '/'\n\
+        "{SMALL}[site.tokens]\n[[site.tokens.key]]\nsecret_env = 'x'\n[[site.device]]\nclass = 'tv'\nagents = 'x'\n[[site.route]]\npath = '/'\n\
          rewrite = {{ from = '/', to = '/' }}\nrequest_headers = {{ remove = 'a' }}\n\
          response_headers = {{ remove = 'a' }}\n[[limit]]\nname = 'a'\nrequests = 1\n"
     );

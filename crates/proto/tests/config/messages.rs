@@ -467,3 +467,29 @@ fn what_media_layers_cannot_do_is_said() {
         &[],
     );
 }
+
+#[test]
+fn tokens_have_keys_that_are_told_apart_and_have_one_source() {
+    let tokens = |lines: &str| more(&format!("\n[site.tokens]\n{lines}"));
+    let key = "[[site.tokens.key]]\nsecret_env = 'x'\n";
+    assert_says(&tokens(&format!("path = '/t/'\nleeway = '5 min'\n{key}")), &[]);
+    for (lines, says) in [
+        ("", "[site.tokens] needs a [[site.tokens.key]]"),
+        (&*format!("path = '/t'\n{key}"), "key 'path': it begins and ends with '/', such as '/t/'"),
+        (&*format!("leeway = '6 min'\n{key}"), "key 'leeway': 6 min is not from 0 ms to 5 min"),
+        (&*format!("parameter = ''\n{key}"), "key 'parameter': it is no query parameter's name"),
+        (&*format!("cookie = 'a;b'\n{key}"), "key 'cookie': it is letters, digits, '_' and '-'"),
+        ("[[site.tokens.key]]\n", "has one of secret_file, secret_env and public_key"),
+        (
+            &*format!("{key}secret_file = 'y'\n"),
+            "has one of secret_file, secret_env and public_key",
+        ),
+        (&*format!("{key}{key}"), "another key of this form has the same id, or none, too"),
+        ("[[site.tokens.key]]\npublic_key = 'x'\n", "tokens of the form 'signed' have a secret"),
+    ] {
+        let said = tokens(lines);
+        assert!(said.contains(says), "{lines}: {said}");
+    }
+    let said = more("\n[[site.route]]\npath = '/a/'\npublic = true\n");
+    assert!(said.contains("key 'public': the site has no [site.tokens]"), "{said}");
+}
