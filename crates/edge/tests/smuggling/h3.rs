@@ -7,6 +7,9 @@ use crate::h2::{Ended, MALFORMED, NEXT, WELL_FORMED, fields, name};
 use crate::rig::Reaches::{Cut, Nothing, Once};
 use crate::rig::Rig;
 
+/// Of a body that does not come.
+const LENGTH: Field<'_> = (b"content-length", b"5");
+
 async fn send(client: &Client, fields: &[Field<'_>], body: Option<&[u8]>) -> Ended {
     let Ok((mut send, mut recv)) = client.quic.open_bi().await else { return Ended::Reset };
     let mut frames = headers(fields);
@@ -16,7 +19,7 @@ async fn send(client: &Client, fields: &[Field<'_>], body: Option<&[u8]>) -> End
     let _ = send.write_all(&frames).await;
     let _ = send.finish();
     let answer = tokio::time::timeout(Duration::from_secs(60), recv.read_to_end(10_000));
-    match answer.await.expect("no answer in ten seconds") {
+    match answer.await.expect("no answer in a minute") {
         // `:status: 200` in the static table (RFC 9204 appendix A), after the prefix.
         Ok(answer) if answer.first() == Some(&1) => {
             let status = answer.iter().skip(2).skip_while(|byte| **byte != 0).nth(2);
@@ -38,7 +41,10 @@ async fn malformed_requests_reach_nobody() {
     for others in MALFORMED {
         let [first, next] = case(&rig, &fields("GET", others), None).await;
         assert_ne!(first, Ended::Ok, "{}", name(others));
-        rig.check(&name(others), Nothing, next == Ended::Ok);
+        // Unlike in HTTP/2, a request may end in a later packet than its headers: a body that never
+        // comes is missed only then, and what was sent on is cut off.
+        let reaches = if *others == [LENGTH] { Cut } else { Nothing };
+        rig.check(&name(others), reaches, next == Ended::Ok);
     }
 }
 
@@ -58,7 +64,7 @@ async fn well_formed_requests_pass_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn bodies_are_as_long_as_they_say() {
     let rig = Rig::start();
-    let length: &[Field<'_>] = &[(b"content-length", b"5")];
+    let length: &[Field<'_>] = &[LENGTH];
     for others in [&[][..], length] {
         let ended = case(&rig, &fields("POST", others), Some(b"hello")).await;
         assert_eq!(ended, [Ended::Ok; 2], "{}", name(others));
