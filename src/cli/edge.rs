@@ -8,6 +8,7 @@
 //! The entrance gives each request the sites of the configuration that is in force when it comes;
 //! a reload puts new ones there, and requests under way end with theirs.
 
+mod certificates;
 mod describe;
 mod entrance;
 pub(super) mod log;

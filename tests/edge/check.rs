@@ -81,3 +81,15 @@ fn what_keeps_it_from_starting_is_one_sentence() {
     let said = command(&files, &["--check"]).output().unwrap();
     assert!(text(&said.stderr).starts_with("error: the configuration edge.toml cannot be read: "));
 }
+
+#[test]
+fn a_log_that_this_program_cannot_write_is_said() {
+    if cfg!(feature = "qlog") {
+        return;
+    }
+    let files = Files::new(&format!("{GOOD}[server.quic]\nqlog = '/nowhere'\n"));
+    let said = command(&files, &[]).output().unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let expected = "error: server.quic.qlog: this program was built without the feature qlog\n";
+    assert_eq!(text(&said.stderr), expected);
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::process::{Edge, Files, Origin, ask, get};
+use crate::process::{Edge, Files, Origin, ask, command, get, wait_for};
 
 #[test]
 fn health_metrics_and_purges_are_the_operators() {
@@ -33,4 +33,30 @@ fn health_metrics_and_purges_are_the_operators() {
     assert_eq!(purged.status, 200, "{purged:?}");
     assert!(!get(addr, "a.example", "/x").field("cache-status").contains("hit"));
     assert_eq!(one.asked(), 2);
+}
+
+/// Without an authority that answers, the edge serves by a certificate that stands in, and tells so.
+#[test]
+fn certificates_of_an_authority_are_asked_for_and_told_of() {
+    let one = Origin::start("one");
+    let text = format!(
+        "[server]\nlisten = '127.0.0.1:0'\nlisten_http = '127.0.0.1:0'\n[server.acme]\n\
+         directory = 'https://127.0.0.1:1/dir'\ndomains = ['a.example', 'b.example']\n\
+         contact = 'mailto:me@a.example'\nfolder = 'FOLDER'\neab_key_id = 'me'\n\
+         eab_key_env = 'EAB_KEY'\n[[upstream]]\nname = 'media'\norigins = '{}'\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n[operator]\nlisten = '127.0.0.1:0'\n",
+        one.url
+    );
+    let files = Files::new("");
+    files.write(&text.replace("FOLDER", files.path("acme").to_str().unwrap()));
+    let edge = Edge::spawn(command(&files, &[]).env("EAB_KEY", "c2VjcmV0\n"));
+    let operator = edge.addr("operator");
+    let metrics = wait_for("failures", || {
+        let page = get(operator, "localhost", "/metrics").body;
+        page.contains("headwater_server_certificate_orders_total{outcome=\"failed\"} 2")
+            .then_some(page)
+    });
+    let name = "headwater_server_certificate_expires_seconds{name=\"b.example\"} 0";
+    assert!(metrics.contains(name), "{metrics}");
+    assert!(!edge.said().contains("c2VjcmV0"));
 }

@@ -12,8 +12,10 @@
 //! | `headwater_edge_responses_cut_total` | `end` (`failed`, `aborted`) |
 //! | `headwater_edge_requests_in_flight` | |
 //!
-//! What the listeners counted, requests or not, [`register_server`] adds.
+//! What the listeners counted, requests or not, [`register_server`] adds, and how long certificates last,
+//! [`register_certificates`].
 
+mod certificates;
 mod scrape;
 mod server;
 pub(crate) mod shard;
@@ -33,6 +35,7 @@ use crate::observe::{Observed, Observer};
 use crate::watch::End;
 use shard::{BOUNDS_MICROS, METHODS, PROTOCOLS, STATUSES, Shard};
 
+pub use certificates::{MAX_NAMES, register_certificates};
 pub use scrape::{Scrape, scrape};
 pub use server::register_server;
 

@@ -21,6 +21,7 @@
 //! The document's keys are told of in docs/configuration.md, which is made from the documentation
 //! of the structures here.
 
+pub mod acme;
 pub mod cache;
 mod changes;
 mod check;

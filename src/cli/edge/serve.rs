@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
+use headwater::edge::metrics::register_certificates;
 use headwater::edge::operator::{Caches, Site};
 use headwater::edge::{Operator, TokenLayer};
 use headwater::net::Clock;
@@ -15,7 +16,6 @@ use headwater::proto::config::running::Operator as OperatorConfig;
 use prometheus_client::registry::Registry;
 
 use super::super::Error;
-use super::describe;
 use super::entrance::Gate;
 use super::media::Media;
 use super::reload::{Running, Upkeep};
@@ -25,6 +25,7 @@ use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
+use super::{certificates, describe};
 
 /// How long what the operator asks may take at the end.
 const OPERATOR_DRAIN: Duration = Duration::from_millis(200);
@@ -34,8 +35,11 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let door = config.process.hand_over_socket.clone();
     let mut process = Process::start(of_a_moment(), door.as_deref()).await?;
     let token = settings::token(&config.operator)?;
-    let tls = settings::tls(&config.server.tls)?;
+    let tls = certificates::all(&config.server)?;
     let mut registry = Registry::default();
+    if let Some(tls) = &tls {
+        register_certificates(tls, Clock::system(), &mut registry);
+    }
     let origins = headwater::origin::Metrics::default();
     origins.register(&mut registry);
     let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &origins)?;

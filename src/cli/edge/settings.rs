@@ -8,13 +8,13 @@ use headwater::edge::{
     AccessLog, Edge, EdgeBuilder, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer, TokenLayer,
 };
 use headwater::net::encoding::Coding;
-use headwater::net::server::{ClientCertificate, ConnLimits, QuicConfig, ServerBuilder, Tls};
-use headwater::net::{Clock, Proxies, Secret};
+use headwater::net::server::{ConnLimits, QuicConfig, ServerBuilder, Tls};
+use headwater::net::{Proxies, Secret};
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::cache::Downstream as Asked;
 use headwater::proto::config::log::{Log, LogFormat};
 use headwater::proto::config::running::Operator;
-use headwater::proto::config::server::{self, Clients, Limits, Quic};
+use headwater::proto::config::server::{self, Limits, Quic};
 use headwater::proto::config::text::{List, Network};
 use http::{HeaderName, HeaderValue, Method};
 
@@ -22,6 +22,11 @@ use super::super::{Error, secret};
 use super::media::Media;
 use super::shields::Shields;
 use super::sites::SitePolicy;
+
+/// What is said of a log that this program cannot write.
+#[cfg(not(feature = "qlog"))]
+pub(super) const NO_QLOG: &str =
+    "server.quic.qlog: this program was built without the feature qlog";
 
 /// The listeners of `[server]`.
 pub(super) fn listeners(
@@ -46,7 +51,7 @@ pub(super) fn listeners(
         builder = builder.workers(workers.into());
     }
     builder = if server.http3 {
-        builder.quic(quic(&server.quic, server.early_data))
+        builder.quic(quic(&server.quic, server.early_data)?)
     } else {
         builder.without_quic()
     };
@@ -82,7 +87,7 @@ fn limits(config: &Limits) -> ConnLimits {
 }
 
 /// How QUIC behaves.
-fn quic(config: &Quic, early_data: bool) -> QuicConfig {
+fn quic(config: &Quic, early_data: bool) -> Result<QuicConfig, Error> {
     let mut quic = QuicConfig::default();
     quic.idle_timeout = config.idle_timeout.get();
     quic.max_streams = config.max_streams;
@@ -91,7 +96,24 @@ fn quic(config: &Quic, early_data: bool) -> QuicConfig {
     quic.receive_window = u32::try_from(config.receive_window.get()).unwrap_or(u32::MAX);
     quic.socket_buffer = size(config.socket_buffer.get());
     quic.early_data = early_data;
-    quic
+    if let Some(folder) = &config.qlog {
+        log_quic(&mut quic, folder)?;
+    }
+    Ok(quic)
+}
+
+/// Has what QUIC does logged in a folder.
+#[cfg(feature = "qlog")]
+fn log_quic(quic: &mut QuicConfig, folder: &Path) -> Result<(), Error> {
+    let qlog = headwater::net::server::Qlog::new(folder);
+    let failed = |error| format!("server.quic.qlog: cannot use {}: {error}", folder.display());
+    quic.qlog = Some(qlog.map_err(failed)?);
+    Ok(())
+}
+
+#[cfg(not(feature = "qlog"))]
+fn log_quic(_: &mut QuicConfig, _: &Path) -> Result<(), Error> {
+    Err(NO_QLOG.into())
 }
 
 fn size(bytes: u64) -> usize {
@@ -100,31 +122,6 @@ fn size(bytes: u64) -> usize {
 
 pub(super) fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// The certificates, where there are any. Reads their files.
-pub(super) fn tls(config: &server::Tls) -> Result<Option<Tls>, Error> {
-    let files = match (&config.certificate, &config.key) {
-        (Some(certificate), Some(key)) => Some(Tls::from_pem_files(certificate, key)?),
-        _ => None,
-    };
-    let tls = match (files, &config.folder) {
-        (Some(files), Some(folder)) => files.and(&Tls::from_folder(folder)?)?,
-        (Some(files), None) => files,
-        (None, Some(folder)) => Tls::from_folder(folder)?,
-        (None, None) if config.self_signed.is_empty() => return Ok(None),
-        (None, None) => {
-            let names = config.self_signed.iter().map(ToString::to_string);
-            Tls::self_signed(names, None, &Clock::system())?
-        }
-    };
-    let tls = tls.reload_every(Some(config.reload_every.get()));
-    let Some(authorities) = &config.client_ca else { return Ok(Some(tls)) };
-    let wanted = match config.clients {
-        Clients::Optional => ClientCertificate::Optional,
-        _ => ClientCertificate::Required,
-    };
-    Ok(Some(tls.clients(&read(authorities)?, wanted)?))
 }
 
 /// A file that a configuration names.
@@ -255,6 +252,7 @@ pub(super) fn edge(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
     #[test]
@@ -263,7 +261,7 @@ mod tests {
         assert_eq!(format!("{:?}", limits(&server.limits)), format!("{:?}", ConnLimits::default()));
         let mut quic_default = QuicConfig::default();
         quic_default.early_data = true;
-        let quic = quic(&server.quic, server.early_data);
+        let quic = quic(&server.quic, server.early_data).unwrap();
         assert_eq!(format!("{quic:?}"), format!("{quic_default:?}"));
     }
 }

@@ -192,7 +192,7 @@ fn takes(kind: &str) -> Option<String> {
         "Address" => "`ADDR:PORT`",
         "Network" => "a network",
         "PathBuf" => "a path",
-        "Url" => "a URL",
+        "Url" | "Directory" => "a URL",
         "Host" => "a host",
         "Origin" => "a page's origin",
         "PathPattern" => "a pattern",
@@ -202,7 +202,8 @@ fn takes(kind: &str) -> Option<String> {
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Clients" | "Downstream" | "HostOf" | "LimitPer" | "LogFormat" | "TokenForm" => "a word",
+        "Challenge" | "Clients" | "Downstream" | "HostOf" | "LimitPer" | "LogFormat"
+        | "TokenForm" => "a word",
         _ => return None,
     };
     Some(word.to_owned())

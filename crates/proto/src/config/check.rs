@@ -1,6 +1,7 @@
 //! What no single value says: references, names that are there twice, listeners that overlap,
 //! bounds.
 
+mod acme;
 mod listeners;
 mod media;
 mod sites;
@@ -28,6 +29,7 @@ const MAX_FEW: usize = 64;
 pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
     let mut found = Found::default();
     listeners::check(&mut found, edge);
+    acme::check(&mut found, &edge.server);
     server(&mut found, &edge.server);
     cache(&mut found, &edge.cache);
     let upstreams = upstreams::check(&mut found, &edge.upstreams);

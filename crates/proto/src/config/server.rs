@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::acme::Acme;
 use super::quantity::{Size, Time};
 use super::text::{Address, Field, FieldValue, Host, List, Network, Verb};
 
@@ -15,7 +16,7 @@ use super::text::{Address, Field, FieldValue, Host, List, Network, Verb};
 pub struct Server {
     /// Where HTTPS is served: HTTP/1.1 and HTTP/2 on TCP, HTTP/3 on UDP, on the same port. `[::]`
     /// also takes IPv4. Default none. Bound: one of `listen`, `listen_http` and `listen_unix` must
-    /// be there; at most 64; `[server.tls]` must name a certificate. Danger: what listens here, strangers reach.
+    /// be there; at most 64; `[server.tls]` or `[server.acme]` must name a certificate. Danger: what listens here, strangers reach.
     pub listen: List<Address>,
     /// Where plain HTTP is served: HTTP/1.1, and HTTP/2 with prior knowledge. Default none. Bound:
     /// at most 64, and no address that `listen` or the operator has. Danger: what is said here, everybody on the
@@ -64,6 +65,8 @@ pub struct Server {
     pub drain: Time,
     /// The certificates of `listen`.
     pub tls: Tls,
+    /// Certificates that the server gets for itself.
+    pub acme: Acme,
     /// What one client may use up.
     pub limits: Limits,
     /// How HTTP/3's transport behaves.
@@ -89,6 +92,7 @@ impl Default for Server {
             proxy_protocol_from: List::default(),
             drain: Time::secs(30),
             tls: Tls::default(),
+            acme: Acme::default(),
             limits: Limits::default(),
             quic: Quic::default(),
         }
@@ -114,7 +118,7 @@ pub struct Tls {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
     /// Names for which a certificate is made and signed by itself, for development. Default none.
-    /// Bound: not beside `certificate` or `folder`. Danger: no browser trusts it, and none takes
+    /// Bound: not beside `certificate`, `folder` or `[server.acme]`. Danger: no browser trusts it, and none takes
     /// HTTP/3 by it.
     pub self_signed: List<Host>,
     /// How often the files are looked at: what changed is in force for handshakes from then on.
@@ -231,6 +235,11 @@ pub struct Quic {
     /// `wmem_max`). Default 8 MiB. Bound: 64 KiB to 1 GiB. Danger: too small drops packets whenever
     /// a worker is busy for some milliseconds.
     pub socket_buffer: Size,
+    /// A folder in which what QUIC does on each connection is logged (qlog), for finding out what is
+    /// wrong: the newest 100 connections, at most 16 MiB each. Default none. Bound: the program is built
+    /// with the feature `qlog`. Danger: written on the threads that serve; addresses of clients are in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qlog: Option<PathBuf>,
 }
 
 impl Default for Quic {
@@ -242,6 +251,7 @@ impl Default for Quic {
             retry_above: 64,
             receive_window: Size::bytes(4 << 20),
             socket_buffer: Size::bytes(8 << 20),
+            qlog: None,
         }
     }
 }

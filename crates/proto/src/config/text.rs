@@ -168,6 +168,20 @@ checked!(
 );
 
 checked!(
+    /// The directory of an authority that issues certificates: an `https` URL.
+    Directory,
+    "a URL such as \"https://authority.example/directory\"",
+    |text| {
+        let uri = text.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("https"));
+        // What may hold a secret is not repeated.
+        match uri.and_then(|uri| uri.authority().cloned()) {
+            Some(authority) if !authority.as_str().contains('@') => Ok(()),
+            _ => Err("this is no URL of a directory: it is https, and names no user".to_owned()),
+        }
+    }
+);
+
+checked!(
     /// What a site is called by: a host without a port, or `*.` and a host for all below it, or `*`
     /// for whatever is left. Lower case.
     Host,

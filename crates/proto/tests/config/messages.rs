@@ -149,19 +149,52 @@ fn a_server_listens_somewhere_with_a_certificate() {
     assert_says(
         &server("listen = \"[::]:443\""),
         &["edge.toml:4: key 'listen': HTTPS needs a certificate: [server.tls] gives none by \
-           certificate and key, folder, or self_signed"],
+           certificate and key, folder, or self_signed, and there is no [server.acme]"],
     );
     assert_says(
         &more("[server.tls]\ncertificate = \"a\"\nself_signed = \"localhost\""),
         &[
             "edge.toml:14: key 'certificate': its key is missing",
-            "edge.toml:15: key 'self_signed': there are certificates from files already",
+            "edge.toml:15: key 'self_signed': there are other certificates already",
         ],
     );
     assert_says(
         &more("[server.tls]\nkey = \"a\""),
         &["edge.toml:14: key 'key': its certificate is missing"],
     );
+}
+
+#[test]
+fn an_authority_is_told_all_it_needs_and_nothing_it_refuses() {
+    let acme = |lines: &str| {
+        let text = more(&format!("[server.acme]\n{lines}"));
+        text.lines()
+            .map(|line| line.split_once(": ").map_or(line, |(_, says)| says).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let good = "directory = \"https://acme.example/dir\"\ndomains = \"a.example\"\n\
+                folder = \"/var/lib/acme\"\nchallenge = \"http-01\"\n";
+    assert_eq!(acme(good), Vec::<String>::new());
+    for (was, is, says) in [
+        ("https://acme", "http://acme", "key 'directory': this is no URL of a directory"),
+        ("https://acme", "https://secret@acme", "key 'directory': this is no URL of a directory"),
+        ("directory = ", "# ", "[server.acme] has no directory: whom to ask"),
+        ("domains = ", "# ", "key 'directory': its domains are missing"),
+        ("\"a.example\"", "\"*.a.example\"", "key 'domains': '*.a.example' is no name of a host"),
+        ("\"a.example\"", "\"192.0.2.1\"", "key 'domains': '192.0.2.1' is no name of a host"),
+        ("\"a.example\"", "[\"a.b\", \"a.b\"]", "key 'domains': 'a.b' is there twice"),
+        ("folder = ", "# ", "key 'directory': its folder is missing"),
+        ("/var/lib", "lib", "key 'folder': 'lib/acme' is no absolute path"),
+        ("http-01", "tls-alpn-01", "key 'challenge': tls-alpn-01 needs listen of [server]"),
+        ("http-01", "dns-01", "key 'challenge': 'dns-01' is unknown"),
+        ("folder", "contact = \"me\"\nfolder", "key 'contact': 'me' is no address to write to"),
+        ("folder", "eab_key_id = \"me\"\nfolder", "key 'eab_key_id': its key is missing"),
+        ("folder", "eab_key_file = \"k\"\nfolder", "key 'eab_key_file': eab_key_id, whose key"),
+    ] {
+        let said = acme(&good.replacen(was, is, 1));
+        assert!(said.iter().any(|one| one.starts_with(says)), "{says} is not in {said:?}");
+        assert!(!said.iter().any(|one| one.contains("secret")), "{said:?}");
+    }
 }
 
 #[test]

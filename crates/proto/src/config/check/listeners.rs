@@ -52,10 +52,11 @@ fn item(section: &str, key: &str, number: usize) -> Vec<Step> {
 fn tls(found: &mut Found, edge: &Edge) {
     let tls = &edge.server.tls;
     let at = |key: &str| path(["server", "tls", key]);
-    let given = tls.certificate.is_some() || tls.folder.is_some();
+    let acme = edge.server.acme.directory.is_some();
+    let given = tls.certificate.is_some() || tls.folder.is_some() || acme;
     if !edge.server.listen.is_empty() && !given && tls.self_signed.is_empty() {
         let says = "HTTPS needs a certificate: [server.tls] gives none by certificate and key, folder, \
-                    or self_signed";
+                    or self_signed, and there is no [server.acme]";
         found.add(&path(["server", "listen"]), says);
     }
     if tls.certificate.is_some() && tls.key.is_none() {
@@ -65,7 +66,7 @@ fn tls(found: &mut Found, edge: &Edge) {
         found.add(&at("key"), "its certificate is missing");
     }
     if given && !tls.self_signed.is_empty() {
-        found.add(&at("self_signed"), "there are certificates from files already");
+        found.add(&at("self_signed"), "there are other certificates already");
     }
     found.at_least(&at("reload_every"), tls.reload_every, crate::config::quantity::Time::secs(1));
 }
