@@ -80,7 +80,7 @@ async fn a_silent_connection_is_dropped() {
 #[tokio::test]
 async fn a_connection_that_is_kept_alive_for_nothing_is_closed() {
     let mut limits = ConnLimits::default();
-    limits.idle_timeout = Duration::from_millis(300);
+    limits.idle_timeout = Duration::from_secs(1);
     let server = start_with(|builder| builder.limits(limits));
     let mut transport = quinn::TransportConfig::default();
     transport.keep_alive_interval(Some(Duration::from_millis(20)));
@@ -88,12 +88,12 @@ async fn a_connection_that_is_kept_alive_for_nothing_is_closed() {
     let (_endpoint, quic) = quic_with(addr, "localhost", &server.tls, transport).await;
     let mut control = quic.open_uni().await.unwrap();
     control.write_all(&[0, 4, 0]).await.unwrap();
-    let mut said = server_control(&quic).await;
     // One that is under way is no idleness, however long it takes.
     let (mut send, mut recv) = quic.open_bi().await.unwrap();
     send.write_all(&headers(false, "/wait")).await.unwrap();
     send.finish().unwrap();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    let mut said = server_control(&quic).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     assert!(quic.close_reason().is_none());
     server.play.gate.add_permits(1);
     recv.read_to_end(1 << 20).await.unwrap();
@@ -104,4 +104,26 @@ async fn a_connection_that_is_kept_alive_for_nothing_is_closed() {
     assert_eq!(application_code(&closed), Some(NO_ERROR), "{closed}");
     assert!(quic.stats().frame_tx.ping > pings, "it was not silent");
     assert_eq!(server.handle.metrics().connections_ended(Ended::Idle), 1);
+}
+
+/// Limit: `ConnLimits::write_timeout`, of what is said before the end.
+#[tokio::test]
+async fn a_connection_that_has_no_room_for_a_goaway_is_closed() {
+    let mut limits = ConnLimits::default();
+    limits.idle_timeout = Duration::from_secs(1);
+    limits.write_timeout = Duration::from_secs(1);
+    let server = start_with(|builder| builder.limits(limits));
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_millis(20)));
+    // Room for SETTINGS and the start of an answer that is never read.
+    transport.receive_window(quinn::VarInt::from_u32(200));
+    let addr = server.handle.https_addrs()[0];
+    let (_endpoint, quic) = quic_with(addr, "localhost", &server.tls, transport).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    let (mut send, recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(false, "/large")).await.unwrap();
+    send.finish().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), quic.closed()).await.expect("it is held");
+    drop(recv);
 }

@@ -171,7 +171,7 @@ pub(super) async fn connection<S>(
             ending = poll_fn(|cx| drain_signal.poll(cx)) => {
                 // A client that has yet to ask might take it for a refusal.
                 let asked = next > 0;
-                if asked && control.goaway(NO_LIMIT).await.is_err() {
+                if asked && !control.goaway(NO_LIMIT, limits.write_timeout).await {
                     break;
                 }
                 // Where nobody needs to hurry, a client that is slow to read the GOAWAY may be.
@@ -182,7 +182,8 @@ pub(super) async fn connection<S>(
                 drain = Drain::Grace(Box::pin(tokio::time::sleep(grace)));
             }
             () = drain.over(), if is_idle || matches!(drain, Drain::Grace(_)) => {
-                if matches!(drain, Drain::Final(_)) || control.goaway(next).await.is_err() {
+                if matches!(drain, Drain::Final(_)) || !control.goaway(next, limits.write_timeout).await
+                {
                     break;
                 }
                 drain = Drain::Final(Box::pin(tokio::time::sleep(last_words)));
@@ -214,7 +215,7 @@ pub(super) async fn connection<S>(
                     Ok(Some(both)) => both,
                     // The client is done, and has all its answers.
                     Ok(None) => {
-                        let _ = control.goaway(next).await;
+                        let _ = control.goaway(next, limits.write_timeout).await;
                         break;
                     }
                     Err(Ended::Violation(code)) => {
@@ -239,7 +240,7 @@ pub(super) async fn connection<S>(
                 next = sender.id() + NEXT;
                 requests.begin(request::serve(sender, incoming, Arc::clone(&conn), service.clone()));
                 if is_first && matches!(drain, Drain::Grace(_)) {
-                    if control.goaway(NO_LIMIT).await.is_err() {
+                    if !control.goaway(NO_LIMIT, limits.write_timeout).await {
                         break;
                     }
                     drain = Drain::Grace(Box::pin(tokio::time::sleep(patience)));
@@ -251,7 +252,7 @@ pub(super) async fn connection<S>(
                 if matches!(drain, Drain::No) {
                     worker.counters.ended(metrics::Ended::Idle);
                     // As at a drain: a request may be on its way.
-                    if control.goaway(NO_LIMIT).await.is_err() {
+                    if !control.goaway(NO_LIMIT, limits.write_timeout).await {
                         break;
                     }
                     last_words = grace(&quic);
@@ -326,12 +327,15 @@ impl Control {
     }
 
     /// Says that requests from this ID on are not taken (RFC 9114 §5.2). A client that has closed this
-    /// stream has closed the connection (§6.2.1).
-    async fn goaway(&mut self, id: u64) -> Result<(), WriteError> {
+    /// stream has closed the connection (§6.2.1). Nothing else of the connection goes on meanwhile,
+    /// so one that grants no room for it within `patience` is given up.
+    ///
+    /// Whether it was said.
+    async fn goaway(&mut self, id: u64, patience: Duration) -> bool {
         let (mut payload, mut bytes) = (Vec::new(), Vec::new());
         put_var_int(&mut payload, id);
         put_frame(&mut bytes, GOAWAY, &payload);
-        self.0.write_all(&bytes).await
+        matches!(within(patience, pin!(self.0.write_all(&bytes))).await, Ok(Ok(())))
     }
 }
 
