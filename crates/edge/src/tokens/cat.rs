@@ -78,6 +78,7 @@ pub(super) fn read(verifier: &Verifier, token: &str) -> Result<Claims, Refusal> 
             other => other,
         };
     }
+    plain(&value)?;
     let (payload, signer) = match tagged {
         Some(MAC0) => mac0(verifier, value)?,
         Some(_) => sign1(verifier, value)?,
@@ -90,6 +91,31 @@ pub(super) fn read(verifier: &Verifier, token: &str) -> Result<Claims, Refusal> 
     let claims: Value = coset::cbor::de::from_reader(&*payload).map_err(|_| Refusal::Malformed)?;
     let Value::Map(claims) = claims else { return Err(Refusal::Malformed) };
     of(claims, signer)
+}
+
+/// Refuses headers that say more than what was signed, how and by whom (RFC 9052 §3.1). A counter signature
+/// holds headers again, each in bytes of its own, and the parser of those follows them as deep as they
+/// go, before any key is looked at.
+fn plain(value: &Value) -> Result<(), Refusal> {
+    /// `alg`, `crit`, `content type`, `kid`, and `typ` (RFC 9596).
+    const KNOWN: [u8; 5] = [1, 2, 3, 4, 16];
+    let Some([Value::Bytes(protected), Value::Map(open), ..]) = value.as_array().map(Vec::as_slice)
+    else {
+        return Err(Refusal::Malformed);
+    };
+    let protected = match protected.as_slice() {
+        [] => Vec::new(),
+        bytes => match coset::cbor::de::from_reader(bytes) {
+            Ok(Value::Map(header)) => header,
+            _ => return Err(Refusal::Malformed),
+        },
+    };
+    let known = KNOWN.map(Value::from);
+    if protected.iter().chain(open).all(|(label, _)| known.contains(label)) {
+        Ok(())
+    } else {
+        Err(Refusal::Unknown)
+    }
 }
 
 /// A payload, and what signs it anew.

@@ -404,6 +404,26 @@ fn es256_and_ps256_are_verified_and_the_key_says_which() {
     assert_eq!(ask(iana::Algorithm::ES256, "other", &[18], &es256), Err(Refusal::UnknownKey));
 }
 
+/// Counter signatures within counter signatures (RFC 8152 §4.5): as deep as a token is long, and
+/// refused before anything follows them down.
+#[test]
+fn headers_within_headers_are_refused() {
+    let mut header = vec![0xa0];
+    while header.len() < 2_000 {
+        header = match u8::try_from(header.len()) {
+            Ok(_) if header.len() < 600 => {
+                [&[0xa1, 0x07, 0x83, 0x40][..], &header, &[0x40]].concat()
+            }
+            _ => {
+                let length = u16::try_from(header.len()).unwrap().to_be_bytes();
+                [&[0xa1, 0x07, 0x83, 0x59], &length[..], &header, &[0xa0, 0x40]].concat()
+            }
+        };
+    }
+    let bytes = [&[0x84, 0x40][..], &header, &[0xf6, 0x40]].concat();
+    assert_eq!(verify(&verifier(), &base64url(&bytes), &asked("/")), Err(Refusal::Unknown));
+}
+
 #[test]
 fn what_is_no_token_is_refused() {
     let deep = vec![0x81; 3000];
