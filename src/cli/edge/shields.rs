@@ -11,8 +11,7 @@ use headwater::origin::upstream::Origins;
 use headwater::proto::config::upstream::{HostOf, Upstream as Config};
 use http::{HeaderValue, Request, Uri, header};
 
-use super::super::Error;
-use super::settings::read;
+use super::super::{Error, secret};
 use super::sites::{Pinned, SitePolicy};
 use super::upstreams::Upstreams;
 
@@ -61,10 +60,9 @@ fn begin(
 /// The secret by which a shield knows this edge, without space around it.
 fn link(config: &Config) -> Result<Option<HeaderValue>, Error> {
     let Some(path) = &config.link_file else { return Ok(None) };
-    let text = read(path)?;
-    let secret = HeaderValue::from_bytes(text.trim_ascii()).ok().filter(|text| !text.is_empty());
-    let none = || format!("the file {} holds no secret that a field can hold", path.display());
-    Ok(Some(secret.ok_or_else(none)?))
+    let Some(link) = secret::read(Some(path), None)? else { return Ok(None) };
+    let none = |_| format!("the file {} holds no secret that a field can hold", path.display());
+    Ok(Some(HeaderValue::from_bytes(&link).map_err(none)?))
 }
 
 /// How a shield is asked for what clients ask for.

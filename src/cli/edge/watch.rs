@@ -7,14 +7,11 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use headwater::proto::config::running::Operator;
-
-use super::super::Error;
+use super::super::{Error, secret};
 use super::load;
-use super::settings::read;
 
 /// How long a reader waits for a line before it may do something else.
 const TURN: Duration = Duration::from_millis(200);
@@ -94,11 +91,8 @@ impl Whom {
     /// Where to connect to, and the token.
     fn place(&self) -> Result<(String, Option<String>), Error> {
         let Some(file) = &self.config else {
-            let token = self.token_file.as_ref().map(|path| read(path)).transpose()?;
-            return Ok((
-                self.at.clone().unwrap_or_default(),
-                token.as_deref().map(text).transpose()?,
-            ));
+            let token = token(self.token_file.as_deref(), None)?;
+            return Ok((self.at.clone().unwrap_or_default(), token));
         };
         let operator = load(file)??.operator;
         let socket = operator.listen_unix.as_ref().map(|path| path.display().to_string());
@@ -106,27 +100,17 @@ impl Whom {
         let place = place.ok_or_else(|| {
             format!("{}: no operator is answered: give [operator] a listener", file.display())
         })?;
-        Ok((place, token(&operator)?))
+        Ok((place, token(operator.token_file.as_deref(), operator.token_env.as_deref())?))
     }
 }
 
-fn token(operator: &Operator) -> Result<Option<String>, Error> {
-    match (&operator.token_file, &operator.token_env) {
-        (Some(path), _) => text(&read(path)?).map(Some),
-        (None, Some(name)) => {
-            let value = std::env::var(name).map_err(|_| format!("there is no variable {name}"))?;
-            text(value.as_bytes()).map(Some)
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-/// A token that a field can hold, without space around it.
-fn text(token: &[u8]) -> Result<String, Error> {
-    let token = token.trim_ascii();
-    let good = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
-    let token = std::str::from_utf8(token).ok().filter(|_| good);
-    Ok(token.ok_or("the operator's token is none that a field can hold")?.to_owned())
+/// The operator's token, if one is named, as a field holds it.
+fn token(file: Option<&Path>, variable: Option<&str>) -> Result<Option<String>, Error> {
+    let Some(token) = secret::read(file, variable)? else { return Ok(None) };
+    let token = String::from_utf8(token)
+        .ok()
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+    Ok(Some(token.ok_or("the operator's token is none that a field can hold")?))
 }
 
 fn connect(place: &str, request: &[u8]) -> io::Result<Box<dyn Read>> {
