@@ -6,12 +6,19 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
-use headwater_net::Body;
-use http::Response;
+use headwater_net::{Body, Problem};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
 use crate::watch::into_body;
+
+/// Refuses a method, and names those that are taken (RFC 9110 §15.5.6).
+pub(crate) fn wrong_method(allowed: HeaderValue) -> Response<Body> {
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response();
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}
 
 pin_project! {
     /// An answer that is there, or that of the inner service.

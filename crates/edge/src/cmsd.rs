@@ -17,18 +17,16 @@
 //! what comes from the cache. An answer costs one field when it is on, and nothing when it is off.
 
 use std::fmt::Write as _;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use headwater_net::{ConnInfo, Path};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::amend::{Amend, Amended};
 use crate::cache_result::CacheResult;
 use crate::kind::Kind;
 use crate::shed::Pressure;
@@ -137,60 +135,41 @@ where
 {
     type Response = Response<B>;
     type Error = S::Error;
-    type Future = CmsdFuture<S::Future>;
+    type Future = Amended<S::Future, Asked>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<A>) -> CmsdFuture<S::Future> {
+    fn call(&mut self, request: Request<A>) -> Self::Future {
         let asked = self.on.as_ref().map(|on| Asked {
             on: Arc::clone(on),
             uri: request.uri().clone(),
             path: request.extensions().get::<ConnInfo>().and_then(ConnInfo::path),
             at: Instant::now(),
         });
-        CmsdFuture { inner: self.inner.call(request), asked }
+        Amended::new(self.inner.call(request), asked)
     }
 }
 
+/// What was asked, and over what.
 #[derive(Debug)]
-struct Asked {
+pub struct Asked {
     on: Arc<On>,
     uri: Uri,
     path: Option<Path>,
     at: Instant,
 }
 
-pin_project! {
-    /// The answer of [`Cmsd`].
-    #[derive(Debug)]
-    pub struct CmsdFuture<F> {
-        #[pin]
-        inner: F,
-        asked: Option<Asked>,
-    }
-}
-
-impl<F, B, E> Future for CmsdFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<B>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut answer = std::task::ready!(this.inner.poll(cx));
-        if let (Ok(response), Some(asked)) = (&mut answer, this.asked.take()) {
-            let kind = Kind::of_answer(response.headers(), asked.uri.path());
-            let delay = u64::try_from(asked.at.elapsed().as_millis()).unwrap_or(u64::MAX);
-            if (kind.is_segment() || kind == Kind::Manifest)
-                && let Some(member) = asked.on.member(asked.path, delay)
-            {
-                say(response.headers_mut(), member);
-            }
+impl Amend for Asked {
+    fn amend(self, headers: &mut HeaderMap) {
+        let kind = Kind::of_answer(headers, self.uri.path());
+        let delay = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if (kind.is_segment() || kind == Kind::Manifest)
+            && let Some(member) = self.on.member(self.path, delay)
+        {
+            say(headers, member);
         }
-        Poll::Ready(answer)
     }
 }
 

@@ -1,14 +1,13 @@
 //! Response headers that every answer to a stranger should carry.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
+
+use crate::amend::{Amend, Amended};
 
 /// Adds headers to answers that do not have them; by default `X-Content-Type-Options: nosniff`, so
 /// that no browser takes a segment or a problem document for a page.
@@ -32,8 +31,10 @@ impl HeadersLayer {
     pub fn new(headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
         Self { headers: Fields::Given(headers.into_iter().collect()) }
     }
+}
 
-    fn add(&self, headers: &mut HeaderMap) {
+impl Amend for HeadersLayer {
+    fn amend(self, headers: &mut HeaderMap) {
         let fields = match &self.headers {
             Fields::Default => &DEFAULT[..],
             Fields::Given(fields) => fields,
@@ -74,39 +75,13 @@ where
 {
     type Response = Response<B>;
     type Error = S::Error;
-    type Future = HeadersFuture<S::Future>;
+    type Future = Amended<S::Future, HeadersLayer>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<A>) -> HeadersFuture<S::Future> {
-        HeadersFuture { inner: self.inner.call(request), layer: self.layer.clone() }
-    }
-}
-
-pin_project! {
-    /// The answer of [`Headers`].
-    #[derive(Debug)]
-    pub struct HeadersFuture<F> {
-        #[pin]
-        inner: F,
-        layer: HeadersLayer,
-    }
-}
-
-impl<F, B, E> Future for HeadersFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<B>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut answer = std::task::ready!(this.inner.poll(cx));
-        if let Ok(response) = &mut answer {
-            this.layer.add(response.headers_mut());
-        }
-        Poll::Ready(answer)
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        Amended::new(self.inner.call(request), Some(self.layer.clone()))
     }
 }

@@ -40,6 +40,7 @@
 //! counts; what a client sends makes nothing grow.
 
 pub mod access_log;
+mod amend;
 mod answer;
 mod cache_result;
 pub mod cmcd;
@@ -70,6 +71,7 @@ mod watch;
 mod whom;
 
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
+pub use amend::Amended;
 pub use answer::Answer;
 pub use cache_result::CacheResult;
 pub use cmcd::CmcdLayer;

@@ -5,13 +5,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
-use headwater_net::{Body, Problem};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use headwater_net::Body;
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as HttpBody;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, wrong_method};
 
 /// Lets only some methods in; others are answered 405 with `Allow` (RFC 9110 §15.5.6).
 #[derive(Clone, Debug)]
@@ -77,8 +77,6 @@ where
         if self.allowed.methods.contains(request.method()) {
             return Answer::of(self.inner.call(request));
         }
-        let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response();
-        response.headers_mut().insert(header::ALLOW, self.allowed.allow.clone());
-        Answer::ready(response)
+        Answer::ready(wrong_method(self.allowed.allow.clone()))
     }
 }

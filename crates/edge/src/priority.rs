@@ -5,16 +5,14 @@
 //! heed it. A request that has the field, and an answer that has it already, stay as they are. It costs
 //! a field of static text where the urgency is not the usual one.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use headwater_net::{ConnInfo, Protocol};
-use http::{HeaderName, HeaderValue, Request, Response, Uri};
-use pin_project_lite::pin_project;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::amend::{Amend, Amended};
 use crate::kind::Kind;
 
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
@@ -65,51 +63,39 @@ where
 {
     type Response = Response<B>;
     type Error = S::Error;
-    type Future = PrioritisedFuture<S::Future>;
+    type Future = Amended<S::Future, Silent>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<A>) -> PrioritisedFuture<S::Future> {
+    fn call(&mut self, request: Request<A>) -> Self::Future {
         let heeds = |conn: &ConnInfo| conn.protocol == Protocol::H3;
         let silent = self.on
             && request.extensions().get::<ConnInfo>().is_some_and(heeds)
             && !request.headers().contains_key(PRIORITY);
-        let asked = silent.then(|| {
+        let silent = silent.then(|| {
             let said = PURPOSE.iter().find_map(|name| request.headers().get(*name));
             let prefetch = said.is_some_and(|said| said.as_bytes().starts_with(b"prefetch"));
-            (request.uri().clone(), prefetch)
+            Silent { uri: request.uri().clone(), prefetch }
         });
-        PrioritisedFuture { inner: self.inner.call(request), asked }
+        Amended::new(self.inner.call(request), silent)
     }
 }
 
-pin_project! {
-    /// The answer of [`Prioritised`].
-    #[derive(Debug)]
-    pub struct PrioritisedFuture<F> {
-        #[pin]
-        inner: F,
-        asked: Option<(Uri, bool)>,
-    }
+/// A request that does not say how urgent it is.
+#[derive(Debug)]
+pub struct Silent {
+    uri: Uri,
+    prefetch: bool,
 }
 
-impl<F, B, E> Future for PrioritisedFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<B>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut answer = std::task::ready!(this.inner.poll(cx));
-        if let (Ok(response), Some((uri, prefetch))) = (&mut answer, this.asked.take())
-            && !response.headers().contains_key(PRIORITY)
-            && let Some(field) = urgency(Kind::of_answer(response.headers(), uri.path()), prefetch)
+impl Amend for Silent {
+    fn amend(self, headers: &mut HeaderMap) {
+        if !headers.contains_key(PRIORITY)
+            && let Some(field) = urgency(Kind::of_answer(headers, self.uri.path()), self.prefetch)
         {
-            response.headers_mut().insert(PRIORITY, field);
+            headers.insert(PRIORITY, field);
         }
-        Poll::Ready(answer)
     }
 }

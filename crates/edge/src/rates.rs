@@ -31,8 +31,8 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::answer::Answer;
 use crate::table::Table;
-use crate::watch::into_body;
 use crate::whom::network;
 use bucket::{Bucket, Verdict};
 
@@ -305,28 +305,27 @@ where
 
     fn call(&mut self, request: Request<A>) -> RateLimitedFuture<S::Future> {
         let Some(on) = &self.on else {
-            let state = State::Inner { inner: self.inner.call(request), pace: None };
-            return RateLimitedFuture { state };
+            let answer = Answer::of(self.inner.call(request));
+            return RateLimitedFuture { answer, paces: Vec::new() };
         };
         let (parts, body) = request.into_parts();
         let now = on.now();
-        let mut pace = None;
+        let mut paces = Vec::new();
         for rule in &on.rules {
             let Some(client) = rule.client(&parts) else { continue };
             if let Some(bucket) = &rule.requests {
                 let taken = rule.with(client, now, |used| bucket.take(&mut used.requests, now));
                 if let Err(verdict) = taken {
-                    let response = Some(Box::new(rule.refusal(verdict)));
-                    return RateLimitedFuture { state: State::Refused { response } };
+                    let answer = Answer::ready(rule.refusal(verdict));
+                    return RateLimitedFuture { answer, paces: Vec::new() };
                 }
             }
             if rule.bytes.is_some() && parts.method != Method::HEAD {
-                let one = Pace { on: Arc::clone(on), rule: Arc::clone(rule), client };
-                pace.get_or_insert_with(Vec::new).push(one);
+                paces.push(Pace { on: Arc::clone(on), rule: Arc::clone(rule), client });
             }
         }
-        let inner = self.inner.call(Request::from_parts(parts, body));
-        RateLimitedFuture { state: State::Inner { inner, pace } }
+        let answer = Answer::of(self.inner.call(Request::from_parts(parts, body)));
+        RateLimitedFuture { answer, paces }
     }
 }
 
@@ -343,16 +342,8 @@ pin_project! {
     #[derive(Debug)]
     pub struct RateLimitedFuture<F> {
         #[pin]
-        state: State<F>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    #[derive(Debug)]
-    enum State<F> {
-        Inner { #[pin] inner: F, pace: Option<Vec<Pace>> },
-        Refused { response: Option<Box<Response<Body>>> },
+        answer: Answer<F>,
+        paces: Vec<Pace>,
     }
 }
 
@@ -365,19 +356,11 @@ where
     type Output = Result<Response<Body>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            Projected::Inner { inner, pace } => {
-                let answer = std::task::ready!(inner.poll(cx)).map(into_body);
-                let paces = pace.take().unwrap_or_default();
-                Poll::Ready(answer.map(|response| {
-                    response.map(|body| paces.into_iter().fold(body, paced::paced))
-                }))
-            }
-            Projected::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
-                // Polled after its end, which a future may answer by waiting for ever.
-                None => Poll::Pending,
-            },
-        }
+        let this = self.project();
+        let answer = std::task::ready!(this.answer.poll(cx));
+        let paces = std::mem::take(this.paces);
+        Poll::Ready(
+            answer.map(|response| response.map(|body| paces.into_iter().fold(body, paced::paced))),
+        )
     }
 }

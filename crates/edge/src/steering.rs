@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
-use headwater_net::{Body, Clock, ConnInfo, Problem, Timestamp};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use headwater_net::{Body, Clock, ConnInfo, Timestamp};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body::Body as HttpBody;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,7 +25,7 @@ use serde::Serialize;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, wrong_method};
 use crate::sessions::Sessions;
 use crate::shed::Pressure;
 use crate::whom::network;
@@ -313,10 +313,7 @@ where
                 if [Method::GET, Method::HEAD].contains(request.method()) {
                     return Answer::ready(on.answer(&request));
                 }
-                let mut refused = Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response();
-                let allow = HeaderValue::from_static("GET, HEAD");
-                refused.headers_mut().insert(header::ALLOW, allow);
-                Answer::ready(refused)
+                Answer::ready(wrong_method(HeaderValue::from_static("GET, HEAD")))
             }
             _ => Answer::of(self.inner.call(request)),
         }

@@ -47,7 +47,7 @@ mod verifier;
 pub use asked::{Asked, Subdivision};
 pub use grant::Grant;
 pub use key::{BadKey, Key};
-pub use layer::{TakePaths, TokenLayer, TokenRules, Tokens, TokensFuture, TokensHere};
+pub use layer::{TakePaths, TokenLayer, TokenRules, Tokens, TokensHere};
 pub use places::{Place, Places};
 pub use refusal::Refusal;
 pub use replays::MAX_REPLAYS;

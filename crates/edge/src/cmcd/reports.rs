@@ -15,6 +15,7 @@ use headwater_proto::cmcd::{MEDIA_TYPE, Reports};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 
+use crate::answer::wrong_method;
 use crate::sessions::{By, Sessions};
 
 /// The longest message of reports, in bytes.
@@ -52,12 +53,7 @@ impl Route {
                     Err(problem) => problem.into_response(),
                 },
                 Method::OPTIONS => empty(),
-                _ => {
-                    let mut refused = Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response();
-                    let allow = HeaderValue::from_static("POST, OPTIONS");
-                    refused.headers_mut().insert(header::ALLOW, allow);
-                    refused
-                }
+                _ => wrong_method(HeaderValue::from_static("POST, OPTIONS")),
             };
             let headers = response.headers_mut();
             // A problem says that all may read it; of this one that is the operator's choice.

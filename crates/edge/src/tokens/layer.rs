@@ -1,7 +1,5 @@
 //! The layer: takes a request's token, verifies it, and lets the request on without it, or answers.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -9,9 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::{Body, Clock, ConnInfo, Timestamp};
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body as HttpBody;
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -20,6 +17,7 @@ use super::places::{Places, hand_over};
 use super::refusal::Refusal;
 use super::replays::Replays;
 use super::verifier::{Refused, Verifier};
+use crate::amend::{Amend, Amended};
 use crate::answer::Answer;
 use crate::normalise;
 
@@ -47,7 +45,7 @@ impl TokenRules {
         request: &mut Request<B>,
         shared: &Shared,
         now: Timestamp,
-    ) -> Result<After, Refused> {
+    ) -> Result<Option<HandedBack>, Refused> {
         let found = self.places.take(request).ok_or(Refusal::Missing)?;
         let normal = normalise::checked(request.uri()).ok_or(Refusal::Ambiguous)?;
         let asked = Asked::new(request, normal.path(), now);
@@ -65,7 +63,7 @@ impl TokenRules {
         let renewed = allowed.renewed.as_ref();
         let renewed = renewed.and_then(|one| hand_over(one, found.place, is_tls, now));
         request.extensions_mut().insert(allowed.holder);
-        Ok(After { field: renewed.or(cookie) })
+        Ok(renewed.or(cookie).map(|(name, token)| HandedBack(name, token)))
     }
 }
 
@@ -181,65 +179,36 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = TokensFuture<S::Future>;
+    type Future = Amended<Answer<S::Future>, HandedBack>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<A>) -> TokensFuture<S::Future> {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let here = request.extensions_mut().remove::<TokensHere>();
         let rules = match &here {
             Some(TokensHere(rules)) => rules,
             None => &self.layer.rules,
         };
         let Some(rules) = rules else {
-            let answer = Answer::of(self.inner.call(request));
-            return TokensFuture { answer, after: After::default() };
+            return Amended::new(Answer::of(self.inner.call(request)), None);
         };
         match rules.admit(&mut request, &self.layer.shared, self.layer.clock.now()) {
-            Ok(after) => TokensFuture { answer: Answer::of(self.inner.call(request)), after },
-            Err(refused) => {
-                let answer = Answer::ready(refused.into_response());
-                TokensFuture { answer, after: After::default() }
-            }
+            Ok(back) => Amended::new(Answer::of(self.inner.call(request)), back),
+            Err(refused) => Amended::new(Answer::ready(refused.into_response()), None),
         }
     }
 }
 
-/// What is done to the answer of a request that was let in.
-#[derive(Clone, Debug, Default)]
-struct After {
-    field: Option<(HeaderName, HeaderValue)>,
-}
+/// A token that goes back with the answer, in the field that carries it.
+#[derive(Clone, Debug)]
+pub struct HandedBack(HeaderName, HeaderValue);
 
-pin_project! {
-    /// The answer of [`Tokens`].
-    #[derive(Debug)]
-    pub struct TokensFuture<F> {
-        #[pin]
-        answer: Answer<F>,
-        after: After,
-    }
-}
-
-impl<F, B, E> Future for TokensFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Output = Result<Response<Body>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut answer = std::task::ready!(this.answer.poll(cx));
-        if let (Ok(response), Some((name, token))) = (&mut answer, this.after.field.take()) {
-            let headers = response.headers_mut();
-            headers.append(name, token);
-            // The token is one viewer's: caches behind us share the answer with nobody.
-            headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-        }
-        Poll::Ready(answer)
+impl Amend for HandedBack {
+    fn amend(self, headers: &mut HeaderMap) {
+        headers.append(self.0, self.1);
+        // The token is one viewer's: caches behind us share the answer with nobody.
+        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     }
 }
