@@ -14,6 +14,7 @@ mod entrance;
 pub(super) mod log;
 mod media;
 mod reload;
+mod route_policy;
 mod router;
 mod serve;
 mod settings;
@@ -61,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         }
     };
     if args.check {
-        print!("{}", config.to_toml());
+        print!("{}", config.resolved().to_toml());
         return Ok(ExitCode::SUCCESS);
     }
     super::runtime()?.block_on(serve::serve(&args.config, config))?;

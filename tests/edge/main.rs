@@ -10,6 +10,7 @@ mod observing;
 mod operator;
 mod process;
 mod reload;
+mod routes;
 mod serves;
 mod shield;
 mod tokens;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use headwater_net::ConnInfo;
 use http::request::Parts;
-use http::{HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use smallvec::SmallVec;
 
 /// A key as stored: compared and hashed by its bytes.
@@ -67,9 +67,14 @@ pub(crate) fn url_of(key: &[u8]) -> &[u8] {
 /// The host a request is for: the authority of an absolute or HTTP/2 request target, else the
 /// `Host` field (RFC 9110 §7.2); empty when there is neither.
 pub fn host(request: &Parts) -> &[u8] {
-    match request.uri.authority() {
+    host_of(&request.uri, &request.headers)
+}
+
+/// The [host](self::host) of a request with this target and these fields.
+pub fn host_of<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> &'r [u8] {
+    match uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => request.headers.get(header::HOST).map_or(b"", |host| host.as_bytes()),
+        None => headers.get(header::HOST).map_or(b"", |host| host.as_bytes()),
     }
 }
 
@@ -86,10 +91,29 @@ pub(crate) fn normal_host(request: &Parts) -> &[u8] {
     without_default_port(host, scheme)
 }
 
+/// A host without its port, if it has one.
+pub fn name_of(host: &[u8]) -> &[u8] {
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = host.len() - digits;
+    match end.checked_sub(1).and_then(|colon| host.get(..colon).zip(host.get(colon))) {
+        Some((name, b':')) => name,
+        _ => host,
+    }
+}
+
 /// Has a request name its [`normal_host`] to upstream, too: what is stored under that name is the
 /// answer to it. A link that an origin makes of another port than its own would be everybody's.
 pub(crate) fn name_normal_host(request: &mut Parts) {
-    let normal = normal_host(request);
+    name_to_upstream(request, normal_host);
+}
+
+/// As [`name_normal_host`], of the host without any port.
+pub(crate) fn name_without_port(request: &mut Parts) {
+    name_to_upstream(request, |request| name_of(host(request)));
+}
+
+fn name_to_upstream(request: &mut Parts, of: fn(&Parts) -> &[u8]) {
+    let normal = of(request);
     if normal.is_empty() || normal.len() == host(request).len() {
         return;
     }
@@ -209,6 +233,20 @@ mod tests {
             ("http://[::80]/x", "[::80]/x"),
         ] {
             assert_eq!(key(other, None), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_has_no_port() {
+        for (host, name) in [
+            ("a:8443", "a"),
+            ("a:", "a"),
+            ("a", "a"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(name_of(host.as_bytes()), name.as_bytes(), "{host}");
         }
     }
 

@@ -14,6 +14,7 @@ use crate::cmcd::{CmcdLayer, CmcdService};
 use crate::cmsd::{Cmsd, CmsdLayer};
 use crate::compress::{Compress, CompressLayer};
 use crate::early_data::{EarlyData, EarlyDataLayer};
+use crate::fixed::{Fixed, FixedLayer};
 use crate::headers::{Headers, HeadersLayer};
 use crate::hints::{HintLayer, Hinted, Hints};
 use crate::methods::{Methods, MethodsLayer};
@@ -28,19 +29,22 @@ use crate::tokens::{TakePaths, TokenLayer, Tokens};
 use crate::upgrades::Upgrades;
 
 /// An edge in front of `S`, layer by layer, outermost first: access log and metrics, load
-/// shedding, what is said of the path and of what goes first, response headers, tokens, limits,
-/// steering, what players say, allowed methods, hints for the shield, one way to say each thing, early
-/// data, cache. A concrete type: a hit calls through no pointer and boxes nothing.
+/// shedding, what is said of the path and of what goes first, response headers, one way to write each
+/// target, tokens, limits, answers of the route, steering, what players say, allowed methods, hints for
+/// the shield, fields that nobody behind needs, early data, cache. A concrete type: a hit calls through
+/// no pointer and boxes nothing. Layers that ask who comes in stand between the targets and the methods:
+/// they see paths in one form.
 ///
 /// A token in the path is taken off before anything else, so that the log does not see it.
 ///
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> = TakePaths<Observed<Shed<Cmsd<Prioritised<Headers<Tokens<Limited<S>>>>>>>>;
+pub type EdgeService<S> =
+    TakePaths<Observed<Shed<Cmsd<Prioritised<Headers<Normalise<Tokens<Limited<S>>>>>>>>>;
 
-/// What answers who may come in.
-type Limited<S> = RateLimited<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;
+/// What answers who may come in, by targets in one form.
+type Limited<S> = RateLimited<Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>>;
 
 /// What answers all but WebSockets.
 type Cached<S> = Methods<Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>;
@@ -208,7 +212,7 @@ impl EdgeBuilder {
         let cache = self.cache.clone().unwrap_or_else(|| {
             Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
         });
-        let direct = self.normalise.layer(upstream.clone());
+        let direct = self.normalise.fields(upstream.clone());
         let direct = self.websockets.then(|| (cache.clone(), direct));
         let compressed = Compress::new(upstream, self.compress.as_ref());
         let cached = cache.layer().layer(self.headers.layer(compressed));
@@ -216,11 +220,11 @@ impl EdgeBuilder {
             Some(_) => self.normalise.clone().codings(&Coding::ALL),
             None => self.normalise.clone(),
         };
-        let checked = normalise.layer(self.early_data.layer(cached));
-        let checked = self.methods.layer(self.hints.layer(checked));
-        let answered = self.cmcd.layer(Upgrades::new(checked, direct));
-        let limited = self.rates.layer(self.steering.layer(answered));
-        let admitted = self.tokens.layer(limited);
+        let lean = normalise.fields(self.early_data.layer(cached));
+        let let_in = self.methods.layer(self.hints.layer(lean));
+        let answered = self.cmcd.layer(Upgrades::new(let_in, direct));
+        let limited = self.rates.layer(FixedLayer.layer(self.steering.layer(answered)));
+        let admitted = normalise.targets(self.tokens.layer(limited));
         let told = self.priority.layer(self.headers.layer(admitted));
         let answered = self.shed.layer(self.cmsd.layer(told));
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));

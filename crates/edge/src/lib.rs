@@ -30,9 +30,10 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`tokens`], [`rates`], [`steering`], [`cmcd`],
-//! [`methods`], [`hints`], [`normalise`], [`early_data`], the cache of [`headwater_cache`], and
-//! behind that [`compress`]; [`Edge`] puts them together. [`CacheResult`] is the word all of them
+//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`normalise`], [`tokens`], [`rates`], [`fixed`],
+//! [`steering`], [`cmcd`], [`methods`], [`hints`], [`early_data`], the cache of [`headwater_cache`], and
+//! behind that [`compress`]; [`Edge`] puts them together, and layers go by the [`RoutePolicy`] of a request
+//! where that has a word for them. [`CacheResult`] is the word all of them
 //! have for what the cache did. [`operator`] answers who runs it all, on a listener of its own.
 //!
 //! What they promise: a request waits for nothing and formats nothing in the log or the metrics, and
@@ -48,6 +49,7 @@ pub mod cmsd;
 pub mod compress;
 pub mod early_data;
 mod edge;
+pub mod fixed;
 pub mod headers;
 pub mod hints;
 mod kind;
@@ -58,6 +60,7 @@ mod observe;
 pub mod operator;
 pub mod priority;
 pub mod rates;
+pub mod route_policy;
 pub mod sessions;
 pub mod shed;
 pub mod steering;
@@ -79,6 +82,7 @@ pub use cmsd::CmsdLayer;
 pub use compress::CompressLayer;
 pub use early_data::EarlyDataLayer;
 pub use edge::{Edge, EdgeBuilder, EdgeService};
+pub use fixed::{FixedAnswer, FixedLayer};
 pub use headers::HeadersLayer;
 pub use hints::{HintLayer, Hints};
 pub use kind::Kind;
@@ -89,6 +93,7 @@ pub use observe::{Observed, ObservedFuture};
 pub use operator::Operator;
 pub use priority::PriorityLayer;
 pub use rates::{Limit, RateLimitLayer};
+pub use route_policy::RoutePolicy;
 pub use sessions::Sessions;
 pub use shed::{Pressure, ShedLayer};
 pub use steering::{Steering, SteeringLayer};

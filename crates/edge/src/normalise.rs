@@ -37,7 +37,7 @@ use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::encoding::{self, Coding};
 use headwater_net::{Body, Problem};
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use tower_layer::Layer;
@@ -45,6 +45,11 @@ use tower_service::Service;
 
 use crate::answer::Answer;
 use crate::unkeyed;
+use path::{Path, check_path, table};
+
+pub use path::{DotSegments, checked, other_reading, rewritten};
+
+mod path;
 
 /// Refuses ambiguous requests and makes equal ones the same.
 #[derive(Clone, Debug)]
@@ -240,147 +245,34 @@ fn has_port(host: &[u8]) -> bool {
 /// What may be in a host with its port (RFC 3986 §3.2.2).
 const IN_HOST: [bool; 256] = table(b"-._~:[]%!$&'()*+,;=");
 
-/// What may be in a path and means nothing but itself.
-const ORDINARY: [bool; 256] = table(b"-_~!$&'()*+,;=:@");
-
-/// A table of the letters, the digits and `others`.
-const fn table(others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = true;
-        at += 1;
-    }
-    table
-}
-
-enum Path {
-    /// It is as it should be.
-    Normal,
-    /// It has escapes to be written otherwise.
-    Other,
-}
-
-fn check_path(path: &str) -> Result<Path, &'static str> {
-    let bytes = path.as_bytes();
-    if bytes.first() != Some(&b'/') {
-        return Err("the target has no path");
-    }
-    if bytes.get(1) == Some(&b'/') {
-        return Err("the path begins with two slashes");
-    }
-    let mut other = false;
-    // Whether the segment so far is nothing but dots, and how many.
-    let mut dots = Some(0u8);
-    let mut at = 1;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        if ORDINARY[usize::from(byte)] {
-            dots = None;
-            continue;
-        }
-        let meant = if byte == b'%' {
-            let pair =
-                (bytes.get(at).copied().and_then(hex), bytes.get(at + 1).copied().and_then(hex));
-            let (Some(high), Some(low)) = pair else {
-                return Err("the path has an escape that is none");
-            };
-            let lower = bytes.get(at..at + 2).is_some_and(|p| p.iter().any(u8::is_ascii_lowercase));
-            at += 2;
-            let meant = high << 4 | low;
-            other |= lower || is_unreserved(meant);
-            // An encoded slash is no end of a segment, and no dot.
-            if meant == b'/' { b'x' } else { meant }
-        } else {
-            if !byte.is_ascii_graphic() {
-                return Err("the path has a byte that must be escaped");
-            }
-            byte
-        };
-        match meant {
-            b'/' => {
-                if matches!(dots, Some(1 | 2)) {
-                    return Err("the path has dot segments");
-                }
-                dots = Some(0);
-            }
-            b'.' => dots = dots.map(|dots| dots.saturating_add(1)),
-            b'\\' => return Err("the path has a backslash"),
-            0..=31 | 127 => return Err("the path has a control character"),
-            _ => dots = None,
-        }
-    }
-    if matches!(dots, Some(1 | 2)) {
-        return Err("the path has dot segments");
-    }
-    Ok(if other { Path::Other } else { Path::Normal })
-}
-
-/// The URI of a request as [`NormaliseLayer`] hands it on; `None` where its path is refused.
-pub(crate) fn checked(uri: &Uri) -> Option<Uri> {
-    match check_path(uri.path()).ok()? {
-        Path::Normal => Some(uri.clone()),
-        Path::Other => rewritten(uri),
-    }
-}
-
-/// A URI as [`NormaliseLayer`] hands it on (RFC 3986 §6.2.2.1 and §6.2.2.2), for those who name one
-/// otherwise than in a request, to a purge for example. A byte beyond ASCII is escaped. Nothing is
-/// refused but what cannot be read: `None` where the path has an escape that is none.
-pub fn rewritten(uri: &Uri) -> Option<Uri> {
-    let path = uri.path().as_bytes();
-    let mut target = String::with_capacity(path.len());
-    let mut rest = path.iter().copied();
-    while let Some(byte) = rest.next() {
-        let meant = match byte {
-            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
-            0x80.. => byte,
-            _ => {
-                target.push(char::from(byte));
-                continue;
-            }
-        };
-        if is_unreserved(meant) {
-            target.push(char::from(meant));
-        } else {
-            let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value)]);
-            target.extend(['%', digit(meant >> 4), digit(meant & 15)]);
-        }
-    }
-    if let Some(query) = uri.query() {
-        target.push('?');
-        target.push_str(query);
-    }
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
-    Uri::from_parts(parts).ok()
-}
-
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// RFC 3986 §2.3.
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
 impl<S> Layer<S> for NormaliseLayer {
     type Service = Normalise<S>;
 
     fn layer(&self, inner: S) -> Normalise<S> {
-        Normalise { inner, rules: self.clone() }
+        Normalise { inner, rules: self.clone(), parts: Parts::Both }
     }
+}
+
+impl NormaliseLayer {
+    /// What is said of targets and hosts, alone: for the outermost layers, so that those within see
+    /// paths in one form.
+    pub(crate) fn targets<S>(&self, inner: S) -> Normalise<S> {
+        Normalise { inner, rules: self.clone(), parts: Parts::Targets }
+    }
+
+    /// What is taken off a request whose target was looked at: for the innermost layers, behind those
+    /// that look at these fields.
+    pub(crate) fn fields<S>(&self, inner: S) -> Normalise<S> {
+        Normalise { inner, rules: self.clone(), parts: Parts::Fields }
+    }
+}
+
+/// What a service does of what its layer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    Both,
+    Targets,
+    Fields,
 }
 
 /// The service of [`NormaliseLayer`].
@@ -388,6 +280,7 @@ impl<S> Layer<S> for NormaliseLayer {
 pub struct Normalise<S> {
     inner: S,
     rules: NormaliseLayer,
+    parts: Parts,
 }
 
 impl<S, A, B> Service<Request<A>> for Normalise<S>
@@ -405,10 +298,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Answer<S::Future> {
-        match self.rules.check(request.method(), request.uri(), request.headers()) {
-            Ok(None) => {}
-            Ok(Some(uri)) => *request.uri_mut() = uri,
-            Err(problem) => return Answer::ready(problem.into_response()),
+        if self.parts != Parts::Fields {
+            match self.rules.check(request.method(), request.uri(), request.headers()) {
+                Ok(None) => {}
+                Ok(Some(uri)) => *request.uri_mut() = uri,
+                Err(problem) => return Answer::ready(problem.into_response()),
+            }
+        }
+        if self.parts == Parts::Targets {
+            return Answer::of(self.inner.call(request));
         }
         // This server is the one that is asked of, and none behind it.
         if request.method() == Method::OPTIONS && request.uri().path() == "*" {

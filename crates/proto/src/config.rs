@@ -22,6 +22,7 @@
 //! of the structures here.
 
 pub mod acme;
+pub mod answer;
 pub mod cache;
 mod changes;
 mod check;
@@ -30,6 +31,7 @@ pub mod media;
 mod near;
 pub mod quantity;
 mod read;
+pub mod route;
 pub mod running;
 pub mod server;
 pub mod site;
@@ -48,6 +50,7 @@ pub use wrong::{Place, Wrong, Wrongs};
 use cache::Cache;
 use log::Log;
 use media::{Cmsd, Limit, Sessions, Shed, Steering};
+use route::Route;
 use running::{Operator, Process};
 use server::Server;
 use site::Site;
@@ -82,6 +85,9 @@ pub struct Edge {
     pub cmsd: Cmsd,
     /// Where players are told to fetch from.
     pub steering: Steering,
+    /// What several routes share, in the words of a route: each names those that hold for it.
+    #[serde(rename = "policy", skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Route>,
     /// What is written down.
     pub log: Log,
     /// Who may look inside and purge.
@@ -126,6 +132,31 @@ impl Edge {
     /// that are there twice, listeners that overlap, numbers out of bounds.
     pub fn check(&self) -> Vec<Wrong> {
         check::check(self)
+    }
+
+    /// The same with all that holds for each route written out in it: what its policies say, and the
+    /// defaults. [`Self::to_toml`] of this is what a person may want to see.
+    #[must_use]
+    pub fn resolved(&self) -> Self {
+        let mut resolved = self.clone();
+        for (site, of) in resolved.sites.iter_mut().zip(&self.sites) {
+            for route in &mut site.routes {
+                *route = self.route(of, route);
+            }
+        }
+        resolved
+    }
+
+    /// All that holds for what no route of a site takes.
+    pub fn otherwise(&self, site: &Site) -> Route {
+        self.route(site, &Route::default())
+    }
+
+    /// All that holds for a route of a site, `upstream` of the site included.
+    fn route(&self, site: &Site, route: &Route) -> Route {
+        let mut route = route.resolved(&site.policies, &self.policies);
+        route.upstream = route.upstream.or_else(|| site.upstream.clone());
+        route
     }
 
     /// The whole as TOML, defaults written out. [`Edge::parse`] reads the same from it. Empty only

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
-use headwater::cache::key::host;
-use headwater::edge::tokens::TokensHere;
+use headwater::cache::key::host_of;
 use headwater::edge::{EdgeBuilder, EdgeService};
 use headwater::net::Body;
 use http::{Request, Response};
@@ -85,17 +84,12 @@ impl Service<Request<Body>> for Entrance {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let current = self.current.load();
+        let pinned = Pinned::new(&current.sites, host_of(request.uri(), request.headers()));
+        pinned.take_path(&mut request);
         let (mut parts, body) = request.into_parts();
-        let pinned = Pinned::new(&current.sites, host(&parts));
-        if let Some(places) = pinned.token_places() {
-            let mut request = Request::from_parts(parts, ());
-            places.take_path(&mut request);
-            (parts, ()) = request.into_parts();
-            parts.extensions.insert(TokensHere(pinned.tokens(&parts)));
-        }
-        parts.extensions.insert(pinned);
+        pinned.enter(&mut parts);
         current.edge.clone().call(Request::from_parts(parts, body))
     }
 }

@@ -19,8 +19,9 @@ use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others take a new process.
-const LIVE: [&str; 7] = [
+const LIVE: [&str; 8] = [
     "limit",
+    "policy",
     "server.drain",
     "server.headers",
     "server.max_target",
@@ -64,7 +65,7 @@ impl Running {
             return Err(fixed.join("\n").into());
         }
         let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &self.origins)?;
-        let sites = Sites::new(&config.sites, &upstreams)?;
+        let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
         let edge = settings::edge(&config, &self.lasting, &shields)?;
         let log = self.log_file.as_ref().map(LogFile::reopen).transpose();

@@ -46,7 +46,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let standing = Standing::default();
     standing.put(&upstreams);
     standing.register(&mut registry);
-    let policy = SitePolicy::new(Sites::new(&config.sites, &upstreams)?);
+    let policy = SitePolicy::new(Sites::new(&config, &upstreams)?);
     let hints = HintMetrics::default();
     hints.register(&mut registry);
     let shields = shields::make(&upstreams, &Shields::new(), &policy, &hints)?;

@@ -188,10 +188,11 @@ fn headers(server: &server::Server) -> Result<HeadersLayer, Error> {
 
 /// What is refused of targets; routes that compress get the codings they can make.
 fn normalise(config: &Config) -> NormaliseLayer {
-    let compresses = config
-        .sites
-        .iter()
-        .any(|site| site.upstream.is_some() || site.routes.iter().any(|route| route.compress));
+    let resolved = config.resolved();
+    let compresses = resolved.sites.iter().any(|site| {
+        let otherwise = resolved.otherwise(site);
+        site.routes.iter().chain([&otherwise]).any(|route| route.compress == Some(true))
+    });
     let layer = NormaliseLayer::new()
         .max_target(size(config.server.max_target.get()))
         .keep_cache_control(config.cache.honour_request_directives);

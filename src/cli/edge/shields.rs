@@ -119,7 +119,7 @@ mod tests {
         let config = Edge::parse("edge.toml", text, []).unwrap();
         let metrics = headwater::origin::Metrics::default();
         let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &metrics).unwrap();
-        let policy = SitePolicy::new(Sites::new(&config.sites, &upstreams).unwrap());
+        let policy = SitePolicy::new(Sites::new(&config, &upstreams).unwrap());
         let told = |name: &str, uri: &str| {
             let at = At::new(name, &upstreams[name].0, policy.clone());
             let told = at.locate(&uri.parse().unwrap(), "Two");

@@ -5,17 +5,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use headwater::cache::key::host;
+use headwater::cache::key::{host, name_of};
 use headwater::cache::{KeyBuf, Lifetime, Overrides, Policy, Route, Rules};
-use headwater::edge::normalise::rewritten;
-use headwater::edge::tokens::{Places, TokenRules};
+use headwater::edge::normalise::{checked, other_reading};
+use headwater::edge::tokens::{TokenRules, TokensHere};
+use headwater::edge::{FixedAnswer, RoutePolicy};
 use headwater::origin::upstream::Origins;
-use headwater::proto::config::site::{Route as RouteConfig, Site as SiteConfig};
+use headwater::proto::config::Edge as Config;
+use headwater::proto::config::route::Route as RouteConfig;
+use headwater::proto::config::site::Site as SiteConfig;
 use headwater::proto::config::text::PathPattern;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode};
 
 use super::super::Error;
+use super::route_policy;
 use super::tokens;
 use super::upstreams::Upstreams;
 
@@ -27,16 +31,25 @@ pub(super) struct Sites {
     /// By what follows the `*`, the longest first.
     below: Vec<(Box<[u8]>, usize)>,
     otherwise: Option<usize>,
+    /// Of a request whose path may be read as that of another route.
+    ambiguous: Arc<RoutePolicy>,
 }
 
 #[derive(Debug)]
 struct Site {
     rules: Rules,
-    targets: Vec<Target>,
-    otherwise: Option<Target>,
     tokens: Option<Arc<TokenRules>>,
-    /// Of each route, whether it asks for no token.
-    public: Vec<bool>,
+    routes: Vec<OfRoute>,
+    otherwise: OfRoute,
+}
+
+/// What a route says beside the cache's rules.
+#[derive(Debug)]
+struct OfRoute {
+    target: Option<Target>,
+    policy: Option<Arc<RoutePolicy>>,
+    /// Whether it asks for no token.
+    public: bool,
 }
 
 /// Where the requests of a route go.
@@ -62,10 +75,19 @@ struct Came(Option<usize>);
 
 impl Sites {
     /// The sites of a configuration whose upstreams are there.
-    pub(super) fn new(configs: &[SiteConfig], upstreams: &Upstreams) -> Result<Self, Error> {
-        let mut sites =
-            Self { all: Vec::new(), named: HashMap::new(), below: Vec::new(), otherwise: None };
-        for (number, config) in configs.iter().enumerate() {
+    pub(super) fn new(config: &Config, upstreams: &Upstreams) -> Result<Self, Error> {
+        let mut ambiguous = RoutePolicy::default();
+        let answer = FixedAnswer::new(StatusCode::BAD_REQUEST);
+        ambiguous.answer = Some(answer.detail("the path may be read as that of another resource"));
+        let mut sites = Self {
+            all: Vec::new(),
+            named: HashMap::new(),
+            below: Vec::new(),
+            otherwise: None,
+            ambiguous: Arc::new(ambiguous),
+        };
+        let resolved = config.resolved();
+        for (number, config) in resolved.sites.iter().enumerate() {
             for host in config.hosts.iter() {
                 match host.strip_prefix('*') {
                     Some("") => sites.otherwise = Some(number),
@@ -73,7 +95,7 @@ impl Sites {
                     None => drop(sites.named.insert(host.as_bytes().into(), number)),
                 }
             }
-            sites.all.push(Site::new(config, upstreams)?);
+            sites.all.push(Site::new(config, &resolved.otherwise(config), upstreams)?);
         }
         sites.below.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         Ok(sites)
@@ -81,7 +103,7 @@ impl Sites {
 
     /// The site of a host, with or without its port.
     fn find(&self, host: &[u8]) -> Option<usize> {
-        let host = without_port(host);
+        let host = name_of(host);
         let lower;
         let host = if host.iter().any(u8::is_ascii_uppercase) {
             lower = host.to_ascii_lowercase();
@@ -97,57 +119,72 @@ impl Sites {
     }
 }
 
-fn without_port(host: &[u8]) -> &[u8] {
-    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let end = host.len() - digits;
-    match end.checked_sub(1).and_then(|colon| host.get(..colon).zip(host.get(colon))) {
-        Some((name, b':')) => name,
-        _ => host,
-    }
-}
-
 impl Site {
-    fn new(config: &SiteConfig, upstreams: &Upstreams) -> Result<Self, Error> {
-        let target = |name: Option<&str>, compress| {
-            let name = name?;
-            let (config, origins) = upstreams.get(name)?;
-            let shield = config.shield.then(|| name.into());
-            Some(Target { origins: origins.clone(), compress, shield })
-        };
-        let of_site = config.upstream.as_deref();
+    fn new(
+        config: &SiteConfig,
+        otherwise: &RouteConfig,
+        upstreams: &Upstreams,
+    ) -> Result<Self, Error> {
         // Hosts that are all known are one site under the first of their names.
         let one =
             config.hosts.first().filter(|_| !config.hosts.iter().any(|host| host.contains('*')));
         let named = |route: Route| match one {
             Some(host) => route.as_host(host),
-            None => route,
+            None => route.any_port(),
         };
         let mut rules = Rules::builder()
             .personal(config.personal_parameters.iter().map(String::as_str))
-            .otherwise(named(Route::on("/**")));
+            .otherwise(named(rule(otherwise, "/**".to_owned())));
         for device in &config.devices {
             let class = device.class.as_deref().unwrap_or_default();
             rules = rules.device(class, device.agents.iter().map(String::as_str));
         }
-        let mut targets = Vec::new();
+        let mut routes = Vec::new();
         for route in &config.routes {
             let path = route.path.as_ref().map(PathPattern::whole).unwrap_or_default();
             rules = rules.route(named(rule(route, path)));
-            let name = route.upstream.as_deref().or(of_site);
-            let no_upstream = || "a route has no upstream";
-            targets.push(target(name, route.compress).ok_or_else(no_upstream)?);
+            routes.push(OfRoute::new(route, upstreams)?);
         }
-        let public = config.routes.iter().map(|route| route.public).collect();
-        let tokens = config.tokens.as_ref().map(tokens::rules).transpose()?;
-        let otherwise = target(of_site, true);
-        Ok(Self { rules: rules.build()?, targets, otherwise, tokens, public })
+        Ok(Self {
+            rules: rules.build()?,
+            tokens: config.tokens.as_ref().map(tokens::rules).transpose()?,
+            routes,
+            otherwise: OfRoute::new(otherwise, upstreams)?,
+        })
     }
 
-    fn target(&self, route: Option<usize>) -> Option<&Target> {
-        match route {
-            Some(route) => self.targets.get(route),
-            None => self.otherwise.as_ref(),
+    fn of(&self, route: Option<usize>) -> &OfRoute {
+        route.and_then(|route| self.routes.get(route)).unwrap_or(&self.otherwise)
+    }
+
+    /// The route of a request that comes in, by its path as the layers make it (RFC 3986 §6.2.2); `None`
+    /// where they refuse it. `Err` where an origin might read the path as one for which another route
+    /// holds.
+    fn came(&self, request: &Parts) -> Result<Option<&OfRoute>, ()> {
+        let Some(uri) = checked(&request.uri) else { return Ok(None) };
+        let route = self.rules.position_of(request, uri.path());
+        match other_reading(uri.path()) {
+            Ok(None) => {}
+            Ok(Some(other)) if self.rules.position_of(request, &other) == route => {}
+            _ => return Err(()),
         }
+        Ok(Some(self.of(route)))
+    }
+}
+
+impl OfRoute {
+    fn new(config: &RouteConfig, upstreams: &Upstreams) -> Result<Self, Error> {
+        let target = config.upstream.as_deref().and_then(|name| {
+            let (of, origins) = upstreams.get(name)?;
+            let shield = of.shield.then(|| name.into());
+            let compress = config.compress != Some(false);
+            Some(Target { origins: origins.clone(), compress, shield })
+        });
+        Ok(Self {
+            target,
+            policy: route_policy::make(config)?,
+            public: config.public == Some(true),
+        })
     }
 }
 
@@ -156,8 +193,8 @@ fn rule(config: &RouteConfig, path: String) -> Route {
     let mut route = Route::on(path);
     if let Some(only) = &config.only_parameters {
         route = route.only_parameters(only.iter().map(String::as_str));
-    } else if !config.without_parameters.is_empty() {
-        route = route.without_parameters(config.without_parameters.iter().map(String::as_str));
+    } else if let Some(without) = &config.without_parameters {
+        route = route.without_parameters(without.iter().map(String::as_str));
     }
     let lifetime = match (config.ttl, config.ttl_at_least, config.ttl_at_most) {
         (Some(ttl), _, _) => Some(Lifetime::Exactly(ttl.get())),
@@ -177,11 +214,11 @@ fn rule(config: &RouteConfig, path: String) -> Route {
         route = route.error_ttl(statuses.range(), time.get());
     }
     for (is_on, with) in [
-        (config.sort_parameters, Route::sort_parameters as fn(Route) -> Route),
-        (config.by_device, Route::by_device),
-        (config.in_slices, Route::in_slices),
-        (config.ignore_set_cookie, Route::ignore_set_cookie),
-        (!config.cache, Route::bypass),
+        (config.sort_parameters == Some(true), Route::sort_parameters as fn(Route) -> Route),
+        (config.by_device == Some(true), Route::by_device),
+        (config.in_slices == Some(true), Route::in_slices),
+        (config.ignore_set_cookie == Some(true), Route::ignore_set_cookie),
+        (config.cache == Some(false), Route::bypass),
     ] {
         if is_on {
             route = with(route);
@@ -211,34 +248,42 @@ impl Pinned {
         Self { sites: Arc::clone(sites), site: sites.find(host) }
     }
 
+    /// Takes a token off the path of a request that comes in, where its site has tokens there: what the
+    /// request is for is told by the rest.
+    pub(super) fn take_path<B>(&self, request: &mut Request<B>) {
+        if let Some(tokens) = self.site().and_then(|site| site.tokens.as_ref()) {
+            tokens.places().take_path(request);
+        }
+    }
+
+    /// Has a request that comes in, whose path has no token any more, belong to the site of its host, and
+    /// find there what its route wants of the layers, and which tokens.
+    pub(super) fn enter(self, request: &mut Parts) {
+        if let Some(site) = self.site() {
+            let (policy, public) = match site.came(request) {
+                Ok(Some(route)) => (route.policy.as_ref(), route.public),
+                Ok(None) => (None, false),
+                Err(()) => (Some(&self.sites.ambiguous), false),
+            };
+            if let Some(policy) = policy {
+                request.extensions.insert(Arc::clone(policy));
+            }
+            if let Some(tokens) = &site.tokens {
+                request.extensions.insert(TokensHere((!public).then(|| Arc::clone(tokens))));
+            }
+        }
+        request.extensions.insert(self);
+    }
+
     fn site(&self) -> Option<&Site> {
         self.sites.all.get(self.site?)
-    }
-
-    /// Where a request's token stands, if its site asks for tokens.
-    pub(super) fn token_places(&self) -> Option<&Places> {
-        Some(self.site()?.tokens.as_ref()?.places())
-    }
-
-    /// The tokens that a request needs, whose path has none any more. Its route is that of the path as
-    /// it will be once it is normalised: else another spelling would choose a public one.
-    pub(super) fn tokens(&self, request: &Parts) -> Option<Arc<TokenRules>> {
-        let site = self.site()?;
-        let rules = site.tokens.as_ref()?;
-        let is_public = rewritten(&request.uri).is_some_and(|uri| {
-            let mut normal = Request::new(()).into_parts().0;
-            normal.uri = uri;
-            let route = site.rules.position(&normal);
-            route.and_then(|route| site.public.get(route)).is_some_and(|public| *public)
-        });
-        (!is_public).then(|| Arc::clone(rules))
     }
 
     /// Where a request goes that [`Policy::prepare`] has seen; `None` where no site or no route takes
     /// it.
     pub(super) fn target(&self, request: &Parts) -> Option<&Target> {
         let Came(route) = request.extensions.get::<Came>()?;
-        self.site()?.target(*route)
+        self.site()?.of(*route).target.as_ref()
     }
 
     /// Whether a site has this request's host.
@@ -343,14 +388,13 @@ mod tests {
     use super::*;
 
     fn sites(hosts: &[&[&str]]) -> Sites {
-        let mut configs = Vec::new();
+        let mut config = Config::default();
         for hosts in hosts {
-            let mut config = SiteConfig::default();
-            config.hosts =
-                hosts.iter().map(|host| host.parse().unwrap()).collect::<Vec<_>>().into();
-            configs.push(config);
+            let mut site = SiteConfig::default();
+            site.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect::<Vec<_>>().into();
+            config.sites.push(site);
         }
-        Sites::new(&configs, &Upstreams::new()).unwrap()
+        Sites::new(&config, &Upstreams::new()).unwrap()
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
 struct Page {
     structs: BTreeMap<String, Struct>,
     limits: BTreeMap<String, Limit>,
+    /// Where each structure is written out.
+    written: BTreeMap<String, String>,
     text: String,
     findings: Vec<Finding>,
 }
@@ -68,8 +70,13 @@ impl Page {
             read(&mut structs, path, text);
         }
         let limits = limits::known(files);
-        let mut page =
-            Self { structs, limits, text: INTRODUCTION.to_owned(), findings: Vec::new() };
+        let mut page = Self {
+            structs,
+            limits,
+            written: BTreeMap::new(),
+            text: INTRODUCTION.to_owned(),
+            findings: Vec::new(),
+        };
         if page.structs.contains_key(ROOT) {
             page.section("", ROOT, "");
         } else {
@@ -85,6 +92,12 @@ impl Page {
             let what = if what.is_empty() { &of_struct } else { what };
             let _ = write!(self.text, "\n## `{at}`\n\n{what}\n");
         }
+        if let Some(heading) = self.written.get(name) {
+            let _ = write!(self.text, "\nIts keys and sections are those of `{heading}`.\n");
+            self.structs.insert(name.to_owned(), Struct { what: of_struct, keys });
+            return;
+        }
+        self.written.insert(name.to_owned(), at.to_owned());
         let (sections, values): (Vec<&Key>, Vec<&Key>) =
             keys.iter().partition(|key| self.structs.contains_key(within(&key.kind)));
         if !values.is_empty() {
@@ -108,14 +121,7 @@ impl Page {
                 if inner.is_empty() { key.name.clone() } else { format!("{inner}.{}", key.name) };
             let is_list = key.kind.starts_with("Vec<");
             let heading = if is_list { format!("[[{path}]]") } else { format!("[{path}]") };
-            // Two keys may hold the same structure.
-            let name = within(&key.kind);
-            let again = self.structs.get(name).map(|of| Struct {
-                what: of.what.clone(),
-                keys: of.keys.iter().map(Key::copy).collect(),
-            });
-            self.section(&heading, name, &key.words);
-            self.structs.extend(again.map(|again| (name.to_owned(), again)));
+            self.section(&heading, within(&key.kind), &key.words);
         }
         self.structs.insert(name.to_owned(), Struct { what: of_struct, keys });
     }
@@ -147,18 +153,6 @@ impl Page {
             }
         };
         Ok(format!("| `{name}` | {takes} | {default} | {what} | {bound} | {danger} |\n"))
-    }
-}
-
-impl Key {
-    fn copy(&self) -> Self {
-        Self {
-            file: self.file.clone(),
-            line: self.line,
-            name: self.name.clone(),
-            kind: self.kind.clone(),
-            words: self.words.clone(),
-        }
     }
 }
 
@@ -287,6 +281,18 @@ pub struct Site {
                     | `count` | a number | 3 | How many | at least 1 | a lot |\n\
                     | `max` | a size | 1 KiB | Size of it | none | memory |\n";
         assert!(page.ends_with(rows), "{page}");
+    }
+
+    #[test]
+    fn what_two_keys_hold_is_written_once() {
+        let code = CODE.replace(
+            "    pub sites: Vec<Site>,\n",
+            "    pub sites: Vec<Site>,\n    /// Another.\n    pub other: Site,\n",
+        );
+        let page = page(&files(&code));
+        let end = "\n## `[other]`\n\nAnother.\n\nIts keys and sections are those of `[[site]]`.\n";
+        assert!(page.ends_with(end), "{page}");
+        assert_eq!(page.matches("| `count` |").count(), 1);
     }
 
     #[test]

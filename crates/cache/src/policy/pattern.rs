@@ -75,8 +75,9 @@ impl Pattern {
         }
     }
 
-    pub(super) fn matches(&self, request: &Parts) -> bool {
-        self.matches_path(request.uri.path()) && self.host.matches(key::normal_host(request))
+    /// Whether it takes a request, if its path were `path`.
+    pub(super) fn matches(&self, request: &Parts, path: &str) -> bool {
+        self.matches_path(path) && self.host.matches(key::normal_host(request))
     }
 
     fn matches_path(&self, path: &str) -> bool {
@@ -138,7 +139,7 @@ mod tests {
 
     fn matches(pattern: &str, url: &str) -> bool {
         let (parts, ()) = http::Request::get(url).body(()).unwrap().into_parts();
-        Pattern::read(pattern).unwrap().matches(&parts)
+        Pattern::read(pattern).unwrap().matches(&parts, parts.uri.path())
     }
 
     #[test]

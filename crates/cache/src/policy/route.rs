@@ -20,6 +20,7 @@ pub struct Route {
     pub(super) parameters: Parameters,
     pub(super) sorted: bool,
     pub(super) host: Option<HeaderValue>,
+    pub(super) any_port: bool,
     pub(super) by_device: bool,
     pub(super) bypass: bool,
     pub(super) in_slices: bool,
@@ -70,6 +71,7 @@ impl Route {
             parameters: Parameters::All,
             sorted: false,
             host: None,
+            any_port: false,
             by_device: false,
             bypass: false,
             in_slices: false,
@@ -119,6 +121,14 @@ impl Route {
             Ok(value) if named => self.host = Some(value),
             _ => self.is_wrong("host", format!("`{host}` is none")),
         }
+        self
+    }
+
+    /// A host is the same on all ports, in keys and upstream: for a site that listens on several, or on
+    /// one behind another's. Without, the port that a client names is part of the key where it is not
+    /// its scheme's own.
+    pub fn any_port(mut self) -> Self {
+        self.any_port = true;
         self
     }
 

@@ -87,11 +87,20 @@ impl Rules {
     /// `None` where no route matches it. To be asked before [`prepare`](Policy::prepare), which may
     /// rewrite its path.
     pub fn position(&self, request: &Parts) -> Option<usize> {
-        Some(self.find(request)).filter(|index| *index < self.routes.len())
+        self.position_of(request, request.uri.path())
+    }
+
+    /// As [`position`](Self::position), if the request's path were this one.
+    pub fn position_of(&self, request: &Parts, path: &str) -> Option<usize> {
+        Some(self.find_by(request, path)).filter(|index| *index < self.routes.len())
     }
 
     fn find(&self, request: &Parts) -> usize {
-        let found = self.routes.iter().position(|(pattern, _)| pattern.matches(request));
+        self.find_by(request, request.uri.path())
+    }
+
+    fn find_by(&self, request: &Parts, path: &str) -> usize {
+        let found = self.routes.iter().position(|(pattern, _)| pattern.matches(request, path));
         found.unwrap_or(self.routes.len())
     }
 
@@ -119,6 +128,7 @@ impl Rules {
     fn write_url(&self, route: &Route, request: &Parts, key: &mut KeyBuf) {
         match &route.host {
             Some(host) => key.push(host.as_bytes()),
+            None if route.any_port => key.push_lowercase(key::name_of(key::host(request))),
             None => key.push_lowercase(key::normal_host(request)),
         }
         key::write_path(request, key);
@@ -203,6 +213,9 @@ impl Policy for Rules {
     fn prepare(&self, request: &mut Parts) {
         let index = self.find(request);
         let route = self.route(index);
+        if route.any_port && route.host.is_none() {
+            key::name_without_port(request);
+        }
         if let Some(uri) = self.upstream_uri(route, &request.uri) {
             request.uri = uri;
         }

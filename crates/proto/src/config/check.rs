@@ -4,21 +4,24 @@
 mod acme;
 mod listeners;
 mod media;
+mod routes;
 mod sites;
 mod tokens;
 mod upstreams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
 use super::cache::Cache;
+use super::near;
 use super::quantity::{Size, Time};
 use super::server::Server;
-use super::text::{Field, FieldValue};
+use super::text::{Field, FieldValue, Name};
 use super::tree::Step;
 use super::wrong::Wrong;
 use super::{Edge, MAX_WRONGS};
+use routes::Names;
 
 /// Fields that frame a message, or say whom it is for: no rule changes them.
 const FRAMING: [&str; 4] = ["connection", "content-length", "host", "transfer-encoding"];
@@ -33,7 +36,8 @@ pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
     server(&mut found, &edge.server);
     cache(&mut found, &edge.cache);
     let upstreams = upstreams::check(&mut found, &edge.upstreams);
-    sites::check(&mut found, &edge.sites, &upstreams);
+    let names = Names::of(&mut found, edge, upstreams);
+    sites::check(&mut found, edge, &names);
     media::check(&mut found, edge);
     let operator = &edge.operator;
     if operator.token_file.is_some() && operator.token_env.is_some() {
@@ -122,6 +126,54 @@ impl Found {
         for name in names.into_iter().filter(|name| FRAMING.contains(&&***name)) {
             self.add(path, format!("'{name}' is no field that a rule may change"));
         }
+    }
+}
+
+/// A section as it is looked at.
+pub(super) struct Looked<'f> {
+    found: &'f mut Found,
+    path: Vec<Step>,
+}
+
+impl<'f> Looked<'f> {
+    fn new(found: &'f mut Found, path: Vec<Step>) -> Self {
+        Self { found, path }
+    }
+
+    fn found(&mut self) -> &mut Found {
+        self.found
+    }
+
+    fn path(&self, key: &str) -> Vec<Step> {
+        let mut path = self.path.clone();
+        path.push(key.into());
+        path
+    }
+
+    /// A section within it.
+    fn within(&mut self, key: &str) -> Looked<'_> {
+        let path = self.path(key);
+        Looked { found: self.found, path }
+    }
+
+    /// Adds what is wrong with a key.
+    pub(super) fn add(&mut self, key: &str, says: impl AsRef<str>) {
+        let path = self.path(key);
+        self.found.add(&path, says);
+    }
+
+    /// Adds what is wrong with the whole: that a key is missing.
+    pub(super) fn section(&mut self, key: &str, says: impl Into<String>) {
+        let path = self.path(key);
+        self.found.section(&path, says);
+    }
+}
+
+/// A name that something of its kind has to have.
+fn known(found: &mut Found, at: &[Step], kind: &str, name: Option<&Name>, names: &BTreeSet<&str>) {
+    if let Some(name) = name.filter(|name| !names.contains(&***name)) {
+        let hint = near::hint(name, names.iter().copied());
+        found.add(at, format!("there is no [[{kind}]] '{name}'{hint}"));
     }
 }
 

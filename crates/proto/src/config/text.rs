@@ -348,13 +348,14 @@ impl std::fmt::Display for Statuses {
 
 as_text!(Statuses, "statuses of errors such as \"500-599\"");
 
-/// Whether each escape of a path is in upper case, and of a byte that has to be escaped.
+/// Whether each escape of a path is in upper case, and of a byte that has to be escaped (RFC 3986 §3.3);
+/// `*`, which stands for others, may be.
 fn is_escaped(path: &str) -> bool {
     path.split('%').skip(1).all(|rest| {
         let digits = rest.get(..2).unwrap_or_default();
         let upper = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
         let meant = u8::from_str_radix(digits, 16).unwrap_or_default();
-        let plain = meant.is_ascii_alphanumeric() || b"-._~".contains(&meant);
+        let plain = meant.is_ascii_alphanumeric() || b"-._~!$&'()+,;=:@/".contains(&meant);
         digits.len() == 2 && digits.bytes().all(upper) && !plain
     })
 }

@@ -4,6 +4,7 @@
 
 mod documents;
 mod messages;
+mod policies;
 mod round_trip;
 mod variables;
 

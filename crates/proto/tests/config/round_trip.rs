@@ -43,7 +43,17 @@ request_headers = { set = { "x-b" = "c" }, remove = ["cookie"] }
 by_device = true
 [[site.route]]
 path = "/api/"
+policy = ["live", "vod"]
 cache = false
+[site.route.answer]
+status = 308
+location = "https://{host}{target}"
+[[policy]]
+name = "live"
+compress = false
+[[policy]]
+name = "vod"
+request_headers = { set = { "x-b" = "d" } }
 [operator]
 listen = "127.0.0.1:9000"
 token_env = "TOKEN"
@@ -58,6 +68,9 @@ fn what_is_written_out_reads_the_same() {
     for text in [SMALL, FULL] {
         let edge = parse(text);
         assert_eq!(parse(&edge.to_toml()), edge, "{}", edge.to_toml());
+        let resolved = edge.resolved();
+        assert_eq!(parse(&resolved.to_toml()), resolved, "{}", resolved.to_toml());
+        assert_eq!(resolved.resolved(), resolved);
         let json = serde_json::to_string(&edge).unwrap();
         assert_eq!(serde_json::from_str::<Edge>(&json).unwrap(), edge);
     }

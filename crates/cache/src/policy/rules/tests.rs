@@ -49,6 +49,21 @@ fn the_first_route_that_matches_holds() {
 }
 
 #[test]
+fn a_host_may_be_the_same_on_all_ports() {
+    let rules = one(Route::on("/**").any_port());
+    let same = ("h/a?b".to_owned(), "http://h/a?b".to_owned());
+    for url in ["http://h:8080/a?b", "http://h:81/a?b", "http://h/a?b"] {
+        assert_eq!(both(&rules, url), same, "{url}");
+    }
+    let mut request = get("/a", &[("host", "h:8443")]);
+    assert_eq!(key(&rules, &request), "h/a");
+    rules.prepare(&mut request);
+    assert_eq!(request.headers["host"], "h");
+    let apart = one(Route::on("/**"));
+    assert_eq!(both(&apart, "http://h:8080/a").0, "h:8080/a");
+}
+
+#[test]
 fn personal_parameters_enter_neither_key_nor_upstream_url_and_ll_hls_does() {
     let rules = Rules::builder().personal(["viewer"]).build().unwrap();
     let (key, url) =
