@@ -115,6 +115,18 @@ pub(crate) fn get(addr: SocketAddr, host: &str, target: &str) -> Answer {
     ask(addr, "GET", host, target, "")
 }
 
+/// The status of what is asked for over HTTPS by a client that takes any certificate, for a name that
+/// is no host's.
+pub(crate) fn get_https(addr: SocketAddr, host: &str, target: &str) -> u16 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
+        let client = client.resolve(host, addr).build().unwrap();
+        let url = format!("https://{host}:{}{target}", addr.port());
+        client.get(url).send().await.unwrap().status().as_u16()
+    })
+}
+
 /// A configuration in a folder of its own.
 pub(crate) struct Files {
     folder: tempfile::TempDir,

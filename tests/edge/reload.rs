@@ -89,3 +89,35 @@ fn the_access_log_is_opened_again() {
     wait_for("a line", || lines("access.log").contains("/after").then_some(()));
     assert!(!lines("access.log.1").contains("/after"));
 }
+
+#[test]
+fn the_access_log_moves_to_another_file() {
+    let one = Origin::start("one");
+    let text = config(&format!("'{}'", one.url), "[log]\naccess = 'one.log'\n");
+    let files = Files::new(&text);
+    let edge = Edge::start(&files);
+    files.write(&text.replace("one.log", "two.log"));
+    edge.signal("HUP");
+    edge.hears("  log.access: \"one.log\" became \"two.log\"\n");
+    get(edge.addr("http"), "a", "/after");
+    let lines = || fs::read_to_string(files.path("two.log")).unwrap_or_default();
+    wait_for("a line", || lines().contains("/after").then_some(()));
+    files.write(&config(&format!("'{}'", one.url), ""));
+    edge.signal("HUP");
+    edge.hears("log.access: \"two.log\" became nothing; that takes a new process\n");
+}
+
+#[test]
+fn a_policy_changes_what_its_routes_do() {
+    let one = Origin::start("one");
+    let route = "[[site.route]]\npath = '/a/'\npolicy = 'p'\n[[policy]]\nname = 'p'\n";
+    let text = config(&format!("'{}'", one.url), route);
+    let files = Files::new(&text);
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    assert_eq!(get(addr, "h", "/a/x").status, 200);
+    files.write(&(text + "answer = { status = 410 }\n"));
+    edge.signal("HUP");
+    edge.hears("  policy[0].answer: nothing became a section\n");
+    assert_eq!(get(addr, "h", "/a/x").status, 410, "also of what is in the cache");
+}

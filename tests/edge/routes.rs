@@ -1,6 +1,6 @@
 //! Which route a request is for, however its path is written, and what the route answers.
 
-use crate::process::{Edge, Files, Origin, ask, get};
+use crate::process::{Edge, Files, Origin, ask, get, get_https};
 
 fn start(origin: &Origin, rest: &str) -> Edge {
     let url = &origin.url;
@@ -85,4 +85,22 @@ fn a_site_below_a_name_is_the_same_on_all_ports() {
     let again = get(addr, "A.b.example", "/x");
     assert!(again.field("cache-status").contains("hit"), "{again:?}");
     assert_eq!(get(addr, "c.b.example:8443", "/x").body, "one c.b.example /x\n");
+}
+
+#[test]
+fn plain_http_is_sent_to_https_where_the_site_says_so() {
+    let origin = Origin::start("one");
+    let files = Files::new(&format!(
+        "[server]\nlisten = '127.0.0.1:0'\nlisten_http = '127.0.0.1:0'\n\
+         [server.tls]\nself_signed = 'a.example'\n\
+         [[upstream]]\nname = 'media'\norigins = '{}'\n\
+         [[site]]\nhosts = 'a.example'\nupstream = 'media'\nonly_https = true\n\
+         [[site]]\nhosts = 'b.example'\nupstream = 'media'\n",
+        origin.url
+    ));
+    let edge = Edge::start(&files);
+    let moved = get(edge.addr("http"), "a.example:80", "/x?y");
+    assert_eq!((moved.status, moved.field("location")), (308, "https://a.example/x?y"));
+    assert_eq!(get(edge.addr("http"), "b.example", "/x").status, 200);
+    assert_eq!(get_https(edge.addr("https"), "a.example", "/x"), 200);
 }

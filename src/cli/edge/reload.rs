@@ -19,8 +19,9 @@ use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others take a new process.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 9] = [
     "limit",
+    "log.access",
     "policy",
     "server.drain",
     "server.headers",
@@ -58,7 +59,7 @@ impl Running {
         let changes = self.config.changes(&config);
         let fixed: Vec<String> = changes
             .iter()
-            .filter(|change| !is_live(change.path()))
+            .filter(|change| !is_live(change.path()) || self.begins_or_ends(&config, change.path()))
             .map(|change| format!("{}: {change}; that takes a new process", self.path.display()))
             .collect();
         if !fixed.is_empty() {
@@ -68,7 +69,7 @@ impl Running {
         let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
         let edge = settings::edge(&config, &self.lasting, &shields)?;
-        let log = self.log_file.as_ref().map(LogFile::reopen).transpose();
+        let log = config.log.access.as_deref().map(LogFile::reopen_at).transpose();
         let log = log.map_err(|error| format!("the access log cannot be opened again: {error}"))?;
         // The last that can fail, and it changes all or nothing by itself.
         let certificates = self.tls.as_ref().map(Tls::reload).transpose()?;
@@ -91,6 +92,14 @@ impl Running {
             said.push(format!("  certificates: {} in force, {} of them new", now.total, now.added));
         }
         Ok(said.join("\n"))
+    }
+}
+
+impl Running {
+    /// Whether a change is of the access log, and not from one file to another: its thread begins and
+    /// ends with the process.
+    fn begins_or_ends(&self, to: &Config, path: &str) -> bool {
+        path == "log.access" && self.config.log.access.is_some() != to.log.access.is_some()
     }
 }
 

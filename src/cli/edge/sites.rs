@@ -10,6 +10,7 @@ use headwater::cache::{KeyBuf, Lifetime, Overrides, Policy, Route, Rules};
 use headwater::edge::normalise::{checked, other_reading};
 use headwater::edge::tokens::{TokenRules, TokensHere};
 use headwater::edge::{FixedAnswer, RoutePolicy};
+use headwater::net::ConnInfo;
 use headwater::origin::upstream::Origins;
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::route::Route as RouteConfig;
@@ -33,10 +34,13 @@ pub(super) struct Sites {
     otherwise: Option<usize>,
     /// Of a request whose path may be read as that of another route.
     ambiguous: Arc<RoutePolicy>,
+    /// Of a request by plain HTTP for a site that is served by HTTPS alone.
+    plain: Arc<RoutePolicy>,
 }
 
 #[derive(Debug)]
 struct Site {
+    only_https: bool,
     rules: Rules,
     tokens: Option<Arc<TokenRules>>,
     routes: Vec<OfRoute>,
@@ -76,15 +80,20 @@ struct Came(Option<usize>);
 impl Sites {
     /// The sites of a configuration whose upstreams are there.
     pub(super) fn new(config: &Config, upstreams: &Upstreams) -> Result<Self, Error> {
-        let mut ambiguous = RoutePolicy::default();
-        let answer = FixedAnswer::new(StatusCode::BAD_REQUEST);
-        ambiguous.answer = Some(answer.detail("the path may be read as that of another resource"));
+        let answers = |answer| {
+            let mut policy = RoutePolicy::default();
+            policy.answer = Some(answer);
+            Arc::new(policy)
+        };
+        let ambiguous = FixedAnswer::new(StatusCode::BAD_REQUEST);
+        let plain = FixedAnswer::new(StatusCode::PERMANENT_REDIRECT);
         let mut sites = Self {
             all: Vec::new(),
             named: HashMap::new(),
             below: Vec::new(),
             otherwise: None,
-            ambiguous: Arc::new(ambiguous),
+            ambiguous: answers(ambiguous.detail("the path may be read as that of another route")),
+            plain: answers(plain.location("https://{host}{target}")),
         };
         let resolved = config.resolved();
         for (number, config) in resolved.sites.iter().enumerate() {
@@ -146,6 +155,7 @@ impl Site {
             routes.push(OfRoute::new(route, upstreams)?);
         }
         Ok(Self {
+            only_https: config.only_https,
             rules: rules.build()?,
             tokens: config.tokens.as_ref().map(tokens::rules).transpose()?,
             routes,
@@ -260,7 +270,10 @@ impl Pinned {
     /// find there what its route wants of the layers, and which tokens.
     pub(super) fn enter(self, request: &mut Parts) {
         if let Some(site) = self.site() {
+            let is_plain = || request.extensions.get::<ConnInfo>().is_some_and(|conn| !conn.tls);
             let (policy, public) = match site.came(request) {
+                // One in the query goes along to where it is asked for.
+                _ if site.only_https && is_plain() => (Some(&self.sites.plain), true),
                 Ok(Some(route)) => (route.policy.as_ref(), route.public),
                 Ok(None) => (None, false),
                 Err(()) => (Some(&self.sites.ambiguous), false),

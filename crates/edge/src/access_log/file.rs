@@ -21,7 +21,7 @@ enum Sink {
 /// A file that was opened and is not written to yet.
 #[derive(Debug)]
 #[must_use = "the log goes on in the old file until this is put in its place"]
-pub struct Reopened(Option<(PathBuf, File)>);
+pub struct Reopened(Sink);
 
 impl LogFile {
     /// Opens `path` to write at its end, and makes it where it is not there; `-` is standard output.
@@ -29,12 +29,7 @@ impl LogFile {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let sink = if path == Path::new("-") {
-            Sink::Standard(io::stdout())
-        } else {
-            Sink::File(path.to_owned(), append(path)?)
-        };
-        Ok(Self { sink: Arc::new(Mutex::new(sink)) })
+        Ok(Self { sink: Arc::new(Mutex::new(Sink::open(path)?)) })
     }
 
     /// Opens the same path again, which may be another file by now. Lines go to the old one until
@@ -44,18 +39,23 @@ impl LogFile {
     /// When it cannot be opened: lines go on to the old one.
     pub fn reopen(&self) -> io::Result<Reopened> {
         let path = match &*self.sink() {
-            Sink::Standard(_) => return Ok(Reopened(None)),
+            Sink::Standard(_) => Path::new("-").to_owned(),
             Sink::File(path, _) => path.clone(),
         };
-        let file = append(&path)?;
-        Ok(Reopened(Some((path, file))))
+        Self::reopen_at(&path)
+    }
+
+    /// Opens another path, for a log that is to go on there.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn reopen_at(path: &Path) -> io::Result<Reopened> {
+        Sink::open(path).map(Reopened)
     }
 
     /// Lines go to what was opened again from now on, each to one file as a whole.
     pub fn put(&self, reopened: Reopened) {
-        if let Some((path, file)) = reopened.0 {
-            *self.sink() = Sink::File(path, file);
-        }
+        *self.sink() = reopened.0;
     }
 
     fn sink(&self) -> MutexGuard<'_, Sink> {
@@ -63,8 +63,14 @@ impl LogFile {
     }
 }
 
-fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+impl Sink {
+    fn open(path: &Path) -> io::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self::Standard(io::stdout()));
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self::File(path.to_owned(), file))
+    }
 }
 
 impl Write for LogFile {
