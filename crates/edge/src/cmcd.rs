@@ -280,7 +280,7 @@ impl Asked {
 /// A folder as the layers further in call it.
 fn as_handed_on(folder: &str) -> String {
     let uri = folder.parse::<Uri>().ok();
-    match uri.and_then(|uri| normalise::checked(&uri).map(std::borrow::Cow::into_owned)) {
+    match uri.and_then(|uri| normalise::checked(&uri)) {
         Some(uri) if !folder.is_empty() => uri.path().to_owned(),
         _ => folder.to_owned(),
     }

@@ -222,7 +222,7 @@ impl Inner {
     /// The authority and the target of a request as the shield knows them, without what tells of who
     /// asks.
     fn found(&self, uri: &Uri, host: &str) -> Option<(String, String)> {
-        let (authority, uri) = (self.locate)(normalise::checked(uri)?.as_ref(), host)?;
+        let (authority, uri) = (self.locate)(&normalise::checked(uri)?, host)?;
         let mut target = uri.path().to_owned();
         let mut separator = '?';
         for parameter in shared(uri.query().unwrap_or("")) {
