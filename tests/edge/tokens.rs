@@ -74,3 +74,50 @@ fn tokens_let_in_and_keys_rotate() {
     let log = fs::read_to_string(files.path("access.log")).unwrap();
     assert!(log.contains("/a/x") && !log.contains("hw1"), "{log}");
 }
+
+#[test]
+fn a_route_is_that_of_the_path_without_its_token() {
+    let origin = Origin::start("one");
+    let files = Files::new(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n[log]\naccess = 'access.log'\n\
+         [[upstream]]\nname = 'media'\norigins = '{}'\n\
+         [[policy]]\nname = 'open'\npublic = true\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n\
+         [site.tokens]\npath = '/t/'\n[[site.tokens.key]]\nsecret_file = 'key'\n\
+         [[site.route]]\npath = '/closed/'\nanswer = {{ status = 403, body = 'closed' }}\n\
+         [[site.route]]\npath = '/t/'\nanswer = {{ status = 410 }}\n\
+         [[site.route]]\npath = '/films/'\npolicy = 'open'\n",
+        origin.url
+    ));
+    fs::write(files.path("key"), OLD).unwrap();
+    let mut edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let token = token("", OLD, "/");
+    for (path, status) in [
+        ("/t/T/a", 200),
+        ("/%74/T/a", 200),
+        ("/t/T/%61", 200),
+        ("/t/T/closed/a", 403),
+        ("/%74/T/closed/a", 403),
+        ("/t/T/%63losed/a", 403),
+        ("/t/T/closed%2Fa", 400),
+        ("/t/T//closed/a", 400),
+        ("/t/T/x/../closed/a", 400),
+        // One token is taken off: the rest is what is asked for.
+        ("/t/T/t/x/a", 410),
+        ("/t/x/t/y/a", 401),
+        ("/t/x/a", 401),
+        ("/t/x/films/a", 200),
+        ("/%74/x/films/a", 200),
+        ("/films%2Fa", 401),
+        ("/films/a", 200),
+    ] {
+        let target = path.replace("/T/", &format!("/{token}/"));
+        assert_eq!(get(addr, "h", &target).status, status, "{path}");
+    }
+    assert_eq!(origin.asked(), 6, "the origin saw what was let in");
+    edge.signal("TERM");
+    assert!(edge.ended().success(), "{}", edge.said());
+    let log = fs::read_to_string(files.path("access.log")).unwrap();
+    assert!(log.contains("/closed/a") && !log.contains("hw1"), "{log}");
+}

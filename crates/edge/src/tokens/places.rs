@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
 use super::cat::{Renewed, Way};
 use super::verifier::Allowed;
+use crate::normalise;
 
 /// A place for a token in a request, in the order in which they count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,19 +97,27 @@ impl Places {
     }
 
     /// Takes a token off the path, where there is one, and keeps it in the request's extensions for
-    /// the layer. To be called before anything looks at the path: a log, for example.
+    /// the layer. The path is read as [`normalise`](crate::normalise) makes it, and loses one token, however
+    /// often this is called: what is left is what is asked for. To be called before anything looks at the
+    /// path: a log, for example, or who chooses a route.
     pub fn take_path<B>(&self, request: &mut Request<B>) {
         let Some(begins) = &self.path else { return };
-        let path = request.uri().path();
+        if request.extensions().get::<FromPath>().is_some() {
+            return;
+        }
+        // What is refused later has no other form, and loses its token all the same.
+        let normal = normalise::checked(request.uri());
+        let uri = normal.as_ref().unwrap_or(request.uri());
+        let path = uri.path();
         let Some((token, _)) = path.strip_prefix(&**begins).and_then(|rest| rest.split_once('/'))
         else {
             return;
         };
         let token = token.to_owned();
         let rest = path.len().min(begins.len() + token.len());
-        let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+        let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
         let target = target.get(rest..).unwrap_or_default().to_owned();
-        if let Some(uri) = with_target(request.uri(), target) {
+        if let Some(uri) = with_target(uri, target) {
             *request.uri_mut() = uri;
             request.extensions_mut().insert(FromPath(token));
         }
@@ -284,6 +293,9 @@ mod tests {
             ("/a?tokens=T&;token=T", "/a?tokens=T&;token=T", None),
             ("http://h/t/T/a", "http://h/a", Some(found("T", Place::Path))),
             ("/a", "/a", None),
+            ("/%74/T%2d/%61?x=%61", "/a?x=%61", Some(found("T-", Place::Path))),
+            ("/t/T/../a", "/../a", Some(found("T", Place::Path))),
+            ("/t/T/t/U/a", "/t/U/a", Some(found("T", Place::Path))),
         ] {
             let (taken, request) = take(uri, &[]);
             assert_eq!((taken, request.uri()), (token, &rest.parse().unwrap()), "{uri}");

@@ -21,7 +21,8 @@ pub struct Site {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Name>,
     /// Whether requests by plain HTTP are answered with a redirect to the same by HTTPS, on its own port.
-    /// Default false. Bound: none. Danger: behind a load balancer that decrypts, all requests are plain.
+    /// Default false. Bound: none. Danger: behind a load balancer that decrypts, all requests are plain;
+    /// a token in the path does not go along.
     pub only_https: bool,
     /// Policies for all of the site: for what no route takes, and under what its routes and their
     /// policies say. Default none. Bound: names of `[[policy]]`; the first that says a thing counts.
