@@ -16,6 +16,7 @@
 //! [`register_certificates`].
 
 mod certificates;
+mod exposition;
 mod scrape;
 mod server;
 pub(crate) mod shard;

@@ -3,7 +3,8 @@
 //!
 //! That listener is on loopback, or behind what lets only the operator in. All but metrics, health and
 //! the page want the operator's token, where one was given; where none was, they are refused to pages of
-//! others in browsers, and under any name but `localhost`, which pages can have, too.
+//! others in browsers, and under any name but `localhost`, which pages can have, too. Metrics want the token
+//! only there: where a page could be asking.
 
 mod caches;
 mod live;
@@ -76,7 +77,7 @@ impl Operator {
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         let answered = match request.uri().path() {
-            "/metrics" if reads => Ok(crate::metrics::scrape(&self.inner.registry)),
+            "/metrics" if reads => self.metrics(request.headers()),
             "/health" if reads => Ok(Response::new(Body::from("ok\n"))),
             "/explain" if reads => self.explain(&request.into_parts().0).await,
             "/sessions" if reads => self.sessions(&request.into_parts().0),
@@ -92,6 +93,13 @@ impl Operator {
             },
         };
         answered.unwrap_or_else(Refusal::into_response)
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+        if !is_asked_nearby(headers) {
+            self.admit(headers)?;
+        }
+        Ok(crate::metrics::scrape(&self.inner.registry, headers))
     }
 
     async fn purge(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
@@ -168,12 +176,11 @@ impl Operator {
     /// Whether a request may change or look into caches, and at sessions.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(token) = &self.inner.token else {
-            let of_others = is_page_of_others(headers);
-            return if of_others || headers.get(header::HOST).is_some_and(|host| !is_near(host)) {
+            return if is_asked_nearby(headers) {
+                Ok(())
+            } else {
                 let detail = "pages may not ask this: give the operator a token";
                 Err(Problem::new(StatusCode::FORBIDDEN).detail(detail).into())
-            } else {
-                Ok(())
             };
         };
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -210,6 +217,11 @@ impl std::fmt::Debug for Operator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Operator").finish_non_exhaustive()
     }
+}
+
+/// Whether no page can have asked that is not this listener's own.
+fn is_asked_nearby(headers: &HeaderMap) -> bool {
+    !is_page_of_others(headers) && headers.get(header::HOST).is_none_or(is_near)
 }
 
 /// Whether a browser asks for a page that is not this listener's own. What no browser sends says
@@ -295,9 +307,30 @@ mod tests {
             ("localhost.page.example", StatusCode::FORBIDDEN),
             ("", StatusCode::FORBIDDEN),
         ] {
-            let request = Request::get("/explain?url=/a").header(header::HOST, host);
+            for path in ["/explain?url=/a", "/metrics"] {
+                let request = Request::get(path).header(header::HOST, host);
+                let answer = operator.answer(request.body(Body::empty()).unwrap()).await;
+                assert_eq!(answer.status(), status, "{path} {host}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_want_the_token_where_a_page_may_be_asking() {
+        let token = Secret::new(&b"secret"[..]);
+        let operator = Operator::new(Registry::default(), Caches::default(), Some(token));
+        for (fields, status) in [
+            (&[("host", "127.0.0.1:9900")][..], StatusCode::OK),
+            (&[("host", "edge.example:9900")], StatusCode::UNAUTHORIZED),
+            (&[("host", "localhost"), ("origin", "http://a.example")], StatusCode::UNAUTHORIZED),
+            (&[("host", "edge.example"), ("authorization", "Bearer secret")], StatusCode::OK),
+        ] {
+            let mut request = Request::get("/metrics");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
             let answer = operator.answer(request.body(Body::empty()).unwrap()).await;
-            assert_eq!(answer.status(), status, "{host}");
+            assert_eq!(answer.status(), status, "{fields:?}");
         }
     }
 

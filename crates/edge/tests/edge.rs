@@ -116,7 +116,11 @@ async fn metrics_count_by_protocol_method_status_and_cache() {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
     play.log.register(&mut registry);
-    let page = headwater_edge::metrics::scrape(&registry);
+    let mut asked = http::HeaderMap::new();
+    let page = headwater_edge::metrics::scrape(&registry, &asked);
+    assert_eq!(page.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    asked.insert("accept", "application/openmetrics-text".parse().unwrap());
+    let page = headwater_edge::metrics::scrape(&registry, &asked);
     assert!(
         page.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics")
     );

@@ -134,7 +134,7 @@ async fn a_sink_that_fails_costs_lines_and_nothing_else() {
     let response = service.oneshot(support::get("/small", Protocol::H1)).await.unwrap();
     assert_eq!(response.status(), 200);
     writer.finish();
-    let page = headwater_edge::metrics::scrape(&registry).into_body();
+    let page = headwater_edge::metrics::scrape(&registry, &http::HeaderMap::new()).into_body();
     let page = page.collect(1 << 16).await.unwrap().to_bytes();
     let page = std::str::from_utf8(&page).unwrap();
     assert!(page.contains("headwater_edge_access_log_failed_total 1"), "{page}");

@@ -119,7 +119,7 @@ async fn players_with_and_without_cmcd_are_seen_around_an_axum_router() {
     }
     let mut registry = Registry::default();
     sessions.register(&mut registry);
-    let page = headwater_edge::metrics::scrape(&registry).into_body();
+    let page = headwater_edge::metrics::scrape(&registry, &http::HeaderMap::new()).into_body();
     let page = page.collect(1 << 20).await.unwrap().to_bytes();
     let page = std::str::from_utf8(&page).unwrap();
     for line in [

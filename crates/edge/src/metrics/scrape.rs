@@ -1,4 +1,4 @@
-//! The answer to a scrape: OpenMetrics text of a registry, for an operator's listener.
+//! The answer to a scrape: what a registry holds, as text, for an operator's listener.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -6,21 +6,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use headwater_net::{Body, Problem};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tower_service::Service;
 
-/// Everything in `registry` as OpenMetrics text.
-pub fn scrape(registry: &Registry) -> Response<Body> {
-    let mut page = String::with_capacity(16 << 10);
-    if text::encode(&mut page, registry).is_err() {
+use super::exposition::Format;
+
+/// Everything in `registry`, for a request with these headers: as OpenMetrics where they accept that, and
+/// else in the older text format of Prometheus.
+pub fn scrape(registry: &Registry, asked: &HeaderMap) -> Response<Body> {
+    let mut text = String::with_capacity(16 << 10);
+    if text::encode(&mut text, registry).is_err() {
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response();
     }
-    let mut response = Response::new(Body::from(page));
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let format = Format::asked(asked);
+    let mut response = Response::new(Body::from(format.write(&text)));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -50,7 +53,7 @@ impl<A> Service<Request<A>> for Scrape {
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         ready(Ok(match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/metrics") => scrape(&self.registry),
+            (&Method::GET | &Method::HEAD, "/metrics") => scrape(&self.registry, request.headers()),
             (_, "/metrics") => Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response(),
             _ => Problem::new(StatusCode::NOT_FOUND).into_response(),
         }))

@@ -11,7 +11,7 @@
 //! | `headwater_edge_playback_rebuffers_total` | `title`, `country` |
 //! | `headwater_edge_playback_stalled_seconds_total` | `title`, `country` |
 //! | `headwater_edge_playback_errors_total` | `title`, `country` |
-//! | `headwater_edge_playback_bitrate_bits_per_second` | `title`, `country` |
+//! | `headwater_edge_playback_rate_bytes_per_second` | `title`, `country` |
 //!
 //! A title is where a presentation lies, which this edge has answered for: what players make up is no
 //! label. The first [`MAX_SERIES`] pairs of title and country have counters of their own; what comes
@@ -207,12 +207,12 @@ impl Counts {
             ),
             (
                 (
-                    "headwater_edge_playback_bitrate_bits_per_second",
-                    "Bit rates that players changed to",
+                    "headwater_edge_playback_rate_bytes_per_second",
+                    "Bit rates that players changed to, in bytes",
                     |series| series.bitrate,
                 ),
                 BITRATE_BOUNDS,
-                1e3,
+                125.0,
             ),
         ];
         for ((name, help, of), bounds, unit) in histograms {
