@@ -73,7 +73,11 @@ fn answer(stream: TcpStream, name: &str, count: &AtomicUsize) -> Option<()> {
         }
         count.fetch_add(1, Ordering::SeqCst);
         let path = first.split(' ').nth(1)?.to_owned();
-        let status = if path.starts_with("/missing") { "404 Not Found" } else { "200 OK" };
+        let status = match &*path {
+            "/broken" => "500 Internal Server Error",
+            path if path.starts_with("/missing") => "404 Not Found",
+            _ => "200 OK",
+        };
         let body = format!("{name} {host} {path}\n");
         let fields = "cache-control: max-age=60\r\ncontent-type: video/mp4\r\nset-cookie: a=b";
         let length = body.len();

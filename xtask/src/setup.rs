@@ -297,6 +297,26 @@ fn install(missing: &[&Need]) -> Outcome {
     Ok(())
 }
 
+/// Downloads a package of Debian into a folder without installing it, which would start its services,
+/// and gives back its archive.
+pub(crate) fn download(package: &str, folder: &Path) -> Outcome<PathBuf> {
+    fs::create_dir_all(folder).map_err(|error| Failure::file("make", folder, &error))?;
+    if !lists_are_there() {
+        Apt::new()?.run(&["update"])?;
+    }
+    let mut get = Command::new("apt-get");
+    get.args(["download", package]).current_dir(folder);
+    if process::run(&mut get).is_err() {
+        // Lists that are too old name versions the archive has replaced.
+        Apt::new()?.run(&["update"])?;
+        process::run(&mut get)?;
+    }
+    let is_archive = |name: &String| name.starts_with(package) && name.ends_with(".deb");
+    let archive = entries(folder).into_iter().find(is_archive);
+    let nothing = || Failure::new(format!("apt-get downloaded no archive of {package}"));
+    Ok(folder.join(archive.ok_or_else(nothing)?))
+}
+
 /// apt-get, as root or through sudo.
 struct Apt {
     sudo: bool,

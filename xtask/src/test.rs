@@ -14,7 +14,8 @@ use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
 use crate::{
-    cache_tests, claim, deb, h2spec, pebble, process, python, rehearsal, soak, tidy, ui, web,
+    cache_tests, claim, deb, h2spec, pebble, process, prometheus, python, rehearsal, soak, tidy,
+    ui, web,
 };
 
 pub(crate) static SPEC: Spec = Spec {
@@ -85,7 +86,10 @@ const STEP_NAMES: [(&str, &str); 13] = [
     ("soak", "a minute or so of mixed load on that stack, whose memory must not grow"),
     ("cache-tests", "the public HTTP cache tests, against an edge and a shield"),
     ("pages", "build the pages, check their types, run their unit tests"),
-    ("browser", "play in headless Chromium, over HTTP/2 and HTTP/3, by three players"),
+    (
+        "browser",
+        "play in headless Chromium, over HTTP/2 and HTTP/3, by three players; the operator's page",
+    ),
     ("demo", "start `cargo xtask demo` as people do, twice: the second time it makes nothing"),
     ("doc", "build the documentation with warnings denied"),
     ("package", "pack the crates as for publishing"),
@@ -209,6 +213,9 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
     if let Some(programs) = pebble::programs(places)? {
         cargo.env("HEADWATER_PEBBLE", programs);
     }
+    if let Some(programs) = prometheus::programs(places)? {
+        cargo.env("HEADWATER_PROMETHEUS", programs);
+    }
     if let Some(media) = media()? {
         cargo.env("HEADWATER_MEDIA", media);
     }
@@ -280,7 +287,13 @@ fn browser(places: &Places) -> Outcome {
     if let Some(browser) = setup::browser() {
         npm.env("CHROMIUM", browser);
     }
-    process::run(npm.args(["run", "test:players"]))
+    process::run(npm.args(["run", "test:players"]))?;
+    let mut npm = web::npm(places);
+    npm.env("HEADWATER_COMMAND", stack::command(places)?);
+    if let Some(browser) = setup::browser() {
+        npm.env("CHROMIUM", browser);
+    }
+    process::run(npm.args(["run", "test:operator"]))
 }
 
 fn documentation(places: &Places) -> Outcome {
