@@ -23,6 +23,7 @@ mod sites;
 mod standing;
 mod tokens;
 pub(super) mod top;
+mod trace;
 mod upstreams;
 mod watch;
 

@@ -28,8 +28,8 @@ use crate::steering::{Steered, SteeringLayer};
 use crate::tokens::{TakePaths, TokenLayer, Tokens};
 use crate::upgrades::Upgrades;
 
-/// An edge in front of `S`, layer by layer, outermost first: access log and metrics, load
-/// shedding, what is said of the path and of what goes first, response headers, one way to write each
+/// An edge in front of `S`, layer by layer, outermost first: traces, access log and metrics,
+/// load shedding, what is said of the path and of what goes first, response headers, one way to write each
 /// target, tokens, limits, answers of the route, steering, what players say, allowed methods, hints for
 /// the shield, fields that nobody behind needs, early data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing. Layers that ask who comes in stand between the targets and the methods:
@@ -41,7 +41,13 @@ use crate::upgrades::Upgrades;
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
 pub type EdgeService<S> =
-    TakePaths<Observed<Shed<Cmsd<Prioritised<Headers<Normalise<Tokens<Limited<S>>>>>>>>>;
+    TakePaths<Recorded<Observed<Shed<Cmsd<Prioritised<Headers<Normalise<Tokens<Limited<S>>>>>>>>>>;
+
+/// What records spans, where that is a part of this build.
+#[cfg(feature = "otel")]
+type Recorded<S> = crate::trace::Traced<S>;
+#[cfg(not(feature = "otel"))]
+type Recorded<S> = S;
 
 /// What answers who may come in, by targets in one form.
 type Limited<S> = RateLimited<Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>>;
@@ -83,6 +89,8 @@ pub struct EdgeBuilder {
     shed: ShedLayer,
     steering: SteeringLayer,
     websockets: bool,
+    #[cfg(feature = "otel")]
+    trace: crate::trace::TraceLayer,
     clock: Clock,
 }
 
@@ -195,6 +203,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// Which requests are recorded for an OpenTelemetry collector; by default none.
+    #[cfg(feature = "otel")]
+    pub fn trace(mut self, trace: crate::trace::TraceLayer) -> Self {
+        self.trace = trace;
+        self
+    }
+
     /// The clock of the log's times; the cache has its own.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -229,6 +244,9 @@ impl EdgeBuilder {
         let answered = self.shed.layer(self.cmsd.layer(told));
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);
-        self.tokens.take_paths(Observed::new(answered, Some(Arc::new(observer))))
+        let observed = Observed::new(answered, Some(Arc::new(observer)));
+        #[cfg(feature = "otel")]
+        let observed = self.trace.layer(observed);
+        self.tokens.take_paths(observed)
     }
 }

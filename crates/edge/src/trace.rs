@@ -8,8 +8,9 @@
 //! so a layer that faces strangers takes off what they say, and one behind an edge believes it.
 //!
 //! A span ends with the head of the answer. Spans go into a bounded queue, which drops and counts when
-//! it is full, and from there to a collector ([`Exporter`]). The layer and its exporter are there with the feature
-//! `otel`; without, `traceparent` passes as it is.
+//! it is full, and from there to a collector ([`Exporter`]). A request that is not recorded costs a draw
+//! and the look for its field; one that is, an allocation for its span and one for its path. The layer and
+//! its exporter are there with the feature `otel`; without, `traceparent` passes as it is.
 
 mod context;
 mod otlp;
@@ -41,15 +42,18 @@ const MAX_PATH: usize = 160;
 
 /// Decides which requests are recorded, and has their spans. Clones are of the same one.
 #[derive(Clone, Debug)]
-pub struct Tracer(Arc<Inner>);
+pub struct Tracer {
+    one_in: u32,
+    believes: bool,
+    inner: Arc<Inner>,
+}
 
 #[derive(Debug)]
 struct Inner {
-    one_in: u32,
-    believes: bool,
-    /// Where identifiers come from: keys that nobody outside knows, over a number that never comes twice.
+    /// Where identifiers come from: keys that nobody outside knows, over numbers that never come twice.
     random: RandomState,
-    next: AtomicU64,
+    /// Workers so far.
+    workers: AtomicU64,
     spans: mpsc::Sender<Span>,
     counters: Counters,
     clock: Clock,
@@ -92,14 +96,20 @@ impl Tracer {
         let counters = Counters::default();
         let exporter = Exporter::new(received, counters.clone(), service.into());
         let random = RandomState::new();
-        let next = AtomicU64::new(0);
-        let inner = Inner { one_in, believes, random, next, spans, counters, clock };
-        (Self(Arc::new(inner)), exporter)
+        let workers = AtomicU64::new(0);
+        let inner = Arc::new(Inner { random, workers, spans, counters, clock });
+        (Self { one_in, believes, inner }, exporter)
+    }
+
+    /// One that decides otherwise, and has its spans in the same queue.
+    #[must_use]
+    pub fn deciding(&self, one_in: u32, believes: bool) -> Self {
+        Self { one_in, believes, inner: Arc::clone(&self.inner) }
     }
 
     /// Adds what became of spans to `registry`.
     pub fn register(&self, registry: &mut Registry) {
-        let counters = &self.0.counters;
+        let counters = &self.inner.counters;
         for (name, help, counter) in [
             ("exported", "Spans that a collector took", &counters.exported),
             ("dropped", "Spans dropped: the queue was full", &counters.dropped),
@@ -109,21 +119,37 @@ impl Tracer {
         }
     }
 
+    fn worker(&self) -> Worker {
+        let number = self.inner.workers.fetch_add(1, Ordering::Relaxed);
+        Worker { tracer: self.clone(), number, next: AtomicU64::new(0) }
+    }
+}
+
+/// A tracer as one worker has it: what it counts is its own.
+#[derive(Debug)]
+struct Worker {
+    tracer: Tracer,
+    number: u64,
+    next: AtomicU64,
+}
+
+impl Worker {
     fn random(&self) -> u64 {
-        self.0.random.hash_one(self.0.next.fetch_add(1, Ordering::Relaxed)).max(1)
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.tracer.inner.random.hash_one((self.number, next)).max(1)
     }
 
     /// The context of a span for this request, and its parent; `None` where it is not recorded.
     fn begin(&self, headers: &mut HeaderMap) -> Option<(TraceContext, Option<u64>)> {
-        let inner = &*self.0;
-        let said = if inner.believes { TraceContext::of(headers) } else { None };
+        let Tracer { one_in, believes, .. } = self.tracer;
+        let said = if believes { TraceContext::of(headers) } else { None };
         if said.is_none() {
             headers.remove(TRACEPARENT);
             headers.remove(TRACESTATE);
         }
         let recorded = match said {
             Some(said) => said.sampled,
-            None => inner.one_in > 0 && self.random().is_multiple_of(inner.one_in.into()),
+            None => one_in > 0 && self.random().is_multiple_of(one_in.into()),
         };
         if !recorded {
             return None;
@@ -137,7 +163,8 @@ impl Tracer {
     }
 }
 
-/// Records spans of a service.
+/// Records spans of a service; by default none. [`Layer::layer`] is to be called once for each worker: what
+/// it makes has counters of its own.
 #[derive(Clone, Debug, Default)]
 pub struct TraceLayer(Option<Tracer>);
 
@@ -157,7 +184,8 @@ impl<S> Layer<S> for TraceLayer {
     type Service = Traced<S>;
 
     fn layer(&self, inner: S) -> Traced<S> {
-        Traced { inner, tracer: self.0.clone() }
+        let worker = self.0.as_ref().map(|tracer| Arc::new(tracer.worker()));
+        Traced { inner, worker }
     }
 }
 
@@ -165,7 +193,7 @@ impl<S> Layer<S> for TraceLayer {
 #[derive(Clone, Debug)]
 pub struct Traced<S> {
     inner: S,
-    tracer: Option<Tracer>,
+    worker: Option<Arc<Worker>>,
 }
 
 impl<S, A, B> Service<Request<A>> for Traced<S>
@@ -181,7 +209,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        let open = self.tracer.as_ref().and_then(|tracer| Open::begin(tracer, &mut request));
+        let open = self.worker.as_ref().and_then(|worker| Open::begin(worker, &mut request));
         TracedFuture { inner: self.inner.call(request), open: open.map(Box::new) }
     }
 }
@@ -229,8 +257,9 @@ struct Open {
 }
 
 impl Open {
-    fn begin<A>(tracer: &Tracer, request: &mut Request<A>) -> Option<Self> {
-        let (context, parent) = tracer.begin(request.headers_mut())?;
+    fn begin<A>(worker: &Worker, request: &mut Request<A>) -> Option<Self> {
+        let (context, parent) = worker.begin(request.headers_mut())?;
+        let tracer = &worker.tracer;
         let path = request.uri().path();
         let mut end = path.len().min(MAX_PATH);
         while !path.is_char_boundary(end) {
@@ -240,7 +269,7 @@ impl Open {
             tracer: tracer.clone(),
             context,
             parent,
-            began: tracer.0.clock.now(),
+            began: tracer.inner.clock.now(),
             started: Instant::now(),
             method: request.method().clone(),
             path: path.get(..end).unwrap_or_default().to_owned(),
@@ -269,8 +298,9 @@ impl Drop for Open {
             status: self.status,
             cache: self.cache,
         };
-        if self.tracer.0.spans.try_send(span).is_err() {
-            self.tracer.0.counters.dropped.inc();
+        let Inner { spans, counters, .. } = &*self.tracer.inner;
+        if spans.try_send(span).is_err() {
+            counters.dropped.inc();
         }
     }
 }

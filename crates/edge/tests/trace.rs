@@ -6,6 +6,7 @@ mod support;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use headwater_edge::trace::{TRACEPARENT, TRACESTATE, TraceContext, TraceLayer, Tracer};
 use headwater_edge::{Edge, metrics};
@@ -133,7 +134,62 @@ async fn spans_that_find_no_place_are_dropped_and_counted() {
     for _ in 0..5 {
         service.clone().oneshot(get("/small", Protocol::H1)).await.unwrap();
     }
-    let page = metrics::scrape(&registry).into_body().collect(1 << 16).await.unwrap().to_bytes();
+    let page = metrics::scrape(&registry, &http::HeaderMap::new())
+        .into_body()
+        .collect(1 << 16)
+        .await
+        .unwrap()
+        .to_bytes();
     let page = std::str::from_utf8(&page).unwrap();
     assert!(page.contains("headwater_edge_spans_dropped_total 3"), "{page}");
+}
+
+/// What is told of spans.
+async fn counted(tracer: &Tracer) -> String {
+    let mut registry = Registry::default();
+    tracer.register(&mut registry);
+    let page = metrics::scrape(&registry, &http::HeaderMap::new()).into_body();
+    String::from_utf8(page.collect(1 << 16).await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+/// Limit: `Exporter::timeout`.
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_does_not_answer_is_given_up() {
+    let asked = Arc::new(Mutex::new(0));
+    let counts = Arc::clone(&asked);
+    let silent = tower::service_fn(move |_: Request<Body>| {
+        *counts.lock().unwrap() += 1;
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    let (tracer, exporter) = Tracer::new("a", 1, false, 16, Clock::system());
+    let service = TraceLayer::new(tracer.clone()).layer(Origin::default());
+    tokio::spawn(exporter.timeout(Duration::from_secs(3)).run(silent));
+    for times in 1..3 {
+        service.clone().oneshot(get("/small", Protocol::H1)).await.unwrap();
+        let failed = format!("headwater_edge_spans_failed_total {times}");
+        // The clock goes on by itself where nobody has anything to do.
+        let given_up = async {
+            while !counted(&tracer).await.contains(&failed) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), given_up).await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), times);
+    }
+}
+
+#[tokio::test]
+async fn spans_that_wait_are_sent_at_the_end() {
+    let collector = Collector::default();
+    let listening = collector.listen();
+    let (tracer, exporter) = Tracer::new("a", 1, false, 16, Clock::system());
+    let service = TraceLayer::new(tracer.clone()).layer(Origin::default());
+    service.clone().oneshot(get("/small", Protocol::H1)).await.unwrap();
+    let client = Upstream::builder(format!("http://{}", listening.http_addrs()[0]));
+    exporter.run_until(client.build().unwrap(), std::future::ready(())).await;
+    assert!(collector.span("a").is_some());
+    service.oneshot(get("/small", Protocol::H1)).await.unwrap();
+    let told = counted(&tracer).await;
+    assert!(told.contains("headwater_edge_spans_exported_total 1"), "{told}");
+    assert!(told.contains("headwater_edge_spans_dropped_total 1"), "{told}");
 }

@@ -37,6 +37,7 @@ pub mod server;
 pub mod site;
 pub mod text;
 pub mod tokens;
+pub mod trace;
 mod tree;
 pub mod upstream;
 mod wrong;
@@ -54,6 +55,7 @@ use route::Route;
 use running::{Operator, Process};
 use server::Server;
 use site::Site;
+use trace::Trace;
 use upstream::Upstream;
 
 /// The most faults that are reported of one document.
@@ -90,6 +92,8 @@ pub struct Edge {
     pub policies: Vec<Route>,
     /// What is written down.
     pub log: Log,
+    /// What a collector is told.
+    pub trace: Trace,
     /// Who may look inside and purge.
     pub operator: Operator,
     /// The process and the one after it.

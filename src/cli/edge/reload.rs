@@ -28,6 +28,8 @@ const LIVE: [&str; 9] = [
     "server.max_target",
     "server.methods",
     "site",
+    "trace.believe",
+    "trace.sample",
     "upstream",
 ];
 

@@ -24,6 +24,7 @@ use super::settings::{self, Lasting};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
+use super::trace::Recorder;
 use super::upstreams::{self, Upstreams};
 use super::{certificates, describe};
 
@@ -65,7 +66,8 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let media = Media::start(&config, &mut registry)?;
     let sessions = media.sessions.clone();
     let tokens = TokenLayer::default().seed(Clock::system().now().as_millis());
-    let lasting = Lasting { cache: cache.clone(), log, metrics, media, tokens };
+    let (recorder, telling) = Recorder::start(&config.trace, &mut registry)?;
+    let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let gate = Arc::new(Gate::new(edge, policy.current(), Router::new(policy.clone())));
 
@@ -110,6 +112,9 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         operators.drain(OPERATOR_DRAIN).await;
     }
     cache.close().await;
+    if let Some(telling) = telling {
+        telling.finish().await;
+    }
     drop(writer);
     Ok(())
 }

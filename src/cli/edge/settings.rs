@@ -22,6 +22,7 @@ use super::super::{Error, secret};
 use super::media::Media;
 use super::shields::Shields;
 use super::sites::SitePolicy;
+use super::trace::Recorder;
 
 /// What is said of a log that this program cannot write.
 #[cfg(not(feature = "qlog"))]
@@ -228,6 +229,7 @@ pub(super) struct Lasting {
     pub(super) log: AccessLog,
     pub(super) metrics: Metrics,
     pub(super) media: Media,
+    pub(super) recorder: Recorder,
     /// What is known of tokens for one request; sites say which tokens they want.
     pub(super) tokens: TokenLayer,
 }
@@ -246,6 +248,7 @@ pub(super) fn edge(
         .headers(headers(&config.server)?)
         .methods(methods(&config.server)?)
         .normalise(normalise(config))
+        .trace(lasting.recorder.layer(&config.trace))
         .websockets(config.server.websockets);
     let edge = lasting.media.add(config, edge)?;
     Ok(shields.values().fold(edge, |edge, (_, hints)| edge.hints(hints)))

@@ -1,6 +1,7 @@
 //! Spans as OTLP over HTTP in JSON (OpenTelemetry Protocol 1, `POST /v1/traces`), which every collector
 //! takes.
 
+use std::future::Future;
 use std::time::Duration;
 
 use headwater_cache::BoxError;
@@ -18,6 +19,8 @@ const BATCH: usize = 512;
 const LINGER: Duration = Duration::from_secs(1);
 /// The longest answer of a collector that is read.
 const MAX_ANSWER: u64 = 64 << 10;
+/// How long a collector may take, where nobody says: as the protocol has it.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends spans to a collector; a task of its own runs it.
 #[derive(Debug)]
@@ -25,31 +28,73 @@ pub struct Exporter {
     spans: mpsc::Receiver<Span>,
     counters: Counters,
     service: String,
+    timeout: Duration,
 }
 
 impl Exporter {
     pub(super) fn new(spans: mpsc::Receiver<Span>, counters: Counters, service: String) -> Self {
-        Self { spans, counters, service }
+        Self { spans, counters, service, timeout: TIMEOUT }
+    }
+
+    /// How long a collector may take for one message, its answer included; what it has not taken by then is
+    /// lost and counted. Default 10 s. Bound: more than zero. Danger: spans wait meanwhile, and fill the queue.
+    #[must_use]
+    pub const fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = time;
+        self
     }
 
     /// Sends what is recorded to `collector`, a client of its base URL, until nobody records any more.
-    /// A batch that it does not take is lost and counted: what is new matters more.
-    pub async fn run<S>(mut self, mut collector: S)
+    /// A batch that it does not take in time is lost and counted: what is new matters more.
+    pub async fn run<S>(self, collector: S)
     where
         S: Service<Request<Body>, Response = Response<Body>>,
         S::Error: Into<BoxError>,
     {
+        self.run_until(collector, std::future::pending()).await;
+    }
+
+    /// As [`Exporter::run`], until `end` comes: then it sends what waits, and nothing is recorded any more.
+    pub async fn run_until<S, E>(mut self, mut collector: S, end: E)
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+        S::Error: Into<BoxError>,
+        E: Future<Output = ()>,
+    {
+        let mut end = std::pin::pin!(end);
+        let mut ends = false;
         let mut batch = Vec::with_capacity(BATCH);
-        while self.spans.recv_many(&mut batch, BATCH).await > 0 {
-            if batch.len() < BATCH {
-                tokio::time::sleep(LINGER).await;
-                let more = BATCH - batch.len();
-                if !self.spans.is_empty() {
-                    self.spans.recv_many(&mut batch, more).await;
+        loop {
+            tokio::select! {
+                received = self.spans.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        return;
+                    }
+                }
+                () = &mut end, if !ends => {
+                    ends = true;
+                    self.spans.close();
+                    continue;
+                }
+            }
+            if batch.len() < BATCH && !ends {
+                tokio::select! {
+                    () = tokio::time::sleep(LINGER) => {}
+                    () = &mut end => {
+                        ends = true;
+                        self.spans.close();
+                    }
+                }
+                while batch.len() < BATCH
+                    && let Ok(span) = self.spans.try_recv()
+                {
+                    batch.push(span);
                 }
             }
             let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            match send(&mut collector, message(&self.service, &batch)).await {
+            let sending = send(&mut collector, message(&self.service, &batch));
+            let sent = tokio::time::timeout(self.timeout, sending).await;
+            match sent.unwrap_or_else(|_| Err("it did not answer in time".into())) {
                 Ok(()) => drop(self.counters.exported.inc_by(spans)),
                 Err(error) => {
                     self.counters.failed.inc_by(spans);

@@ -7,6 +7,7 @@ mod media;
 mod routes;
 mod sites;
 mod tokens;
+mod trace;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
     let names = Names::of(&mut found, edge, upstreams);
     sites::check(&mut found, edge, &names);
     media::check(&mut found, edge);
+    trace::check(&mut found, &edge.trace);
     let operator = &edge.operator;
     if operator.token_file.is_some() && operator.token_env.is_some() {
         found.add(

@@ -528,3 +528,44 @@ fn tokens_have_keys_that_are_told_apart_and_have_one_source() {
     let said = more("\n[[site.route]]\npath = '/a/'\npublic = true\n");
     assert!(said.contains("key 'public': the site has no [site.tokens]"), "{said}");
 }
+
+#[test]
+fn a_collector_that_cannot_be_told() {
+    let said = more("[trace]\nsample = 2000000000\nqueue = 0\ntimeout = \"0 s\"\nca = \"ca.pem\"");
+    assert_says(
+        &said,
+        &[
+            "edge.toml:14: key 'sample': 2000000000 is not from 0 to 1000000000",
+            "edge.toml:15: key 'queue': 0 is not from 1 to 1000000",
+            "edge.toml:16: key 'timeout': 0 s is not from 1 ms to 60 s",
+            "edge.toml:17: key 'ca': endpoint is not https",
+        ],
+    );
+    assert_says(
+        &more("[trace]\nheader_envs = { x-a = \"A\" }"),
+        &["edge.toml:14: key 'header_envs': nobody is told: endpoint is missing"],
+    );
+    let said = more(
+        "[trace]\nendpoint = \"http://c.example\"\nheader_files = { host = \"a\", x-a = \"a\" }\n\
+         header_envs = { x-a = \"A\" }",
+    );
+    assert_says(
+        &said,
+        &[
+            "edge.toml:15: key 'host': it is said already what this header says",
+            "edge.toml:16: key 'x-a': header_files says it, too",
+        ],
+    );
+    let seventeen: Vec<String> = (0..17).map(|n| format!("x-{n} = \"f\"")).collect();
+    let lines = format!(
+        "[trace]\nendpoint = \"http://c.example\"\nheader_files = {{ {} }}",
+        seventeen.join(", ")
+    );
+    assert_says(&more(&lines), &["edge.toml:15: key 'header_files': 17 headers are more than 16"]);
+    assert_says(
+        &more("[trace]\nendpoint = \"collector:4318\""),
+        &[
+            "edge.toml:14: key 'endpoint': 'collector:4318' is no URL; it begins with http:// or https://",
+        ],
+    );
+}

@@ -59,6 +59,11 @@ listen = "127.0.0.1:9000"
 token_env = "TOKEN"
 [log]
 access = "-"
+[trace]
+endpoint = "https://collector.example/base"
+header_files = { authorization = "token" }
+header_envs = { x-tenant = "TENANT" }
+ca = "ca.pem"
 [process]
 hand_over_socket = "/run/next.sock"
 "#;
