@@ -1,4 +1,4 @@
-//! Building the reference stack, or another example, and asking cargo where it put it.
+//! Building the reference stack, another example, or the command, and asking cargo where it put it.
 
 use std::path::PathBuf;
 
@@ -32,17 +32,28 @@ pub(crate) fn build(places: &Places, profile: Profile, name: &str) -> Outcome<Pa
         }
     }
     let messages = process::capture(&mut cargo)?;
-    executable(&messages, name)
+    executable(&messages, "example", name)
         .ok_or_else(|| Failure::new(format!("cargo built no example `{name}`")))
 }
 
-/// The path of an example in cargo's messages, one JSON object a line.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+/// Builds the command `headwater` as the tests have it, and gives back its path.
+pub(crate) fn command(places: &Places) -> Outcome<PathBuf> {
+    let mut cargo = process::cargo(places);
+    cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
+    // What examples need of features is a part of what the tests were built with.
+    let messages =
+        process::capture(cargo.args(["--workspace", "--examples", "--bin", "headwater"]))?;
+    executable(&messages, "bin", "headwater")
+        .ok_or_else(|| Failure::new("cargo built no command `headwater`"))
+}
+
+/// The path of a target of this kind in cargo's messages, one JSON object a line.
+fn executable(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
     messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(
         |message| {
             let target = &message["target"];
-            let example = target["kind"].as_array()?.iter().any(|kind| kind == "example");
-            if message["reason"] != "compiler-artifact" || !example || target["name"] != name {
+            let is_kind = target["kind"].as_array()?.iter().any(|of| of == kind);
+            if message["reason"] != "compiler-artifact" || !is_kind || target["name"] != name {
                 return None;
             }
             message["executable"].as_str().map(PathBuf::from)
@@ -62,9 +73,10 @@ not json
 {"reason":"compiler-artifact","target":{"kind":["example"],"name":"reference-stack"},"executable":"/t/examples/reference-stack"}
 {"reason":"build-finished","success":true}"#;
         assert_eq!(
-            executable(messages, "reference-stack"),
+            executable(messages, "example", "reference-stack"),
             Some("/t/examples/reference-stack".into())
         );
-        assert_eq!(executable("", "reference-stack"), None);
+        assert_eq!(executable(messages, "bin", "reference-stack"), None);
+        assert_eq!(executable("", "example", "reference-stack"), None);
     }
 }

@@ -4,7 +4,12 @@
 export async function readMetrics(url) {
   const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
   if (!response.ok) throw new Error(`the metrics page answered ${response.status}`);
-  return new Metrics(parse(await response.text()));
+  return parseMetrics(await response.text());
+}
+
+/** One reading of such a page that is there already. */
+export function parseMetrics(text) {
+  return new Metrics(parse(text));
 }
 
 class Metrics {

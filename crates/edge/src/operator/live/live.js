@@ -4,6 +4,7 @@
 
 const EVERY_MS = 2000;
 const POINTS = 150;
+const FEWEST = 30;
 const byId = (id) => document.getElementById(id);
 let token = "";
 let before = null;
@@ -60,7 +61,7 @@ function rows(id, list) {
   );
 }
 
-function show(page, seconds, last) {
+function showFigures(page, seconds, last) {
   const rate = (name, want) => (sum(page, name, want) - sum(last, name, want)) / seconds;
   const requests = rate("headwater_edge_requests_total");
   const throughput = rate("headwater_edge_response_bytes_total");
@@ -86,7 +87,7 @@ function show(page, seconds, last) {
     return [cache, number(now), percent(now / requests), number(sum(page, "headwater_edge_requests_total", { cache }), 0)];
   }));
   rows("origins", all(page, "headwater_upstream_up").map(({ labels, value }) => [
-    labels.upstream, labels.origin, value ? ["up", "up"] : ["down", "down"],
+    labels.upstream, [labels.origin, "long"], value ? ["up", "up"] : ["down", "down"],
   ]));
 }
 
@@ -94,19 +95,30 @@ function draw(value) {
   graph.push(value);
   if (graph.length > POINTS) graph.shift();
   const top = Math.max(...graph, 1);
-  const point = (bytes, at) => `${((600 * (at + POINTS - graph.length)) / (POINTS - 1)).toFixed(1)},${(88 - (84 * bytes) / top).toFixed(1)}`;
-  const first = (600 * (POINTS - graph.length)) / (POINTS - 1);
+  const steps = Math.max(graph.length, FEWEST) - 1;
+  const first = steps + 1 - graph.length;
+  const x = (at) => ((600 * (first + at)) / steps).toFixed(1);
+  const point = (bytes, at) => `${x(at)},${(88 - (84 * bytes) / top).toFixed(1)}`;
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", `M${first.toFixed(1)},90 L${graph.map(point).join(" L")} L600,90 Z`);
+  path.setAttribute("d", `M${x(0)},90 L${graph.map(point).join(" L")} L600,90 Z`);
   byId("graph").replaceChildren(path);
+  const minutes = (steps * EVERY_MS) / 60_000;
+  byId("span").textContent = `throughput of the last ${minutes < 2 ? "minute" : `${number(minutes, 0)} minutes`}, at most ${bits(top)}`;
+}
+
+async function lookAtSessions() {
+  const answer = await ask("/sessions?most=50");
+  byId("watching").hidden = answer.status === 404;
+  byId("locked").hidden = answer.status !== 401;
+  byId("sessions").hidden = !answer.ok;
+  if (answer.ok) showSessions(await answer.json());
 }
 
 function showSessions(view) {
-  byId("watching").hidden = false;
-  byId("known").textContent = `${number(view.known, 0)} sessions`;
+  byId("known").textContent = view.known === 1 ? "1 session" : `${number(view.known, 0)} sessions`;
   rows("sessions", view.sessions.map((one) => [
-    one.content ?? one.title, one.state ?? "–", one.tier ?? "–", one.protocol ?? "–",
-    kilobits(one.delivered_kbps), kilobits(one.bitrate_kbps), number(one.requests, 0),
+    [one.content ?? one.title, "long"], one.state ?? "–", one.tier ?? "–", one.protocol ?? "–",
+    kilobits(one.delivered_kbps), kilobits(one.bitrate_kbps), number(one.rebuffers, 0), number(one.requests, 0),
   ]));
 }
 
@@ -122,13 +134,15 @@ async function look() {
   const state = byId("state");
   try {
     const answer = await ask("/metrics");
+    if (answer.status === 401) throw new Error("under this name it wants the operator's token, below");
     if (!answer.ok) throw new Error(`the operator answers ${answer.status}`);
     const [page, at] = [read(await answer.text()), performance.now()];
-    if (before) show(page, (at - before.at) / 1000, before.page);
+    const seconds = before && (at - before.at) / 1000;
+    if (before) showFigures(page, seconds, before.page);
     before = { page, at };
-    const sessions = await ask("/sessions?most=50");
-    if (sessions.ok) showSessions(await sessions.json());
-    state.textContent = "live";
+    await lookAtSessions();
+    state.textContent = seconds ? `live: the last ${seconds.toFixed(1)} s` : "live: counting";
+    state.dataset.seconds = seconds || "";
     state.className = "";
   } catch (error) {
     state.textContent = `not live: ${error.message}`;

@@ -1,0 +1,39 @@
+// An origin for the edge under test: films whose segments may be cached, what is not there, and what breaks.
+import { createServer } from "node:http";
+
+export const SEGMENT = 192 * 1024;
+
+export class Origin {
+  static async start() {
+    const body = Buffer.alloc(SEGMENT, "headwater");
+    const server = createServer((request, response) => {
+      const { pathname } = new URL(request.url, "http://origin");
+      const status = pathname.startsWith("/missing") ? 404 : pathname.startsWith("/broken") ? 500 : 200;
+      const type = pathname.endsWith(".m4s") ? "video/mp4" : "text/plain";
+      const lasts = status === 200 ? "max-age=600" : "no-store";
+      response.writeHead(status, { "content-type": type, "cache-control": lasts });
+      response.end(status === 200 ? body : `${status}\n`);
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return new Origin(server);
+  }
+
+  constructor(server) {
+    this.server = server;
+    this.url = `http://127.0.0.1:${server.address().port}`;
+  }
+
+  /** The URL of an origin that is not there: its port was free a moment ago. */
+  async nobody() {
+    const server = createServer();
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    return `http://127.0.0.1:${port}`;
+  }
+
+  stop() {
+    this.server.close();
+    this.server.closeAllConnections();
+  }
+}
