@@ -19,7 +19,7 @@ use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others take a new process.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 11] = [
     "limit",
     "log.access",
     "policy",

@@ -537,7 +537,7 @@ fn a_collector_that_cannot_be_told() {
         &[
             "edge.toml:14: key 'sample': 2000000000 is not from 0 to 1000000000",
             "edge.toml:15: key 'queue': 0 is not from 1 to 1000000",
-            "edge.toml:16: key 'timeout': 0 s is not from 1 ms to 60 s",
+            "edge.toml:16: key 'timeout': 0 ms is not from 1 ms to 1 min",
             "edge.toml:17: key 'ca': endpoint is not https",
         ],
     );
