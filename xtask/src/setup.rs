@@ -311,8 +311,9 @@ pub(crate) fn download(package: &str, folder: &Path) -> Outcome<PathBuf> {
         Apt::new()?.run(&["update"])?;
         process::run(&mut get)?;
     }
-    let is_archive = |name: &String| name.starts_with(package) && name.ends_with(".deb");
-    let archive = entries(folder).into_iter().find(is_archive);
+    let archive = entries(folder).into_iter().find(|name| {
+        name.starts_with(package) && Path::new(name).extension() == Some(OsStr::new("deb"))
+    });
     let nothing = || Failure::new(format!("apt-get downloaded no archive of {package}"));
     Ok(folder.join(archive.ok_or_else(nothing)?))
 }
