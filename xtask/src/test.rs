@@ -282,12 +282,14 @@ fn browser(places: &Places) -> Outcome {
         npm.env("CHROMIUM", browser);
     }
     process::run(npm.args(["run", "test:browser"]))?;
-    let mut npm = web::npm(places);
-    npm.env("HEADWATER_STACK", stack);
-    if let Some(browser) = setup::browser() {
-        npm.env("CHROMIUM", browser);
+    for script in ["test:players", "test:shield"] {
+        let mut npm = web::npm(places);
+        npm.env("HEADWATER_STACK", &stack);
+        if let Some(browser) = setup::browser() {
+            npm.env("CHROMIUM", browser);
+        }
+        process::run(npm.args(["run", script]))?;
     }
-    process::run(npm.args(["run", "test:players"]))?;
     let mut npm = web::npm(places);
     npm.env("HEADWATER_COMMAND", stack::command(places)?);
     if let Some(browser) = setup::browser() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use headwater_net::Proxies;
+use headwater_origin::PrefetchConfig;
 
 /// The whole of Headwater on one machine: packager, shield and edge, with pages to watch by.
 ///
@@ -118,6 +119,10 @@ pub struct Args {
     #[arg(long, value_name = "URL", requires = "peer")]
     pub known_as: Option<http::Uri>,
 
+    /// Segments that a shield fetches ahead for a session, at the most; with 0 it fetches nothing ahead
+    #[arg(long, value_name = "N", default_value_t = PrefetchConfig::default().ahead, value_parser = ahead)]
+    pub ahead: usize,
+
     /// RAM for the edge's cache, in MiB; the shield's gets the same. With 0, only disk tiers hold
     /// anything
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(0..=1_048_576))]
@@ -156,6 +161,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
 }
+
+/// A number of segments.
+fn ahead(text: &str) -> Result<usize, String> {
+    let fits = text.parse().ok().filter(|segments| *segments <= MAX_AHEAD);
+    fits.ok_or_else(|| format!("a number from 0 to {MAX_AHEAD} is wanted"))
+}
+
+/// More segments ahead than a player has in its buffer are for nobody.
+const MAX_AHEAD: usize = 64;
 
 /// What one process of the stack is.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

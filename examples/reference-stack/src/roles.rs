@@ -13,7 +13,7 @@ use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_net::{Balance, Body};
 use headwater_origin::upstream::Peers;
-use headwater_origin::{HintTrust, Shield};
+use headwater_origin::{HintTrust, PrefetchConfig, Shield};
 use headwater_packager::Packager;
 use http::request::Parts;
 use http::{Request, Response, Uri};
@@ -60,7 +60,7 @@ pub fn serve(
             let mut caches = Caches::default();
             let cache = shield_cache(args, registry)?;
             caches.add("shield", BEHIND, cache.clone());
-            let shield = shield(Shield::builder().origin(packager), cache, registry);
+            let shield = shield(args, Shield::builder().origin(packager), cache, registry);
             let hints =
                 Hints::builder().locate(|uri, _| Some((MEDIA_HOST.into(), at_shield(uri)?)));
             edge(args, server, shield.clone(), (hints, shield), registry, pages, caches)
@@ -78,7 +78,7 @@ pub fn serve(
             let mut caches = Caches::default();
             let cache = shield_cache(args, registry)?;
             caches.add("shield", Site::BehindEdge, cache.clone());
-            let shield = shield(builder, cache, registry);
+            let shield = shield(args, builder, cache, registry);
             let server = server.serve(move |_| shield.clone())?;
             Ok(Running { server, log: None, caches })
         }
@@ -141,11 +141,13 @@ const LOG_QUEUE: usize = 8192;
 
 /// A shield over the origins that `builder` was given.
 fn shield(
+    args: &Args,
     builder: headwater_origin::ShieldBuilder,
     cache: Cache,
     registry: &mut Registry,
 ) -> Shield {
-    let shield = builder.cache(cache).build();
+    let prefetch = PrefetchConfig::default().ahead(args.ahead);
+    let shield = builder.cache(cache).prefetch(prefetch).build();
     shield.metrics().register(registry);
     shield
 }

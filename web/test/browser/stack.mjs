@@ -20,13 +20,14 @@ export async function findBinary(env) {
 }
 
 export class Stack {
-  /** Starts `binary` and waits until it answers. */
-  static async start(binary, { folder, web, inputs, readyMs = READY_MS }) {
+  /** Starts `binary` and waits until it answers; `more` are further arguments. */
+  static async start(binary, { folder, web, inputs, more = [], readyMs = READY_MS }) {
     const ready = join(folder, "ready.json");
     const log = join(folder, "stack.log");
     const output = openSync(log, "w");
     const args = ["--port", "0", "--state", join(folder, "state"), "--web", web, "--ready", ready];
     for (const input of inputs) args.push("--input", input);
+    args.push(...more);
     const child = spawn(binary, args, { stdio: ["ignore", output, output] });
     closeSync(output);
     const stack = new Stack(child, log);
