@@ -392,7 +392,9 @@ impl Asked {
     /// Notes it, where the shield would not know it otherwise: what the cache answered, and what
     /// players told.
     fn answered<B>(&self, response: &Response<B>) {
-        let told = |cmcd: &Cmcd| cmcd.throughput.is_some() || !cmcd.next.is_empty();
+        let told = |cmcd: &Cmcd| {
+            cmcd.throughput.is_some() || cmcd.runs_dry().is_some() || !cmcd.next.is_empty()
+        };
         let told = self.cmcd.as_ref().is_some_and(|cmcd| told(cmcd));
         let passed = matches!(
             CacheResult::of(response.headers()),

@@ -40,6 +40,8 @@ pub struct Cmcd {
     pub content: Option<String>,
     /// The buffer ahead of the playhead in milliseconds, `bl`.
     pub buffer: Option<u64>,
+    /// In so many milliseconds the object has to be there, or playback stops, `dl`.
+    pub deadline: Option<u64>,
     /// What the player measured, in kbit/s, `mtp`.
     pub throughput: Option<u64>,
     /// What it will ask for next, `nor` and `nrr`; the first [`MAX_NEXT`].
@@ -194,6 +196,15 @@ impl Cmcd {
         Self::read(&text).map(Some)
     }
 
+    /// In how many milliseconds it has nothing to play, as far as it told: now where it waits to start or
+    /// to go on, else by its deadline and its buffer, whichever is sooner.
+    pub fn runs_dry(&self) -> Option<u64> {
+        if self.startup || self.starved {
+            return Some(0);
+        }
+        self.buffer.into_iter().chain(self.deadline).min()
+    }
+
     fn take(
         &mut self,
         key: &str,
@@ -205,6 +216,7 @@ impl Cmcd {
             "sid" => self.session = Some(value.id()?),
             "cid" => self.content = Some(value.id()?),
             "bl" => self.buffer = Some(value.number()?),
+            "dl" => self.deadline = Some(value.number()?),
             "mtp" => self.throughput = Some(value.number()?),
             "br" => self.bitrate = Some(value.number()?),
             "tb" => self.top_bitrate = Some(value.number()?),

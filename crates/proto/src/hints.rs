@@ -8,12 +8,12 @@
 //!
 //! ```text
 //! headwater-hints 1
-//! //video.example/film/v2/17.m4s k=12 t=2500-8000
+//! //video.example/film/v2/17.m4s k=12 t=2500-8000 d=900
 //! //video.example/film/all.mp4 k=1 b=1048576 n=all.mp4 r=2097152-3145727
 //! ```
 //!
 //! A line is a location and fields: `k` requests, `t` the least and the most throughput in kbit/s,
-//! `b` the first byte that was asked for, and for each next object `n`, a reference relative to the
+//! `d` in how many milliseconds the first of its clients has nothing to play, `b` the first byte that was asked for, and for each next object `n`, a reference relative to the
 //! location, with `r`, its range, behind it. A message is read whole or not at all, and is bounded
 //! by [`MAX_MESSAGE`] and [`MAX_HINTS`].
 
@@ -59,6 +59,8 @@ pub struct Hint {
     pub first_byte: Option<u64>,
     /// The least and the most that its clients measured, in kbit/s.
     pub throughput: Option<(u64, u64)>,
+    /// In how many milliseconds the first of them has nothing to play.
+    pub dry: Option<u64>,
     /// What they said they will ask for next; at most [`MAX_NEXT`].
     pub next: Vec<NextObject>,
 }
@@ -105,6 +107,7 @@ impl Hint {
             requests: 1,
             first_byte: None,
             throughput: None,
+            dry: None,
             next: Vec::new(),
         })
     }
@@ -117,6 +120,9 @@ impl Hint {
         }
         if let Some((least, most)) = self.throughput {
             let _ = write!(out, " t={least}-{most}");
+        }
+        if let Some(millis) = self.dry {
+            let _ = write!(out, " d={millis}");
         }
         for next in &self.next {
             let _ = write!(out, " n={}", next.reference);
@@ -141,6 +147,7 @@ impl Hint {
                     hint.throughput = (least <= most).then_some((least, most));
                     hint.throughput?;
                 }
+                "d" => hint.dry = Some(value.parse().ok()?),
                 "n" if hint.next.len() < MAX_NEXT => {
                     hint.next.push(NextObject::new(value, None)?);
                 }
@@ -207,6 +214,7 @@ mod tests {
         hint.requests = 7;
         hint.throughput = Some((1000, 9000));
         hint.first_byte = Some(100);
+        hint.dry = Some(400);
         hint.next.push(NextObject::new("../b.m4s?y=1", None).unwrap());
         hint.next.push(NextObject::new("", NextRange::new(200, Some(299))).unwrap());
         hint
@@ -220,7 +228,7 @@ mod tests {
         assert_eq!(
             text,
             "headwater-hints 1\n\
-             //h/a/1.m4s?x=1 k=7 b=100 t=1000-9000 n=../b.m4s?y=1 n= r=200-299\n//h/b k=1\n"
+             //h/a/1.m4s?x=1 k=7 b=100 t=1000-9000 d=400 n=../b.m4s?y=1 n= r=200-299\n//h/b k=1\n"
         );
         assert_eq!(read(&text).unwrap(), hints);
     }
@@ -234,6 +242,7 @@ mod tests {
             ("headwater-hints 1\n/a k=1", 2),
             ("headwater-hints 1\n//h/a k=1\n//h/a k=-1", 3),
             ("headwater-hints 1\n//h/a t=9-1", 2),
+            ("headwater-hints 1\n//h/a d=-1", 2),
             ("headwater-hints 1\n//h/a r=1-2", 2),
             ("headwater-hints 1\n//h/a n=x r=1-2 r=3-4", 2),
             ("headwater-hints 1\n//h/a  k=1", 2),
@@ -262,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "(headwater-hints 1\n)?([ -~\u{e4}\n]{0,80}|(//h/a|k=|t=1-2|n=x|r=| |\n){0,12})") {
+        fn nothing_makes_it_panic(text in "(headwater-hints 1\n)?([ -~\u{e4}\n]{0,80}|(//h/a|k=|t=1-2|d=3|n=x|r=| |\n){0,12})") {
             if let Ok(hints) = read(&text) {
                 let (again, held) = write(&hints);
                 prop_assert_eq!(held, hints.len());

@@ -79,13 +79,15 @@ async fn what_players_tell_is_noted_of_misses_too() {
             MISS,
         ),
         ("/a/6.m4s?CMCD=mtp%3D2500%2C%2C", &[], MISS),
+        ("/a/8.m4s?CMCD=bl%3D700", &[], MISS),
     ])
     .await;
     let (text, _) = headwater_proto::hints::write(&all);
     assert_eq!(
         text,
         "headwater-hints 1\n//video.example/a/2.m4s?x=1 k=1 t=2500-2500 n=/a/3.m4s\n\
-         //video.example/a/4.m4s k=1 t=900-900 n=/a/5.m4s r=0-9\n"
+         //video.example/a/4.m4s k=1 t=900-900 n=/a/5.m4s r=0-9\n\
+         //video.example/a/8.m4s k=1 d=700\n"
     );
 }
 

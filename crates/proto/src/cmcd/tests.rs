@@ -142,6 +142,21 @@ fn a_reference_is_decoded_as_often_as_its_version_encodes_it() {
 }
 
 #[test]
+fn what_a_player_waits_for_it_wants_now() {
+    for (text, millis) in [
+        ("bl=21300,mtp=9000", Some(21_300)),
+        ("bl=21300,dl=500", Some(500)),
+        ("dl=7", Some(7)),
+        ("bl=9000,su", Some(0)),
+        ("bl=9000,bs", Some(0)),
+        ("mtp=9000", None),
+    ] {
+        assert_eq!(Cmcd::read(text).unwrap().runs_dry(), millis, "{text}");
+    }
+    assert_eq!(Cmcd::read("dl=-1"), Err(CmcdError::Value));
+}
+
+#[test]
 fn reports_that_another_library_writes_are_read() {
     let text: String = include_str!("reports.txt")
         .lines()

@@ -93,6 +93,7 @@ impl Hint {
             let (low, high) = self.throughput.unwrap_or((least, most));
             self.throughput = Some((low.min(least), high.max(most)));
         }
+        self.dry = self.dry.into_iter().chain(other.dry).min();
         for next in other.next.drain(..) {
             if self.next.len() < MAX_NEXT && !self.next.contains(&next) {
                 self.next.push(next);
@@ -108,6 +109,7 @@ impl Hint {
             let (least, most) = self.throughput.unwrap_or((rate, rate));
             self.throughput = Some((least.min(rate), most.max(rate)));
         }
+        self.dry = self.dry.into_iter().chain(cmcd.runs_dry()).min();
         for next in &cmcd.next {
             if self.next.len() >= MAX_NEXT {
                 break;
@@ -131,8 +133,8 @@ mod tests {
         let mut batch = Batch::new();
         let at = || Some("//h/a/1.m4s".to_owned());
         let told = |text: &str| Cmcd::read(text).unwrap();
-        let one = told("sid=\"secret\",mtp=9000,nor=\"2.m4s\"");
-        let two = told("sid=\"other\",mtp=1000,nor=(\"2.m4s\" \"../b/2.m4s\" \"a b\"),v=2");
+        let one = told("sid=\"secret\",mtp=9000,bl=8000,nor=\"2.m4s\"");
+        let two = told("sid=\"other\",mtp=1000,bl=3000,nor=(\"2.m4s\" \"../b/2.m4s\" \"a b\"),v=2");
         batch.note(1, Seen { cmcd: Some(&one), first_byte: None }, at);
         batch.note(1, Seen { cmcd: Some(&two), first_byte: Some(7) }, || unreachable!());
         batch.note(1, Seen::default(), || unreachable!());
@@ -140,6 +142,7 @@ mod tests {
         assert_eq!((hints.len(), dropped), (1, 0));
         let hint = &hints[0];
         assert_eq!((hint.requests, hint.throughput), (3, Some((1000, 9000))));
+        assert_eq!(hint.dry, Some(3000), "the first that runs dry counts");
         let next: Vec<_> = hint.next.iter().map(|next| next.reference.as_str()).collect();
         assert_eq!(next, ["2.m4s", "../b/2.m4s"], "what no URL holds is left out");
         assert!(!super::super::write(&hints).0.contains("secret"));
@@ -150,7 +153,7 @@ mod tests {
     fn batches_are_drawn_together() {
         let hint = |path: &str, rate| {
             let mut batch = Batch::new();
-            let told = Cmcd::read(&format!("mtp={rate},nor=\"{rate}\"")).unwrap();
+            let told = Cmcd::read(&format!("mtp={rate},dl={rate},nor=\"{rate}\"")).unwrap();
             batch.note(1, Seen { cmcd: Some(&told), first_byte: Some(rate) }, || Some(path.into()));
             batch.take().0.remove(0)
         };
@@ -159,7 +162,7 @@ mod tests {
         let told: Vec<_> = all.iter().map(|one| (&one.location[..], one.requests)).collect();
         assert_eq!(told, [("//h/a", 1), ("//h/b", 2)]);
         assert_eq!((all[1].throughput, all[1].first_byte), (Some((3, 5)), Some(5)));
-        assert_eq!(all[1].next.len(), 2);
+        assert_eq!((all[1].dry, all[1].next.len()), (Some(3), 2));
     }
 
     #[test]
