@@ -4,7 +4,11 @@
 //!
 //! - each client gets the right bytes or an honest error: a body that was cut never looks complete;
 //! - nothing hangs: each answer has come within [`DEADLINE`];
-//! - once all is well again, origins are asked at most 1.1 times for each object, over all seeds.
+//! - once all is well again, origins are asked at most 1.1 times for each object, over all seeds; and
+//!   of one seed, once for each object that was not fetched ahead for nobody, unless an edge or a shield
+//!   asked a second machine because the first was slow (one in twenty, as they look for the slowest):
+//!   a shield that is asked in this way takes it for a session, and who was slow may not be asked for a
+//!   while.
 //!
 //! `SEEDS=5000` tries more than the usual, `SEED=17` one again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
@@ -21,8 +25,8 @@ use bytes::Bytes;
 use headwater_cache::{Cache, CacheService, Downstream};
 use headwater_net::range::{Selection, content_range, select};
 use headwater_net::{Body, BodyError, Clock, Timestamp};
-use headwater_origin::Shield;
 use headwater_origin::upstream::Origins;
+use headwater_origin::{Metrics, Shield};
 use http::{Request, Response, StatusCode, header};
 use http_body::Frame;
 use tokio::time::Instant;
@@ -41,6 +45,8 @@ const TITLES: u64 = 3;
 const SEGMENTS: u64 = 8;
 /// Disasters, one every second or so.
 const DISASTERS: u64 = 14;
+/// Rounds of requests, one every ten seconds, in which everybody finds out that all is well again.
+const ROUNDS: u64 = 30;
 
 const BEGIN: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -313,6 +319,8 @@ struct Network {
     edges: Vec<Arc<Node<EdgeService>>>,
     cuts: Vec<Arc<AtomicBool>>,
     asked: Arc<Mutex<HashMap<String, u32>>>,
+    /// Of each edge, since it was last started.
+    metrics: Vec<Arc<Mutex<Metrics>>>,
 }
 
 impl Network {
@@ -344,19 +352,58 @@ impl Network {
                 links.iter().fold(shield, |shield, link| shield.origin(link.clone())).build()
             }));
         }
+        let mut metrics = Vec::new();
         let mut edges = Vec::new();
         for _ in 0..3 {
             let links: Vec<_> = shields.iter().map(|to| Link::new(&world, to)).collect();
             cuts.extend(links.iter().map(|link| Arc::clone(&link.cut)));
-            let clock = world.clock.clone();
+            let (clock, own) = (world.clock.clone(), Arc::<Mutex<Metrics>>::default());
+            metrics.push(Arc::clone(&own));
             edges.push(Node::new(move || {
-                let origins = Origins::builder().clock(clock.clone());
+                let metrics = Metrics::default();
+                *own.lock().unwrap() = metrics.clone();
+                let origins = Origins::builder().clock(clock.clone()).metrics(metrics);
                 let origins = links.iter().fold(origins, |all, link| all.origin(link.clone()));
                 let cache = Cache::builder().name("edge").clock(clock.clone()).build();
                 cache.layer().layer(origins.build())
             }));
         }
-        Self { world, sources, shields, edges, cuts, asked }
+        Self { world, sources, shields, edges, cuts, asked, metrics }
+    }
+
+    /// Requests that edges and the shields that are up sent twice, or again, and what those shields
+    /// fetched ahead that nobody asked them for.
+    fn surplus(&self) -> (u64, u64) {
+        let again = |metrics: &Metrics| metrics.origin_hedges.get() + metrics.origin_retries.get();
+        let ahead = |metrics: &Metrics| {
+            let used = metrics.prefetch_used.get() + metrics.prefetch_redundant.get();
+            metrics.prefetch_issued.get().saturating_sub(used)
+        };
+        let all = self.all_metrics();
+        (all.iter().map(again).sum(), all.iter().map(ahead).sum())
+    }
+
+    /// Of the edges and shields that are up.
+    fn all_metrics(&self) -> Vec<Metrics> {
+        let shields = self.shields.iter().filter_map(|node| node.service.lock().unwrap().clone());
+        let edges = self.metrics.iter().map(|metrics| metrics.lock().unwrap().clone());
+        edges.chain(shields.map(|shield| shield.metrics().clone())).collect()
+    }
+
+    /// Has all edges ask for one thing after the other until they do so by one shield, and it by one
+    /// origin: then everybody knows that all is well again.
+    async fn recover(&self) -> Result<(), String> {
+        for round in 0..ROUNDS {
+            let path = format!("/recovery/{round}.mp4");
+            for edge in &self.edges {
+                self.ask_at(edge, &path).await?;
+            }
+            self.world.sleep(10_000).await;
+            if self.asked.lock().unwrap().get(&path) == Some(&1) {
+                return Ok(());
+            }
+        }
+        Err(format!("all is well, and after {ROUNDS} rounds each still goes its own way"))
     }
 
     /// One disaster after the other, each mended some time later; then all is well.
@@ -390,7 +437,10 @@ impl Network {
     /// A client asks an edge for a path; whether it got it. What is neither that nor an honest error
     /// is said.
     async fn ask(&self, path: &str) -> Result<bool, String> {
-        let edge = &self.edges[self.world.random.below(3) as usize];
+        self.ask_at(&self.edges[self.world.random.below(3) as usize], path).await
+    }
+
+    async fn ask_at(&self, edge: &Node<EdgeService>, path: &str) -> Result<bool, String> {
         let Some(service) = edge.service.lock().unwrap().clone() else { return Ok(false) };
         let request = Request::get(path).header("host", "video.example");
         let answer = async move {
@@ -456,19 +506,24 @@ async fn play(seed: u64) -> Result<Steady, String> {
         one?;
     }
 
-    // Time to notice that all is well again; then titles that nobody has asked for.
-    network.world.sleep(60_000).await;
-    network.client(0..TITLES, 2).await?;
-    network.world.sleep(60_000).await;
+    // Titles that nobody has asked for.
+    network.recover().await?;
     network.asked.lock().unwrap().clear();
+    let before = network.surplus();
     for got in crowd(TITLES..2 * TITLES, CLIENTS).join_all().await {
         let got = got?;
         if got != ASKED + 1 {
             return Err(format!("all is well, and {got} of {} came", ASKED + 1));
         }
     }
+    let after = network.surplus();
+    let (again, ahead) = (after.0 - before.0, after.1.saturating_sub(before.1));
     let asked = network.asked.lock().unwrap();
-    Ok(Steady { objects: asked.len(), requests: asked.values().sum() })
+    let (objects, requests) = (asked.len(), asked.values().sum());
+    if again == 0 && u64::from(requests) > objects as u64 + ahead {
+        return Err(format!("{requests} for {objects} objects, {ahead} ahead for nobody"));
+    }
+    Ok(Steady { objects, requests })
 }
 
 #[test]
@@ -495,5 +550,6 @@ fn every_client_gets_the_right_bytes_or_an_honest_error() {
     }
     // Of all seeds together: a few objects of one may all have been hedged.
     let Steady { objects, requests } = all;
-    assert!(f64::from(requests) <= objects as f64 * 1.1, "{requests} for {objects} objects");
+    let one = number("SEED").is_some();
+    assert!(one || f64::from(requests) <= objects as f64 * 1.1, "{requests} for {objects} objects");
 }
