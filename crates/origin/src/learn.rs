@@ -4,7 +4,10 @@
 //! A manifest's bytes are kept as they flow by (they are shared, not copied, up to the map's limit)
 //! and read when the last of them has passed. The body is not changed, and not held back: short
 //! manifests are read in passing, long ones on another thread. Compressed ones (`gzip`) are unpacked
-//! for reading, within the same limit; how long they are unpacked decides where they are read.
+//! for reading, within the same limit; how long they are unpacked decides where they are read. Of a
+//! file whose segments its own index tells, that is read as well.
+
+mod within;
 
 use std::future::Future;
 use std::io::Read as _;
@@ -104,22 +107,35 @@ impl SharedMap {
     }
 
     fn learn(&self, lesson: &Lesson, unpacked: Result<Vec<u8>, MapError>) {
-        match unpacked.and_then(|bytes| self.read(lesson, &bytes)) {
+        let learnt = unpacked.and_then(|bytes| self.read(lesson, &bytes));
+        self.tell_of(learnt, &lesson.url, lesson.like.as_ref());
+    }
+
+    /// Counts what came of a lesson, and has the listener told of it. The map is not locked.
+    fn tell_of(&self, learnt: Result<Option<Learnt>, MapError>, url: &Url, like: Option<&Parts>) {
+        match learnt {
             Ok(Some(learnt)) => {
                 self.metrics.manifests_learnt.inc();
+                self.gauge();
                 let listener = self.listener.get().and_then(Weak::upgrade);
-                if let (Some(listener), Some(like)) = (listener, &lesson.like) {
-                    listener.learnt(&learnt, &lesson.url, like);
+                if let (Some(listener), Some(like)) = (listener, like) {
+                    listener.learnt(&learnt, url, like);
                 }
-                tracing::debug!(url = %lesson.url, ?learnt, "learnt from a manifest");
+                tracing::debug!(%url, ?learnt, "learnt from a manifest");
             }
             Ok(None) => {}
             Err(MapError::TooLarge) => drop(self.metrics.manifests_too_large.inc()),
             Err(error) => {
                 self.metrics.manifests_malformed.inc();
-                tracing::debug!(url = %lesson.url, %error, "ignored a manifest");
+                tracing::debug!(%url, %error, "ignored a manifest");
             }
         }
+    }
+
+    fn gauge(&self) {
+        let map = self.lock();
+        self.metrics.map_presentations.set(map.len() as i64);
+        self.metrics.map_bytes.set(map.weight() as i64);
     }
 
     fn read(&self, lesson: &Lesson, bytes: &[u8]) -> Result<Option<Learnt>, MapError> {
@@ -130,11 +146,7 @@ impl SharedMap {
         let Some(manifest) = Manifest::read(&lesson.url, kind, bytes, &self.limits)? else {
             return Ok(None);
         };
-        let mut map = self.lock();
-        let learnt = map.absorb(manifest);
-        self.metrics.map_presentations.set(map.len() as i64);
-        self.metrics.map_bytes.set(map.weight() as i64);
-        Ok(Some(learnt))
+        Ok(Some(self.lock().absorb(manifest)))
     }
 }
 
@@ -289,10 +301,11 @@ fn shortened(
 ) -> Response<Body> {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_manifest = ManifestKind::of(kind, url.path()).is_some();
-    let manners = manners(&map.lock(), url, response.status(), is_manifest);
+    let now = clock.now();
+    let manners = manners(&map.lock(), url, response.status(), is_manifest, now);
     if manners != Manners::AsItIs {
         map.metrics.live_shortened.inc();
-        let lifetime = manners.apply(response.headers_mut(), clock.now());
+        let lifetime = manners.apply(response.headers_mut(), now);
         if let Some(lifetime) = lifetime {
             response.extensions_mut().insert(lifetime);
         }
@@ -300,7 +313,8 @@ fn shortened(
     response
 }
 
-/// Puts the ear on the body of a manifest; any other response is left as it is.
+/// Puts the ear on the body of a manifest, or of a file whose index is wanted; any other response is left
+/// as it is.
 fn listen(response: Response<Body>, asked: AskedFor) -> Response<Body> {
     let AskedFor { url, like, map, .. } = asked;
     let text = |headers: &HeaderMap, name| {
@@ -310,7 +324,7 @@ fn listen(response: Response<Body>, asked: AskedFor) -> Response<Body> {
     let is_manifest = response.status() == StatusCode::OK
         && ManifestKind::of(content_type.as_deref(), url.path()).is_some();
     if !is_manifest {
-        return response;
+        return within::listen(response, url, like, map);
     }
     let content_encoding = text(response.headers(), header::CONTENT_ENCODING);
     // Every version of a playlist is one playlist.

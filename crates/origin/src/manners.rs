@@ -41,7 +41,13 @@ pub enum Manners {
 }
 
 /// Decides on an answer with `status` for `url`. `is_manifest` says what its type tells.
-pub fn manners(map: &SegmentMap, url: &Url, status: StatusCode, is_manifest: bool) -> Manners {
+pub fn manners(
+    map: &SegmentMap,
+    url: &Url,
+    status: StatusCode,
+    is_manifest: bool,
+    now: Timestamp,
+) -> Manners {
     match status {
         StatusCode::OK | StatusCode::NOT_MODIFIED => match map.manifest(url) {
             Known::Live(live) => {
@@ -50,7 +56,7 @@ pub fn manners(map: &SegmentMap, url: &Url, status: StatusCode, is_manifest: boo
             Known::Nothing if is_manifest => Manners::Fresh(UNREAD),
             Known::Nothing | Known::Settled => Manners::AsItIs,
         },
-        StatusCode::NOT_FOUND | StatusCode::GONE if map.is_at_live_edge(url) => {
+        StatusCode::NOT_FOUND | StatusCode::GONE if map.is_at_live_edge(url, now) => {
             Manners::Missing(MISSING)
         }
         _ => Manners::AsItIs,
@@ -158,7 +164,7 @@ mod tests {
     #[test]
     fn what_changes_is_fresh_for_half_of_its_target_duration() {
         let map = map();
-        let of = |path: &str| manners(&map, &url(path), StatusCode::OK, path.contains(".m"));
+        let of = |path: &str| manners(&map, &url(path), StatusCode::OK, path.contains(".m"), NOW);
         let secs = Duration::from_secs;
         assert_eq!(of("/live.m3u8"), Manners::Live(secs(3)));
         assert_eq!(of("/live.m3u8?_HLS_msn=9"), Manners::Live(secs(3)));
@@ -166,21 +172,21 @@ mod tests {
         assert_eq!(of("/vod.m3u8"), Manners::AsItIs);
         assert_eq!(of("/unread.m3u8"), Manners::Fresh(secs(1)));
         assert_eq!(of("/7.x"), Manners::AsItIs);
-        let confirmed = manners(&map, &url("/live.m3u8"), StatusCode::NOT_MODIFIED, false);
+        let confirmed = manners(&map, &url("/live.m3u8"), StatusCode::NOT_MODIFIED, false, NOW);
         assert_eq!(confirmed, Manners::Live(secs(3)), "a 304 renews it no longer");
     }
 
     #[test]
     fn an_error_is_short_at_the_live_edge_only() {
         let map = map();
-        let of = |path: &str| manners(&map, &url(path), StatusCode::NOT_FOUND, false);
+        let of = |path: &str| manners(&map, &url(path), StatusCode::NOT_FOUND, false, NOW);
         for path in ["/9.mp4", "/10.mp4", "/d/8", "/live.m3u8"] {
             assert_eq!(of(path), Manners::Missing(MISSING), "{path}");
         }
         for path in ["/7.mp4", "/d/7", "/9.ts", "/vod.m3u8"] {
             assert_eq!(of(path), Manners::AsItIs, "{path}");
         }
-        let failed = manners(&map, &url("/9.mp4"), StatusCode::BAD_GATEWAY, false);
+        let failed = manners(&map, &url("/9.mp4"), StatusCode::BAD_GATEWAY, false, NOW);
         assert_eq!(failed, Manners::AsItIs);
     }
 

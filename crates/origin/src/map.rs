@@ -1,7 +1,7 @@
 //! The segment map: which presentation, rendition and segment a URL is, and what comes after it.
 //!
-//! Learnt from the HLS and DASH manifests that pass through, whoever made them; never guessed from
-//! file names. The map is pure: bytes and URLs in, positions and URLs out. It promises that
+//! Learnt from the HLS and DASH manifests that pass through, whoever made them, and from the indexes of
+//! the files that they name; never guessed from file names. The map is pure: bytes and URLs in, positions and URLs out. It promises that
 //!
 //! - no manifest makes it panic, loop for long or hold more than [`Limits`] allow;
 //! - what it holds of a presentation goes when the presentation goes, the longest unused first;
@@ -13,6 +13,7 @@ mod dash;
 mod hls;
 mod live;
 mod manifest;
+mod sidx;
 mod template;
 mod timing;
 mod track;
@@ -21,6 +22,7 @@ mod url;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 use manifest::Content;
 use track::Track;
@@ -28,6 +30,7 @@ use track::Track;
 pub use ask::{Known, Neighbour, Neighbours};
 pub use live::{Live, MAX_PRELOADS};
 pub use manifest::{Limits, Manifest, ManifestKind, MapError};
+pub use sidx::MAX_INDEX;
 pub use track::Target;
 pub use url::{MAX_URL, Url};
 
@@ -78,6 +81,8 @@ pub struct SegmentMap {
     listed: HashMap<u64, Position>,
     /// What is announced at live edges.
     preloads: HashMap<Url, (PresentationId, u32)>,
+    /// Files whose index was not read yet.
+    indexes: HashMap<Url, (PresentationId, u32)>,
     /// Renditions by the hash of their pattern's frame.
     framed: HashMap<u64, Vec<(PresentationId, u32)>>,
     weight: usize,
@@ -201,6 +206,44 @@ impl SegmentMap {
         None
     }
 
+    /// Where in the file at `url` its index is, which a manifest named and which was not read yet.
+    pub fn index_of(&self, url: &Url) -> Option<Range<u64>> {
+        let (id, at) = self.indexes.get(url)?;
+        self.track(*id, *at)?.unread()?.range.clone()
+    }
+
+    /// Learns from the index of the file at `url`: the bytes at [`index_of`](Self::index_of). `Ok(None)`
+    /// where none is wanted.
+    ///
+    /// # Errors
+    /// [`MapError`] where it cannot be read as one; it is not wanted any more then.
+    pub fn learn_index(&mut self, url: &Url, bytes: &[u8]) -> Result<Option<Learnt>, MapError> {
+        let Some((range, (id, at))) = self.index_of(url).zip(self.indexes.remove(url)) else {
+            return Ok(None);
+        };
+        let mut learnt = Ok(None);
+        if let Some(presentation) = self.presentations.get_mut(&id) {
+            let left = self.limits.presentation_bytes.saturating_sub(presentation.weight);
+            let renditions = presentation.renditions.len();
+            if let Some(Rendition { track, .. }) = presentation.renditions.get_mut(at as usize) {
+                let old = track.weight();
+                let budget = old.saturating_add(left);
+                learnt = sidx::fill(track, url, (bytes, range.end), budget).map(|()| {
+                    let segments = u64::from(track.len());
+                    let (rendition, first) = (Some(at), true);
+                    Some(Learnt { presentation: id, renditions, segments, rendition, first })
+                });
+                let grown = track.weight().saturating_sub(old);
+                presentation.weight += grown;
+                self.weight += grown;
+            }
+        }
+        self.index(id, at);
+        self.touch(id);
+        self.evict(id);
+        learnt
+    }
+
     /// The number of presentations held.
     pub fn len(&self) -> usize {
         self.presentations.len()
@@ -310,10 +353,18 @@ impl SegmentMap {
         Learnt { presentation: id, renditions, segments, rendition: Some(at), first }
     }
 
-    fn replace(&mut self, manifest: &Url, digest: u64, renditions: Vec<Rendition>) -> Learnt {
+    fn replace(&mut self, manifest: &Url, digest: u64, mut renditions: Vec<Rendition>) -> Learnt {
         let before = self.by_manifest.get(manifest).copied();
-        if let Some(id) = before {
-            self.remove(id);
+        let known = before.and_then(|id| self.remove(id)).map_or_else(Vec::new, |p| p.renditions);
+        for known in known {
+            // An index that was read does not pass again as long as a cache has it.
+            let place = known.track.index_place();
+            let same = |new: &&mut Rendition| {
+                place.is_some() && new.name == known.name && new.track.index_place() == place
+            };
+            if let Some(new) = renditions.iter_mut().find(same) {
+                new.track = known.track;
+            }
         }
         self.insert(before, manifest.clone(), digest, renditions)
     }
@@ -393,6 +444,9 @@ impl SegmentMap {
         for preload in rendition.track.live().into_iter().flat_map(|live| &live.preloads) {
             self.preloads.insert(preload.url.clone(), (id, at));
         }
+        if let Some(index) = rendition.track.unread() {
+            self.indexes.insert(index.url.clone(), (id, at));
+        }
         for (index, url) in rendition.track.listed() {
             let position = Position { presentation: id, rendition: at, index };
             // A file that is met twice is found where it first stands.
@@ -420,6 +474,11 @@ impl SegmentMap {
             if self.preloads.get(&preload.url) == Some(&(id, at)) {
                 self.preloads.remove(&preload.url);
             }
+        }
+        if let Some(index) = rendition.track.unread()
+            && self.indexes.get(&index.url) == Some(&(id, at))
+        {
+            self.indexes.remove(&index.url);
         }
         for (_, url) in rendition.track.listed() {
             let key = hash(url.as_str().as_bytes());

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_cache::BoxError;
-use headwater_net::{Body, Clock};
+use headwater_net::{Body, Clock, Timestamp};
 use headwater_proto::hints::Hint;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
@@ -52,12 +52,23 @@ use work::Workers;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefetched;
 
+/// What a session's player told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    /// The least and the most that its clients measured, in kbit/s.
+    throughput: Option<(u64, u64)>,
+    /// In how many milliseconds it has nothing to play.
+    dry: Option<u64>,
+}
+
 /// A client's request whose answer is still to come.
 #[derive(Debug)]
 pub(crate) struct Asked {
     url: Url,
     /// The first byte that was asked for, where a range was.
     at: Option<u64>,
+    /// So many segments are to be fetched ahead.
+    depth: usize,
     /// Its target and the fields that choose a variant.
     like: Parts,
 }
@@ -114,17 +125,19 @@ where
             drop(state);
             let like = may_fetch.then(|| like(request))?;
             if step.follows {
-                self.goes_on(&map, position, &url, &like, step.depth, None);
+                self.goes_on(&map, position, &url, &like, step.depth, Told::default());
                 return None;
             }
             // Nobody has been answered yet in this session: its origin has the first word.
-            return Some(Asked { url, at, like });
+            return Some(Asked { url, at, depth: step.depth, like });
         }
         if let Some((presentation, rendition)) = map.rendition(&url) {
             state.sessions.watched(presentation, rendition, now);
         }
-        // Init segments, playlists and what players told of.
-        state.asked(&Target { url, range: None }, now, &self.metrics);
+        // Init segments, indexes, playlists and what players told of.
+        let beginning = at.and_then(|at| map.beginning(&url, at));
+        let target = beginning.unwrap_or(Target { url, range: None });
+        state.asked(&target, now, &self.metrics);
         None
     }
 
@@ -138,13 +151,17 @@ where
         late: bool,
     ) -> Step {
         let duration = map.time(position).map_or(Duration::ZERO, |(_, duration)| duration);
-        let pace = Pace { late, duration };
-        let step = state.sessions.asked(place, pace, self.config.ahead, self.clock.now());
+        let now = self.clock.now();
+        let is_head = map.is_head(position, now);
+        // Who comes to what is live begins about there.
+        let begins = is_head || map.is_live(position.presentation, position.rendition);
+        let pace = Pace { late, duration, begins };
+        let step = state.sessions.asked(place, pace, self.config.ahead, now);
         if let Some(left) = step.left {
             state.doubt((place.presentation, left));
         }
         if !step.follows
-            && map.is_head(position)
+            && is_head
             && let Some(rate) = map.bandwidth(position.presentation, position.rendition)
         {
             state.starts.began(rate);
@@ -157,7 +174,7 @@ where
         // Looked up anew: the map may have learnt since.
         let mut map = self.map.lock();
         if let Some(position) = map.lookup(&asked.url, asked.at) {
-            self.goes_on(&map, position, &asked.url, &asked.like, 1, None);
+            self.goes_on(&map, position, &asked.url, &asked.like, asked.depth, Told::default());
         }
     }
 
@@ -180,7 +197,8 @@ where
                     self.steps(state, &map, position, place, false)
                 });
                 let depth = step.map_or(1, |step| step.depth);
-                self.goes_on(&map, position, &url, &like, depth, hint.throughput);
+                let told = Told { throughput: hint.throughput, dry: hint.dry };
+                self.goes_on(&map, position, &url, &like, depth, told);
             }
             drop(map);
             for next in &hint.next {
@@ -188,16 +206,16 @@ where
                     range.first..range.last.map_or(u64::MAX, |last| last.saturating_add(1))
                 });
                 let state = self.workers.lock();
-                let allowed = Allowed { authority: url.authority(), recent: &state.recent };
-                let want = told(&url, &next.reference, range, allowed);
+                let now = self.clock.now();
+                let want = told(&url, &next.reference, range, allowed(&url, &state, now));
                 drop(state);
                 self.put(want, &like);
             }
         }
     }
 
-    /// A session is at `position`: of what comes next, `depth` segments are queued. The throughput is
-    /// in kbit/s.
+    /// A session is at `position`: of what comes next, `depth` segments are queued, before all others
+    /// where it has less to play than the segment that it has just asked for.
     fn goes_on(
         &self,
         map: &SegmentMap,
@@ -205,16 +223,26 @@ where
         url: &Url,
         like: &Parts,
         depth: usize,
-        throughput: Option<(u64, u64)>,
+        told: Told,
     ) {
         let mut state = self.workers.lock();
-        let likely = throughput.map_or_else(Vec::new, |throughput| {
+        let likely = told.throughput.map_or_else(Vec::new, |throughput| {
             self.switches(&mut state, map, position, throughput)
         });
-        let allowed = Allowed { authority: url.authority(), recent: &state.recent };
-        let mut wants = next(map, position, depth.min(self.config.ahead), allowed);
+        let now = self.clock.now();
+        let mut wants =
+            next(map, position, depth.min(self.config.ahead), allowed(url, &state, now));
+        let lasts = map.time(position).map(|(_, duration)| duration.as_millis());
+        if told.dry.zip(lasts).is_some_and(|(dry, lasts)| u128::from(dry) < lasts) {
+            for want in &mut wants {
+                want.urgent = true;
+            }
+            for target in map.next(position, depth) {
+                state.hurry(&target);
+            }
+        }
         for to in likely {
-            wants.extend(switch(map, position, to, allowed));
+            wants.extend(switch(map, position, to, allowed(url, &state, now)));
         }
         drop(state);
         self.put(wants, like);
@@ -267,8 +295,8 @@ where
         let map = self.map.lock();
         let now = self.clock.now();
         let mut state = self.workers.lock();
-        let allowed = Allowed { authority: url.authority(), recent: &state.recent };
-        let mut wants = heads(&map, learnt, self.config.heads, &state.starts, allowed);
+        let may = allowed(url, &state, now);
+        let mut wants = heads(&map, learnt, self.config.heads, &state.starts, may);
         if let Some(rendition) = learnt.rendition
             && let presentation = learnt.presentation
             && map.live(presentation, rendition).is_some()
@@ -277,14 +305,17 @@ where
                 state.sessions.watched(presentation, rendition, now);
             }
             if state.sessions.watches(presentation, rendition, now) {
-                let allowed = Allowed { authority: url.authority(), recent: &state.recent };
-                wants.extend(live(&map, presentation, rendition, allowed));
+                wants.extend(live(&map, presentation, rendition, allowed(url, &state, now)));
             }
         }
         drop(state);
         drop(map);
         self.put(wants, request);
     }
+}
+
+fn allowed<'a>(url: &'a Url, state: &'a State, now: Timestamp) -> Allowed<'a> {
+    Allowed { authority: url.authority(), recent: &state.recent, now }
 }
 
 fn place(map: &SegmentMap, position: Position) -> Option<Place> {

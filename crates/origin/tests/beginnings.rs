@@ -180,6 +180,27 @@ async fn what_a_session_left_behind_is_given_up() {
     eventually("3 of high is there", || origin.times("/f/high/3.mp4") == 1).await;
 }
 
+/// The viewer seeks: what was being fetched for where it was is given up, and what comes after the place
+/// where it landed is fetched.
+#[tokio::test]
+async fn after_a_seek_is_fetched_what_comes_next_there() {
+    let never = Arc::new(Notify::new());
+    let origin = film().on("/f/low/2.mp4", segment(vec![0; 1000]).body_after(&never));
+    let shield = Shield::builder()
+        .origin(origin.clone())
+        .prefetch(PrefetchConfig::default().heads(0).ahead(1))
+        .build();
+    for path in ["/f/low.m3u8", "/f/low/0.mp4", "/f/low/1.mp4"] {
+        get(&shield, path).await;
+    }
+    eventually("2 is under way", || origin.times("/f/low/2.mp4") == 1).await;
+    get(&shield, "/f/low/4.mp4").await;
+    eventually("it is given up", || shield.metrics().prefetch_cancelled.get() == 1).await;
+    eventually("5 is there", || origin.times("/f/low/5.mp4") == 1).await;
+    settle().await;
+    assert!(get(&shield, "/f/low/5.mp4").await.is_hit());
+}
+
 #[tokio::test]
 async fn what_is_fetched_for_one_who_fell_silent_is_given_up() {
     let never = Arc::new(Notify::new());

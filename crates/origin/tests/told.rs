@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_net::{Body, Clock, Secret, Timestamp};
@@ -10,6 +11,7 @@ use headwater_origin::{HintTrust, PrefetchConfig, Shield};
 use headwater_proto::hints::{PATH, SameProcess};
 use http::{Method, Request};
 use support::{Origin, eventually, get, reply, segment, settle};
+use tokio::sync::Notify;
 use tower::ServiceExt;
 
 /// Two renditions of six segments, and one file of three.
@@ -113,6 +115,36 @@ async fn neighbours_are_fetched_where_throughput_says_so() {
     let line = "//video.example/f/high/1.mp4 k=1 t=4100-4100\n";
     assert_eq!(tell(&shield, None, false, line).await, 204);
     eventually("a way down is kept open", || origin.times("/f/low/2.mp4") == 1).await;
+}
+
+/// One fetch at a time: whose player has less to play than it has just asked for goes first, whether it
+/// waits already or comes last.
+#[tokio::test]
+async fn who_runs_dry_is_fetched_for_first() {
+    let gate = Arc::new(Notify::new());
+    let list =
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n0.mp4\n#EXTINF:4,\n1.mp4\n#EXT-X-ENDLIST\n";
+    let list = reply(200).header("content-type", "application/vnd.apple.mpegurl").body(list);
+    let titles = ["a", "b", "c", "d"];
+    let origin = titles
+        .iter()
+        .fold(film(), |origin, title| origin.on(&format!("/{title}/l.m3u8"), list.clone()));
+    let origin = origin.on("/a/1.mp4", segment("slow").body_after(&gate));
+    let config = PrefetchConfig::default().heads(0).ahead(1).concurrency(1);
+    let shield = Shield::builder().origin(origin.clone()).prefetch(config);
+    let shield = shield.hints(HintTrust::Everyone).build();
+    for title in titles {
+        get(&shield, &format!("/{title}/l.m3u8")).await;
+    }
+    let at = |title: &str, more: &str| format!("//video.example/{title}/0.mp4 k=1{more}\n");
+    assert_eq!(tell(&shield, None, false, &at("a", "")).await, 204);
+    eventually("one is under way", || origin.times("/a/1.mp4") == 1).await;
+    let waiting = [at("b", " d=9000"), at("c", ""), at("c", " d=3999"), at("d", " d=0")].concat();
+    assert_eq!(tell(&shield, None, false, &waiting).await, 204);
+    gate.notify_one();
+    eventually("all are fetched", || shield.metrics().prefetch_issued.get() == 4).await;
+    settle().await;
+    assert_eq!(origin.seen()[4..], ["/a/1.mp4", "/c/1.mp4", "/d/1.mp4", "/b/1.mp4"]);
 }
 
 #[tokio::test]

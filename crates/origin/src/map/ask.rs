@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use headwater_net::Timestamp;
+
 use super::live::Live;
 use super::track::Target;
 use super::url::Url;
@@ -79,22 +81,50 @@ impl SegmentMap {
         self.track(position.presentation, position.rendition)?.init(position.index)
     }
 
-    /// What a player that begins in a rendition asks for first: its init segment and the segment it
-    /// begins with.
+    /// What a player that begins in a rendition asks for first: its init segment, and the segment it
+    /// begins with or the index that tells it.
     pub fn head(
         &self,
         presentation: PresentationId,
         rendition: u32,
+        now: Timestamp,
     ) -> (Option<Target>, Option<Target>) {
         let Some(track) = self.track(presentation, rendition) else { return (None, None) };
-        let head = track.head();
-        (track.init(head), track.get(head))
+        let head = track.head(now);
+        let first = track.get(head).filter(|_| head < track.available(now));
+        (track.init(head), first.or_else(|| track.unread().cloned()))
     }
 
     /// Whether a player that begins in its rendition begins with the segment at `position`.
-    pub fn is_head(&self, position: Position) -> bool {
+    pub fn is_head(&self, position: Position, now: Timestamp) -> bool {
         let track = self.track(position.presentation, position.rendition);
-        track.is_some_and(|track| track.head() == position.index)
+        track.is_some_and(|track| track.head(now) == position.index)
+    }
+
+    /// Whether the segment at `position` is there, as far as its manifest tells: those that come by the
+    /// clock are not, before their time.
+    pub fn is_available(&self, position: Position, now: Timestamp) -> bool {
+        let track = self.track(position.presentation, position.rendition);
+        track.is_some_and(|track| position.index < track.available(now))
+    }
+
+    /// Whether segments are still added to a rendition.
+    pub fn is_live(&self, presentation: PresentationId, rendition: u32) -> bool {
+        let track = self.track(presentation, rendition);
+        track.is_some_and(|track| track.live().is_some() || track.has_clock())
+    }
+
+    /// What of the file at `url` holds byte `at` and is no segment: its init segment, or its index.
+    pub fn beginning(&self, url: &Url, at: u64) -> Option<Target> {
+        let listed = self.listed.get(&super::hash(url.as_str().as_bytes()));
+        let listed = listed.map(|position| (position.presentation, position.rendition));
+        let (presentation, rendition) = listed.or_else(|| self.indexes.get(url).copied())?;
+        self.track(presentation, rendition)?.beginning(url, at)
+    }
+
+    /// The index of a rendition's file, where it was not read yet.
+    pub fn unread_index(&self, presentation: PresentationId, rendition: u32) -> Option<&Target> {
+        self.track(presentation, rendition)?.unread()
     }
 
     /// The renditions that a player switches between with this one, as they are listed, and their
@@ -210,7 +240,7 @@ impl SegmentMap {
 
     /// Whether `url` is at the live edge: a segment that comes after those which are listed, a part
     /// that was announced, or a playlist that moves on.
-    pub fn is_at_live_edge(&self, url: &Url) -> bool {
+    pub fn is_at_live_edge(&self, url: &Url, now: Timestamp) -> bool {
         if matches!(self.manifest(url), Known::Live(_)) {
             return true;
         }
@@ -218,7 +248,7 @@ impl SegmentMap {
         let mut sharers = super::track::spots(text)
             .filter_map(|(before, after)| self.framed.get(&super::hash_frame(before, after)));
         let comes = |(id, at): &(PresentationId, u32)| {
-            self.track(*id, *at).is_some_and(|track| track.comes_next(text))
+            self.track(*id, *at).is_some_and(|track| track.comes_next(text, now))
         };
         sharers.any(|sharers| sharers.iter().any(comes)) || self.preloads.contains_key(url)
     }

@@ -2,9 +2,12 @@
 //!
 //! Read: `BaseURL`, `SegmentTemplate` with `SegmentTimeline` or `duration`, `SegmentList`,
 //! `SegmentBase`, at the levels Period, AdaptationSet and Representation with their inheritance.
-//! Remote elements (xlink) are left where they are. Segments of a live presentation that are
-//! addressed by wall-clock arithmetic alone (`duration` without a timeline) are not listed by the
-//! manifest and are not learnt from it.
+//! Remote elements (xlink) are left where they are. Of a file that `SegmentBase` names, the place of
+//! its index is learnt; the index itself is read when it passes ([`sidx`](super::sidx)). Segments of a
+//! live presentation that are addressed by the clock alone (`duration` without a timeline) are there as
+//! time passes ([`Clock`]).
+
+mod times;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,14 +18,16 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use super::live::Live;
+use super::sidx::MAX_INDEX;
 use super::template::Template;
-use super::track::{Target, Track};
+use super::timing::Timing;
+use super::track::{Clock, Target, Track};
 use super::url::Url;
 use super::{Limits, MapError};
+use times::{Period, Times, decimal, times};
 
-/// The deepest element that is followed, and the most periods.
+/// The deepest element that is followed.
 const MAX_DEPTH: usize = 64;
-const MAX_PERIODS: usize = 1024;
 /// Entries of timelines and lists that are walked for one manifest, over all representations.
 const MAX_WORK: usize = 2_000_000;
 
@@ -42,12 +47,13 @@ pub(super) fn read(
     limits: &Limits,
 ) -> Result<Vec<Representation>, MapError> {
     let text = std::str::from_utf8(bytes).map_err(|_| MapError::Malformed)?;
-    let Times { periods, update } = times(text)?;
+    let Times { periods, update, epoch } = times(text)?;
     let mut mpd = Mpd {
         limits,
         periods,
+        epoch,
         next_period: 0,
-        period: None,
+        period: Period::default(),
         sets: 0,
         levels: Vec::new(),
         timeline: None,
@@ -167,6 +173,10 @@ struct Addressing {
     start_number: Option<u64>,
     time_offset: Option<u64>,
     end_number: Option<u64>,
+    /// `availabilityTimeOffset` in microseconds.
+    early: Option<u64>,
+    /// `SegmentBase@indexRange`.
+    index: Option<Range<u64>>,
     timeline: Option<Arc<Vec<Span>>>,
     list: Option<Arc<Vec<ListedUrl>>>,
 }
@@ -191,10 +201,11 @@ struct Span {
 
 struct Mpd<'l> {
     limits: &'l Limits,
-    /// The length of each period in microseconds, where it is known.
-    periods: Vec<Option<u64>>,
+    periods: Vec<Period>,
+    /// When a live presentation began, in microseconds since 1970.
+    epoch: Option<u64>,
     next_period: usize,
-    period: Option<u64>,
+    period: Period,
     /// Adaptation sets of the period so far.
     sets: u32,
     levels: Vec<Level>,
@@ -211,7 +222,7 @@ impl Mpd<'_> {
         match name {
             "Period" | "AdaptationSet" | "Representation" => {
                 if name == "Period" {
-                    self.period = self.periods.get(self.next_period).copied().flatten();
+                    self.period = self.periods.get(self.next_period).copied().unwrap_or_default();
                     self.next_period += 1;
                     self.sets = 0;
                 } else if name == "AdaptationSet" {
@@ -244,6 +255,10 @@ impl Mpd<'_> {
                 a.start_number = number(element, "startNumber")?.or(a.start_number);
                 a.end_number = number(element, "endNumber")?.or(a.end_number);
                 a.time_offset = number(element, "presentationTimeOffset")?.or(a.time_offset);
+                let early = attribute(element, "availabilityTimeOffset")?;
+                a.early = early.as_deref().and_then(|text| decimal(text, 1_000_000)).or(a.early);
+                let index = attribute(element, "indexRange")?;
+                a.index = index.as_deref().and_then(byte_range).or(a.index.take());
                 a.media = attribute(element, "media")?.map(Into::into).or(a.media.take());
                 a.initialization = attribute(element, "initialization")?
                     .map(Into::into)
@@ -338,7 +353,8 @@ impl Mpd<'_> {
         if let Some(known) = self.found.get_mut(at)
             && let Some(left) = self.limits.presentation_bytes.checked_sub(others)
         {
-            level.list_segments(&mut known.track, self.period, left, self.limits);
+            let times = (self.period, self.epoch);
+            level.list_segments(&mut known.track, times, left, self.limits);
         }
     }
 
@@ -356,7 +372,13 @@ impl Mpd<'_> {
 
 impl Level {
     /// Appends the segments of one period; at most `left` bytes of memory are added.
-    fn list_segments(&self, track: &mut Track, period: Option<u64>, left: usize, limits: &Limits) {
+    fn list_segments(
+        &self,
+        track: &mut Track,
+        times: (Period, Option<u64>),
+        left: usize,
+        limits: &Limits,
+    ) {
         let budget = track.weight().saturating_add(left);
         let a = &self.addressing;
         let id = self.id.as_deref().unwrap_or("");
@@ -378,7 +400,7 @@ impl Level {
         match a.kind {
             Some(Kind::Template) => {
                 if let Some(media) = a.media.as_deref().and_then(template) {
-                    a.fill(&media, track, period, budget, limits);
+                    a.fill(&media, track, times, budget, limits);
                 }
             }
             Some(Kind::List) => {
@@ -396,8 +418,14 @@ impl Level {
                     }
                 }
             }
-            // One file: its segments are in its own index, which the manifest does not show.
-            Some(Kind::Base) | None => {}
+            // One file, whose index tells its segments.
+            Some(Kind::Base) => {
+                let index = a.index.clone().filter(|range| range.end - range.start <= MAX_INDEX);
+                if let Some(range) = index.filter(|_| track.index_place().is_none()) {
+                    track.set_index(Target { url: self.base.clone(), range: Some(range) });
+                }
+            }
+            None => {}
         }
     }
 }
@@ -407,9 +435,7 @@ const GAP: u64 = 50_000;
 
 impl Addressing {
     fn micros(&self, ticks: u64) -> u64 {
-        let timescale = u128::from(self.timescale.unwrap_or(1).max(1));
-        let micros = u128::from(ticks) * 1_000_000 / timescale;
-        u64::try_from(micros).unwrap_or(u64::MAX)
+        Timing::micros(ticks, self.timescale.unwrap_or(1))
     }
 
     /// §5.3.9.5, §5.3.9.6: the segments of a template within one period.
@@ -417,28 +443,36 @@ impl Addressing {
         &self,
         media: &Template,
         track: &mut Track,
-        period: Option<u64>,
+        (period, epoch): (Period, Option<u64>),
         budget: usize,
         limits: &Limits,
     ) {
         let timescale = self.timescale.unwrap_or(1).max(1);
         let offset = self.time_offset.unwrap_or(0);
-        let end = period.map(|micros| {
+        let end = period.length.map(|micros| {
             let ticks = u128::from(micros) * u128::from(timescale) / 1_000_000;
             u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(offset)
         });
         let first = self.start_number.unwrap_or(1);
         let Some(timeline) = &self.timeline else {
             let Some(duration) = self.duration.filter(|d| *d > 0) else { return };
+            let begins = epoch.zip(period.start).map(|(epoch, start)| epoch.saturating_add(start));
             let count = match (self.end_number, end) {
                 (Some(last), _) => (last.saturating_add(1)).saturating_sub(first),
                 (None, Some(end)) => (end - offset).div_ceil(duration),
+                // It goes on until the manifest says otherwise.
+                (None, None) if begins.is_some() => u64::MAX,
                 (None, None) => return,
             };
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             let before = track.len();
+            let lasts = self.micros(duration);
+            if let Some(begins) = begins.filter(|_| lasts > 0) {
+                let begins = begins.saturating_sub(self.early.unwrap_or(0));
+                track.set_clock(Clock { first: before, begins, duration: lasts });
+            }
             media.push(track, (first, offset), duration, count, budget);
-            track.timing.push(track.len() - before, self.micros(duration));
+            track.timing.push(track.len() - before, lasts);
             return;
         };
         let (mut number, mut time) = (first, offset);
@@ -475,50 +509,6 @@ impl Addressing {
     }
 }
 
-/// What the presentation says of its times.
-struct Times {
-    /// The length of each period in microseconds, where it is known.
-    periods: Vec<Option<u64>>,
-    /// How often it changes, where it does.
-    update: Option<Duration>,
-}
-
-/// The length of each period in microseconds: its own, up to the next one's start, or up to the
-/// end of the presentation (§5.3.2.1). One of type `dynamic` with an update period goes on
-/// (§5.3.1.2).
-fn times(text: &str) -> Result<Times, MapError> {
-    let (mut total, mut update) = (None, None);
-    let mut periods: Vec<(Option<u64>, Option<u64>)> = Vec::new();
-    walk(text, |event| {
-        if let Event::Start(element) = event {
-            let micros =
-                |name| Ok::<_, MapError>(attribute(&element, name)?.as_deref().and_then(duration));
-            match element.local_name().as_ref() {
-                "MPD" => {
-                    total = micros("mediaPresentationDuration")?;
-                    let dynamic = attribute(&element, "type")?.as_deref() == Some("dynamic");
-                    update = micros("minimumUpdatePeriod")?.filter(|_| dynamic);
-                }
-                "Period" if periods.len() < MAX_PERIODS => {
-                    periods.push((micros("start")?, micros("duration")?));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    })?;
-    let mut lengths = Vec::with_capacity(periods.len());
-    let mut at = Some(0u64);
-    for (i, (start, length)) in periods.iter().enumerate() {
-        at = start.or(at);
-        let next = periods.get(i + 1).map_or(total, |(start, _)| *start);
-        let length = length.or_else(|| next?.checked_sub(at?));
-        lengths.push(length);
-        at = at.and_then(|at| at.checked_add(length?));
-    }
-    Ok(Times { periods: lengths, update: update.map(Duration::from_micros) })
-}
-
 fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, MapError> {
     let found = element.try_get_attribute(name).map_err(|_| MapError::Malformed)?;
     let Some(found) = found else { return Ok(None) };
@@ -539,36 +529,11 @@ fn byte_range(text: &str) -> Option<Range<u64>> {
     Some(first..last.checked_add(1)?).filter(|range| range.start < range.end)
 }
 
-/// An `xs:duration` in microseconds; what is finer is cut off. Years and months, whose length
-/// varies, are not taken.
-fn duration(text: &str) -> Option<u64> {
-    const DATE: &[(char, u64)] = &[('D', 86_400_000_000)];
-    const TIME: &[(char, u64)] = &[('H', 3_600_000_000), ('M', 60_000_000), ('S', 1_000_000)];
-    let text = text.trim().strip_prefix('P')?;
-    let (date, time) = text.split_once('T').unwrap_or((text, ""));
-    let mut total = 0u64;
-    for (mut rest, units) in [(date, DATE), (time, TIME)] {
-        for &(letter, mut unit) in units {
-            let Some((value, after)) = rest.split_once(letter) else { continue };
-            rest = after;
-            let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
-            let whole: u64 = whole.parse().ok()?;
-            total = total.checked_add(whole.checked_mul(unit)?)?;
-            for digit in fraction.chars() {
-                unit /= 10;
-                total = total.checked_add(u64::from(digit.to_digit(10)?).checked_mul(unit)?)?;
-            }
-        }
-        if !rest.is_empty() {
-            return None;
-        }
-    }
-    Some(total)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use headwater_net::Timestamp;
+
     use super::*;
 
     fn mpd(text: &str) -> Vec<Representation> {
@@ -630,6 +595,58 @@ mod tests {
         assert_eq!(found[0].track.init(0).unwrap().range, Some(0..100));
     }
 
+    /// §5.3.9.2: the index of a file says where its segments are, and is not shown by the manifest.
+    #[test]
+    fn of_one_file_the_place_of_its_index_is_learnt() {
+        let found =
+            mpd(r#"<MPD><Period><AdaptationSet><Representation id="a"><BaseURL>x.mp4</BaseURL>
+            <SegmentBase indexRange="800-899"><Initialization range="0-799"/></SegmentBase>
+            </Representation><Representation id="b"><BaseURL>y.mp4</BaseURL>
+            <SegmentBase indexRange="0-70000"/></Representation></AdaptationSet></Period></MPD>"#);
+        let track = &found[0].track;
+        let file = Url::new("h", "/d/x.mp4").unwrap();
+        let index = Target { url: file.clone(), range: Some(800..900) };
+        assert_eq!((track.len(), track.unread()), (0, Some(&index)));
+        assert_eq!(track.init(0).unwrap().range, Some(0..800));
+        assert_eq!(track.beginning(&file, 799).unwrap().range, Some(0..800));
+        assert_eq!(track.beginning(&file, 800), Some(index));
+        assert_eq!(track.beginning(&file, 900), None);
+        assert_eq!(found[1].track.unread(), None, "an index of that size is not read");
+    }
+
+    /// §5.3.9.5.3: number `startNumber` is there when a segment's time has passed since its period began.
+    #[test]
+    fn live_segments_without_a_timeline_are_there_as_time_passes() {
+        let found = mpd(
+            r#"<MPD type="dynamic" availabilityStartTime="2024-02-29T12:00:00Z" minimumUpdatePeriod="PT5S">
+            <Period start="PT10S"><AdaptationSet><SegmentTemplate timescale="90000" duration="180000"
+            startNumber="7" media="$Number$.m4s" availabilityTimeOffset="0.5"/><Representation id="a"/>
+            </AdaptationSet></Period></MPD>"#,
+        );
+        let track = &found[0].track;
+        let at = |seconds: u64, millis| {
+            Timestamp::from_millis(1_709_208_000_000 + seconds * 1000 + millis)
+        };
+        for (now, available, head) in
+            [(at(0, 0), 0, 0), (at(11, 499), 0, 0), (at(11, 500), 1, 0), (at(30, 0), 10, 7)]
+        {
+            assert_eq!((track.available(now), track.head(now)), (available, head), "{now:?}");
+        }
+        assert_eq!(track.get(9).unwrap().url.path(), "/d/16.m4s");
+        assert_eq!(track.timing.of(9), Some((18_000_000, 2_000_000)));
+        assert_eq!(track.find("//h/d/16.m4s", None, None), Some(9));
+        for (number, comes) in [(14, false), (15, true), (16, true), (17, true), (6, false)] {
+            let url = format!("//h/d/{number}.m4s");
+            assert_eq!(track.comes_next(&url, at(30, 0)), comes, "{number}");
+        }
+        assert!(track.live().is_some() && track.weight() < 1000);
+        let over = mpd(r#"<MPD type="dynamic" availabilityStartTime="2024-02-29T12:00:00Z">
+            <Period start="PT0S" duration="PT8S"><AdaptationSet><SegmentTemplate duration="2"
+            media="$Number$.m4s"/><Representation id="a"/></AdaptationSet></Period></MPD>"#);
+        assert_eq!(over[0].track.available(at(5, 0)), 2);
+        assert_eq!(over[0].track.available(at(500, 0)), 4, "the period has no more");
+    }
+
     #[test]
     fn what_is_no_mpd_is_malformed() {
         let at = Url::new("h", "/a.mpd").unwrap();
@@ -642,13 +659,5 @@ mod tests {
         ] {
             assert!(read(&at, bad.as_bytes(), &Limits::default()).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn durations_are_exact_to_the_microsecond() {
-        assert_eq!(duration("P1DT1H1M1.000001S"), Some(90_061_000_001));
-        assert_eq!(duration("PT12.0004S"), Some(12_000_400));
-        assert_eq!(duration("P1Y"), None);
-        assert_eq!(duration("PT99999999999999999H"), None);
     }
 }

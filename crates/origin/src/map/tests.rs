@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use headwater_net::Timestamp;
+
 use super::{Limits, ManifestKind, MapError, SegmentMap, Url};
 
 const HLS: Option<&str> = Some("application/vnd.apple.mpegurl");
 const DASH: Option<&str> = Some("application/dash+xml; charset=utf-8");
+
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn url(path: &str) -> Url {
     Url::new("h", path).unwrap()
@@ -43,9 +47,9 @@ fn a_presentation_is_learnt_from_its_playlists_whatever_the_names() {
     assert_eq!(paths(&map.next(at, 2)), ["/t/x/k.mp4", "/abs/9"]);
     assert_eq!(paths(&map.next(at, 9)).last(), Some(&"/t/low/w.mp4?sig=a%20b"));
     assert_eq!(map.init(at).unwrap().url, url("/t/low/init.mp4"));
-    let (init, first) = map.head(at.presentation, 0);
+    let (init, first) = map.head(at.presentation, 0, NOW);
     assert_eq!(paths(&[init.unwrap(), first.unwrap()]), ["/t/low/init.mp4", "/t/low/q7-zz.mp4"]);
-    assert!(map.is_head(at) && !map.is_head(super::Position { index: 1, ..at }));
+    assert!(map.is_head(at, NOW) && !map.is_head(super::Position { index: 1, ..at }, NOW));
     assert_eq!(map.bandwidth(at.presentation, 0), Some(800_000));
     assert_eq!(map.lookup(&url("/t/low/other.mp4"), None), None);
     assert_eq!(map.lookup(&Url::new("elsewhere", "/t/low/q7-zz.mp4").unwrap(), None), None);
@@ -182,7 +186,7 @@ proptest! {
             let at = url(&format!("/{}", i % 5));
             if let Ok(Some(learnt)) = map.learn(&at, if *dash { DASH } else { HLS }, bytes) {
                 for at in 0..learnt.renditions as u32 {
-                    let (init, first) = map.head(learnt.presentation, at);
+                    let (init, first) = map.head(learnt.presentation, at, NOW);
                     for head in init.into_iter().chain(first) {
                         let _ = map.lookup(&head.url, None).map(|at| map.next(at, 3));
                     }

@@ -23,6 +23,12 @@ struct Run {
 }
 
 impl Timing {
+    /// So many ticks as microseconds.
+    pub(super) fn micros(ticks: u64, timescale: u64) -> u64 {
+        let micros = u128::from(ticks) * 1_000_000 / u128::from(timescale.max(1));
+        u64::try_from(micros).unwrap_or(u64::MAX)
+    }
+
     /// Appends `count` segments of so many microseconds each.
     pub(super) fn push(&mut self, count: u32, micros: u64) {
         let count = count.min(u32::MAX - self.len);

@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use headwater_net::Timestamp;
+
 use super::live::Live;
 use super::timing::Timing;
 use super::url::Url;
@@ -91,6 +93,30 @@ enum Run {
     Listed(Target),
 }
 
+/// When segments are there that are known by the clock alone (ISO/IEC 23009-1 §5.3.9.5.3): one after
+/// the other, as time passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Clock {
+    /// The first of them.
+    pub(super) first: u32,
+    /// When it begins to be recorded, in microseconds since 1970.
+    pub(super) begins: u64,
+    /// How long each is, in microseconds; more than zero.
+    pub(super) duration: u64,
+}
+
+impl Clock {
+    /// How many segments of the track are there.
+    fn available(&self, now: Timestamp) -> u32 {
+        let passed = now.as_millis().saturating_mul(1000).saturating_sub(self.begins);
+        let count = u32::try_from(passed / self.duration.max(1)).unwrap_or(u32::MAX);
+        self.first.saturating_add(count)
+    }
+}
+
+/// Segments by the clock that may not be there yet though it says so: encoders are late.
+const LATE: u32 = 2;
+
 /// The segments of one rendition in order.
 #[derive(Debug, Default)]
 pub(super) struct Track {
@@ -104,6 +130,9 @@ pub(super) struct Track {
     first: u64,
     pub(super) timing: Timing,
     live: Option<Box<Live>>,
+    clock: Option<Clock>,
+    /// Where the file says itself which segments it holds.
+    index: Option<Box<Target>>,
     weight: usize,
 }
 
@@ -137,17 +166,66 @@ impl Track {
         self.live = Some(Box::new(live));
     }
 
+    /// Says that its segments are there by the clock.
+    pub(super) fn set_clock(&mut self, clock: Clock) {
+        self.clock = Some(clock);
+    }
+
+    /// Whether its segments are there by the clock.
+    pub(super) fn has_clock(&self) -> bool {
+        self.clock.is_some()
+    }
+
+    /// How many segments are there: all, where nothing says that they come with time.
+    pub(super) fn available(&self, now: Timestamp) -> u32 {
+        self.clock.map_or(self.len, |clock| clock.available(now).min(self.len))
+    }
+
+    /// Says where the file itself tells its segments.
+    pub(super) fn set_index(&mut self, index: Target) {
+        self.weight += index.url.as_str().len() + size_of::<Target>();
+        self.index = Some(Box::new(index));
+    }
+
+    /// Where the file itself tells its segments.
+    pub(super) fn index_place(&self) -> Option<&Target> {
+        self.index.as_deref()
+    }
+
+    /// The same, where it was not read yet.
+    pub(super) fn unread(&self) -> Option<&Target> {
+        self.index.as_deref().filter(|_| self.len == 0)
+    }
+
+    /// What comes before its segments and holds byte `at` of the file at `url`: an init segment, or an
+    /// index.
+    pub(super) fn beginning(&self, url: &Url, at: u64) -> Option<Target> {
+        let inits = self.inits.iter().map(|(_, init)| init);
+        let mut parts = inits.chain(self.index.as_deref());
+        let holds = |part: &&Target| {
+            part.url == *url && part.range.as_ref().is_some_and(|range| range.contains(&at))
+        };
+        parts.find(holds).cloned()
+    }
+
     /// The segment a player begins with: the first, or where a live one tells to begin, three
     /// target durations before the end (RFC 8216 §6.3.3).
-    pub(super) fn head(&self) -> u32 {
+    pub(super) fn head(&self, now: Timestamp) -> u32 {
+        if let Some(clock) = &self.clock {
+            return self.available(now).saturating_sub(3).max(clock.first);
+        }
         let Some(live) = &self.live else { return 0 };
         let back = live.target.saturating_mul(3).as_micros();
         let from = u128::from(self.timing.end()).saturating_sub(back);
         u64::try_from(from).ok().and_then(|from| self.timing.at(from)).unwrap_or(0)
     }
 
-    /// Whether `url` would be one of the segments after the last.
-    pub(super) fn comes_next(&self, url: &str) -> bool {
+    /// Whether `url` would be one of the segments after the last that is there.
+    pub(super) fn comes_next(&self, url: &str, now: Timestamp) -> bool {
+        if self.clock.is_some() {
+            let sure = self.available(now).saturating_sub(LATE);
+            return self.find(url, None, None).is_some_and(|index| index >= sure);
+        }
         self.live.is_some()
             && self.runs.last().is_some_and(|(_, run)| match run {
                 Run::Progression { pattern, first, step, count } => {
@@ -299,19 +377,15 @@ impl Track {
     /// From the run that starts at `hint`, the first segment of `url` that holds byte `at`.
     fn find_listed(&self, url: &str, at: Option<u64>, hint: u32) -> Option<u32> {
         let from = self.runs.partition_point(|(start, _)| *start < hint);
-        let same_file = self.runs.get(from..)?.iter().map_while(|(start, run)| match run {
+        let mut same_file = self.runs.get(from..)?.iter().map_while(|(start, run)| match run {
             Run::Listed(target) if target.url.as_str() == url => Some((*start, target)),
             _ => None,
         });
-        let mut first = None;
-        for (start, target) in same_file {
-            first = first.or(Some(start));
-            match (&target.range, at) {
-                (Some(range), Some(at)) if !range.contains(&at) => {}
-                _ => return Some(start),
-            }
-        }
-        first
+        let holds = |target: &Target| match (&target.range, at) {
+            (Some(range), Some(at)) => range.contains(&at),
+            _ => true,
+        };
+        same_file.find(|(_, target)| holds(target)).map(|(start, _)| start)
     }
 
     /// The patterns in use, each once in a row.
@@ -420,6 +494,7 @@ mod tests {
         }
         assert_eq!(track.find("//h/all.mp4", Some(250), Some(0)), Some(2));
         assert_eq!(track.find("//h/all.mp4", None, Some(0)), Some(0));
+        assert_eq!(track.find("//h/all.mp4", Some(300), Some(0)), None);
         assert_eq!(track.listed().count(), 1);
     }
 

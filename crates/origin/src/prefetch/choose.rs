@@ -3,6 +3,8 @@
 //! Left out of every choice is what was asked for or fetched lately, and what another authority
 //! serves: a shield asks only whom it was told to stand before.
 
+use headwater_net::Timestamp;
+
 use super::recent::Recent;
 use super::starts::Starts;
 use crate::map::{
@@ -17,6 +19,19 @@ pub struct Want {
     pub target: Target,
     /// For whom.
     pub why: Why,
+    /// Whoever it is for has little left to play: it goes before everything else.
+    pub urgent: bool,
+}
+
+impl Want {
+    fn new(target: Target, why: Why) -> Self {
+        Self { target, why, urgent: false }
+    }
+
+    /// The queue it waits in: the first is emptied before the others.
+    pub(super) const fn lane(&self) -> usize {
+        if self.urgent { 0 } else { self.why.lane() }
+    }
 }
 
 /// Why an object is fetched ahead, the most urgent first.
@@ -54,12 +69,11 @@ pub enum Why {
 }
 
 impl Why {
-    /// The queue it waits in: the first is emptied before the others.
-    pub(super) const fn lane(self) -> usize {
+    const fn lane(self) -> usize {
         match self {
-            Self::Next { .. } | Self::Told | Self::Live { .. } => 0,
-            Self::Head => 1,
-            Self::Switch { .. } => 2,
+            Self::Next { .. } | Self::Told | Self::Live { .. } => 1,
+            Self::Head => 2,
+            Self::Switch { .. } => 3,
         }
     }
 
@@ -112,6 +126,8 @@ pub struct Allowed<'a> {
     pub authority: &'a str,
     /// What needs no fetch.
     pub recent: &'a Recent,
+    /// What comes by the clock is not asked for before its time.
+    pub now: Timestamp,
 }
 
 impl Allowed<'_> {
@@ -128,21 +144,23 @@ pub fn next(map: &SegmentMap, position: Position, ahead: usize, allowed: Allowed
     let mut wants = Vec::new();
     for index in (position.index.saturating_add(1)..).take(ahead) {
         let at = Position { index, ..position };
-        let (Some(target), Some(number)) = (map.target(at), map.number(at)) else { break };
+        let there = map.is_available(at, allowed.now);
+        let target = map.target(at).filter(|_| there);
+        let (Some(target), Some(number)) = (target, map.number(at)) else { break };
         let why = Why::Next { presentation: at.presentation, rendition: at.rendition, number };
         let other = map.init(at).filter(|other| init.as_ref() != Some(other));
         if let Some(other) = other {
             init = Some(other.clone());
-            wants.push(Want { target: other, why });
+            wants.push(Want::new(other, why));
         }
-        wants.push(Want { target, why });
+        wants.push(Want::new(target, why));
     }
     wants.retain(|want| allowed.allows(&want.target));
     wants
 }
 
-/// What a session at `position` needs next if it switches to `to`: its playlist where the map has
-/// not seen it, else the init segment and the next segment.
+/// What a session at `position` needs next if it switches to `to`: its playlist or its file's index
+/// where the map has not seen it, else the init segment and the next segment.
 pub fn switch(
     map: &SegmentMap,
     position: Position,
@@ -154,20 +172,23 @@ pub fn switch(
     let Position { presentation, rendition, .. } = position;
     let why = Why::Switch { presentation, rendition, number };
     let targets: Vec<_> = if let Some(other) = map.beside(next, to.rendition) {
-        map.init(other).into_iter().chain(map.target(other)).collect()
+        let there = map.is_available(other, allowed.now);
+        map.init(other).into_iter().chain(map.target(other).filter(|_| there)).collect()
     } else {
         let unread = map.unread(presentation);
         let playlist = map.playlist(presentation, to.rendition);
         let playlist = playlist.filter(|playlist| unread.contains(playlist));
-        playlist.map(|url| Target { url: url.clone(), range: None }).into_iter().collect()
+        let playlist = playlist.map(|url| Target { url: url.clone(), range: None });
+        let index = map.unread_index(presentation, to.rendition).cloned();
+        playlist.or(index).into_iter().collect()
     };
     let wanted = targets.into_iter().filter(|target| allowed.allows(target));
-    wanted.map(|target| Want { target, why }).collect()
+    wanted.map(|target| Want::new(target, why)).collect()
 }
 
 /// What players ask for first of what was learnt for the first time, `most` renditions of it: of a
-/// multivariant playlist the media playlists that it names, else init segments, and the segments that
-/// the renditions begin with which players are likely to begin in.
+/// multivariant playlist the media playlists that it names, else init segments, and of the renditions
+/// that players are likely to begin in the segments that they begin with, or the indexes that tell them.
 pub fn heads(
     map: &SegmentMap,
     learnt: &Learnt,
@@ -182,7 +203,7 @@ pub fn heads(
     let whole = |url| Target { url, range: None };
     let head = |rendition| {
         let likely = starts.is_likely(&map.ladder(presentation, rendition), rendition);
-        let (init, first) = map.head(presentation, rendition);
+        let (init, first) = map.head(presentation, rendition, allowed.now);
         init.into_iter().chain(first.filter(|_| likely))
     };
     let targets: Vec<_> = if let Some(rendition) = learnt.rendition {
@@ -193,7 +214,7 @@ pub fn heads(
         unread.chain(renditions.flat_map(head)).collect()
     };
     let wanted = targets.into_iter().filter(|target| allowed.allows(target));
-    wanted.map(|target| Want { target, why: Why::Head }).collect()
+    wanted.map(|target| Want::new(target, Why::Head)).collect()
 }
 
 /// What a live rendition will have next, where its origin answers a request for it when it has it:
@@ -209,7 +230,7 @@ pub fn live(
     let playlist = Target { url, range: None };
     let targets = preloads.unwrap_or_default().into_iter().chain([playlist]);
     let why = Why::Live { presentation, rendition };
-    targets.filter(|target| allowed.allows(target)).map(|target| Want { target, why }).collect()
+    targets.filter(|target| allowed.allows(target)).map(|target| Want::new(target, why)).collect()
 }
 
 /// What a player said it will ask for next: `reference` is relative to `asked`, what it asked for,
@@ -223,7 +244,7 @@ pub fn told(
     let target = Target { url: asked.resolve(reference)?, range };
     // Nothing of its own is asked of what stands before the origins.
     let reserved = target.url.path().starts_with("/.well-known/");
-    (!reserved && allowed.allows(&target)).then_some(Want { target, why: Why::Told })
+    (!reserved && allowed.allows(&target)).then(|| Want::new(target, Why::Told))
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use crate::metrics::Metrics;
 /// URLs remembered as recent.
 const RECENT: usize = 16_384;
 
-/// Lanes of the queue: those of [`Why`].
-const LANES: usize = 3;
+/// Lanes of the queue: those of [`Want`].
+const LANES: usize = 4;
 
 /// Something to fetch ahead.
 pub(super) struct Job {
@@ -118,7 +118,7 @@ impl State {
             return false;
         }
         let mut grown = true;
-        let lane = want.why.lane();
+        let lane = want.lane();
         if self.lanes.iter().map(VecDeque::len).sum::<usize>() >= config.queue {
             metrics.prefetch_dropped.inc();
             let less = self.lanes.iter_mut().skip(lane + 1).rev().find(|lane| !lane.is_empty());
@@ -131,6 +131,16 @@ impl State {
             lane.push_back(Job { want, request, since: now });
         }
         grown
+    }
+
+    /// Has what waits to be fetched go before everything else.
+    pub(super) fn hurry(&mut self, target: &Target) {
+        let [urgent, others @ ..] = &mut self.lanes;
+        let found = others.iter_mut().find_map(|lane| {
+            let at = lane.iter().position(|job| job.want.target == *target)?;
+            lane.remove(at)
+        });
+        urgent.extend(found);
     }
 
     /// The most urgent job that is worth doing.

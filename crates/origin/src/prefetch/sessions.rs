@@ -6,6 +6,10 @@
 //! pictures. That is enough to tell whether somebody will still want what is being fetched: nobody
 //! does once the session has gone to another rendition, or is silent.
 //!
+//! A request that follows on none, in the middle of what one session alone watches, is that session's:
+//! it has jumped, and what was fetched for it where it was is for nobody any more. Should somebody go
+//! on there within the time that a session may be silent, they were two, and both go on.
+//!
 //! How far ahead is fetched for a session is its *depth*: one segment at first. Whenever it comes to
 //! a segment that is still being fetched, one would not have been enough, and it is one more; once it
 //! asks for segments as slowly as they are played, and they were there several times in a row, it is
@@ -46,7 +50,7 @@ pub struct Place {
 pub struct Step {
     /// The session was known before.
     pub follows: bool,
-    /// The rendition that it left with this request.
+    /// The rendition that it left with this request, or that it jumped within.
     pub left: Option<u32>,
     /// So many segments are to be fetched ahead for it.
     pub depth: usize,
@@ -59,6 +63,8 @@ pub struct Pace {
     pub late: bool,
     /// How long the segment plays.
     pub duration: Duration,
+    /// Players begin with it: a request for it tells of one more session, and not of a jump.
+    pub begins: bool,
 }
 
 /// The sessions of all presentations.
@@ -87,6 +93,8 @@ struct Session {
     in_time: u8,
     /// The neighbour that was fetched for it last, and the throughput that it was fetched for.
     guess: Option<(u32, u64)>,
+    /// It seems to have jumped from here.
+    jumped: bool,
 }
 
 impl Session {
@@ -115,11 +123,15 @@ impl Sessions {
 
     /// A client asks for the segment at `place`; at most `most` are fetched ahead for it.
     pub fn asked(&mut self, place: Place, pace: Pace, most: usize, now: Timestamp) -> Step {
-        let watchers = self.watchers(place.presentation, now);
+        let silence = self.silence;
+        let is_here = |session: &Session| now.since(session.seen) < silence;
         let follows = |session: &Session| {
             let ahead = place.number.checked_sub(session.number);
-            session.group == place.group && ahead.is_some_and(|ahead| ahead <= 2)
+            session.group == place.group
+                && ahead.is_some_and(|ahead| ahead <= 2)
+                && (!session.jumped || is_here(session))
         };
+        let watchers = self.watchers(place.presentation, now);
         let latest = |same: bool| {
             let of = watchers.sessions.iter().enumerate().filter(|(_, session)| {
                 follows(session) && (session.rendition == place.rendition) == same
@@ -138,7 +150,17 @@ impl Sessions {
             }
             (session.rendition, session.number, session.seen) =
                 (place.rendition, place.number, now);
+            session.jumped = false;
             return Step { follows: true, left, depth: usize::from(session.depth) };
+        }
+        let (mut left, mut depth) = (None, 1);
+        let mut here = watchers
+            .sessions
+            .iter_mut()
+            .filter(|session| session.group == place.group && !session.jumped && is_here(session));
+        if let (Some(alone), None, false) = (here.next(), here.next(), pace.begins) {
+            alone.jumped = true;
+            (left, depth) = (Some(alone.rendition), alone.depth);
         }
         if watchers.sessions.len() >= MAX_SESSIONS {
             let oldest = watchers.sessions.iter().enumerate().min_by_key(|(_, s)| s.seen);
@@ -147,9 +169,10 @@ impl Sessions {
             }
         }
         let Place { rendition, group, number, .. } = place;
-        let (seen, depth, in_time, guess) = (now, 1, 0, None);
-        watchers.sessions.push(Session { rendition, group, number, seen, depth, in_time, guess });
-        Step { follows: false, left: None, depth: 1 }
+        let (seen, in_time, guess, jumped) = (now, 0, None, false);
+        let new = Session { rendition, group, number, seen, depth, in_time, guess, jumped };
+        watchers.sessions.push(new);
+        Step { follows: false, left, depth: usize::from(depth) }
     }
 
     /// Whether the session at `place`, whose throughput is `rate` bits per second, may be about to
@@ -194,6 +217,7 @@ impl Sessions {
         watchers.sessions.iter().any(|session| {
             let far = number.checked_sub(session.number);
             session.rendition == rendition
+                && !session.jumped
                 && far.is_some_and(|far| far <= ahead as u64)
                 && now.since(session.seen) < self.silence
         })
@@ -236,7 +260,7 @@ mod tests {
         map.learn(&url, None, b"#EXTM3U\n#EXTINF:4,\na\n").unwrap().unwrap().presentation
     }
 
-    const IN_PACE: Pace = Pace { late: false, duration: Duration::from_secs(4) };
+    const IN_PACE: Pace = Pace { late: false, duration: Duration::from_secs(4), begins: false };
     const LATE: Pace = Pace { late: true, ..IN_PACE };
 
     fn at(rendition: u32, number: u64) -> Place {
@@ -299,7 +323,35 @@ mod tests {
         let mut asks = |rendition, number| sessions.asked(at(rendition, number), IN_PACE, 2, NOW);
         assert_eq!(asks(1, 6), Step { follows: true, left: None, depth: 1 });
         assert_eq!(asks(2, 7), Step { follows: true, left: Some(1), depth: 1 });
-        assert_eq!(asks(2, 40), Step { follows: false, left: None, depth: 1 }, "a seek");
+        assert_eq!(asks(2, 40), Step { follows: false, left: Some(2), depth: 1 }, "a seek");
+    }
+
+    #[test]
+    fn who_jumps_wants_nothing_where_it_was_and_is_fetched_for_as_far_ahead_as_before() {
+        let mut sessions = sessions(&[(1, 5), (10, 5)]);
+        assert_eq!(sessions.asked(at(1, 6), LATE, 3, NOW).depth, 2);
+        let jump = sessions.asked(at(1, 60), IN_PACE, 3, NOW);
+        assert_eq!(jump, Step { follows: false, left: Some(1), depth: 2 });
+        assert!(!wants(&sessions, 1, 7) && wants(&sessions, 1, 61));
+        assert!(wants(&sessions, 10, 6), "its sound has not jumped yet");
+    }
+
+    #[test]
+    fn who_begins_has_not_jumped_and_two_are_not_taken_for_one_for_long() {
+        let mut two = sessions(&[(1, 50)]);
+        let first = Pace { begins: true, ..IN_PACE };
+        assert_eq!(two.asked(at(1, 0), first, 2, NOW).left, None);
+        assert!(wants(&two, 1, 51) && wants(&two, 1, 1));
+
+        let mut two = sessions(&[(1, 50), (1, 20)]);
+        assert!(!wants(&two, 1, 51), "it seems to have jumped");
+        let again = two.asked(at(1, 51), IN_PACE, 2, NOW);
+        assert_eq!(again, Step { follows: true, left: None, depth: 1 });
+        assert!(wants(&two, 1, 52) && wants(&two, 1, 21));
+        assert_eq!(two.asked(at(1, 90), IN_PACE, 2, NOW).left, None, "of two it may be either");
+        let later = NOW.plus(Duration::from_secs(20));
+        let mut gone = self::sessions(&[(1, 50), (1, 20)]);
+        assert!(!gone.asked(at(1, 51), IN_PACE, 2, later).follows, "it was silent for too long");
     }
 
     #[test]

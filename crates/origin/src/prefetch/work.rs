@@ -234,7 +234,9 @@ where
     if !response.status().is_success() {
         return Outcome::Failed;
     }
-    if was_hit(response.headers()) {
+    // Of a range that is stored in slices, a hit says that the first bytes are there.
+    let hit = was_hit(response.headers());
+    if hit && flight.want.target.range.is_none() {
         return Outcome::Stored;
     }
     let most = shared.config.max_object;
@@ -242,10 +244,19 @@ where
         return Outcome::TooLarge;
     }
     let mut body = response.into_body();
+    // What is stored is there at once.
+    let mut fetched = !hit;
     loop {
-        match std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            None => return Outcome::Fetched,
+        let polled = std::future::poll_fn(|cx| {
+            let polled = Pin::new(&mut body).poll_frame(cx);
+            fetched |= polled.is_pending();
+            polled
+        });
+        match polled.await {
+            None if fetched => return Outcome::Fetched,
+            None => return Outcome::Stored,
             Some(Err(_)) => return Outcome::Failed,
+            Some(Ok(_)) if !fetched => {}
             Some(Ok(frame)) => {
                 let len = frame.data_ref().map_or(0, |data| data.len() as u64);
                 shared.metrics.prefetch_bytes.inc_by(len);

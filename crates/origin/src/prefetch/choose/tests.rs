@@ -19,7 +19,7 @@ fn recent() -> Recent {
 }
 
 fn allowed(recent: &Recent) -> Allowed<'_> {
-    Allowed { authority: "h", recent }
+    Allowed { authority: "h", recent, now: NOW }
 }
 
 fn learn(map: &mut SegmentMap, path: &str, text: &str) -> Learnt {
@@ -159,9 +159,13 @@ fn a_live_presentation_begins_near_its_end_and_waits_for_what_comes() {
     learn(&mut map, "/l.m3u8", &list(control));
     let wants = live(&map, learnt.presentation, 0, allowed(&recent));
     assert_eq!(shown(&wants), ["/17.0.mp4", "/l.m3u8?_HLS_msn=17"]);
-    assert!(map.is_at_live_edge(&url("/17.mp4")) && map.is_at_live_edge(&url("/17.0.mp4")));
-    assert!(!map.is_at_live_edge(&url("/16.mp4")) && !map.is_at_live_edge(&url("/17.ts")));
-    assert!(map.is_at_live_edge(&url("/l.m3u8?_HLS_msn=17")));
+    assert!(
+        map.is_at_live_edge(&url("/17.mp4"), NOW) && map.is_at_live_edge(&url("/17.0.mp4"), NOW)
+    );
+    assert!(
+        !map.is_at_live_edge(&url("/16.mp4"), NOW) && !map.is_at_live_edge(&url("/17.ts"), NOW)
+    );
+    assert!(map.is_at_live_edge(&url("/l.m3u8?_HLS_msn=17"), NOW));
 }
 
 /// CTA-5004 §3: `nor` is relative to the request; a shield follows it nowhere else.
