@@ -143,6 +143,7 @@ where
             let _ = incoming.retry();
             worker.counters.retry();
         } else if let Some(place) = Place::take(&self.handshakes, worker.quic.max_handshakes.max(1))
+            && let Some(settings) = self.endpoint.settings(&worker.quic)
         {
             let (client, id) = (incoming.remote_address(), incoming.orig_dst_cid());
             let handshake = (place, self.endpoint.shakes_hands(client, &id));
@@ -152,7 +153,7 @@ where
                 date: Arc::clone(&self.date),
                 service: self.service.clone(),
                 start: self.start.clone(),
-                logged: self.endpoint.logged(&worker.quic),
+                settings,
             };
             self.connections.spawn(connection(incoming, begins, handshake));
         } else {

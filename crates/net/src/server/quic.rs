@@ -18,7 +18,7 @@ use std::time::Duration;
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, Runtime, TransportConfig, VarInt};
 
 use super::keys::Keys;
-use super::tls::{Sessions, Terms};
+use super::tls::{Current, Sessions, Terms};
 use super::{ConnLimits, QuicConfig, ServerError, Tls, WorkerId};
 use cid::{Ids, Owner};
 use handshakes::Handshakes;
@@ -36,20 +36,25 @@ const WAITING_HANDSHAKES: usize = 1024;
 /// Early packets kept for all of those together, in bytes.
 const WAITING_BYTES: u64 = 16 << 20;
 
-/// The settings of all workers' endpoints.
-pub(super) fn server_config(
+/// The settings of all workers' connections.
+pub(super) type Settings = Current<quinn::ServerConfig>;
+
+/// See [`Settings`].
+pub(super) fn settings(
     tls: &Tls,
     quic: &QuicConfig,
     keys: &Keys,
     sessions: Arc<Sessions>,
-) -> Result<quinn::ServerConfig, ServerError> {
-    let crypto = tls.quic_config(quic.early_data, sessions)?;
-    let mut config = quinn::ServerConfig::new(crypto, keys.token());
-    config
-        .transport_config(Arc::new(transport(quic)))
-        .max_incoming(WAITING_HANDSHAKES)
-        .incoming_buffer_size_total(WAITING_BYTES);
-    Ok(config)
+) -> Result<Settings, ServerError> {
+    let (transport, keys) = (Arc::new(transport(quic)), keys.clone());
+    tls.over_quic(quic.early_data, sessions, move |crypto| {
+        let mut config = quinn::ServerConfig::new(crypto, keys.token());
+        config
+            .transport_config(Arc::clone(&transport))
+            .max_incoming(WAITING_HANDSHAKES)
+            .incoming_buffer_size_total(WAITING_BYTES);
+        config
+    })
 }
 
 /// What the sessions of this server are made under.
@@ -98,8 +103,7 @@ pub(super) struct Endpoint {
     worker: u16,
     shared: Shared,
     reads: Option<Arc<Reads>>,
-    #[cfg(feature = "qlog")]
-    config: quinn::ServerConfig,
+    settings: Settings,
 }
 
 impl Shared {
@@ -129,7 +133,7 @@ impl Shared {
         self,
         socket: UdpSocket,
         is_own: bool,
-        config: &quinn::ServerConfig,
+        settings: &Settings,
         worker: WorkerId,
     ) -> io::Result<Endpoint> {
         let number = u16::try_from(worker.0).map_err(io::Error::other)?;
@@ -147,15 +151,14 @@ impl Shared {
             reads: reads.clone(),
             spread: self.spread.clone(),
         });
-        let server = Some(config.clone());
+        let server = settings.get().map(|settings| (*settings).clone());
         let quinn = quinn::Endpoint::new_with_abstract_socket(endpoint, server, socket, runtime)?;
         Ok(Endpoint {
             quinn,
             worker: number,
             shared: self,
             reads,
-            #[cfg(feature = "qlog")]
-            config: config.clone(),
+            settings: settings.clone(),
         })
     }
 
@@ -203,22 +206,19 @@ impl Endpoint {
         self.shared.elders.handshakes.clear();
     }
 
-    /// The settings of the next connection, where it is to be logged.
-    #[cfg(feature = "qlog")]
-    pub(super) fn logged(&self, quic: &QuicConfig) -> Option<Arc<quinn::ServerConfig>> {
-        let stream = quic.qlog.as_ref()?.begin()?;
-        let mut transport = transport(quic);
-        transport.qlog_stream(Some(stream));
-        let mut config = self.config.clone();
-        config.transport_config(Arc::new(transport));
-        Some(Arc::new(config))
-    }
-
-    /// Without the feature `qlog`, none is.
-    #[cfg(not(feature = "qlog"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    pub(super) const fn logged(&self, _: &QuicConfig) -> Option<Arc<quinn::ServerConfig>> {
-        None
+    /// The settings of a connection that begins now; `None` where it is to be refused.
+    #[cfg_attr(not(feature = "qlog"), expect(unused_variables, reason = "as with the feature"))]
+    pub(super) fn settings(&self, quic: &QuicConfig) -> Option<Arc<quinn::ServerConfig>> {
+        let settings = self.settings.get()?;
+        #[cfg(feature = "qlog")]
+        if let Some(stream) = quic.qlog.as_ref().and_then(super::Qlog::begin) {
+            let mut transport = transport(quic);
+            transport.qlog_stream(Some(stream));
+            let mut logged = (*settings).clone();
+            logged.transport_config(Arc::new(transport));
+            return Some(Arc::new(logged));
+        }
+        Some(settings)
     }
 
     /// Notes that a handshake is under way until the guard is dropped.

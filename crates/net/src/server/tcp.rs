@@ -23,7 +23,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
-use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
@@ -35,6 +34,7 @@ use super::oneshot::Oneshot;
 use super::proxy_protocol;
 use super::received::Received;
 use super::respond::{Outgoing, is_head, settle};
+use super::tls::Acceptors;
 use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
 use crate::interim::Line;
@@ -49,7 +49,7 @@ const H2_CONNECTION_WINDOW: u32 = 4 << 20;
 /// What a listener adds to its connections.
 #[derive(Clone)]
 pub(super) struct Listener {
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Acceptors>,
     pub(super) alt_svc: Option<HeaderValue>,
 }
 
@@ -149,7 +149,10 @@ async fn connection<S>(
             let about = About { info, alt_svc: None, forwarded };
             serve(wire, about, &worker, activity, service).await;
         }
-        Some(acceptor) => {
+        Some(acceptors) => {
+            let Some(acceptor) = acceptors.get() else {
+                return worker.counters.handshake_failed(Protocol::H1);
+            };
             let shakes = acceptor.accept_with(wire, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
             // Boxed: none of it stays with the connection.
             let handshake = Box::pin(shakes);

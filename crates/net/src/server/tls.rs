@@ -3,11 +3,13 @@
 //! TLS 1.3 and 1.2 by rustls on aws-lc-rs, which is passed explicitly: a process-wide default is
 //! neither read nor set. The server's order of cipher suites counts, AES-128-GCM first.
 //!
-//! Certificates that came from files are read again when the files change ([`Tls::reload_every`])
-//! and when [`Tls::reload`] is called: all of them or none, without a connection being touched.
+//! Certificates and the authorities of clients that came from files are read again when the files
+//! change ([`Tls::reload_every`]) and when [`Tls::reload`] is called: all of them or none, without a
+//! connection being touched.
 
 mod certificates;
 mod clients;
+mod current;
 mod identity;
 mod sessions;
 mod sources;
@@ -20,27 +22,31 @@ use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, ResolvesServerCert};
+use rustls::server::ResolvesServerCert;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use super::ServerError;
 use super::control::{Phase, ending};
 use crate::{Clock, Timestamp, spki};
 use certificates::{Certificates, Set};
-use clients::{ASKED, Asked};
+use clients::{Asks, Clients};
 #[cfg(not(feature = "acme"))]
 use identity::{Identity, Named};
 use sources::{Source, Stamp};
 use tickets::Ticketer;
 
 pub use clients::ClientCertificate;
+pub(super) use current::Current;
 #[cfg(feature = "acme")]
 pub(super) use identity::{Identity, Named};
 pub(super) use sessions::{Session, Sessions, Terms};
 pub(super) use tickets::{TicketKey, Tickets};
 #[cfg(feature = "acme")]
 pub(super) use x509::{Validity, known_by};
+
+/// What accepts TLS over TCP.
+pub(super) type Acceptors = Current<TlsAcceptor>;
 
 /// How often files are looked at, if nothing else is said.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
@@ -62,8 +68,7 @@ const RELOAD_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Tls {
     shared: Arc<Shared>,
-    clients: Arc<dyn ClientCertVerifier>,
-    asked: Asked,
+    clients: Arc<Clients>,
     reload_every: Option<Duration>,
 }
 
@@ -188,8 +193,23 @@ impl Tls {
     /// # Errors
     /// [`ServerError::Pem`] or [`ServerError::Certificate`] when the text holds no authority.
     pub fn clients(mut self, pem: &[u8], wanted: ClientCertificate) -> Result<Self, ServerError> {
-        self.clients = clients::verifier(pem, wanted)?;
-        self.asked = clients::asked(pem, wanted);
+        self.clients = Arc::new(Clients::given(pem, wanted)?);
+        Ok(self)
+    }
+
+    /// As [`Tls::clients`], by the authorities of a file, which is read again with the certificates:
+    /// handshakes from then on are asked for what it says then, and sessions of before are not resumed.
+    /// A connection that there is stays, whoever signed its client's certificate. Blocks while it reads.
+    ///
+    /// # Errors
+    /// As [`Tls::clients`]; [`ServerError::File`] when it cannot be read.
+    pub fn clients_from_file(
+        mut self,
+        path: impl AsRef<Path>,
+        wanted: ClientCertificate,
+    ) -> Result<Self, ServerError> {
+        self.clients = Arc::new(Clients::of_file(path.as_ref(), wanted)?);
+        *self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.stamp();
         Ok(self)
     }
 
@@ -210,14 +230,14 @@ impl Tls {
     /// before its key does no harm.
     pub fn reload(&self) -> Result<Reloaded, ServerError> {
         let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = stamp(&self.shared.sources);
+        *seen = self.stamp();
         self.read_again()
     }
 
     /// [`Tls::reload`], if a file is another one than when it was last read.
     fn reload_if_changed(&self) -> Option<Result<Reloaded, ServerError>> {
         let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = stamp(&self.shared.sources);
+        let now = self.stamp();
         if *seen == now {
             return None;
         }
@@ -228,6 +248,9 @@ impl Tls {
     /// To be called with `seen` locked.
     fn read_again(&self) -> Result<Reloaded, ServerError> {
         let set = read(&self.shared.sources)?;
+        if let Some(asks) = self.clients.read()? {
+            self.clients.replace(asks);
+        }
         let (added, removed) = set.changes(&self.shared.certificates.current());
         let total = set.len();
         self.shared.certificates.replace(set);
@@ -280,8 +303,7 @@ impl Tls {
         let certificates = Arc::new(certificates);
         Ok(Self {
             shared: Arc::new(Shared { sources, certificates, seen }),
-            clients: Arc::new(NoClientAuth),
-            asked: [0; ASKED],
+            clients: Arc::default(),
             reload_every: Some(RELOAD_EVERY),
         })
     }
@@ -290,7 +312,7 @@ impl Tls {
     async fn watch(self, mut phase: watch::Receiver<Phase>) {
         let from_files = |source: &Source| !matches!(source, Source::Given(_));
         let Some(interval) = self.reload_every else { return };
-        if !self.shared.sources.iter().any(from_files) {
+        if !self.shared.sources.iter().any(from_files) && self.clients.path().is_none() {
             return;
         }
         loop {
@@ -339,52 +361,66 @@ impl Tls {
         challenges(&self.shared.sources)
     }
 
+    /// The files as they are now.
+    fn stamp(&self) -> Stamp {
+        let mut stamp = stamp(&self.shared.sources);
+        if let Some(path) = self.clients.path() {
+            sources::stamp(path, &mut stamp);
+        }
+        stamp
+    }
+
     /// TLS over TCP: HTTP/2 and HTTP/1.1 by ALPN, session tickets under keys that all workers
     /// share.
-    pub(super) fn tcp_config(
-        &self,
-        tickets: Arc<Tickets>,
-    ) -> Result<Arc<rustls::ServerConfig>, ServerError> {
-        let mut config = self.config(rustls::ALL_VERSIONS)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        #[cfg(feature = "acme")]
-        if !challenges(&self.shared.sources).is_empty() {
-            config.alpn_protocols.push(super::acme::challenges::ACME_TLS.to_vec());
-        }
-        config.ticketer = Ticketer::new(tickets, self.asked);
-        Ok(Arc::new(config))
+    pub(super) fn over_tcp(&self, tickets: Arc<Tickets>) -> Result<Acceptors, ServerError> {
+        let tls = self.clone();
+        Current::new(self, move |asks| {
+            let mut config = tls.config(rustls::ALL_VERSIONS, asks)?;
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            #[cfg(feature = "acme")]
+            if !challenges(&tls.shared.sources).is_empty() {
+                config.alpn_protocols.push(super::acme::challenges::ACME_TLS.to_vec());
+            }
+            config.ticketer = Ticketer::new(Arc::clone(&tickets), asks.asked);
+            Ok(TlsAcceptor::from(Arc::new(config)))
+        })
     }
 
     /// What QUIC sessions are made under, with these limits on early data.
-    pub(super) const fn terms(&self, limits: [u32; 4]) -> Terms {
-        Terms { asked: self.asked, limits }
+    pub(super) fn terms(&self, limits: [u32; 4]) -> Terms {
+        Terms { asked: self.clients.current().asked, limits }
     }
 
-    /// TLS inside QUIC: TLS 1.3 and `h3` only, with early data if it is wanted.
-    pub(super) fn quic_config(
+    /// TLS inside QUIC, as `make` puts it to use: TLS 1.3 and `h3` only, with early data if it is wanted.
+    pub(super) fn over_quic<S: 'static>(
         &self,
         early_data: bool,
         sessions: Arc<Sessions>,
-    ) -> Result<Arc<quinn::crypto::rustls::QuicServerConfig>, ServerError> {
-        let mut config = self.config(&[&rustls::version::TLS13])?;
-        config.alpn_protocols = vec![b"h3".to_vec()];
-        config.session_storage = sessions;
-        // RFC 9001 §4.6.1: all or nothing; QUIC's own limits hold.
-        config.max_early_data_size = if early_data { u32::MAX } else { 0 };
-        let config = quinn::crypto::rustls::QuicServerConfig::try_from(config)
-            .map_err(|error| ServerError::Certificate(error.to_string()))?;
-        Ok(Arc::new(config))
+        make: impl Fn(Arc<quinn::crypto::rustls::QuicServerConfig>) -> S + Send + Sync + 'static,
+    ) -> Result<Current<S>, ServerError> {
+        let tls = self.clone();
+        Current::new(self, move |asks| {
+            let mut config = tls.config(&[&rustls::version::TLS13], asks)?;
+            config.alpn_protocols = vec![b"h3".to_vec()];
+            config.session_storage = Sessions::under(&sessions, asks.asked);
+            // RFC 9001 §4.6.1: all or nothing; QUIC's own limits hold.
+            config.max_early_data_size = if early_data { u32::MAX } else { 0 };
+            let config = quinn::crypto::rustls::QuicServerConfig::try_from(config)
+                .map_err(|error| ServerError::Certificate(error.to_string()))?;
+            Ok(make(Arc::new(config)))
+        })
     }
 
     fn config(
         &self,
         versions: &[&'static rustls::SupportedProtocolVersion],
+        asks: &Asks,
     ) -> Result<rustls::ServerConfig, ServerError> {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&self.shared.certificates) as _;
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(versions)
             .map_err(certificate_error)?
-            .with_client_cert_verifier(Arc::clone(&self.clients))
+            .with_client_cert_verifier(Arc::clone(&asks.verifier))
             .with_cert_resolver(resolver);
         config.ignore_client_order = true;
         Ok(config)

@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use super::addresses::Addresses;
@@ -94,12 +93,12 @@ where
     let mut watched = None;
     if !builder.https.is_empty() {
         let tls = builder.tls.as_ref().ok_or(ServerError::NoCertificate)?;
-        acceptor = Some(TlsAcceptor::from(tls.tcp_config(Arc::clone(&keys.tickets))?));
+        acceptor = Some(tls.over_tcp(Arc::clone(&keys.tickets))?);
         watched = Some(tls.clone());
         if with_quic {
             let terms = quic::terms(tls, &quic, &builder.limits);
             let kept = Sessions::new(terms, builder.metrics.count_tickets_refused());
-            quic_server = Some(quic::server_config(tls, &quic, &keys, Arc::clone(&kept))?);
+            quic_server = Some(quic::settings(tls, &quic, &keys, Arc::clone(&kept))?);
             sessions = Some(kept);
         }
     }
@@ -230,7 +229,7 @@ impl Drop for CountsDown {
 
 async fn run<S>(
     fronts: Vec<Front>,
-    quic_server: Option<quinn::ServerConfig>,
+    quic_server: Option<quic::Settings>,
     worker: Arc<Worker>,
     make: impl FnOnce() -> S,
     served: CountsDown,
@@ -266,8 +265,8 @@ async fn run<S>(
             }
         }
         let (Some(OwnUdp { socket, is_own }), Some((addr, shared))) = (udp, quic) else { continue };
-        let Some(config) = &quic_server else { continue };
-        match shared.endpoint(socket, is_own, config, worker.id) {
+        let Some(settings) = &quic_server else { continue };
+        match shared.endpoint(socket, is_own, settings, worker.id) {
             Ok(endpoint) => {
                 let (worker, service) = (Arc::clone(&worker), service.clone());
                 listeners.spawn(http3::run(endpoint, addr, worker, service));

@@ -16,6 +16,8 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower_service::Service as _;
 
+use crate::client::{Client, H3};
+
 /// An authority of the test's own.
 struct Authority {
     certificate: rcgen::Certificate,
@@ -247,6 +249,102 @@ async fn clients_without_a_certificate_are_kept_out_where_one_is_required() {
     }
     let error = authority.sign(&["x"]).tls().clients(b"", ClientCertificate::Required);
     assert!(error.unwrap_err().to_string().contains("authorities of clients"));
+}
+
+/// What a client gets over QUIC that knows of earlier visits by its `config`; `None` where it is sent
+/// away.
+async fn asked_over_quic(config: &quinn::ClientConfig, to: SocketAddr) -> Option<u16> {
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let quic = endpoint.connect_with(config.clone(), to, "localhost").unwrap().await.ok()?;
+    let asking = async {
+        let client = H3::over(endpoint.clone(), quic.clone(), to, "localhost").await;
+        Client::H3(Box::new(client)).get("/").await.ok()
+    };
+    // A client of TLS 1.3 is done before it is looked at what it showed.
+    tokio::select! {
+        biased;
+        _ = quic.closed() => None,
+        answer = asking => Some(answer?.status.as_u16()),
+    }
+}
+
+#[tokio::test]
+async fn the_authorities_of_clients_are_read_again_and_no_session_outlives_one() {
+    let (server_side, old, new) = (Authority::new(), Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.pem");
+    let write = |authority: &Authority| std::fs::write(&file, authority.certificate.pem()).unwrap();
+    write(&old);
+    let tls = server_side.sign(&["localhost"]).tls();
+    let tls = tls.clients_from_file(&file, ClientCertificate::Required).unwrap();
+    let tls = tls.reload_every(None);
+    let server = serve(tls.clone(), 2);
+    let to = addr(&server);
+    // Each has what it keeps of sessions in its settings.
+    let shows = |authority: &Authority| {
+        let own = authority.sign(&["edge.example"]);
+        let (config, mut quic) = (server_side.client(Some(&own)), server_side.client(Some(&own)));
+        quic.alpn_protocols = vec![b"h3".to_vec()];
+        let quic = quinn::crypto::rustls::QuicClientConfig::try_from(quic).unwrap();
+        (config, quinn::ClientConfig::new(Arc::new(quic)))
+    };
+    let (of_old, of_new) = (shows(&old), shows(&new));
+    let asked = async |config: &ClientConfig| {
+        let mut stream = connect(config, to, "localhost").await.ok()?;
+        let said = ask(&mut stream).await.ok()?;
+        said.starts_with("localhost ").then(|| stream.get_ref().1.handshake_kind()).flatten()
+    };
+    assert_eq!(asked(&of_old.0).await, Some(HandshakeKind::Full));
+    assert_eq!(asked(&of_old.0).await, Some(HandshakeKind::Resumed));
+    assert_eq!(asked_over_quic(&of_old.1, to).await, Some(200));
+    assert_eq!(asked(&of_new.0).await, None);
+    assert_eq!(asked_over_quic(&of_new.1, to).await, None);
+    let mut before = connect(&of_old.0, to, "localhost").await.unwrap();
+
+    for bad in ["", "no authority"] {
+        std::fs::write(&file, bad).unwrap();
+        let error = tls.reload().unwrap_err().to_string();
+        assert!(error.ends_with("clients.pem holds no certificate in PEM form"), "{error}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert!(tls.reload().unwrap_err().to_string().contains("clients.pem: No such file"));
+    assert_eq!(asked(&of_old.0).await, Some(HandshakeKind::Resumed), "nothing has changed");
+
+    // The same again is nothing new.
+    write(&old);
+    tls.reload().unwrap();
+    assert_eq!(asked(&of_old.0).await, Some(HandshakeKind::Resumed));
+
+    write(&new);
+    tls.reload().unwrap();
+    assert_eq!(asked(&of_old.0).await, None, "nor by what it got before");
+    assert_eq!(asked_over_quic(&of_old.1, to).await, None);
+    assert_eq!(asked(&of_new.0).await, Some(HandshakeKind::Full));
+    assert_eq!(asked(&of_new.0).await, Some(HandshakeKind::Resumed));
+    assert_eq!(asked_over_quic(&of_new.1, to).await, Some(200));
+    assert!(ask(&mut before).await.unwrap().starts_with("localhost "), "a connection goes on");
+}
+
+#[tokio::test]
+async fn a_file_of_clients_authorities_that_changes_is_seen_without_being_told() {
+    let (server_side, old, new) = (Authority::new(), Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("clients.pem");
+    std::fs::write(&file, old.certificate.pem()).unwrap();
+    let tls = server_side.sign(&["localhost"]).tls();
+    let tls = tls.clients_from_file(&file, ClientCertificate::Required).unwrap();
+    let server = serve(tls.reload_every(Some(Duration::from_secs(1))), 1);
+    let config = server_side.client(Some(&new.sign(&["edge.example"])));
+    std::fs::write(&file, new.certificate.pem()).unwrap();
+    let start = Instant::now();
+    loop {
+        if let Ok(mut stream) = connect(&config, addr(&server), "localhost").await
+            && ask(&mut stream).await.is_ok()
+        {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the new authority is never believed");
+    }
 }
 
 #[tokio::test]

@@ -126,8 +126,8 @@ impl Inherited {
                     Message::Sessions { server, terms, list } => {
                         let of_server = started.iter().filter(|started| started.name == server);
                         let mut all = of_server.filter_map(|started| started.sessions.as_ref());
-                        if let Some(sessions) = all.find(|sessions| sessions.terms == terms) {
-                            sessions.add(list);
+                        if let Some(sessions) = all.next() {
+                            sessions.add(terms, list);
                         }
                     }
                     Message::Go => {

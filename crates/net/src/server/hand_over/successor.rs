@@ -181,14 +181,15 @@ impl Successor {
     async fn give_sessions(&self, server: &ServerHandle) -> Result<(), HandOverError> {
         let held = server.held()?;
         let Some(sessions) = &held.sessions else { return Ok(()) };
-        let mut given = sessions.give().into_iter().peekable();
+        let (terms, given) = sessions.give();
+        let mut given = given.into_iter().peekable();
         while given.peek().is_some() {
             let (mut list, mut bytes) = (Vec::new(), 0);
             while let Some(next) = given.next_if(|next| bytes + next.len() <= SESSION_BYTES) {
                 bytes += next.len();
                 list.push(next);
             }
-            let (server, terms) = (held.name.clone(), sessions.terms.clone());
+            let server = held.name.clone();
             self.line.say(&Message::Sessions { server, terms, list }, &[]).await?;
         }
         Ok(())

@@ -85,8 +85,7 @@ pub(super) struct Begins<S> {
     pub(super) date: Arc<DateCache>,
     pub(super) service: S,
     pub(super) start: Start,
-    /// Where it is logged: what it has instead of the endpoint's settings.
-    pub(super) logged: Option<Arc<quinn::ServerConfig>>,
+    pub(super) settings: Arc<quinn::ServerConfig>,
 }
 
 /// Serves one connection to its end; `handshake` counts as under way until it is done.
@@ -101,15 +100,11 @@ pub(super) async fn connection<S>(
         + 'static,
     S::Future: Send,
 {
-    let Begins { addr, worker, date, service, start, logged } = begins;
+    let Begins { addr, worker, date, service, start, settings } = begins;
     let mut phase = worker.phase.clone();
     let limits = &worker.limits;
     let failed = || worker.counters.handshake_failed(Protocol::H3);
-    let accepted = match logged {
-        Some(config) => incoming.accept_with(config),
-        None => incoming.accept(),
-    };
-    let Ok(connecting) = accepted else { return failed() };
+    let Ok(connecting) = incoming.accept_with(settings) else { return failed() };
     let arriving = early::arrive(connecting, worker.quic.early_data);
     let Arrived { quic, early } = tokio::select! {
         done = tokio::time::timeout(limits.handshake_timeout, arriving) => match done {

@@ -1,13 +1,17 @@
-//! Certificates that clients show (mutual TLS): for links between an edge and its shield.
+//! Certificates that clients show (mutual TLS): for links between an edge and its shield. What they are
+//! asked for may come from a file, and change while the server runs.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 
 use super::super::ServerError;
 use super::provider;
@@ -27,8 +31,81 @@ pub(super) const ASKED: usize = digest::SHA256_OUTPUT_LEN;
 /// What clients are asked to show, told from anything else that they could be: zeros for nothing.
 pub(super) type Asked = [u8; ASKED];
 
+/// What clients are asked to show, and who looks at it.
+#[derive(Debug)]
+pub(super) struct Asks {
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    pub(super) asked: Asked,
+}
+
+impl Asks {
+    /// What the authorities in `pem` have signed; `what` the text is, for people.
+    fn new(pem: &[u8], what: &str, wanted: ClientCertificate) -> Result<Self, ServerError> {
+        Ok(Self { verifier: verifier(pem, what, wanted)?, asked: asked(pem, wanted) })
+    }
+}
+
+impl Default for Asks {
+    /// Nothing.
+    fn default() -> Self {
+        Self { verifier: Arc::new(NoClientAuth), asked: [0; ASKED] }
+    }
+}
+
+/// What clients are asked for at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    file: Option<(PathBuf, ClientCertificate)>,
+    current: ArcSwap<Asks>,
+}
+
+impl Clients {
+    /// By a text that stays as it is.
+    pub(super) fn given(pem: &[u8], wanted: ClientCertificate) -> Result<Self, ServerError> {
+        let asks = Asks::new(pem, "the text with the authorities of clients", wanted)?;
+        Ok(Self { file: None, current: ArcSwap::from_pointee(asks) })
+    }
+
+    /// By a file, which [`Self::read`] reads again.
+    pub(super) fn of_file(path: &Path, wanted: ClientCertificate) -> Result<Self, ServerError> {
+        let asks = read(path, wanted)?;
+        Ok(Self { file: Some((path.to_owned(), wanted)), current: ArcSwap::from_pointee(asks) })
+    }
+
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| &**path)
+    }
+
+    pub(super) fn current(&self) -> Arc<Asks> {
+        self.current.load_full()
+    }
+
+    /// Whether these are asked for at the moment.
+    pub(super) fn are(&self, asks: &Arc<Asks>) -> bool {
+        Arc::ptr_eq(&self.current.load(), asks)
+    }
+
+    /// What the file has clients asked for; `None` where that is what they are.
+    pub(super) fn read(&self) -> Result<Option<Asks>, ServerError> {
+        let Some((path, wanted)) = &self.file else { return Ok(None) };
+        let asks = read(path, *wanted)?;
+        Ok(Some(asks).filter(|asks| asks.asked != self.current().asked))
+    }
+
+    /// Handshakes from now on are asked for these.
+    pub(super) fn replace(&self, asks: Asks) {
+        self.current.store(Arc::new(asks));
+    }
+}
+
+fn read(path: &Path, wanted: ClientCertificate) -> Result<Asks, ServerError> {
+    let pem = fs::read(path);
+    let pem = pem.map_err(|source| ServerError::File { path: path.to_owned(), source })?;
+    Asks::new(&pem, &path.display().to_string(), wanted)
+}
+
 /// What [`verifier`] has clients asked for.
-pub(super) fn asked(pem: &[u8], wanted: ClientCertificate) -> Asked {
+fn asked(pem: &[u8], wanted: ClientCertificate) -> Asked {
     let mut digest = digest::Context::new(&digest::SHA256);
     digest.update(&[u8::from(wanted == ClientCertificate::Required)]);
     digest.update(pem);
@@ -38,14 +115,12 @@ pub(super) fn asked(pem: &[u8], wanted: ClientCertificate) -> Asked {
 }
 
 /// Accepts what the authorities in `pem` have signed.
-pub(super) fn verifier(
+fn verifier(
     pem: &[u8],
+    what: &str,
     wanted: ClientCertificate,
 ) -> Result<Arc<dyn ClientCertVerifier>, ServerError> {
-    let none = || ServerError::Pem {
-        what: "the text with the authorities of clients".to_owned(),
-        wanted: "certificate",
-    };
+    let none = || ServerError::Pem { what: what.to_owned(), wanted: "certificate" };
     let refused = |error: String| ServerError::Certificate(error);
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {

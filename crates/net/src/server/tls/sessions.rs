@@ -3,7 +3,9 @@
 //! other way, and a flight that somebody has recorded finds its session gone (RFC 8446 §8.1).
 //!
 //! A process that takes over gets them, and they are gone here then: at any moment a session is in one
-//! place, so that early data stays good once. They are good there under the same [`Terms`] only.
+//! place, so that early data stays good once. They are good there under the same [`Terms`] only. When
+//! clients here are to show something else, all are forgotten, and those are not kept that come of
+//! handshakes that began before.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -22,8 +24,8 @@ const KEPT: usize = 4096;
 const LARGEST_GIVEN: usize = 12 << 10;
 const MOST_GIVEN: usize = 4 << 20;
 
-/// What clients rely on when they resume a session, and a process that takes it over may have changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What clients rely on when they resume a session, and that may be another by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::server) struct Terms {
     /// What they have to show: who resumes a session shows nothing.
     pub(super) asked: Asked,
@@ -54,13 +56,13 @@ impl fmt::Debug for Session {
 /// See the module.
 #[derive(Debug)]
 pub(in crate::server) struct Sessions {
-    pub(in crate::server) terms: Terms,
     kept: Mutex<Kept>,
     refused: Arc<AtomicU64>,
 }
 
-#[derive(Default)]
 struct Kept {
+    /// What all of them were made under.
+    terms: Terms,
     by_name: HashMap<Vec<u8>, Vec<u8>>,
     /// As they came; some are taken by now.
     order: VecDeque<Vec<u8>>,
@@ -75,27 +77,45 @@ impl fmt::Debug for Kept {
 impl Sessions {
     /// None yet. Counts in `refused` what is asked for and not there.
     pub(in crate::server) fn new(terms: Terms, refused: Arc<AtomicU64>) -> Arc<Self> {
-        Arc::new(Self { terms, kept: Mutex::default(), refused })
+        Arc::new(Self { kept: Mutex::new(Kept::new(terms)), refused })
     }
 
-    /// Gives all away, the newest first, but for what would be too much.
-    pub(in crate::server) fn give(&self) -> Vec<Session> {
-        let Kept { mut by_name, order } = std::mem::take(&mut *self.lock());
+    /// Those of handshakes in which clients are asked for this. Where it is something else than before,
+    /// there are none yet.
+    pub(super) fn under(sessions: &Arc<Self>, asked: Asked) -> Arc<Under> {
+        let mut kept = sessions.lock();
+        if kept.terms.asked != asked {
+            *kept = Kept::new(Terms { asked, ..kept.terms });
+        }
+        drop(kept);
+        Arc::new(Under { sessions: Arc::clone(sessions), asked })
+    }
+
+    /// Gives all away, the newest first, but for what would be too much; and what they were made under.
+    pub(in crate::server) fn give(&self) -> (Terms, Vec<Session>) {
+        let mut kept = self.lock();
+        let empty = Kept::new(kept.terms);
+        let Kept { terms, mut by_name, order } = std::mem::replace(&mut *kept, empty);
+        drop(kept);
         let mut bytes = 0;
         let newest = order.into_iter().rev();
-        newest
+        let given = newest
             .filter_map(|name| by_name.remove(&name).map(|value| Session { name, value }))
             .filter(|session| session.len() <= LARGEST_GIVEN)
             .take_while(|session| {
                 bytes += session.len();
                 bytes <= MOST_GIVEN
             })
-            .collect()
+            .collect();
+        (terms, given)
     }
 
-    /// Takes what another process gave away, in the order that it did.
-    pub(in crate::server) fn add(&self, given: Vec<Session>) {
+    /// Takes what another process gave away, in the order that it did, if it was made under the same.
+    pub(in crate::server) fn add(&self, terms: Terms, given: Vec<Session>) {
         let mut kept = self.lock();
+        if kept.terms != terms {
+            return;
+        }
         for Session { name, value } in given {
             if kept.order.len() < KEPT && kept.by_name.insert(name.clone(), value).is_none() {
                 kept.order.push_front(name);
@@ -108,9 +128,29 @@ impl Sessions {
     }
 }
 
-impl StoresServerSessions for Sessions {
+impl Kept {
+    fn new(terms: Terms) -> Self {
+        Self { terms, by_name: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+/// The sessions of handshakes in which clients are asked for one thing.
+#[derive(Debug)]
+pub(super) struct Under {
+    sessions: Arc<Sessions>,
+    asked: Asked,
+}
+
+impl Under {
+    /// All of them, while that is what clients are asked for.
+    fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
+        Some(self.sessions.lock()).filter(|kept| kept.terms.asked == self.asked)
+    }
+}
+
+impl StoresServerSessions for Under {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        let mut kept = self.lock();
+        let Some(mut kept) = self.kept() else { return false };
         if kept.by_name.insert(key.clone(), value).is_none() {
             kept.order.push_back(key);
         }
@@ -123,13 +163,13 @@ impl StoresServerSessions for Sessions {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.lock().by_name.get(key).cloned()
+        self.kept()?.by_name.get(key).cloned()
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let taken = self.lock().by_name.remove(key);
+        let taken = self.kept().and_then(|mut kept| kept.by_name.remove(key));
         if taken.is_none() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.sessions.refused.fetch_add(1, Ordering::Relaxed);
         }
         taken
     }
@@ -144,8 +184,11 @@ mod tests {
     use super::super::clients::ASKED;
     use super::*;
 
-    fn sessions() -> Arc<Sessions> {
-        Sessions::new(Terms { asked: [0; ASKED], limits: [0; 4] }, Arc::default())
+    const TERMS: Terms = Terms { asked: [0; ASKED], limits: [0; 4] };
+
+    /// Of handshakes in which clients are asked for nothing.
+    fn sessions() -> Arc<Under> {
+        Sessions::under(&Sessions::new(TERMS, Arc::default()), TERMS.asked)
     }
 
     fn name(number: usize) -> Vec<u8> {
@@ -158,7 +201,24 @@ mod tests {
         assert!(sessions.put(vec![1], vec![2]));
         assert_eq!(sessions.take(&[1]), Some(vec![2]));
         assert_eq!(sessions.take(&[1]), None);
-        assert_eq!(sessions.refused.load(Ordering::Relaxed), 1);
+        assert_eq!(sessions.sessions.refused.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_clients_showed_before_is_good_for_nothing_when_they_are_asked_for_something_else() {
+        let before = sessions();
+        assert!(before.put(vec![1], vec![2]) && before.put(vec![3], vec![4]));
+        let now = Sessions::under(&before.sessions, [1; ASKED]);
+        assert_eq!((now.take(&[1]), before.take(&[1])), (None, None));
+        // A handshake that was under way.
+        assert!(!before.put(vec![5], vec![6]));
+        assert!(now.put(vec![7], vec![8]));
+        assert_eq!(before.get(&[7]), None);
+        // Settings made anew for the same forget nothing.
+        let again = Sessions::under(&before.sessions, [1; ASKED]);
+        assert_eq!(again.take(&[7]), Some(vec![8]));
+        let (terms, given) = before.sessions.give();
+        assert_eq!((terms.asked, given.len()), ([1; ASKED], 0));
     }
 
     #[test]
@@ -169,7 +229,7 @@ mod tests {
         }
         assert_eq!(sessions.get(&name(0)), None);
         assert!(sessions.get(&name(1)).is_some());
-        let kept = sessions.lock();
+        let kept = sessions.sessions.lock();
         assert_eq!((kept.by_name.len(), kept.order.len()), (KEPT, KEPT));
     }
 
@@ -181,11 +241,13 @@ mod tests {
         }
         here.take(&name(3));
         here.put(vec![1], vec![0; LARGEST_GIVEN]);
-        let given = here.give();
+        let (terms, given) = here.sessions.give();
         assert_eq!(given.len(), 9, "neither what was used nor what is too large");
         assert!(given.windows(2).all(|two| two[0].name > two[1].name), "the newest first");
-        there.add(given.clone());
-        there.add(given);
+        there.sessions.add(Terms { limits: [1; 4], ..terms }, given.clone());
+        assert_eq!(there.get(&name(1)), None, "made under other terms");
+        there.sessions.add(terms, given.clone());
+        there.sessions.add(terms, given);
         for number in 0..10 {
             assert_eq!(here.take(&name(number)), None);
             assert_eq!(there.take(&name(number)).is_some(), number != 3);
@@ -194,7 +256,7 @@ mod tests {
         for number in 0..KEPT {
             here.put(name(number), vec![0; 2 << 10]);
         }
-        let given = here.give();
+        let (_, given) = here.sessions.give();
         assert!(given.iter().map(Session::len).sum::<usize>() <= MOST_GIVEN);
         assert!(given.len() > 1000);
     }

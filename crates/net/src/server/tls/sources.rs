@@ -46,11 +46,7 @@ impl Source {
     /// Its files as they are now; symbolic links are followed, so that a folder that is switched
     /// as a whole has changed, too.
     pub(super) fn stamp(&self, into: &mut Stamp) {
-        let mut add = |path: &Path| {
-            let seen = fs::metadata(path).ok();
-            let seen = seen.and_then(|file| Some((file.modified().ok()?, file.len())));
-            into.push((path.to_owned(), seen));
-        };
+        let mut add = |path: &Path| stamp(path, into);
         match self {
             Self::Given(_) => {}
             Self::Files { certificate, key } => {
@@ -68,6 +64,13 @@ impl Source {
             Self::Acme(acme) => acme.paths().for_each(add),
         }
     }
+}
+
+/// One file as it is now.
+pub(super) fn stamp(path: &Path, into: &mut Stamp) {
+    let seen = fs::metadata(path).ok();
+    let seen = seen.and_then(|file| Some((file.modified().ok()?, file.len())));
+    into.push((path.to_owned(), seen));
 }
 
 fn read_pair(certificate: &Path, key: &Path) -> Result<Identity, ServerError> {
