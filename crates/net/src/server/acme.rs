@@ -55,7 +55,7 @@ use crate::{Clock, Timestamp};
 use certificate::Certificate;
 use challenges::Challenges;
 use external::ExternalAccount;
-use folder::Folder;
+use folder::{Folder, Lock};
 use order::{Failure, Told};
 
 pub use builder::AcmeBuilder;
@@ -200,28 +200,36 @@ impl Acme {
             if certificate.look_due(now) <= now {
                 let told = tokio::time::timeout(TELLING, self.ask_when(certificate)).await;
                 let told = told.unwrap_or_else(|_| Err("it took more than a minute".into()));
-                certificate.told(told, self.0.clock.now(), self.0.seed);
-                keep_record(certificate).await;
+                self.heed(certificate, told).await;
             }
-            if self.is_due(certificate) {
-                match self.renew(certificate).await {
-                    Ok(()) => {
-                        let tls = tls.clone();
-                        let reloaded = tokio::task::spawn_blocking(move || tls.reload()).await;
-                        if let Ok(Err(error)) = reloaded {
-                            tracing::warn!(%error, "a new certificate is not used yet");
-                        }
-                    }
-                    Err(error) => {
-                        self.0.failed.fetch_add(1, Ordering::Relaxed);
-                        let wait = certificate.failed(&error, self.0.clock.now(), self.0.seed);
-                        let (names, minutes) = (certificate.names.join(" "), wait.as_secs() / 60);
-                        tracing::warn!(%names, %error, minutes, "no certificate: tried again later");
-                        keep_record(certificate).await;
-                    }
+            if self.is_due(certificate) && self.renew(certificate).await {
+                let tls = tls.clone();
+                let reloaded = tokio::task::spawn_blocking(move || tls.reload()).await;
+                if let Ok(Err(error)) = reloaded {
+                    tracing::warn!(%error, "a new certificate is not used yet");
                 }
             }
         }
+    }
+
+    /// Takes what the authority told of a renewal, and writes it down beside what other processes wrote
+    /// of their attempts; not while one of them is asking, which is about to write.
+    async fn heed(&self, certificate: &Certificate, told: Result<Told, Failure>) {
+        let lock = self.lock().await.ok().flatten();
+        let now = self.0.clock.now();
+        if lock.is_some() {
+            certificate.recall_attempts(now);
+        }
+        certificate.told(told, now, self.0.seed);
+        if lock.is_some() {
+            keep_record(certificate).await;
+        }
+    }
+
+    /// The folder's lock; `None` while another process has it.
+    async fn lock(&self) -> Result<Option<Lock>, Failure> {
+        let folder = self.0.folder.clone();
+        Ok(tokio::task::spawn_blocking(move || folder.lock()).await??)
     }
 
     fn is_due(&self, certificate: &Certificate) -> bool {
@@ -239,19 +247,44 @@ impl Acme {
     }
 
     /// Asks for a certificate, unless another process was faster, waits by what became of its own
-    /// attempt, or asks right now.
-    async fn renew(&self, certificate: &Certificate) -> Result<(), Failure> {
-        let of_lock = self.0.folder.clone();
-        let Some(_lock) = tokio::task::spawn_blocking(move || of_lock.lock()).await?? else {
-            certificate.rest_until(self.0.clock.now().plus(LOOK_EVERY));
-            return Ok(());
-        };
-        certificate.rest_until(Timestamp::from_secs(0));
-        certificate.read();
-        certificate.recall(self.0.clock.now());
-        if !self.is_due(certificate) {
-            return Ok(());
+    /// attempt, or asks right now; says whether there may be a new one.
+    async fn renew(&self, certificate: &Certificate) -> bool {
+        match self.lock().await {
+            // Held until it is written down how it went: the next process to have it goes by that.
+            Ok(Some(_lock)) => {
+                certificate.rest_until(Timestamp::from_secs(0));
+                certificate.read();
+                certificate.recall(self.0.clock.now());
+                if !self.is_due(certificate) {
+                    return true;
+                }
+                let done = self.obtain(certificate).await;
+                if let Err(error) = &done {
+                    self.failed(certificate, error).await;
+                }
+                done.is_ok()
+            }
+            Ok(None) => {
+                certificate.rest_until(self.0.clock.now().plus(LOOK_EVERY));
+                true
+            }
+            Err(error) => {
+                self.failed(certificate, &error).await;
+                false
+            }
         }
+    }
+
+    async fn failed(&self, certificate: &Certificate, error: &Failure) {
+        self.0.failed.fetch_add(1, Ordering::Relaxed);
+        let wait = certificate.failed(error, self.0.clock.now(), self.0.seed);
+        let (names, minutes) = (certificate.names.join(" "), wait.as_secs() / 60);
+        tracing::warn!(%names, %error, minutes, "no certificate: tried again later");
+        keep_record(certificate).await;
+    }
+
+    /// Gets a certificate and puts it into its file. To be called with the folder's lock.
+    async fn obtain(&self, certificate: &Certificate) -> Result<(), Failure> {
         let attempt = tokio::time::timeout(ATTEMPT, self.attempt(certificate)).await;
         let text = attempt.map_err(|_| "it took more than five minutes")??;
         let identity = certificate::identity(&text, "the certificate issued")?;
@@ -295,12 +328,76 @@ impl Acme {
     }
 }
 
-/// Writes down how the attempts at a certificate went, for the next process.
+/// Writes down how the attempts at a certificate went, for the next process. To be called with the
+/// folder's lock, and with what others wrote before taken over.
 async fn keep_record(certificate: &Certificate) {
     let (path, text) = certificate.record();
     let named = path.display().to_string();
     let written = tokio::task::spawn_blocking(move || folder::write(&path, &text)).await;
     if let Ok(Err(error)) = written {
         tracing::warn!(%error, path = %named, "the next process does not know of this attempt");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    /// One process of those that share a folder.
+    fn process(folder: &Path) -> Acme {
+        // Where nobody answers.
+        let acme = Acme::builder("https://127.0.0.1:1/dir", folder).certificate(["a.example"]);
+        acme.clock(Clock::manual(START)).seed(1).build().unwrap()
+    }
+
+    fn certificate(acme: &Acme) -> &Certificate {
+        &acme.0.certificates[0]
+    }
+
+    /// What the next process starts with.
+    fn kept(folder: &Path) -> (u32, Timestamp) {
+        let status = process(folder).status().remove(0);
+        (status.failures, status.due)
+    }
+
+    #[tokio::test]
+    async fn a_process_that_hears_of_renewals_leaves_another_ones_wait_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (asks, looks) = (process(folder.path()), process(folder.path()));
+        let fails = || certificate(&asks).failed(&"no such name".into(), START, 1);
+        fails();
+        keep_record(certificate(&asks)).await;
+        let waits = kept(folder.path());
+        assert!(waits.0 == 1 && waits.1 > START, "{waits:?}");
+        // It was somebody else's turn a moment ago.
+        certificate(&looks).rest_until(START.plus(LOOK_EVERY));
+        let told = || Ok(Told { window: None, again: Duration::from_secs(3600) });
+        looks.heed(certificate(&looks), told()).await;
+        assert_eq!(kept(folder.path()), waits);
+
+        // Who asks right now writes what became of it, whatever others hear meanwhile.
+        let held = asks.lock().await.unwrap();
+        fails();
+        keep_record(certificate(&asks)).await;
+        looks.heed(certificate(&looks), told()).await;
+        assert_eq!(kept(folder.path()).0, 2);
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_failed_is_written_down_before_another_process_may_ask() {
+        let folder = tempfile::tempdir().unwrap();
+        let acme = process(folder.path());
+        assert!(!acme.renew(certificate(&acme)).await);
+        let (failures, due) = kept(folder.path());
+        assert!(failures == 1 && due > START, "{failures} {due:?}");
+        assert!(acme.lock().await.unwrap().is_some(), "the lock is given back");
+        // The other one waits as this one does, without having asked.
+        let other = process(folder.path());
+        assert!(other.renew(certificate(&other)).await);
+        assert_eq!((other.orders().failed, acme.orders().failed), (0, 1));
     }
 }

@@ -144,19 +144,29 @@ impl Certificate {
         is_new
     }
 
-    /// Takes what is kept of attempts, of this process or others, where there is something.
+    /// Takes what is kept of attempts, of this process or others, and of the renewal, where there is
+    /// something.
     pub(super) fn recall(&self, now: Timestamp) {
-        let record = folder::read(&self.record).ok().flatten();
-        let Some(record) = record.and_then(|text| Record::from_text(&text)) else { return };
+        let Some(record) = self.recall_attempts(now) else { return };
         let renewal = self.identifier().and_then(|of| record.renewal(&of.to_string()));
         let mut state = self.state();
-        state.not_before = schedule::rest_kept(record.not_before(), now);
-        state.failures = record.failures;
-        state.failure = record.failure;
         if let Some((window, ask_again)) = renewal {
             state.window = window;
             state.ask_again = ask_again.min(now.plus(schedule::look_again(Duration::MAX)));
         }
+    }
+
+    /// Takes what is kept of attempts alone; gives all that is kept.
+    pub(super) fn recall_attempts(&self, now: Timestamp) -> Option<Record> {
+        let record = Record::from_text(&folder::read(&self.record).ok().flatten()?)?;
+        let mut state = self.state();
+        // A wait that this process wrote down itself it believes as it is.
+        if record.not_before().as_secs() != state.not_before.as_secs() {
+            state.not_before = schedule::rest_kept(record.not_before(), now);
+        }
+        state.failures = record.failures;
+        state.failure.clone_from(&record.failure);
+        Some(record)
     }
 
     /// Where the attempts at it are kept, and what is to be kept of them.
