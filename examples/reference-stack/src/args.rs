@@ -96,6 +96,15 @@ pub struct Args {
     #[arg(long, requires = "acme")]
     pub acme_http: bool,
 
+    /// The account with the authority that the one made here is bound to (external account binding): its
+    /// name
+    #[arg(long, value_name = "ID", requires = "acme", requires = "acme_eab_key_file")]
+    pub acme_eab_key_id: Option<String>,
+
+    /// The file of that account's key, in base64url
+    #[arg(long, value_name = "FILE", requires = "acme_eab_key_id")]
+    pub acme_eab_key_file: Option<PathBuf>,
+
     /// Authorities to believe the ACME server by instead of the system's, in PEM
     #[arg(long, value_name = "FILE", requires = "acme")]
     pub acme_ca: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! The certificates that the command line names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use headwater_net::Clock;
 use headwater_net::server::{Acme, AcmeChallenge, Tls};
@@ -34,10 +34,14 @@ fn first(args: &Args, state: &Path) -> Result<Tls, Error> {
     if args.acme_http {
         acme = acme.challenge(AcmeChallenge::Http01);
     }
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })
+    };
+    if let (Some(id), Some(path)) = (&args.acme_eab_key_id, &args.acme_eab_key_file) {
+        acme = acme.external_account(id, &read(path)?);
+    }
     if let Some(path) = &args.acme_ca {
-        let pem =
-            std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
-        acme = acme.ca_pem(&pem);
+        acme = acme.ca_pem(&read(path)?);
     }
     Ok(Tls::from_acme(acme.build()?)?)
 }

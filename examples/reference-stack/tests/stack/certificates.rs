@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use headwater_net::Clock;
 use headwater_net::server::Tls;
 
-use crate::support::Stack;
+use crate::support::{Stack, binary};
 
 /// Makes a certificate for `host` and puts it into `folder` as `name`.
 fn make(folder: &Path, name: &str, host: &str) {
@@ -52,4 +52,26 @@ fn each_name_is_shown_its_certificate_and_sighup_brings_new_ones() {
     assert_eq!(stack.end("-TERM"), Some(0));
     let said = std::fs::read_to_string(dir.path().join("state/stderr")).unwrap();
     assert!(said.contains("certificates were read again: 3 in force"), "{said}");
+}
+
+#[test]
+fn the_key_of_an_external_account_is_read_and_a_bad_one_is_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |key: &str| {
+        let stack = Command::new(binary())
+            .args(["--role", "edge", "--upstream", "http://127.0.0.1:1", "--port", "0", "--state"])
+            .arg(dir.path())
+            .args(["--acme", "https://127.0.0.1:1/dir", "--acme-names", "a.example"])
+            .args(["--acme-eab-key-id", "me", "--acme-eab-key-file"])
+            .arg(dir.path().join(key))
+            .output()
+            .unwrap();
+        assert_eq!(stack.status.code(), Some(1));
+        String::from_utf8(stack.stderr).unwrap()
+    };
+    std::fs::write(dir.path().join("bad"), "no key").unwrap();
+    let said = start("bad");
+    assert!(said.contains("external account me holds no key in base64url"), "{said}");
+    let said = start("none");
+    assert!(said.contains("/none: No such file"), "{said}");
 }
