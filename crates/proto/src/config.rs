@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 
 pub use changes::Change;
 pub use tree::{MAX_DOCUMENT, Step, VARIABLES};
-pub use wrong::{Place, Wrong, Wrongs};
+pub use wrong::{Place, Places, Wrong, Wrongs};
 
 use cache::Cache;
 use log::Log;
@@ -114,6 +114,19 @@ impl Edge {
         text: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Wrongs> {
+        Self::parse_placed(file, text, variables).map(|(read, _)| read)
+    }
+
+    /// As [`Edge::parse`], and where everything was written: for those who find something wrong with it
+    /// that the document alone does not tell, such as a file that is not there.
+    ///
+    /// # Errors
+    /// As [`Edge::parse`].
+    pub fn parse_placed(
+        file: &str,
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Places), Wrongs> {
         let mut tree = tree::Tree::read(text).map_err(|wrongs| Wrongs::new(file, wrongs))?;
         let mut variables: Vec<_> =
             variables.into_iter().filter(|(name, _)| name.starts_with(VARIABLES)).collect();
@@ -129,7 +142,11 @@ impl Edge {
         let found = found.map(|wrong| wrong.placed(|path| tree.place(path)));
         wrongs.extend(found.collect::<Vec<_>>());
         wrongs.extend(faults);
-        if wrongs.is_empty() { Ok(read) } else { Err(Wrongs::new(file, wrongs)) }
+        if wrongs.is_empty() {
+            Ok((read, Places::new(file, tree)))
+        } else {
+            Err(Wrongs::new(file, wrongs))
+        }
     }
 
     /// What is wrong with the whole, wherever it came from: references to what is not there, names

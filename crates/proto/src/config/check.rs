@@ -66,22 +66,17 @@ struct Found {
 impl Found {
     /// Adds what is wrong with the value at a path.
     fn add(&mut self, path: &[Step], says: impl AsRef<str>) {
-        let key = path.iter().rev().find_map(|step| match step {
-            Step::Key(key) => Some(key),
-            Step::Item(_) => None,
-        });
-        let says = says.as_ref();
-        let says = match key {
-            Some(key) => format!("key '{key}': {says}"),
-            None => says.to_owned(),
-        };
-        self.section(path, says);
+        self.push(Wrong::with(path.iter().cloned(), says.as_ref()));
     }
 
     /// Adds what is wrong with a section as a whole.
     fn section(&mut self, path: &[Step], says: impl Into<String>) {
+        self.push(Wrong::of(path.to_vec(), says));
+    }
+
+    fn push(&mut self, wrong: Wrong) {
         if self.all.len() < MAX_WRONGS {
-            self.all.push(Wrong::of(path.to_vec(), says));
+            self.all.push(wrong);
         }
     }
 

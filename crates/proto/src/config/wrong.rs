@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::tree::{Step, Variable};
+use super::tree::{Step, Tree, Variable};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,21 @@ impl Wrong {
         Self { place: Place::Unknown, path, says: says.into() }
     }
 
+    /// What is wrong with the value at a path from the root, such as a file that is not there: who has
+    /// the document's [`Places`] says where it was written.
+    pub fn with(path: impl IntoIterator<Item = Step>, says: impl fmt::Display) -> Self {
+        let path: Vec<Step> = path.into_iter().collect();
+        let key = path.iter().rev().find_map(|step| match step {
+            Step::Key(key) => Some(key),
+            Step::Item(_) => None,
+        });
+        let says = match key {
+            Some(key) => format!("key '{key}': {says}"),
+            None => says.to_string(),
+        };
+        Self::of(path, says)
+    }
+
     pub(super) fn placed(mut self, place: impl FnOnce(&[Step]) -> Place) -> Self {
         self.place = place(&self.path);
         self
@@ -56,6 +71,36 @@ impl Wrong {
     /// What is wrong, in one sentence that names the key.
     pub fn says(&self) -> &str {
         &self.says
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Variable(name) => write!(f, "{name}: {}", self.says),
+            Place::Line(_) | Place::Unknown => f.write_str(&self.says),
+        }
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// Where the values of a document were written.
+#[derive(Clone, Debug)]
+pub struct Places {
+    file: String,
+    tree: Tree,
+}
+
+impl Places {
+    pub(super) fn new(file: &str, tree: Tree) -> Self {
+        Self { file: file.to_owned(), tree }
+    }
+
+    /// What was found wrong with the document after it was read, in the order of its lines.
+    pub fn wrongs(&self, found: impl IntoIterator<Item = Wrong>) -> Wrongs {
+        let placed = found.into_iter().map(|wrong| wrong.placed(|path| self.tree.place(path)));
+        Wrongs::new(&self.file, placed.collect())
     }
 }
 
@@ -96,12 +141,10 @@ impl fmt::Display for Wrongs {
             if number > 0 {
                 f.write_str("\n")?;
             }
-            match &wrong.place {
-                Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
-                Place::Variable(name) => write!(f, "{name}: ")?,
-                Place::Unknown => {}
+            match wrong.place {
+                Place::Line(line) => write!(f, "{}:{line}: {wrong}", self.file)?,
+                Place::Variable(_) | Place::Unknown => write!(f, "{wrong}")?,
             }
-            f.write_str(&wrong.says)?;
         }
         Ok(())
     }
