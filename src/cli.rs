@@ -6,6 +6,7 @@ mod asset;
 mod edge;
 mod export;
 mod inspect;
+mod manual;
 #[cfg(all(feature = "edge", feature = "origin"))]
 mod secret;
 #[cfg(all(feature = "edge", feature = "origin"))]
@@ -42,6 +43,9 @@ enum Command {
     /// Sign a token that lets a viewer in, for an edge that asks for one
     #[cfg(all(feature = "edge", feature = "origin"))]
     Sign(sign::Args),
+    /// Write the manual pages and what shells complete the command by
+    #[command(hide = true)]
+    Manual(manual::Args),
 }
 
 /// What a command ends with: words for a person.
@@ -60,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Top(args) => edge::top::run(&args).map(|()| ExitCode::SUCCESS),
         #[cfg(all(feature = "edge", feature = "origin"))]
         Command::Sign(args) => sign::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Manual(args) => manual::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

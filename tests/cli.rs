@@ -259,3 +259,38 @@ fn sign_prints_a_token_that_an_edge_takes() {
     assert!(error.contains("begins with '/'"), "{error}");
     assert_eq!(sign(&["--valid", "long"]).status.code(), Some(2));
 }
+
+#[test]
+fn manual_pages_and_completions_name_every_subcommand_and_its_options() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(said(&headwater(dir.path(), &["manual", "made"])), "");
+    let read = |name: &str| fs::read_to_string(dir.path().join("made").join(name)).unwrap();
+    let help = said(&headwater(dir.path(), &["--help"]));
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands: Vec<&str> = commands
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()))
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.contains(&"inspect") && commands.contains(&"export"), "{commands:?}");
+    assert!(!commands.contains(&"manual"), "it is for packages");
+    let main = read("man/headwater.1");
+    let completions = ["headwater.bash", "headwater.fish", "_headwater"];
+    let completions = completions.map(|name| read(&format!("completions/{name}")));
+    for command in commands {
+        assert!(main.contains(&format!("headwater\\-{command}(1)")), "{command} is not in\n{main}");
+        let page = read(&format!("man/headwater-{command}.1"));
+        let help = said(&headwater(dir.path(), &[command, "--help"]));
+        let options = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+        for option in options.filter_map(|option| option.split([' ', '.', ',']).next()) {
+            let escaped = option.replace('-', "\\-");
+            assert!(page.contains(&format!("\\-\\-{escaped}")), "--{option} is not in\n{page}");
+            for completion in &completions {
+                assert!(completion.contains(option), "{command} --{option}");
+            }
+        }
+        for completion in &completions {
+            assert!(completion.contains(command), "{command}");
+        }
+    }
+}

@@ -1,14 +1,17 @@
-//! `cargo xtask deb`: the command `headwater` as a Debian package, with its units and an example of a
-//! configuration. What is in it stands in the facade's manifest, which cargo-deb reads.
+//! `cargo xtask deb`: the command `headwater` as a Debian package, with its units, its manual pages, what
+//! shells complete it by, and an example of a configuration. What is in it stands in the facade's
+//! manifest, which cargo-deb reads.
 //!
-//! `cargo xtask test --deb` installs one, not optimised, into a folder as dpkg does, starts its binary as its unit
-//! would, and takes it off again. The system's own packages are not touched.
+//! `cargo xtask test --deb` installs one, not optimised, into a folder as dpkg does, starts its binary as its
+//! units would, with ports of its own and with one that systemd-socket-activate opened, and takes it off
+//! again. The system's own packages are not touched.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::{Failure, Given, Outcome, Spec};
 use crate::places::Places;
@@ -19,8 +22,8 @@ pub(crate) static SPEC: Spec = Spec {
     name: "deb",
     summary: "Build a Debian package of the command `headwater`",
     usage: "deb",
-    about: "Builds the command in release and packs it with its systemd units and an example of a \
-            configuration into a .deb below the target folder. cargo-deb is built first where it \
+    about: "Builds the command in release and packs it with its systemd units, its manual pages, what \
+            shells complete it by and an example of a configuration into a .deb below the target folder. cargo-deb is built first where it \
             is missing.",
     names: &[],
     flags: &[],
@@ -28,14 +31,26 @@ pub(crate) static SPEC: Spec = Spec {
 
 /// What packs; built once, beside everything else.
 const TOOL: (&str, &str) = ("cargo-deb", "3.8.0");
+/// What opens a socket and starts a program for it.
+const ACTIVATES: &str = "systemd-socket-activate";
 /// How long the installed edge may take to say that it serves.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(120);
+/// What people find of it beside the binary and its units.
+const BESIDE: [&str; 6] = [
+    "/usr/share/man/man1/headwater.1.gz",
+    "/usr/share/man/man1/headwater-edge.1.gz",
+    "/usr/share/bash-completion/completions/headwater",
+    "/usr/share/fish/vendor_completions.d/headwater.fish",
+    "/usr/share/zsh/vendor-completions/_headwater",
+    "/usr/share/doc/headwater/running.md",
+];
 
 /// `cargo xtask deb`.
 pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
     claim::target(places)?;
     setup::ensure(places, &[Group::Build])?;
-    let package = pack(places, &places.target.join("debian"), &[])?;
+    build(places, &["--release"])?;
+    let package = pack(places, "release", &places.target.join("debian"), &[])?;
     ui::line(&format!("the package is {}", package.display()));
     Ok(())
 }
@@ -43,28 +58,35 @@ pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
 /// A package of the command as the tests build it, which takes a fraction of the time.
 fn of_tests(places: &Places) -> Outcome<PathBuf> {
     setup::ensure(places, &[Group::Build])?;
-    let mut cargo = process::cargo(places);
-    process::run(cargo.args([
-        "build",
-        "--locked",
-        "--package",
-        "headwater",
-        "--bin",
-        "headwater",
-    ]))?;
+    build(places, &[])?;
     // cargo-deb packs no debug builds that it knows for such.
-    let (from, folder) = (places.target.join("debug/headwater"), places.target.join("unoptimised"));
+    let profile = "unoptimised";
+    let (from, folder) = (places.target.join("debug/headwater"), places.target.join(profile));
     fs::create_dir_all(&folder)
         .and_then(|()| fs::copy(&from, folder.join("headwater")))
         .map_err(|error| Failure::file("copy", &from, &error))?;
-    pack(places, &folder, &["--no-build", "--profile", "unoptimised", "--fast"])
+    pack(places, profile, &folder, &["--profile", profile, "--fast"])
 }
 
-/// Packs into a folder.
-fn pack(places: &Places, folder: &Path, options: &[&str]) -> Outcome<PathBuf> {
+fn build(places: &Places, options: &[&str]) -> Outcome {
+    let mut cargo = process::cargo(places);
+    cargo.args(["build", "--locked", "--package", "headwater", "--bin", "headwater"]);
+    process::run(cargo.args(options))
+}
+
+/// Packs what was built under a profile, with what its binary says of itself, into a folder.
+fn pack(places: &Places, profile: &str, folder: &Path, options: &[&str]) -> Outcome<PathBuf> {
+    let built = places.target.join(profile);
+    // Nothing is left of a subcommand that is gone.
+    let manual = built.join("manual");
+    if manual.exists() {
+        fs::remove_dir_all(&manual).map_err(|error| Failure::file("clear", &manual, &error))?;
+    }
+    process::run(Command::new(built.join("headwater")).arg("manual").arg(&manual))?;
     let mut pack = Command::new(tool(places)?);
     pack.env("CARGO_TARGET_DIR", &places.target).current_dir(&places.root);
-    pack.args(["--package", "headwater", "--locked"]).args(options).arg("--output").arg(folder);
+    pack.args(["--package", "headwater", "--locked", "--no-build"]).args(options);
+    pack.arg("--output").arg(folder);
     ui::line(&format!("$ {}", process::words(&pack)));
     let said = process::capture(&mut pack)?;
     said.lines()
@@ -139,11 +161,18 @@ pub(crate) fn test(places: &Places) -> Outcome {
     query.arg(format!("--admindir={}", root.at("/var/lib/dpkg").display()));
     let kept = process::capture(query.args(["-W", "-f", "${Conffiles}", "headwater"]))?;
     expect(kept.contains("/etc/headwater/edge.toml"), "the configuration is no conffile")?;
-    Edge::start(&root, &binary)?.answers()?;
+    let missing = BESIDE.into_iter().find(|path| !root.at(path).is_file());
+    expect(missing.is_none(), &format!("it installs no {}", missing.unwrap_or_default()))?;
+    Edge::start(&root, &binary, None)?.answers()?;
+    if process::on_path(ACTIVATES).is_some() {
+        Edge::start(&root, &binary, Some(free_port()?))?.answers()?;
+    } else {
+        ui::line(&format!("skipped: there is no {ACTIVATES} to open its port"));
+    }
 
     root.dpkg(&["--purge", "headwater"])?;
     let left = ["/usr/bin/headwater", "/etc/headwater/edge.toml", "/usr/share/doc/headwater"];
-    let left = left.into_iter().find(|path| root.at(path).exists());
+    let left = left.into_iter().chain(BESIDE).find(|path| root.at(path).exists());
     expect(left.is_none(), &format!("purged, it leaves {}", left.unwrap_or_default()))?;
     fs::remove_dir_all(&root.0).map_err(|error| Failure::file("remove", &root.0, &error))?;
     ui::line("the package installs, serves, and goes without a trace");
@@ -182,22 +211,41 @@ struct Edge {
 }
 
 impl Edge {
-    /// Starts it and waits until it tells its supervisor that it serves.
-    fn start(root: &Root, binary: &Path) -> Outcome<Self> {
+    /// Starts it and waits until it tells its supervisor that it serves: with ports that it binds itself,
+    /// or its plain one opened by systemd-socket-activate, which starts it for the first client.
+    fn start(root: &Root, binary: &Path, opened: Option<u16>) -> Outcome<Self> {
         let (notify, said) = (root.at("/notify"), root.at("/said"));
         let failed = |error| Failure::file("make", &notify, &error);
         let supervisor = UnixDatagram::bind(&notify).map_err(failed)?;
         supervisor.set_read_timeout(Some(START)).map_err(failed)?;
         let origin = h2spec::slow_origin().map_err(failed)?;
         let stderr = fs::File::create(&said).map_err(failed)?;
-        let mut command = Command::new(binary);
+        let plain = format!("127.0.0.1:{}", opened.unwrap_or_default());
+        let variables = [
+            ("HEADWATER__SERVER__LISTEN", "127.0.0.1:0"),
+            ("HEADWATER__SERVER__LISTEN_HTTP", &plain),
+            ("HEADWATER__OPERATOR__LISTEN", "127.0.0.1:0"),
+            ("HEADWATER__UPSTREAM__ORIGIN__ORIGINS", &origin),
+            ("NOTIFY_SOCKET", &notify.to_string_lossy()),
+        ];
+        let mut command = match opened {
+            None => {
+                let mut command = Command::new(binary);
+                command.envs(variables);
+                command
+            }
+            Some(_) => {
+                let mut command = Command::new(ACTIVATES);
+                // It passes on no other variables.
+                let set = variables.map(|(name, value)| format!("--setenv={name}={value}"));
+                command.args(["-l", &plain]).args(set).arg(binary);
+                command
+            }
+        };
         command.arg("edge").arg("--config").arg(root.at("/etc/headwater/edge.toml"));
-        for listen in ["SERVER__LISTEN", "SERVER__LISTEN_HTTP", "OPERATOR__LISTEN"] {
-            command.env(format!("HEADWATER__{listen}"), "127.0.0.1:0");
-        }
-        command.env("HEADWATER__UPSTREAM__ORIGIN__ORIGINS", origin).env("NOTIFY_SOCKET", &notify);
         let process = command.stdin(Stdio::null()).stderr(stderr).spawn().map_err(failed)?;
         let edge = Self { process, said };
+        let _first = opened.map(first_client).transpose()?;
         let mut heard = [0; 1000];
         let serves = supervisor.recv(&mut heard).is_ok_and(|_| heard.starts_with(b"READY=1"));
         expect(serves, &format!("the edge does not serve: {}", edge.said()))?;
@@ -230,6 +278,28 @@ impl Drop for Edge {
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_file(&self.said);
+    }
+}
+
+/// A port that was free a moment ago: systemd-socket-activate wants to know one.
+fn free_port() -> Outcome<u16> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .map(|bound| bound.port())
+        .map_err(|error| Failure::new(format!("there is no free port: {error}")))
+}
+
+/// Connects as soon as somebody listens.
+fn first_client(port: u16) -> Outcome<TcpStream> {
+    let started = Instant::now();
+    loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if started.elapsed() > START => {
+                return Err(Failure::new(format!("nobody opened port {port}: {error}")));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
     }
 }
 
