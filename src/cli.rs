@@ -8,6 +8,8 @@ mod export;
 mod inspect;
 mod manual;
 #[cfg(all(feature = "edge", feature = "origin"))]
+mod named;
+#[cfg(all(feature = "edge", feature = "origin"))]
 mod secret;
 #[cfg(all(feature = "edge", feature = "origin"))]
 mod sign;

@@ -269,7 +269,9 @@ fn manual_pages_and_completions_name_every_subcommand_and_its_options() {
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let commands: Vec<&str> = commands
         .lines()
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()))
+        .filter_map(|line| {
+            line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty())
+        })
         .filter(|name| *name != "help")
         .collect();
     assert!(commands.contains(&"inspect") && commands.contains(&"export"), "{commands:?}");

@@ -8,9 +8,11 @@
 //! The entrance gives each request the sites of the configuration that is in force when it comes;
 //! a reload puts new ones there, and requests under way end with theirs.
 
+mod basis;
 mod certificates;
 mod describe;
 mod entrance;
+mod files;
 pub(super) mod log;
 mod media;
 mod reload;
@@ -30,7 +32,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use headwater::proto::config::{Edge as Config, VARIABLES, Wrongs};
+use headwater::proto::config::{Edge as Config, Places, VARIABLES, Wrongs};
 
 use super::Error;
 
@@ -40,8 +42,9 @@ use super::Error;
 Variables of the environment override keys: HEADWATER__SERVER__LISTEN is listen of [server],
 HEADWATER__UPSTREAM__MEDIA__ORIGINS is origins of the [[upstream]] whose name is media.
 
-SIGHUP reads the file again, all of it or nothing. SIGUSR1 opens the access log again. SIGTERM ends
-the process when its requests are done, or at the deadline (drain of [server]).
+SIGHUP reads the file again, and the files that it names, all of it or nothing. SIGUSR1 opens the
+access log again. SIGTERM ends the process when its requests are done, or at the deadline (drain of
+[server]).
 
 docs/configuration.md tells of every key.")]
 pub(super) struct Args {
@@ -49,14 +52,18 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
-    /// Start nothing: print the configuration with its defaults, or what is wrong with it
+    /// Start nothing: print the configuration with its defaults, or what is wrong with it and with the
+    /// files that it names
     #[arg(long)]
     check: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
-    let config = match load(&args.config)? {
-        Ok(config) => config,
+    let read = load(&args.config)?;
+    let looked =
+        read.and_then(|(config, places)| files::look(&config, &places).map(|()| (config, places)));
+    let (config, places) = match looked {
+        Ok(read) => read,
         Err(wrongs) => {
             eprintln!("{wrongs}");
             return Ok(ExitCode::FAILURE);
@@ -66,13 +73,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         print!("{}", config.resolved().to_toml());
         return Ok(ExitCode::SUCCESS);
     }
-    super::runtime()?.block_on(serve::serve(&args.config, config))?;
+    let served = super::runtime()?.block_on(serve::serve(&args.config, config));
+    served.map_err(|error| files::placed(error, &places))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reads the configuration, and what variables override; the inner error is all that is wrong with
 /// it.
-fn load(path: &Path) -> Result<Result<Config, Wrongs>, Error> {
+fn load(path: &Path) -> Result<Result<(Config, Places), Wrongs>, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("the configuration {} cannot be read: {error}", path.display()))?;
     let mut variables = Vec::new();
@@ -81,5 +89,5 @@ fn load(path: &Path) -> Result<Result<Config, Wrongs>, Error> {
         let value = value.into_string().map_err(|_| format!("the variable {name} is no text"))?;
         variables.push((name.to_owned(), value));
     }
-    Ok(Config::parse(&path.display().to_string(), &text, variables))
+    Ok(Config::parse_placed(&path.display().to_string(), &text, variables))
 }

@@ -4,27 +4,27 @@
 use std::path::Path;
 
 use super::Error;
+use super::named::{self, Named};
 
 /// The secret of a file or of a variable; `None` where neither is named. The file counts first.
 ///
 /// # Errors
-/// Where it cannot be read, or is empty.
+/// A [`Named`] where it cannot be read, or is empty.
 pub(super) fn read(file: Option<&Path>, variable: Option<&str>) -> Result<Option<Vec<u8>>, Error> {
-    let (bytes, of) = match (file, variable) {
-        (Some(path), _) => {
-            let bytes = std::fs::read(path);
-            let bytes = bytes.map_err(|error| format!("cannot use {}: {error}", path.display()))?;
-            (bytes, format!("the file {}", path.display()))
-        }
+    let (bytes, value, of) = match (file, variable) {
+        (Some(path), _) => (named::read(path)?, path.display().to_string(), "file"),
         (None, Some(name)) => {
             let value = std::env::var_os(name);
-            let value = value.ok_or_else(|| format!("there is no variable {name}"))?;
-            (value.into_encoded_bytes(), format!("the variable {name}"))
+            let none = || Named::new(name, format_args!("there is no variable {name}"));
+            (value.ok_or_else(none)?.into_encoded_bytes(), name.to_owned(), "variable")
         }
         (None, None) => return Ok(None),
     };
     match bytes.trim_ascii() {
-        [] => Err(format!("{of} holds no secret").into()),
+        [] => {
+            let says = format!("the {of} {value} holds no secret");
+            Err(Named::new(value, says).into())
+        }
         secret => Ok(Some(secret.to_vec())),
     }
 }

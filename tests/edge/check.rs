@@ -1,6 +1,11 @@
 //! `--check`, and what keeps an edge from starting.
 
+use std::fs;
+use std::path::Path;
 use std::process::Output;
+
+use headwater::net::Clock;
+use headwater::net::server::Tls;
 
 use crate::process::{Files, command};
 
@@ -71,7 +76,8 @@ fn what_keeps_it_from_starting_is_one_sentence() {
         "listen = '127.0.0.1:0'\ntls = { certificate = 'none.crt', key = 'none.key' }",
     );
     let said = start(&no_file);
-    assert!(said.starts_with("error: cannot use none.crt: "), "{said}");
+    let missing = "edge.toml:4: key 'certificate': cannot use none.crt: No such file";
+    assert!(said.starts_with(missing), "{said}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let said = start(&GOOD.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
@@ -92,4 +98,97 @@ fn a_log_that_this_program_cannot_write_is_said() {
     assert_eq!(said.status.code(), Some(1));
     let expected = "error: server.quic.qlog: this program was built without the feature qlog\n";
     assert_eq!(text(&said.stderr), expected);
+}
+
+/// A configuration that names every kind of file, in a folder where each is missing or is no good.
+const NAMING: &str = "
+[server]
+listen = '127.0.0.1:0'
+[server.tls]
+certificate = 'own.crt'
+key = 'other.key'
+folder = 'certificates'
+client_ca = 'text'
+[server.acme]
+directory = 'https://localhost/dir'
+domains = 'a.example'
+folder = '/nowhere/acme'
+eab_key_id = 'me'
+eab_key_file = 'text'
+[[upstream]]
+name = 'media'
+origins = 'https://127.0.0.1:9'
+ca = 'no authority.pem'
+[[upstream]]
+name = 'shield'
+origins = 'https://127.0.0.1:9'
+shield = true
+client_certificate = 'text'
+client_key = 'other.key'
+[[upstream]]
+name = 'linked'
+origins = 'https://127.0.0.1:9'
+shield = true
+link_file = 'empty'
+[[site]]
+hosts = '*'
+upstream = 'media'
+[[site.tokens.key]]
+id = 'a'
+secret_file = 'text'
+[[site.tokens.key]]
+form = 'jwt'
+id = 'b'
+public_key = 'missing.pem'
+[[site.tokens.key]]
+id = 'c'
+secret_env = 'NO_SUCH_VARIABLE_OF_THIS_TEST'
+[operator]
+token_file = 'missing'
+";
+
+#[test]
+fn what_is_wrong_with_files_is_said_by_check_with_line_and_key() {
+    let files = Files::new(NAMING);
+    let own = tempfile::tempdir().unwrap();
+    for name in ["own", "other"] {
+        let folder = own.path().join(name);
+        Tls::self_signed(["localhost"], Some(&folder), &Clock::system()).unwrap();
+        fs::copy(folder.join("dev-cert.pem"), files.path(&format!("{name}.crt"))).unwrap();
+        fs::copy(folder.join("dev-key.pem"), files.path(&format!("{name}.key"))).unwrap();
+    }
+    fs::write(files.path("text"), "no certificate, and no long secret").unwrap();
+    fs::write(files.path("empty"), " \n").unwrap();
+    fs::create_dir(files.path("certificates")).unwrap();
+    let check = || command(&files, &["--check"]).output().unwrap();
+    let said = check();
+    assert_eq!((said.status.code(), text(&said.stdout)), (Some(1), String::new()));
+    let said = text(&said.stderr);
+    for (at, what) in [
+        (
+            "edge.toml:6: key 'key': ",
+            "other.key is not the private key of the certificate in own.crt",
+        ),
+        ("edge.toml:7: key 'folder': ", "an https address needs a certificate: none was given"),
+        ("edge.toml:8: key 'client_ca': ", "text holds no certificate in PEM form"),
+        ("edge.toml:14: key 'eab_key_file': ", "external account me holds no key in base64url"),
+        ("edge.toml:18: key 'ca': ", "cannot use no authority.pem: No such file"),
+        ("edge.toml:23: key 'client_certificate': ", "holds no certificate in PEM form"),
+        ("edge.toml:29: key 'link_file': ", "the file empty holds no secret"),
+        ("edge.toml:39: key 'public_key': ", "cannot use missing.pem: No such file"),
+        ("edge.toml:42: key 'secret_env': ", "there is no variable NO_SUCH_VARIABLE_OF_THIS_TEST"),
+        ("edge.toml:44: key 'token_file': ", "cannot use missing: No such file"),
+    ] {
+        let line = said.lines().find(|line| line.starts_with(at));
+        assert!(line.is_some_and(|line| line.contains(what)), "{at}{what} is not in\n{said}");
+    }
+    // The text is long enough for a secret.
+    assert!(!said.contains("edge.toml:35"), "{said}");
+    let started = command(&files, &[]).output().unwrap();
+    assert_eq!((started.status.code(), text(&started.stderr)), (Some(1), said));
+    assert!(!Path::new("/nowhere").exists(), "nothing is made");
+
+    fs::copy(files.path("own.key"), files.path("other.key")).unwrap();
+    let said = text(&check().stderr);
+    assert!(!said.contains("edge.toml:6:"), "{said}");
 }

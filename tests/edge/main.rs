@@ -14,6 +14,7 @@ mod reload;
 mod routes;
 mod serves;
 mod shield;
+mod succession;
 mod tokens;
 mod trace;
 mod watch;

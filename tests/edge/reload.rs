@@ -1,8 +1,14 @@
 //! SIGHUP: all of a new configuration or nothing, and what it says.
 
+use std::convert::Infallible;
 use std::fs;
+use std::path::Path;
 
-use crate::process::{Edge, Files, Origin, get, wait_for};
+use headwater::net::server::{Server, ServerHandle, Tls};
+use headwater::net::{Body, Clock};
+use http::{Request, Response};
+
+use crate::process::{Edge, Files, Origin, ask, get, wait_for};
 
 fn config(origins: &str, more: &str) -> String {
     format!(
@@ -67,7 +73,7 @@ fn an_upstream_whose_authorities_are_missing_changes_nothing() {
     let edge = Edge::start(&files);
     files.write(&config("'https://a.example'\nca = 'none.pem'", ""));
     edge.signal("HUP");
-    edge.hears("cannot use none.pem: ");
+    edge.hears("edge.toml:6: key 'ca': cannot use none.pem: ");
     edge.hears("edge.toml: nothing was changed\n");
     assert_eq!(get(edge.addr("http"), "a", "/x").status, 200);
 }
@@ -120,4 +126,114 @@ fn a_policy_changes_what_its_routes_do() {
     edge.signal("HUP");
     edge.hears("  policy[0].answer: nothing became a section\n");
     assert_eq!(get(addr, "h", "/a/x").status, 410, "also of what is in the cache");
+}
+
+/// An origin over TLS, with a certificate of its own, which lies in the folder.
+fn secure_origin(folder: &Path) -> ServerHandle {
+    let tls = Tls::self_signed(["localhost"], Some(folder), &Clock::system()).unwrap();
+    let answer = |_: Request<Body>| async {
+        let answer = Response::builder().header("cache-control", "no-store");
+        Ok::<_, Infallible>(answer.body(Body::from("secure\n")).unwrap())
+    };
+    let server = Server::builder().https("127.0.0.1:0").without_quic().tls(tls).workers(1);
+    server.serve(move |_| tower::service_fn(answer)).unwrap()
+}
+
+#[test]
+fn the_authorities_of_an_upstream_are_read_again() {
+    let own = tempfile::tempdir().unwrap();
+    let (origin, other) = (own.path().join("origin"), own.path().join("other"));
+    let server = secure_origin(&origin);
+    Tls::self_signed(["localhost"], Some(&other), &Clock::system()).unwrap();
+    let url = format!("https://localhost:{}", server.https_addrs()[0].port());
+    let files = Files::new(&config(&format!("'{url}'\nca = 'ca.pem'"), ""));
+    let put = |of: &Path| fs::copy(of.join("dev-cert.pem"), files.path("ca.pem")).unwrap();
+    put(&other);
+    let edge = Edge::start(&files);
+    let asked = || get(edge.addr("http"), "a", "/x").status;
+    assert_eq!(asked(), 502, "nobody it believes signed the origin's certificate");
+    put(&origin);
+    edge.signal("HUP");
+    edge.hears("edge.toml was read again: nothing in it changed\n");
+    assert_eq!(asked(), 200);
+    fs::write(files.path("ca.pem"), "no authority").unwrap();
+    edge.signal("HUP");
+    edge.hears("edge.toml:6: key 'ca': ");
+    edge.hears("edge.toml: nothing was changed\n");
+    assert_eq!(asked(), 200);
+    put(&other);
+    edge.signal("HUP");
+    wait_for("the end of belief", || (asked() == 502).then_some(()));
+}
+
+#[test]
+fn the_operators_token_is_read_again() {
+    let one = Origin::start("one");
+    let more = "[operator]\nlisten = '127.0.0.1:0'\ntoken_file = 'token'\n";
+    let files = Files::new(&config(&format!("'{}'", one.url), more));
+    let write = |token: &str| fs::write(files.path("token"), token).unwrap();
+    write("first\n");
+    let edge = Edge::start(&files);
+    let addr = edge.addr("operator");
+    let asked = |token: &str| {
+        let field = format!("authorization: Bearer {token}\r\n");
+        ask(addr, "GET", "localhost", "/explain?url=http://a/x", &field).status
+    };
+    assert_eq!((asked("first"), asked("second")), (200, 401));
+    write("second\n");
+    edge.signal("HUP");
+    edge.hears("was read again: nothing in it changed\n");
+    assert_eq!((asked("first"), asked("second")), (401, 200));
+    write(" ");
+    edge.signal("HUP");
+    edge.hears("edge.toml:11: key 'token_file': the file token holds no secret\n");
+    edge.hears("edge.toml: nothing was changed\n");
+    assert_eq!((asked(""), asked("second")), (401, 200));
+    fs::write(files.path("other"), "third").unwrap();
+    files.write(&config(&format!("'{}'", one.url), &more.replace("'token'", "'other'")));
+    edge.signal("HUP");
+    edge.hears("  operator.token_file: \"token\" became \"other\"\n");
+    assert_eq!((asked("second"), asked("third")), (401, 200));
+}
+
+#[test]
+fn one_bad_file_keeps_all_others_from_being_used() {
+    let own = tempfile::tempdir().unwrap();
+    let authority = |name: &str| {
+        let folder = own.path().join(name);
+        Tls::self_signed(["localhost"], Some(&folder), &Clock::system()).unwrap();
+        folder.join("dev-cert.pem")
+    };
+    let one = Origin::start("one");
+    let good = config(
+        &format!("'{}'", one.url),
+        "[operator]\nlisten = '127.0.0.1:0'\ntoken_file = 'token'\n",
+    );
+    let good = good.replace(
+        "[server]\n",
+        "[server]\nlisten = '127.0.0.1:0'\n\
+         tls = { self_signed = 'localhost', client_ca = 'clients.pem', clients = 'optional' }\n",
+    );
+    let files = Files::new(&good);
+    fs::copy(authority("clients"), files.path("clients.pem")).unwrap();
+    fs::write(files.path("token"), "first").unwrap();
+    let edge = Edge::start(&files);
+    let operator = edge.addr("operator");
+    let asked = |token: &str| {
+        let field = format!("authorization: Bearer {token}\r\n");
+        ask(operator, "GET", "localhost", "/explain?url=http://a/x", &field).status
+    };
+    fs::write(files.path("clients.pem"), "no authority").unwrap();
+    fs::write(files.path("token"), "second").unwrap();
+    files.write(&good.replace("hosts = '*'", "hosts = 'b'"));
+    edge.signal("HUP");
+    edge.hears("edge.toml:3: key 'client_ca': clients.pem holds no certificate in PEM form\n");
+    edge.hears("edge.toml: nothing was changed\n");
+    assert_eq!((asked("first"), asked("second")), (200, 401));
+    assert_eq!(get(edge.addr("http"), "a", "/x").status, 200, "the site is still there");
+    fs::copy(authority("more"), files.path("clients.pem")).unwrap();
+    edge.signal("HUP");
+    edge.hears("edge.toml was read again and is in force:\n");
+    assert_eq!((asked("first"), asked("second")), (401, 200));
+    assert_ne!(get(edge.addr("http"), "a", "/x").status, 200);
 }

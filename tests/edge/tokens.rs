@@ -66,7 +66,7 @@ fn tokens_let_in_and_keys_rotate() {
     assert_eq!(get(addr, "h", &format!("/a/x?token={second}")).status, 200);
     fs::write(files.path("new"), "short").unwrap();
     edge.signal("HUP");
-    edge.hears("the key 'new' of [site.tokens]: a secret is at least 32 bytes long\n");
+    edge.hears(": key 'secret_file': it holds no key: a secret is at least 32 bytes long\n");
     assert_eq!(get(addr, "h", &format!("/a/x?token={second}")).status, 200, "nothing changed");
 
     edge.signal("TERM");

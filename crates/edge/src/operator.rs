@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use headwater_cache::PurgeError;
@@ -46,7 +46,7 @@ pub struct Operator {
 struct Inner {
     registry: Registry,
     caches: Caches,
-    token: Option<Secret>,
+    token: RwLock<Option<Secret>>,
 }
 
 /// Sessions that are told of where nobody says how many.
@@ -55,7 +55,13 @@ const SESSIONS: usize = 100;
 impl Operator {
     /// Over everything that was registered, and the caches of this process.
     pub fn new(registry: Registry, caches: Caches, token: Option<Secret>) -> Self {
+        let token = RwLock::new(token);
         Self { inner: Arc::new(Inner { registry, caches, token }), log: None, sessions: None }
+    }
+
+    /// Wants another token from now on, or none; of all clones.
+    pub fn put_token(&self, token: Option<Secret>) {
+        *self.inner.token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
     /// Tells of these sessions, too.
@@ -175,7 +181,8 @@ impl Operator {
 
     /// Whether a request may change or look into caches, and at sessions.
     fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.inner.token else {
+        let token = self.inner.token.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(token) = &*token else {
             return if is_asked_nearby(headers) {
                 Ok(())
             } else {

@@ -1,13 +1,17 @@
 //! The certificates of the listeners: from files, from an authority, or signed by themselves.
 
+use std::path::Path;
+
 use headwater::net::Clock;
-use headwater::net::server::{Acme, AcmeChallenge, ClientCertificate, Tls};
+use headwater::net::server::{
+    Acme, AcmeBuilder, AcmeChallenge, ClientCertificate, ServerError, Tls,
+};
 use headwater::proto::config::acme::{self, Challenge};
 use headwater::proto::config::server::{Clients, Server};
 
+use super::super::named::Named;
 use super::super::{Error, secret};
-
-use super::settings::read;
+use super::basis::authorities;
 
 /// All that a configuration names, where there are any: those of files first. Reads the files, and makes
 /// the folder of an authority's.
@@ -31,32 +35,85 @@ pub(super) fn all(server: &Server) -> Result<Option<Tls>, Error> {
     of_clients(server, tls.reload_every(Some(server.tls.reload_every.get()))).map(Some)
 }
 
-/// Those of `certificate` and `key`, and of `folder`.
-pub(super) fn from_files(server: &Server) -> Result<Option<Tls>, Error> {
-    let config = &server.tls;
-    let files = match (&config.certificate, &config.key) {
-        (Some(certificate), Some(key)) => Some(Tls::from_pem_files(certificate, key)?),
-        _ => None,
+/// Each fault of what a configuration names. Reads the files, and makes nothing.
+pub(super) fn look(server: &Server) -> Vec<Error> {
+    let of_authority = || -> Result<(), Error> {
+        let Some(described) = described(&server.acme)? else { return Ok(()) };
+        described.check().map_err(|error| eab(&server.acme, error))
     };
-    Ok(match (files, &config.folder) {
-        (Some(files), Some(folder)) => Some(files.and(&Tls::from_folder(folder)?)?),
-        (None, Some(folder)) => Some(Tls::from_folder(folder)?),
-        (files, None) => files,
+    let of_clients = || -> Result<(), Error> {
+        if server.tls.client_ca.is_none() {
+            return Ok(());
+        }
+        let shown = Tls::self_signed(["localhost"], None, &Clock::system())?;
+        of_clients(server, shown).map(drop)
+    };
+    let all = [pair(server).map(drop), folder(server).map(drop), of_clients(), of_authority()];
+    all.into_iter().filter_map(Result::err).collect()
+}
+
+/// Those of `certificate` and `key`, and of `folder`.
+fn from_files(server: &Server) -> Result<Option<Tls>, Error> {
+    Ok(match (pair(server)?, folder(server)?) {
+        (Some(files), Some(folder)) => Some(files.and(&folder)?),
+        (files, folder) => files.or(folder),
     })
 }
 
+fn pair(server: &Server) -> Result<Option<Tls>, Error> {
+    let (Some(certificate), Some(key)) = (&server.tls.certificate, &server.tls.key) else {
+        return Ok(None);
+    };
+    let read = Tls::from_pem_files(certificate, key);
+    Ok(Some(read.map_err(|error| of_pair(&error, certificate))?))
+}
+
+fn folder(server: &Server) -> Result<Option<Tls>, Error> {
+    let Some(folder) = &server.tls.folder else { return Ok(None) };
+    Ok(Some(Tls::from_folder(folder).map_err(|error| Named::file(folder, error).under("folder"))?))
+}
+
 /// Asks clients for theirs, where that is wanted.
-pub(super) fn of_clients(server: &Server, tls: Tls) -> Result<Tls, Error> {
+fn of_clients(server: &Server, tls: Tls) -> Result<Tls, Error> {
     let Some(authorities) = &server.tls.client_ca else { return Ok(tls) };
     let wanted = match server.tls.clients {
         Clients::Optional => ClientCertificate::Optional,
         _ => ClientCertificate::Required,
     };
-    Ok(tls.clients(&read(authorities)?, wanted)?)
+    let asking = tls.clients_from_file(authorities, wanted);
+    Ok(asking.map_err(|error| Named::file(authorities, error).under("client_ca"))?)
+}
+
+/// Which file of a certificate and its key is at fault.
+fn of_pair(error: &ServerError, certificate: &Path) -> Named {
+    match error {
+        ServerError::File { path, .. } => Named::file(path, error),
+        ServerError::Pem { wanted: "private key", what: named }
+        | ServerError::KeyMismatch { key: named, .. } => Named::new(named, error).under("key"),
+        _ => Named::file(certificate, error).under("certificate"),
+    }
 }
 
 /// What is asked of an authority. Makes its folder.
 fn from_authority(config: &acme::Acme) -> Result<Option<Acme>, Error> {
+    let Some(described) = described(config)? else { return Ok(None) };
+    Ok(Some(described.build().map_err(|error| eab(config, error))?))
+}
+
+/// An error that the key of another account can be at fault for.
+fn eab(config: &acme::Acme, error: ServerError) -> Error {
+    match (&error, &config.eab_key_file, &config.eab_key_env) {
+        (ServerError::ExternalAccount(_), Some(file), _) => {
+            Named::file(file, error).under("eab_key_file").into()
+        }
+        (ServerError::ExternalAccount(_), _, Some(name)) => {
+            Named::new(name, error).under("eab_key_env").into()
+        }
+        _ => error.into(),
+    }
+}
+
+fn described(config: &acme::Acme) -> Result<Option<AcmeBuilder>, Error> {
     let (Some(directory), Some(folder)) = (&config.directory, &config.folder) else {
         return Ok(None);
     };
@@ -74,17 +131,17 @@ fn from_authority(config: &acme::Acme) -> Result<Option<Acme>, Error> {
     for contact in config.contact.iter() {
         acme = acme.contact(contact);
     }
-    if let Some(authorities) = &config.ca {
-        acme = acme.ca_pem(&read(authorities)?);
+    if let Some(path) = &config.ca {
+        acme = acme.ca_pem(&authorities(path)?);
     }
     if let (Some(id), Some(key)) = (&config.eab_key_id, external_key(config)?) {
         acme = acme.external_account(id, &key);
     }
-    Ok(Some(acme.build()?))
+    Ok(Some(acme))
 }
 
 /// The key of the account that an authority's is bound to.
-pub(super) fn external_key(config: &acme::Acme) -> Result<Option<Vec<u8>>, Error> {
+fn external_key(config: &acme::Acme) -> Result<Option<Vec<u8>>, Error> {
     let (file, variable) = (config.eab_key_file.as_deref(), config.eab_key_env.as_deref());
     secret::read(file, variable)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use headwater::edge::Operator;
 use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::Caches;
@@ -12,6 +13,7 @@ use headwater::proto::config::Edge as Config;
 
 use super::super::Error;
 use super::entrance::Gate;
+use super::files;
 use super::settings::{self, Lasting};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
@@ -22,6 +24,8 @@ use super::upstreams::{self, Upstreams};
 const LIVE: [&str; 11] = [
     "limit",
     "log.access",
+    "operator.token_env",
+    "operator.token_file",
     "policy",
     "server.drain",
     "server.headers",
@@ -47,17 +51,25 @@ pub(super) struct Running {
     pub(super) lasting: Lasting,
     pub(super) log_file: Option<LogFile>,
     pub(super) tls: Option<Tls>,
+    pub(super) operator: Operator,
 }
 
 impl Running {
-    /// Reads the file again, puts it in force, and says what changed. Certificates are read again,
-    /// and the access log is opened again. Blocks while it reads.
+    /// Reads the file again, and all files that it names, puts them in force, and says what changed. The
+    /// access log is opened again. Blocks while it reads.
     ///
     /// # Errors
     /// What keeps the new configuration from being used, in lines for people: nothing has changed
     /// then.
     pub(super) fn reload(&mut self) -> Result<String, Error> {
-        let config = super::load(&self.path)??;
+        let (config, places) = super::load(&self.path)??;
+        files::look(&config, &places)?;
+        let changed = self.put(config);
+        changed.map_err(|error| files::placed(error, &places))
+    }
+
+    /// Puts a configuration in force, and says what changed.
+    fn put(&mut self, config: Config) -> Result<String, Error> {
         let changes = self.config.changes(&config);
         let fixed: Vec<String> = changes
             .iter()
@@ -73,6 +85,7 @@ impl Running {
         let edge = settings::edge(&config, &self.lasting, &shields)?;
         let log = config.log.access.as_deref().map(LogFile::reopen_at).transpose();
         let log = log.map_err(|error| format!("the access log cannot be opened again: {error}"))?;
+        let token = settings::token(&config.operator)?;
         // The last that can fail, and it changes all or nothing by itself.
         let certificates = self.tls.as_ref().map(Tls::reload).transpose()?;
 
@@ -82,6 +95,7 @@ impl Running {
             file.put(log);
         }
         self.standing.put(&upstreams);
+        self.operator.put_token(token);
         self.upstreams = upstreams;
         self.shields = shields;
         self.config = config;

@@ -83,7 +83,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         None => operator,
     };
     let operators = operator_listeners(process.server("operator"), &config.operator)
-        .map(|listeners| listeners.serve(move |_| operator.clone()))
+        .map(|listeners| {
+            let operator = operator.clone();
+            listeners.serve(move |_| operator.clone())
+        })
         .transpose()?;
 
     let serving = describe::serving(&config, &server, operators.as_ref());
@@ -100,6 +103,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         lasting,
         log_file,
         tls,
+        operator,
     };
     let upkeep = Upkeep { running: Mutex::new(running), caches };
     process.begin(&upkeep).await?;

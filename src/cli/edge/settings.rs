@@ -18,7 +18,7 @@ use headwater::proto::config::server::{self, Limits, Quic};
 use headwater::proto::config::text::{List, Network};
 use http::{HeaderName, HeaderValue, Method};
 
-use super::super::{Error, secret};
+use super::super::{Error, named, secret};
 use super::media::Media;
 use super::shields::Shields;
 use super::sites::SitePolicy;
@@ -127,7 +127,7 @@ pub(super) fn count(number: u32) -> usize {
 
 /// A file that a configuration names.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| format!("cannot use {}: {error}", path.display()).into())
+    Ok(named::read(path)?)
 }
 
 /// The cache, with its disk tier opened.

@@ -11,12 +11,14 @@ use headwater::origin::upstream::Origins;
 use headwater::proto::config::upstream::{HostOf, Upstream as Config};
 use http::{HeaderValue, Request, Uri, header};
 
+use super::super::named::Named;
 use super::super::{Error, secret};
+use super::basis::Basis;
 use super::sites::{Pinned, SitePolicy};
 use super::upstreams::Upstreams;
 
 /// What is told to each, by its name, with what it was made of.
-pub(super) type Shields = BTreeMap<String, (Config, Hints)>;
+pub(super) type Shields = BTreeMap<String, (Basis, Hints)>;
 
 /// Begins to tell the shields among `upstreams`; those of `before` that are the same go on. Reads the
 /// files that they name. Each has a task, which ends when nobody notes for it any more.
@@ -27,13 +29,13 @@ pub(super) fn make(
     metrics: &HintMetrics,
 ) -> Result<Shields, Error> {
     let mut all = Shields::new();
-    for (name, (config, origins)) in upstreams.iter().filter(|(_, (config, _))| config.shield) {
-        let known = before.get(name).filter(|(was, _)| was == config);
+    for (name, (basis, origins)) in upstreams.iter().filter(|(_, (basis, _))| basis.shield) {
+        let known = before.get(name).filter(|(was, _)| was == basis);
         let hints = match known {
             Some((_, hints)) => hints.clone(),
-            None => begin(name, config, origins, policy, metrics)?,
+            None => begin(name, basis, origins, policy, metrics)?,
         };
-        all.insert(name.clone(), (config.clone(), hints));
+        all.insert(name.clone(), (basis.clone(), hints));
     }
     Ok(all)
 }
@@ -61,8 +63,15 @@ fn begin(
 fn link(config: &Config) -> Result<Option<HeaderValue>, Error> {
     let Some(path) = &config.link_file else { return Ok(None) };
     let Some(link) = secret::read(Some(path), None)? else { return Ok(None) };
-    let none = |_| format!("the file {} holds no secret that a field can hold", path.display());
-    Ok(Some(HeaderValue::from_bytes(&link).map_err(none)?))
+    let says = format!("the file {} holds no secret that a field can hold", path.display());
+    Ok(Some(
+        HeaderValue::from_bytes(&link).map_err(|_| Named::file(path, says).under("link_file"))?,
+    ))
+}
+
+/// Each fault of the secrets by which shields know this edge.
+pub(super) fn look(configs: &[Config]) -> Vec<Error> {
+    configs.iter().filter_map(|config| link(config).err()).collect()
 }
 
 /// How a shield is asked for what clients ask for.

@@ -1,10 +1,13 @@
 //! The tokens of a site, from its configuration and the files and variables that hold its keys.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use headwater::edge::tokens::{Key, Places, TokenRules, Verifier};
+use headwater::proto::config::site::Site;
 use headwater::proto::config::tokens::{TokenForm, TokenKey, Tokens};
 
+use super::super::named::Named;
 use super::super::{Error, secret};
 use super::settings::read;
 
@@ -45,5 +48,23 @@ fn key(config: &TokenKey) -> Result<Key, Error> {
             _ => Key::signing(&config.id, &secret),
         }
     };
-    made.map_err(|error| format!("the key '{}' of [site.tokens]: {error}", config.id).into())
+    Ok(made.map_err(|error| of_key(config, error))?)
+}
+
+/// Which file or variable is at fault for a key.
+fn of_key(config: &TokenKey, error: impl Display) -> Named {
+    let says = format!("it holds no key: {error}");
+    match (&config.public_key, &config.secret_file, &config.secret_env) {
+        (Some(path), _, _) => Named::file(path, says).under("public_key"),
+        (None, Some(path), _) => Named::file(path, says).under("secret_file"),
+        (None, None, name) => {
+            Named::new(name.as_deref().unwrap_or_default(), says).under("secret_env")
+        }
+    }
+}
+
+/// Each fault of the keys of sites.
+pub(super) fn look<'a>(sites: impl IntoIterator<Item = &'a Site>) -> Vec<Error> {
+    let keys = sites.into_iter().filter_map(|site| site.tokens.as_ref()).flat_map(|one| &one.keys);
+    keys.filter_map(|config| key(config).err()).collect()
 }

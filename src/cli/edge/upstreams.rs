@@ -18,10 +18,11 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::super::Error;
+use super::basis::Basis;
 use super::settings::{count, read};
 
 /// Groups by their names, with what they were made of.
-pub(super) type Upstreams = BTreeMap<String, (Config, Origins)>;
+pub(super) type Upstreams = BTreeMap<String, (Basis, Origins)>;
 
 /// A group as requests meet it: shields are told of purges, and nobody else is.
 #[derive(Clone)]
@@ -63,14 +64,20 @@ pub(super) fn make(
     let mut all = Upstreams::new();
     for config in configs {
         let name = config.name.as_deref().unwrap_or_default();
-        let same = before.get(name).filter(|(was, _)| was == config);
+        let basis = Basis::read(config)?;
+        let same = before.get(name).filter(|(was, _)| *was == basis);
         let origins = match same {
             Some((_, origins)) => origins.clone(),
             None => origins(config, metrics)?,
         };
-        all.insert(name.to_owned(), (config.clone(), origins));
+        all.insert(name.to_owned(), (basis, origins));
     }
     Ok(all)
+}
+
+/// Each fault of the files that groups name.
+pub(super) fn look(configs: &[Config]) -> Vec<Error> {
+    configs.iter().filter_map(|config| Basis::read(config).err()).collect()
 }
 
 fn origins(config: &Config, metrics: &Metrics) -> Result<Origins, Error> {

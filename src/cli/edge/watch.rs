@@ -94,7 +94,7 @@ impl Whom {
             let token = token(self.token_file.as_deref(), None)?;
             return Ok((self.at.clone().unwrap_or_default(), token));
         };
-        let operator = load(file)??.operator;
+        let operator = load(file)??.0.operator;
         let socket = operator.listen_unix.as_ref().map(|path| path.display().to_string());
         let place = socket.or_else(|| operator.listen.first().map(ToString::to_string));
         let place = place.ok_or_else(|| {

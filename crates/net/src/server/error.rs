@@ -74,6 +74,10 @@ pub enum ServerError {
     #[cfg(feature = "acme")]
     #[error("no certificate can be asked for: {0}")]
     Acme(String),
+    /// The key of the account with an authority that is called this is none.
+    #[cfg(feature = "acme")]
+    #[error("what was given for the external account {0} holds no key in base64url")]
+    ExternalAccount(String),
     /// The operating system gave no thread, timer or event queue.
     #[error("cannot start a worker: {0}")]
     Worker(#[source] io::Error),

@@ -153,13 +153,7 @@ impl Shared {
         });
         let server = settings.get().map(|settings| (*settings).clone());
         let quinn = quinn::Endpoint::new_with_abstract_socket(endpoint, server, socket, runtime)?;
-        Ok(Endpoint {
-            quinn,
-            worker: number,
-            shared: self,
-            reads,
-            settings: settings.clone(),
-        })
+        Ok(Endpoint { quinn, worker: number, shared: self, reads, settings: settings.clone() })
     }
 
     /// Ways to each worker of this process, for the process that takes over.

@@ -166,6 +166,29 @@ impl Node {
         Self { place, value }
     }
 
+    /// Adds the way to each text within that is this one.
+    pub(super) fn find(&self, wanted: &str, way: &mut Vec<Step>, found: &mut Vec<Vec<Step>>) {
+        let mut enter = |step: Step, node: &Self, found: &mut Vec<Vec<Step>>| {
+            way.push(step);
+            node.find(wanted, way, found);
+            way.pop();
+        };
+        match &self.value {
+            Value::Text(text) | Value::Loose(text) if text == wanted => found.push(way.clone()),
+            Value::List(list) => {
+                for (at, node) in list.iter().enumerate() {
+                    enter(at.into(), node, found);
+                }
+            }
+            Value::Table(entries) => {
+                for (name, node) in entries {
+                    enter((&*name.text).into(), node, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn empty(place: &Place) -> Self {
         Self { place: place.clone(), value: Value::Table(Vec::new()) }
     }

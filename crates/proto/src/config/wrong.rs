@@ -36,11 +36,7 @@ impl Wrong {
     /// the document's [`Places`] says where it was written.
     pub fn with(path: impl IntoIterator<Item = Step>, says: impl fmt::Display) -> Self {
         let path: Vec<Step> = path.into_iter().collect();
-        let key = path.iter().rev().find_map(|step| match step {
-            Step::Key(key) => Some(key),
-            Step::Item(_) => None,
-        });
-        let says = match key {
+        let says = match keys(&path).next() {
             Some(key) => format!("key '{key}': {says}"),
             None => says.to_string(),
         };
@@ -97,11 +93,45 @@ impl Places {
         Self { file: file.to_owned(), tree }
     }
 
+    /// What is wrong with a file or an environment variable, of each key that names it, or each of those
+    /// that are called `key`; empty where none does.
+    pub fn naming(&self, named: &str, key: Option<&str>, says: impl fmt::Display) -> Vec<Wrong> {
+        let mut all = Vec::new();
+        self.tree.root.find(named, &mut Vec::new(), &mut all);
+        if let Some(key) = key {
+            all.retain(|path| keys(path).next() == Some(key));
+        }
+        // What is called as a file is, such as an `id`, does not name it.
+        if all.iter().any(|path| names_something(path)) {
+            all.retain(|path| names_something(path));
+        }
+        all.into_iter().map(|path| Wrong::with(path, &says)).collect()
+    }
+
     /// What was found wrong with the document after it was read, in the order of its lines.
     pub fn wrongs(&self, found: impl IntoIterator<Item = Wrong>) -> Wrongs {
         let placed = found.into_iter().map(|wrong| wrong.placed(|path| self.tree.place(path)));
         Wrongs::new(&self.file, placed.collect())
     }
+}
+
+/// The keys on the way to a value, its own first.
+fn keys(path: &[Step]) -> impl Iterator<Item = &str> {
+    path.iter().rev().filter_map(|step| match step {
+        Step::Key(key) => Some(&**key),
+        Step::Item(_) => None,
+    })
+}
+
+/// Whether a key holds the name of a file, a folder or a variable, by what it is called.
+fn names_something(path: &[Step]) -> bool {
+    const KEYS: [&str; 7] =
+        ["ca", "certificate", "client_certificate", "database", "folder", "key", "public_key"];
+    let mut keys = keys(path);
+    let (last, before) = (keys.next().unwrap_or_default(), keys.next().unwrap_or_default());
+    let ends = ["_ca", "_env", "_file", "_key"].iter().any(|end| last.ends_with(end));
+    let of_many = before.ends_with("_files") || before.ends_with("_envs");
+    ends || of_many || KEYS.contains(&last)
 }
 
 /// Everything that is wrong with a configuration, in the order of its lines; at most

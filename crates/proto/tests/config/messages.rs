@@ -569,3 +569,27 @@ fn a_collector_that_cannot_be_told() {
         ],
     );
 }
+
+#[test]
+fn what_is_found_wrong_later_is_told_of_each_key_that_names_it() {
+    let document = format!(
+        "{SMALL}\n[[site.tokens.key]]\nid = 'one'\nsecret_file = 'one'\n\
+         [[site.tokens.key]]\nid = 'two'\nsecret_file = 'one'\n"
+    );
+    let variable = ("HEADWATER__SERVER__TLS__CLIENT_CA".to_owned(), "a.pem".to_owned());
+    let (_, places) = Edge::parse_placed("edge.toml", &document, [variable]).unwrap();
+    let told = |named: &str| places.wrongs(places.naming(named, None, "it is bad")).to_string();
+    assert_says(
+        &told("one"),
+        &[
+            "edge.toml:16: key 'secret_file': it is bad",
+            "edge.toml:19: key 'secret_file': it is bad",
+        ],
+    );
+    assert_says(&told("a.pem"), &["HEADWATER__SERVER__TLS__CLIENT_CA: key 'client_ca': it is bad"]);
+    assert_says(&told("none"), &[]);
+    let of_key = places.naming("one", Some("id"), "it is bad");
+    assert_says(&places.wrongs(of_key).to_string(), &["edge.toml:15: key 'id': it is bad"]);
+    // What is no file's name may be found by what it is called.
+    assert_says(&told("two"), &["edge.toml:18: key 'id': it is bad"]);
+}

@@ -96,14 +96,13 @@ impl AcmeBuilder {
         self
     }
 
-    /// Makes the folder, and reads what is kept there. Nothing is asked for yet. Blocks while it
-    /// reads.
+    /// What [`AcmeBuilder::build`] would refuse, short of its folder: makes and reads nothing.
     ///
     /// # Errors
     /// [`ServerError::Acme`] for an URL that is not https, no names, or a name that no authority
-    /// shows to be this server's by a challenge, or the key of an external account that is none;
-    /// [`ServerError::File`] for the folder.
-    pub fn build(self) -> Result<Acme, ServerError> {
+    /// shows to be this server's by a challenge; [`ServerError::ExternalAccount`] for the key of an
+    /// external account that is none.
+    pub fn check(&self) -> Result<(), ServerError> {
         let refused = |what: String| Err(ServerError::Acme(what));
         if !self.directory.starts_with("https://") {
             return refused(format!("the directory {} is no https URL", self.directory));
@@ -124,13 +123,19 @@ impl AcmeBuilder {
                 return refused(format!("'{name}' is no name of a host, spelt out"));
             }
         }
-        let external = match self.external.transpose() {
-            Ok(external) => external,
-            Err(id) => {
-                let what = "holds no key in base64url";
-                return refused(format!("what was given for the external account {id} {what}"));
-            }
-        };
+        match &self.external {
+            Some(Err(id)) => Err(ServerError::ExternalAccount(id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the folder, and reads what is kept there. Nothing is asked for yet. Blocks while it
+    /// reads.
+    ///
+    /// # Errors
+    /// As [`AcmeBuilder::check`]; [`ServerError::File`] for the folder.
+    pub fn build(self) -> Result<Acme, ServerError> {
+        self.check()?;
         let folder = Folder::of(&self.folder, &self.directory)
             .map_err(|source| ServerError::File { path: self.folder.clone(), source })?;
         let now = self.clock.now();
@@ -142,7 +147,7 @@ impl AcmeBuilder {
             folder,
             contacts: self.contacts,
             challenge: self.challenge,
-            external,
+            external: self.external.and_then(Result::ok),
             asks: Asks::new(self.ca),
             clock: self.clock,
             seed: self.seed.unwrap_or_else(any_seed),

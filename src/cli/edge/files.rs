@@ -1,0 +1,39 @@
+//! The files and variables that a configuration names, looked at before anything is done with them: at
+//! the start, at a reload, and by `--check`, which does nothing else. Each fault is told with the line and
+//! the key that name what is at fault.
+
+use headwater::proto::config::{Edge as Config, Places, Wrong, Wrongs};
+
+use super::super::Error;
+use super::super::named::Named;
+use super::{certificates, settings, shields, tokens, upstreams};
+
+/// Reads what is named.
+///
+/// # Errors
+/// All faults. The first of several that one group of keys has, such as an upstream's or a certificate
+/// with its key, stands for them.
+pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
+    let found = certificates::look(&config.server)
+        .into_iter()
+        .chain(upstreams::look(&config.upstreams))
+        .chain(shields::look(&config.upstreams))
+        .chain(tokens::look(&config.sites))
+        .chain(settings::token(&config.operator).err());
+    let found: Vec<Wrong> = found.flat_map(|error| wrongs(&*error, places)).collect();
+    if found.is_empty() { Ok(()) } else { Err(places.wrongs(found)) }
+}
+
+/// Where what is at fault is named.
+fn wrongs(error: &(dyn std::error::Error + 'static), places: &Places) -> Vec<Wrong> {
+    let named = error.downcast_ref::<Named>();
+    let named =
+        named.map(|named| places.naming(&named.value, named.key, named)).unwrap_or_default();
+    if named.is_empty() { vec![Wrong::with([], error)] } else { named }
+}
+
+/// An error of what is made of a configuration, with the line and the key where it is of something that
+/// is named there.
+pub(super) fn placed(error: Error, places: &Places) -> Error {
+    if error.is::<Named>() { places.wrongs(wrongs(&*error, places)).into() } else { error }
+}
