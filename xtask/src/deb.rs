@@ -228,20 +228,15 @@ impl Edge {
             ("HEADWATER__UPSTREAM__ORIGIN__ORIGINS", &origin),
             ("NOTIFY_SOCKET", &notify.to_string_lossy()),
         ];
-        let mut command = match opened {
-            None => {
-                let mut command = Command::new(binary);
-                command.envs(variables);
-                command
-            }
-            Some(_) => {
-                let mut command = Command::new(ACTIVATES);
-                // It passes on no other variables.
-                let set = variables.map(|(name, value)| format!("--setenv={name}={value}"));
-                command.args(["-l", &plain]).args(set).arg(binary);
-                command
-            }
-        };
+        let mut command =
+            Command::new(if opened.is_some() { Path::new(ACTIVATES) } else { binary });
+        if opened.is_some() {
+            // It passes on no other variables.
+            let set = variables.map(|(name, value)| format!("--setenv={name}={value}"));
+            command.args(["-l", &plain]).args(set).arg(binary);
+        } else {
+            command.envs(variables);
+        }
         command.arg("edge").arg("--config").arg(root.at("/etc/headwater/edge.toml"));
         let process = command.stdin(Stdio::null()).stderr(stderr).spawn().map_err(failed)?;
         let edge = Self { process, said };

@@ -24,7 +24,7 @@ impl Basis {
     /// # Errors
     /// Of the first file that cannot be read or used.
     pub(super) fn read(config: &Config) -> Result<Self, Error> {
-        let files = named(config).map(|path| read(path)).collect::<Result<_, _>>()?;
+        let files = named(config).map(read).collect::<Result<_, _>>()?;
         if let Some(path) = &config.ca {
             authorities(path)?;
         }
