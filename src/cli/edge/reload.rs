@@ -21,7 +21,7 @@ use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others take a new process.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 13] = [
     "limit",
     "log.access",
     "operator.token_env",

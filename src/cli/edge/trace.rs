@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::super::{Error, secret};
-use super::settings::{count, read};
+use super::basis::authorities;
+use super::settings::count;
 
 /// How long what waits may take at the end.
 const LAST: Duration = Duration::from_secs(2);
@@ -65,12 +66,17 @@ impl Telling {
     }
 }
 
+/// What is wrong with the files that the configuration names.
+pub(super) fn look(config: &Config) -> Option<Error> {
+    config.endpoint.as_ref().and_then(|endpoint| collector(config, endpoint).err())
+}
+
 fn collector(config: &Config, endpoint: &str) -> Result<Upstream, Error> {
     let time = config.timeout.get();
     let mut client =
         Upstream::builder(endpoint).connect_timeout(time).first_byte_timeout(time).pool_max_idle(1);
-    if let Some(authorities) = &config.ca {
-        client = client.ca_pem(&read(authorities)?);
+    if let Some(path) = &config.ca {
+        client = client.ca_pem(&authorities(path)?);
     }
     let files = config.header_files.iter().map(|(name, file)| (name, Some(&**file), None));
     let variables = config.header_envs.iter().map(|(name, of)| (name, None, Some(&**of)));
