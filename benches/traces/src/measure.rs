@@ -12,15 +12,20 @@ pub struct Counted {
     pub hits: u64,
     pub bytes: u64,
     pub hit_bytes: u64,
+    /// Of the requests, those that a viewer waits for before the first picture.
+    pub starts: u64,
+    pub start_hits: u64,
     /// Bytes that were stored meanwhile.
     pub written: u64,
 }
 
 impl Counted {
     /// One more request.
-    pub fn add(&mut self, bytes: u32, hit: bool) {
+    pub fn add(&mut self, bytes: u32, starts: bool, hit: bool) {
         self.requests += 1;
         self.bytes += u64::from(bytes);
+        self.starts += u64::from(starts);
+        self.start_hits += u64::from(starts && hit);
         if hit {
             self.hits += 1;
             self.hit_bytes += u64::from(bytes);
@@ -30,6 +35,11 @@ impl Counted {
     /// Hits of all requests, in per cent.
     pub fn hit_ratio(&self) -> f64 {
         100.0 * self.hits as f64 / self.requests.max(1) as f64
+    }
+
+    /// Hits of the requests that a viewer waits for before the first picture, in per cent.
+    pub fn start_hit_ratio(&self) -> f64 {
+        100.0 * self.start_hits as f64 / self.starts.max(1) as f64
     }
 
     /// Bytes of hits of all bytes, in per cent.
@@ -60,7 +70,7 @@ pub fn measure(kind: Kind, capacity: u64, trace: &Trace) -> Counted {
         }
         let hit = policy.request(request.object, bytes);
         if nth >= warmed_up(trace) {
-            counted.add(bytes, hit);
+            counted.add(bytes, request.starts, hit);
         }
     }
     counted.written = policy.written() - before;

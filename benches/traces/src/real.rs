@@ -78,7 +78,7 @@ async fn run(capacity: u64, trace: &Trace) -> Result<Counted> {
             tokio::task::yield_now().await;
         }
         if nth >= warmed_up(trace) {
-            counted.add(sizes.get(asked.object as usize).copied().unwrap_or(0), hit);
+            counted.add(sizes.get(asked.object as usize).copied().unwrap_or(0), asked.starts, hit);
         }
     }
     Ok(counted)

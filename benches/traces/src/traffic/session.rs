@@ -8,6 +8,9 @@ use super::{Object, Part, Traffic};
 /// Segments that a player asks for at once when it begins.
 const BUFFERED: u32 = 3;
 
+/// Segments that are there before playback begins.
+const STARTUP: u32 = 2;
+
 /// Of sessions, those that leave after the first few per cent, and those that leave anywhere; the
 /// others stay to the end.
 const LEAVES: (f64, f64) = (0.55, 0.25);
@@ -94,6 +97,11 @@ impl Session {
         };
         let end = next.saturating_add(seen + 1).min(segments);
         begun(title, Kind::Title, next, end)
+    }
+
+    /// Whether its viewer waits for the first picture.
+    pub(super) fn starts(&self) -> bool {
+        self.kind != Kind::Crawler && self.buffered < STARTUP
     }
 
     /// What it asks for at a time, and when it comes again.
