@@ -28,9 +28,10 @@ use crate::steering::{Steered, SteeringLayer};
 use crate::tokens::{TakePaths, TokenLayer, Tokens};
 use crate::upgrades::Upgrades;
 
-/// An edge in front of `S`, layer by layer, outermost first: traces, access log and metrics,
-/// load shedding, what is said of the path and of what goes first, response headers, one way to write each
-/// target, tokens, limits, answers of the route, steering, what players say, allowed methods, hints for
+/// An edge in front of `S`, layer by layer, outermost first: traces, access log and metrics, load
+/// shedding, what is said of the path and of what goes first, response headers, one way to write each
+/// target, limits by address and route, tokens, limits by token, answers of the route, steering, what
+/// players say, allowed methods, hints for
 /// the shield, fields that nobody behind needs, early data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing. Layers that ask who comes in stand between the targets and the methods:
 /// they see paths in one form.
@@ -41,7 +42,7 @@ use crate::upgrades::Upgrades;
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
 pub type EdgeService<S> =
-    TakePaths<Recorded<Observed<Shed<Cmsd<Prioritised<Headers<Normalise<Tokens<Limited<S>>>>>>>>>>;
+    TakePaths<Recorded<Observed<Shed<Cmsd<Prioritised<Headers<Normalise<Admitted<S>>>>>>>>>;
 
 /// What records spans, where that is a part of this build.
 #[cfg(feature = "otel")]
@@ -49,8 +50,12 @@ type Recorded<S> = crate::trace::Traced<S>;
 #[cfg(not(feature = "otel"))]
 type Recorded<S> = S;
 
-/// What answers who may come in, by targets in one form.
-type Limited<S> = RateLimited<Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>>;
+/// What decides who may come in, and how often, by targets in one form. Who floods the tokens with bad
+/// ones meets limits first.
+type Admitted<S> = RateLimited<Tokens<RateLimited<Answered<S>>>>;
+
+/// What answers who may come in.
+type Answered<S> = Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;
 
 /// What answers all but WebSockets.
 type Cached<S> = Methods<Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>;
@@ -178,7 +183,8 @@ impl EdgeBuilder {
         self
     }
 
-    /// How much clients may ask for; by default as much as they want.
+    /// How much clients may ask for; by default as much as they want. Limits by token count what the
+    /// tokens have let in, all others what comes.
     pub fn rates(mut self, rates: RateLimitLayer) -> Self {
         self.rates = rates;
         self
@@ -238,9 +244,10 @@ impl EdgeBuilder {
         let lean = normalise.fields(self.early_data.layer(cached));
         let let_in = self.methods.layer(self.hints.layer(lean));
         let answered = self.cmcd.layer(Upgrades::new(let_in, direct));
-        let limited = self.rates.layer(FixedLayer.layer(self.steering.layer(answered)));
-        let admitted = normalise.targets(self.tokens.layer(limited));
-        let told = self.priority.layer(self.headers.layer(admitted));
+        let (by_client, by_token) = self.rates.split();
+        let limited = by_token.layer(FixedLayer.layer(self.steering.layer(answered)));
+        let admitted = by_client.layer(self.tokens.layer(limited));
+        let told = self.priority.layer(self.headers.layer(normalise.targets(admitted)));
         let answered = self.shed.layer(self.cmsd.layer(told));
         let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
         let observer = Observer::new(Some(self.metrics.shard()), log);

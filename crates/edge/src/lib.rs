@@ -30,8 +30,8 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`normalise`], [`tokens`], [`rates`], [`fixed`],
-//! [`steering`], [`cmcd`], [`methods`], [`hints`], [`early_data`], the cache of [`headwater_cache`], and
+//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`normalise`], [`rates`] by address and route,
+//! [`tokens`], [`rates`] by token, [`fixed`], [`steering`], [`cmcd`], [`methods`], [`hints`], [`early_data`], the cache of [`headwater_cache`], and
 //! behind that [`compress`]; [`Edge`] puts them together, and layers go by the [`RoutePolicy`] of a request
 //! where that has a word for them. [`CacheResult`] is the word all of them
 //! have for what the cache did. [`operator`] answers who runs it all, on a listener of its own.

@@ -1,8 +1,9 @@
-//! Limits by policy: so many requests, so many bytes a second, for each client, each holder of a token,
-//! or for all who come by a route.
+//! Limits by policy: so many requests, so many bytes a second, for each client, each network, each holder
+//! of a token, or for all who come by a route.
 //!
 //! A [`Limit`] says whom it counts together, how much they may, and on which paths. All limits that take
-//! a request count, in their order. Who asks too often is answered 429 (RFC 6585 §4) with `Retry-After`
+//! a request count, in their order; in an [`Edge`](crate::Edge) those by token come behind the tokens, and
+//! so after all others ([`RateLimitLayer::split`]). Who asks too often is answered 429 (RFC 6585 §4) with `Retry-After`
 //! and the fields `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers); who takes
 //! bytes too fast is sent them more slowly. What is counted is a moment in time for each client (GCRA, ITU-T
 //! I.371): no timer runs for who asks, and a body waits on one only while it is too fast.
@@ -33,7 +34,7 @@ use tower_service::Service;
 
 use crate::answer::Answer;
 use crate::table::Table;
-use crate::whom::network;
+use crate::whom::{anonymous, network};
 use bucket::{Bucket, Verdict};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -52,6 +53,9 @@ pub enum Per {
     /// Each address of IPv4, each network of 64 bits of IPv6.
     #[default]
     Address,
+    /// Each network of 24 bits of IPv4, of 48 bits of IPv6: what one customer of a provider is often given,
+    /// and who goes through its addresses is still one client.
+    Network,
     /// Each holder of a token: requests with the same [`Holder`]. Requests without count for nothing.
     Token,
     /// All together.
@@ -217,6 +221,10 @@ impl Rule {
                 let address = extensions.get::<ConnInfo>()?.peer.ip();
                 Some(self.used.key(network(address)))
             }
+            Per::Network => {
+                let address = extensions.get::<ConnInfo>()?.peer.ip();
+                Some(self.used.key(anonymous(address)))
+            }
             Per::Token => Some(self.used.key(extensions.get::<Holder>()?)),
             Per::Route => Some(self.used.key(())),
         }
@@ -269,8 +277,22 @@ impl RateLimitLayer {
         if rules.len() > MAX_LIMITS {
             return Err(LimitError::TooMany);
         }
-        let on = (!rules.is_empty()).then(|| Arc::new(On { rules, from: Instant::now() }));
-        Ok(Self { on })
+        Ok(Self::of(rules, Instant::now()))
+    }
+
+    fn of(rules: Vec<Arc<Rule>>, from: Instant) -> Self {
+        Self { on: (!rules.is_empty()).then(|| Arc::new(On { rules, from })) }
+    }
+
+    /// The limits that know a client before its token is verified, and those [`Per::Token`]: the first
+    /// belong before what verifies tokens, so that it is not kept busy with bad ones, the others behind
+    /// it. Both count on as this layer does.
+    #[must_use]
+    pub fn split(&self) -> (Self, Self) {
+        let Some(on) = &self.on else { return Default::default() };
+        let (inner, outer) =
+            on.rules.iter().cloned().partition(|rule: &Arc<Rule>| rule.per == Per::Token);
+        (Self::of(outer, on.from), Self::of(inner, on.from))
     }
 }
 

@@ -44,7 +44,8 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// An address without what tells one household from another: the first 24 bits, or 48.
+/// An address without what tells one household from another, and whom wide limits count together: the first
+/// 24 bits, or 48.
 pub(crate) fn anonymous(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4((address.to_bits() >> 8 << 8).into()),

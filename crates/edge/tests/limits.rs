@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_edge::rates::{Holder, LimitError, Per};
 use headwater_edge::{
-    CmcdLayer, CmsdLayer, Limit, Pressure, PriorityLayer, RateLimitLayer, Sessions, ShedLayer,
-    Steering,
+    CmcdLayer, CmsdLayer, Edge, Limit, Pressure, PriorityLayer, RateLimitLayer, Sessions,
+    ShedLayer, Steering,
 };
 use headwater_net::{Body, Chunks, Clock, ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -25,6 +25,14 @@ fn from(peer: &str, path: &str) -> Request<Body> {
     let peer = peer.parse().unwrap();
     let conn = ConnInfo::new(peer, "192.0.2.1:443".parse().unwrap(), Protocol::H2);
     request.extensions_mut().insert(conn);
+    request
+}
+
+/// As the tokens let it in.
+fn held(mut request: Request<Body>, holder: Option<u64>) -> Request<Body> {
+    if let Some(holder) = holder {
+        request.extensions_mut().insert(Holder(holder));
+    }
     request
 }
 
@@ -70,20 +78,22 @@ async fn an_ipv6_network_is_one_client_and_so_is_who_holds_a_token() {
     ] {
         assert_eq!(status(&service, from(peer, "/small")).await.0.as_u16(), expected, "{peer}");
     }
+    let service = RateLimitLayer::new([once("n", Per::Network)]).unwrap().layer(Origin::default());
+    for (peer, expected) in [
+        ("192.0.2.7:1", 200),
+        ("192.0.2.200:1", 429),
+        ("192.0.3.7:1", 200),
+        ("[2001:db8:1:2::1]:1", 200),
+        ("[2001:db8:1:9::1]:1", 429),
+        ("[2001:db8:2::1]:1", 200),
+    ] {
+        assert_eq!(status(&service, from(peer, "/small")).await.0.as_u16(), expected, "{peer}");
+    }
     let service = RateLimitLayer::new([once("t", Per::Token)]).unwrap().layer(Origin::default());
     for (holder, expected) in
         [(Some(1), 200), (Some(1), 429), (Some(2), 200), (None, 200), (None, 200)]
     {
-        let mut request = from("192.0.2.7:1", "/small");
-        request.extensions_mut().extend(
-            holder
-                .map(|holder| {
-                    let mut one = http::Extensions::new();
-                    one.insert(Holder(holder));
-                    one
-                })
-                .unwrap_or_default(),
-        );
+        let request = held(from("192.0.2.7:1", "/small"), holder);
         assert_eq!(status(&service, request).await.0.as_u16(), expected, "{holder:?}");
     }
     let service = RateLimitLayer::new([once("r", Per::Route)]).unwrap().layer(Origin::default());
@@ -119,6 +129,24 @@ async fn bytes_go_out_no_faster_than_a_limit_allows_and_uncopied() {
     let answer = service.clone().oneshot(from("192.0.2.9:1", "/a")).await.unwrap();
     drop(answer);
     assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn holders_of_tokens_have_each_their_bytes_whatever_their_address() {
+    let limit = Limit::new("bytes").per(Per::Token).bytes_per_second(100_000).byte_burst(200_000);
+    let inner = tower::service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(Response::new(Body::from(chunks())))
+    });
+    let service = RateLimitLayer::new([limit]).unwrap().layer(inner);
+    let take = async |peer, holder| {
+        let begun = Instant::now();
+        status(&service, held(from(peer, "/a"), holder)).await;
+        begun.elapsed().as_secs()
+    };
+    assert_eq!(take("192.0.2.7:1", Some(1)).await, 7);
+    assert_eq!(take("192.0.2.7:1", Some(2)).await, 7, "one address, another token");
+    assert!(take("192.0.2.9:1", Some(2)).await > 8, "another address, the same token: no burst");
+    assert_eq!(take("192.0.2.7:1", None).await, 0, "no token, no limit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,6 +232,21 @@ async fn a_worker_that_is_late_turns_new_sessions_away_first() {
     }
     assert_eq!(seen, [1, 2, 3]);
     let running = async || ask("/v/1.m4s", "runs").await.0.is_success();
+    // Players are told, and sent elsewhere.
+    let told = CmsdLayer::new("e").duress(pressure.clone()).layer(media());
+    let (_, headers) = status(&told, from("192.0.2.7:1", "/v/1.m4s")).await;
+    assert_eq!(headers["cmsd-dynamic"], "\"e\";rd=0;du");
+    let clock = Clock::manual(Timestamp::from_secs(9));
+    let steering = Steering::at("/steer", ["a", "b"].map(str::to_owned)).here("a");
+    let steering = steering.pressure(pressure.clone()).clock(clock.clone()).build().unwrap();
+    let steered = steering.layer(media());
+    for _ in 0..4 {
+        clock.advance(Duration::from_secs(30));
+        status(&steered, from("192.0.2.7:1", "/steer")).await;
+    }
+    let answer = steered.clone().oneshot(from("192.0.2.7:1", "/steer")).await.unwrap();
+    let order = answer.into_body().collect(1_000).await.unwrap().to_bytes();
+    assert!(order.ends_with(b"[\"b\",\"a\"]}"), "{order:?}");
     let let_in = [running().await, running().await, running().await, running().await];
     assert_eq!(let_in.iter().filter(|one| **one).count(), 3);
     assert!(pressure.shed() >= 4);
@@ -233,6 +276,30 @@ async fn players_are_told_of_the_server_and_origins_say_what_is_static() {
     assert!(!status(&page, from("192.0.2.7:1", "/small")).await.1.contains_key("cmsd-dynamic"));
     let off = CmsdLayer::default().layer(media());
     assert!(!status(&off, from("192.0.2.7:1", "/1.m4s")).await.1.contains_key("cmsd-dynamic"));
+}
+
+#[tokio::test]
+async fn what_an_origin_says_of_an_object_is_kept_with_it_and_what_it_said_of_an_answer_is_not() {
+    let origin = tower::service_fn(async |_: Request<Body>| {
+        let response = Response::builder()
+            .header("content-type", "video/mp4")
+            .header("cache-control", "max-age=60")
+            .header("cmsd-static", "ht=1200,at=1700000000000")
+            .header("cmsd-dynamic", "\"origin\";rd=7");
+        Ok::<_, Infallible>(response.body(Body::from("media")).unwrap())
+    });
+    let edge = Edge::builder().cmsd(CmsdLayer::new("e")).build(origin);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let (_, headers) = status(&edge, from("192.0.2.7:1", "/1.m4s")).await;
+        assert_eq!(headers["cmsd-static"], "ht=1200,at=1700000000000");
+        seen.push((
+            headers.get_all("cmsd-dynamic").iter().count(),
+            headers["cache-status"].clone(),
+        ));
+    }
+    assert!(seen[1].1.to_str().unwrap().contains("; hit"), "{seen:?}");
+    assert_eq!((seen[0].0, seen[1].0), (2, 1), "{seen:?}");
 }
 
 #[tokio::test]

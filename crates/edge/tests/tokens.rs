@@ -8,9 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use headwater_cache::Cache;
-use headwater_edge::rates::Holder;
+use headwater_edge::rates::{Holder, Per};
 use headwater_edge::tokens::{Grant, Key, Places, TokenLayer, TokenRules, Verifier};
-use headwater_edge::{AccessLog, Edge};
+use headwater_edge::{AccessLog, Edge, Limit, RateLimitLayer};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{Request, Response, header};
 use support::{Lines, Origin};
@@ -134,4 +134,29 @@ async fn viewers_with_different_tokens_share_what_is_cached_and_nobody_behind_se
     for line in lines {
         assert!(!line.to_string().contains("hw1"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn who_tries_token_after_token_is_held_by_its_address_and_a_holder_by_its_token() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let limit = |name: &str, per, requests| {
+        Limit::new(name).per(per).requests(requests, Duration::from_secs(3600))
+    };
+    let ask = async |rates: [Limit; 1], tokens: &[&str]| {
+        let rates = RateLimitLayer::new(rates).unwrap();
+        let edge = Edge::builder().tokens(layer(&clock)).rates(rates).build(Origin::default());
+        let mut answers = Vec::new();
+        for token in tokens {
+            let request = support::get(&format!("/small?token={token}"), Protocol::H2);
+            answers.push(edge.clone().oneshot(request).await.unwrap().status().as_u16());
+        }
+        answers
+    };
+    let (good, other) = (token("/small"), token("/"));
+    let bad = ["hw1.bad"; 4];
+    for per in [Per::Address, Per::Route] {
+        assert_eq!(ask([limit("all", per, 3)], &bad).await, [401, 401, 401, 429], "{per:?}");
+    }
+    let asked = [&*good, "hw1.bad", &good, &other, "hw1.bad"];
+    assert_eq!(ask([limit("each", Per::Token, 1)], &asked).await, [200, 401, 429, 200, 401]);
 }

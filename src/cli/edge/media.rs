@@ -120,6 +120,7 @@ fn limits(configs: &[media::Limit]) -> Result<RateLimitLayer, Error> {
         let mut limit = Limit::new(config.name.as_deref().unwrap_or_default())
             .on(config.path.whole())
             .per(match config.per {
+                LimitPer::Network => Per::Network,
                 LimitPer::Token => Per::Token,
                 LimitPer::Route => Per::Route,
                 _ => Per::Address,

@@ -57,7 +57,8 @@ impl Default for Sessions {
 }
 
 /// How much clients may ask for; all limits that are for a request count. Who asks too often is answered
-/// 429; who takes bytes too fast is sent them more slowly.
+/// 429; who takes bytes too fast is sent them more slowly. Limits by `token` count what tokens have let in,
+/// all others what comes, bad tokens among it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -69,8 +70,8 @@ pub struct Limit {
     /// The paths it is for, on every site, as those of a route. Default `/**`. Bound: as for a route's.
     /// Danger: none.
     pub path: PathPattern,
-    /// Whom it counts together: each `address` (of IPv6 each network of 64 bits), each holder of a `token`,
-    /// or all who come by the `route`. Default `address`. Bound: one of these. Danger: many viewers may
+    /// Whom it counts together: each `address` (of IPv6 each network of 64 bits), each `network` of 24 bits
+    /// of IPv4 or 48 of IPv6, each holder of a `token`, or all who come by the `route`. Default `address`. Bound: one of these. Danger: many viewers may
     /// share one address.
     pub per: LimitPer,
     /// So many requests in each `window`. Default none. Bound: more than zero; it or `bytes_per_second` is
@@ -121,6 +122,8 @@ pub enum LimitPer {
     /// Each address.
     #[default]
     Address,
+    /// Each network of 24 bits of IPv4, of 48 bits of IPv6.
+    Network,
     /// Each holder of a token.
     Token,
     /// All.
