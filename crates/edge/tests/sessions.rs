@@ -130,8 +130,8 @@ async fn players_with_and_without_cmcd_are_seen_around_an_axum_router() {
         "headwater_edge_cmcd_total{by=\"report\",read=\"yes\"} 3",
         "headwater_edge_cmcd_total{by=\"report\",read=\"no\"} 1",
         "headwater_edge_cmcd_total{by=\"report\",read=\"unknown\"} 1",
-        "headwater_edge_playback_rebuffers_total{title=\"/vod/a/v1\",country=\"\"} 1",
-        "headwater_edge_playback_startup_seconds_bucket{le=\"1.0\",title=\"/vod/a/v1\",country=\"\"} 1",
+        "headwater_edge_playback_rebuffers_total{title=\"/vod/a/v1\",country=\"\",edge=\"edge\"} 1",
+        "headwater_edge_playback_startup_seconds_bucket{le=\"1.0\",title=\"/vod/a/v1\",country=\"\",edge=\"edge\"} 1",
     ] {
         assert!(page.lines().any(|one| one == line), "{line}\n{page}");
     }

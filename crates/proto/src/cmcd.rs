@@ -25,6 +25,9 @@ pub const MAX_BYTES: usize = 4096;
 /// Next objects that are kept of one request.
 pub const MAX_NEXT: usize = 4;
 
+/// The highest bit rate that is believed, in kbit/s: what is above it was not said.
+pub const MAX_BITRATE: u64 = 100_000_000;
+
 /// The longest `sid` and `cid`, in bytes (CTA-5004 §3).
 pub const MAX_ID: usize = 128;
 
@@ -46,7 +49,7 @@ pub struct Cmcd {
     pub throughput: Option<u64>,
     /// What it will ask for next, `nor` and `nrr`; the first [`MAX_NEXT`].
     pub next: Vec<Next>,
-    /// The bit rate of what is asked for in kbit/s, `br`.
+    /// The bit rate of what is asked for in kbit/s, `br`; up to [`MAX_BITRATE`].
     pub bitrate: Option<u64>,
     /// The highest bit rate that it could ask for in kbit/s, `tb`.
     pub top_bitrate: Option<u64>,
@@ -218,7 +221,7 @@ impl Cmcd {
             "bl" => self.buffer = Some(value.number()?),
             "dl" => self.deadline = Some(value.number()?),
             "mtp" => self.throughput = Some(value.number()?),
-            "br" => self.bitrate = Some(value.number()?),
+            "br" => self.bitrate = Some(value.number()?).filter(|kbps| *kbps <= MAX_BITRATE),
             "tb" => self.top_bitrate = Some(value.number()?),
             "d" => self.duration = Some(value.number()?),
             "rtp" => self.max_rate = Some(value.number()?),

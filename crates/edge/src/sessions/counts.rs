@@ -6,13 +6,14 @@
 //! | `headwater_edge_sessions_pushed_out_total` | |
 //! | `headwater_edge_session_events_dropped_total` | |
 //! | `headwater_edge_cmcd_total` | `by` (`query`, `fields`, `report`), `read` (`yes`, `no`, `unknown`) |
-//! | `headwater_edge_playback_sessions_total` | `title`, `country` |
-//! | `headwater_edge_playback_startup_seconds` | `title`, `country` |
-//! | `headwater_edge_playback_rebuffers_total` | `title`, `country` |
-//! | `headwater_edge_playback_stalled_seconds_total` | `title`, `country` |
-//! | `headwater_edge_playback_errors_total` | `title`, `country` |
-//! | `headwater_edge_playback_rate_bytes_per_second` | `title`, `country` |
+//! | `headwater_edge_playback_sessions_total` | `title`, `country`, `edge` |
+//! | `headwater_edge_playback_startup_seconds` | `title`, `country`, `edge` |
+//! | `headwater_edge_playback_rebuffers_total` | `title`, `country`, `edge` |
+//! | `headwater_edge_playback_stalled_seconds_total` | `title`, `country`, `edge` |
+//! | `headwater_edge_playback_errors_total` | `title`, `country`, `edge` |
+//! | `headwater_edge_playback_rate_bytes_per_second` | `title`, `country`, `edge` |
 //!
+//! `edge` is this edge's name, as in events: the same on all its series, to add them up with others'.
 //! A title is where a presentation lies, which this edge has answered for: what players make up is no
 //! label. The first [`MAX_SERIES`] pairs of title and country have counters of their own; what comes
 //! later counts under `other`, in both.
@@ -165,12 +166,12 @@ impl Collector for Told {
                 ConstCounter::new(counter.get()).encode(family.encode_family(&set)?)?;
             }
         }
-        counts.encode_series(encoder)
+        counts.encode_series(encoder, &self.0.0.edge)
     }
 }
 
 impl Counts {
-    fn encode_series(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_series(&self, mut encoder: DescriptorEncoder<'_>, edge: &str) -> fmt::Result {
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let plain: [Family<u64>; 3] = [
             ("headwater_edge_playback_sessions", "Sessions begun", |series| series.sessions),
@@ -180,7 +181,7 @@ impl Counts {
         for (name, help, of) in plain {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for ((title, country), series) in &*all {
-                let set = [("title", &**title), ("country", &**country)];
+                let set = [("title", &**title), ("country", &**country), ("edge", edge)];
                 ConstCounter::new(of(series)).encode(family.encode_family(&set)?)?;
             }
         }
@@ -191,7 +192,7 @@ impl Counts {
             MetricType::Counter,
         )?;
         for ((title, country), series) in &*all {
-            let set = [("title", &**title), ("country", &**country)];
+            let set = [("title", &**title), ("country", &**country), ("edge", edge)];
             let seconds = series.stalled as f64 / 1e3;
             ConstCounter::new(seconds).encode(family.encode_family(&set)?)?;
         }
@@ -225,7 +226,7 @@ impl Counts {
                 }
                 let bounds = bounds.iter().map(|bound| *bound as f64 * unit).chain([f64::INFINITY]);
                 let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts).collect();
-                let set = [("title", &**title), ("country", &**country)];
+                let set = [("title", &**title), ("country", &**country), ("edge", edge)];
                 let mut metric = family.encode_family(&set)?;
                 let sum = histogram.sum as f64 * unit;
                 metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;

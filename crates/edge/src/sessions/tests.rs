@@ -56,6 +56,16 @@ fn a_session_is_there_until_it_is_silent_for_too_long() {
 }
 
 #[test]
+fn bit_rates_that_cannot_be_do_not_add_up_to_an_overflow() {
+    let sessions = Sessions::builder().build();
+    for id in ["a", "b"] {
+        let key = sessions.key_of_id(id);
+        sessions.note(key, || who(id), |session, _, _| session.bitrate = Some(u64::MAX));
+    }
+    assert_eq!(sessions.view(1).titles[0].bitrate_kbps, u64::MAX);
+}
+
+#[test]
 fn one_that_comes_back_after_its_end_is_another() {
     let clock = Clock::manual(Timestamp::from_secs(100));
     let sessions = Sessions::builder().clock(clock.clone()).build();
@@ -65,7 +75,8 @@ fn one_that_comes_back_after_its_end_is_another() {
     let view = sessions.view(1);
     assert_eq!((view.sessions[0].requests, view.known), (1, 1));
     assert!(
-        metrics(&sessions).contains("playback_sessions_total{title=\"/film\",country=\"AT\"} 2")
+        metrics(&sessions)
+            .contains("playback_sessions_total{title=\"/film\",country=\"AT\",edge=\"edge\"} 2")
     );
 }
 
@@ -87,7 +98,10 @@ fn strangers_make_no_more_sessions_and_series_than_there_is_room_for() {
     assert_eq!(series, MAX_SERIES + 1);
     assert!(page.contains("headwater_edge_sessions_pushed_out_total 4936"), "{page}");
     assert!(page.contains("session_events_dropped_total 9"), "{page}");
-    assert!(page.contains(&format!("title=\"other\",country=\"other\"}} {}", 5_000 - MAX_SERIES)));
+    assert!(page.contains(&format!(
+        "title=\"other\",country=\"other\",edge=\"edge\"}} {}",
+        5_000 - MAX_SERIES
+    )));
 }
 
 #[test]

@@ -119,7 +119,8 @@ impl Sessions {
                 title.sessions += 1;
                 title.rebuffering +=
                     usize::from(session.state == Some(headwater_proto::cmcd::State::Rebuffering));
-                title.bitrate_kbps += session.bitrate.unwrap_or(0);
+                title.bitrate_kbps =
+                    title.bitrate_kbps.saturating_add(session.bitrate.unwrap_or(0));
                 let row =
                     |session: &Session| Row(session.last.as_millis(), session.row(inner.addresses));
                 if latest.len() < most {

@@ -129,6 +129,8 @@ fn what_is_not_known_is_passed_over_and_what_is_too_much_is_left_out() {
     assert_eq!(told, Cmcd { bitrate: Some(7), ..Cmcd::default() });
     assert_eq!(Cmcd::read("ot=zz").unwrap().object, None);
     assert_eq!(Cmcd::read("").unwrap(), Cmcd::default());
+    assert_eq!(Cmcd::read("br=100000000").unwrap().bitrate, Some(MAX_BITRATE));
+    assert_eq!(Cmcd::read("br=100000001").unwrap(), Cmcd::default());
     let many = format!("v=2,nor=({})", ["\"a\""; 9].join(" "));
     assert_eq!(Cmcd::read(&many).unwrap().next.len(), MAX_NEXT);
     assert_eq!(Cmcd::read_query("a=1&CMCDx=br%3D1"), Ok(None));
