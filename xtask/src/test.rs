@@ -88,7 +88,7 @@ const STEP_NAMES: [(&str, &str); 13] = [
     ("pages", "build the pages, check their types, run their unit tests"),
     (
         "browser",
-        "play in headless Chromium, over HTTP/2 and HTTP/3, by three players; the operator's page",
+        "play in headless Chromium, over HTTP/2 and HTTP/3, by three players, and from two edges; the operator's page",
     ),
     ("demo", "start `cargo xtask demo` as people do, twice: the second time it makes nothing"),
     ("doc", "build the documentation with warnings denied"),
@@ -210,6 +210,8 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
     let mut cargo = process::cargo(places);
     cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     cargo.env("HEADWATER_PYTHON", python::interpreter(places));
+    web::modules(places)?;
+    cargo.env("HEADWATER_CMCD", places.web().join("test/cmcd.mjs"));
     if let Some(programs) = pebble::programs(places)? {
         cargo.env("HEADWATER_PEBBLE", programs);
     }
@@ -282,7 +284,7 @@ fn browser(places: &Places) -> Outcome {
         npm.env("CHROMIUM", browser);
     }
     process::run(npm.args(["run", "test:browser"]))?;
-    for script in ["test:players", "test:shield"] {
+    for script in ["test:players", "test:shield", "test:edges"] {
         let mut npm = web::npm(places);
         npm.env("HEADWATER_STACK", &stack);
         if let Some(browser) = setup::browser() {

@@ -31,25 +31,30 @@ pub(crate) fn npm_in(places: &Places, folder: &Path) -> Command {
     command
 }
 
-/// Builds the pages into `web/dist`, unless they are built from exactly these sources already.
-pub(crate) fn build(places: &Places) -> Outcome {
+/// Installs node's modules, those of tests among them, unless they are there as the lock says.
+pub(crate) fn modules(places: &Places) -> Outcome {
     let web = places.web();
     let lock = web.join("package-lock.json");
     let locked = fs::read(&lock).map_err(|error| Failure::file("read", &lock, &error))?;
     let mut modules = Stamp::new();
     modules.field(&locked);
+    // The stamps lie among the modules: installing those afresh empties the folder and them.
+    let (modules, stamp) = (modules.finish(), web.join("node_modules/.headwater-modules"));
+    if says(&stamp, &modules) {
+        return Ok(());
+    }
+    ui::line("Installing the pages' node modules");
+    process::run(npm(places).args(["ci", "--prefer-offline"]))?;
+    write(&stamp, &modules)
+}
+
+/// Builds the pages into `web/dist`, unless they are built from exactly these sources already.
+pub(crate) fn build(places: &Places) -> Outcome {
+    modules(places)?;
+    let web = places.web();
     let mut pages = Stamp::new();
     pages.folder(&web, &MADE)?;
-
-    // Both stamps lie among the modules: installing those afresh empties the folder and them.
-    let (modules, pages) = (modules.finish(), pages.finish());
-    let modules_stamp = web.join("node_modules/.headwater-modules");
-    let pages_stamp = web.join("node_modules/.headwater-pages");
-    if !says(&modules_stamp, &modules) {
-        ui::line("Installing the pages' node modules");
-        process::run(npm(places).args(["ci", "--prefer-offline"]))?;
-        write(&modules_stamp, &modules)?;
-    }
+    let (pages, pages_stamp) = (pages.finish(), web.join("node_modules/.headwater-pages"));
     if !(says(&pages_stamp, &pages) && places.pages().join("index.html").exists()) {
         ui::line("Building the pages");
         process::run(npm(places).args(["run", "build"]))?;

@@ -1,4 +1,4 @@
-//! What is counted of playback, by title and country.
+//! What is counted of playback, by title, country and edge.
 //!
 //! | name | labels |
 //! |---|---|
