@@ -7,6 +7,8 @@ use clap::{Parser, ValueEnum};
 use headwater_net::Proxies;
 use headwater_origin::PrefetchConfig;
 
+use crate::Viewers;
+
 /// The whole of Headwater on one machine: packager, shield and edge, with pages to watch by.
 ///
 /// Without --input it makes a one-minute demo video first, and keeps it in the state folder.
@@ -169,6 +171,10 @@ pub struct Args {
     /// output [default: nowhere]
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
+
+    #[expect(missing_docs, reason = "its own documentation would stand in the help")]
+    #[command(flatten)]
+    pub viewers: Viewers,
 }
 
 /// A number of segments.
@@ -197,6 +203,11 @@ impl Role {
     /// Whether this process reads videos.
     pub const fn packages(self) -> bool {
         matches!(self, Self::All | Self::Packager)
+    }
+
+    /// Whether this process has an edge, which viewers come to.
+    pub const fn has_viewers(self) -> bool {
+        matches!(self, Self::All | Self::Edge)
     }
 
     /// Whether this process asks another one over HTTP.

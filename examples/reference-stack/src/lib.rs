@@ -1,8 +1,8 @@
 //! The reference stack: every role of Headwater in one binary, composed as a user would.
 //!
 //! ```text
-//! Server ─▶ Edge (layers, cache) ─▶ Router ─┬─▶ Shield (cache) ─▶ Packager ─▶ files
-//!                                           └─▶ Pages
+//! Server ─▶ Gate ─▶ Edge (layers, cache) ─▶ Router ─┬─▶ Shield (cache) ─▶ Packager ─▶ files
+//!                                                   └─▶ Pages
 //! ```
 //!
 //! `--role all` puts them together with no socket between them; `--role edge`, `shield` and
@@ -14,6 +14,7 @@ pub mod banner;
 mod certificates;
 pub mod demo_video;
 pub mod error;
+mod gate;
 pub mod inputs;
 pub mod pages;
 pub mod ready;
@@ -21,9 +22,11 @@ pub mod roles;
 pub mod router;
 pub mod run;
 mod upkeep;
+pub mod viewers;
 
 pub use args::{Args, Role};
 pub use error::Error;
+pub use viewers::Viewers;
 
 /// Tells the person at the terminal something; standard error, so that standard output stays free
 /// for the access log.

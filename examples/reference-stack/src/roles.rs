@@ -3,12 +3,14 @@
 //! Each is a tower service of its own concrete type; only a shield's origins are boxed, which no
 //! hit ever meets.
 
+use std::path::Path;
+
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
 use headwater_edge::access_log::LogFile;
 use headwater_edge::hints::HintsBuilder;
 use headwater_edge::operator::{Caches, Site};
-use headwater_edge::{AccessLog, CompressLayer, Edge, Hints, LogWriter};
+use headwater_edge::{AccessLog, CompressLayer, Hints, LogWriter, Sessions};
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_net::{Balance, Body};
@@ -23,25 +25,41 @@ use tower_service::Service;
 
 use crate::pages::Pages;
 use crate::router::{BEHIND, MEDIA_HOST, Router, at_shield};
+use crate::viewers::Attended;
 use crate::{Args, Error, Role};
 
 /// A role that serves.
 pub struct Running {
     /// Its listeners.
     pub server: ServerHandle,
-    /// The access log's file, and what writes it, to be finished after the last request.
-    pub log: Option<(LogFile, LogWriter)>,
     /// Its caches, for purges and explanations.
     pub caches: Caches,
+    /// Of an edge.
+    pub(crate) edge: Option<RunningEdge>,
+}
+
+/// What an edge has beside its listeners and caches.
+pub(crate) struct RunningEdge {
+    /// What is being watched.
+    pub(crate) sessions: Option<Sessions>,
+    /// The access log, whose lines the operator may watch, also where it is written nowhere.
+    pub(crate) log: AccessLog,
+    /// Its file, where it is written.
+    pub(crate) log_file: Option<LogFile>,
+    /// What writes it, to be finished after the last request.
+    pub(crate) log_writer: LogWriter,
+    /// What stands before a path that media needs a token for.
+    pub(crate) prefix: String,
 }
 
 impl From<ServerHandle> for Running {
     fn from(server: ServerHandle) -> Self {
-        Self { server, log: None, caches: Caches::default() }
+        Self { server, caches: Caches::default(), edge: None }
     }
 }
 
-/// Starts the services of this process's role on `server`, with their metrics in `registry`.
+/// Starts the services of this process's role on `server`, with their metrics in `registry`; `viewers` is
+/// of those with an edge.
 ///
 /// # Errors
 /// When an upstream or the pages cannot be used, or a listener cannot be opened.
@@ -49,24 +67,26 @@ pub fn serve(
     args: &Args,
     server: ServerBuilder,
     packager: Option<Packager>,
+    viewers: Option<Attended>,
     registry: &mut Registry,
     pages: Pages,
 ) -> Result<Running, Error> {
     if let Some(packager) = &packager {
         packager.metrics().register(registry);
     }
-    match (args.role, packager) {
-        (Role::All, Some(packager)) => {
+    match (args.role, packager, viewers) {
+        (Role::All, Some(packager), Some(viewers)) => {
             let mut caches = Caches::default();
             let cache = shield_cache(args, registry)?;
             caches.add("shield", BEHIND, cache.clone());
             let shield = shield(args, Shield::builder().origin(packager), cache, registry);
             let hints =
                 Hints::builder().locate(|uri, _| Some((MEDIA_HOST.into(), at_shield(uri)?)));
-            edge(args, server, shield.clone(), (hints, shield), registry, pages, caches)
+            let behind = (shield.clone(), hints, shield);
+            edge(args, server, viewers, behind, registry, pages, caches)
         }
-        (Role::Packager, Some(packager)) => Ok(server.serve(move |_| packager.clone())?.into()),
-        (Role::Shield, _) => {
+        (Role::Packager, Some(packager), _) => Ok(server.serve(move |_| packager.clone())?.into()),
+        (Role::Shield, ..) => {
             // Who can reach a shield is an edge: it is believed what it says of purges, too.
             let mut builder = Shield::builder().hints(HintTrust::Everyone);
             for url in &args.upstream {
@@ -80,16 +100,17 @@ pub fn serve(
             caches.add("shield", Site::BehindEdge, cache.clone());
             let shield = shield(args, builder, cache, registry);
             let server = server.serve(move |_| shield.clone())?;
-            Ok(Running { server, log: None, caches })
+            Ok(Running { server, caches, edge: None })
         }
-        (Role::Edge, _) => {
+        (Role::Edge, _, Some(viewers)) => {
             let shields = shields(&args.upstream)?;
             let hints = hints_by_share(&shields);
             // Hints have connections of their own: those of requests belong to workers.
             let told = self::shields(&args.upstream)?;
-            edge(args, server, shields, (hints, told), registry, pages, Caches::default())
+            let behind = (shields, hints, told);
+            edge(args, server, viewers, behind, registry, pages, Caches::default())
         }
-        (Role::All | Role::Packager, None) => Err(Error::Usage("there is nothing to play".into())),
+        _ => Err(Error::Usage("there is nothing to play, or nobody to play to".into())),
     }
 }
 
@@ -98,8 +119,8 @@ pub fn serve(
 fn edge<S>(
     args: &Args,
     server: ServerBuilder,
-    shield: S,
-    (hints, told): (HintsBuilder, S),
+    viewers: Attended,
+    (shield, hints, told): (S, HintsBuilder, S),
     registry: &mut Registry,
     pages: Pages,
     mut caches: Caches,
@@ -116,24 +137,34 @@ where
         cache.policy(OneSite).honour_request_directives(false)
     })?;
     caches.add("edge", Site::Public, cache.clone());
-    let mut builder = Edge::builder().cache(cache).metrics(metrics).compress(CompressLayer::new());
+    let Attended { edge: builder, gate, sessions } = viewers;
+    let mut builder = builder.cache(cache).metrics(metrics).compress(CompressLayer::new());
     let (hints, sender) = hints.build(told);
     hints.metrics().register(registry);
     // Ends with the last worker's service.
     tokio::spawn(sender.run());
     builder = builder.hints(&hints);
-    let mut log = None;
-    if let Some(path) = &args.access_log {
-        let failed = |source| Error::File { path: path.clone(), source };
-        let file = LogFile::open(path).map_err(failed)?;
-        let (access_log, writer) = AccessLog::start(file.clone(), LOG_QUEUE).map_err(failed)?;
-        access_log.register(registry);
-        builder = builder.access_log(access_log);
-        log = Some((file, writer));
-    }
+    let (log, log_file, log_writer) = access_log(args.access_log.as_deref())?;
+    log.register(registry);
+    builder = builder.access_log(log.clone());
+    let prefix = gate.prefix();
     let behind = Router::new(TierLayer.layer(shield), pages);
-    let server = server.serve(move |_| builder.build(behind.clone()))?;
-    Ok(Running { server, log, caches })
+    let server = server.serve(move |_| gate.before(builder.build(behind.clone())))?;
+    let edge = Some(RunningEdge { sessions, log, log_file, log_writer, prefix });
+    Ok(Running { server, caches, edge })
+}
+
+/// The access log, in a file where one is named.
+fn access_log(path: Option<&Path>) -> Result<(AccessLog, Option<LogFile>, LogWriter), Error> {
+    let Some(path) = path else {
+        let started = AccessLog::builder().start_unwritten(LOG_QUEUE);
+        let (log, writer) = started.map_err(Error::Threads)?;
+        return Ok((log, None, writer));
+    };
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let file = LogFile::open(path).map_err(failed)?;
+    let (log, writer) = AccessLog::start(file.clone(), LOG_QUEUE).map_err(failed)?;
+    Ok((log, Some(file), writer))
 }
 
 /// Lines that may wait for the disk; more are dropped and counted.

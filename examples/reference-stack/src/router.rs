@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::pages::Pages;
 
 /// Everything below this path is media; the shield sees the rest of the path.
-const MEDIA: &str = "/media";
+pub(crate) const MEDIA: &str = "/media";
 
 /// What the site is called behind the router, whatever clients call it.
 pub(crate) const MEDIA_HOST: &str = "media";

@@ -38,6 +38,9 @@ async fn start(args: &Args) -> Result<(), Error> {
     let tls = certificates::all(args, &state)?;
     let own_certificate = args.cert.is_none() && args.acme.is_none();
 
+    let mut registry = Registry::default();
+    let viewers = args.role.has_viewers().then(|| args.viewers.attend(&mut registry));
+    let viewers = viewers.transpose()?;
     let (packager, names) = if args.role.packages() {
         let inputs = Inputs::open(&args.input, &state, process.asked_to_end()).await?;
         (Some(inputs.packager), inputs.playable)
@@ -45,24 +48,31 @@ async fn start(args: &Args) -> Result<(), Error> {
         (None, Vec::new())
     };
 
-    let mut registry = Registry::default();
     let server = addresses.main(process.server("main"), args, tls.clone());
     let spki = tls.spki_sha256_base64();
     let pages = Pages::load(&args.web)
         .map_err(|source| Error::Folder { path: args.web.clone(), source })?;
-    let running = roles::serve(args, server, packager, &mut registry, pages.clone())?;
+    let running = roles::serve(args, server, packager, viewers, &mut registry, pages.clone())?;
     headwater_edge::metrics::register_server(running.server.metrics(), &mut registry);
     if let Some(https) = running.server.https_addrs().first() {
         pages.tell(&banner::stack_json(own_certificate, *https, &spki));
     }
     let token = args.operator_token.as_deref().map(token).transpose()?;
-    let operator = Operator::new(registry, running.caches.clone(), token);
+    let mut operator = Operator::new(registry, running.caches.clone(), token);
+    let mut prefix = "";
+    if let Some(edge) = &running.edge {
+        operator = operator.with_log(edge.log.clone());
+        if let Some(sessions) = &edge.sessions {
+            operator = operator.with_sessions(sessions.clone());
+        }
+        prefix = &edge.prefix;
+    }
     let asked = process.server("operator").http(&addresses.operator[..]).workers(1);
     let asked = asked.serve(move |_| operator.clone())?;
 
-    let facts = describe(&running.server, &asked, spki, &names);
+    let facts = describe(&running.server, &asked, spki, &names, prefix);
     let caches = running.caches.clone();
-    let (log_file, log_writer) = running.log.unzip();
+    let log_file = running.edge.as_ref().and_then(|edge| edge.log_file.clone());
     let upkeep = Upkeep { tls, caches, log_file };
     process.begin(&upkeep).await?;
     let written = args.ready.as_ref().map_or(Ok(()), |path| {
@@ -80,8 +90,8 @@ async fn start(args: &Args) -> Result<(), Error> {
     process.drain(end, &servers[..1], Duration::from_secs(args.drain), &upkeep).await;
     asked.drain(Duration::from_millis(200)).await;
     running.caches.close().await;
-    if let Some(writer) = log_writer {
-        writer.finish();
+    if let Some(edge) = running.edge {
+        edge.log_writer.finish();
     }
     // That of the process that took over says more.
     if let Some(path) = args.ready.as_ref().filter(|_| end == End::Asked) {
@@ -105,6 +115,7 @@ fn describe(
     operator: &ServerHandle,
     spki_sha256: String,
     names: &[Arc<str>],
+    prefix: &str,
 ) -> Ready {
     let url = |scheme, addrs: &[SocketAddr]| {
         addrs.first().map_or_else(String::new, |addr| format!("{scheme}://{addr}"))
@@ -115,8 +126,8 @@ fn describe(
         ReadyAsset {
             name: name.to_string(),
             player: format!("{base}/watch?asset={encoded}"),
-            hls: format!("{base}/media/{encoded}/main.m3u8"),
-            dash: format!("{base}/media/{encoded}/manifest.mpd"),
+            hls: format!("{base}{prefix}/media/{encoded}/main.m3u8"),
+            dash: format!("{base}{prefix}/media/{encoded}/manifest.mpd"),
         }
     };
     let assets = names.iter().map(asset).collect();

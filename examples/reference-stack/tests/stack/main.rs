@@ -12,3 +12,4 @@ mod replaced;
 mod shields;
 mod supervised;
 mod support;
+mod viewers;

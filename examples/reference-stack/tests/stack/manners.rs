@@ -17,7 +17,7 @@ fn run(state: &Path, args: &[&str]) -> Output {
 }
 
 /// Runs a stack that must not start, and gives the one sentence it says.
-fn refusal(args: &[&str]) -> String {
+pub fn refusal(args: &[&str]) -> String {
     let state = tempfile::tempdir().unwrap();
     let output = run(state.path(), args);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
