@@ -1,7 +1,7 @@
 // The stack under test: one process, started with a fresh state folder and ended by its id.
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { access, readFile } from "node:fs/promises";
+import { access, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -22,6 +22,7 @@ export async function findBinary(env) {
 export class Stack {
   /** Starts `binary` and waits until it answers; `more` are further arguments. */
   static async start(binary, { folder, web, inputs, more = [], readyMs = READY_MS }) {
+    await mkdir(folder, { recursive: true });
     const ready = join(folder, "ready.json");
     const log = join(folder, "stack.log");
     const output = openSync(log, "w");

@@ -9,8 +9,8 @@ const STEP_MS = 30_000;
 export const AGREE = 0.1;
 
 export class Viewer {
-  /** `protocol` is `h2` or `h3`. */
-  static async open({ facts, port }, protocol) {
+  /** `protocol` is `h2` or `h3`; `more` are further flags of the browser. */
+  static async open({ facts, port }, protocol, more = []) {
     const profile = await mkdtemp(join(tmpdir(), "headwater-profile-"));
     // prettier-ignore
     const args = [
@@ -21,6 +21,7 @@ export class Viewer {
       ...(protocol === "h3"
         ? ["--enable-quic", `--origin-to-force-quic-on=127.0.0.1:${port},localhost:${port}`]
         : ["--disable-quic"]),
+      ...more,
     ];
     const context = await chromium
       .launchPersistentContext(profile, {
