@@ -88,7 +88,7 @@ const STEP_NAMES: [(&str, &str); 13] = [
     ("pages", "build the pages, check their types, run their unit tests"),
     (
         "browser",
-        "play in headless Chromium, over HTTP/2 and HTTP/3, by three players, and from two edges; the operator's page",
+        "headless Chromium over HTTP/2 and HTTP/3: three players, two edges, the operator's page",
     ),
     ("demo", "start `cargo xtask demo` as people do, twice: the second time it makes nothing"),
     ("doc", "build the documentation with warnings denied"),
