@@ -105,7 +105,7 @@ mod tests {
         let part = Part::Init;
         let object = |title| Object { title, rung: Rung::SOUND, part };
         let objects = (0..).zip(sizes).map(|(n, &bytes)| Stored { object: object(n), bytes });
-        let requests = requests.iter().map(|&object| Request { at_ms: 0, object });
+        let requests = requests.iter().map(|&object| Request { at_ms: 0, object, starts: false });
         Trace { name: "", objects: objects.collect(), requests: requests.collect() }
     }
 

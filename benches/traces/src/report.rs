@@ -69,6 +69,7 @@ impl Figures {
         }
         for (title, of) in [
             ("Hit ratio, %", Counted::hit_ratio as fn(&Counted) -> f64),
+            ("Of what a start waits for: hit ratio, %", Counted::start_hit_ratio),
             ("Byte-hit ratio, %", Counted::byte_hit_ratio),
             ("Bytes stored of those asked for, %", Counted::written_ratio),
         ] {

@@ -83,13 +83,14 @@ impl Traffic {
             }
             let Some(Reverse((at, who))) = audience.pop() else { continue };
             let Some(session) = sessions.get_mut(who) else { continue };
+            let starts = session.starts();
             let again = session.step(at, &mut random, &mut asked);
             for object in asked.drain(..) {
                 let number = *known.entry(object).or_insert_with(|| {
                     trace.objects.push(Stored { object, bytes: ladder::bytes(seed, object) });
                     trace.objects.len() as u32 - 1
                 });
-                trace.requests.push(Request { at_ms: at, object: number });
+                trace.requests.push(Request { at_ms: at, object: number, starts });
             }
             if let Some(again) = again {
                 audience.push(Reverse((again, who)));
@@ -151,6 +152,8 @@ pub struct Request {
     pub at_ms: u64,
     /// The object's place in [`Trace::objects`].
     pub object: u32,
+    /// Whether a viewer waits for it before the first picture.
+    pub starts: bool,
 }
 
 /// Requests in the order of time, and what they ask for.
