@@ -13,7 +13,7 @@
 //! writes them on its stream. What is said too late, too much of, or to nobody is dropped.
 
 mod many;
-mod streams;
+mod room;
 
 use std::fmt;
 use std::io::Write as _;
@@ -28,7 +28,7 @@ pub use many::Interims;
     not(feature = "server"),
     allow(unused_imports, reason = "only listeners have streams")
 )]
-pub(crate) use streams::{Said, Streams};
+pub(crate) use room::{Room, Said};
 
 /// The most that is sent in interim responses to one request, in bytes.
 const MAX_BYTES: usize = 16 << 10;
@@ -52,8 +52,8 @@ pub struct Interim(To);
 enum To {
     /// The connection of a client of HTTP/1.1, and the number of its request there.
     Line(Arc<Line>, u64),
-    /// That of a client of HTTP/3, and its request's stream.
-    Stream(Arc<Streams>, u64),
+    /// The room of a request of HTTP/3, and the number of the request there.
+    Room(Arc<Room>, u64),
     /// All who wait for one answer.
     Many(Interims),
 }
@@ -67,7 +67,7 @@ impl Interim {
         is_sent(status)
             && match &self.0 {
                 To::Line(line, request) => line.take(*request, status, headers),
-                To::Stream(streams, stream) => streams.take(*stream, status, headers),
+                To::Room(room, turn) => room.take(*turn, status, headers),
                 To::Many(many) => many.take(status, headers),
             }
     }

@@ -27,7 +27,6 @@ use super::stream::Incoming;
 use super::uni::{Arrivals, Ended};
 use super::{request, var_int};
 use crate::handshake::Handshake;
-use crate::interim::Streams;
 use crate::path::{KnowsPath, Path};
 use crate::server::control::{DrainSignal, stopped, turned_away};
 use crate::server::metrics::{self, Place, Refused};
@@ -53,7 +52,6 @@ pub(super) struct Conn {
     pub(super) info: ConnInfo,
     pub(super) worker: Arc<Worker>,
     pub(super) date: Arc<DateCache>,
-    pub(super) interims: Arc<Streams>,
     quic: Arc<quinn::Connection>,
     /// Of a connection whose first request came before the handshake was done.
     pub(super) handshake: Option<Handshake>,
@@ -141,7 +139,6 @@ pub(super) async fn connection<S>(
         info: info(&quic, peer, addr, &known),
         worker: Arc::clone(&worker),
         date,
-        interims: Arc::default(),
         quic: known,
         handshake: under_way.as_ref().map(UnderWay::handshake),
         wasted: AtomicU32::new(0),
@@ -233,7 +230,8 @@ pub(super) async fn connection<S>(
                 }
                 let is_first = next == 0;
                 next = sender.id() + NEXT;
-                requests.begin(request::serve(sender, incoming, Arc::clone(&conn), service.clone()));
+                let (conn, service) = (Arc::clone(&conn), service.clone());
+                requests.begin(|room| request::serve(sender, incoming, conn, room, service));
                 if is_first && matches!(drain, Drain::Grace(_)) {
                     if !control.goaway(NO_LIMIT, limits.write_timeout).await {
                         break;

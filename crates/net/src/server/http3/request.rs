@@ -18,7 +18,7 @@ use super::headers;
 use super::received::Received;
 use super::sender::Sender;
 use super::stream::{Incoming, Trouble};
-use crate::interim::Said;
+use crate::interim::{Room, Said};
 use crate::server::limited::too_large;
 use crate::server::malformed::content_length;
 use crate::server::oneshot::Oneshot;
@@ -31,6 +31,7 @@ pub(super) async fn serve<S>(
     mut sender: Sender,
     mut incoming: Incoming,
     conn: Arc<Conn>,
+    room: Arc<Room>,
     service: S,
 ) -> Option<Sender>
 where
@@ -69,7 +70,7 @@ where
     {
         return None;
     }
-    let unanswered = conn.interims.begin(sender.id());
+    let mut unanswered = room.begin();
     info.interim = Some(unanswered.interim());
     let mut request = Request::new(body);
     *request.method_mut() = head.method;

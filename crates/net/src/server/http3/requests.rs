@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::sender::Sender;
+use crate::interim::Room;
 
 /// How a request ended: with the sending side of its stream when all was sent, or a panic.
 type Ended = std::thread::Result<Option<Sender>>;
@@ -34,16 +35,23 @@ fn nothing() -> ReusableBoxFuture<'static, Ended> {
 pub(super) struct Requests {
     pub(super) running: JoinSet<Ended>,
     start: Start,
+    /// For the next one.
+    room: Arc<Room>,
     sent: Unacknowledged,
 }
 
 impl Requests {
     pub(super) fn new(max_streams: usize, start: Start) -> Self {
-        Self { running: JoinSet::new(), start, sent: Unacknowledged::new(max_streams) }
+        let sent = Unacknowledged::new(max_streams);
+        Self { running: JoinSet::new(), start, room: Arc::default(), sent }
     }
 
     /// Runs the request as far as it gets without waiting, and what is left of it as a task.
-    pub(super) fn begin(&mut self, request: impl Future<Output = Option<Sender>> + Send + 'static) {
+    pub(super) fn begin<F>(&mut self, request: impl FnOnce(Arc<Room>) -> F)
+    where
+        F: Future<Output = Option<Sender>> + Send + 'static,
+    {
+        let request = request(Arc::clone(&self.room));
         let mut start = self.start.0.lock().unwrap_or_else(PoisonError::into_inner);
         start.set(AssertUnwindSafe(request).catch_unwind());
         // No waker: a task polls the request again at once.
@@ -51,6 +59,8 @@ impl Requests {
             Poll::Ready(ended) => self.sent.push(ended),
             Poll::Pending => {
                 self.running.spawn(std::mem::replace(&mut *start, nothing()));
+                // It has that for itself.
+                self.room = Arc::default();
             }
         }
     }
