@@ -62,7 +62,9 @@ fn each_host_has_its_site_and_each_path_its_route() {
         assert_eq!((answer.status, answer.body), (status, body), "{host}{target}");
     }
     // Hosts of one site share what is cached; a path that is not cached is asked for each time.
-    assert!(get(addr, "www.a.example", "/live/1.mp4").field("cache-status").contains("hit"));
+    for host in ["www.a.example", "a.example."] {
+        assert!(get(addr, host, "/live/1.mp4").field("cache-status").contains("hit"), "{host}");
+    }
     let before = two.asked();
     get(addr, "a.example", "/api/x");
     get(addr, "a.example", "/api/x");

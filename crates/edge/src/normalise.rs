@@ -15,7 +15,8 @@
 //!
 //! And it makes the same what RFC 3986 §6.2.2 says is equal: in the path, an encoded letter, digit,
 //! `-`, `.`, `_` or `~` is decoded, and other escapes are written in upper case. An encoded slash
-//! stays encoded. The query is left as it is: signatures are made over its bytes.
+//! stays encoded. The query is left as it is: signatures are made over its bytes. A host whose name
+//! ends in the dot of the root (`video.example.`, RFC 1034 §3.1) is named without it.
 //!
 //! Of the fields by which a stranger could choose what a cache does, it makes less:
 //!
@@ -38,17 +39,19 @@ use headwater_cache::BoxError;
 use headwater_net::encoding::{self, Coding};
 use headwater_net::{Body, Problem};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as HttpBody;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::Answer;
 use crate::unkeyed;
-use path::{Path, check_path, table};
+use host::Host;
+use path::{Path, check_path};
 
 pub use path::{DotSegments, checked, other_reading, rewritten};
 
+mod host;
 mod path;
 
 /// Refuses ambiguous requests and makes equal ones the same.
@@ -166,9 +169,12 @@ impl NormaliseLayer {
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
-    ) -> Result<Option<Uri>, Problem> {
+    ) -> Result<Checked, Problem> {
         let bad = |why: &'static str| Problem::new(StatusCode::BAD_REQUEST).detail(why);
-        let host = self.host(uri, headers).map_err(bad)?;
+        let host = Host::of(uri, headers).map_err(bad)?;
+        if host.is_none() && self.host_required {
+            return Err(bad("there is no host"));
+        }
         if !host.is_none_or(|host| self.serves(host)) {
             let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST);
             return Err(problem.detail("this host is not served here"));
@@ -183,67 +189,40 @@ impl NormaliseLayer {
         if !uri.scheme().is_none_or(|one| *one == Scheme::HTTPS || *one == Scheme::HTTP) {
             return Err(bad("the scheme is not served here"));
         }
+        let is_rooted = host.is_some_and(|host| host.is_rooted);
         // The server as a whole (RFC 9110 §9.3.7).
         if method == Method::OPTIONS && uri.path() == "*" {
-            return Ok(None);
+            return Ok(Checked { uri: None, is_rooted });
         }
-        match check_path(uri.path()).map_err(bad)? {
-            Path::Normal => Ok(None),
-            Path::Other => {
-                let rewritten = rewritten(uri);
-                rewritten.map(Some).ok_or_else(|| bad("the path cannot be read"))
-            }
-        }
-    }
-
-    fn serves(&self, host: &[u8]) -> bool {
-        let same = |known: &str| known.as_bytes().eq_ignore_ascii_case(host);
-        self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|known| same(known)))
-    }
-
-    /// The one host of a request; `None` where it has none and needs none.
-    fn host<'r>(
-        &self,
-        uri: &'r Uri,
-        headers: &'r HeaderMap,
-    ) -> Result<Option<&'r [u8]>, &'static str> {
-        let mut hosts = headers.get_all(header::HOST).iter();
-        let host = hosts.next().map(HeaderValue::as_bytes);
-        if hosts.next().is_some() {
-            return Err("there is more than one host");
-        }
-        let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
-        let named = match (authority, host) {
-            (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b) => {
-                return Err("the target and the host field differ");
-            }
-            (Some(host), _) | (None, Some(host)) => host,
-            (None, None) if self.host_required => return Err("there is no host"),
-            (None, None) => return Ok(None),
+        let uri = match check_path(uri.path()).map_err(bad)? {
+            Path::Normal => None,
+            Path::Other => Some(rewritten(uri).ok_or_else(|| bad("the path cannot be read"))?),
         };
-        let plain = |b: &u8| IN_HOST[usize::from(*b)];
-        if named.is_empty() || named.len() > 255 || !named.iter().all(plain) || !has_port(named) {
-            return Err("the host is not a host");
-        }
-        Ok(Some(named))
+        Ok(Checked { uri, is_rooted })
+    }
+
+    fn serves(&self, host: Host<'_>) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.iter().any(|known| host.is(known)))
     }
 }
 
-/// Whether what stands after a host's name, if anything, is a port (RFC 3986 §3.2.3).
-fn has_port(host: &[u8]) -> bool {
-    let name = match host {
-        [b'[', rest @ ..] => rest.iter().position(|byte| *byte == b']').map(|end| end + 2),
-        _ => host.iter().position(|byte| *byte == b':').or(Some(host.len())),
-    };
-    let rest = name.and_then(|end| host.get(end..));
-    rest.is_some_and(|rest| match rest {
-        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
-        rest => rest.is_empty(),
-    })
+/// What is to be changed of a request that passes.
+#[derive(Debug, PartialEq, Eq)]
+struct Checked {
+    uri: Option<Uri>,
+    /// Whether its host is to lose the dot of the root.
+    is_rooted: bool,
 }
 
-/// What may be in a host with its port (RFC 3986 §3.2.2).
-const IN_HOST: [bool; 256] = table(b"-._~:[]%!$&'()*+,;=");
+/// Rare, so that it may take its time.
+#[cold]
+fn unroot<A>(request: &mut Request<A>) {
+    let (mut uri, mut headers) = (request.uri().clone(), std::mem::take(request.headers_mut()));
+    let done = host::unroot(&mut uri, &mut headers);
+    debug_assert!(done.is_some(), "a host that was read before");
+    *request.headers_mut() = headers;
+    *request.uri_mut() = uri;
+}
 
 impl<S> Layer<S> for NormaliseLayer {
     type Service = Normalise<S>;
@@ -300,8 +279,14 @@ where
     fn call(&mut self, mut request: Request<A>) -> Answer<S::Future> {
         if self.parts != Parts::Fields {
             match self.rules.check(request.method(), request.uri(), request.headers()) {
-                Ok(None) => {}
-                Ok(Some(uri)) => *request.uri_mut() = uri,
+                Ok(Checked { uri, is_rooted }) => {
+                    if let Some(uri) = uri {
+                        *request.uri_mut() = uri;
+                    }
+                    if is_rooted {
+                        unroot(&mut request);
+                    }
+                }
                 Err(problem) => return Answer::ready(problem.into_response()),
             }
         }
@@ -331,7 +316,8 @@ mod tests {
             headers.append(header::HOST, host.parse().unwrap());
         }
         let layer = NormaliseLayer::new().max_target(100);
-        layer.check(&Method::GET, &uri.parse().unwrap(), &headers).map_err(|p| p.status())
+        let checked = layer.check(&Method::GET, &uri.parse().unwrap(), &headers);
+        checked.map(|checked| checked.uri).map_err(|p| p.status())
     }
 
     /// Limit: `NormaliseLayer::max_target`.
@@ -400,6 +386,8 @@ mod tests {
             ("/", &["a b"]),
             ("/", &["a:b"]),
             ("/", &["a:1:2"]),
+            ("/", &["a.."]),
+            ("http://a./x", &["a"]),
             ("/", &["[::1"]),
             ("/", &["[::1]x"]),
             ("ftp://h/x", &["h"]),

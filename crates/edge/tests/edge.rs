@@ -302,13 +302,21 @@ async fn made_up_hosts_multiply_nothing() {
     let origin = Origin::default();
     let hosts = NormaliseLayer::new().hosts(["Video.Example", "video.example:8443"]);
     let edge = Edge::builder().normalise(hosts).build(origin.clone());
-    for host in ["video.example", "VIDEO.example", "video.example:8443"] {
+    for host in [
+        "video.example",
+        "VIDEO.example",
+        "video.example:8443",
+        "video.example.",
+        "VIDEO.example.:8443",
+    ] {
         assert_eq!(ask(&edge, said("/small", "host", host)).await.status(), 200, "{host}");
     }
-    let absolute = Request::get("https://video.example/small").body(Body::empty()).unwrap();
-    assert_eq!(ask(&edge, absolute).await.status(), 200);
+    for absolute in ["https://video.example/small", "https://video.example./small"] {
+        let absolute = Request::get(absolute).body(Body::empty()).unwrap();
+        assert_eq!(ask(&edge, absolute).await.status(), 200);
+    }
     assert_eq!(origin.seen.lock().unwrap().len(), 2);
-    for host in ["a.example", "video.example.", "video.example:81", "x.video.example"] {
+    for host in ["a.example", "a.example.", "video.example:81", "x.video.example"] {
         let answer = ask(&edge, said("/small", "host", host)).await;
         assert_eq!(answer.status(), 421, "{host}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json");

@@ -113,6 +113,8 @@ impl Sites {
     /// The site of a host, with or without its port.
     fn find(&self, host: &[u8]) -> Option<usize> {
         let host = name_of(host);
+        // As what normalises names it (`headwater::edge::normalise`), before that has seen it.
+        let host = host.strip_suffix(b".").unwrap_or(host);
         let lower;
         let host = if host.iter().any(u8::is_ascii_uppercase) {
             lower = host.to_ascii_lowercase();
@@ -416,6 +418,8 @@ mod tests {
         for (host, site) in [
             ("a.example", 0),
             ("A.Example:8443", 0),
+            ("a.example.", 0),
+            ("a.example.:443", 0),
             ("x.example", 1),
             ("x.b.example", 2),
             ("b.example", 1),
