@@ -17,6 +17,8 @@
 //! not told, as if that were enough. The service behind is asked for `gzip` where that is what was asked
 //! for, and may make it itself; for other codings it is asked for plain text.
 
+mod level;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -30,16 +32,19 @@ use tower_http::compression::predicate::Predicate;
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub use level::Level;
+
 /// Compresses text answers; see the module.
 #[derive(Clone, Debug)]
 pub struct CompressLayer {
     min_size: u64,
+    level: Level,
 }
 
 impl CompressLayer {
-    /// Text from 512 bytes up.
+    /// Text from 512 bytes up, at [`Level::Balanced`].
     pub const fn new() -> Self {
-        Self { min_size: 512 }
+        Self { min_size: 512, level: Level::Balanced }
     }
 
     /// The least length in bytes that is worth it; 512 by default. Below a packet's size nothing is
@@ -47,6 +52,13 @@ impl CompressLayer {
     #[must_use]
     pub const fn min_size(mut self, bytes: u64) -> Self {
         self.min_size = bytes;
+        self
+    }
+
+    /// How much time a text is worth. What the service behind has compressed itself stays as it is.
+    #[must_use]
+    pub const fn level(mut self, level: Level) -> Self {
+        self.level = level;
         self
     }
 }
@@ -122,16 +134,15 @@ fn forbids(headers: &HeaderMap) -> bool {
 #[derive(Clone, Debug)]
 pub struct Compress<S> {
     inner: S,
-    rules: Option<Worthwhile>,
+    rules: Option<(Worthwhile, Level)>,
 }
 
 impl<S> Compress<S> {
     /// Without a layer, everything passes as it is.
     pub(crate) fn new(inner: S, layer: Option<&CompressLayer>) -> Self {
-        let rules = layer.map(|layer| Worthwhile {
-            min_size: layer.min_size,
-            forbidden: false,
-            to_head: false,
+        let rules = layer.map(|layer| {
+            let min_size = layer.min_size;
+            (Worthwhile { min_size, forbidden: false, to_head: false }, layer.level)
         });
         Self { inner, rules }
     }
@@ -151,7 +162,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Some(rules) = self.rules else { return Box::pin(self.inner.call(request)) };
+        let Some((rules, level)) = self.rules else { return Box::pin(self.inner.call(request)) };
         let forbidden = forbids(request.headers());
         let coding = encoding::choose(&Coding::ALL, request.headers()).filter(|_| !forbidden);
         let to_head = request.method() == Method::HEAD;
@@ -161,7 +172,11 @@ where
         let spare = self.inner.clone();
         let inner = Plain { inner: std::mem::replace(&mut self.inner, spare), coding };
         let rules = Worthwhile { forbidden, to_head, ..rules };
-        let answer = Compression::new(inner).compress_when(rules).call(request);
+        let mut answer = Compression::new(inner).compress_when(rules);
+        if let Some(coding) = coding {
+            answer = answer.quality(level.of(coding));
+        }
+        let answer = answer.call(request);
         Box::pin(async move {
             let mut response = answer.await?.map(Body::stream);
             let compressed = response.extensions_mut().remove::<WasPlain>().is_some()

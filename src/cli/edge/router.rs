@@ -64,8 +64,8 @@ impl Service<Request<Body>> for Router {
         }
         let mut group = Group { origins, is_shield: shield.is_some() };
         let request = Request::from_parts(parts, body);
-        if compress && !is_websocket(&request) {
-            let answer = CompressLayer::new().layer(group).call(request);
+        if let Some(level) = compress.filter(|_| !is_websocket(&request)) {
+            let answer = CompressLayer::new().level(level).layer(group).call(request);
             Box::pin(async move { answer.await.map_err(Into::into) })
         } else {
             let answer = group.call(request);

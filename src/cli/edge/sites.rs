@@ -7,13 +7,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use headwater::cache::key::{host, name_of};
 use headwater::cache::{KeyBuf, Lifetime, Overrides, Policy, Route, Rules};
+use headwater::edge::compress::Level;
 use headwater::edge::normalise::{checked, other_reading};
 use headwater::edge::tokens::{TokenRules, TokensHere};
 use headwater::edge::{FixedAnswer, RoutePolicy};
 use headwater::net::ConnInfo;
 use headwater::origin::upstream::Origins;
 use headwater::proto::config::Edge as Config;
-use headwater::proto::config::route::Route as RouteConfig;
+use headwater::proto::config::route::{CompressLevel, Route as RouteConfig};
 use headwater::proto::config::site::Site as SiteConfig;
 use headwater::proto::config::text::PathPattern;
 use http::request::Parts;
@@ -60,7 +61,8 @@ struct OfRoute {
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) origins: Origins,
-    pub(super) compress: bool,
+    /// How much time it is worth to make a text smaller, where that is done.
+    pub(super) compress: Option<Level>,
     /// The upstream's name, where it is a shield.
     pub(super) shield: Option<Arc<str>>,
 }
@@ -189,7 +191,7 @@ impl OfRoute {
         let target = config.upstream.as_deref().and_then(|name| {
             let (of, origins) = upstreams.get(name)?;
             let shield = of.shield.then(|| name.into());
-            let compress = config.compress != Some(false);
+            let compress = (config.compress != Some(false)).then(|| level(config.compress_level));
             Some(Target { origins: origins.clone(), compress, shield })
         });
         Ok(Self {
@@ -197,6 +199,14 @@ impl OfRoute {
             policy: route_policy::make(config)?,
             public: config.public == Some(true),
         })
+    }
+}
+
+const fn level(config: Option<CompressLevel>) -> Level {
+    match config {
+        Some(CompressLevel::Fast) => Level::Fast,
+        Some(CompressLevel::Small) => Level::Small,
+        _ => Level::Balanced,
     }
 }
 

@@ -196,8 +196,8 @@ fn takes(kind: &str) -> Option<String> {
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Challenge" | "Clients" | "Downstream" | "HostOf" | "LimitPer" | "LogFormat"
-        | "TokenForm" => "a word",
+        "Challenge" | "Clients" | "CompressLevel" | "Downstream" | "HostOf" | "LimitPer"
+        | "LogFormat" | "TokenForm" => "a word",
         _ => return None,
     };
     Some(word.to_owned())

@@ -102,6 +102,11 @@ pub struct Route {
     /// none. Danger: up to four variants of a text are stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compress: Option<bool>,
+    /// How much time that is worth: `fast`, `balanced` or `small`. Default `balanced`. Bound: none; it
+    /// means nothing where `compress` is false. Danger: the worker does nothing else meanwhile, up to
+    /// LONGEST for the manifest of a long title with `small`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress_level: Option<CompressLevel>,
     /// The path that origins are asked for: `{ from = "/live/", to = "/" }` has `/live/a` asked for as
     /// `/a`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +133,7 @@ impl Route {
             in_slices: Some(false),
             ignore_set_cookie: Some(false),
             compress: Some(true),
+            compress_level: Some(CompressLevel::default()),
             ..Self::default()
         }
     }
@@ -146,7 +152,7 @@ impl Route {
             fill!(only_parameters without_parameters);
         }
         fill!(upstream public cache stale_while_revalidate stale_if_error sort_parameters by_device);
-        fill!(in_slices ignore_set_cookie compress rewrite answer);
+        fill!(in_slices ignore_set_cookie compress compress_level rewrite answer);
         for (statuses, time) in &under.error_ttl {
             let range = statuses.range();
             let is_said = |own: &Statuses| {
@@ -168,6 +174,20 @@ impl Route {
         let under = self.policies.iter().chain(of_site).filter_map(named);
         under.fold(self.clone(), Self::or).or(&Self::standard())
     }
+}
+
+/// How much time it is worth to make a text smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum CompressLevel {
+    /// The least: for what lives a second.
+    Fast,
+    /// So much that more would win little.
+    #[default]
+    Balanced,
+    /// As much as one text may take without holding up the worker.
+    Small,
 }
 
 /// Which path origins are asked for.

@@ -1,7 +1,7 @@
 //! What several routes share, and what counts where two say the same.
 
 use headwater_proto::config::Edge;
-use headwater_proto::config::route::Route;
+use headwater_proto::config::route::{CompressLevel, Route};
 
 use crate::{SMALL, wrongs};
 
@@ -10,6 +10,7 @@ const POLICIES: &str = "
 name = 'live'
 ttl = '2 s'
 compress = false
+compress_level = 'small'
 error_ttl = { '404' = '1 s' }
 response_headers = { set = { 'x-a' = 'live', 'x-b' = 'live' }, remove = 'x-c' }
 [[policy]]
@@ -34,7 +35,7 @@ fn the_route_counts_first_then_its_policies_then_those_of_the_site() {
     let route = resolved("policy = 'live'\ncompress = true\nonly_parameters = []\n");
     assert_eq!(route.ttl.unwrap().to_string(), "2 s");
     assert_eq!(route.ttl_at_most, None, "one of the three is said already");
-    assert_eq!(route.compress, Some(true));
+    assert_eq!((route.compress, route.compress_level), (Some(true), Some(CompressLevel::Small)));
     assert_eq!(route.without_parameters, None, "only_parameters says it already");
     assert_eq!(route.cache, Some(true), "the default");
     assert_eq!(route.upstream.as_deref(), Some("media"));

@@ -1,0 +1,35 @@
+//! How much time a text is worth, and what that means to each coding: gzip (RFC 1952), brotli
+//! (RFC 7932) and zstd (RFC 8878) count their levels in ways of their own.
+
+use headwater_net::encoding::Coding;
+use tower_http::CompressionLevel;
+
+/// Whether a text is made smaller quickly or well. It is done once for each coding, on the thread of
+/// the worker that asked, so that time counts for what lives a second, and size for what many fetch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// In the least time.
+    Fast,
+    /// So well that more time would win little.
+    #[default]
+    Balanced,
+    /// As small as it gets before a single text would hold up the worker.
+    Small,
+}
+
+impl Level {
+    /// What the coding's own encoder calls it.
+    pub(super) const fn of(self, coding: Coding) -> CompressionLevel {
+        let [fast, balanced, small] = match coding {
+            Coding::Brotli => [2, 5, 9],
+            Coding::Zstd => [1, 3, 9],
+            _ => [1, 5, 9],
+        };
+        CompressionLevel::Precise(match self {
+            Self::Fast => fast,
+            Self::Balanced => balanced,
+            Self::Small => small,
+        })
+    }
+}
