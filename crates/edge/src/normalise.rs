@@ -164,12 +164,7 @@ impl NormaliseLayer {
         }
     }
 
-    fn check(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> Result<Checked, Problem> {
+    fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Checked, Problem> {
         let bad = |why: &'static str| Problem::new(StatusCode::BAD_REQUEST).detail(why);
         let host = Host::of(uri, headers).map_err(bad)?;
         if host.is_none() && self.host_required {

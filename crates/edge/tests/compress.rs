@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater_cache::Cache;
+use headwater_edge::compress::Level;
 use headwater_edge::{CompressLayer, Edge};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{HeaderMap, Request, Response};
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::decompression::Decompression;
 
 /// A manifest of some kilobytes.
@@ -136,6 +137,34 @@ async fn one_fill_serves_each_coding_and_a_hit_compresses_nothing() {
     let asked: Vec<_> =
         asked.lock().unwrap().iter().map(|headers| headers["accept-encoding"].clone()).collect();
     assert_eq!(asked, ["identity", "identity", "gzip", "identity"]);
+}
+
+#[tokio::test]
+async fn more_time_makes_it_smaller_in_each_coding() {
+    // What is in it is hard to guess.
+    let ranges = (0..1000u64).scan(0, |at, n| {
+        let length = 600_000 + n * 7919 % 800_000;
+        *at += length;
+        Some(format!("#EXTINF:4.0,\n#EXT-X-BYTERANGE:{length}@{}\nvideo.mp4\n", *at - length))
+    });
+    let playlist = format!("#EXTM3U\n{}", ranges.collect::<String>());
+    for coding in ["br", "zstd", "gzip"] {
+        let mut lengths = Vec::new();
+        for level in [Level::Fast, Level::Balanced, Level::Small] {
+            let text = playlist.clone();
+            let origin = service_fn(move |_: Request<Body>| {
+                let answer = Response::builder().header("content-type", "audio/mpegurl");
+                let answer = answer.body(text.clone().into()).unwrap();
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let layer = CompressLayer::new().level(level);
+            let answer = layer.layer(origin).oneshot(get("/main.m3u8", coding)).await.unwrap();
+            assert_eq!(said(&answer, "content-encoding"), coding);
+            let body = answer.into_body().collect(100_000).await.unwrap().to_bytes();
+            lengths.push(body.len());
+        }
+        assert!(lengths[0] > lengths[2], "{coding}: {lengths:?}");
+    }
 }
 
 #[tokio::test]

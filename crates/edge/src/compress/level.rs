@@ -1,5 +1,7 @@
 //! How much time a text is worth, and what that means to each coding: gzip (RFC 1952), brotli
-//! (RFC 7932) and zstd (RFC 8878) count their levels in ways of their own.
+//! (RFC 7932) and zstd (RFC 8878) count their levels in ways of their own. What each costs and wins on
+//! manifests was measured (`docs/results/compress.md`); higher ones are left out, since they take up to
+//! 200 ms for one playlist, in which a worker answers nobody, and tens of MiB.
 
 use headwater_net::encoding::Coding;
 use tower_http::CompressionLevel;
@@ -14,7 +16,8 @@ pub enum Level {
     /// So well that more time would win little.
     #[default]
     Balanced,
-    /// As small as it gets before a single text would hold up the worker.
+    /// As small as it gets before a single text would hold up the worker: some milliseconds, and 10 MiB
+    /// of memory until it is done.
     Small,
 }
 
@@ -22,9 +25,9 @@ impl Level {
     /// What the coding's own encoder calls it.
     pub(super) const fn of(self, coding: Coding) -> CompressionLevel {
         let [fast, balanced, small] = match coding {
-            Coding::Brotli => [2, 5, 9],
-            Coding::Zstd => [1, 3, 9],
-            _ => [1, 5, 9],
+            Coding::Brotli => [1, 5, 7],
+            Coding::Zstd => [1, 1, 7],
+            _ => [1, 6, 9],
         };
         CompressionLevel::Precise(match self {
             Self::Fast => fast,
