@@ -16,8 +16,8 @@
 //! memory. Nothing is trimmed for the reading. At least [`COUNTED_REQUESTS`] are asked after the warm-up,
 //! so that what grows by a kilobyte a request is seen on a busy machine, too.
 //!
-//! What still fills up afterwards, within its bound, is the store of QUIC sessions: two for each
-//! connection, 4,096 at most (`headwater_net`).
+//! The store of QUIC sessions fills up, too: two for each connection, 4,096 at most (`headwater_net`).
+//! So the warm-up lasts until [`FULL`] connections have been opened, by a client that does nothing else.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stderr, reason = "the lines are for people")]
@@ -47,6 +47,8 @@ const STEP: Duration = Duration::from_millis(500);
 const WARM_UP: Duration = Duration::from_secs(40);
 /// And how many requests: a machine that has other things to do takes longer for them.
 const WARM_UP_REQUESTS: u64 = 8_000;
+/// And how many QUIC connections: the store of their sessions is full then.
+const FULL: u64 = 2_048;
 /// But no longer than this.
 const LONGEST_WARM_UP: Duration = Duration::from_secs(180);
 /// How much more memory there may be, in thousandths.
@@ -70,6 +72,8 @@ struct Done {
     playlists: AtomicU64,
     purges: AtomicU64,
     slow: AtomicU64,
+    /// QUIC connections that were opened.
+    connections: AtomicU64,
     /// What went wrong, and how often: kinds of errors are few.
     failed: Mutex<BTreeMap<String, u64>>,
 }
@@ -96,7 +100,8 @@ impl Done {
     fn line(&self) -> String {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         format!(
-            "{} answers, {} ranges, {} given up, {} uploads, {} playlists, {} purges, {} slow, {} failed",
+            "{} answers, {} ranges, {} given up, {} uploads, {} playlists, {} purges, {} slow, \
+             {} QUIC connections, {} failed",
             read(&self.answers),
             read(&self.ranges),
             read(&self.given_up),
@@ -104,6 +109,7 @@ impl Done {
             read(&self.playlists),
             read(&self.purges),
             read(&self.slow),
+            read(&self.connections),
             self.failed()
         )
     }
@@ -136,16 +142,18 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         let (site, stop, done) = (Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done));
         asking.spawn(by_quic(number, site, stop, done));
     }
+    asking.spawn(fill(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
     let (begun, mut readings) = (Instant::now(), Vec::new());
     let operator = client(false);
     let mut warm: Option<(Duration, u64)> = None;
     let mut minute = 0;
     loop {
         let at = begun.elapsed();
-        if warm.is_none()
-            && at >= WARM_UP
-            && (done.all() >= WARM_UP_REQUESTS || at >= LONGEST_WARM_UP)
-        {
+        let is_warm = || {
+            let full = done.connections.load(Ordering::Relaxed) >= FULL;
+            at >= WARM_UP && full && done.all() >= WARM_UP_REQUESTS
+        };
+        if warm.is_none() && (is_warm() || at >= LONGEST_WARM_UP) {
             eprintln!("warm after {} s; {}", at.as_secs(), done.line());
             warm = Some((at, done.all()));
         }
@@ -358,16 +366,39 @@ async fn by_tcp(
     }
 }
 
+/// A connection of QUIC, counted.
+async fn open(site: &Site, done: &Done) -> Result<h3::Connection, String> {
+    let opened = h3::Connection::open(site.addr, h3::trusting_anything()).await?;
+    done.connections.fetch_add(1, Ordering::Relaxed);
+    Ok(opened)
+}
+
+/// Opens connections until the store of QUIC sessions is full. Those of a connection are there once a
+/// request has been answered on it.
+async fn fill(site: Arc<Site>, stop: Arc<AtomicBool>, done: Arc<Done>) {
+    let shortest = site.segments.iter().min_by_key(|(_, whole)| whole.len());
+    let (path, whole) = shortest.expect("a segment");
+    while done.connections.load(Ordering::Relaxed) < FULL && !stop.load(Ordering::Relaxed) {
+        let asked = match open(&site, &done).await {
+            Ok(one) => match one.get(path).await {
+                Ok(Answer { body, .. }) => right(body == *whole, "first answer", body.len()),
+                Err(_) => Err("first answer".into()),
+            },
+            Err(why) => Err(format!("a connection: {why}")),
+        };
+        done.count(&done.answers, asked);
+    }
+}
+
 /// The same by HTTP/3, as far as its client goes.
 async fn by_quic(number: usize, site: Arc<Site>, stop: Arc<AtomicBool>, done: Arc<Done>) {
-    let open = || h3::Connection::open(site.addr, h3::trusting_anything());
-    let mut one = open().await.expect("a connection");
+    let mut one = open(&site, &done).await.expect("a connection");
     for turn in number.. {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         if turn % 100 == 99 {
-            one = open().await.expect("a connection");
+            one = open(&site, &done).await.expect("a connection");
         }
         let (path, whole) = &site.segments[(turn + turn / 10) % site.segments.len()];
         if turn % 10 == 3 {
