@@ -17,7 +17,8 @@ pub(crate) static SPEC: Spec = Spec {
     about: "Builds the reference stack as people run it and asks it for hits, misses, ranges, half \
             downloads, uploads, slow ones and playlists over HTTP/1.1, TLS, HTTP/2 and HTTP/3. Exits 1 \
             when its resident memory grows by more than 1 % (within less than five minutes: 2 %) after a \
-            warm-up of 40 s, 8,000 requests and 2,048 QUIC connections, or a request fails.",
+            warm-up of 40 s (before five minutes and more: eight minutes), 8,000 requests and 2,048 QUIC \
+            connections, or a request fails.",
     names: &[],
     flags: &[
         Flag {
