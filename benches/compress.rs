@@ -58,7 +58,7 @@ fn main() {
                         for _ in 0..times {
                             runtime.block_on(ask(edge.clone(), coding));
                         }
-                        cpu_time() - before
+                        cpu_time().saturating_sub(before)
                     });
                 });
             }
