@@ -73,5 +73,5 @@ fn the_key_of_an_external_account_is_read_and_a_bad_one_is_one_sentence() {
     let said = start("bad");
     assert!(said.contains("external account me holds no key in base64url"), "{said}");
     let said = start("none");
-    assert!(said.contains("/none: No such file"), "{said}");
+    assert!(said.contains("/none cannot be used: No such file"), "{said}");
 }
