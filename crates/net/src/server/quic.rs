@@ -5,6 +5,7 @@
 mod cid;
 mod elders;
 mod handshakes;
+mod joined;
 mod passed;
 mod steering;
 
@@ -22,6 +23,7 @@ use super::tls::{Current, Sessions, Terms};
 use super::{ConnLimits, QuicConfig, ServerError, Tls, WorkerId};
 use cid::{Ids, Owner};
 use handshakes::Handshakes;
+use joined::Joined;
 use steering::{Mailbox, Reads, Steered};
 
 pub(super) use cid::{GENERATIONS, MAX_WORKERS};
@@ -142,7 +144,7 @@ impl Shared {
         let ids = self.ids.clone();
         endpoint.cid_generator(move || ids.of_worker(number));
         let reads = is_own.then(Arc::<Reads>::default);
-        let socket = Arc::new(Steered {
+        let socket = Joined::new(Steered {
             socket: runtime.wrap_udp_socket(socket)?,
             ids: self.ids.clone(),
             worker: number,
@@ -152,6 +154,7 @@ impl Shared {
             spread: self.spread.clone(),
         });
         let server = settings.get().map(|settings| (*settings).clone());
+        let socket = Arc::new(socket);
         let quinn = quinn::Endpoint::new_with_abstract_socket(endpoint, server, socket, runtime)?;
         Ok(Endpoint { quinn, worker: number, shared: self, reads, settings: settings.clone() })
     }
