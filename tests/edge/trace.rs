@@ -1,11 +1,20 @@
-//! `[trace]`: two edges, one of which is the other's shield, and a collector that is told of both.
+//! `[trace]`: an edge, another that is its shield, a packager, and a collector that is told of all three.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use headwater::edge::TraceLayer;
+use headwater::edge::trace::Tracer;
+use headwater::net::Clock;
+use headwater::net::client::Upstream;
+use headwater::net::server::{Server, ServerHandle};
+use headwater::packager::{Assets, Packager};
 use serde_json::Value;
+use tower::Layer as _;
 
 use crate::process::{Edge, Files, Origin, ask, wait_for};
 
@@ -65,12 +74,41 @@ fn config(upstream: &str, trace: &str) -> String {
     )
 }
 
+/// A packager of the films in a folder, at a listener of its own: recorded where who asks says so.
+fn packager(films: &Path, collector: &str) -> ServerHandle {
+    let (tracer, exporter) = Tracer::new("packager", 0, true, 16, Clock::system());
+    let client = Upstream::builder(collector).build().unwrap();
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(exporter.run(client));
+    });
+    let packager = Packager::builder(Assets::from_dir(films).unwrap()).build();
+    let layer = TraceLayer::new(tracer);
+    let server = Server::builder().http("127.0.0.1:0").workers(1);
+    server.serve(move |_| layer.layer(packager.clone())).unwrap()
+}
+
+fn film(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25"])
+        .args(["-t", "2", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"])
+        .arg(folder.join("film.mp4"))
+        .status();
+    assert!(made.unwrap().success());
+}
+
 #[test]
-fn an_edge_and_the_one_behind_it_make_one_trace() {
-    let origin = Origin::start("one");
+fn edge_shield_and_packager_make_one_trace() {
     let (collector, url) = Collector::start();
+    let folder = tempfile::tempdir().unwrap();
+    let films = folder.path().join("films");
+    film(&films);
+    let packager = packager(&films, &url);
+    let packager = format!("http://{}", packager.http_addrs()[0]);
     let behind = Files::new(&config(
-        &origin.url,
+        &packager,
         &format!(
             "endpoint = '{url}'\nservice = 'behind'\nbelieve = true\nsample = 0\n\
              [cache]\nname = 'behind'\n"
@@ -89,16 +127,19 @@ fn an_edge_and_the_one_behind_it_make_one_trace() {
     let mut command = crate::process::command(&files, &[]);
     let mut front = Edge::spawn(command.env("TENANT", "video"));
     let said = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
-    assert_eq!(ask(front.addr("http"), "GET", "a", "/film?token=SECRET", said).status, 200);
+    let answer = ask(front.addr("http"), "GET", "a", "/film/main.m3u8?token=SECRET", said);
+    assert!(answer.status == 200 && answer.body.starts_with("#EXTM3U"), "{answer:?}");
     // Who goes tells what it has not told yet.
     front.signal("TERM");
     assert!(front.ended().success());
-    let [front_span, behind_span] =
-        ["front", "behind"].map(|of| wait_for(of, || collector.spans(of).into_iter().next()));
-    assert!(front_span.get("parentSpanId").is_none(), "strangers are not believed: {front_span}");
-    assert_ne!(front_span["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736");
-    assert_eq!(behind_span["traceId"], front_span["traceId"]);
-    assert_eq!(behind_span["parentSpanId"], front_span["spanId"]);
+    let [front, behind, packager] = ["front", "behind", "packager"]
+        .map(|of| wait_for(of, || collector.spans(of).into_iter().next()));
+    assert!(front.get("parentSpanId").is_none(), "strangers are not believed: {front}");
+    assert_ne!(front["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    for (child, parent) in [(&behind, &front), (&packager, &behind)] {
+        assert_eq!(child["traceId"], parent["traceId"]);
+        assert_eq!(child["parentSpanId"], parent["spanId"]);
+    }
     let told = collector.0.lock().unwrap();
     let (head, _) = told.iter().find(|(_, body)| body.to_string().contains("\"front\"")).unwrap();
     assert!(head.starts_with("post /base/v1/traces http/1.1\r\n"), "{head}");

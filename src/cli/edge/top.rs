@@ -51,6 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let mut lines = args.whom.lines()?;
     let mut out = std::io::stdout().lock();
     let redraws = out.is_terminal() && !args.json && !args.once;
+    if redraws {
+        writeln!(out, "counting: the first table comes in {} s", args.every)?;
+    }
     loop {
         let counted = count(&mut lines, args)?;
         let mut text = if args.json {
