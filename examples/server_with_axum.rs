@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::{Router, routing::get};
-use headwater::net::server::{Server, Tls};
+use headwater::net::server::{Server, ServerHandle, Tls};
 use headwater::net::{Body, Clock, ConnInfo};
 use http::Response;
 use tower::ServiceBuilder;
@@ -24,18 +24,20 @@ async fn hello(request: Request) -> String {
     format!("You came by {protocol}.\n")
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// An application of axum's, behind Headwater's listeners.
+pub fn serve(at: &str) -> Result<ServerHandle, Box<dyn std::error::Error>> {
     let app = Router::new().route("/", get(hello));
     // axum takes any body in; what it answers with becomes Headwater's.
     let app = ServiceBuilder::new()
         .map_response(|response: Response<axum::body::Body>| response.map(Body::stream))
         .service(app);
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system())?;
+    Ok(Server::builder().https(at).tls(tls).serve(move |_worker| app.clone())?)
+}
 
-    let server = Server::builder()
-        .https("localhost:8443")
-        .tls(Tls::self_signed(["localhost"], None, &Clock::system())?)
-        .serve(move |_worker| app.clone())?;
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let server = serve("localhost:8443")?;
     for addr in server.https_addrs() {
         println!("https://{addr}/");
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![cfg(all(feature = "cli", feature = "edge", feature = "origin"))]
 
+mod authority;
 mod check;
 mod log;
 mod media;
@@ -10,6 +11,7 @@ mod observing;
 mod operator;
 mod process;
 mod prometheus;
+mod recipes;
 mod reload;
 mod routes;
 mod serves;

@@ -25,24 +25,58 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     panic!("{what} did not come");
 }
 
-/// A plain origin: answers each GET with its name, the host and the path it was asked for, and
-/// counts.
+/// A plain origin: answers each request, and counts.
 pub(crate) struct Origin {
     pub(crate) url: String,
     asked: Arc<AtomicUsize>,
 }
 
+/// What an origin was asked.
+pub(crate) struct Asked {
+    pub(crate) target: String,
+    /// The fields, a line each.
+    fields: Vec<String>,
+}
+
+impl Asked {
+    /// A field's value; empty where it is not there.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        let mut fields = self.fields.iter().filter_map(|line| line.split_once(": "));
+        fields.find(|(one, _)| one.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
+/// What an origin answers: status, fields (a line each) and body.
+pub(crate) type Said = (u16, String, String);
+
 impl Origin {
+    /// One that answers with its name, the host and the path it was asked for; `/missing…` is not there, and
+    /// `/broken` fails.
     pub(crate) fn start(name: &'static str) -> Self {
+        Self::answering(move |asked| {
+            let status = match &*asked.target {
+                "/broken" => 500,
+                target if target.starts_with("/missing") => 404,
+                _ => 200,
+            };
+            let fields =
+                "cache-control: max-age=60\r\ncontent-type: video/mp4\r\nset-cookie: a=b\r\n";
+            let host = asked.field("host").to_ascii_lowercase();
+            (status, fields.to_owned(), format!("{name} {host} {}\n", asked.target))
+        })
+    }
+
+    /// One that answers what it is told to.
+    pub(crate) fn answering(say: impl Fn(&Asked) -> Said + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&asked);
+        let (count, say) = (Arc::clone(&asked), Arc::new(say));
         // Ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let count = Arc::clone(&count);
-                std::thread::spawn(move || answer(stream, name, &count));
+                let (count, say) = (Arc::clone(&count), Arc::clone(&say));
+                std::thread::spawn(move || answer(stream, &*say, &count));
             }
         });
         Self { url, asked }
@@ -54,34 +88,30 @@ impl Origin {
     }
 }
 
-fn answer(stream: TcpStream, name: &str, count: &AtomicUsize) -> Option<()> {
+fn answer(
+    stream: TcpStream,
+    say: &(impl Fn(&Asked) -> Said + ?Sized),
+    count: &AtomicUsize,
+) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
         let mut first = String::new();
         reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
-        let mut host = String::new();
+        let mut fields = Vec::new();
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).ok()?;
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("host:") {
-                value.trim().clone_into(&mut host);
-            }
-            if line.trim().is_empty() {
-                break;
+            match line.trim_end() {
+                "" => break,
+                line => fields.push(line.to_owned()),
             }
         }
         count.fetch_add(1, Ordering::SeqCst);
-        let path = first.split(' ').nth(1)?.to_owned();
-        let status = match &*path {
-            "/broken" => "500 Internal Server Error",
-            path if path.starts_with("/missing") => "404 Not Found",
-            _ => "200 OK",
-        };
-        let body = format!("{name} {host} {path}\n");
-        let fields = "cache-control: max-age=60\r\ncontent-type: video/mp4\r\nset-cookie: a=b";
+        let target = first.split(' ').nth(1)?.to_owned();
+        let (status, fields, body) = say(&Asked { target, fields });
         let length = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\n{fields}\r\ncontent-length: {length}\r\n\r\n{body}")
+        write!(stream, "HTTP/1.1 {status} x\r\n{fields}content-length: {length}\r\n\r\n{body}")
             .ok()?;
     }
 }
@@ -99,6 +129,12 @@ impl Answer {
     pub(crate) fn field(&self, name: &str) -> &str {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.find(|(one, _)| one.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+
+    /// The last of a field's lines; empty where there is none.
+    pub(crate) fn last(&self, name: &str) -> &str {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.rfind(|(one, _)| one.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
     }
 }
 
@@ -119,15 +155,16 @@ pub(crate) fn get(addr: SocketAddr, host: &str, target: &str) -> Answer {
     ask(addr, "GET", host, target, "")
 }
 
-/// The status of what is asked for over HTTPS by a client that takes any certificate, for a name that
-/// is no host's.
-pub(crate) fn get_https(addr: SocketAddr, host: &str, target: &str) -> u16 {
+/// Status and body of what is asked for over HTTPS by a client that takes any certificate, for a name
+/// that is no host's.
+pub(crate) fn get_https(addr: SocketAddr, host: &str, target: &str) -> (u16, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
         let client = client.resolve(host, addr).build().unwrap();
         let url = format!("https://{host}:{}{target}", addr.port());
-        client.get(url).send().await.unwrap().status().as_u16()
+        let answer = client.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     })
 }
 
@@ -189,7 +226,6 @@ impl Edge {
         });
         let edge = Self { child, said };
         edge.hears("headwater edge serves");
-        edge.hears("  http ");
         edge
     }
 

@@ -8,6 +8,7 @@ use headwater::net::server::{Server, ServerHandle, Tls};
 use headwater::net::{Body, Clock};
 use http::{Request, Response};
 
+use crate::authority::Authority;
 use crate::process::{Edge, Files, Origin, ask, get, wait_for};
 
 fn config(origins: &str, more: &str) -> String {
@@ -60,7 +61,7 @@ fn what_takes_a_new_process_changes_nothing_of_the_rest() {
     files.write(&(good.replace("hosts = '*'", "hosts = 'b'") + "[cache]\nram = '1 GiB'\n"));
     edge.signal("HUP");
     edge.hears(
-        "edge.toml: cache.ram: \"256 MiB\" became \"1 GiB\"; that takes a new process\n\
+        "edge.toml: cache.ram: \"256 MiB\" became \"1 GiB\"; that needs a restart\n\
          edge.toml: nothing was changed\n",
     );
     assert_eq!(get(addr, "a", "/x").status, 200, "the site is still there");
@@ -110,7 +111,7 @@ fn the_access_log_moves_to_another_file() {
     wait_for("a line", || lines().contains("/after").then_some(()));
     files.write(&config(&format!("'{}'", one.url), ""));
     edge.signal("HUP");
-    edge.hears("log.access: \"two.log\" became nothing; that takes a new process\n");
+    edge.hears("log.access: \"two.log\" became nothing; that needs a restart\n");
 }
 
 #[test]
@@ -164,6 +165,62 @@ fn the_authorities_of_an_upstream_are_read_again() {
     put(&other);
     edge.signal("HUP");
     wait_for("the end of belief", || (asked() == 502).then_some(()));
+
+#[test]
+fn limits_of_connections_change_but_for_what_clients_were_promised() {
+    let one = Origin::start("one");
+    let text = config(&format!("'{}'", one.url), "[server.limits]\nmax_body = '1 MiB'\n");
+    let files = Files::new(&text);
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    files.write(&text.replace("1 MiB", "10 B"));
+    edge.signal("HUP");
+    edge.hears("  server.limits.max_body: \"1 MiB\" became \"10 B\"\n");
+    assert_eq!(ask(addr, "GET", "h", "/x", "content-length: 11\r\n").status, 413);
+    files.write(&(text + "max_header_bytes = '8 KiB'\n"));
+    edge.signal("HUP");
+    edge.hears(
+        "server.limits.max_header_bytes: \"32 KiB\" became \"8 KiB\"; that needs a restart\n",
+    );
+    edge.hears("edge.toml: nothing was changed\n");
+    assert_eq!(ask(addr, "GET", "h", "/x", "content-length: 11\r\n").status, 413);
+}
+
+#[test]
+fn certificates_come_from_elsewhere() {
+    let one = Origin::start("one");
+    let text = config(&format!("'{}'", one.url), "[server.tls]\nself_signed = 'a.example'\n");
+    let text = text.replace("listen_http", "listen = '127.0.0.1:0'\nlisten_http");
+    let files = Files::new(&text);
+    let edge = Edge::start(&files);
+    let authority = Authority::new();
+    let root = reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let https = edge.addr("https");
+    // Trusts nobody but the authority.
+    let is_trusted = || {
+        let client = reqwest::Client::builder().tls_certs_only([root.clone()]);
+        let client = client.resolve("a.example", https).build().unwrap();
+        let url = format!("https://a.example:{}/x", https.port());
+        runtime.block_on(async { client.get(url).send().await.is_ok() })
+    };
+    assert!(!is_trusted());
+    let of_files =
+        text.replace("self_signed = 'a.example'", "certificate = 'a.pem'\nkey = 'a.key'");
+    files.write(&of_files.replace("hosts = '*'", "hosts = 'b'"));
+    edge.signal("HUP");
+    edge.hears("edge.toml: nothing was changed\n");
+    assert_eq!(get(edge.addr("http"), "a", "/x").status, 200, "the site is still there");
+    authority.issue(&files, "a", &["a.example"]);
+    files.write(&of_files);
+    edge.signal("HUP");
+    edge.hears("  server.tls.certificate: nothing became \"a.pem\"\n");
+    edge.hears("  certificates: 1 in force, 1 of them new\n");
+    assert!(is_trusted());
+    authority.write(&files);
+    files.write(&(of_files + "client_ca = 'ca.pem'\n"));
+    edge.signal("HUP");
+    edge.hears("server.tls.client_ca: nothing became \"ca.pem\"; that needs a restart\n");
 }
 
 #[test]

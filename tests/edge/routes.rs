@@ -102,5 +102,5 @@ fn plain_http_is_sent_to_https_where_the_site_says_so() {
     let moved = get(edge.addr("http"), "a.example:80", "/x?y");
     assert_eq!((moved.status, moved.field("location")), (308, "https://a.example/x?y"));
     assert_eq!(get(edge.addr("http"), "b.example", "/x").status, 200);
-    assert_eq!(get_https(edge.addr("https"), "a.example", "/x"), 200);
+    assert_eq!(get_https(edge.addr("https"), "a.example", "/x").0, 200);
 }

@@ -16,7 +16,7 @@ use super::basis::authorities;
 /// All that a configuration names, where there are any: those of files first. Reads the files, and makes
 /// the folder of an authority's.
 pub(super) fn all(server: &Server) -> Result<Option<Tls>, Error> {
-    let mut found = from_files(server)?;
+    let mut found = own(server)?;
     if let Some(asked) = from_authority(&server.acme)? {
         let asked = Tls::from_acme(asked)?;
         found = Some(match found {
@@ -24,15 +24,19 @@ pub(super) fn all(server: &Server) -> Result<Option<Tls>, Error> {
             None => asked,
         });
     }
-    let tls = match found {
-        Some(tls) => tls,
-        None if server.tls.self_signed.is_empty() => return Ok(None),
-        None => {
-            let names = server.tls.self_signed.iter().map(ToString::to_string);
-            Tls::self_signed(names, None, &Clock::system())?
-        }
-    };
+    let Some(tls) = found else { return Ok(None) };
     of_clients(server, tls.reload_every(Some(server.tls.reload_every.get()))).map(Some)
+}
+
+/// Those of `[server.tls]`: of files, or else such as are signed by themselves.
+pub(super) fn own(server: &Server) -> Result<Option<Tls>, Error> {
+    match from_files(server)? {
+        None if !server.tls.self_signed.is_empty() => {
+            let names = server.tls.self_signed.iter().map(ToString::to_string);
+            Ok(Some(Tls::self_signed(names, None, &Clock::system())?))
+        }
+        files => Ok(files),
+    }
 }
 
 /// Each fault of what a configuration names. Reads the files, and makes nothing.

@@ -7,11 +7,12 @@ use headwater::edge::Operator;
 use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::Caches;
-use headwater::net::server::{Duties, Tls};
+use headwater::net::server::{Duties, Reloaded, ServerHandle, Tls};
 use headwater::origin::Metrics;
 use headwater::proto::config::Edge as Config;
 
 use super::super::Error;
+use super::certificates;
 use super::entrance::Gate;
 use super::files;
 use super::settings::{self, Lasting};
@@ -20,8 +21,8 @@ use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
-/// Keys that change under running requests; all others take a new process.
-const LIVE: [&str; 13] = [
+/// Keys that change under running requests; all others need a restart.
+const LIVE: [&str; 18] = [
     "limit",
     "log.access",
     "operator.token_env",
@@ -29,13 +30,21 @@ const LIVE: [&str; 13] = [
     "policy",
     "server.drain",
     "server.headers",
+    "server.limits",
     "server.max_target",
     "server.methods",
+    "server.tls.certificate",
+    "server.tls.folder",
+    "server.tls.key",
+    "server.tls.self_signed",
     "site",
     "trace.believe",
     "trace.sample",
     "upstream",
 ];
+
+/// Of them, what does not: clients that come back hold the server to what they were told before.
+const FIXED: [&str; 1] = ["server.limits.max_header_bytes"];
 
 /// What runs, as far as a reload changes it.
 pub(super) struct Running {
@@ -51,6 +60,7 @@ pub(super) struct Running {
     pub(super) lasting: Lasting,
     pub(super) log_file: Option<LogFile>,
     pub(super) tls: Option<Tls>,
+    pub(super) server: Arc<ServerHandle>,
     pub(super) operator: Operator,
 }
 
@@ -74,7 +84,7 @@ impl Running {
         let fixed: Vec<String> = changes
             .iter()
             .filter(|change| !is_live(change.path()) || self.begins_or_ends(&config, change.path()))
-            .map(|change| format!("{}: {change}; that takes a new process", self.path.display()))
+            .map(|change| format!("{}: {change}; that needs a restart", self.path.display()))
             .collect();
         if !fixed.is_empty() {
             return Err(fixed.join("\n").into());
@@ -87,13 +97,15 @@ impl Running {
         let log = log.map_err(|error| format!("the access log cannot be opened again: {error}"))?;
         let token = settings::token(&config.operator)?;
         // The last that can fail, and it changes all or nothing by itself.
-        let certificates = self.tls.as_ref().map(Tls::reload).transpose()?;
+        let certificates =
+            self.tls.as_ref().map(|tls| self.certificates(tls, &config)).transpose()?;
 
         let sites = self.policy.put(sites);
         self.gate.put(edge, sites);
         if let (Some(file), Some(log)) = (&self.log_file, log) {
             file.put(log);
         }
+        self.server.set_limits(&settings::limits(&config.server.limits));
         self.standing.put(&upstreams);
         self.operator.put_token(token);
         self.upstreams = upstreams;
@@ -113,9 +125,20 @@ impl Running {
 
 impl Running {
     /// Whether a change is of the access log, and not from one file to another: its thread begins and
-    /// ends with the process.
+    /// ends with the process. So do certificates: a server without any has no place for them.
     fn begins_or_ends(&self, to: &Config, path: &str) -> bool {
-        path == "log.access" && self.config.log.access.is_some() != to.log.access.is_some()
+        match path {
+            "log.access" => self.config.log.access.is_some() != to.log.access.is_some(),
+            _ => path.starts_with("server.tls.") && self.tls.is_none(),
+        }
+    }
+
+    /// Reads certificates again, from where they are by now.
+    fn certificates(&self, tls: &Tls, to: &Config) -> Result<Reloaded, Error> {
+        if self.config.server.tls == to.server.tls {
+            return Ok(tls.reload()?);
+        }
+        Ok(tls.replace(certificates::own(&to.server)?.as_ref())?)
     }
 }
 
@@ -123,7 +146,7 @@ fn is_live(path: &str) -> bool {
     let below = |key: &&str| {
         path.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    LIVE.iter().any(below)
+    LIVE.iter().any(below) && !FIXED.iter().any(below)
 }
 
 /// What this process does beside answering, when signals or another process ask for it.
@@ -181,10 +204,24 @@ mod tests {
 
     #[test]
     fn what_listens_and_what_is_kept_takes_a_new_process() {
-        for path in ["site", "site[0].route[1].ttl", "upstream[0].origins", "server.headers.x-a"] {
+        for path in [
+            "site",
+            "site[0].route[1].ttl",
+            "upstream[0].origins",
+            "server.headers.x-a",
+            "server.limits.max_body",
+        ] {
             assert!(is_live(path), "{path}");
         }
-        for path in ["server.listen", "server.headerss", "cache.ram", "operator.listen", "siteb"] {
+        for path in [
+            "server.listen",
+            "server.headerss",
+            "server.limits.max_header_bytes",
+            "server.tls.client_ca",
+            "cache.ram",
+            "operator.listen",
+            "siteb",
+        ] {
             assert!(!is_live(path), "{path}");
         }
     }

@@ -73,7 +73,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
 
     let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;
     let gates = Arc::clone(&gate);
-    let server = listeners.serve(move |_| gates.entrance())?;
+    let server = Arc::new(listeners.serve(move |_| gates.entrance())?);
     headwater::edge::metrics::register_server(server.metrics(), &mut registry);
     let mut caches = Caches::default();
     caches.add("edge", Site::Public, cache.clone());
@@ -103,12 +103,13 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         lasting,
         log_file,
         tls,
+        server: Arc::clone(&server),
         operator,
     };
     let upkeep = Upkeep { running: Mutex::new(running), caches };
     process.begin(&upkeep).await?;
     eprintln!("{serving}");
-    let servers: Vec<&ServerHandle> = [&server].into_iter().chain(operators.as_ref()).collect();
+    let servers: Vec<&ServerHandle> = [&*server].into_iter().chain(operators.as_ref()).collect();
     let end = process.run(&servers, &upkeep, "serving").await;
     let deadline = upkeep.running().config.server.drain.get();
     process.drain(end, &[&server], deadline, &upkeep).await;

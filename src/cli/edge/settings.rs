@@ -68,7 +68,7 @@ fn proxies(networks: &List<Network>) -> Result<Proxies, Error> {
 }
 
 /// What one client may use up.
-fn limits(config: &Limits) -> ConnLimits {
+pub(super) fn limits(config: &Limits) -> ConnLimits {
     let mut limits = ConnLimits::default();
     limits.header_timeout = config.header_timeout.get();
     limits.handshake_timeout = config.handshake_timeout.get();

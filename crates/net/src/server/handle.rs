@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Metrics;
 use super::control::{Drain, Loops, Phase};
 use super::hand_over::{HandOverError, Held};
+use super::{ConnLimits, Metrics};
 
 /// A running server. Dropping it stops the server at once; [`ServerHandle::drain`] lets requests
 /// finish first.
@@ -19,6 +19,7 @@ pub struct ServerHandle {
     pub(super) https: Vec<SocketAddr>,
     pub(super) http: Vec<SocketAddr>,
     pub(super) metrics: Metrics,
+    pub(super) limits: watch::Sender<ConnLimits>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) running: watch::Receiver<usize>,
     pub(super) drained: Arc<DrainCount>,
@@ -60,6 +61,16 @@ impl ServerHandle {
     /// The server's counters.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Puts other limits in force for connections from now on; those that are there keep theirs.
+    /// [`ConnLimits::max_header_bytes`] stays as it was: clients that come back over HTTP/3 without a
+    /// handshake (0-RTT) hold the server to what it said before (RFC 9114 §7.2.4.2).
+    pub fn set_limits(&self, limits: &ConnLimits) {
+        self.limits.send_modify(|now| {
+            let max_header_bytes = now.max_header_bytes;
+            *now = ConnLimits { max_header_bytes, ..limits.clone() };
+        });
     }
 
     /// Stops accepting, tells clients to go elsewhere (`Connection: close`, GOAWAY), waits until

@@ -58,7 +58,7 @@ where
         date: Arc::new(DateCache::new(worker.clock.clone())),
         start: Start::new(),
         handshakes: Arc::default(),
-        worker: &worker,
+        worker: Arc::clone(&worker),
         service,
         connections: JoinSet::new(),
     };
@@ -119,7 +119,7 @@ struct Front<'a, S> {
     date: Arc<DateCache>,
     start: Start,
     handshakes: Arc<AtomicUsize>,
-    worker: &'a Arc<Worker>,
+    worker: Arc<Worker>,
     service: S,
     connections: JoinSet<()>,
 }
@@ -133,7 +133,8 @@ where
     S::Future: Send,
 {
     fn begin(&mut self, incoming: quinn::Incoming) {
-        let worker = self.worker;
+        Worker::keep_up(&mut self.worker);
+        let worker = &self.worker;
         let under_way = self.handshakes.load(Ordering::Relaxed);
         if worker.open.load(Ordering::Relaxed) >= worker.limits.max_connections {
             worker.counters.refused(Refused::Connections);

@@ -62,7 +62,7 @@ where
         + 'static,
     S::Future: Send,
 {
-    let mut connections = JoinSet::new();
+    let (mut worker, mut connections) = (worker, JoinSet::new());
     let mut accepting = worker.loops.begin(&worker.phase);
     loop {
         let phase = accepting.look();
@@ -72,7 +72,7 @@ where
         accepting.settled_in(phase);
         tokio::select! {
             accepted = socket.accept(), if phase == Phase::Running => match accepted {
-                Ok(accepted) => match Place::take(&worker.open, worker.limits.max_connections) {
+                Ok(accepted) => match Worker::admit(&mut worker) {
                     Some(place) => {
                         let conn = connection(
                             accepted, listener.clone(), Arc::clone(&worker), service.clone(), place,

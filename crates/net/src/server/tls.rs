@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::server::ResolvesServerCert;
@@ -74,7 +75,8 @@ pub struct Tls {
 
 #[derive(Debug)]
 struct Shared {
-    sources: Vec<Source>,
+    /// Changed with `seen` locked.
+    sources: ArcSwap<Vec<Source>>,
     certificates: Arc<Certificates>,
     /// The files as they were when they were last read; also keeps two from reading at a time.
     seen: Mutex<Stamp>,
@@ -182,7 +184,8 @@ impl Tls {
     /// # Errors
     /// As the functions that made both.
     pub fn and(self, more: &Self) -> Result<Self, ServerError> {
-        let sources = self.shared.sources.iter().chain(&more.shared.sources).cloned().collect();
+        let (own, others) = (self.shared.sources.load(), more.shared.sources.load());
+        let sources = own.iter().chain(others.iter()).cloned().collect();
         let both = Self::from_sources(sources)?;
         Ok(Self { shared: both.shared, ..self })
     }
@@ -234,6 +237,29 @@ impl Tls {
         self.read_again()
     }
 
+    /// Takes the certificates of `other`, or none, in the place of these and of where they come from,
+    /// for handshakes from now on, on each server that has these. What authorities (ACME) issue stays,
+    /// behind them; what else was said of `other` is left out. Blocks while it reads.
+    ///
+    /// # Errors
+    /// As [`Tls::reload`]: what was in force stays so.
+    pub fn replace(&self, other: Option<&Self>) -> Result<Reloaded, ServerError> {
+        let others = other.map(|other| other.shared.sources.load_full()).unwrap_or_default();
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.shared.sources.load_full();
+        let issued = own.iter().filter(|source| source.is_issued());
+        let given = others.iter().filter(|source| !source.is_issued());
+        let sources: Vec<Source> = given.chain(issued).cloned().collect();
+        let now = self.stamp_of(&sources);
+        let (set, asks) = (read(&sources)?, self.clients.read()?);
+        if let Some(asks) = asks {
+            self.clients.replace(asks);
+        }
+        self.shared.sources.store(Arc::new(sources));
+        *seen = now;
+        Ok(self.put(set))
+    }
+
     /// [`Tls::reload`], if a file is another one than when it was last read.
     fn reload_if_changed(&self) -> Option<Result<Reloaded, ServerError>> {
         let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -247,14 +273,19 @@ impl Tls {
 
     /// To be called with `seen` locked.
     fn read_again(&self) -> Result<Reloaded, ServerError> {
-        let set = read(&self.shared.sources)?;
+        let set = read(&self.shared.sources.load())?;
         if let Some(asks) = self.clients.read()? {
             self.clients.replace(asks);
         }
+        Ok(self.put(set))
+    }
+
+    /// To be called with `seen` locked.
+    fn put(&self, set: Set) -> Reloaded {
         let (added, removed) = set.changes(&self.shared.certificates.current());
         let total = set.len();
         self.shared.certificates.replace(set);
-        Ok(Reloaded { added, removed, total })
+        Reloaded { added, removed, total }
     }
 
     /// How long each certificate in force lasts, in their order.
@@ -277,7 +308,7 @@ impl Tls {
                 issued: one.issued + other.issued,
                 failed: one.failed + other.failed,
             };
-            self.acme().map(super::Acme::orders).reduce(add)
+            self.acme().iter().map(super::Acme::orders).reduce(add)
         }
         #[cfg(not(feature = "acme"))]
         None
@@ -302,7 +333,11 @@ impl Tls {
         let certificates = certificates.with_challenges(challenges(&sources));
         let certificates = Arc::new(certificates);
         Ok(Self {
-            shared: Arc::new(Shared { sources, certificates, seen }),
+            shared: Arc::new(Shared {
+                sources: ArcSwap::from_pointee(sources),
+                certificates,
+                seen,
+            }),
             clients: Arc::default(),
             reload_every: Some(RELOAD_EVERY),
         })
@@ -312,13 +347,15 @@ impl Tls {
     async fn watch(self, mut phase: watch::Receiver<Phase>) {
         let from_files = |source: &Source| !matches!(source, Source::Given(_));
         let Some(interval) = self.reload_every else { return };
-        if !self.shared.sources.iter().any(from_files) && self.clients.path().is_none() {
-            return;
-        }
         loop {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 _ = ending(&mut phase) => return,
+            }
+            // Others may have come in their place by now.
+            let sources = self.shared.sources.load_full();
+            if !sources.iter().any(from_files) && self.clients.path().is_none() {
+                continue;
             }
             let tls = self.clone();
             match tokio::task::spawn_blocking(move || tls.reload_if_changed()).await {
@@ -339,7 +376,7 @@ impl Tls {
         #[cfg(feature = "acme")]
         {
             let authorities =
-                self.acme().map(|acme| acme.clone().keep(self.clone(), phase.clone()));
+                self.acme().into_iter().map(|acme| acme.keep(self.clone(), phase.clone()));
             let authorities = futures_util::future::join_all(authorities.collect::<Vec<_>>());
             tokio::join!(self.clone().watch(phase), authorities);
         }
@@ -348,22 +385,29 @@ impl Tls {
     }
 
     #[cfg(feature = "acme")]
-    fn acme(&self) -> impl Iterator<Item = &super::Acme> {
-        self.shared.sources.iter().filter_map(|source| match source {
-            Source::Acme(acme) => Some(acme),
+    fn acme(&self) -> Vec<super::Acme> {
+        let sources = self.shared.sources.load();
+        let of = |source: &Source| match source {
+            Source::Acme(acme) => Some(acme.clone()),
             _ => None,
-        })
+        };
+        sources.iter().filter_map(of).collect()
     }
 
     /// What authorities ask to be shown over plain HTTP.
     #[cfg(feature = "acme")]
     pub(super) fn challenges(&self) -> Vec<Arc<super::acme::challenges::Challenges>> {
-        challenges(&self.shared.sources)
+        challenges(&self.shared.sources.load())
     }
 
     /// The files as they are now.
     fn stamp(&self) -> Stamp {
-        let mut stamp = stamp(&self.shared.sources);
+        self.stamp_of(&self.shared.sources.load())
+    }
+
+    /// With these sources.
+    fn stamp_of(&self, sources: &[Source]) -> Stamp {
+        let mut stamp = stamp(sources);
         if let Some(path) = self.clients.path() {
             sources::stamp(path, &mut stamp);
         }
@@ -378,7 +422,7 @@ impl Tls {
             let mut config = tls.config(rustls::ALL_VERSIONS, asks)?;
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             #[cfg(feature = "acme")]
-            if !challenges(&tls.shared.sources).is_empty() {
+            if !tls.challenges().is_empty() {
                 config.alpn_protocols.push(super::acme::challenges::ACME_TLS.to_vec());
             }
             config.ticketer = Ticketer::new(Arc::clone(&tickets), asks.asked);

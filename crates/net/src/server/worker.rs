@@ -17,7 +17,7 @@ use super::fronts::Fronts;
 use super::hand_over::{Held, Inherited, Place};
 use super::handle::DrainCount;
 use super::keys::Keys;
-use super::metrics::Counters;
+use super::metrics::{Counters, Place as Occupied};
 use super::places::{OwnUdp, Places, Share, share};
 use super::tls::Sessions;
 #[cfg(feature = "acme")]
@@ -33,11 +33,14 @@ use crate::{Body, Clock};
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// What the connections of one worker share.
+#[derive(Clone)]
 pub(super) struct Worker {
     pub(super) id: WorkerId,
     /// Whether HTTP/2 clients may ask for WebSockets.
     pub(super) extended_connect: bool,
     pub(super) limits: ConnLimits,
+    /// Those that are in force, for connections that come.
+    latest: watch::Receiver<ConnLimits>,
     pub(super) quic: QuicConfig,
     pub(super) clock: Clock,
     pub(super) fronts: Fronts,
@@ -52,6 +55,24 @@ pub(super) struct Worker {
     /// What authorities ask to be shown over plain HTTP.
     #[cfg(feature = "acme")]
     pub(super) challenges: Vec<Arc<super::acme::challenges::Challenges>>,
+}
+
+impl Worker {
+    /// Takes the limits that are in force by now, for connections from now on.
+    pub(super) fn keep_up(this: &mut Arc<Self>) {
+        // An error says that the server ends.
+        if this.latest.has_changed().unwrap_or(false) {
+            let mut changed = Self::clone(this);
+            changed.limits = changed.latest.borrow_and_update().clone();
+            *this = Arc::new(changed);
+        }
+    }
+
+    /// A place for one connection more under the limits that are in force, if there is one.
+    pub(super) fn admit(this: &mut Arc<Self>) -> Option<Occupied> {
+        Self::keep_up(this);
+        Occupied::take(&this.open, this.limits.max_connections)
+    }
 }
 
 /// One worker's sockets at a place.
@@ -135,6 +156,7 @@ where
     }
 
     let waits = inherited.as_ref().is_some_and(Inherited::waits);
+    let (limits, latest) = watch::channel(builder.limits.clone());
     let (phase, phase_rx) = watch::channel(if waits { Phase::Paused } else { Phase::Running });
     if let Some(inherited) = inherited.filter(|_| waits) {
         let sockets = all.iter().flat_map(|place| &place.unix);
@@ -154,6 +176,7 @@ where
         https: https_addrs,
         http: http_addrs,
         metrics: builder.metrics.clone(),
+        limits,
         phase,
         running: running_rx,
         drained: Arc::clone(&drained),
@@ -167,6 +190,7 @@ where
             id: WorkerId(id),
             extended_connect: builder.extended_connect,
             limits: builder.limits.clone(),
+            latest: latest.clone(),
             quic: quic.clone(),
             clock: builder.clock.clone(),
             fronts: builder.fronts.clone(),

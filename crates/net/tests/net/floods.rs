@@ -198,6 +198,32 @@ async fn one_address_has_so_many_connections_and_others_theirs() {
     assert_eq!(fourth.get("/bytes/1").await.unwrap().status, 200);
 }
 
+#[tokio::test]
+async fn limits_that_change_hold_for_connections_from_then_on() {
+    let server = start();
+    let held = Client::new(&server, Protocol::H2).await;
+    assert_eq!(
+        held.send(Method::POST, "/echo", Bytes::from_static(b"four")).await.unwrap().status,
+        StatusCode::OK
+    );
+    let mut limits = ConnLimits::default();
+    limits.max_body = 3;
+    server.handle.set_limits(&limits);
+    for protocol in [Protocol::H1, Protocol::H2, Protocol::H3] {
+        let client = Client::new(&server, protocol).await;
+        let answer = client.send(Method::POST, "/echo", Bytes::from_static(b"four")).await.unwrap();
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{protocol}");
+    }
+    assert_eq!(
+        held.send(Method::POST, "/echo", Bytes::from_static(b"four")).await.unwrap().status,
+        StatusCode::OK
+    );
+    limits.max_per_address = 1;
+    server.handle.set_limits(&limits);
+    let other = Client::new(&server, Protocol::H1).await;
+    assert!(other.get("/bytes/1").await.is_err(), "there is one already");
+}
+
 /// Connections that shake hands, or do not even that, count like any.
 ///
 /// Limit: `ConnLimits::max_connections`.

@@ -195,6 +195,37 @@ async fn files_that_change_are_read_again_and_bad_ones_change_nothing() {
 }
 
 #[tokio::test]
+async fn other_certificates_take_the_place_of_these_and_bad_ones_change_nothing() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (authority.sign(&["a.example"]), authority.sign(&["a.example"]));
+    let tls = old.tls().reload_every(Some(Duration::from_secs(1)));
+    let server = serve(tls.clone(), 2);
+    let config = authority.client(None);
+    let shows = async || shown(&connect(&config, addr(&server), "a.example").await.unwrap());
+    assert_eq!(shows().await, old.chain()[0]);
+    assert!(tls.replace(None).is_err(), "there would be none");
+    assert_eq!(shows().await, old.chain()[0]);
+
+    new.write(folder.path(), "a");
+    let files = Tls::from_folder(folder.path()).unwrap();
+    let replaced = tls.replace(Some(&files)).unwrap();
+    assert_eq!(replaced, Reloaded { added: 1, removed: 1, total: 1 });
+    assert_eq!(shows().await, new.chain()[0]);
+    assert_eq!(shown_over_quic(&authority, addr(&server), "a.example").await, new.chain()[0]);
+    // Its files are looked at from then on.
+    authority.sign(&["b.example"]).write(folder.path(), "b");
+    let start = Instant::now();
+    while connect(&config, addr(&server), "b.example").await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(60), "the new certificate is never shown");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    std::fs::write(folder.path().join("a.key"), "x").unwrap();
+    assert!(tls.replace(Some(&files)).is_err());
+    assert_eq!(shows().await, new.chain()[0]);
+}
+
+#[tokio::test]
 async fn a_folder_without_certificates_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("lonely.crt"), "").unwrap();

@@ -172,7 +172,22 @@ impl Route {
     pub(super) fn resolved(&self, of_site: &[Name], policies: &[Self]) -> Self {
         let named = |name: &Name| policies.iter().find(|one| one.name.as_ref() == Some(name));
         let under = self.policies.iter().chain(of_site).filter_map(named);
-        under.fold(self.clone(), Self::or).or(&Self::standard())
+        let resolved = under.fold(self.clone(), Self::or).or(&Self::standard());
+        if resolved.cache == Some(false) { resolved.uncached() } else { resolved }
+    }
+
+    /// Without what is for what is cached.
+    fn uncached(self) -> Self {
+        Self {
+            ttl: None,
+            ttl_at_least: None,
+            ttl_at_most: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            error_ttl: BTreeMap::new(),
+            in_slices: Some(false),
+            ..self
+        }
     }
 }
 

@@ -18,7 +18,8 @@ pub struct Operator {
     /// an absolute path. Danger: who may connect may purge, where there is no token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_unix: Option<PathBuf>,
-    /// The file of the token that purges and explanations want, in `Authorization: Bearer`. Default none.
+    /// The file of the token that purges and explanations want, in `Authorization: Bearer`; it is read
+    /// again at SIGHUP. Default none.
     /// Bound: not beside `token_env`. Danger: without, whoever can connect may purge; pages of others
     /// in browsers may not.
     #[serde(skip_serializing_if = "Option::is_none")]

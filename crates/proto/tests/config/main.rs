@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod documents;
+mod from_others;
 mod messages;
 mod policies;
 mod round_trip;

@@ -93,3 +93,18 @@ fn an_answer_is_one_that_can_be_given() {
         assert!(said.contains(line), "{line} is not in\n{said}");
     }
 }
+
+#[test]
+fn what_is_not_cached_is_so_under_policies_that_speak_of_what_is() {
+    let text = format!(
+        "{SMALL}policy = 'site'\n[[site.route]]\npath = '/api/'\ncache = false\n\
+         [[policy]]\nname = 'site'\nttl = '1 h'\nstale_if_error = '1 d'\nin_slices = true\n\
+         error_ttl = {{ \"404\" = '1 s' }}\n"
+    );
+    assert_eq!(wrongs(&text), "");
+    let edge = Edge::parse("edge.toml", &text, []).unwrap().resolved();
+    let route = &edge.sites[0].routes[0];
+    assert_eq!((route.ttl, route.stale_if_error), (None, None));
+    assert!(route.error_ttl.is_empty() && route.in_slices == Some(false));
+    assert_eq!(wrongs(&edge.to_toml()), "", "what is printed can be read");
+}

@@ -29,6 +29,15 @@ pub(super) enum Source {
 pub(super) type Stamp = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
 
 impl Source {
+    /// Whether an authority issues them.
+    pub(super) const fn is_issued(&self) -> bool {
+        match self {
+            Self::Given(_) | Self::Files { .. } | Self::Folder(_) => false,
+            #[cfg(feature = "acme")]
+            Self::Acme(_) => true,
+        }
+    }
+
     /// Reads its certificates.
     pub(super) fn read(&self) -> Result<Vec<Identity>, ServerError> {
         match self {

@@ -38,6 +38,9 @@ impl<'a> Names<'a> {
                 at.add("policy", "a policy names no other: routes and sites do");
             }
             alone(&mut at, policy, &names.upstreams);
+            if policy.cache == Some(false) {
+                uncached(&mut at, policy);
+            }
         }
         names
     }
@@ -75,7 +78,11 @@ pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>, site: usi
     let named = at.path("policy");
     policies(at.found(), &named, &written.policies, names);
     alone(&mut at, written, &names.upstreams);
-    together(&mut at, &edge.route(of, written), of);
+    let resolved = edge.route(of, written);
+    together(&mut at, &resolved, of);
+    if resolved.cache == Some(false) {
+        uncached(&mut at, written);
+    }
 }
 
 /// What is wrong with what a route or a policy says, whatever else holds there.
@@ -141,9 +148,11 @@ fn together(at: &mut Looked<'_>, route: &Route, site: &Site) {
     if route.public == Some(true) && site.tokens.is_none() {
         at.add("public", "the site has no [site.tokens]: all of it is public");
     }
-    if route.cache != Some(false) {
-        return;
-    }
+}
+
+/// What a route or a policy says of what is cached, where nothing is. What a route that is not cached
+/// has from policies counts for nothing, and is not wrong.
+fn uncached(at: &mut Looked<'_>, route: &Route) {
     let times = [
         ("ttl", route.ttl),
         ("ttl_at_least", route.ttl_at_least),

@@ -1,0 +1,154 @@
+//! Recipes of who is let in, and of what is known of them.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Kitchen, is_hit, origin};
+use crate::process::{Files, Origin, ask, wait_for};
+
+pub(super) fn video_on_demand_with_signed_links(files: &[&str]) {
+    let (origin, _) = origin("content-type: video/mp4\r\ncache-control: max-age=600\r\n");
+    let of_recipe = Files::new(files[0]);
+    fs::write(of_recipe.path("key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let kitchen = Kitchen::start_in(
+        of_recipe,
+        &[
+            ("UPSTREAM__PACKAGER__ORIGINS", &origin.url),
+            ("SITE__0__TOKENS__KEY__0__SECRET_FILE", "key"),
+        ],
+    );
+    let sign = || {
+        let arguments = "sign --key-file key --key-id 2026 --path /films/7/ --valid";
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+        command.current_dir(kitchen.files.folder()).args(arguments.split(' ')).arg("6 h");
+        String::from_utf8(command.output().unwrap().stdout).unwrap().trim().to_owned()
+    };
+    let get = |target: &str| kitchen.get("video.example", target);
+    let token = sign();
+    assert_eq!(get("/films/7/main.m3u8").status, 401);
+    assert_eq!(get(&format!("/t/{token}/films/7/main.m3u8")).body, "/films/7/main.m3u8");
+    assert_eq!(get(&format!("/t/{token}/films/8/main.m3u8")).status, 403);
+    assert_eq!(get(&format!("/t/{token}/films/7/1.m4s")).status, 200);
+    let asked = origin.asked();
+    assert!(is_hit(&get(&format!("/t/{}/films/7/1.m4s?x", sign()))), "viewers share it");
+    assert_eq!(origin.asked(), asked);
+    assert_eq!(get("/posters/7.jpg").status, 200);
+}
+
+pub(super) fn limits_for_strangers(files: &[&str]) {
+    let origin = Origin::start("one");
+    let kitchen = Kitchen::start(
+        files[0],
+        &[("UPSTREAM__MEDIA__ORIGINS", &origin.url), ("SERVER__LISTEN_HTTP", "0.0.0.0:0")],
+    );
+    let addr = SocketAddr::from(([127, 0, 0, 1], kitchen.http().port()));
+    // As many as are refused at once on any machine, until one is.
+    let refused = |from: [u8; 4], target: &'static str| {
+        let found = AtomicBool::default();
+        wait_for("a refusal", || {
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        for answer in ask_from(from.into(), addr, target, 20) {
+                            if let (429, after) = answer {
+                                assert!(after.parse::<u32>().is_ok_and(|after| after > 0));
+                                found.store(true, Ordering::SeqCst);
+                            }
+                        }
+                    });
+                }
+            });
+            found.load(Ordering::SeqCst).then_some(())
+        });
+    };
+    refused([127, 0, 0, 2], "/search");
+    refused([127, 0, 0, 3], "/x");
+    assert_eq!(ask_from([127, 0, 0, 4].into(), addr, "/x", 1)[0].0, 200, "who asked little");
+    let large = ask(addr, "GET", "h", "/x", "content-length: 65537\r\n");
+    assert_eq!(large.status, 413);
+}
+
+/// Asks so many times from an address of this machine; statuses, and when to come again.
+fn ask_from(from: IpAddr, addr: SocketAddr, target: &str, times: usize) -> Vec<(u16, String)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().local_address(from).build().unwrap();
+        let mut answers = Vec::new();
+        for _ in 0..times {
+            let answer = client.get(format!("http://{addr}{target}")).send().await.unwrap();
+            let after = answer.headers().get("retry-after");
+            let after = after.map_or("", |after| after.to_str().unwrap()).to_owned();
+            answers.push((answer.status().as_u16(), after));
+        }
+        answers
+    })
+}
+
+pub(super) fn what_viewers_see(files: &[&str]) {
+    let (origin, _) = origin("content-type: video/mp4\r\ncache-control: max-age=600\r\n");
+    let kitchen = Kitchen::start(files[0], &[("UPSTREAM__MEDIA__ORIGINS", &origin.url)]);
+    let segment = kitchen.get("h", "/film/1.m4s?CMCD=bl%3D4000%2Csid%3D%22one%22");
+    assert_eq!((segment.status, &*segment.body), (200, "/film/1.m4s"), "it is taken off");
+    assert!(segment.field("cmsd-dynamic").starts_with("\"edge-1\";"), "{segment:?}");
+    let report = "v=2,e=ps,sta=r,sid=\"one\",ts=5\n";
+    // What asks adds a line feed to what it sends.
+    let length = report.len() + 2;
+    let more =
+        format!("content-type: application/cmcd\r\ncontent-length: {length}\r\n\r\n{report}");
+    assert_eq!(ask(kitchen.http(), "POST", "h", "/cmcd", &more).status, 204);
+    let view = kitchen.operator("GET", "/sessions", "").body;
+    let view: serde_json::Value = serde_json::from_str(&view).unwrap();
+    assert_eq!(view["sessions"][0]["id"], "one");
+    assert_eq!(view["sessions"][0]["rebuffers"], 1);
+    let steered = kitchen.get("h", "/steering?_HLS_pathway=edge-1").body;
+    let expected = serde_json::json!({
+        "VERSION": 1, "TTL": 30, "PATHWAY-PRIORITY": ["edge-1", "edge-2"]
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&steered).unwrap(), expected);
+    let page = kitchen.operator("GET", "/metrics", "").body;
+    assert!(page.contains("headwater_edge_cmcd_total{by=\"report\",read=\"yes\"} 1"), "{page}");
+}
+
+pub(super) fn an_application_beside_the_video(files: &[&str]) {
+    let origin = Origin::answering(|asked| {
+        let fields = "cache-control: max-age=600\r\nserver: x\r\nx-powered-by: y\r\n".to_owned();
+        let (host, via) = (asked.field("host"), asked.field("x-via"));
+        let switches = asked.field("upgrade") == "websocket";
+        if switches {
+            let accept = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+            let fields = format!("upgrade: websocket\r\nconnection: upgrade\r\n{accept}");
+            return (101, fields, String::new());
+        }
+        (200, fields, format!("{host} {} {via}", asked.target))
+    });
+    let kitchen = Kitchen::start(files[0], &[("UPSTREAM__APP__ORIGINS", &origin.url)]);
+    let get = |target: &str| kitchen.get("app.example", target);
+    for _ in 0..2 {
+        assert_eq!(get("/api/me?session=1").body, "app.example /api/me edge");
+    }
+    assert_eq!(origin.asked(), 2, "each time");
+    let post = ask(kitchen.http(), "POST", "app.example", "/api/x", "content-length: 0\r\n");
+    assert_eq!(post.status, 200);
+    let page = get("/page?session=1");
+    assert_eq!((page.field("server"), page.field("x-powered-by")), ("", ""));
+    assert!(is_hit(&get("/page?session=2")), "a session splits nothing");
+    let upgrade = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let switched = switched(kitchen.http(), upgrade);
+    assert!(switched.starts_with("HTTP/1.1 101 "), "{switched}");
+}
+
+/// The first line of what a request for a WebSocket is answered.
+fn switched(addr: SocketAddr, more: &str) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let mut stream = std::net::TcpStream::connect(addr).unwrap();
+    write!(
+        stream,
+        "GET /chat HTTP/1.1\r\nhost: app.example\r\nupgrade: websocket\r\nconnection: upgrade\r\n{more}\r\n"
+    )
+    .unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}

@@ -1,0 +1,103 @@
+//! The examples of embedding do what they say: each is taken in as it stands and asked, from a client
+//! that is not Headwater's.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
+#![cfg(all(feature = "edge", feature = "origin"))]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use headwater::net::Body;
+use headwater::net::server::{Server, ServerHandle};
+use http::{Request, Response};
+use reqwest::{Client, Version};
+use tower::service_fn;
+
+#[path = "../../examples/cache_with_reqwest.rs"]
+#[expect(dead_code, reason = "its `main` is for people")]
+mod cache_with_reqwest;
+#[path = "../../examples/custom_edge.rs"]
+#[expect(dead_code, reason = "its `main` is for people")]
+mod custom_edge;
+#[path = "../../examples/server_with_axum.rs"]
+#[expect(dead_code, reason = "its `main` is for people")]
+mod server_with_axum;
+
+/// An origin that answers with the target that it was asked for, and how often it was asked.
+fn origin() -> (ServerHandle, String, Arc<AtomicUsize>) {
+    let asked = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&asked);
+    let service = service_fn(move |request: Request<Body>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let target = request.uri().to_string();
+        let response = Response::builder().header("cache-control", "max-age=600");
+        let response = response.header("content-type", "video/mp4").body(Body::from(target));
+        async { Ok::<_, Infallible>(response.unwrap()) }
+    });
+    let server = Server::builder().http("127.0.0.1:0").workers(1);
+    let server = server.serve(move |_worker| service.clone()).unwrap();
+    let url = format!("http://{}", server.http_addrs()[0]);
+    (server, url, asked)
+}
+
+/// A client that takes any certificate.
+fn client() -> Client {
+    Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_whole_edge_takes_fewer_than_sixty_lines() {
+    let lines = include_str!("../../examples/custom_edge.rs").lines().count();
+    assert!(lines < 60, "{lines} lines");
+
+    let (_origin, url, asked) = origin();
+    let edge = custom_edge::serve(&url, "127.0.0.1:0").unwrap();
+    let at = format!("https://{}", edge.https_addrs()[0]);
+    let client = client();
+    let get = async |target: &str| client.get(format!("{at}{target}")).send().await.unwrap();
+    let first = get("/video/1.m4s?session=a").await;
+    assert_eq!(first.version(), Version::HTTP_2);
+    assert!(first.headers().contains_key("alt-svc"), "HTTP/3 is offered");
+    assert_eq!(first.text().await.unwrap(), "/video/1.m4s");
+    let second = get("/video/1.m4s?session=b").await;
+    // Each cache of the way has a line.
+    let mut said = second.headers().get_all("cache-status").iter();
+    assert!(said.any(|line| line.to_str().unwrap().contains("edge; hit")), "{second:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "a session below /video/ is nobody's business");
+    get("/other?session=a").await;
+    assert_eq!(get("/other?session=b").await.text().await.unwrap(), "/other?session=b");
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn our_server_serves_a_service_of_somebody_elses() {
+    let server = server_with_axum::serve("127.0.0.1:0").unwrap();
+    let addr = server.https_addrs()[0];
+    let h1 = Client::builder().http1_only().tls_danger_accept_invalid_certs(true).build().unwrap();
+    for (client, says) in [(client(), "You came by h2.\n"), (h1, "You came by h1.\n")] {
+        let answer = client.get(format!("https://{addr}/")).send().await.unwrap();
+        assert!(answer.headers().contains_key("alt-svc"), "HTTP/3 is offered");
+        assert_eq!(answer.text().await.unwrap(), says);
+    }
+}
+
+#[tokio::test]
+async fn the_cache_stands_before_a_client_of_somebody_elses() {
+    let (_origin, url, asked) = origin();
+    let app = cache_with_reqwest::app(url).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+    let client = client();
+    let get = async || client.get(format!("http://{addr}/a.mp4?b=c")).send().await.unwrap();
+    assert_eq!(get().await.text().await.unwrap(), "/a.mp4?b=c");
+    let again = get().await;
+    assert!(again.headers()["cache-status"].to_str().unwrap().starts_with("cache; hit"));
+    assert_eq!(again.text().await.unwrap(), "/a.mp4?b=c");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // What is not cached passes, body and all.
+    let posted = client.post(format!("http://{addr}/form")).body("x").send().await.unwrap();
+    assert_eq!((posted.status().as_u16(), posted.text().await.unwrap()), (200, "/form".to_owned()));
+    serving.abort();
+}
