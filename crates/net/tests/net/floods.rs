@@ -211,8 +211,12 @@ async fn limits_that_change_hold_for_connections_from_then_on() {
     server.handle.set_limits(&limits);
     for protocol in [Protocol::H1, Protocol::H2, Protocol::H3] {
         let client = Client::new(&server, protocol).await;
-        let answer = client.send(Method::POST, "/echo", Bytes::from_static(b"four")).await.unwrap();
-        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{protocol}");
+        let answer = client.send(Method::POST, "/echo", Bytes::from_static(b"four")).await;
+        match answer {
+            Ok(answer) => assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{protocol}"),
+            // This client says no length, and is cut off.
+            Err(error) => assert_eq!(protocol, Protocol::H3, "{error}"),
+        }
     }
     assert_eq!(
         held.send(Method::POST, "/echo", Bytes::from_static(b"four")).await.unwrap().status,
