@@ -165,6 +165,7 @@ fn the_authorities_of_an_upstream_are_read_again() {
     put(&other);
     edge.signal("HUP");
     wait_for("the end of belief", || (asked() == 502).then_some(()));
+}
 
 #[test]
 fn limits_of_connections_change_but_for_what_clients_were_promised() {

@@ -164,7 +164,7 @@ fn what_is_recorded_changes_by_a_signal() {
     assert!(span.to_string().contains("\"/seen\""), "{span}");
     files.write(&text.replace(&url, "http://127.0.0.1:1"));
     edge.signal("HUP");
-    edge.hears("that takes a new process");
+    edge.hears("that needs a restart");
     let page = crate::process::get(edge.addr("operator"), "localhost", "/metrics").body;
     assert!(page.contains("\nheadwater_edge_spans_exported_total 1\n"), "{page}");
 }
