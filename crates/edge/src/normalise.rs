@@ -29,7 +29,8 @@
 //!   [`NormaliseLayer::keep_accept_encoding`] leaves it.
 //! - Fields that no key knows of and origins heed all the same (`X-Forwarded-Host`,
 //!   `X-Original-URL`, `X-HTTP-Method-Override` and their like) are taken off: by them one client
-//!   would choose what the next one gets. So are CMCD's, which tell of one client. [`NormaliseLayer::keep_unkeyed`] leaves them.
+//!   would choose what the next one gets. So are CMCD's, which tell of one client, and `Headwater-…`,
+//!   by which shields and edges know each other. [`NormaliseLayer::keep_unkeyed`] leaves them.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -136,7 +137,8 @@ impl NormaliseLayer {
     }
 
     /// Whether fields that no key knows of reach the origin; by default they do not. For an origin
-    /// that names in `Vary` each one it heeds.
+    /// that names in `Vary` each one it heeds. Danger: before a shield that has peers, a stranger may
+    /// speak as one of them.
     #[must_use]
     pub const fn keep_unkeyed(mut self, keep: bool) -> Self {
         self.keep_unkeyed = keep;

@@ -3,13 +3,20 @@
 //!
 //! Frameworks build links from `X-Forwarded-Host`, route by `X-Original-URL`, and take a GET for
 //! what `X-HTTP-Method-Override` says. What a player tells of itself (CMCD, CTA-5004) is one client's
-//! and the answer is everybody's: it goes no further, either. The address of a client behind a trusted proxy is not lost:
-//! the listener has read it into [`ConnInfo`](headwater_net::ConnInfo).
+//! and the answer is everybody's: it goes no further, either. Nor does what our own machines say to
+//! each other (`Headwater-Peer`, `Headwater-Link`): a stranger would speak as one of them. The address
+//! of a client behind a trusted proxy is not lost: the listener has read it into
+//! [`ConnInfo`](headwater_net::ConnInfo).
 
 use http::HeaderMap;
 
 /// Whole families.
-const PREFIXES: [&str; 5] = ["x-forwarded-", "x-original-", "x-rewrite-", "x-http-", "cmcd-"];
+const PREFIXES: [&str; 6] =
+    ["x-forwarded-", "x-original-", "x-rewrite-", "x-http-", "cmcd-", "headwater-"];
+
+/// Those of our own that the cache behind reads, judges, and takes off itself: the operator's secret,
+/// and the purges of a cache that asks, which only a cache before caches believes.
+const FOR_THE_CACHE: [&str; 2] = ["headwater-debug", "headwater-purge-seq"];
 
 /// Others, in the order of their bytes.
 const NAMES: [&str; 8] = [
@@ -32,9 +39,10 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 
 /// Whether a field of this name, in lower case, is one of them.
 pub(crate) fn is_unkeyed(name: &str) -> bool {
-    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'c' | b't'))
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'c' | b't' | b'h'))
         && (PREFIXES.iter().any(|prefix| name.starts_with(prefix))
             || NAMES.binary_search(&name).is_ok())
+        && !FOR_THE_CACHE.contains(&name)
 }
 
 #[cfg(test)]
@@ -58,15 +66,19 @@ mod tests {
             "x-real-ip",
             "true-client-ip",
             "cmcd-session",
+            "headwater-peer",
+            "headwater-link",
+            "headwater-device",
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("evil"));
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
         }
-        for name in ["range", "x-playback-session-id", "cookie", "te", "from", "x-httpd"] {
+        let kept = ["range", "x-playback-session-id", "cookie", "te", "from", "x-httpd", "host"];
+        for name in kept.into_iter().chain(FOR_THE_CACHE) {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("kept"));
         }
         strip(&mut headers);
-        assert_eq!(headers.len(), 6);
+        assert_eq!(headers.len(), 9);
         assert!(headers.values().all(|value| value == "kept"));
     }
 }

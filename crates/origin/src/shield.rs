@@ -94,10 +94,12 @@ impl Service<Request<Body>> for Shield {
         }
         // What the shield can unpack to learn from, or what every client takes.
         encoding::simplify(request.headers_mut());
-        // What a peer fetches ahead is no session here.
-        let real = request.method() == Method::GET
-            && request.extensions().get::<Prefetched>().is_none()
-            && !peers::is_ahead(request.headers());
+        // What a peer fetches ahead is fetched ahead here, too: it is no session.
+        if peers::is_ahead(request.headers()) {
+            request.extensions_mut().insert(Prefetched);
+        }
+        let real =
+            request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none();
         let asked = if real { self.note(&request) } else { None };
         let asked = asked.map(|asked| Box::new((asked, Arc::downgrade(&self.shared))));
         ShieldFuture(State::Cached(self.cached.call(request), asked))

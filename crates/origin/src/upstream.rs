@@ -363,9 +363,10 @@ impl Origins {
         let now = shared.clock.now();
         let sent = now;
         lock(&shared.hedges).request(now);
-        let usual = (shared.hedge.percent > 0 && tried.contains(&false))
-            .then(|| lock(&origin.latency).p95())
-            .flatten();
+        // How long a peer may take is for its ring's patience to say.
+        let may_hedge = shared.hedge.percent > 0 && !self.is_peer(at);
+        let usual =
+            (may_hedge && tried.contains(&false)).then(|| lock(&origin.latency).p95()).flatten();
         let Some(usual) = usual else { return (first.await, at) };
         let wait = usual.max(shared.hedge.shortest_wait);
         if let Ok(answer) = tokio::time::timeout(wait, &mut first).await {

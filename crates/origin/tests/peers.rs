@@ -7,10 +7,10 @@ use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use headwater_cache::{Cache, Downstream};
+use headwater_cache::{Cache, Downstream, Purge};
 use headwater_net::balance::{Balance, BalanceConfig};
 use headwater_net::{Body, Clock, Timestamp};
-use headwater_origin::upstream::{PEER, Peers, RetryConfig};
+use headwater_origin::upstream::{Origins, PEER, Peers, RetryConfig};
 use headwater_origin::{PrefetchConfig, Shield, ShieldBuilder};
 use http::Request;
 use support::{Origin, Reply, get, get_with, playlist, reply, segment};
@@ -119,7 +119,10 @@ async fn a_request_passes_one_peer_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_owner_is_ill_the_origin_is_asked_whatever_the_budget() {
-    for ill in [Reply::refuse(), reply(503), reply(508), Reply::silence()] {
+    // What a stranger can bring about is no verdict on the owner.
+    let (ill, unhelpful) = ([Reply::refuse(), reply(503)], [reply(508), Reply::silence()]);
+    let ill = ill.map(|ill| (ill, (3, 1))).into_iter();
+    for (ill, (asked, down)) in ill.chain(unhelpful.map(|reply| (reply, (5, 0)))) {
         let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
         let origin = Origin::new().otherwise(segment("of the origin"));
         let owner = Origin::new().otherwise(ill);
@@ -134,8 +137,8 @@ async fn where_the_owner_is_ill_the_origin_is_asked_whatever_the_budget() {
             assert_eq!((answer.status.as_u16(), answer.text()), (200, "of the origin"));
         }
         let metrics = shield.metrics();
-        assert_eq!((owner.seen().len(), metrics.peers_down.get()), (3, 1), "then it is down");
-        assert_eq!((metrics.peer_failures.get(), metrics.origin_retries.get()), (3, 0));
+        assert_eq!((owner.seen().len() as u64, metrics.peers_down.get()), (asked, down));
+        assert_eq!((metrics.peer_failures.get(), metrics.origin_retries.get()), (asked, 0));
         assert_eq!((metrics.origins_down.get(), metrics.origin_failures.get()), (0, 0));
 
         // It is tried again by and by.
@@ -195,4 +198,58 @@ async fn what_a_peer_fetches_ahead_is_no_session() {
     support::eventually("it fetches ahead", || issued(&shield) > here).await;
     support::settle().await;
     assert_eq!(shield.metrics().origin_requests.get(), 0, "it asks its peer for that, too");
+}
+
+/// The owner has what was purged here, and no way to know that it was.
+#[tokio::test]
+async fn a_purge_is_not_undone_by_a_peer() {
+    let origin = Origin::new().otherwise(segment("of the origin"));
+    let owner = Origin::new().otherwise(segment("of the owner"));
+    let cache = Cache::builder().name("one").downstream(Downstream::Caches).build();
+    let peers = Peers::of("zero").weight(0).peer("owner", 1, owner.clone());
+    let shield = builder("one", &origin).cache(cache.clone()).peers(peers).build();
+    assert_eq!(get(&shield, "/film/1.m4s").await.text(), "of the owner");
+    // An edge has seen a purge that is still on its way.
+    let told = get_with(&shield, "/film/1.m4s", &[("headwater-purge-seq", "7")]).await;
+    assert_eq!(told.text(), "of the origin");
+    assert_eq!(get(&shield, "/film/2.m4s").await.text(), "of the owner");
+    cache.purge(Purge::all()).await.unwrap();
+    assert_eq!(get(&shield, "/film/2.m4s").await.text(), "of the origin");
+    assert_eq!(owner.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_lone_origin_that_is_down_is_the_last_resort_behind_a_peer() {
+    let origin = Origin::new().otherwise(reply(503));
+    let owner = Origin::new().otherwise(reply(508));
+    let peers = Peers::of("zero").weight(0).peer("owner", 1, owner);
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let shield = builder("one", &origin).peers(peers).clock(clock).build();
+    for number in 0..5 {
+        get(&shield, &format!("/film/{number}.m4s")).await;
+    }
+    assert_eq!(shield.metrics().origins_down.get(), 1);
+    let _ = origin.otherwise(segment("of the origin"));
+    assert_eq!(get(&shield, "/film/5.m4s").await.text(), "of the origin");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_peer_is_not_hedged() {
+    let origin = Origin::new().otherwise(segment("of the origin"));
+    let owner = Origin::new().otherwise(segment("of the owner"));
+    let peers = Peers::of("zero").weight(0).peer("owner", 1, owner.clone());
+    let shield = builder("one", &origin).peers(peers).build();
+    for number in 0..30 {
+        assert_eq!(get(&shield, &format!("/film/{number}.m4s")).await.text(), "of the owner");
+    }
+    let _ = owner.otherwise(Reply::silence());
+    assert_eq!(get(&shield, "/film/30.m4s").await.text(), "of the origin");
+    assert_eq!(shield.metrics().origin_hedges.get(), 0);
+}
+
+#[test]
+fn peers_do_not_stand_among_the_origins() {
+    let peers = Peers::of("one").peer("two", 1, Origin::new());
+    let origins = Origins::builder().origin(Origin::new()).peers(peers).build();
+    assert_eq!(origins.standing().len(), 1);
 }

@@ -88,6 +88,12 @@ pub(crate) fn note(request: &mut Parts, seq: PurgeSeq) {
     }
 }
 
+/// Whether a request on its way upstream names a purge: only an upstream that numbers purges as the
+/// caches before it do may answer it from what it has ([`TierLayer`]).
+pub fn names_purge(request: &Parts) -> bool {
+    request.extensions.get::<Seen>().is_some() || request.headers.contains_key(PURGE_SEQ)
+}
+
 /// The number that a request names; zero where it names none that can be.
 pub(crate) fn named(headers: &HeaderMap) -> PurgeSeq {
     let text = headers.get(PURGE_SEQ).and_then(|value| value.to_str().ok());

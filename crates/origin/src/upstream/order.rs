@@ -14,7 +14,7 @@ impl Origins {
         let uri = rendezvous::asked_by(&head.uri, &head.extensions);
         let (origins, peers) = self.split();
         let mut order = by_priority(origins, uri);
-        let ring = self.shared.ring.filter(|_| idempotent && !peers::is_from_peer(&head.headers));
+        let ring = self.shared.ring.filter(|_| idempotent && peers::may_be_asked(head));
         let now = self.shared.clock.now();
         let is_up = |peer: &Origin| lock(&peer.health).is_available(now);
         if let Some(owner) = ring.and_then(|ring| ring.owner(key_of(uri), peers, is_up)) {
@@ -24,7 +24,7 @@ impl Origins {
     }
 
     /// The origins, and the peers.
-    fn split(&self) -> (&[Origin], &[Origin]) {
+    pub(super) fn split(&self) -> (&[Origin], &[Origin]) {
         self.origins.split_at_checked(self.shared.count).unwrap_or_default()
     }
 
@@ -87,8 +87,9 @@ impl Origins {
                 soonest = Some((retry, at));
             }
         }
-        // A second choice that is known to be down is no help.
-        if self.shared.when_down == WhenDown::Refuse || tried.iter().any(|tried| *tried) {
+        // A second origin that is known to be down is no help.
+        let mut origins = tried.iter().take(self.shared.count);
+        if self.shared.when_down == WhenDown::Refuse || origins.any(|tried| *tried) {
             return None;
         }
         soonest.map(|(_, at)| (at, None))

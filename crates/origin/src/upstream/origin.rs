@@ -131,13 +131,14 @@ impl Origin {
             _ => shared.first_byte,
         };
         let answer = tokio::time::timeout(within, self.service.ask(request)).await;
-        let answer = match answer {
-            Err(elapsed) => Err(OriginError::TimedOut(elapsed.into())),
-            Ok(Err(error)) => Err(OriginError::of(error)),
+        // What a stranger can bring about at a peer says nothing of its health.
+        let (answer, is_verdict) = match answer {
+            Err(elapsed) => (Err(OriginError::TimedOut(elapsed.into())), !self.is_peer),
+            Ok(Err(error)) => (Err(OriginError::of(error)), true),
             Ok(Ok(response)) if self.is_peer && response.status() == peers::LOOP => {
-                Err(OriginError::Failed("the peer has sent this on before".into()))
+                (Err(OriginError::Failed("the peer has sent this on before".into())), false)
             }
-            Ok(Ok(response)) => Ok(response.map(|body| place.hold(body))),
+            Ok(Ok(response)) => (Ok(response.map(|body| place.hold(body))), true),
         };
         let failed = shared.is_failure(&answer);
         if failed {
@@ -149,7 +150,9 @@ impl Origin {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             tracing::warn!(%error, cause, "origin failed");
         }
-        verdict.give(failed, shared);
+        if is_verdict {
+            verdict.give(failed, shared);
+        }
         answer
     }
 

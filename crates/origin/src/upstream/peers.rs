@@ -12,14 +12,21 @@
 //!   peer's 508 is no answer. So caches of peers need names of their own.
 //! - Shields that do not know the same members may each wait for the other within one fill, and do so
 //!   for [`Peers::patience`] at most.
+//! - Neither a 508 nor patience that ran out counts against a peer's health: a stranger can bring about
+//!   both. One that is silent is left alone only once its client cannot connect, or gives up by itself.
+//!
+//! # Purges
+//! Peers number purges each for itself, so none can tell from another's number whether it has done
+//! that purge. A request that names one ([`names_purge`]) is never asked of a peer, but of an origin:
+//! a shield that has seen any purge, or is asked by an edge that has, asks no peer from then on.
 
 use std::time::Duration;
 
-use headwater_cache::{BoxError, TierLayer};
+use headwater_cache::{BoxError, names_purge};
 use headwater_net::Body;
 use headwater_net::rendezvous::{self, Contender};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::origin::{Ask, Origin};
@@ -54,7 +61,7 @@ impl Peers {
         self
     }
 
-    /// Adds a peer: a client of it. It is told of purges, as a shield is by an edge.
+    /// Adds a peer: a client of it.
     pub fn peer<S>(mut self, name: impl Into<String>, weight: u32, service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
@@ -62,7 +69,7 @@ impl Peers {
         S::Future: Send,
     {
         let config = OriginConfig::new(name, 0).weight(weight);
-        self.members.push((config, Box::new(TierLayer.layer(service))));
+        self.members.push((config, Box::new(service)));
         self
     }
 
@@ -104,9 +111,9 @@ impl Ring {
     }
 }
 
-/// Whether another shield asks.
-pub(super) fn is_from_peer(headers: &HeaderMap) -> bool {
-    headers.contains_key(PEER)
+/// Whether a request may be asked of a peer: no peer has asked it, and no purge could be undone.
+pub(super) fn may_be_asked(head: &Parts) -> bool {
+    !head.headers.contains_key(PEER) && !names_purge(head)
 }
 
 /// Whether another shield asks for what no client asked it for yet.

@@ -15,13 +15,15 @@ pub struct Standing {
 }
 
 impl Origins {
-    /// How each origin stands now, in the order in which they are asked. Waits for no answer.
+    /// How each origin stands now, in the order in which they are asked; peers are none. Waits for
+    /// no answer.
     pub fn standing(&self) -> Vec<Standing> {
         let of = |(at, origin): (usize, &super::Origin)| Standing {
             at,
             priority: origin.priority,
             up: !lock(&origin.health).is_down(),
         };
-        self.origins.iter().enumerate().map(of).collect()
+        let (origins, _) = self.split();
+        origins.iter().enumerate().map(of).collect()
     }
 }
