@@ -87,6 +87,12 @@ impl Cache {
         self.inner().purges.ledger().newest()
     }
 
+    /// The newest number of those purges that somebody numbers for all caches ([`Purge::at`]); zero
+    /// before the first.
+    pub fn purges_followed(&self) -> PurgeSeq {
+        self.inner().purges.ledger().order()
+    }
+
     /// What this cache counts.
     pub fn metrics(&self) -> Metrics {
         self.inner().metrics.clone()

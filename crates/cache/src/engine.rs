@@ -271,7 +271,7 @@ fn make_ready(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
 pub(crate) fn mark(inner: &Inner, parts: &mut Parts, newest: PurgeSeq) {
     parts.headers.remove(DEBUG);
     parts.extensions.remove::<Confirming>();
-    tiers::note(parts, newest);
+    tiers::note(parts, newest, inner.purges.ledger());
     inner.node.sign(&mut parts.headers);
 }
 

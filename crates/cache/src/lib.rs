@@ -107,6 +107,6 @@ pub use policy::{
     Choices, DefaultPolicy, Lifetime, Overrides, PERSONAL, Policy, Route, RuleError, Rules,
     RulesBuilder,
 };
-pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeq, Tier, TierLayer, names_purge};
+pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeen, PurgeSeq, Tier, TierLayer};
 pub use service::{CacheFuture, CacheLayer, CacheService, StoredOnly};
 pub use upstream::BoxError;

@@ -46,7 +46,7 @@ use ledger::Ledger;
 use log::Draft;
 pub use log::PurgeLog;
 pub(crate) use tags::Tags;
-pub use tiers::{Tier, TierLayer, names_purge};
+pub use tiers::{PurgeSeen, Tier, TierLayer};
 
 /// The longest URL, prefix or host of a purge, in bytes.
 const MAX_URL: usize = 8 << 10;

@@ -15,8 +15,9 @@ const PREFIXES: [&str; 6] =
     ["x-forwarded-", "x-original-", "x-rewrite-", "x-http-", "cmcd-", "headwater-"];
 
 /// Those of our own that the cache behind reads, judges, and takes off itself: the operator's secret,
-/// and the purges of a cache that asks, which only a cache before caches believes.
-const FOR_THE_CACHE: [&str; 2] = ["headwater-debug", "headwater-purge-seq"];
+/// and the purges of a cache that asks, which only a cache before caches believes; and the class of device
+/// that an edge before this one found, in whose place a cache that classes devices puts its own.
+const FOR_THE_CACHE: [&str; 3] = ["headwater-debug", "headwater-device", "headwater-purge-seq"];
 
 /// Others, in the order of their bytes.
 const NAMES: [&str; 8] = [
@@ -68,7 +69,6 @@ mod tests {
             "cmcd-session",
             "headwater-peer",
             "headwater-link",
-            "headwater-device",
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("evil"));
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
@@ -78,7 +78,7 @@ mod tests {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("kept"));
         }
         strip(&mut headers);
-        assert_eq!(headers.len(), 9);
+        assert_eq!(headers.len(), 10);
         assert!(headers.values().all(|value| value == "kept"));
     }
 }

@@ -40,6 +40,7 @@ pub struct Shield {
 
 struct Shared {
     map: SharedMap,
+    cache: Cache,
     origins: Origins,
     prefetcher: Arc<Prefetcher<Cached>>,
     metrics: Metrics,
@@ -94,6 +95,10 @@ impl Service<Request<Body>> for Shield {
         }
         // What the shield can unpack to learn from, or what every client takes.
         encoding::simplify(request.headers_mut());
+        let cache = &self.shared.cache;
+        if let Some(behind) = peers::behind(request.headers_mut(), || cache.purges_followed()) {
+            return ShieldFuture(State::Told(Box::pin(std::future::ready(behind))));
+        }
         // What a peer fetches ahead is fetched ahead here, too: it is no session.
         if peers::is_ahead(request.headers()) {
             request.extensions_mut().insert(Prefetched);
@@ -297,7 +302,7 @@ impl ShieldBuilder {
         ));
         let listener: Arc<dyn Listener> = Arc::clone(&prefetcher) as _;
         map.tell(Arc::downgrade(&listener));
-        let shared = Shared { map, origins, prefetcher, metrics, trust: self.trust };
+        let shared = Shared { map, cache, origins, prefetcher, metrics, trust: self.trust };
         Shield { cached, shared: Arc::new(shared) }
     }
 }

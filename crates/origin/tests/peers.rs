@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use headwater_cache::{Cache, Downstream, Purge};
+use headwater_cache::{Cache, Downstream, Purge, PurgeSeq};
 use headwater_net::balance::{Balance, BalanceConfig};
 use headwater_net::{Body, Clock, Timestamp};
 use headwater_origin::upstream::{Origins, PEER, Peers, RetryConfig};
@@ -216,6 +216,45 @@ async fn a_purge_is_not_undone_by_a_peer() {
     cache.purge(Purge::all()).await.unwrap();
     assert_eq!(get(&shield, "/film/2.m4s").await.text(), "of the origin");
     assert_eq!(owner.seen().len(), 2);
+}
+
+/// Purges that somebody numbers for all leave peers of use: one that has done them answers, and one that
+/// has not says so, which is no verdict on it.
+#[tokio::test]
+async fn a_peer_that_has_done_a_purge_of_all_answers_after_it() {
+    let origin = Origin::new().otherwise(segment("first"));
+    let owner = Door::default();
+    let caches = ["owner", "one"]
+        .map(|name| Cache::builder().name(name).downstream(Downstream::Caches).build());
+    let [owners, own] = &caches;
+    assert!(owner.0.set(builder("owner", &origin).cache(owners.clone()).build()).is_ok());
+    let peers = Peers::of("zero").weight(0).peer("owner", 1, owner.way());
+    let shield = builder("one", &origin).cache(own.clone()).peers(peers).build();
+    let asked = |shield: &Shield| shield.metrics().origin_requests.get();
+    assert_eq!(get(&shield, "/film/1.m4s").await.text(), "first");
+    assert_eq!((asked(owner.shield()), asked(&shield)), (1, 0));
+
+    // It reaches the owner later.
+    let _ = origin.otherwise(segment("second"));
+    let purge = |number| Purge::all().at(PurgeSeq::new(number)).following(PurgeSeq::new(number - 1));
+    own.purge(purge(1)).await.unwrap();
+    assert_eq!(get(&shield, "/film/1.m4s").await.text(), "second");
+    assert_eq!((asked(owner.shield()), asked(&shield)), (1, 1), "it has what was purged");
+    assert_eq!((shield.metrics().peer_failures.get(), shield.metrics().peers_down.get()), (1, 0));
+    owners.purge(purge(1)).await.unwrap();
+    assert_eq!(get(&shield, "/film/2.m4s").await.text(), "second");
+    assert_eq!((asked(owner.shield()), asked(&shield)), (2, 1), "it has done the same");
+    let told = origin.headers_of("/film/2.m4s");
+    assert!(!told.keys().any(|name| name.as_str().starts_with("headwater-peer")), "{told:?}");
+
+    // The owner may know of more, also of its own.
+    owners.purge(Purge::tag("x")).await.unwrap();
+    assert_eq!(get(&shield, "/film/3.m4s").await.text(), "second");
+    assert_eq!((asked(owner.shield()), asked(&shield)), (3, 1));
+    // What only this shield knows of, no number tells.
+    own.purge(Purge::tag("x")).await.unwrap();
+    assert_eq!(get(&shield, "/film/4.m4s").await.text(), "second");
+    assert_eq!((asked(owner.shield()), asked(&shield)), (3, 2));
 }
 
 #[tokio::test]

@@ -66,6 +66,8 @@ pub(super) enum Numbered {
 struct State {
     /// The newest number that a caller gave.
     order: PurgeSeq,
+    /// Whether there was a purge that no caller numbered.
+    own: bool,
     all: Newest,
     keys: HashMap<Box<[u8]>, Newest>,
     prefixes: BTreeMap<Box<[u8]>, Newest>,
@@ -167,8 +169,17 @@ impl Ledger {
     }
 
     /// The newest number that a caller gave.
-    pub(super) fn order(&self) -> PurgeSeq {
+    pub(crate) fn order(&self) -> PurgeSeq {
         self.read(|state| state.order)
+    }
+
+    /// The caller's number that says as much as `seq` does: whoever was given the purges of that caller
+    /// up to it knows of each that `seq` is not before. `None` where callers did not number them all.
+    pub(crate) fn common(&self, seq: PurgeSeq) -> Option<PurgeSeq> {
+        if seq > self.newest() {
+            return None;
+        }
+        self.read(|state| (!state.own).then_some(state.order))
     }
 
     /// The place in the row of a purge that comes now. Numbers that are not the caller's are at
@@ -227,6 +238,7 @@ impl State {
 
     fn take(&mut self, record: &Record) {
         self.order = self.order.max(record.order.unwrap_or_default());
+        self.own |= record.order.is_none();
         let (mark, soft) = (record.mark, record.soft);
         let before = self.len();
         let bytes = match &record.scope {
@@ -332,12 +344,15 @@ impl State {
 
     fn records(&self) -> Vec<Record> {
         let mut all = Vec::new();
+        let order = Some(self.order).filter(|order| *order != PurgeSeq::default());
         let mut add = |newest: &Newest, scope: Scope| {
             let Newest { hard, soft } = *newest;
             for (mark, soft) in [(hard, false), (soft, true)] {
                 // A soft purge before a hard one says nothing.
                 if mark != Mark::default() && (!soft || mark > hard) {
-                    all.push(Record { mark, order: None, soft, scope: scope.clone() });
+                    // Which of them callers numbered is not kept, only whether they did all.
+                    let order = order.filter(|_| !self.own);
+                    all.push(Record { mark, order, soft, scope: scope.clone() });
                 }
             }
         };
@@ -347,7 +362,7 @@ impl State {
         self.tags.iter().for_each(|(tag, one)| add(one, Scope::Tag(*tag)));
         all.sort_unstable_by_key(|record| record.mark);
         if let Some(last) = all.last_mut() {
-            last.order = Some(self.order).filter(|order| *order != PurgeSeq::default());
+            last.order = order;
         }
         all
     }

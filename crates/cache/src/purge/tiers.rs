@@ -17,6 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::PurgeSeq;
+use super::ledger::Ledger;
 
 /// The request field that names the newest purge a cache has seen. Only caches that are told to
 /// ([`Downstream::Caches`](crate::Downstream)) read it; no client's gets past any cache.
@@ -25,7 +26,35 @@ const PURGE_SEQ: HeaderName = HeaderName::from_static("headwater-purge-seq");
 /// The newest purge that the last cache on the way has seen: in a request's extensions, which leave
 /// no process.
 #[derive(Clone, Copy, Debug)]
-struct Seen(PurgeSeq);
+struct Seen {
+    seq: PurgeSeq,
+    /// The caller's number that says the same, where callers numbered all that it has seen.
+    common: Option<PurgeSeq>,
+}
+
+/// What a request on its way upstream says of purges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeSeen {
+    /// No cache before has seen any.
+    None,
+    /// The caches before have seen no others than those that somebody numbers for all caches
+    /// ([`Purge::at`](super::Purge::at)), up to this number or one before it: who was given those, too
+    /// ([`Cache::purges_followed`](crate::Cache::purges_followed)), may answer from what it has.
+    Common(PurgeSeq),
+    /// Some that a cache numbered for itself: what another one knows of them, its numbers do not tell.
+    Own,
+}
+
+impl PurgeSeen {
+    /// What this one says.
+    pub fn of(request: &Parts) -> Self {
+        match request.extensions.get::<Seen>() {
+            Some(Seen { common: Some(common), .. }) => Self::Common(*common),
+            None if !request.headers.contains_key(PURGE_SEQ) => Self::None,
+            _ => Self::Own,
+        }
+    }
+}
 
 /// Names, in each request, the newest purge that the cache before it has seen: for upstreams that
 /// are shields of the same operator. Others are told nothing of purges.
@@ -70,7 +99,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        if let Some(Seen(seq)) = request.extensions_mut().remove() {
+        if let Some(Seen { seq, .. }) = request.extensions_mut().remove() {
             request.headers_mut().insert(PURGE_SEQ, HeaderValue::from(seq.get()));
         }
         self.0.call(request)
@@ -79,19 +108,13 @@ where
 
 /// Has a request that goes upstream know the newest purge that was seen here, for a [`Tier`]; what
 /// it said of purges before, whoever said it, is gone.
-pub(crate) fn note(request: &mut Parts, seq: PurgeSeq) {
+pub(crate) fn note(request: &mut Parts, seq: PurgeSeq, ledger: &Ledger) {
     request.headers.remove(PURGE_SEQ);
     if seq == PurgeSeq::default() {
         request.extensions.remove::<Seen>();
     } else {
-        request.extensions.insert(Seen(seq));
+        request.extensions.insert(Seen { seq, common: ledger.common(seq) });
     }
-}
-
-/// Whether a request on its way upstream names a purge: only an upstream that numbers purges as the
-/// caches before it do may answer it from what it has ([`TierLayer`]).
-pub fn names_purge(request: &Parts) -> bool {
-    request.extensions.get::<Seen>().is_some() || request.headers.contains_key(PURGE_SEQ)
 }
 
 /// The number that a request names; zero where it names none that can be.

@@ -110,7 +110,7 @@ impl Origin {
 
     pub(super) async fn ask(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         trial: Option<Trial>,
         shared: &Shared,
     ) -> Result<Response<Body>, OriginError> {
@@ -124,7 +124,9 @@ impl Origin {
         };
         let Counted { requests, failures, .. } = self.counted(shared);
         requests.inc();
-        peers::sign(&mut request, self.is_peer);
+        let (mut head, body) = request.into_parts();
+        peers::sign(&mut head, self.is_peer);
+        let request = Request::from_parts(head, body);
         let sent = shared.clock.now();
         let within = match &shared.ring {
             Some(ring) if self.is_peer => ring.patience,
@@ -135,8 +137,8 @@ impl Origin {
         let (answer, is_verdict) = match answer {
             Err(elapsed) => (Err(OriginError::TimedOut(elapsed.into())), !self.is_peer),
             Ok(Err(error)) => (Err(OriginError::of(error)), true),
-            Ok(Ok(response)) if self.is_peer && response.status() == peers::LOOP => {
-                (Err(OriginError::Failed("the peer has sent this on before".into())), false)
+            Ok(Ok(response)) if self.is_peer && peers::is_no_answer(response.status()) => {
+                (Err(OriginError::Failed("the peer is not the one to ask".into())), false)
             }
             Ok(Ok(response)) => (Ok(response.map(|body| place.hold(body))), true),
         };

@@ -16,14 +16,17 @@
 //!   both. One that is silent is left alone only once its client cannot connect, or gives up by itself.
 //!
 //! # Purges
-//! Peers number purges each for itself, so none can tell from another's number whether it has done
-//! that purge. A request that names one ([`names_purge`]) is never asked of a peer, but of an origin:
-//! a shield that has seen any purge, or is asked by an edge that has, asks no peer from then on.
+//! What one shield has purged, another one may hold. Where a control plane numbers the purges of all
+//! ([`headwater_cache::Purge::at`]), a request to a peer names the newest that was seen ([`PURGES`]), and
+//! a peer that was not given that one yet says so (421, RFC 9110 §15.5.20) and answers nothing.
+//! Numbers that a shield gave by itself say nothing to another: what names such a one
+//! ([`PurgeSeen::Own`]) is never asked of a peer, but of an origin. So a shield that was purged without a
+//! number, or is asked by an edge that was, asks no peer from then on.
 
 use std::time::Duration;
 
-use headwater_cache::{BoxError, names_purge};
-use headwater_net::Body;
+use headwater_cache::{BoxError, PurgeSeen, PurgeSeq};
+use headwater_net::{Body, Problem};
 use headwater_net::rendezvous::{self, Contender};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -39,6 +42,10 @@ pub const PEER: HeaderName = HeaderName::from_static("headwater-peer");
 
 const ASKED: HeaderValue = HeaderValue::from_static("asked");
 const AHEAD: HeaderValue = HeaderValue::from_static("ahead");
+
+/// The field by which a shield says to another which purges it has seen: the newest number of those that
+/// all are given.
+const PURGES: HeaderName = HeaderName::from_static("headwater-peer-purges");
 
 /// The shields beside this one.
 #[must_use = "they are given to a builder"]
@@ -113,7 +120,22 @@ impl Ring {
 
 /// Whether a request may be asked of a peer: no peer has asked it, and no purge could be undone.
 pub(super) fn may_be_asked(head: &Parts) -> bool {
-    !head.headers.contains_key(PEER) && !names_purge(head)
+    !head.headers.contains_key(PEER) && PurgeSeen::of(head) != PurgeSeen::Own
+}
+
+/// The answer to a peer that has seen a purge which is not done here yet.
+pub(crate) fn behind(
+    headers: &mut HeaderMap,
+    followed: impl FnOnce() -> PurgeSeq,
+) -> Option<Response<Body>> {
+    let named = headers.remove(PURGES)?;
+    let named = named.to_str().ok().and_then(|text| text.parse().ok());
+    // What cannot be read may be any.
+    if named.is_some_and(|named: u64| named <= followed().get()) {
+        return None;
+    }
+    let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST);
+    Some(problem.detail("a purge that was named is not done here yet").into_response())
 }
 
 /// Whether another shield asks for what no client asked it for yet.
@@ -122,17 +144,24 @@ pub(crate) fn is_ahead(headers: &HeaderMap) -> bool {
 }
 
 /// Says to a peer that it is asked by one; others are not told.
-pub(super) fn sign(request: &mut Request<Body>, for_peer: bool) {
+pub(super) fn sign(head: &mut Parts, for_peer: bool) {
+    head.headers.remove(PURGES);
     if !for_peer {
-        request.headers_mut().remove(PEER);
+        head.headers.remove(PEER);
         return;
     }
-    let ahead = request.extensions().get::<Prefetched>().is_some();
-    request.headers_mut().insert(PEER, if ahead { AHEAD } else { ASKED });
+    if let PurgeSeen::Common(seq) = PurgeSeen::of(head) {
+        head.headers.insert(PURGES, HeaderValue::from(seq.get()));
+    }
+    let ahead = head.extensions.get::<Prefetched>().is_some();
+    head.headers.insert(PEER, if ahead { AHEAD } else { ASKED });
 }
 
-/// A peer that answers so took the request for a loop (RFC 5842 §7.2).
-pub(super) const LOOP: StatusCode = StatusCode::LOOP_DETECTED;
+/// Whether a peer says by its status that it is not the one to ask: it took the request for a loop (RFC
+/// 5842 §7.2), or has not done a purge that was named.
+pub(super) fn is_no_answer(status: StatusCode) -> bool {
+    matches!(status, StatusCode::LOOP_DETECTED | StatusCode::MISDIRECTED_REQUEST)
+}
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

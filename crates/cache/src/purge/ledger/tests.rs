@@ -149,6 +149,36 @@ fn numbers_of_callers_are_kept_and_repetitions_found() {
     assert!(next.seq.get() > u64::from(u32::MAX) << 20);
 }
 
+/// What callers numbered all says as much elsewhere, after a restart, too; one purge without a number, or
+/// one that is not known here, and it does not.
+#[test]
+fn a_common_number_is_one_that_callers_gave_every_purge() {
+    let callers = |ledger: &Ledger, order: u64, tag: u64| {
+        let number = Number::Callers(PurgeSeq::new(order));
+        let draft = Draft { scope: Scope::Tag(tag), soft: false, number, follows: None, now: NOW };
+        ledger.apply(&draft.number(ledger).unwrap(), NOW);
+    };
+    let written = |ledger: &Ledger| {
+        let again = Ledger::default();
+        ledger.records().iter().for_each(|record| again.apply(record, NOW));
+        again
+    };
+    let ledger = Ledger::default();
+    callers(&ledger, 3, 1);
+    callers(&ledger, 9, 2);
+    for ledger in [&ledger, &written(&ledger)] {
+        assert_eq!(ledger.common(ledger.newest()), Some(PurgeSeq::new(9)));
+        assert_eq!(ledger.order(), PurgeSeq::new(9));
+        assert_eq!(ledger.common(ledger.newest().next()), None, "named by a cache, unknown here");
+    }
+    purge(&ledger, Scope::Tag(3), false, NOW);
+    callers(&ledger, 10, 4);
+    for ledger in [&ledger, &written(&ledger)] {
+        assert_eq!(ledger.common(ledger.newest()), None);
+        assert_eq!(ledger.order(), PurgeSeq::new(10));
+    }
+}
+
 #[test]
 fn before_tags_are_known_any_purged_tag_may_be_one_of_them() {
     let ledger = Ledger::default();
