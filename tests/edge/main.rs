@@ -19,4 +19,5 @@ mod shield;
 mod succession;
 mod tokens;
 mod trace;
+mod upstreams;
 mod watch;

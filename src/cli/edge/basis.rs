@@ -59,6 +59,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// The files that are read for a group.
 fn named(config: &Config) -> impl Iterator<Item = &Path> {
-    let Config { ca, client_certificate, client_key, link_file, .. } = config;
-    [ca, client_certificate, client_key, link_file].into_iter().flatten().map(|path| &**path)
+    let Config { ca, client_certificate, client_key, link_file, field_files, .. } = config;
+    let named = [ca, client_certificate, client_key, link_file].into_iter().flatten();
+    named.chain(field_files.values()).map(|path| &**path)
 }

@@ -52,8 +52,10 @@ fn begin(
     if let Some(secret) = link(config)? {
         hints = hints.link(secret);
     }
-    let at = At::new(name, config, policy.clone());
+    let at = At::new(name, config, origins, policy.clone());
+    let home = origins.clone();
     let hints = hints.locate(move |uri, host| at.locate(uri, host));
+    let hints = hints.home(move |uri| home.home(uri));
     let (hints, sender) = hints.build(origins.clone());
     tokio::spawn(sender.run());
     Ok(hints)
@@ -77,17 +79,15 @@ pub(super) fn look(configs: &[Config]) -> Vec<Error> {
 /// How a shield is asked for what clients ask for.
 struct At {
     name: String,
-    /// What it is told its host is, where that is not what the client said.
-    authority: Option<String>,
+    /// Those of whom it is, where each is told its own host and not what the client said.
+    own_hosts: Option<Origins>,
     policy: SitePolicy,
 }
 
 impl At {
-    fn new(name: &str, config: &Config, policy: SitePolicy) -> Self {
-        let first = config.origins.first().and_then(|url| url.parse::<Uri>().ok());
-        let authority = first.as_ref().and_then(Uri::authority).map(ToString::to_string);
-        let authority = authority.filter(|_| config.host == HostOf::Origin);
-        Self { name: name.to_owned(), authority, policy }
+    fn new(name: &str, config: &Config, origins: &Origins, policy: SitePolicy) -> Self {
+        let own_hosts = (config.host == HostOf::Origin).then(|| origins.clone());
+        Self { name: name.to_owned(), own_hosts, policy }
     }
 
     /// As the cache and the router would ask for it; `None` where it goes to other origins.
@@ -99,8 +99,12 @@ impl At {
         if target.shield.as_deref() != Some(self.name.as_str()) {
             return None;
         }
-        let authority = match &self.authority {
-            Some(authority) => authority.clone(),
+        let authority = match &self.own_hosts {
+            // They are called by their URLs.
+            Some(origins) => {
+                let home: Uri = origins.home(&parts.uri)?.parse().ok()?;
+                home.authority()?.to_string()
+            }
             None => std::str::from_utf8(host(&parts)).ok()?.to_ascii_lowercase(),
         };
         Some((authority, parts.uri))
@@ -122,20 +126,29 @@ mod tests {
              [[upstream]]\nname = 's'\norigins = ['http://shield:81/', 'http://b']\nshield = true\n\
              [[upstream]]\nname = 't'\norigins = 'http://c'\nshield = true\nhost = 'client'\n\
              [[upstream]]\nname = 'o'\norigins = 'http://d'\n\
+             [[upstream]]\nname = 'p'\norigins = ['http://e:1', 'http://f:2']\nshield = true\n\
+             choose = 'by_title'\n\
              [[site]]\nhosts = ['one', 'two']\nupstream = 's'\npersonal_parameters = 'viewer'\n\
              [[site.route]]\npath = '/t/'\nupstream = 't'\nrewrite = { from = '/t/', to = '/' }\n\
+             [[site.route]]\npath = '/p/'\nupstream = 'p'\n\
+             rewrite = { from = '/p/', to = '/' }\n\
              [[site.route]]\npath = '/o/'\nupstream = 'o'\n";
         let config = Edge::parse("edge.toml", text, []).unwrap();
         let metrics = headwater::origin::Metrics::default();
         let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &metrics).unwrap();
         let policy = SitePolicy::new(Sites::new(&config, &upstreams).unwrap());
         let told = |name: &str, uri: &str| {
-            let at = At::new(name, &upstreams[name].0, policy.clone());
+            let at = At::new(name, &upstreams[name].0, &upstreams[name].1, policy.clone());
             let told = at.locate(&uri.parse().unwrap(), "Two");
             told.map(|(authority, uri)| format!("{authority} {}", uri.path_and_query().unwrap()))
         };
         assert_eq!(told("s", "/a?viewer=me&x=1").as_deref(), Some("shield:81 /a?x=1"));
         assert_eq!(told("t", "http://two/t/a").as_deref(), Some("one /a"));
+        // Of those that share, each by its own name.
+        let both: std::collections::BTreeSet<_> =
+            (0..40).filter_map(|n| told("p", &format!("/p/{n}/a"))).collect();
+        let of = |host: &str| both.iter().filter(|one| one.starts_with(host)).count();
+        assert!(of("e:1 /") > 0 && of("f:2 /") > 0 && both.len() == 40, "{both:?}");
         for (name, uri) in [("s", "/t/a"), ("s", "/o/a"), ("t", "/a"), ("s", "http://three/a")] {
             assert_eq!(told(name, uri), None, "{name} {uri}");
         }

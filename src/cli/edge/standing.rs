@@ -35,9 +35,9 @@ impl Collector for Standing {
             None,
             MetricType::Gauge,
         )?;
-        for (name, (config, origins)) in &upstreams {
-            for (url, standing) in config.origins.iter().zip(origins.standing()) {
-                let set = [("upstream", name.as_str()), ("origin", url)];
+        for (name, (_, origins)) in &upstreams {
+            for standing in origins.standing() {
+                let set = [("upstream", name.as_str()), ("origin", standing.name.as_str())];
                 ConstGauge::new(i64::from(standing.up)).encode(family.encode_family(&set)?)?;
             }
         }

@@ -3,21 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use headwater::cache::TierLayer;
 use headwater::net::Body;
-use headwater::net::client::Upstream;
+use headwater::net::client::{Redirects, Upstream, UpstreamBuilder};
 use headwater::origin::Metrics;
 use headwater::origin::upstream::{
-    HealthConfig, HedgeConfig, OriginError, Origins, OriginsFuture, PlacesConfig, RetryConfig,
+    CheckConfig, HealthConfig, HedgeConfig, OriginConfig, OriginError, Origins, OriginsFuture,
+    PlacesConfig, RetryConfig, Statuses, WhenDown,
 };
-use headwater::proto::config::upstream::{HostOf, Upstream as Config};
-use http::{Request, Response};
+use headwater::proto::config::text::Statuses as Range;
+use headwater::proto::config::upstream::{
+    Check, Choose, HostOf, Redirects as Elsewhere, Upstream as Config, WhenDown as Down,
+};
+use http::{HeaderName, HeaderValue, Request, Response};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use super::super::Error;
+use super::super::{Error, secret};
 use super::basis::Basis;
 use super::settings::{count, read};
 
@@ -49,8 +52,8 @@ impl Service<Request<Body>> for Group {
     }
 }
 
-/// The shortest wait before an origin that is slow is not waited for alone.
-const HEDGE_AFTER: Duration = Duration::from_millis(50);
+/// Redirects that are followed one after the other.
+const REDIRECTS: u8 = 10;
 /// Retries in ten seconds that are allowed however few requests there are.
 const RETRIES: u32 = 10;
 
@@ -68,7 +71,11 @@ pub(super) fn make(
         let same = before.get(name).filter(|(was, _)| *was == basis);
         let origins = match same {
             Some((_, origins)) => origins.clone(),
-            None => origins(config, metrics)?,
+            None => {
+                let origins = origins(config, metrics)?;
+                watch(config, &origins)?;
+                origins
+            }
         };
         all.insert(name.to_owned(), (basis, origins));
     }
@@ -85,25 +92,77 @@ fn origins(config: &Config, metrics: &Metrics) -> Result<Origins, Error> {
         .health(
             HealthConfig::default()
                 .failures(config.failures)
+                .successes(config.successes)
                 .cool_off(config.cool_off.get(), config.longest_cool_off.get()),
         )
         .retry(RetryConfig::new(config.retry_percent.into(), RETRIES))
-        .hedge(HedgeConfig::new(config.hedge_percent.into(), HEDGE_AFTER))
+        .hedge(HedgeConfig::new(config.hedge_percent.into(), config.hedge_after.get()))
         .places(
             PlacesConfig::new(count(config.max_requests), count(config.max_waiting))
                 .patience(config.max_wait.get()),
         )
         .first_byte_timeout(config.first_byte_timeout.get())
+        .failover_on(statuses(&config.failover_on))
+        .when_down(match config.when_down {
+            Down::Refuse => WhenDown::Refuse,
+            _ => WhenDown::Ask,
+        })
         .metrics(metrics.clone());
-    for url in config.origins.iter() {
-        origins = origins.origin(client(config, url)?);
+    for (at, url) in config.origins.iter().enumerate() {
+        let priority = match config.choose {
+            Choose::ByTitle => config.priorities.get(at).copied().unwrap_or_default(),
+            _ => u32::try_from(at).unwrap_or(u32::MAX),
+        };
+        let weight = config.weights.get(at).copied().unwrap_or(1);
+        let called = OriginConfig::new(&**url, priority).weight(weight);
+        origins = origins.origin_with(client(config, url)?, called);
     }
     Ok(origins.build())
 }
 
+/// Asks the origins by themselves, where it is said so: a task, which ends with the last handle of them.
+fn watch(config: &Config, origins: &Origins) -> Result<(), Error> {
+    let Some(check) = &config.check else { return Ok(()) };
+    let Check { path, every, timeout, failed_by, failures, successes, .. } = check;
+    let checks = CheckConfig::new(path.parse()?)
+        .every(every.get(), timeout.get())
+        .failed_by(statuses(failed_by))
+        .hysteresis(*failures, *successes);
+    tokio::spawn(origins.watch(checks));
+    Ok(())
+}
+
+fn statuses(ranges: &[Range]) -> Statuses {
+    ranges.iter().fold(Statuses::none(), |all, range| all.and(range.range()))
+}
+
 fn client(config: &Config, url: &str) -> Result<Upstream, Error> {
-    let mut client = Upstream::builder(url)
+    let used = |error| format!("the origin {url} cannot be used: {error}");
+    let mut client = bare(config, url)?
         .keep_host(config.host == HostOf::Client)
+        .redirects(match config.redirects {
+            Elsewhere::Refuse => Redirects::Refuse,
+            Elsewhere::Follow => Redirects::Follow(REDIRECTS),
+            _ => Redirects::Pass,
+        });
+    for other in config.redirects_to.iter() {
+        client = client.redirects_to(bare(config, other)?.build().map_err(used)?);
+    }
+    for (name, value) in &config.fields {
+        client = client.field(HeaderName::try_from(&**name)?, HeaderValue::try_from(&**value)?);
+    }
+    for (name, file) in &config.field_files {
+        let none = || format!("the file {} holds nothing that a field can hold", file.display());
+        let value = secret::read(Some(file), None)?.ok_or_else(none)?;
+        let value = HeaderValue::from_bytes(&value).map_err(|_| none())?;
+        client = client.field(HeaderName::try_from(&**name)?, value);
+    }
+    client.build().map_err(|error| used(error).into())
+}
+
+/// A client of what is asked in the same way as the origins.
+fn bare(config: &Config, url: &str) -> Result<UpstreamBuilder, Error> {
+    let mut client = Upstream::builder(url)
         .http2_prior_knowledge(config.http2)
         .connect_timeout(config.connect_timeout.get())
         .first_byte_timeout(config.first_byte_timeout.get())
@@ -116,5 +175,5 @@ fn client(config: &Config, url: &str) -> Result<Upstream, Error> {
     if let (Some(certificate), Some(key)) = (&config.client_certificate, &config.client_key) {
         client = client.certificate_pem(&read(certificate)?, &read(key)?);
     }
-    client.build().map_err(|error| format!("the origin {url} cannot be used: {error}").into())
+    Ok(client)
 }

@@ -85,6 +85,11 @@ impl Page {
         page
     }
 
+    /// Whether it is a structure that a document has keys of, and not a value.
+    fn has_keys(&self, name: &str) -> bool {
+        self.structs.get(name).is_some_and(|of| !of.keys.is_empty())
+    }
+
     /// Writes a section's keys, and then the sections within it.
     fn section(&mut self, at: &str, name: &str, what: &str) {
         let Some(Struct { what: of_struct, keys }) = self.structs.remove(name) else { return };
@@ -99,7 +104,7 @@ impl Page {
         }
         self.written.insert(name.to_owned(), at.to_owned());
         let (sections, values): (Vec<&Key>, Vec<&Key>) =
-            keys.iter().partition(|key| self.structs.contains_key(within(&key.kind)));
+            keys.iter().partition(|key| self.has_keys(within(&key.kind)));
         if !values.is_empty() {
             self.text.push_str(
                 "\n| key | takes | default | what it is | bound | danger |\n|---|---|---|---|---|---|\n",
@@ -190,14 +195,15 @@ fn takes(kind: &str) -> Option<String> {
         "Host" => "a host",
         "Origin" => "a page's origin",
         "PathPattern" => "a pattern",
+        "PathQuery" => "a path of a URL",
         "Verb" => "a method",
         "Field" => "a field's name",
         "FieldValue" => "its value",
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Challenge" | "Clients" | "CompressLevel" | "Downstream" | "HostOf" | "LimitPer"
-        | "LogFormat" | "TokenForm" => "a word",
+        "Challenge" | "Choose" | "Clients" | "CompressLevel" | "Downstream" | "HostOf"
+        | "LimitPer" | "LogFormat" | "Redirects" | "TokenForm" | "WhenDown" => "a word",
         _ => return None,
     };
     Some(word.to_owned())

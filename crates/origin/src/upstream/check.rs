@@ -31,8 +31,8 @@ pub struct CheckConfig {
     pub jitter: u8,
     /// How long an answer may take, body and all; 2 s by default.
     pub timeout: Duration,
-    /// The statuses of an origin that is well; 200 to 399 by default.
-    pub expected: Statuses,
+    /// The statuses of an origin that is not well; 400 to 599 by default.
+    pub failed_by: Statuses,
     /// Checks in a row that fail and take it down; 2 by default, at least 1.
     pub failures: u32,
     /// Checks in a row that succeed and bring it up; 3 by default, at least 1.
@@ -47,7 +47,7 @@ impl CheckConfig {
             interval: Duration::from_secs(5),
             jitter: 20,
             timeout: Duration::from_secs(2),
-            expected: Statuses::range(200..=399),
+            failed_by: Statuses::range(400..=599),
             failures: 2,
             successes: 3,
         }
@@ -61,10 +61,10 @@ impl CheckConfig {
         self
     }
 
-    /// Replaces [`CheckConfig::expected`].
+    /// Replaces [`CheckConfig::failed_by`].
     #[must_use]
-    pub fn expected(mut self, statuses: Statuses) -> Self {
-        self.expected = statuses;
+    pub fn failed_by(mut self, statuses: Statuses) -> Self {
+        self.failed_by = statuses;
         self
     }
 
@@ -132,10 +132,10 @@ async fn watch(origins: (Weak<[Origin]>, Weak<Shared>), at: usize, config: Arc<C
 
 async fn ask(origin: &Origin, request: Request<Body>, config: &CheckConfig) -> bool {
     let Ok(answer) = origin.ask_once(request).await else { return false };
-    let is_expected = config.expected.has(answer.status());
+    let is_well = !config.failed_by.has(answer.status());
     match answer.into_body().collect(MAX_BODY).await {
         Err(headwater_net::body::CollectError::Body(_)) => false,
-        _ => is_expected,
+        _ => is_well,
     }
 }
 

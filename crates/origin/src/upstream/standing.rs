@@ -6,6 +6,8 @@ use super::{Origins, lock};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Standing {
+    /// Its name.
+    pub name: String,
     /// Its place among the group's, in the order in which they are asked.
     pub at: usize,
     /// Which are asked first: those with the least number.
@@ -19,6 +21,7 @@ impl Origins {
     /// no answer.
     pub fn standing(&self) -> Vec<Standing> {
         let of = |(at, origin): (usize, &super::Origin)| Standing {
+            name: origin.name.clone(),
             at,
             priority: origin.priority,
             up: !lock(&origin.health).is_down(),

@@ -29,6 +29,18 @@ impl Statuses {
         Self(vec![range])
     }
 
+    /// No status.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// These, and all of a range.
+    #[must_use]
+    pub fn and(mut self, range: RangeInclusive<u16>) -> Self {
+        self.0.push(range);
+        self
+    }
+
     /// Whether a status is one of them.
     pub fn has(&self, status: StatusCode) -> bool {
         self.0.iter().any(|range| range.contains(&status.as_u16()))

@@ -268,6 +268,16 @@ checked!(
 );
 
 checked!(
+    /// A path, with a query if there is one.
+    PathQuery,
+    "a path such as \"/health\"",
+    |text| match text.parse::<http::uri::PathAndQuery>() {
+        Ok(_) if text.starts_with('/') => Ok(()),
+        _ => Err(format!("'{text}' is no path: it begins with / and is written as requests are")),
+    }
+);
+
+checked!(
     /// A method of HTTP, in upper case.
     Verb,
     "a method such as \"GET\"",
@@ -319,6 +329,11 @@ pub struct Statuses {
 }
 
 impl Statuses {
+    /// Those that are known here to be of errors.
+    pub(super) const fn new(first: u16, last: u16) -> Self {
+        Self { first, last }
+    }
+
     /// The first and the last of them.
     pub const fn range(self) -> std::ops::RangeInclusive<u16> {
         self.first..=self.last

@@ -1,11 +1,12 @@
 //! `[[upstream]]`: origins that hold the same, and how they are asked.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::quantity::Time;
-use super::text::{List, Name, Url};
+use super::text::{Field, FieldValue, List, Name, PathQuery, Statuses, Url};
 
 /// A group of origins with the same content, which routes name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,44 @@ pub struct Upstream {
     /// path is put before each request's. Default none. Bound: at least one. Danger: those behind must
     /// hold the same as the first.
     pub origins: List<Url>,
+    /// Which of the origins is asked: `in_turn`, the first that is up; or `by_title`, each for its own
+    /// share of what the first segment of the path names, as docs/upstreams.md tells, and another's when
+    /// that is down. Default `in_turn`. Bound: `in_turn` or `by_title`. Danger: with `by_title`, edges
+    /// that are given other URLs choose otherwise.
+    pub choose: Choose,
+    /// The shares of the origins, in the order of `origins`, where `choose` is `by_title`; without them all
+    /// are alike. Default none. Bound: as many as there are origins, each from 0 to 1000; 0 is asked when
+    /// all others are down. Danger: edges that are given other ones choose otherwise.
+    pub weights: List<u32>,
+    /// Which origins are asked before others, in the order of `origins`, where `choose` is `by_title`: those
+    /// with the least number, and the next only when all of those are down. Default none. Bound: as many
+    /// as there are origins, each from 0 to 1000. Danger: none.
+    pub priorities: List<u32>,
+    /// The statuses by which an origin says that it cannot answer: another is asked, and they count
+    /// against it. Default `502-504`. Bound: statuses from 400 to 599, at most 64. Danger: what is there,
+    /// an answer that all origins give is asked of each.
+    pub failover_on: List<Statuses>,
+    /// What becomes of requests while all origins are down: `ask`, one of them is asked all the same; or
+    /// `refuse`, the cache answers at once from what may be stale, and else it is 502. Default `ask`.
+    /// Bound: `ask` or `refuse`. Danger: with `refuse`, one that is well again is asked only when its
+    /// time to be left alone ends.
+    pub when_down: WhenDown,
+    /// What becomes of an answer that says to ask elsewhere (301, 302, 303, 307, 308): `pass`, it is the
+    /// answer; `refuse`, it is 502; or `follow`, a GET or HEAD is asked there, of the same origin or of one
+    /// of `redirects_to`, ten times at most, and all else is 502. Default `pass`. Bound: `pass`, `refuse` or
+    /// `follow`. Danger: with `pass`, clients are told of what is behind this edge.
+    pub redirects: Redirects,
+    /// Where redirects may lead besides, such as a storage behind a front; it is not sent `fields`,
+    /// cookies or authorizations. Default none. Bound: `redirects` is `follow`; at most 64. Danger: what
+    /// is there, an origin can have this edge fetch.
+    pub redirects_to: List<Url>,
+    /// Fields that origins are sent, by their names, in the place of a client's. Default none. Bound: none
+    /// that frames a message. Danger: who can read this file reads them.
+    pub fields: BTreeMap<Field, FieldValue>,
+    /// Such fields whose values are in files, as the secret by which an origin knows this edge: read when
+    /// the configuration is, without space around them, and told in no log. Default none. Bound: as for
+    /// `fields`, and not there too. Danger: without `https`, everybody on the way reads them.
+    pub field_files: BTreeMap<Field, PathBuf>,
     /// Whether the origins are shields of your own, in Headwater: then they are told the newest purge
     /// that this edge has seen (docs/purging.md), and what it answers from its cache (docs/shield.md).
     /// Default false. Bound: their URLs have no path. Danger: with true, anybody else would learn of
@@ -75,6 +114,9 @@ pub struct Upstream {
     /// Failures in a row that take an origin down. Default 3. Bound: at least 1. Danger: with 1, one
     /// lost packet does.
     pub failures: u32,
+    /// Requests in a row that try an origin which is down, and must come back well to bring it up. Default
+    /// 1. Bound: at least 1. Danger: many keep away from one that is well again.
+    pub successes: u32,
     /// How long an origin that is down is left alone at first; twice as long each time. Default 2 s.
     /// Bound: more than zero. Danger: long ones keep away from one that is well again.
     pub cool_off: Time,
@@ -87,6 +129,13 @@ pub struct Upstream {
     /// Requests that are asked of another origin at the same time since the first is unusually slow, in
     /// percent of all; 0 for none. Default 5. Bound: 0 to 100. Danger: as for `retry_percent`.
     pub hedge_percent: u8,
+    /// How long one that is slow is waited for alone at least, whatever its last answers took. Default
+    /// 50 ms. Bound: none. Danger: short ones ask twice for what was about to come.
+    pub hedge_after: Time,
+    /// Checks of the origins besides what requests show; without it, there are none. Default none. Bound:
+    /// none. Danger: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
 }
 
 impl Default for Upstream {
@@ -94,6 +143,15 @@ impl Default for Upstream {
         Self {
             name: None,
             origins: List::default(),
+            choose: Choose::InTurn,
+            failover_on: List::from(vec![Statuses::new(502, 504)]),
+            when_down: WhenDown::Ask,
+            weights: List::default(),
+            priorities: List::default(),
+            redirects: Redirects::Pass,
+            redirects_to: List::default(),
+            fields: BTreeMap::new(),
+            field_files: BTreeMap::new(),
             shield: false,
             link_file: None,
             host: HostOf::Origin,
@@ -110,12 +168,92 @@ impl Default for Upstream {
             max_waiting: 1024,
             max_wait: Time::secs(5),
             failures: 3,
+            successes: 1,
             cool_off: Time::secs(2),
             longest_cool_off: Time::secs(30),
             retry_percent: 20,
             hedge_percent: 5,
+            hedge_after: Time::millis(50),
+            check: None,
         }
     }
+}
+
+/// How origins are asked whether they are well, by themselves: checks take an origin down, and bring it up
+/// again also where requests took it down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Check {
+    /// What is asked for, below the path of each origin's URL. Default `/`. Bound: it begins with `/`.
+    /// Danger: what is dear to make loads the origin.
+    pub path: PathQuery,
+    /// The time between two checks of one origin, a fifth more or less each time. Default 5 s. Bound: more
+    /// than zero. Danger: short ones load the origin, long ones find out late.
+    pub every: Time,
+    /// How long an answer may take, body and all. Default 2 s. Bound: more than zero. Danger: shorter than
+    /// a slow origin takes, it is down for ever.
+    pub timeout: Time,
+    /// The statuses of an origin that is not well. Default `400-599`. Bound: statuses from 400 to 599, at
+    /// most 64. Danger: without some that an ill origin answers, checks bring it up.
+    pub failed_by: List<Statuses>,
+    /// Checks in a row that fail and take it down. Default 2. Bound: at least 1. Danger: with 1, one lost
+    /// packet does.
+    pub failures: u32,
+    /// Checks in a row that succeed and bring it up. Default 3. Bound: at least 1. Danger: many keep away
+    /// from one that is well again.
+    pub successes: u32,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            path: PathQuery::fixed("/"),
+            every: Time::secs(5),
+            timeout: Time::secs(2),
+            failed_by: List::from(vec![Statuses::new(400, 599)]),
+            failures: 2,
+            successes: 3,
+        }
+    }
+}
+
+/// What becomes of an answer that says to ask elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Redirects {
+    /// It is the answer.
+    #[default]
+    Pass,
+    /// It is an error.
+    Refuse,
+    /// It is asked there, where that is known.
+    Follow,
+}
+
+/// Which of several origins is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Choose {
+    /// The first that is up.
+    #[default]
+    InTurn,
+    /// Each for its share of titles.
+    ByTitle,
+}
+
+/// What becomes of requests while all origins are down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WhenDown {
+    /// One is asked all the same.
+    #[default]
+    Ask,
+    /// None is.
+    Refuse,
 }
 
 /// Whose host origins are told.

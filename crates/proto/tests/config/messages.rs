@@ -285,11 +285,29 @@ fn upstreams_have_names_and_origins() {
         ("connect_timeout = \"0 s\"", "key 'connect_timeout': it is more than zero"),
         ("cool_off = \"1 min\"", "key 'longest_cool_off': 30 s is less than 1 min"),
         ("retry_percent = 101", "key 'retry_percent': 101 is not from 0 to 100"),
+        ("successes = 0", "key 'successes': 0 is less than 1"),
+        ("failover_on = '399'", "key 'failover_on': '399' are no statuses of errors: '404' is, and '500-599'"),
+        ("weights = [1]", "key 'weights': choose is in_turn: origins are asked in the order of origins"),
+        ("redirects_to = 'http://b'", "key 'redirects_to': redirects is not follow: nobody is asked elsewhere"),
+        ("fields = { host = 'b' }", "key 'fields': 'host' is no field that a rule may change"),
+        ("check = { path = 'health' }", "key 'path': 'health' is no path: it begins with / and is written as requests are"),
+        ("check = { every = '0 s' }", "key 'every': it is more than zero"),
     ] {
         let said = said.to_owned();
         let line = if lines.starts_with("cool_off") { 5 } else { 8 };
         assert_says(&upstream(lines), &[&format!("edge.toml:{line}: {said}")]);
     }
+    assert_says(
+        &upstream("choose = 'by_title'\nweights = [1, 2]\npriorities = [1001]"),
+        &[
+            "edge.toml:9: key 'weights': there are 2 of them, of 1 origins",
+            "edge.toml:10: key 'priorities': 1001 is not from 0 to 1000",
+        ],
+    );
+    assert_says(
+        &upstream("fields = { x-a = 'b' }\nfield_files = { x-a = 'file' }"),
+        &["edge.toml:9: key 'field_files': 'x-a' is among fields, too"],
+    );
     let shield = SMALL.replace("8080\"", "8080/a\"\nshield = true");
     let said =
         "edge.toml:7: key 'origins': 'http://127.0.0.1:8080/a' has a path, and is a shield's";

@@ -26,6 +26,16 @@ name = "media"
 origins = ["https://a.example/base", "http://b.example:8080"]
 host = "client"
 ca = "ca.pem"
+choose = "by_title"
+weights = [2, 1]
+priorities = [0, 1]
+failover_on = ["429", "500-504"]
+when_down = "refuse"
+redirects = "follow"
+redirects_to = "https://storage.example"
+fields = { "x-a" = "b" }
+field_files = { "x-secret" = "/etc/secret" }
+check = { path = "/health", every = "1 s" }
 [[site]]
 hosts = ["video.example", "*.video.example"]
 upstream = "media"

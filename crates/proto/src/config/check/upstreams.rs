@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Found;
 use crate::config::tree::Step;
-use crate::config::upstream::Upstream;
+use crate::config::upstream::{Choose, Redirects, Upstream};
 
 /// Checks them; returns their names.
 pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSet<&'a str> {
@@ -39,6 +39,19 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
         } else if upstream.link_file.is_some() {
             found.add(&at("link_file"), "shield is false: there is nobody to be known by");
         }
+        found.few(&at("failover_on"), &upstream.failover_on);
+        shares(found, number, upstream);
+        elsewhere(found, number, upstream);
+        if let Some(check) = &upstream.check {
+            let at = |key: &str| -> [Step; 4] {
+                ["upstream".into(), number.into(), "check".into(), key.into()]
+            };
+            found.positive(&at("every"), check.every);
+            found.positive(&at("timeout"), check.timeout);
+            found.few(&at("failed_by"), &check.failed_by);
+            found.at_least(&at("failures"), check.failures, 1);
+            found.at_least(&at("successes"), check.successes, 1);
+        }
         let encrypted = upstream.origins.iter().any(|origin| origin.starts_with("https:"));
         if upstream.ca.is_some() && !encrypted && !upstream.origins.is_empty() {
             found.add(&at("ca"), "no origin of this upstream is https");
@@ -59,10 +72,46 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
         found.at_least(&at("longest_cool_off"), upstream.longest_cool_off, upstream.cool_off);
         found.at_least(&at("max_requests"), upstream.max_requests, 1);
         found.at_least(&at("failures"), upstream.failures, 1);
+        found.at_least(&at("successes"), upstream.successes, 1);
         found.within(&at("retry_percent"), upstream.retry_percent, 0, 100);
         found.within(&at("hedge_percent"), upstream.hedge_percent, 0, 100);
     }
     names
+}
+
+/// What is said of each origin, in their order.
+fn shares(found: &mut Found, number: usize, upstream: &Upstream) {
+    for (key, list) in [("weights", &upstream.weights), ("priorities", &upstream.priorities)] {
+        let at: [Step; 3] = ["upstream".into(), number.into(), key.into()];
+        if list.is_empty() {
+            continue;
+        }
+        if upstream.choose != Choose::ByTitle {
+            found.add(&at, "choose is in_turn: origins are asked in the order of origins");
+        } else if list.len() != upstream.origins.len() {
+            let of = upstream.origins.len();
+            found.add(&at, format!("there are {} of them, of {of} origins", list.len()));
+        }
+        for (item, share) in found.few(&at, list).iter().enumerate() {
+            let mut path = at.to_vec();
+            path.push(item.into());
+            found.within(&path, *share, 0, 1000);
+        }
+    }
+}
+
+/// What is asked besides the origins, and what is said to them.
+fn elsewhere(found: &mut Found, number: usize, upstream: &Upstream) {
+    let at = |key: &str| -> [Step; 3] { ["upstream".into(), number.into(), key.into()] };
+    let others = found.few(&at("redirects_to"), &upstream.redirects_to);
+    if upstream.redirects != Redirects::Follow && !others.is_empty() {
+        found.add(&at("redirects_to"), "redirects is not follow: nobody is asked elsewhere");
+    }
+    found.fields(&at("fields"), upstream.fields.keys());
+    found.fields(&at("field_files"), upstream.field_files.keys());
+    for name in upstream.field_files.keys().filter(|name| upstream.fields.contains_key(*name)) {
+        found.add(&at("field_files"), format!("'{name}' is among fields, too"));
+    }
 }
 
 /// Whether a URL has no path: a shield is told of what it is asked for as it is asked for it.

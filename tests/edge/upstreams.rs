@@ -1,0 +1,153 @@
+//! Groups of origins as a configuration describes them: who is asked, what they are told, and what
+//! becomes of their answers.
+
+use std::convert::Infallible;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use headwater::net::Body;
+use headwater::net::server::{Server, ServerHandle};
+use http::{HeaderMap, Request, Response};
+use tokio::runtime::Runtime;
+use tower::service_fn;
+
+use crate::process::{Edge, Files, get, wait_for};
+
+/// An origin that answers with its name, but for what paths ask of it, and what it was asked.
+struct Origin {
+    server: ServerHandle,
+    asked: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+}
+
+impl Origin {
+    fn start(name: &'static str) -> Self {
+        let asked = Arc::<Mutex<Vec<(String, HeaderMap)>>>::default();
+        let heard = Arc::clone(&asked);
+        let service = service_fn(move |request: Request<Body>| {
+            let path = request.uri().path().to_owned();
+            heard.lock().unwrap().push((path.clone(), request.headers().clone()));
+            let mut answer = Response::builder().header("cache-control", "max-age=60");
+            if let Some(to) = path.strip_prefix("/moved/") {
+                answer = answer.status(302).header("location", format!("http://{to}/there"));
+            } else if let Some((status, _)) = path.trim_start_matches('/').split_once("-of-")
+                && path.contains(&format!("-of-{name}"))
+            {
+                answer = answer.status(status.parse::<u16>().unwrap());
+            }
+            std::future::ready(Ok::<_, Infallible>(answer.body(Body::from(name)).unwrap()))
+        });
+        let server = Server::builder().http("127.0.0.1:0").workers(1);
+        let server = server.serve(move |_| service.clone()).unwrap();
+        Self { server, asked }
+    }
+
+    fn at(&self) -> String {
+        self.server.http_addrs()[0].to_string()
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.at())
+    }
+
+    fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn last(&self, path: &str) -> HeaderMap {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().rev().find(|(of, _)| of == path).unwrap().1.clone()
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+fn files(origins: &[&Origin], keys: &str) -> Files {
+    let urls: Vec<_> = origins.iter().map(|origin| origin.url()).collect();
+    Files::new(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n[[upstream]]\nname = 'media'\norigins = {urls:?}\n\
+         {keys}\n[[site]]\nhosts = '*'\nupstream = 'media'\n[operator]\nlisten = '127.0.0.1:0'\n"
+    ))
+}
+
+#[test]
+fn titles_are_shared_by_weight_among_the_first_priority_and_each_has_its_home() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let all = ["one", "two", "three"].map(Origin::start);
+    let [one, two, three] = &all;
+    let keys = "choose = 'by_title'\nweights = [3, 1, 1]\npriorities = [0, 0, 1]";
+    let edge = Edge::start(&files(&[one, two, three], keys));
+    let addr = edge.addr("http");
+    for title in 0..40 {
+        let home = get(addr, "a", &format!("/title-{title}/1.m4s")).body;
+        assert_eq!(get(addr, "a", &format!("/title-{title}/2.m4s")).body, home);
+    }
+    let counts = (one.count(), two.count(), three.count());
+    assert!(counts.0 > counts.1 && counts.1 > 0 && counts.2 == 0, "{counts:?}");
+    let page = get(edge.addr("operator"), "localhost", "/metrics").body;
+    for origin in &all {
+        let url = origin.url();
+        let up = format!("headwater_upstream_up{{upstream=\"media\",origin=\"{url}\"}} 1");
+        assert!(page.lines().any(|line| line == up), "{up} is not in\n{page}");
+    }
+}
+
+#[test]
+fn statuses_of_failover_are_no_answers_and_origins_that_are_all_down_are_left_alone() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let (one, two) = (Origin::start("one"), Origin::start("two"));
+    let keys = "failover_on = ['429', '500-504']\nwhen_down = 'refuse'\nfailures = 1\n\
+                cool_off = '1 h'\nlongest_cool_off = '1 h'";
+    let edge = Edge::start(&files(&[&one, &two], keys));
+    let addr = edge.addr("http");
+    assert_eq!(get(addr, "a", "/404-of-one").status, 404);
+    let answer = get(addr, "a", "/429-of-one");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "two"));
+    assert_eq!(get(addr, "a", "/500-of-two").status, 500);
+    let before = (one.count(), two.count());
+    assert_eq!(get(addr, "a", "/other").status, 502, "both are down");
+    assert_eq!((one.count(), two.count()), before);
+}
+
+#[test]
+fn checks_take_an_origin_down_that_nobody_asked() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let (one, two) = (Origin::start("one"), Origin::start("two"));
+    let keys = "[upstream.check]\npath = '/418-of-one'\nevery = '10 ms'\nfailed_by = '418'";
+    let edge = Edge::start(&files(&[&one, &two], keys));
+    let down = format!("headwater_upstream_up{{upstream=\"media\",origin=\"{}\"}} 0", one.url());
+    let operator = edge.addr("operator");
+    wait_for("the check to take it down", || {
+        let page = get(operator, "localhost", "/metrics").body;
+        page.lines().any(|line| line == down).then_some(())
+    });
+    assert_eq!(get(edge.addr("http"), "a", "/1.m4s").body, "two");
+}
+
+#[test]
+fn redirects_lead_where_it_is_said_and_secrets_go_to_the_origin_alone() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let (one, storage, stranger) =
+        (Origin::start("one"), Origin::start("storage"), Origin::start("stranger"));
+    let keys = format!(
+        "redirects = 'follow'\nredirects_to = '{}'\nfields = {{ x-tier = 'edge' }}\n\
+         field_files = {{ x-secret = 'secret' }}",
+        storage.url()
+    );
+    let files = files(&[&one], &keys);
+    fs::write(files.path("secret"), "open sesame\n").unwrap();
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    assert_eq!(get(addr, "a", &format!("/moved/{}", storage.at())).body, "storage");
+    assert_eq!(get(addr, "a", &format!("/moved/{}", stranger.at())).status, 502);
+    assert_eq!((storage.count(), stranger.count()), (1, 0));
+    let told = one.last(&format!("/moved/{}", storage.at()));
+    assert_eq!((told["x-tier"].as_bytes(), told["x-secret"].as_bytes()), (&b"edge"[..], &b"open sesame"[..]));
+    let told = storage.last("/there");
+    assert!(!told.contains_key("x-tier") && !told.contains_key("x-secret"), "{told:?}");
+}
