@@ -88,9 +88,14 @@ fn titles_are_shared_by_weight_among_the_first_priority_and_each_has_its_home() 
     assert!(counts.0 > counts.1 && counts.1 > 0 && counts.2 == 0, "{counts:?}");
     let page = get(edge.addr("operator"), "localhost", "/metrics").body;
     for origin in &all {
-        let url = origin.url();
-        let up = format!("headwater_upstream_up{{upstream=\"media\",origin=\"{url}\"}} 1");
-        assert!(page.lines().any(|line| line == up), "{up} is not in\n{page}");
+        let of = format!("{{upstream=\"media\",origin=\"{}\"}}", origin.url());
+        for line in [
+            format!("headwater_upstream_up{of} 1"),
+            format!("headwater_upstream_requests_total{of} {}", origin.count()),
+            format!("headwater_upstream_failures_total{of} 0"),
+        ] {
+            assert!(page.lines().any(|told| told == line), "{line} is not in\n{page}");
+        }
     }
 }
 
@@ -147,7 +152,10 @@ fn redirects_lead_where_it_is_said_and_secrets_go_to_the_origin_alone() {
     assert_eq!(get(addr, "a", &format!("/moved/{}", stranger.at())).status, 502);
     assert_eq!((storage.count(), stranger.count()), (1, 0));
     let told = one.last(&format!("/moved/{}", storage.at()));
-    assert_eq!((told["x-tier"].as_bytes(), told["x-secret"].as_bytes()), (&b"edge"[..], &b"open sesame"[..]));
+    assert_eq!(
+        (told["x-tier"].as_bytes(), told["x-secret"].as_bytes()),
+        (&b"edge"[..], &b"open sesame"[..])
+    );
     let told = storage.last("/there");
     assert!(!told.contains_key("x-tier") && !told.contains_key("x-secret"), "{told:?}");
 }

@@ -34,6 +34,8 @@ pub(crate) enum ProxyError {
     TlsAlertReceived,
     /// §2.3.16: what the client sent cannot be sent on.
     HttpRequestError,
+    /// §2.3.21
+    HttpResponseBodySize,
     /// §2.3.26
     HttpResponseTimeout,
     /// §2.3.28: what came is no HTTP.
@@ -60,6 +62,7 @@ impl ProxyError {
             Self::ConnectionTerminated => "connection_terminated",
             Self::ConnectionLimitReached => "connection_limit_reached",
             Self::HttpRequestError => "http_request_error",
+            Self::HttpResponseBodySize => "http_response_body_size",
             Self::HttpResponseTimeout => "http_response_timeout",
             Self::HttpProtocolError => "http_protocol_error",
             Self::ProxyInternalResponse => "proxy_internal_response",
@@ -125,6 +128,7 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<ProxyError> {
                 _ => ProxyError::DestinationUnavailable,
             }),
             UpstreamError::Timeout => Some(ProxyError::HttpResponseTimeout),
+            UpstreamError::TooLarge { .. } => Some(ProxyError::HttpResponseBodySize),
             UpstreamError::Reset(_) => Some(ProxyError::ConnectionTerminated),
             UpstreamError::Invalid(_) => Some(ProxyError::HttpProtocolError),
             UpstreamError::Request(_) | UpstreamError::RequestBody(_) => {
@@ -177,6 +181,8 @@ mod tests {
                 let error = ProxyError::of(&UpstreamError::Connect(why, "why".into()).into());
                 assert_eq!((error.as_str(), error.status().as_u16()), (expected, status));
             }
+            let error = ProxyError::of(&UpstreamError::TooLarge { limit: 1 }.into());
+            assert_eq!(error.as_str(), "http_response_body_size");
         }
         let member = member("\"edge 1\"", ProxyError::ProxyLoopDetected);
         assert_eq!(member, "\"edge 1\"; error=proxy_loop_detected");

@@ -24,10 +24,14 @@
 //!   up to [`UpstreamBuilder::max_websockets`] at a time.
 //! - Nothing is sent twice, except a request that never left on a pooled connection that had died.
 
+mod allowed;
 mod body;
+mod builder;
 mod connector;
 mod error;
 mod redirect;
+mod resolve;
+mod sigv4;
 mod trust;
 mod tunnel;
 
@@ -38,19 +42,29 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, response,
+};
+use hyper::body::Incoming;
 use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy::connect::capture_connection;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::hop::strip_hop_by_hop;
-use crate::{Body, ConnInfo};
+use crate::{Body, Clock, ConnInfo, Problem};
+use allowed::Allowed;
+use body::Bounds;
 use connector::Connector;
-use trust::{Own, Trust};
+use resolve::Names;
 
+pub use allowed::ALWAYS;
+pub use builder::UpstreamBuilder;
 pub use error::{Unconnected, UpstreamError};
 pub use redirect::Redirects;
+pub use resolve::{Answer, Resolve, Resolving, System};
+pub use sigv4::SigV4;
 pub use tunnel::is_websocket;
 
 /// A client of one HTTP or HTTPS authority. Clones share the connections.
@@ -67,38 +81,28 @@ struct Inner {
     /// Places for WebSockets.
     tunnels: Arc<Semaphore>,
     tunnel_idle_timeout: Duration,
+    /// Its addresses, where it has a name.
+    names: Option<Arc<Names>>,
     scheme: Scheme,
+    /// Where it is.
     authority: Authority,
+    /// What it is told its host is.
+    told: Authority,
     /// What paths are appended to: empty, or `/…` without a slash at its end.
     prefix: String,
     keep_host: bool,
     first_byte_timeout: Duration,
     idle_timeout: Duration,
+    whole_timeout: Option<Duration>,
+    max_body: Option<u64>,
+    /// The fields of answers that are taken, where not all are.
+    allowed: Option<Allowed>,
     redirects: Redirects,
     /// Others that redirects may lead to.
     others: Vec<Upstream>,
     fields: HeaderMap,
-}
-
-/// Describes an [`Upstream`]; made by [`Upstream::builder`].
-#[derive(Debug)]
-#[must_use = "an upstream does nothing until `build`"]
-pub struct UpstreamBuilder {
-    uri: Result<Uri, String>,
-    trust: Result<Trust, String>,
-    own: Result<Option<Own>, String>,
-    keep_host: bool,
-    http2_prior_knowledge: bool,
-    connect_timeout: Duration,
-    first_byte_timeout: Duration,
-    idle_timeout: Duration,
-    pool_idle_timeout: Duration,
-    pool_max_idle: usize,
-    max_websockets: usize,
-    websocket_idle_timeout: Duration,
-    redirects: Redirects,
-    others: Vec<Upstream>,
-    fields: HeaderMap,
+    signer: Option<SigV4>,
+    clock: Clock,
 }
 
 impl Upstream {
@@ -109,198 +113,12 @@ impl Upstream {
         U: TryInto<Uri>,
         U::Error: std::fmt::Display,
     {
-        UpstreamBuilder {
-            uri: uri.try_into().map_err(|error| error.to_string()),
-            trust: Ok(Trust::Native),
-            own: Ok(None),
-            keep_host: false,
-            http2_prior_knowledge: false,
-            connect_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
-            pool_idle_timeout: Duration::from_secs(60),
-            pool_max_idle: 64,
-            max_websockets: 1024,
-            websocket_idle_timeout: Duration::from_secs(120),
-            redirects: Redirects::Pass,
-            others: Vec::new(),
-            fields: HeaderMap::new(),
-        }
+        UpstreamBuilder::new(uri.try_into().map_err(|error| error.to_string()))
     }
 
     /// The upstream's authority, `host` or `host:port`.
     pub fn authority(&self) -> &str {
         self.inner.authority.as_str()
-    }
-}
-
-impl UpstreamBuilder {
-    /// Trusts the certificate authorities in `pem` instead of the system's.
-    pub fn ca_pem(mut self, pem: &[u8]) -> Self {
-        self.trust = Trust::from_pem(pem);
-        self
-    }
-
-    /// Trusts exactly the certificate whose public key has this SHA-256 (base64, as
-    /// `Tls::spki_sha256_base64` gives it), whoever signed it, whatever its names and dates.
-    pub fn pin_spki_sha256(mut self, base64: impl Into<String>) -> Self {
-        self.trust = Ok(Trust::Pin(base64.into()));
-        self
-    }
-
-    /// Shows this certificate (a chain, leaf first) to an upstream that asks for one (mutual TLS):
-    /// how an edge proves itself to its shield.
-    pub fn certificate_pem(mut self, certificate: &[u8], key: &[u8]) -> Self {
-        self.own = Own::from_pem(certificate, key).map(Some);
-        self
-    }
-
-    /// Sends the request's own `Host` (or authority) on instead of the upstream's. Requests then
-    /// go by HTTP/1.1 only, because HTTP/2 has no field for it beside the authority.
-    pub const fn keep_host(mut self, keep: bool) -> Self {
-        self.keep_host = keep;
-        self
-    }
-
-    /// Speaks HTTP/2 without asking, also in the clear. Otherwise plain connections speak HTTP/1.1
-    /// and TLS ones what ALPN settles.
-    pub const fn http2_prior_knowledge(mut self, on: bool) -> Self {
-        self.http2_prior_knowledge = on;
-        self
-    }
-
-    /// Time for a connection, TLS included; then it fails ([`UpstreamError::Connect`]), and another
-    /// upstream may be tried. Default 5 s. Bound: more than zero. Danger: too short fails far
-    /// upstreams, too long holds up the turn to another one.
-    pub const fn connect_timeout(mut self, time: Duration) -> Self {
-        self.connect_timeout = time;
-        self
-    }
-
-    /// Time from sending a request, its body and a connection included, to the response's headers;
-    /// then it fails ([`UpstreamError::Timeout`]). Default 30 s. Bound: more than zero. Danger: too
-    /// short cuts off uploads and slow packagers.
-    pub const fn first_byte_timeout(mut self, time: Duration) -> Self {
-        self.first_byte_timeout = time;
-        self
-    }
-
-    /// Longest silence inside a response's body while somebody waits for it; then the body ends in
-    /// [`BodyError::TimedOut`](crate::BodyError::TimedOut). Default 30 s. Bound: more than zero.
-    /// Danger: too short cuts off live answers that come by and by, too long keeps those who wait
-    /// from another upstream.
-    pub const fn idle_timeout(mut self, time: Duration) -> Self {
-        self.idle_timeout = time;
-        self
-    }
-
-    /// Time for which an unused connection is kept; then it is closed. Default 60 s. Bound: none; 0
-    /// keeps none. Danger: longer than the upstream's own makes requests meet dead connections.
-    pub const fn pool_idle_timeout(mut self, time: Duration) -> Self {
-        self.pool_idle_timeout = time;
-        self
-    }
-
-    /// Unused HTTP/1.1 connections kept; one more is closed. Unit: connections. Default 64. Bound:
-    /// none; 0 keeps none. Danger: too few make a new connection for many a request, each kept one
-    /// holds a file and a place at the upstream.
-    pub const fn pool_max_idle(mut self, connections: usize) -> Self {
-        self.pool_max_idle = connections;
-        self
-    }
-
-    /// WebSockets open at once; one more is answered 503. Unit: connections. Default 1,024. Bound:
-    /// none; 0 allows none. Danger: each is a connection to the upstream, which nobody shares, and
-    /// holds 32 KiB here.
-    pub const fn max_websockets(mut self, count: usize) -> Self {
-        self.max_websockets = count;
-        self
-    }
-
-    /// Silence of both sides after which a WebSocket is ended, at most twice as late. Unit: time.
-    /// Default 120 s. Bound: more than zero. Danger: shorter than the pings of clients and upstream
-    /// (often 20 to 60 s) it ends what is only quiet; too long keeps places for clients that left.
-    pub const fn websocket_idle_timeout(mut self, time: Duration) -> Self {
-        self.websocket_idle_timeout = time;
-        self
-    }
-
-    /// What becomes of redirects; by default they are passed on.
-    pub const fn redirects(mut self, redirects: Redirects) -> Self {
-        self.redirects = redirects;
-        self
-    }
-
-    /// Another upstream that redirects may lead to, such as the host of a storage behind a front.
-    /// Requests go there by its own connections and with its own fields, without `Authorization` and
-    /// `Cookie`.
-    pub fn redirects_to(mut self, other: Upstream) -> Self {
-        self.others.push(other);
-        self
-    }
-
-    /// Sends this field with every request, in the place of the client's: such as a secret by which
-    /// the upstream knows who asks. The value is never told of in logs.
-    pub fn field(mut self, name: header::HeaderName, mut value: HeaderValue) -> Self {
-        value.set_sensitive(true);
-        self.fields.insert(name, value);
-        self
-    }
-
-    /// Makes the upstream; no connection is opened yet.
-    ///
-    /// # Errors
-    /// [`UpstreamError::Config`] when the URI is not an absolute `http` or `https` one, or
-    /// certificates given cannot be read.
-    pub fn build(self) -> Result<Upstream, UpstreamError> {
-        let config = |what: String| UpstreamError::Config(what.into());
-        let parts = self.uri.map_err(config)?.into_parts();
-        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-            return Err(config("its URI has no scheme or no authority".to_owned()));
-        };
-        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
-            return Err(config(format!("its scheme is {scheme}, neither http nor https")));
-        }
-        let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
-        let prefix = path.trim_end_matches('/').to_owned();
-        let only_http1 = self.keep_host && !self.http2_prior_knowledge;
-        let tls = if scheme == Scheme::HTTPS {
-            let own = self.own.map_err(config)?;
-            self.trust.map_err(config)?.client_config(own)?
-        } else {
-            Trust::none()?
-        };
-        let http1 = Connector::new(tls.clone(), true, self.connect_timeout);
-        let upgrading =
-            legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(http1);
-        let connector = Connector::new(tls, only_http1, self.connect_timeout);
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(self.pool_idle_timeout)
-            .pool_max_idle_per_host(self.pool_max_idle)
-            .http2_only(self.http2_prior_knowledge)
-            .http2_initial_stream_window_size(2 << 20)
-            .http2_initial_connection_window_size(16 << 20)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .build(connector);
-        Ok(Upstream {
-            inner: Arc::new(Inner {
-                client,
-                upgrading,
-                tunnels: Arc::new(Semaphore::new(self.max_websockets.min(Semaphore::MAX_PERMITS))),
-                tunnel_idle_timeout: self.websocket_idle_timeout,
-                scheme,
-                authority,
-                prefix,
-                keep_host: self.keep_host,
-                first_byte_timeout: self.first_byte_timeout,
-                idle_timeout: self.idle_timeout,
-                redirects: self.redirects,
-                others: self.others,
-                fields: self.fields,
-            }),
-        })
     }
 }
 
@@ -319,7 +137,9 @@ impl Service<Request<Body>> for Upstream {
             return Box::pin(inner.tunnel(request));
         }
         Box::pin(async move {
-            let answered = tokio::time::timeout(inner.first_byte_timeout, inner.answer(request));
+            let until = inner.whole_timeout.map(|whole| Instant::now() + whole);
+            let within = inner.whole_timeout.unwrap_or(Duration::MAX).min(inner.first_byte_timeout);
+            let answered = tokio::time::timeout(within, inner.answer(request, until));
             answered.await.map_err(|_| UpstreamError::Timeout)?
         })
     }
@@ -358,9 +178,18 @@ fn tell_of_early_data(request: &mut Request<Body>) {
 
 impl Inner {
     /// The answer to a request, where redirects led to it.
-    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+    async fn answer(
+        &self,
+        request: Request<Body>,
+        until: Option<Instant>,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let asked = request.uri().path_and_query();
+        if self.signer.is_some() && asked.and_then(sigv4::bare).is_none() {
+            let problem = Problem::new(StatusCode::NOT_FOUND);
+            return Ok(problem.detail("a store has no object without a name").into_response());
+        }
         if !self.redirects.may_follow(&request) {
-            let (answer, _) = self.send(request).await?;
+            let (answer, _) = self.send(request, until).await?;
             let elsewhere = redirect::location(answer.status(), answer.headers()).is_some();
             let is_refused = elsewhere && self.redirects != Redirects::Pass;
             return if is_refused { Err(UpstreamError::Redirect) } else { Ok(answer) };
@@ -369,7 +198,7 @@ impl Inner {
         let mut at = self;
         let mut next = Request::from_parts(head.clone(), body);
         for _ in 0..=self.redirects.most() {
-            let (answer, from) = at.send(next).await?;
+            let (answer, from) = at.send(next, until).await?;
             let Some(location) = redirect::location(answer.status(), answer.headers()) else {
                 return Ok(answer);
             };
@@ -383,20 +212,61 @@ impl Inner {
     }
 
     /// Sends one request. Returns what it was for, besides.
-    async fn send(&self, request: Request<Body>) -> Result<(Response<Body>, Uri), UpstreamError> {
+    async fn send(
+        &self,
+        request: Request<Body>,
+        until: Option<Instant>,
+    ) -> Result<(Response<Body>, Uri), UpstreamError> {
         let mut request = self.aim(request)?;
         pass_interim_on(&mut request);
         tell_of_early_data(&mut request);
         let uri = request.uri().clone();
-        let (mut parts, incoming) = self.client.request(request).await?.into_parts();
+        let used = self.names.as_ref().map(|names| {
+            names.refresh();
+            (names, capture_connection(&mut request))
+        });
+        let is_head = request.method() == Method::HEAD;
+        let answered = self.client.request(request).await;
+        if let Some((names, used)) = used
+            && let Some(connection) = used.connection_metadata().as_ref()
+            && names.has_moved(connection)
+        {
+            // What is under way there goes on; nothing more is sent by it.
+            connection.poison();
+        }
+        let (parts, incoming) = answered?.into_parts();
+        let answer = self.take(parts, incoming, is_head, until)?;
+        Ok((answer, uri))
+    }
+
+    /// An answer as it is handed on.
+    fn take(
+        &self,
+        mut parts: response::Parts,
+        incoming: Incoming,
+        is_head: bool,
+        until: Option<Instant>,
+    ) -> Result<Response<Body>, UpstreamError> {
         strip_hop_by_hop(&mut parts.headers);
-        Ok((Response::from_parts(parts, body::receive(incoming, self.idle_timeout)), uri))
+        if let Some(allowed) = &self.allowed {
+            allowed.strip(&mut parts.headers);
+        }
+        let length = http_body::Body::size_hint(&incoming).exact().filter(|_| !is_head);
+        if let Some(limit) = self.max_body.filter(|max| length.is_some_and(|length| length > *max))
+        {
+            return Err(UpstreamError::TooLarge { limit });
+        }
+        let trailers = self.allowed.clone();
+        let bounds = Bounds { idle: self.idle_timeout, until, max: self.max_body, trailers };
+        Ok(Response::from_parts(parts, body::receive(incoming, bounds)))
     }
 
     /// Turns a request that came to us into one to the upstream.
     fn aim(&self, request: Request<Body>) -> Result<Request<Body>, UpstreamError> {
         let (mut parts, body) = request.into_parts();
-        let asked = parts.uri.path_and_query();
+        let signed = parts.uri.path_and_query().filter(|_| self.signer.is_some());
+        let signed = signed.and_then(sigv4::bare);
+        let asked = signed.as_ref().or(parts.uri.path_and_query());
         let path = match asked {
             Some(path) if self.prefix.is_empty() => path.clone(),
             Some(path) => PathAndQuery::try_from(format!("{}{path}", self.prefix))
@@ -416,7 +286,7 @@ impl Inner {
         }
         parts.uri = Uri::builder()
             .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
+            .authority(self.told.clone())
             .path_and_query(path)
             .build()
             .map_err(|error| UpstreamError::Request(error.to_string().into()))?;
@@ -425,6 +295,9 @@ impl Inner {
         join_cookies(&mut parts.headers);
         for (name, value) in &self.fields {
             parts.headers.insert(name, value.clone());
+        }
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut parts, http_body::Body::is_end_stream(&body), &self.clock);
         }
         Ok(Request::from_parts(parts, body))
     }

@@ -39,7 +39,8 @@
 //!
 //! In the order a request meets them: [`prefetch`] (what to fetch ahead, and its tasks), the cache
 //! of [`headwater_cache`], [`learn`] (the ear on passing manifests) with [`manners`] (how long what is
-//! live is kept), [`upstream`] (several origins as one); beside them [`hints`] (what edges tell). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest.
+//! live is kept), [`upstream`] (several origins as one, object stores among them by the feature `object-store`); beside
+//! them [`hints`] (what edges tell). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest.
 
 pub mod hints;
 pub mod learn;
@@ -49,6 +50,8 @@ mod metrics;
 pub mod prefetch;
 mod pressure;
 mod shield;
+#[cfg(feature = "object-store")]
+pub mod store;
 pub mod upstream;
 
 pub use hints::HintTrust;

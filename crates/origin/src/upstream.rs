@@ -16,6 +16,7 @@
 //! the one that may be tried soonest is asked all the same, or nobody is ([`WhenDown`]).
 
 mod budget;
+mod builder;
 mod check;
 mod hedge;
 mod order;
@@ -41,11 +42,12 @@ use http::{Method, Request, Response};
 use tower_service::Service;
 
 use budget::Budget;
-use origin::{Ask, Origin};
+use origin::Origin;
 use peers::Ring;
 use resume::{Promise, Resuming};
 
 pub use budget::RetryConfig;
+pub use builder::OriginsBuilder;
 pub use check::CheckConfig;
 pub use headwater_net::health::HealthConfig;
 pub use hedge::HedgeConfig;
@@ -113,163 +115,6 @@ struct Shared {
     clock: Clock,
     metrics: Metrics,
     pressure: Arc<Pressure>,
-}
-
-/// Describes [`Origins`].
-#[must_use = "a builder does nothing until build is called"]
-#[derive(Default)]
-pub struct OriginsBuilder {
-    origins: Vec<(Box<dyn Ask>, OriginConfig)>,
-    health: HealthConfig,
-    retry: RetryConfig,
-    hedge: HedgeConfig,
-    places: PlacesConfig,
-    first_byte: Option<Duration>,
-    failover: Option<Statuses>,
-    when_down: WhenDown,
-    peers: Option<Peers>,
-    clock: Clock,
-    metrics: Metrics,
-    pressure: Arc<Pressure>,
-}
-
-impl OriginsBuilder {
-    /// Adds an origin after those already there: any service, in this process or a client. It is
-    /// asked when none of those is up.
-    pub fn origin<S>(self, service: S) -> Self
-    where
-        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-    {
-        let last = self.origins.iter().map(|(_, config)| config.priority).max();
-        let priority = last.map_or(0, |last| last.saturating_add(1));
-        let name = format!("origin-{}", self.origins.len());
-        self.origin_with(service, OriginConfig::new(name, priority))
-    }
-
-    /// Adds an origin of this priority and weight.
-    pub fn origin_with<S>(mut self, service: S, config: OriginConfig) -> Self
-    where
-        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send,
-    {
-        self.origins.push((Box::new(service), config));
-        self
-    }
-
-    /// The statuses that say that an origin cannot answer: another is asked, and they count against
-    /// its health. By default 502, 503 and 504.
-    pub fn failover_on(mut self, statuses: Statuses) -> Self {
-        self.failover = Some(statuses);
-        self
-    }
-
-    /// What becomes of requests while all origins are down.
-    pub fn when_down(mut self, when_down: WhenDown) -> Self {
-        self.when_down = when_down;
-        self
-    }
-
-    /// When an origin counts as down.
-    pub fn health(mut self, health: HealthConfig) -> Self {
-        self.health = health;
-        self
-    }
-
-    /// How many retries are allowed.
-    pub fn retry(mut self, retry: RetryConfig) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// When another origin is asked the same because one is slow.
-    pub fn hedge(mut self, hedge: HedgeConfig) -> Self {
-        self.hedge = hedge;
-        self
-    }
-
-    /// How many requests each origin is given at one time, and how many may wait for a place.
-    pub fn places(mut self, places: PlacesConfig) -> Self {
-        self.places = places;
-        self
-    }
-
-    /// How long an origin may take until its response begins; 10 s by default.
-    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
-        self.first_byte = Some(timeout);
-        self
-    }
-
-    /// The shields that share titles with the one that asks these origins: each is asked for what is its
-    /// own first.
-    pub fn peers(mut self, peers: Peers) -> Self {
-        self.peers = Some(peers);
-        self
-    }
-
-    /// The clock that cool-offs and budgets run by.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// The counters to use; by default new ones.
-    pub fn metrics(mut self, metrics: Metrics) -> Self {
-        self.metrics = metrics;
-        self
-    }
-
-    /// Whom to tell how loaded the origins are.
-    pub(crate) fn pressure(mut self, pressure: Arc<Pressure>) -> Self {
-        self.pressure = pressure;
-        self
-    }
-
-    /// The service. Without any origin every request fails with [`OriginError::NoOrigin`].
-    pub fn build(self) -> Origins {
-        let origins = self.origins.into_iter();
-        let mut origins: Vec<_> =
-            origins.map(|(service, config)| Origin::new(service, &config, &self.places)).collect();
-        origins.sort_by_key(|origin| origin.priority);
-        let count = origins.len();
-        let ring = self.peers.map(|peers| {
-            let (ring, peers) = peers.into_ring(&self.places);
-            origins.extend(peers);
-            ring
-        });
-        let origins: Arc<[Origin]> = origins.into();
-        let seen = Arc::downgrade(&origins);
-        self.pressure.ask(move |percent| {
-            let origins = seen.upgrade();
-            origins.is_some_and(|all| has_room(all.get(..count).unwrap_or_default(), percent))
-        });
-        Origins {
-            origins,
-            shared: Arc::new(Shared {
-                health: self.health,
-                retry: self.retry,
-                hedge: self.hedge,
-                first_byte: self.first_byte.unwrap_or(Duration::from_secs(10)),
-                failover: self.failover.unwrap_or_else(|| Statuses::range(502..=504)),
-                when_down: self.when_down,
-                budget: Mutex::default(),
-                hedges: Mutex::default(),
-                count,
-                ring,
-                clock: self.clock,
-                metrics: self.metrics,
-                pressure: self.pressure,
-            }),
-        }
-    }
-}
-
-/// Whether the first origin that is up is filled to less than so many percent.
-fn has_room(origins: &[Origin], percent: u8) -> bool {
-    let up = origins.iter().find(|origin| !lock(&origin.health).is_down());
-    up.is_some_and(|origin| origin.places.has_room(percent))
 }
 
 impl Origins {
@@ -467,14 +312,6 @@ impl Future for OriginsFuture {
 impl std::fmt::Debug for Origins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Origins").field("origins", &self.origins.len()).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for OriginsBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OriginsBuilder")
-            .field("origins", &self.origins.len())
-            .finish_non_exhaustive()
     }
 }
 

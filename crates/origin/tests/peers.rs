@@ -236,7 +236,8 @@ async fn a_peer_that_has_done_a_purge_of_all_answers_after_it() {
 
     // It reaches the owner later.
     let _ = origin.otherwise(segment("second"));
-    let purge = |number| Purge::all().at(PurgeSeq::new(number)).following(PurgeSeq::new(number - 1));
+    let purge =
+        |number| Purge::all().at(PurgeSeq::new(number)).following(PurgeSeq::new(number - 1));
     own.purge(purge(1)).await.unwrap();
     assert_eq!(get(&shield, "/film/1.m4s").await.text(), "second");
     assert_eq!((asked(owner.shield()), asked(&shield)), (1, 1), "it has what was purged");

@@ -1,11 +1,14 @@
-//! Which origins are up, for the page of metrics: `headwater_upstream_up`, 1 or 0, by `upstream` and
-//! `origin`.
+//! How origins stand, for the page of metrics, by `upstream` and `origin`: `headwater_upstream_up`, 1 or 0,
+//! `headwater_upstream_requests_total` and `headwater_upstream_failures_total`. These count from the last
+//! reload that changed their group.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use headwater::origin::upstream as origin;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
@@ -29,16 +32,32 @@ impl Standing {
 impl Collector for Standing {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let upstreams = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let all: Vec<_> = upstreams
+            .iter()
+            .flat_map(|(name, (_, origins))| {
+                origins.standing().into_iter().map(move |standing| (name.as_str(), standing))
+            })
+            .collect();
         let mut family = encoder.encode_descriptor(
             "headwater_upstream_up",
             "Whether an origin is asked (1) or down (0)",
             None,
             MetricType::Gauge,
         )?;
-        for (name, (_, origins)) in &upstreams {
-            for standing in origins.standing() {
-                let set = [("upstream", name.as_str()), ("origin", standing.name.as_str())];
-                ConstGauge::new(i64::from(standing.up)).encode(family.encode_family(&set)?)?;
+        for (name, standing) in &all {
+            let set = [("upstream", *name), ("origin", standing.name.as_str())];
+            ConstGauge::new(i64::from(standing.up)).encode(family.encode_family(&set)?)?;
+        }
+        let counted: [(&str, &str, fn(&origin::Standing) -> u64); 2] = [
+            ("requests", "Requests sent to an origin", |standing| standing.asked),
+            ("failures", "Requests that an origin failed", |standing| standing.failed),
+        ];
+        for (what, help, count) in counted {
+            let name = format!("headwater_upstream_{what}");
+            let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+            for (name, standing) in &all {
+                let set = [("upstream", *name), ("origin", standing.name.as_str())];
+                ConstCounter::new(count(standing)).encode(family.encode_family(&set)?)?;
             }
         }
         Ok(())

@@ -6,15 +6,15 @@ use std::task::{Context, Poll};
 
 use headwater::cache::TierLayer;
 use headwater::net::Body;
-use headwater::net::client::{Redirects, Upstream, UpstreamBuilder};
+use headwater::net::client::{Redirects, SigV4, Upstream, UpstreamBuilder};
 use headwater::origin::Metrics;
 use headwater::origin::upstream::{
     CheckConfig, HealthConfig, HedgeConfig, OriginConfig, OriginError, Origins, OriginsFuture,
     PlacesConfig, RetryConfig, Statuses, WhenDown,
 };
-use headwater::proto::config::text::Statuses as Range;
+use headwater::proto::config::text::{Name, Statuses as Range};
 use headwater::proto::config::upstream::{
-    Check, Choose, HostOf, Redirects as Elsewhere, Upstream as Config, WhenDown as Down,
+    Check, Choose, HostOf, Redirects as Elsewhere, Sign, Upstream as Config, WhenDown as Down,
 };
 use http::{HeaderName, HeaderValue, Request, Response};
 use tower_layer::Layer as _;
@@ -138,13 +138,22 @@ fn statuses(ranges: &[Range]) -> Statuses {
 
 fn client(config: &Config, url: &str) -> Result<Upstream, Error> {
     let used = |error| format!("the origin {url} cannot be used: {error}");
-    let mut client = bare(config, url)?
-        .keep_host(config.host == HostOf::Client)
-        .redirects(match config.redirects {
+    let mut client = bare(config, url)?.keep_host(config.host == HostOf::Client).redirects(
+        match config.redirects {
             Elsewhere::Refuse => Redirects::Refuse,
             Elsewhere::Follow => Redirects::Follow(REDIRECTS),
             _ => Redirects::Pass,
-        });
+        },
+    );
+    if let Some(host) = &config.host_name {
+        client = client.host(&**host);
+    }
+    if let Some(name) = &config.tls_name {
+        client = client.tls_name(&**name);
+    }
+    if let Some(sign) = &config.sign {
+        client = client.sign(signer(sign)?);
+    }
     for other in config.redirects_to.iter() {
         client = client.redirects_to(bare(config, other)?.build().map_err(used)?);
     }
@@ -160,15 +169,39 @@ fn client(config: &Config, url: &str) -> Result<Upstream, Error> {
     client.build().map_err(|error| used(error).into())
 }
 
+/// Who signs. Reads the files that it names.
+fn signer(sign: &Sign) -> Result<SigV4, Error> {
+    let Sign { region, key_id, secret_file, secret_env, token_file, .. } = sign;
+    let secret = secret::read(secret_file.as_deref(), secret_env.as_deref())?.unwrap_or_default();
+    let said = |name: &Option<Name>| name.as_deref().unwrap_or_default().to_owned();
+    let mut signer = SigV4::s3(said(region), said(key_id), &secret);
+    if let Some(token) = secret::read(token_file.as_deref(), None)? {
+        signer = signer.token(HeaderValue::from_bytes(&token)?);
+    }
+    Ok(signer)
+}
+
 /// A client of what is asked in the same way as the origins.
 fn bare(config: &Config, url: &str) -> Result<UpstreamBuilder, Error> {
     let mut client = Upstream::builder(url)
         .http2_prior_knowledge(config.http2)
+        .dns_ttl(config.dns_ttl.get())
         .connect_timeout(config.connect_timeout.get())
         .first_byte_timeout(config.first_byte_timeout.get())
         .idle_timeout(config.idle_timeout.get())
         .pool_idle_timeout(config.keep_alive.get())
         .pool_max_idle(count(config.max_idle));
+    if let Some(whole) = config.whole_timeout {
+        client = client.whole_timeout(whole.get());
+    }
+    if let Some(most) = config.max_body {
+        client = client.max_body(most.get());
+    }
+    if let Some(taken) = &config.response_fields {
+        let taken: Result<Vec<_>, _> =
+            taken.iter().map(|name| HeaderName::try_from(&**name)).collect();
+        client = client.response_fields(taken?);
+    }
     if let Some(authorities) = &config.ca {
         client = client.ca_pem(&read(authorities)?);
     }

@@ -192,7 +192,7 @@ fn takes(kind: &str) -> Option<String> {
         "Network" => "a network",
         "PathBuf" => "a path",
         "Url" | "Directory" => "a URL",
-        "Host" => "a host",
+        "Host" | "Authority" => "a host",
         "Origin" => "a page's origin",
         "PathPattern" => "a pattern",
         "PathQuery" => "a path of a URL",

@@ -31,6 +31,12 @@ pub enum UpstreamError {
     /// What the upstream sent is not HTTP.
     #[error("the upstream's answer is not valid: {0}")]
     Invalid(Arc<str>),
+    /// The answer is larger than is taken ([`UpstreamBuilder::max_body`](super::UpstreamBuilder::max_body)).
+    #[error("the upstream's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// Bytes allowed.
+        limit: u64,
+    },
     /// It redirects to where it must not, or once too often.
     #[error("the upstream redirects to where it is not followed")]
     Redirect,

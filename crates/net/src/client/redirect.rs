@@ -85,8 +85,10 @@ impl Inner {
         let Some((scheme, authority)) = uri.scheme().zip(uri.authority()) else { return false };
         let below = uri.path().strip_prefix(self.prefix.as_str());
         *scheme == self.scheme
-            && authority.host().eq_ignore_ascii_case(self.authority.host())
-            && port(scheme, authority) == port(&self.scheme, &self.authority)
+            && [&self.authority, &self.told].into_iter().any(|own| {
+                authority.host().eq_ignore_ascii_case(own.host())
+                    && port(scheme, authority) == port(&self.scheme, own)
+            })
             && below.is_some_and(|below| below.starts_with('/'))
     }
 

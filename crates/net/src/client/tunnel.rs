@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 
-use super::{Inner, UpstreamError, body};
+use super::{Inner, UpstreamError};
 use crate::hop::strip_hop_by_hop;
 use crate::{Body, Problem, spki};
 
@@ -80,13 +80,13 @@ impl Inner {
             && names(response.headers(), &header::UPGRADE, "websocket");
         let upstream = changed.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, incoming) = response.into_parts();
-        strip_hop_by_hop(&mut parts.headers);
         let Some(upstream) = upstream else {
             if parts.status.is_informational() {
                 return Err(UpstreamError::Invalid("it changed to another protocol".into()));
             }
-            return Ok(Response::from_parts(parts, body::receive(incoming, self.idle_timeout)));
+            return self.take(parts, incoming, false, None);
         };
+        strip_hop_by_hop(&mut parts.headers);
         if by_http2 {
             parts.status = StatusCode::OK;
             parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);

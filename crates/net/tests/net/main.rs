@@ -4,6 +4,7 @@
 
 mod activation;
 mod alive;
+mod answers;
 mod client;
 mod cut;
 mod drain;
@@ -19,6 +20,7 @@ mod http3_errors;
 mod http3_frames;
 mod interim;
 mod limits;
+mod names;
 mod protocols;
 #[cfg(feature = "qlog")]
 mod qlog;

@@ -19,19 +19,19 @@ use tower_service::Service as _;
 use crate::client::{Client, H3};
 
 /// An authority of the test's own.
-struct Authority {
-    certificate: rcgen::Certificate,
+pub(crate) struct Authority {
+    pub(crate) certificate: rcgen::Certificate,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
 }
 
 /// A certificate and its key, in PEM.
-struct Pair {
+pub(crate) struct Pair {
     certificate: String,
     key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -39,7 +39,7 @@ impl Authority {
         Self { certificate, issuer: rcgen::Issuer::new(params, key) }
     }
 
-    fn sign(&self, names: &[&str]) -> Pair {
+    pub(crate) fn sign(&self, names: &[&str]) -> Pair {
         let key = rcgen::KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = rcgen::CertificateParams::new(names).unwrap();
@@ -68,7 +68,7 @@ impl Authority {
 }
 
 impl Pair {
-    fn tls(&self) -> Tls {
+    pub(crate) fn tls(&self) -> Tls {
         Tls::from_pem(self.certificate.as_bytes(), self.key.as_bytes()).unwrap()
     }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_cache::BoxError;
 use headwater_net::client::UpstreamError;
@@ -77,6 +78,9 @@ pub(super) struct Origin {
     pub(super) health: Mutex<Health>,
     pub(super) places: Places,
     pub(super) latency: Mutex<Latency>,
+    /// Requests that were sent to it, and those of them that it failed.
+    pub(super) asked: AtomicU64,
+    pub(super) failed: AtomicU64,
 }
 
 impl Origin {
@@ -91,6 +95,8 @@ impl Origin {
             health: Mutex::default(),
             places: Places::new(places),
             latency: Mutex::default(),
+            asked: AtomicU64::default(),
+            failed: AtomicU64::default(),
         }
     }
 
@@ -124,6 +130,7 @@ impl Origin {
         };
         let Counted { requests, failures, .. } = self.counted(shared);
         requests.inc();
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let (mut head, body) = request.into_parts();
         peers::sign(&mut head, self.is_peer);
         let request = Request::from_parts(head, body);
@@ -145,6 +152,7 @@ impl Origin {
         let failed = shared.is_failure(&answer);
         if failed {
             failures.inc();
+            self.failed.fetch_add(1, Ordering::Relaxed);
         } else {
             lock(&self.latency).note(shared.clock.now().since(sent));
         }

@@ -26,8 +26,8 @@
 use std::time::Duration;
 
 use headwater_cache::{BoxError, PurgeSeen, PurgeSeq};
-use headwater_net::{Body, Problem};
 use headwater_net::rendezvous::{self, Contender};
+use headwater_net::{Body, Problem};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use tower_service::Service;

@@ -1,5 +1,7 @@
 //! How the origins of a group stand, for who looks after them.
 
+use std::sync::atomic::Ordering;
+
 use super::{Origins, lock};
 
 /// How one origin stands at a moment.
@@ -14,6 +16,10 @@ pub struct Standing {
     pub priority: u32,
     /// Whether it is asked; one that is down is only tried.
     pub up: bool,
+    /// Requests that were sent to it, retries and hedges among them, but no checks.
+    pub asked: u64,
+    /// Those of them that it did not answer, or not in time, or by a status of failover.
+    pub failed: u64,
 }
 
 impl Origins {
@@ -25,6 +31,8 @@ impl Origins {
             at,
             priority: origin.priority,
             up: !lock(&origin.health).is_down(),
+            asked: origin.asked.load(Ordering::Relaxed),
+            failed: origin.failed.load(Ordering::Relaxed),
         };
         let (origins, _) = self.split();
         origins.iter().enumerate().map(of).collect()

@@ -268,6 +268,19 @@ checked!(
 );
 
 checked!(
+    /// A host, with a port or without one.
+    Authority,
+    "a host such as \"origin.example\"",
+    |text| {
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, "0"));
+        if is_host(host) && port.parse::<u16>().is_ok() {
+            return Ok(());
+        }
+        Err(format!("'{text}' is no host: it is a name or an address, with a port or without one"))
+    }
+);
+
+checked!(
     /// A path, with a query if there is one.
     PathQuery,
     "a path such as \"/health\"",

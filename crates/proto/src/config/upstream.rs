@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::quantity::Time;
-use super::text::{Field, FieldValue, List, Name, PathQuery, Statuses, Url};
+use super::quantity::{Size, Time};
+use super::text::{Authority, Field, FieldValue, List, Name, PathQuery, Statuses, Url};
 
 /// A group of origins with the same content, which routes name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,14 @@ pub struct Upstream {
     /// client asked for, over HTTP/1.1. Default `origin`. Bound: `origin` or `client`. Danger: with
     /// `client`, an origin that trusts any host is told any.
     pub host: HostOf,
+    /// What origins are told the host is in the place of that of their URL, with a port or without one, over
+    /// every protocol. Default none. Bound: `host` is `origin`, and `shield` is false. Danger: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<Authority>,
+    /// The name that origins are asked for a certificate by, and must show one of, in the place of the host
+    /// of their URL. Default none. Bound: some origin is `https`; without a port. Danger: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_name: Option<Authority>,
     /// The file of authorities in PEM that origins' certificates are signed by, in the place of the
     /// system's. Default none. Bound: some origin is `https`. Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,12 +99,30 @@ pub struct Upstream {
     /// Time for a connection, TLS included. Default 5 s. Bound: more than zero. Danger: too short fails
     /// far origins, too long holds up the turn to the next.
     pub connect_timeout: Time,
+    /// Time for which the addresses of an origin's name count: then it is resolved again, and connections to
+    /// addresses that it has no more are used no more. Default 30 s. Bound: from 1 s to 1 h. Danger: long
+    /// ones ask who has moved away.
+    pub dns_ttl: Time,
     /// Time from sending a request to the head of its answer. Default 10 s. Bound: more than zero.
     /// Danger: too short cuts off slow origins and uploads.
     pub first_byte_timeout: Time,
     /// Longest silence inside a body that somebody waits for. Default 30 s. Bound: more than zero.
     /// Danger: too long holds clients that get nothing.
     pub idle_timeout: Time,
+    /// Time from sending a request to the last byte of its answer; what is left then is asked for again
+    /// where it can be. Default none. Bound: more than zero. Danger: it ends what is long, and what is live
+    /// and has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole_timeout: Option<Time>,
+    /// The largest body of an answer; a larger one is 502, or ends in an error where it did not say its
+    /// length. Default none. Bound: none. Danger: ranges count by their own length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<Size>,
+    /// The fields of answers that are taken, besides those without which an answer cannot be read, kept,
+    /// asked for again or followed; without it, all are. Default none. Bound: at most 64. Danger: what is
+    /// not named is gone, such as `set-cookie`, `surrogate-key` and those of CORS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_fields: Option<List<Field>>,
     /// How long an unused connection is kept. Default 60 s. Bound: none. Danger: longer than the
     /// origin keeps it makes requests meet dead connections.
     pub keep_alive: Time,
@@ -136,6 +162,11 @@ pub struct Upstream {
     /// none. Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Signs requests for stores that speak S3's language (AWS Signature Version 4): S3, Google's with HMAC
+    /// keys, MinIO. A request's query and `x-amz-` fields go no further then. Default none. Bound: `host` is
+    /// `origin`. Danger: who reaches this edge reads what the key may read below the path of the origins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign: Option<Sign>,
 }
 
 impl Default for Upstream {
@@ -155,13 +186,19 @@ impl Default for Upstream {
             shield: false,
             link_file: None,
             host: HostOf::Origin,
+            host_name: None,
+            tls_name: None,
             ca: None,
             client_certificate: None,
             client_key: None,
             http2: false,
             connect_timeout: Time::secs(5),
+            dns_ttl: Time::secs(30),
             first_byte_timeout: Time::secs(10),
             idle_timeout: Time::secs(30),
+            whole_timeout: None,
+            max_body: None,
+            response_fields: None,
             keep_alive: Time::secs(60),
             max_idle: 64,
             max_requests: 1024,
@@ -175,8 +212,35 @@ impl Default for Upstream {
             hedge_percent: 5,
             hedge_after: Time::millis(50),
             check: None,
+            sign: None,
         }
     }
+}
+
+/// Who signs requests to a store, and by what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Sign {
+    /// Where the store is, such as `eu-central-1`; `auto` where it has no regions. Default none. Bound: it
+    /// must be there. Danger: with a wrong one everything is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Name>,
+    /// The name of the key. Default none. Bound: it must be there. Danger: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Name>,
+    /// The file of the key, without space around it. Default none. Bound: this or `secret_env` must be
+    /// there. Danger: who can read it can do what the key may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+    /// The variable of the environment that holds the key. Default none. Bound: not with `secret_file`.
+    /// Danger: as for `secret_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_env: Option<String>,
+    /// The file of the session's token, where the key is a temporary one. Default none. Bound: none.
+    /// Danger: it is not read again when it is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// How origins are asked whether they are well, by themselves: checks take an origin down, and bring it up

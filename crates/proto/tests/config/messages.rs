@@ -286,15 +286,48 @@ fn upstreams_have_names_and_origins() {
         ("cool_off = \"1 min\"", "key 'longest_cool_off': 30 s is less than 1 min"),
         ("retry_percent = 101", "key 'retry_percent': 101 is not from 0 to 100"),
         ("successes = 0", "key 'successes': 0 is less than 1"),
-        ("failover_on = '399'", "key 'failover_on': '399' are no statuses of errors: '404' is, and '500-599'"),
-        ("weights = [1]", "key 'weights': choose is in_turn: origins are asked in the order of origins"),
-        ("redirects_to = 'http://b'", "key 'redirects_to': redirects is not follow: nobody is asked elsewhere"),
+        (
+            "failover_on = '399'",
+            "key 'failover_on': '399' are no statuses of errors: '404' is, and '500-599'",
+        ),
+        (
+            "weights = [1]",
+            "key 'weights': choose is in_turn: origins are asked in the order of origins",
+        ),
+        (
+            "redirects_to = 'http://b'",
+            "key 'redirects_to': redirects is not follow: nobody is asked elsewhere",
+        ),
         ("fields = { host = 'b' }", "key 'fields': 'host' is no field that a rule may change"),
-        ("check = { path = 'health' }", "key 'path': 'health' is no path: it begins with / and is written as requests are"),
+        (
+            "check = { path = 'health' }",
+            "key 'path': 'health' is no path: it begins with / and is written as requests are",
+        ),
+        ("whole_timeout = '0 s'", "key 'whole_timeout': it is more than zero"),
+        ("dns_ttl = '2 h'", "key 'dns_ttl': 2 h is not from 1 s to 1 h"),
+        (
+            "host = 'client'\nhost_name = 'a'",
+            "key 'host_name': host is client: it is the client that says it",
+        ),
+        (
+            "host_name = 'a/b'",
+            "key 'host_name': 'a/b' is no host: it is a name or an address, with a port or without one",
+        ),
+        ("tls_name = 'a'", "key 'tls_name': no origin of this upstream is https"),
+        ("tls_name = 'a:1'", "key 'tls_name': 'a:1' has a port: certificates are of names"),
+        ("sign = { key_id = 'a', secret_env = 'S' }", "[upstream.sign] needs a region"),
+        (
+            "sign = { region = 'r', key_id = 'a' }",
+            "[upstream.sign] needs a secret_file or a secret_env",
+        ),
         ("check = { every = '0 s' }", "key 'every': it is more than zero"),
     ] {
         let said = said.to_owned();
-        let line = if lines.starts_with("cool_off") { 5 } else { 8 };
+        let line = match lines {
+            _ if lines.starts_with("cool_off") => 5,
+            _ if lines.starts_with("host = ") => 9,
+            _ => 8,
+        };
         assert_says(&upstream(lines), &[&format!("edge.toml:{line}: {said}")]);
     }
     assert_says(

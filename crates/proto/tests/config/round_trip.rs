@@ -36,6 +36,15 @@ redirects_to = "https://storage.example"
 fields = { "x-a" = "b" }
 field_files = { "x-secret" = "/etc/secret" }
 check = { path = "/health", every = "1 s" }
+tls_name = "origin.example"
+whole_timeout = "1 min"
+max_body = "1 GiB"
+response_fields = ["surrogate-key"]
+[[upstream]]
+name = "store"
+origins = "https://s3.example/bucket"
+host_name = "told.example:81"
+sign = { region = "eu-central-1", key_id = "AKIA", secret_file = "/etc/key" }
 [[site]]
 hosts = ["video.example", "*.video.example"]
 upstream = "media"

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Found;
+use crate::config::quantity::Time;
 use crate::config::tree::Step;
-use crate::config::upstream::{Choose, Redirects, Upstream};
+use crate::config::upstream::{Choose, HostOf, Redirects, Upstream};
 
 /// Checks them; returns their names.
 pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSet<&'a str> {
@@ -40,6 +41,8 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
             found.add(&at("link_file"), "shield is false: there is nobody to be known by");
         }
         found.few(&at("failover_on"), &upstream.failover_on);
+        named(found, number, upstream);
+        signed(found, number, upstream);
         shares(found, number, upstream);
         elsewhere(found, number, upstream);
         if let Some(check) = &upstream.check {
@@ -69,6 +72,13 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
         ] {
             found.positive(&at(key), time);
         }
+        if let Some(whole) = upstream.whole_timeout {
+            found.positive(&at("whole_timeout"), whole);
+        }
+        if let Some(taken) = &upstream.response_fields {
+            found.few(&at("response_fields"), taken);
+        }
+        found.within(&at("dns_ttl"), upstream.dns_ttl, Time::secs(1), Time::secs(3600));
         found.at_least(&at("longest_cool_off"), upstream.longest_cool_off, upstream.cool_off);
         found.at_least(&at("max_requests"), upstream.max_requests, 1);
         found.at_least(&at("failures"), upstream.failures, 1);
@@ -77,6 +87,48 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
         found.within(&at("hedge_percent"), upstream.hedge_percent, 0, 100);
     }
     names
+}
+
+/// What origins are called.
+fn named(found: &mut Found, number: usize, upstream: &Upstream) {
+    let at = |key: &str| -> [Step; 3] { ["upstream".into(), number.into(), key.into()] };
+    if upstream.host_name.is_some() && upstream.host == HostOf::Client {
+        found.add(&at("host_name"), "host is client: it is the client that says it");
+    } else if upstream.host_name.is_some() && upstream.shield {
+        found.add(&at("host_name"), "shield is true: shields are called by their URLs");
+    }
+    let Some(name) = &upstream.tls_name else { return };
+    if name.contains(':') {
+        found.add(&at("tls_name"), format!("'{name}' has a port: certificates are of names"));
+    } else if !upstream.origins.iter().any(|origin| origin.starts_with("https:")) {
+        found.add(&at("tls_name"), "no origin of this upstream is https");
+    }
+}
+
+/// Who signs.
+fn signed(found: &mut Found, number: usize, upstream: &Upstream) {
+    let at =
+        |key: &str| -> [Step; 4] { ["upstream".into(), number.into(), "sign".into(), key.into()] };
+    let Some(sign) = &upstream.sign else { return };
+    if upstream.host == HostOf::Client {
+        let host: [Step; 3] = ["upstream".into(), number.into(), "host".into()];
+        found.add(&host, "it is client, and requests are signed for one host");
+    }
+    for (key, missing) in [("region", sign.region.is_none()), ("key_id", sign.key_id.is_none())] {
+        if missing {
+            found.section(&at(key), format!("[upstream.sign] needs a {key}"));
+        }
+    }
+    match (&sign.secret_file, &sign.secret_env) {
+        (None, None) => {
+            found
+                .section(&at("secret_file"), "[upstream.sign] needs a secret_file or a secret_env");
+        }
+        (Some(_), Some(_)) => {
+            found.add(&at("secret_env"), "the secret is given twice: secret_file says it, too");
+        }
+        _ => {}
+    }
 }
 
 /// What is said of each origin, in their order.
