@@ -13,11 +13,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::Stream as _;
 use futures_util::stream::BoxStream;
 use headwater_net::conditional::{ETag, Validators, evaluate};
 use headwater_net::range::{self, RangeSpec};
@@ -34,8 +32,6 @@ pub struct StoreOrigin {
     store: Arc<dyn ObjectStore>,
     /// What stands before each path.
     prefix: Path,
-    /// It was seen to tell entity tags without their quotes, as stores do that speak no HTTP.
-    bare_tags: Arc<AtomicBool>,
 }
 
 /// Why a store gave no answer. Its own words are not repeated: they may hold names and keys.
@@ -53,7 +49,7 @@ pub enum StoreError {
 impl StoreOrigin {
     /// The objects of a store.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, prefix: Path::default(), bare_tags: Arc::default() }
+        Self { store, prefix: Path::default() }
     }
 
     /// Those below a path alone, which requests do not name.
@@ -83,8 +79,8 @@ impl StoreOrigin {
         let is_head = head.method == Method::HEAD;
         let asked = range_of(&head.headers).filter(|_| !is_head);
         let mut options = GetOptions { head: is_head, ..GetOptions::default() };
-        options.if_none_match = self.tags(&head.headers, header::IF_NONE_MATCH);
-        options.if_match = self.tags(&head.headers, header::IF_MATCH);
+        options.if_none_match = text(&head.headers, &header::IF_NONE_MATCH);
+        options.if_match = text(&head.headers, &header::IF_MATCH);
         let mut got = match asked {
             None => self.store.get_opts(&path, options.clone()).await,
             Some(part) => self.part(&path, &options, part, &head.headers).await,
@@ -101,28 +97,9 @@ impl StoreOrigin {
             }
         }
         match got {
-            Ok(mut got) => {
-                self.quote(&mut got);
-                Ok(response(got, &head.method, &head.headers, asked.is_some()))
-            }
+            Ok(got) => Ok(response(got, &head.method, &head.headers, asked.is_some())),
             Err(error) => refused(&error, &head.headers),
         }
-    }
-
-    /// The entity tags of a field, as the store writes them.
-    fn tags(&self, headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
-        let text = headers.get(name)?.to_str().ok()?;
-        let is_bare = self.bare_tags.load(Ordering::Relaxed);
-        Some(if is_bare { text.replace('"', "") } else { text.to_owned() })
-    }
-
-    /// Makes an entity tag of HTTP of what the store tells.
-    fn quote(&self, got: &mut GetResult) {
-        let Some(tag) = got.meta.e_tag.as_mut().filter(|tag| ETag::parse(tag).is_none()) else {
-            return;
-        };
-        self.bare_tags.store(true, Ordering::Relaxed);
-        *tag = format!("\"{tag}\"");
     }
 
     /// A part, or the whole where `If-Range` is of another state (RFC 9110 §13.1.5).
@@ -134,12 +111,11 @@ impl StoreOrigin {
         headers: &HeaderMap,
     ) -> object_store::Result<GetResult> {
         let mut options = GetOptions { range: Some(get_range(part)), ..options.clone() };
-        let Some(held) = self.tags(headers, header::IF_RANGE) else {
+        let Some(held) = text(headers, &header::IF_RANGE) else {
             return self.store.get_opts(path, options).await;
         };
         // A date may be that of several states.
-        let said = headers.get(header::IF_RANGE).and_then(|value| value.to_str().ok());
-        let is_strong = said.and_then(ETag::parse).is_some_and(|tag| !tag.is_weak());
+        let is_strong = ETag::parse(&held).is_some_and(|tag| !tag.is_weak());
         if is_strong && options.if_match.is_none() {
             options.if_match = Some(held);
             match self.store.get_opts(path, options.clone()).await {
@@ -158,6 +134,10 @@ fn range_of(headers: &HeaderMap) -> Option<RangeSpec> {
         Some([one]) => Some(*one),
         _ => None,
     }
+}
+
+fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
 }
 
 const fn get_range(part: RangeSpec) -> GetRange {
@@ -182,7 +162,9 @@ fn response(got: GetResult, method: &Method, asked: &HeaderMap, is_part: bool) -
         }
     };
     put(header::LAST_MODIFIED, modified.ok());
-    put(header::ETAG, got.meta.e_tag.as_deref().and_then(|tag| HeaderValue::try_from(tag).ok()));
+    // A store that speaks no HTTP may tell something else.
+    let tag = got.meta.e_tag.as_deref().filter(|tag| ETag::parse(tag).is_some());
+    put(header::ETAG, tag.and_then(|tag| HeaderValue::try_from(tag).ok()));
     put(header::ACCEPT_RANGES, Some(HeaderValue::from_static("bytes")));
     for (attribute, name) in [
         (Attribute::CacheControl, header::CACHE_CONTROL),

@@ -235,7 +235,7 @@ async fn a_peer_that_has_done_a_purge_of_all_answers_after_it() {
     assert_eq!((asked(owner.shield()), asked(&shield)), (1, 0));
 
     // It reaches the owner later.
-    let _ = origin.otherwise(segment("second"));
+    let _ = origin.clone().otherwise(segment("second"));
     let purge =
         |number| Purge::all().at(PurgeSeq::new(number)).following(PurgeSeq::new(number - 1));
     own.purge(purge(1)).await.unwrap();

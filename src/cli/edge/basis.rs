@@ -59,7 +59,8 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// The files that are read for a group.
 fn named(config: &Config) -> impl Iterator<Item = &Path> {
-    let Config { ca, client_certificate, client_key, link_file, field_files, .. } = config;
+    let Config { ca, client_certificate, client_key, link_file, field_files, sign, .. } = config;
     let named = [ca, client_certificate, client_key, link_file].into_iter().flatten();
-    named.chain(field_files.values()).map(|path| &**path)
+    let signs = sign.iter().flat_map(|sign| [&sign.secret_file, &sign.token_file]).flatten();
+    named.chain(field_files.values()).chain(signs).map(|path| &**path)
 }

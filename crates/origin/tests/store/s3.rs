@@ -101,8 +101,17 @@ fn answer(request: &Request<Body>, broke: &AtomicBool) -> Response<Body> {
     }
     let body = if path == BREAKS && !broke.swap(true, Ordering::SeqCst) {
         let half = bytes.slice(..bytes.len() / 2);
-        let pieces = [Ok(Frame::data(half)), Err(BodyError::Aborted)];
-        Body::stream(StreamBody::new(futures_util::stream::iter(pieces)))
+        let pieces = futures_util::stream::unfold(Some(half), |half| async move {
+            match half {
+                Some(half) => Some((Ok(Frame::data(half)), None)),
+                None => {
+                    // So long that the head and the half have left.
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    Some((Err(BodyError::Aborted), None))
+                }
+            }
+        });
+        Body::stream(StreamBody::new(Box::pin(pieces)))
     } else {
         Body::from(bytes)
     };
@@ -115,6 +124,26 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A path as S3 writes it, whatever a client has escaped of it.
+fn written(path: &str) -> String {
+    let mut bytes = path.bytes();
+    let mut out = String::new();
+    while let Some(byte) = bytes.next() {
+        let digits: String = if byte == b'%' {
+            bytes.by_ref().take(2).map(char::from).collect()
+        } else {
+            String::new()
+        };
+        let byte = u8::from_str_radix(&digits, 16).unwrap_or(byte);
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// Comes to the signature itself, from what came and what it says is signed.
@@ -139,7 +168,7 @@ fn verify(request: &Request<Body>) -> Result<(), String> {
             return Err(format!("{needed} is not signed"));
         }
     }
-    let mut canonical = format!("{}\n{}\n", request.method(), request.uri().path());
+    let mut canonical = format!("{}\n{}\n", request.method(), written(request.uri().path()));
     let mut query: Vec<_> =
         request.uri().query().into_iter().flat_map(|query| query.split('&')).collect();
     query.sort_unstable();
