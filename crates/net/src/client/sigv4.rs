@@ -127,10 +127,10 @@ fn fields(headers: &HeaderMap, host: &str) -> (String, String) {
     fields.extend(named.map(|(name, value)| (name.as_str(), value.as_bytes())));
     fields.sort_unstable();
     let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
-    let lines: String = fields
-        .iter()
-        .map(|(name, value)| format!("{name}:{}\n", String::from_utf8_lossy(value).trim()))
-        .collect();
+    let mut lines = String::new();
+    for (name, value) in &fields {
+        lines.extend([*name, ":", String::from_utf8_lossy(value).trim(), "\n"]);
+    }
     (names.join(";"), lines)
 }
 

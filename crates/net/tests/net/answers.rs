@@ -51,7 +51,7 @@ fn server(tls: Option<&Tls>) -> ServerHandle {
         Some(tls) => server.https("127.0.0.1:0").tls(tls.clone()),
         None => server,
     };
-    server.serve(move |_| service.clone()).unwrap()
+    server.serve(move |_| service).unwrap()
 }
 
 fn plain(server: &ServerHandle) -> UpstreamBuilder {

@@ -158,6 +158,7 @@ impl Silent {
 
 /// RFC 8305: the other family is tried beside one that is silent, and nobody waits for its time-out.
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "says that it was skipped")]
 async fn a_family_that_is_silent_does_not_keep_from_the_other() {
     let (_servers, port) = servers(&["127.0.0.1"]);
     let Some(silent) = Silent::at("::1".parse().unwrap(), port) else {

@@ -1,5 +1,6 @@
 //! A stand-in for S3: a bucket behind HTTP that answers nobody whose signature (AWS Signature Version 4)
 //! it does not come to itself, by code of its own.
+#![allow(clippy::format_collect, clippy::format_push_string, reason = "tests have time")]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -64,7 +65,8 @@ fn answer(request: &Request<Body>, broke: &AtomicBool) -> Response<Body> {
         return error(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
     }
     let path = request.uri().path();
-    let name = path.strip_prefix("/bucket/film/").filter(|name| name.ends_with(".m4s"));
+    let name =
+        path.strip_prefix("/bucket/film/").filter(|name| name.strip_suffix(".m4s").is_some());
     if path == FORBIDDEN {
         return error(StatusCode::FORBIDDEN, "AccessDenied");
     }
@@ -102,14 +104,12 @@ fn answer(request: &Request<Body>, broke: &AtomicBool) -> Response<Body> {
     let body = if path == BREAKS && !broke.swap(true, Ordering::SeqCst) {
         let half = bytes.slice(..bytes.len() / 2);
         let pieces = futures_util::stream::unfold(Some(half), |half| async move {
-            match half {
-                Some(half) => Some((Ok(Frame::data(half)), None)),
-                None => {
-                    // So long that the head and the half have left.
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                    Some((Err(BodyError::Aborted), None))
-                }
+            if let Some(half) = half {
+                return Some((Ok(Frame::data(half)), None));
             }
+            // So long that the head and the half have left.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            Some((Err(BodyError::Aborted), None))
         });
         Body::stream(StreamBody::new(Box::pin(pieces)))
     } else {
