@@ -238,7 +238,7 @@ pub struct Sign {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_env: Option<String>,
     /// The file of the session's token, where the key is a temporary one. Default none. Bound: none.
-    /// Danger: it is not read again when it is replaced.
+    /// Danger: it is read again at SIGHUP alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
 }
