@@ -61,7 +61,7 @@ fn pebble(dir: &Path, [https, http]: [u16; 2], life: u64, more: &str) -> Option<
         println!("skipped: HEADWATER_PEBBLE is unset");
         return None;
     };
-    let [listen, management, names, control] = free_ports();
+    let ports @ [listen, management, names, control] = free_ports();
     let own = dir.join("authority");
     Tls::self_signed(["localhost"], Some(&own), &Clock::system()).unwrap();
     let config = format!(
@@ -89,11 +89,11 @@ fn pebble(dir: &Path, [https, http]: [u16; 2], life: u64, more: &str) -> Option<
     let resolver = start("pebble-challtestsrv", &args, Stdio::null());
     let args = ["-config", file.to_str().unwrap(), "-dnsserver", &names];
     let process = start("pebble", &args, std::fs::File::create(&said).unwrap().into());
-    for port in [listen, management] {
+    for port in ports {
         // It listens a moment after it was started.
         let give_up = std::time::Instant::now() + PATIENCE;
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(std::time::Instant::now() < give_up, "pebble does not listen");
+            assert!(std::time::Instant::now() < give_up, "pebble or its resolver does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
