@@ -44,11 +44,11 @@ pub(super) fn a_shield_behind_edges(files: &[&str]) {
     }
     assert_eq!(origin.asked(), 1, "once, however many edges there are");
     let empty = "content-length: 0\r\n";
-    let purged = shield.operator("POST", "/purge?prefix=/film/", empty);
+    let purged = shield.operator("POST", "/purge?prefix=http://h/film/", empty);
     let answer: serde_json::Value = serde_json::from_str(&purged.body).unwrap();
     let sequence = answer["sequence"].as_u64().unwrap();
     for edge in &edges {
-        let target = format!("/purge?prefix=/film/&sequence={sequence}");
+        let target = format!("/purge?prefix=http://h/film/&sequence={sequence}");
         assert_eq!(edge.operator("POST", &target, empty).status, 200);
     }
     for edge in &edges {
