@@ -27,9 +27,10 @@ pub struct Trace {
     /// 1000. Bound: at most 1,000,000,000. Danger: with 1, each request costs two allocations and a
     /// kilobyte of JSON.
     pub sample: u32,
-    /// Whether a request's own `traceparent` is believed: its trace goes on here, and is recorded where it
-    /// says so, whatever `sample`. Default false: strangers' is taken off. Bound: none. Danger: with true,
-    /// whoever can ask decides what is recorded; it is for an edge that other edges ask.
+    /// Whether a request's own `traceparent` is believed: its trace goes on here, and is recorded
+    /// where it says so, whatever `sample`; with false it is taken off. Default false. Bound: none.
+    /// Danger: with true, whoever can ask decides what is recorded; it is for an edge that other
+    /// edges ask.
     pub believe: bool,
     /// Headers for the collector, each with the file that holds its value. Default none. Bound: at most 16,
     /// with those of `header_envs`. Danger: who can read the files can write to the collector.

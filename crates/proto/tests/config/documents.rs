@@ -17,8 +17,11 @@ fn the_file_that_is_installed_and_the_pages_first_are_good() {
 
 /// A document whose sections all have an entry, with defaults.
 fn defaults() -> Table {
+    let origins = "origins = \"http://127.0.0.1:8080\"\n";
+    let more = "check = {}\nsign = { region = 'a', key_id = 'a', secret_file = 'a' }\n";
+    let small = SMALL.replace(origins, &format!("{origins}{more}"));
     let text = format!(
-        "{SMALL}[site.tokens]\n[[site.tokens.key]]\nsecret_env = 'x'\n\
+        "{small}[site.tokens]\n[[site.tokens.key]]\nsecret_env = 'x'\n\
          [[site.device]]\nclass = 'tv'\nagents = 'x'\n[[site.route]]\npath = '/'\n\
          answer = {{ status = 200 }}\nrewrite = {{ from = '/', to = '/' }}\n\
          request_headers = {{ remove = 'a' }}\nresponse_headers = {{ remove = 'a' }}\n\

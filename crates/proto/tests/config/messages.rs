@@ -615,9 +615,8 @@ fn a_collector_that_cannot_be_told() {
     assert_says(&more(&lines), &["edge.toml:15: key 'header_files': 17 headers are more than 16"]);
     assert_says(
         &more("[trace]\nendpoint = \"collector:4318\""),
-        &[
-            "edge.toml:14: key 'endpoint': 'collector:4318' is no URL; it begins with http:// or https://",
-        ],
+        &["edge.toml:14: key 'endpoint': 'collector:4318' is no URL of an origin; did you mean \
+             'http://collector:4318'?"],
     );
 }
 
