@@ -37,8 +37,8 @@ const ACTIVATES: &str = "systemd-socket-activate";
 const START: Duration = Duration::from_secs(120);
 /// What people find of it beside the binary and its units.
 const BESIDE: [&str; 6] = [
-    "/usr/share/man/man1/headwater.1.gz",
-    "/usr/share/man/man1/headwater-edge.1.gz",
+    "/usr/share/man/man1/headwater.1",
+    "/usr/share/man/man1/headwater-edge.1",
     "/usr/share/bash-completion/completions/headwater",
     "/usr/share/fish/vendor_completions.d/headwater.fish",
     "/usr/share/zsh/vendor-completions/_headwater",
