@@ -48,7 +48,8 @@ impl Collector for Standing {
             let set = [("upstream", *name), ("origin", standing.name.as_str())];
             ConstGauge::new(i64::from(standing.up)).encode(family.encode_family(&set)?)?;
         }
-        let counted: [(&str, &str, fn(&origin::Standing) -> u64); 2] = [
+        type Count = fn(&origin::Standing) -> u64;
+        let counted: [(&str, &str, Count); 2] = [
             ("requests", "Requests sent to an origin", |standing| standing.asked),
             ("failures", "Requests that an origin failed", |standing| standing.failed),
         ];

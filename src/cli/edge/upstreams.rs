@@ -69,13 +69,12 @@ pub(super) fn make(
         let name = config.name.as_deref().unwrap_or_default();
         let basis = Basis::read(config)?;
         let same = before.get(name).filter(|(was, _)| *was == basis);
-        let origins = match same {
-            Some((_, origins)) => origins.clone(),
-            None => {
-                let origins = origins(config, metrics)?;
-                watch(config, &origins)?;
-                origins
-            }
+        let origins = if let Some((_, origins)) = same {
+            origins.clone()
+        } else {
+            let origins = origins(config, metrics)?;
+            watch(config, &origins)?;
+            origins
         };
         all.insert(name.to_owned(), (basis, origins));
     }
