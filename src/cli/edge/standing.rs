@@ -14,6 +14,9 @@ use prometheus_client::registry::Registry;
 
 use super::upstreams::Upstreams;
 
+/// What is counted of an origin.
+type Count = fn(&origin::Standing) -> u64;
+
 /// The groups that are in force. Clones are of the same.
 #[derive(Clone, Default)]
 pub(super) struct Standing(Arc<Mutex<Upstreams>>);
@@ -48,7 +51,6 @@ impl Collector for Standing {
             let set = [("upstream", *name), ("origin", standing.name.as_str())];
             ConstGauge::new(i64::from(standing.up)).encode(family.encode_family(&set)?)?;
         }
-        type Count = fn(&origin::Standing) -> u64;
         let counted: [(&str, &str, Count); 2] = [
             ("requests", "Requests sent to an origin", |standing| standing.asked),
             ("failures", "Requests that an origin failed", |standing| standing.failed),
