@@ -78,10 +78,13 @@ async fn a_scrape_tells_what_the_listeners_counted() {
         .unwrap();
     let url = format!("http://{}/metrics", server.http_addrs()[0]);
     let client = || reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = |client: &reqwest::Client| {
+        client.get(&url).header("accept", "application/openmetrics-text; version=1.0.0").send()
+    };
     let first = client();
-    assert!(first.get(&url).send().await.unwrap().text().await.unwrap().ends_with("# EOF\n"));
-    assert!(client().get(&url).send().await.is_err(), "one address has one connection");
-    let page = first.get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(ask(&first).await.unwrap().text().await.unwrap().ends_with("# EOF\n"));
+    assert!(ask(&client()).await.is_err(), "one address has one connection");
+    let page = ask(&first).await.unwrap().text().await.unwrap();
     for line in [
         "# TYPE headwater_server_requests counter",
         "# HELP headwater_server_connections_refused Connections turned away at a limit",
