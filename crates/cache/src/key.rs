@@ -70,7 +70,7 @@ pub fn host(request: &Parts) -> &[u8] {
     host_of(&request.uri, &request.headers)
 }
 
-/// The [host](self::host) of a request with this target and these fields.
+/// The [host] of a request with this target and these fields.
 pub fn host_of<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> &'r [u8] {
     match uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),

@@ -128,7 +128,7 @@ impl OriginsBuilder {
         self
     }
 
-    /// The service. Without any origin every request fails with [`OriginError::NoOrigin`].
+    /// The service. Without any origin every request fails with [`OriginError::NoOrigin`](super::OriginError::NoOrigin).
     pub fn build(self) -> Origins {
         let origins = self.origins.into_iter();
         let mut origins: Vec<_> =
