@@ -72,6 +72,10 @@ pub const TARGETS: &[Target] = &[
     target("hints", Input::Text(targets::hints::SEEDS), targets::hints::run, 64),
     target("query", Input::Text(targets::query::SEEDS), targets::query::run, 64),
     target("http3", Input::Made(targets::http3::seeds), targets::http3::run, 64),
+    target("tokens", Input::Made(targets::tokens::seeds), targets::tokens::run, 256),
+    target("filter", Input::Text(targets::filter::SEEDS), targets::filter::run, 256),
+    target("traceparent", Input::Text(targets::traceparent::SEEDS), targets::traceparent::run, 64),
+    target("addresses", Input::Text(targets::addresses::SEEDS), targets::addresses::run, 256),
     target("config", Input::Text(targets::config::SEEDS), targets::config::run, 1_024),
 ];
 

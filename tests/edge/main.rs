@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![cfg(all(feature = "cli", feature = "edge", feature = "origin"))]
 
+mod access;
 mod authority;
 mod check;
 mod log;

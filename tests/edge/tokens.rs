@@ -121,3 +121,62 @@ fn a_route_is_that_of_the_path_without_its_token() {
     let log = fs::read_to_string(files.path("access.log")).unwrap();
     assert!(log.contains("/closed/a") && !log.contains("hw1"), "{log}");
 }
+
+#[test]
+fn no_origin_and_no_log_sees_a_token_where_none_is_asked_for() {
+    let origin = Origin::start("one");
+    let files = Files::new(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n\
+         [log]\naccess = 'access.log'\nquery = true\nmasked = ['other']\n\
+         [[upstream]]\nname = 'media'\norigins = '{}'\n\
+         [[site]]\nhosts = 'h'\nupstream = 'media'\n\
+         [site.tokens]\npath = '/t/'\nparameter = 'access'\n[[site.tokens.key]]\nsecret_file = 'key'\n\
+         [[site.route]]\npath = '/films/'\npublic = true\n\
+         cors = {{ origins = 'https://video.example' }}\n\
+         [[site]]\nhosts = 'tls'\nupstream = 'media'\nonly_https = true\n\
+         [site.tokens]\nparameter = 'access'\n[[site.tokens.key]]\nsecret_file = 'key'\n",
+        origin.url
+    ));
+    fs::write(files.path("key"), OLD).unwrap();
+    let mut edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let answer = get(addr, "h", "/t/SECRET/films/a?access=SECRET&y=1");
+    assert_eq!((answer.status, answer.body.trim_end()), (200, "one h /films/a?y=1"));
+    assert_eq!(get(addr, "h", "/a?access=SECRET").status, 401);
+    // A token in a query goes along to where it is asked for.
+    let answer = get(addr, "tls", "/a?access=SECRET");
+    assert_eq!((answer.status, answer.field("location")), (308, "https://tls/a?access=SECRET"));
+    edge.signal("TERM");
+    assert!(edge.ended().success(), "{}", edge.said());
+    let log = fs::read_to_string(files.path("access.log")).unwrap();
+    assert!(log.contains("access=***") && !log.contains("SECRET"), "{log}");
+}
+
+#[test]
+fn a_preflight_is_answered_before_a_token_is_asked_for() {
+    let origin = Origin::start("one");
+    let files = Files::new(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n\
+         [[upstream]]\nname = 'media'\norigins = '{}'\n\
+         [[policy]]\nname = 'player'\ncors = {{ origins = 'https://video.example' }}\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\npolicy = 'player'\n\
+         [site.tokens]\n[[site.tokens.key]]\nsecret_file = 'key'\n",
+        origin.url
+    ));
+    fs::write(files.path("key"), OLD).unwrap();
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let page = "origin: https://video.example\r\n";
+    let question = format!(
+        "{page}access-control-request-method: GET\r\naccess-control-request-headers: authorization\r\n"
+    );
+    let answer = ask(addr, "OPTIONS", "h", "/a", &question);
+    assert_eq!(
+        (answer.status, answer.field("access-control-allow-headers")),
+        (204, "authorization")
+    );
+    let refused = ask(addr, "GET", "h", "/a", page);
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.field("access-control-allow-origin"), "https://video.example");
+    assert_eq!(origin.asked(), 0);
+}

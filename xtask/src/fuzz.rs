@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 13] = [
+const TARGETS: [(&str, &str); 17] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -42,6 +42,10 @@ const TARGETS: [(&str, &str); 13] = [
     ("hints", "what edges tell shields"),
     ("query", "queries of manifests, and the manifests they select"),
     ("http3", "streams of HTTP/3 and their field sections"),
+    ("tokens", "tokens of every form, signed and not, and where they stand"),
+    ("filter", "filters of the live log"),
+    ("traceparent", "which trace a request says it is a part of"),
+    ("addresses", "lists of addresses"),
     ("config", "configuration files of edges"),
 ];
 

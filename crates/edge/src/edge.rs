@@ -10,11 +10,15 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::access_log::AccessLog;
+use crate::addresses::AddressRules;
 use crate::cmcd::{CmcdLayer, CmcdService};
 use crate::cmsd::{Cmsd, CmsdLayer};
 use crate::compress::{Compress, CompressLayer};
+use crate::cors::{CorsLayer, CorsService};
 use crate::early_data::{EarlyData, EarlyDataLayer};
 use crate::fixed::{Fixed, FixedLayer};
+use crate::geo::GeoRules;
+use crate::guard::{Guard, GuardLayer};
 use crate::headers::{Headers, HeadersLayer};
 use crate::hints::{HintLayer, Hinted, Hints};
 use crate::methods::{Methods, MethodsLayer};
@@ -23,14 +27,17 @@ use crate::normalise::{Normalise, NormaliseLayer};
 use crate::observe::{Observed, Observer};
 use crate::priority::{Prioritised, PriorityLayer};
 use crate::rates::{RateLimitLayer, RateLimited};
+use crate::referrers::ReferrerRules;
+use crate::security::{Secured, SecurityLayer};
 use crate::shed::{Shed, ShedLayer};
 use crate::steering::{Steered, SteeringLayer};
 use crate::tokens::{TakePaths, TokenLayer, Tokens};
 use crate::upgrades::Upgrades;
 
-/// An edge in front of `S`, layer by layer, outermost first: traces, access log and metrics, load
-/// shedding, what is said of the path and of what goes first, response headers, one way to write each
-/// target, limits by address and route, tokens, limits by token, answers of the route, steering, what
+/// An edge in front of `S`, layer by layer, outermost first: traces, access log and metrics, whose pages
+/// may read, load shedding, what is said of the path and of what goes first, what browsers are told,
+/// response headers, one way to write each target, addresses and countries and pages that are let in,
+/// limits by address and route, tokens, limits by token, answers of the route, steering, what
 /// players say, allowed methods, hints for
 /// the shield, fields that nobody behind needs, early data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing. Layers that ask who comes in stand between the targets and the methods:
@@ -41,8 +48,9 @@ use crate::upgrades::Upgrades;
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> =
-    TakePaths<Recorded<Observed<Shed<Cmsd<Prioritised<Headers<Normalise<Admitted<S>>>>>>>>>;
+pub type EdgeService<S> = TakePaths<
+    Recorded<Observed<CorsService<Shed<Cmsd<Prioritised<Secured<Headers<Guarded<S>>>>>>>>>,
+>;
 
 /// What records spans, where that is a part of this build.
 #[cfg(feature = "otel")]
@@ -50,8 +58,10 @@ type Recorded<S> = crate::trace::Traced<S>;
 #[cfg(not(feature = "otel"))]
 type Recorded<S> = S;
 
-/// What decides who may come in, and how often, by targets in one form. Who floods the tokens with bad
-/// ones meets limits first.
+/// What asks where a request comes from, by targets in one form.
+type Guarded<S> = Normalise<Guard<Admitted<S>, (AddressRules, GeoRules, ReferrerRules)>>;
+
+/// What decides who may come in, and how often. Who floods the tokens with bad ones meets limits first.
 type Admitted<S> = RateLimited<Tokens<RateLimited<Answered<S>>>>;
 
 /// What answers who may come in.
@@ -80,7 +90,12 @@ pub struct EdgeBuilder {
     cache: Option<Cache>,
     access_log: Option<AccessLog>,
     metrics: Metrics,
+    cors: CorsLayer,
+    security: SecurityLayer,
     headers: HeadersLayer,
+    addresses: AddressRules,
+    geo: GeoRules,
+    referrers: ReferrerRules,
     tokens: TokenLayer,
     methods: MethodsLayer,
     normalise: NormaliseLayer,
@@ -123,6 +138,37 @@ impl EdgeBuilder {
     /// kept with them: edges that share a cache should add the same.
     pub fn headers(mut self, headers: HeadersLayer) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// Whose pages may read answers; by default that is not said. Preflights are answered before anything
+    /// else is asked of them.
+    pub fn cors(mut self, cors: CorsLayer) -> Self {
+        self.cors = cors;
+        self
+    }
+
+    /// What browsers are told to be careful with; by default nothing.
+    pub fn security(mut self, security: SecurityLayer) -> Self {
+        self.security = security;
+        self
+    }
+
+    /// Which addresses are let in; by default all.
+    pub fn addresses(mut self, addresses: AddressRules) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
+    /// Where clients are found to be, and which countries are served; by default nobody asks, and all.
+    pub fn geo(mut self, geo: GeoRules) -> Self {
+        self.geo = geo;
+        self
+    }
+
+    /// Whose pages may show what is served; by default anybody's.
+    pub fn referrers(mut self, referrers: ReferrerRules) -> Self {
+        self.referrers = referrers;
         self
     }
 
@@ -247,9 +293,15 @@ impl EdgeBuilder {
         let (by_client, by_token) = self.rates.split();
         let limited = by_token.layer(FixedLayer.layer(self.steering.layer(answered)));
         let admitted = by_client.layer(self.tokens.layer(limited));
-        let told = self.priority.layer(self.headers.layer(normalise.targets(admitted)));
-        let answered = self.shed.layer(self.cmsd.layer(told));
-        let log = self.access_log.as_ref().map(|log| log.target(self.clock.clone()));
+        let rules = (self.addresses.clone(), self.geo.clone(), self.referrers.clone());
+        let guarded = GuardLayer::new(rules).layer(admitted);
+        let told = self.headers.layer(normalise.targets(guarded));
+        let told = self.priority.layer(self.security.layer(told));
+        let answered = self.cors.layer(self.shed.layer(self.cmsd.layer(told)));
+        let log = self
+            .access_log
+            .as_ref()
+            .map(|log| log.target(self.clock.clone()).with_tokens(self.tokens.rules().cloned()));
         let observer = Observer::new(Some(self.metrics.shard()), log);
         let observed = Observed::new(answered, Some(Arc::new(observer)));
         #[cfg(feature = "otel")]

@@ -39,11 +39,16 @@ impl Amend for HeadersLayer {
             Fields::Default => &DEFAULT[..],
             Fields::Given(fields) => fields,
         };
-        for (name, value) in fields {
-            // Asked first: an entry would make room, also where none is needed.
-            if !headers.contains_key(name) {
-                headers.insert(name, value.clone());
-            }
+        add_missing(headers, fields);
+    }
+}
+
+/// Adds fields that are not there.
+pub(crate) fn add_missing(headers: &mut HeaderMap, fields: &[(HeaderName, HeaderValue)]) {
+    for (name, value) in fields {
+        // Asked first: an entry would make room, also where none is needed.
+        if !headers.contains_key(name) {
+            headers.insert(name, value.clone());
         }
     }
 }

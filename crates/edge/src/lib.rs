@@ -30,8 +30,9 @@
 //!
 //! Every part is a tower layer that works without the others, around any service over `http` types,
 //! axum's routers among them. In the order a request meets them: [`access_log`], [`metrics`],
-//! [`shed`], [`cmsd`], [`priority`], [`headers`], [`normalise`], [`rates`] by address and route,
-//! [`tokens`], [`rates`] by token, [`fixed`], [`steering`], [`cmcd`], [`methods`], [`hints`], [`early_data`], the cache of [`headwater_cache`], and
+//! [`cors`], [`shed`], [`cmsd`], [`priority`], [`security`], [`headers`], [`normalise`], [`addresses`],
+//! [`geo`], [`referrers`], [`rates`] by address and route, [`tokens`], [`rates`] by token, [`fixed`],
+//! [`steering`], [`cmcd`], [`methods`], [`hints`], [`early_data`], the cache of [`headwater_cache`], and
 //! behind that [`compress`]; [`Edge`] puts them together, and layers go by the [`RoutePolicy`] of a request
 //! where that has a word for them. [`CacheResult`] is the word all of them
 //! have for what the cache did. [`operator`] answers who runs it all, on a listener of its own.
@@ -41,15 +42,19 @@
 //! counts; what a client sends makes nothing grow.
 
 pub mod access_log;
+pub mod addresses;
 mod amend;
 mod answer;
 mod cache_result;
 pub mod cmcd;
 pub mod cmsd;
 pub mod compress;
+pub mod cors;
 pub mod early_data;
 mod edge;
 pub mod fixed;
+pub mod geo;
+pub mod guard;
 pub mod headers;
 pub mod hints;
 mod kind;
@@ -60,7 +65,9 @@ mod observe;
 pub mod operator;
 pub mod priority;
 pub mod rates;
+pub mod referrers;
 pub mod route_policy;
+pub mod security;
 pub mod sessions;
 pub mod shed;
 pub mod steering;
@@ -74,15 +81,19 @@ mod watch;
 mod whom;
 
 pub use access_log::{AccessLog, AccessLogLayer, LogWriter};
+pub use addresses::{AddressLayer, AddressRules, Addresses};
 pub use amend::Amended;
 pub use answer::Answer;
 pub use cache_result::CacheResult;
 pub use cmcd::CmcdLayer;
 pub use cmsd::CmsdLayer;
 pub use compress::CompressLayer;
+pub use cors::{Cors, CorsLayer};
 pub use early_data::EarlyDataLayer;
 pub use edge::{Edge, EdgeBuilder, EdgeService};
 pub use fixed::{FixedAnswer, FixedLayer};
+pub use geo::{Countries, GeoDatabase, GeoLayer, GeoRules};
+pub use guard::GuardLayer;
 pub use headers::HeadersLayer;
 pub use hints::{HintLayer, Hints};
 pub use kind::Kind;
@@ -93,7 +104,9 @@ pub use observe::{Observed, ObservedFuture};
 pub use operator::Operator;
 pub use priority::PriorityLayer;
 pub use rates::{Limit, RateLimitLayer};
+pub use referrers::{ReferrerLayer, ReferrerRules, Referrers};
 pub use route_policy::RoutePolicy;
+pub use security::{Security, SecurityLayer};
 pub use sessions::Sessions;
 pub use shed::{Pressure, ShedLayer};
 pub use steering::{Steering, SteeringLayer};
@@ -102,4 +115,4 @@ pub use tokens::TokenLayer;
 pub use trace::TraceLayer;
 pub use upgrades::{Upgrades, UpgradesFuture};
 pub use watch::End;
-pub use whom::Country;
+pub use whom::{Country, Subdivision};

@@ -12,8 +12,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::{Answer, wrong_method};
+use crate::route_policy::RoutePolicy;
 
-/// Lets only some methods in; others are answered 405 with `Allow` (RFC 9110 §15.5.6).
+/// Lets only some methods in, or those of a request's [`RoutePolicy`]; others are answered 405 with
+/// `Allow` (RFC 9110 §15.5.6).
 #[derive(Clone, Debug)]
 pub struct MethodsLayer {
     allowed: Arc<Allowed>,
@@ -74,9 +76,11 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Answer<S::Future> {
-        if self.allowed.methods.contains(request.method()) {
+        let here = RoutePolicy::of(request.extensions()).and_then(|policy| policy.methods.as_ref());
+        let allowed = here.map_or(&self.allowed, |layer| &layer.allowed);
+        if allowed.methods.contains(request.method()) {
             return Answer::of(self.inner.call(request));
         }
-        Answer::ready(wrong_method(self.allowed.allow.clone()))
+        Answer::ready(wrong_method(allowed.allow.clone()))
     }
 }

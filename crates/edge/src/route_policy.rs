@@ -23,7 +23,13 @@ use std::sync::Arc;
 
 use http::Extensions;
 
+use crate::addresses::Addresses;
+use crate::cors::Cors;
 use crate::fixed::FixedAnswer;
+use crate::geo::Countries;
+use crate::methods::MethodsLayer;
+use crate::referrers::Referrers;
+use crate::security::Security;
 
 /// What holds on a route, part by part: `None` is as the layer was made.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +39,18 @@ pub struct RoutePolicy {
     pub name: Option<Arc<str>>,
     /// What its requests are answered without anybody behind.
     pub answer: Option<FixedAnswer>,
+    /// Methods that are let in.
+    pub methods: Option<MethodsLayer>,
+    /// Whose pages may read.
+    pub cors: Option<Cors>,
+    /// What browsers are told to be careful with.
+    pub security: Option<Security>,
+    /// Addresses that are let in.
+    pub addresses: Option<Addresses>,
+    /// Countries that are served.
+    pub countries: Option<Countries>,
+    /// Whose pages may show it.
+    pub referrers: Option<Referrers>,
 }
 
 impl RoutePolicy {
@@ -43,7 +61,14 @@ impl RoutePolicy {
 
     /// Whether it says nothing: then no request needs it.
     pub fn is_empty(&self) -> bool {
-        let Self { name, answer } = self;
-        name.is_none() && answer.is_none()
+        let Self { name, answer, methods, cors, security, addresses, countries, referrers } = self;
+        name.is_none()
+            && answer.is_none()
+            && methods.is_none()
+            && cors.is_none()
+            && security.is_none()
+            && addresses.is_none()
+            && countries.is_none()
+            && referrers.is_none()
     }
 }

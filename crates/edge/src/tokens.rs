@@ -44,13 +44,13 @@ mod replays;
 pub mod signed;
 mod verifier;
 
-pub use asked::{Asked, Subdivision};
+pub use asked::Asked;
 pub use grant::Grant;
 pub use key::{BadKey, Key};
 pub use layer::{TakePaths, TokenLayer, TokenRules, Tokens, TokensHere};
 pub use places::{Place, Places};
 pub use refusal::Refusal;
-pub use replays::MAX_REPLAYS;
+pub use replays::{MAX_REPLAYS, MAX_SHARED};
 pub use verifier::{Allowed, Refused, Verifier};
 
 /// The longest token that is read, in bytes; a longer one is refused.

@@ -7,6 +7,9 @@
 //! nothing, one in so many begins a trace. Whoever is believed decides what is recorded, here and behind:
 //! so a layer that faces strangers takes off what they say, and one behind an edge believes it.
 //!
+//! A span has the path as it comes to the layer, and no query. Where tokens stand in paths, they are to be
+//! taken off before: put [`TokenLayer::take_paths`](crate::TokenLayer::take_paths) around this layer.
+//!
 //! A span ends with the head of the answer. Spans go into a bounded queue, which drops and counts when
 //! it is full, and from there to a collector ([`Exporter`]). A request that is not recorded costs a draw
 //! and the look for its field; one that is, an allocation for its span and one for its path. The layer and

@@ -36,6 +36,41 @@ impl fmt::Debug for Country {
     }
 }
 
+/// In which subdivision of its [`Country`] a client is, without the country: `BY` (ISO 3166-2). Beside it in
+/// a request's extensions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subdivision {
+    code: [u8; 3],
+    length: u8,
+}
+
+impl Subdivision {
+    /// One to three ASCII letters and digits, in either case; `None` for anything else.
+    pub fn new(code: &str) -> Option<Self> {
+        let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let length =
+            u8::try_from(code.len()).ok().filter(|length| plain && (1..=3).contains(length))?;
+        let mut upper = [0; 3];
+        for (to, byte) in upper.iter_mut().zip(code.bytes()) {
+            *to = byte.to_ascii_uppercase();
+        }
+        Some(Self { code: upper, length })
+    }
+
+    /// The code in upper case.
+    pub fn as_str(&self) -> &str {
+        let code = self.code.get(..self.length.into()).unwrap_or_default();
+        // All are ASCII.
+        std::str::from_utf8(code).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Subdivision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// What stands for a client's address where clients are told apart.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -76,6 +111,15 @@ mod tests {
         assert_eq!(Country::new("de").unwrap().as_str(), "DE");
         for other in ["", "d", "deu", "d1", "ä"] {
             assert_eq!(Country::new(other), None, "{other}");
+        }
+    }
+    #[test]
+    fn a_subdivision_is_one_to_three_letters_and_digits() {
+        for (code, is) in [("by", "BY"), ("1", "1"), ("ENG", "ENG")] {
+            assert_eq!(Subdivision::new(code).unwrap().as_str(), is);
+        }
+        for other in ["", "ABCD", "B-", "é"] {
+            assert_eq!(Subdivision::new(other), None, "{other}");
         }
     }
 }

@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use headwater_cache::Cache;
+use headwater_edge::access_log::Masked;
 use headwater_edge::rates::{Holder, Per};
-use headwater_edge::tokens::{Grant, Key, Places, TokenLayer, TokenRules, Verifier};
+use headwater_edge::tokens::{Grant, Key, Places, TokenLayer, TokenRules, TokensHere, Verifier};
 use headwater_edge::{AccessLog, Edge, Limit, RateLimitLayer};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{Request, Response, header};
@@ -159,4 +161,73 @@ async fn who_tries_token_after_token_is_held_by_its_address_and_a_holder_by_its_
     }
     let asked = [&*good, "hw1.bad", &good, &other, "hw1.bad"];
     assert_eq!(ask([limit("each", Per::Token, 1)], &asked).await, [200, 401, 429, 200, 401]);
+}
+
+/// Rules with names of their own for the parameter and the cookie.
+fn named_rules() -> Arc<TokenRules> {
+    let places = Places::default().path("/t/").parameter("access").cookie("pass");
+    Arc::new(TokenRules::new(Verifier::new([key("k")]).unwrap(), places))
+}
+
+#[tokio::test]
+async fn where_no_token_is_needed_one_that_is_there_is_taken_off_all_the_same() {
+    let origin = Origin::default();
+    let service = tower::Layer::layer(&TokenLayer::default(), origin.clone());
+    let ask = async |here: TokensHere| {
+        let mut request = support::get("/t/SECRET/small?access=SECRET&x=1", Protocol::H2);
+        let headers = request.headers_mut();
+        headers.insert(header::COOKIE, "a=1; pass=SECRET".parse().unwrap());
+        headers.insert(header::AUTHORIZATION, "Bearer SECRET".parse().unwrap());
+        headers.insert("cta-common-access-token", "SECRET".parse().unwrap());
+        request.extensions_mut().insert(here);
+        service.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(ask(TokensHere::Public(named_rules())).await, 200);
+    assert_eq!(*origin.seen.lock().unwrap(), ["/small"]);
+    let headers = origin.headers.lock().unwrap().pop().unwrap();
+    assert!(!format!("{headers:?}").contains("SECRET"), "{headers:?}");
+    assert_eq!(headers[header::COOKIE], "a=1");
+    assert_eq!(ask(TokensHere::Needed(named_rules())).await, 401);
+    // What is sent elsewhere keeps what it has.
+    ask(TokensHere::Elsewhere(named_rules())).await;
+    assert_eq!(origin.seen.lock().unwrap().last().unwrap(), "/t/SECRET/small");
+}
+
+#[tokio::test]
+async fn the_log_shows_no_token_whatever_its_parameter_is_called() {
+    let lines = Lines::default();
+    // The operator's own list has neither name.
+    let log = AccessLog::builder().query(Masked::new(["other"]));
+    let (log, writer) = log.start(lines.clone(), 100).unwrap();
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let places = Places::default().parameter("access");
+    let rules = TokenRules::new(Verifier::new([key("k")]).unwrap(), places);
+    let edge = |tokens: TokenLayer| {
+        Edge::builder()
+            .cache(Cache::builder().clock(clock.clone()).build())
+            .access_log(log.clone())
+            .tokens(tokens.clock(clock.clone()))
+            .clock(clock.clone())
+            .build(Origin::default())
+    };
+    let by_the_edge = edge(TokenLayer::new(rules));
+    let by_the_request = edge(TokenLayer::default());
+    for path in ["/small?access=SECRET&x=1", "/small?%61ccess=SECRET", "/small?CAT=SECRET"] {
+        let request = support::get(path, Protocol::H2);
+        by_the_edge.clone().oneshot(request).await.unwrap();
+        let here = [TokensHere::Needed, TokensHere::Public, TokensHere::Elsewhere];
+        for here in here.map(|here: fn(_) -> _| here(named_rules())) {
+            let mut request = support::get(path, Protocol::H2);
+            request.extensions_mut().insert(here);
+            by_the_request.clone().oneshot(request).await.unwrap();
+        }
+    }
+    drop((by_the_edge, by_the_request, log));
+    writer.finish();
+    let lines = lines.json();
+    assert_eq!(lines.len(), 12);
+    for line in &lines {
+        assert!(!line.to_string().contains("SECRET"), "{line}");
+    }
+    assert_eq!(lines[0]["query"], "access=***&x=1");
 }

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use headwater_edge::tokens::{Key, Places, TokenLayer, TokenRules, Verifier};
 use headwater_edge::trace::{TRACEPARENT, TRACESTATE, TraceContext, TraceLayer, Tracer};
 use headwater_edge::{Edge, metrics};
 use headwater_net::client::Upstream;
@@ -122,6 +123,26 @@ async fn what_is_said_goes_on_where_it_is_believed_or_nobody_looks() {
     let said = TraceContext::parse(SAID.as_bytes()).unwrap();
     assert_eq!((child.trace, child.sampled), (said.trace, true));
     assert_ne!(child.span, said.span);
+}
+
+/// As the layer's page says to put them together.
+#[tokio::test]
+async fn a_span_shows_no_token_of_a_path() {
+    let collector = Collector::default();
+    let listening = collector.listen();
+    let (tracer, exporter) = Tracer::new("edge", 1, false, 16, Clock::system());
+    let client = Upstream::builder(format!("http://{}", listening.http_addrs()[0]));
+    tokio::spawn(exporter.run(client.build().unwrap()));
+    let key = Key::signing("", b"a secret of thirty-two bytes, or more").unwrap();
+    let places = Places::default().path("/t/");
+    let tokens = TokenLayer::new(TokenRules::new(Verifier::new([key]).unwrap(), places));
+    let edge = Edge::builder().tokens(tokens.clone()).build(Origin::default());
+    let edge = tokens.take_paths(TraceLayer::new(tracer).layer(edge));
+    let request = get("/t/SECRET/small?token=SECRET", Protocol::H3);
+    assert_eq!(edge.oneshot(request).await.unwrap().status(), 401);
+    eventually("it has told", || collector.span("edge").is_some()).await;
+    let span = collector.span("edge").unwrap().to_string();
+    assert!(span.contains("/small") && !span.contains("SECRET"), "{span}");
 }
 
 /// Limit: spans that may wait for a collector.

@@ -26,6 +26,8 @@ pub mod answer;
 pub mod cache;
 mod changes;
 mod check;
+pub mod clients;
+pub mod cors;
 pub mod log;
 pub mod media;
 mod near;
@@ -33,6 +35,7 @@ pub mod quantity;
 mod read;
 pub mod route;
 pub mod running;
+pub mod security;
 pub mod server;
 pub mod site;
 pub mod text;
@@ -49,6 +52,7 @@ pub use tree::{MAX_DOCUMENT, Step, VARIABLES};
 pub use wrong::{Place, Places, Wrong, Wrongs};
 
 use cache::Cache;
+use clients::Geo;
 use log::Log;
 use media::{Cmsd, Limit, Sessions, Shed, Steering};
 use route::Route;
@@ -76,6 +80,8 @@ pub struct Edge {
     /// Virtual hosts.
     #[serde(rename = "site", skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<Site>,
+    /// Where clients are.
+    pub geo: Geo,
     /// What is being watched.
     pub sessions: Sessions,
     /// How much clients may ask for.

@@ -1,10 +1,12 @@
 //! One file a target, and what several of them do: reading a source that is in memory.
 
+pub(crate) mod addresses;
 pub(crate) mod boxes;
 pub(crate) mod cmcd;
 pub(crate) mod config;
 pub(crate) mod descriptor;
 pub(crate) mod edits;
+pub(crate) mod filter;
 pub(crate) mod fragments;
 pub(crate) mod hints;
 pub(crate) mod http3;
@@ -12,6 +14,8 @@ pub(crate) mod index;
 pub(crate) mod paths;
 pub(crate) mod plan;
 pub(crate) mod query;
+pub(crate) mod tokens;
+pub(crate) mod traceparent;
 pub(crate) mod ts;
 
 use bytes::Bytes;

@@ -22,7 +22,8 @@ use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
-const LIVE: [&str; 18] = [
+const LIVE: [&str; 19] = [
+    "geo",
     "limit",
     "log.access",
     "operator.token_env",

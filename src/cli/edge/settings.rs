@@ -5,21 +5,24 @@ use std::path::Path;
 use headwater::cache::{Cache, Choices, Disk, Downstream};
 use headwater::edge::access_log::{AccessLogBuilder, Format, Masked};
 use headwater::edge::{
-    AccessLog, Edge, EdgeBuilder, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer, TokenLayer,
+    AccessLog, Edge, EdgeBuilder, GeoDatabase, GeoRules, HeadersLayer, Metrics, NormaliseLayer,
+    TokenLayer,
 };
 use headwater::net::encoding::Coding;
 use headwater::net::server::{ConnLimits, QuicConfig, ServerBuilder, Tls};
 use headwater::net::{Proxies, Secret};
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::cache::Downstream as Asked;
+use headwater::proto::config::clients::Geo;
 use headwater::proto::config::log::{Log, LogFormat};
 use headwater::proto::config::running::Operator;
 use headwater::proto::config::server::{self, Limits, Quic};
 use headwater::proto::config::text::{List, Network};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 
 use super::super::{Error, named, secret};
 use super::media::Media;
+use super::route_policy::methods;
 use super::shields::Shields;
 use super::sites::SitePolicy;
 use super::trace::Recorder;
@@ -172,10 +175,12 @@ pub(super) fn cache(config: &Config, policy: SitePolicy) -> Result<Cache, Error>
     Ok(builder.disk(disk).build())
 }
 
-/// Methods that are let in.
-fn methods(server: &server::Server) -> Result<MethodsLayer, Error> {
-    let methods = server.methods.iter().map(|method| method.parse::<Method>());
-    Ok(MethodsLayer::new(methods.collect::<Result<Vec<_>, _>>()?))
+/// Where clients are found to be. Reads the database.
+fn geo(config: &Geo) -> Result<GeoRules, Error> {
+    let Some(path) = &config.database else { return Ok(GeoRules::default()) };
+    let database = GeoDatabase::read(read(path)?)
+        .map_err(|error| format!("cannot use {}: {error}", path.display()))?;
+    Ok(GeoRules::new(database))
 }
 
 /// Fields that every answer gets.
@@ -246,7 +251,8 @@ pub(super) fn edge(
         .metrics(lasting.metrics.clone())
         .tokens(lasting.tokens.clone())
         .headers(headers(&config.server)?)
-        .methods(methods(&config.server)?)
+        .geo(geo(&config.geo)?)
+        .methods(methods(&config.server.methods)?)
         .normalise(normalise(config))
         .trace(lasting.recorder.layer(&config.trace))
         .websockets(config.server.websockets);

@@ -21,7 +21,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode};
 
 use super::super::Error;
-use super::route_policy;
+use super::route_policy::{self, Common};
 use super::tokens;
 use super::upstreams::Upstreams;
 
@@ -98,6 +98,7 @@ impl Sites {
             plain: answers(plain.location("https://{host}{target}")),
         };
         let resolved = config.resolved();
+        let mut common = Common::default();
         for (number, config) in resolved.sites.iter().enumerate() {
             for host in config.hosts.iter() {
                 match host.strip_prefix('*') {
@@ -106,7 +107,8 @@ impl Sites {
                     None => drop(sites.named.insert(host.as_bytes().into(), number)),
                 }
             }
-            sites.all.push(Site::new(config, &resolved.otherwise(config), upstreams)?);
+            let otherwise = resolved.otherwise(config);
+            sites.all.push(Site::new(config, &otherwise, upstreams, &mut common)?);
         }
         sites.below.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         Ok(sites)
@@ -137,6 +139,7 @@ impl Site {
         config: &SiteConfig,
         otherwise: &RouteConfig,
         upstreams: &Upstreams,
+        common: &mut Common,
     ) -> Result<Self, Error> {
         // Hosts that are all known are one site under the first of their names.
         let one =
@@ -156,14 +159,14 @@ impl Site {
         for route in &config.routes {
             let path = route.path.as_ref().map(PathPattern::whole).unwrap_or_default();
             rules = rules.route(named(rule(route, path)));
-            routes.push(OfRoute::new(route, upstreams)?);
+            routes.push(OfRoute::new(route, upstreams, common)?);
         }
         Ok(Self {
             only_https: config.only_https,
             rules: rules.build()?,
             tokens: config.tokens.as_ref().map(tokens::rules).transpose()?,
             routes,
-            otherwise: OfRoute::new(otherwise, upstreams)?,
+            otherwise: OfRoute::new(otherwise, upstreams, common)?,
         })
     }
 
@@ -187,7 +190,11 @@ impl Site {
 }
 
 impl OfRoute {
-    fn new(config: &RouteConfig, upstreams: &Upstreams) -> Result<Self, Error> {
+    fn new(
+        config: &RouteConfig,
+        upstreams: &Upstreams,
+        common: &mut Common,
+    ) -> Result<Self, Error> {
         let target = config.upstream.as_deref().and_then(|name| {
             let (of, origins) = upstreams.get(name)?;
             let shield = of.shield.then(|| name.into());
@@ -196,7 +203,7 @@ impl OfRoute {
         });
         Ok(Self {
             target,
-            policy: route_policy::make(config)?,
+            policy: route_policy::make(config, common)?,
             public: config.public == Some(true),
         })
     }
@@ -283,18 +290,24 @@ impl Pinned {
     pub(super) fn enter(self, request: &mut Parts) {
         if let Some(site) = self.site() {
             let is_plain = || request.extensions.get::<ConnInfo>().is_some_and(|conn| !conn.tls);
-            let (policy, public) = match site.came(request) {
+            let needed = TokensHere::Needed as fn(Arc<TokenRules>) -> TokensHere;
+            let (policy, tokens) = match site.came(request) {
                 // One in the query goes along to where it is asked for.
-                _ if site.only_https && is_plain() => (Some(&self.sites.plain), true),
-                Ok(Some(route)) => (route.policy.as_ref(), route.public),
-                Ok(None) => (None, false),
-                Err(()) => (Some(&self.sites.ambiguous), false),
+                _ if site.only_https && is_plain() => {
+                    (Some(&self.sites.plain), TokensHere::Elsewhere as fn(_) -> _)
+                }
+                Ok(Some(route)) if route.public => {
+                    (route.policy.as_ref(), TokensHere::Public as fn(_) -> _)
+                }
+                Ok(Some(route)) => (route.policy.as_ref(), needed),
+                Ok(None) => (None, needed),
+                Err(()) => (Some(&self.sites.ambiguous), needed),
             };
             if let Some(policy) = policy {
                 request.extensions.insert(Arc::clone(policy));
             }
-            if let Some(tokens) = &site.tokens {
-                request.extensions.insert(TokensHere((!public).then(|| Arc::clone(tokens))));
+            if let Some(rules) = &site.tokens {
+                request.extensions.insert(tokens(Arc::clone(rules)));
             }
         }
         request.extensions.insert(self);

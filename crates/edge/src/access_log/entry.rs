@@ -14,6 +14,7 @@ use super::live::Count;
 use super::record::{Facts, Words};
 use super::writer::Queue;
 use crate::cache_result::CacheResult;
+use crate::tokens::{TokenRules, TokensHere};
 use crate::watch::End;
 
 /// Where a layer logs to, and by what time.
@@ -24,6 +25,8 @@ pub(crate) struct Target {
     told: Arc<Told>,
     watchers: Count,
     clock: Clock,
+    /// Those of the edge that logs here.
+    tokens: Option<Arc<TokenRules>>,
 }
 
 impl Target {
@@ -34,7 +37,13 @@ impl Target {
         watchers: Count,
         clock: Clock,
     ) -> Self {
-        Self { queue, dropped, told, watchers, clock }
+        Self { queue, dropped, told, watchers, clock, tokens: None }
+    }
+
+    /// Masks the parameters by which tokens come, whatever else is masked.
+    pub(crate) fn with_tokens(mut self, tokens: Option<Arc<TokenRules>>) -> Self {
+        self.tokens = tokens;
+        self
     }
 
     /// Whether anybody will read of a request that comes now.
@@ -69,6 +78,11 @@ impl Target {
             host,
             path,
             query: query.zip(told.query.as_ref()),
+            tokens: entry
+                .tokens
+                .as_ref()
+                .or(self.tokens.as_ref())
+                .map(|rules| rules.places().parameters()),
             referer: entry.referer.as_ref().map_or(&b""[..], |value| before_query(value)),
             user_agent: entry.user_agent.as_ref().map_or(&b""[..], HeaderValue::as_bytes),
         };
@@ -107,6 +121,8 @@ pub(crate) struct Entry {
     /// Noted where it is told.
     referer: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
+    /// Those of this request, where its query is told.
+    tokens: Option<Arc<TokenRules>>,
 }
 
 #[derive(Debug)]
@@ -120,6 +136,8 @@ impl Entry {
     pub(crate) fn open<A>(target: &Target, request: &Request<A>) -> Self {
         let (uri, headers) = (request.uri(), request.headers());
         let conn = request.extensions().get::<ConnInfo>();
+        let tells_query = target.told.query.is_some() && uri.query().is_some();
+        let tokens = tells_query.then(|| request.extensions().get::<TokensHere>()).flatten();
         Self {
             time: target.clock.now(),
             peer: conn.map(|conn| (conn.peer, conn.protocol)),
@@ -132,6 +150,7 @@ impl Entry {
             path: uri.path_and_query().cloned(),
             referer: target.told.referer.then(|| headers.get(header::REFERER).cloned()).flatten(),
             user_agent: headers.get(header::USER_AGENT).cloned(),
+            tokens: tokens.map(|here| Arc::clone(here.rules())),
         }
     }
 

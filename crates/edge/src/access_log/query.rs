@@ -53,11 +53,16 @@ impl Masked {
     }
 
     /// Gives `query` to `piece` in pieces that may be told, until that has had enough and says
-    /// false.
-    pub(super) fn apply(&self, query: &[u8], mut piece: impl FnMut(&[u8]) -> bool) {
+    /// false. Values of the names in `also` are masked, too.
+    pub(super) fn apply(
+        &self,
+        query: &[u8],
+        also: Option<[&str; 2]>,
+        mut piece: impl FnMut(&[u8]) -> bool,
+    ) {
         for (at, pair) in query.split(|byte| *byte == b'&').enumerate() {
             let told = (at == 0 || piece(b"&"))
-                && match self.secret_in(pair) {
+                && match self.secret_in(pair, also) {
                     Some(from) => piece(pair.get(..from).unwrap_or_default()) && piece(MASK),
                     None => piece(pair),
                 };
@@ -69,12 +74,12 @@ impl Masked {
 
     /// Where in a pair the value of a masked name begins, which goes to the pair's end: that has no
     /// `&`, and may have `;`.
-    fn secret_in(&self, pair: &[u8]) -> Option<usize> {
+    fn secret_in(&self, pair: &[u8], also: Option<[&str; 2]>) -> Option<usize> {
         let mut start = 0;
         for part in pair.split(|byte| *byte == b';') {
             let equals = part.iter().position(|byte| *byte == b'=');
-            if let Some(equals) = equals.filter(|at| self.has(part.get(..*at).unwrap_or_default()))
-            {
+            let name = |at: &usize| part.get(..*at).unwrap_or_default();
+            if let Some(equals) = equals.filter(|at| self.has(name(at), also)) {
                 return Some(start + equals + 1);
             }
             start += part.len() + 1;
@@ -82,8 +87,8 @@ impl Masked {
         None
     }
 
-    fn has(&self, name: &[u8]) -> bool {
-        self.0.iter().any(|masked| {
+    fn has(&self, name: &[u8], also: Option<[&str; 2]>) -> bool {
+        self.names().chain(also.into_iter().flatten()).any(|masked| {
             let decoded = Decoded(name).map(|byte| byte.to_ascii_lowercase());
             decoded.eq(masked.bytes().map(|byte| byte.to_ascii_lowercase()))
         })
@@ -120,7 +125,7 @@ mod tests {
 
     fn told(masked: &Masked, query: &str) -> String {
         let mut out = Vec::new();
-        masked.apply(query.as_bytes(), |piece| {
+        masked.apply(query.as_bytes(), None, |piece| {
             out.extend_from_slice(piece);
             true
         });

@@ -38,6 +38,8 @@ pub(super) struct Words<'a> {
     pub(super) path: &'a [u8],
     /// Where it is told, and what of it is not.
     pub(super) query: Option<(&'a [u8], &'a Masked)>,
+    /// Parameters that hold tokens.
+    pub(super) tokens: Option<[&'a str; 2]>,
     pub(super) referer: &'a [u8],
     pub(super) user_agent: &'a [u8],
 }
@@ -88,7 +90,7 @@ impl Page {
             self.copy(words.host, 64),
             self.copy(words.path, 160),
             match words.query {
-                Some((query, masked)) => self.copy_masked(query, masked, 160),
+                Some((query, masked)) => self.copy_masked(query, masked, words.tokens, 160),
                 None => Length { bytes: 0, cut: false },
             },
             self.copy(words.referer, 96),
@@ -111,9 +113,15 @@ impl Page {
     }
 
     /// Masks before it cuts: a cut name would not be known.
-    fn copy_masked(&mut self, query: &[u8], masked: &Masked, most: u8) -> Length {
+    fn copy_masked(
+        &mut self,
+        query: &[u8],
+        masked: &Masked,
+        tokens: Option<[&str; 2]>,
+        most: u8,
+    ) -> Length {
         let (mut left, mut cut) = (most, false);
-        masked.apply(query, |piece| {
+        masked.apply(query, tokens, |piece| {
             let copied = self.copy(piece, left);
             left -= copied.bytes;
             cut = copied.cut;
@@ -170,6 +178,7 @@ pub(super) mod tests {
         host: b"h",
         path: b"/a",
         query: None,
+        tokens: None,
         referer: b"",
         user_agent: b"",
     };
@@ -188,6 +197,7 @@ pub(super) mod tests {
             query: Some((&query, &masked)),
             referer: &long,
             user_agent: &long,
+            tokens: None,
         };
         let mut page = Page::default();
         page.push(facts(), words);

@@ -5,12 +5,7 @@ use std::net::IpAddr;
 use headwater_net::{ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, Method, Request, header};
 
-use crate::Country;
-
-/// In a request's extensions, beside its [`Country`]: in which subdivision its client is, without the
-/// country, such as `BY` (ISO 3166-2). Put there by whoever knows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Subdivision(pub Box<str>);
+use crate::{Country, Subdivision};
 
 /// A request as a token is held against it, at a time. Its token has been taken off.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +31,7 @@ pub struct Asked<'r> {
     /// Where the client is, if somebody knows.
     pub country: Option<Country>,
     /// And in which part of it.
-    pub subdivision: Option<&'r str>,
+    pub subdivision: Option<Subdivision>,
     /// When.
     pub now: Timestamp,
 }
@@ -77,7 +72,7 @@ impl<'r> Asked<'r> {
             protocol: conn.map(|conn| conn.protocol),
             is_early: conn.is_some_and(|conn| conn.early_data),
             country: request.extensions().get::<Country>().copied(),
-            subdivision: request.extensions().get::<Subdivision>().map(|part| &*part.0),
+            subdivision: request.extensions().get::<Subdivision>().copied(),
             now,
         }
     }

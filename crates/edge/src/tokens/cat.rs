@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `iss` 1, `aud` 3, `exp` 4, `nbf` 5 | as of any token |
 //! | `sub` 2, `cti` 7 | say who holds it; `iat` 6 is read |
-//! | `catreplay` 308 | 0: nothing; 1: one request; 2 is refused, since reuse is detected nowhere |
+//! | `catreplay` 308 | 0: nothing; 1: one request; 2: no more than [`MAX_SHARED`](super::MAX_SHARED) networks |
 //! | `catpor` 309 | `[probability, identifier, ?until]`: so likely is a request refused, by chance |
 //! | `catv` 310 | 1 |
 //! | `catnip` 311 | addresses and prefixes (RFC 9164) of which the client is in one; no number of an autonomous system is ever known |
@@ -16,9 +16,8 @@
 //! | `catif` 322 | a token that one of these claims refuses is answered so |
 //! | `catr` 323 | a token with a secret for key is made anew near its end |
 //!
-//! A match is `exact` 0, `prefix` 1, `suffix` 2, `contains` 3, `sha256` -1 or `sha512-256` -2; where
-//! several are named, all have to hold. A token with any other claim, part or match, regular
-//! expressions among them, is refused.
+//! A match is `exact` 0, `prefix` 1, `suffix` 2, `contains` 3, `regex` 4, `sha256` -1 or `sha512-256` -2;
+//! where several are named, all have to hold. A token with any other claim, part or match is refused.
 
 mod matching;
 mod nets;
@@ -48,7 +47,7 @@ use super::verifier::Verifier;
 use crate::Country;
 
 pub(super) use renewal::{Renewed, Way};
-pub(super) use rules::{Instead, Rules};
+pub(super) use rules::{Instead, Replay, Rules};
 
 /// With padding and without: issuers differ.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -213,15 +212,16 @@ fn of(set: Vec<(Value, Value)>, signer: Option<Signer>) -> Result<Claims, Refusa
         }
     }
     let issuer = claims.issuer.as_deref().unwrap_or_default().as_bytes();
+    let remembered = rules.replay() != Replay::Permitted;
     claims.holder = match (identifier, subject) {
-        (Some(identifier), _) if rules.once() => holder(&[issuer, identifier]),
-        (_, Some(subject)) if !rules.once() => holder(&[issuer, subject.as_bytes()]),
+        (Some(identifier), _) if remembered => holder(&[issuer, identifier]),
+        (_, Some(subject)) if !remembered => holder(&[issuer, subject.as_bytes()]),
         (Some(identifier), _) => holder(&[issuer, identifier]),
         // Not of the token: a signature may be written in two ways.
         _ => holder(&[format!("{set:?}").as_bytes()]),
     };
-    // What is used once is remembered until its end, which it has to have.
-    if rules.once() && claims.expires.is_none() {
+    // What is remembered is so until its end, which it has to have.
+    if remembered && claims.expires.is_none() {
         return Err(Refusal::Endless);
     }
     rules.keep(set, signer);

@@ -4,7 +4,7 @@
 use headwater_net::Timestamp;
 
 use super::asked::Asked;
-use super::cat::Rules;
+use super::cat::{Replay, Rules};
 use super::grant::takes_in;
 use super::refusal::Refusal;
 use super::verifier::{Allowed, Refused, Verifier};
@@ -58,15 +58,19 @@ impl Claims {
         if let Some(rules) = rules {
             rules.judge(asked).map_err(|(label, why)| refused(label, why))?;
         }
-        let once = self.expires.filter(|_| rules.is_some_and(Rules::once));
+        let replay = rules.map_or(Replay::Permitted, Rules::replay);
+        let end = self.expires.map(|expires| expires.plus(verifier.skew()));
+        let once = end.filter(|_| replay == Replay::Prohibited);
         if once.is_some() && asked.is_early {
             return Err(refused(308, Refusal::Early));
         }
+        let shared = end.filter(|_| replay == Replay::Detected);
         Ok(Allowed {
             expires: self.expires,
             path,
             holder: Holder(self.holder),
-            once: once.map(|expires| (self.holder, expires.plus(verifier.skew()))),
+            once: once.map(|end| (self.holder, end)),
+            shared: shared.map(|end| (self.holder, end)),
             chance: rules.and_then(|rules| rules.chance(asked.now)),
             renewed: rules.and_then(|rules| rules.renewed(self.expires?, asked.now)),
         })

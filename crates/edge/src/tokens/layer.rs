@@ -39,13 +39,13 @@ impl TokenRules {
         &self.places
     }
 
-    /// Takes the token off a request and verifies it; what is to be done with the answer.
+    /// Takes the token off a request and verifies it; what is to be done then.
     fn admit<B>(
         &self,
         request: &mut Request<B>,
         shared: &Shared,
         now: Timestamp,
-    ) -> Result<Option<HandedBack>, Refused> {
+    ) -> Result<Admitted, Refused> {
         let found = self.places.take(request).ok_or(Refusal::Missing)?;
         let normal = normalise::checked(request.uri()).ok_or(Refusal::Ambiguous)?;
         let asked = Asked::new(request, normal.path(), now);
@@ -55,16 +55,31 @@ impl TokenRules {
         if let Some((token, until)) = allowed.once {
             shared.replays.note(token, until, now)?;
         }
+        if let Some((token, until)) = allowed.shared {
+            shared.replays.note_from(token, asked.address, until, now)?;
+        }
         if allowed.chance.is_some_and(|chance| shared.draw() < chance) {
             return Err(Refusal::Chance.into());
         }
+        let renewed = allowed.renewed.as_ref();
+        if let Some(elsewhere) = renewed.and_then(|one| self.places.redirect(one, &found, request))
+        {
+            return Ok(Admitted::Elsewhere(elsewhere));
+        }
         let cookie = self.places.cookie_for(&found, &allowed, is_tls, now);
         let cookie = cookie.map(|cookie| (header::SET_COOKIE, cookie));
-        let renewed = allowed.renewed.as_ref();
         let renewed = renewed.and_then(|one| hand_over(one, found.place, is_tls, now));
         request.extensions_mut().insert(allowed.holder);
-        Ok(renewed.or(cookie).map(|(name, token)| HandedBack(name, token)))
+        Ok(Admitted::In(renewed.or(cookie).map(|(name, token)| HandedBack(name, token))))
     }
+}
+
+/// What becomes of a request with a good token.
+enum Admitted {
+    /// It is let in, and its answer hands a token over.
+    In(Option<HandedBack>),
+    /// It is to come again with another token.
+    Elsewhere(Response<Body>),
 }
 
 /// Lets in requests with a token that its [`TokenRules`] take; others are answered 401 or 403. What
@@ -108,6 +123,11 @@ impl TokenLayer {
         self
     }
 
+    /// The rules that hold where a request's extensions do not say others.
+    pub const fn rules(&self) -> Option<&Arc<TokenRules>> {
+        self.rules.as_ref()
+    }
+
     /// The clock that tokens expire by.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -116,10 +136,27 @@ impl TokenLayer {
     }
 }
 
-/// In a request's extensions: the rules that hold for it, or none, whatever the layer's are. For who
-/// has rules of its own for each host or path; the layer takes it out.
+/// In a request's extensions: what holds for it, whatever the layer's rules are. For who has rules of its
+/// own for each host or path; the layer takes it out.
 #[derive(Clone, Debug)]
-pub struct TokensHere(pub Option<Arc<TokenRules>>);
+#[non_exhaustive]
+pub enum TokensHere {
+    /// It needs a token that these take.
+    Needed(Arc<TokenRules>),
+    /// It needs none. One that stands where these look is taken off unread, so that nobody behind sees it.
+    Public(Arc<TokenRules>),
+    /// It needs none, and keeps what it has: it is sent elsewhere.
+    Elsewhere(Arc<TokenRules>),
+}
+
+impl TokensHere {
+    /// The rules by which tokens are known.
+    pub const fn rules(&self) -> &Arc<TokenRules> {
+        match self {
+            Self::Needed(rules) | Self::Public(rules) | Self::Elsewhere(rules) => rules,
+        }
+    }
+}
 
 impl TokenLayer {
     /// A service that takes tokens off paths, to be put around whatever looks at a path before this
@@ -188,20 +225,27 @@ where
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let here = request.extensions_mut().remove::<TokensHere>();
         let rules = match &here {
-            Some(TokensHere(rules)) => rules,
-            None => &self.layer.rules,
+            Some(TokensHere::Needed(rules)) => Some(rules),
+            Some(TokensHere::Public(rules)) => {
+                rules.places.take(&mut request);
+                None
+            }
+            Some(TokensHere::Elsewhere(_)) => None,
+            None => self.layer.rules.as_ref(),
         };
         let Some(rules) = rules else {
             return Amended::new(Answer::of(self.inner.call(request)), None);
         };
         match rules.admit(&mut request, &self.layer.shared, self.layer.clock.now()) {
-            Ok(back) => Amended::new(Answer::of(self.inner.call(request)), back),
+            Ok(Admitted::In(back)) => Amended::new(Answer::of(self.inner.call(request)), back),
+            Ok(Admitted::Elsewhere(response)) => Amended::new(Answer::ready(response), None),
             Err(refused) => Amended::new(Answer::ready(refused.into_response()), None),
         }
     }
 }
 
-/// A token that goes back with the answer, in the field that carries it.
+/// A token that goes back with the answer, in the field that carries it. The value is a sensitive one: it
+/// is not shown when it is debugged, and no compressor of fields remembers it (RFC 7541 §7.1.3).
 #[derive(Clone, Debug)]
 pub struct HandedBack(HeaderName, HeaderValue);
 

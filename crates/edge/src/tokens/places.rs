@@ -1,11 +1,11 @@
 //! Where a request carries its token, and how it is taken off.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use headwater_net::Timestamp;
+use headwater_net::{Body, Timestamp};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 
 use super::cat::{Renewed, Way};
 use super::verifier::Allowed;
@@ -40,16 +40,28 @@ pub struct Places {
     give_cookie: bool,
 }
 
-/// A token as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A token as it came. Debugged, it says where alone.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) text: String,
     pub(super) place: Place,
 }
 
-/// In a request's extensions: the token that its path had.
-#[derive(Clone, Debug)]
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// In a request's extensions: the token that its path had. Debugged, it is not shown.
+#[derive(Clone)]
 struct FromPath(String);
+
+impl fmt::Debug for FromPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FromPath")
+    }
+}
 
 impl Default for Places {
     /// The parameter `token`, the cookie `headwater-token`, no path; no cookie is given.
@@ -123,6 +135,12 @@ impl Places {
         }
     }
 
+    /// The parameters of a query that hold tokens: what is written down of queries has no values of
+    /// these.
+    pub fn parameters(&self) -> [&str; 2] {
+        [&self.parameter, CAT_PARAMETER]
+    }
+
     /// Takes every token off, and gives the one that counts.
     pub(super) fn take<B>(&self, request: &mut Request<B>) -> Option<Found> {
         self.take_path(request);
@@ -131,7 +149,7 @@ impl Places {
         let query = self.take_query(request);
         let headers = request.headers_mut();
         let field = headers.remove(CAT_FIELD);
-        let field = field.map(|field| field.to_str().unwrap_or_default().trim().to_owned());
+        let field = field.map(|field| as_text(field.as_bytes()));
         let header = take_bearer(headers).or(field);
         let (ours, theirs) = (take_cookie(headers, &self.cookie), take_cookie(headers, CAT));
         let cookie = ours.or(theirs);
@@ -182,7 +200,39 @@ impl Places {
             let _ = write!(cookie, "; Max-Age={}", expires.since(now).as_secs());
         }
         cookie.push_str(attributes(is_tls));
-        HeaderValue::try_from(cookie).ok()
+        HeaderValue::try_from(cookie).ok().map(secret)
+    }
+}
+
+impl Places {
+    /// Where a client comes again with a token that was made anew, if it is handed over so: to what it
+    /// asked for, with the token in the path where it was there, and else in the query.
+    pub(super) fn redirect<B>(
+        &self,
+        renewed: &Renewed,
+        came: &Found,
+        request: &Request<B>,
+    ) -> Option<Response<Body>> {
+        let Way::Redirect(status) = renewed.way else { return None };
+        let (uri, token) = (request.uri(), &renewed.token);
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let location = match (&self.path, came.place) {
+            (Some(begins), Place::Path) => {
+                let path = uri.path().strip_prefix('/').unwrap_or_default();
+                format!("{begins}{token}/{path}{query}")
+            }
+            _ => {
+                let mark = if query.is_empty() { '?' } else { '&' };
+                format!("{}{query}{mark}{CAT_PARAMETER}={token}", uri.path())
+            }
+        };
+        let location = HeaderValue::try_from(location).ok().map(secret)?;
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::LOCATION, location);
+        let private = HeaderValue::from_static("private, no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, private);
+        Some(response)
     }
 }
 
@@ -195,7 +245,7 @@ pub(super) fn hand_over(
 ) -> Option<(HeaderName, HeaderValue)> {
     if renewed.way == Way::Header || (renewed.way == Way::Automatic && came == Place::Header) {
         let name = renewed.header.clone().unwrap_or(CAT_FIELD);
-        return Some((name, HeaderValue::try_from(&renewed.token).ok()?));
+        return Some((name, HeaderValue::try_from(&renewed.token).ok().map(secret)?));
     }
     let name = renewed.cookie.as_deref().unwrap_or(CAT);
     let mut cookie = format!("{name}={}", renewed.token);
@@ -207,7 +257,13 @@ pub(super) fn hand_over(
         cookie.push_str("; ");
         cookie.push_str(attribute);
     }
-    Some((header::SET_COOKIE, HeaderValue::try_from(cookie).ok()?))
+    Some((header::SET_COOKIE, HeaderValue::try_from(cookie).ok().map(secret)?))
+}
+
+/// A value that holds a token.
+fn secret(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// A page of another site plays the video: without None its player sends no cookie, and None takes
@@ -222,38 +278,46 @@ fn with_target(uri: &Uri, target: String) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// Takes `Authorization: Bearer` off (RFC 6750 §2.1); other schemes stay. What is no text is no token:
-/// an empty one stands for it.
+/// Takes `Authorization: Bearer` off (RFC 6750 §2.1); other schemes stay.
 fn take_bearer(headers: &mut HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?;
-    let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return None;
-    }
-    let token = std::str::from_utf8(token).unwrap_or_default().trim().to_owned();
+    let bearer = |value: &HeaderValue| {
+        let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| as_text(token))
+    };
+    let lines = || headers.get_all(header::AUTHORIZATION).iter();
+    let token = lines().find_map(bearer)?;
+    let others: Vec<HeaderValue> = lines().filter(|one| bearer(one).is_none()).cloned().collect();
     headers.remove(header::AUTHORIZATION);
+    for other in others {
+        headers.append(header::AUTHORIZATION, other);
+    }
     Some(token)
 }
 
 /// Takes the cookies of a name off; the first counts, which is that of the nearest path (RFC 6265
-/// §5.4).
+/// §5.4). Lines are bytes: one that is no text hides no token in what is.
 fn take_cookie(headers: &mut HeaderMap, name: &str) -> Option<String> {
-    let is_it = |pair: &str| {
-        let (one, value) = pair.split_once('=')?;
-        (one.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
+    let value = |pair: &[u8]| {
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        let (one, value) = pair.split_at_checked(equals)?;
+        (one.trim_ascii() == name.as_bytes()).then(|| as_text(value.get(1..).unwrap_or_default()))
     };
-    let lines = headers.get_all(header::COOKIE).iter();
-    let mut pairs = lines.flat_map(|line| line.to_str().unwrap_or_default().split(';'));
-    let found = pairs.find_map(is_it)?;
-    let lines = headers.get_all(header::COOKIE).iter();
-    let pairs = lines.flat_map(|line| line.to_str().unwrap_or_default().split(';'));
-    let kept: Vec<&str> = pairs.map(str::trim).filter(|pair| is_it(pair).is_none()).collect();
-    let kept = HeaderValue::try_from(kept.join("; ")).ok().filter(|kept| !kept.is_empty());
+    let lines = || headers.get_all(header::COOKIE).iter();
+    let pairs = || lines().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let found = pairs().find_map(value)?;
+    let kept = pairs().map(<[u8]>::trim_ascii).filter(|pair| value(pair).is_none());
+    let kept: Vec<&[u8]> = kept.filter(|pair| !pair.is_empty()).collect();
+    let kept = HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok();
     headers.remove(header::COOKIE);
-    if let Some(kept) = kept {
+    if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
         headers.insert(header::COOKIE, kept);
     }
-    Some(found)
+    Some(found.trim_matches('"').to_owned())
+}
+
+/// What stands for a token. Bytes that are no text are no token, and are refused as what they become.
+fn as_text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.trim_ascii()).into_owned()
 }
 
 #[cfg(test)]
@@ -318,6 +382,59 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_hide_no_token() {
+        let mut request = request("/", &[]);
+        let headers = request.headers_mut();
+        let line = HeaderValue::from_bytes(b"a=\xff\xe9; headwater-token=T; b=\xe4").unwrap();
+        headers.append(header::COOKIE, line);
+        headers.append(header::COOKIE, "CTA-Common-Access-Token=C".parse().unwrap());
+        headers.append(header::AUTHORIZATION, "Basic dTpw".parse().unwrap());
+        headers.append(header::AUTHORIZATION, "Bearer B".parse().unwrap());
+        assert_eq!(Places::default().take(&mut request), Some(found("B", Place::Header)));
+        assert_eq!(request.headers()["cookie"].as_bytes(), b"a=\xff\xe9; b=\xe4");
+        assert_eq!(request.headers()["authorization"], "Basic dTpw");
+        let mut request = self::request("/", &[]);
+        let line = HeaderValue::from_bytes(b"headwater-token=T\xff").unwrap();
+        request.headers_mut().append(header::COOKIE, line);
+        assert_eq!(Places::default().take(&mut request).unwrap().text, "T\u{fffd}");
+        assert!(request.headers().is_empty());
+    }
+
+    #[test]
+    fn a_token_is_not_shown_when_what_holds_it_is_debugged() {
+        let mut request = request("/t/SECRET/a", &[]);
+        let places = Places::default().path("/t/").give_cookie(true);
+        places.take_path(&mut request);
+        assert!(!format!("{:?}", request.extensions().get::<FromPath>()).contains("SECRET"));
+        let found = places.take(&mut request).unwrap();
+        assert!(!format!("{found:?}").contains("SECRET"));
+        let allowed = Allowed {
+            expires: None,
+            path: None,
+            holder: crate::rates::Holder(0),
+            once: None,
+            shared: None,
+            chance: None,
+            renewed: Some(Renewed {
+                token: "SECRET".to_owned(),
+                expires: Timestamp::from_secs(100),
+                way: Way::Header,
+                cookie: None,
+                header: None,
+                cookie_attributes: Vec::new(),
+            }),
+        };
+        assert!(!format!("{allowed:?}").contains("SECRET"));
+        let now = Timestamp::from_secs(0);
+        let field = hand_over(allowed.renewed.as_ref().unwrap(), Place::Header, true, now);
+        assert!(!format!("{field:?}").contains("SECRET"));
+        let found = Found { place: Place::Query, ..found };
+        let cookie = places.cookie_for(&found, &allowed, true, now).unwrap();
+        assert!(cookie.as_bytes().starts_with(b"headwater-token=SECRET;"));
+        assert!(!format!("{cookie:?}").contains("SECRET"));
+    }
+
+    #[test]
     fn a_cookie_is_given_for_the_tokens_path_and_time() {
         let places = Places::default().give_cookie(true);
         let found = |place| Found { text: "T".to_owned(), place };
@@ -326,6 +443,7 @@ mod tests {
             path: Some("/films/7/".into()),
             holder: crate::rates::Holder(0),
             once: None,
+            shared: None,
             chance: None,
             renewed: None,
         };

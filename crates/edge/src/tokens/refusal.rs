@@ -62,8 +62,11 @@ pub enum Refusal {
     /// It was for one request, and there was one.
     #[error("the token was for one request")]
     Replayed,
+    /// It has come from more networks than one holder has.
+    #[error("the token is used by too many")]
+    Shared,
     /// Nobody can tell whether it has been used: too many are remembered.
-    #[error("too many tokens for one request are in use")]
+    #[error("too many tokens are in use that are remembered")]
     Crowded,
     /// It is for one request, and this one may be a replay (RFC 8470).
     #[error("a token for one request is not taken in early data")]
@@ -91,7 +94,8 @@ impl Refusal {
             | Self::Issuer
             | Self::Audience
             | Self::Unknown
-            | Self::Replayed => StatusCode::UNAUTHORIZED,
+            | Self::Replayed
+            | Self::Shared => StatusCode::UNAUTHORIZED,
             Self::Path
             | Self::Method
             | Self::Protocol

@@ -122,6 +122,7 @@ pub(super) fn verify(
         path: Some(path.into()),
         holder: Holder(holder),
         once: None,
+        shared: None,
         chance: None,
         renewed: None,
     })

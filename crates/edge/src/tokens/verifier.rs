@@ -38,6 +38,8 @@ pub struct Allowed {
     pub holder: Holder,
     /// A number of the token, where it is for one request; until when it has to be remembered.
     pub once: Option<(u64, Timestamp)>,
+    /// A number of the token, where its networks are counted; until when it has to be remembered.
+    pub shared: Option<(u64, Timestamp)>,
     /// How likely it is to be refused all the same, from 0 to 1.
     pub chance: Option<f64>,
     pub(super) renewed: Option<Renewed>,
@@ -159,7 +161,9 @@ impl Verifier {
         }
         let read = if token.contains('.') { jwt::read } else { cat::read };
         let claims = Arc::new(read(self, token)?);
-        self.known.put(digest, Arc::clone(&claims));
+        if !claims.rules.as_ref().is_some_and(|rules| rules.are_large()) {
+            self.known.put(digest, Arc::clone(&claims));
+        }
         Ok(claims)
     }
 

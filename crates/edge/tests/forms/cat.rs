@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coset::cbor::value::Value;
 use coset::{CborSerializable as _, CoseMac0Builder, CoseSign1Builder, HeaderBuilder, iana};
 use headwater_edge::tokens::{Asked, Key, Places, Refusal, TokenRules, Verifier};
-use headwater_edge::{Country, TokenLayer};
+use headwater_edge::{Country, Subdivision, TokenLayer};
 use headwater_net::{Body, Clock, ConnInfo, Protocol, Timestamp};
 use http::{Method, Request, Response, header};
 use tower::{Layer as _, ServiceExt as _};
@@ -148,16 +148,48 @@ fn catu_matches_each_part_it_names() {
         |suffix: &str| map([(int(3), map([(int(1), text("/films/")), (int(2), text(suffix))]))]);
     assert_eq!(of(312, both(".m4s"), &asked), Ok(()));
     assert_eq!(of(312, both(".ts"), &asked), Err(Refusal::Path));
-    for unknown in [
-        map([(int(9), map([(int(0), text("x"))]))]),
-        map([(int(3), map([(int(4), list([text(".*")]))]))]),
-        map([(int(3), map([(int(5), text("x"))]))]),
-    ] {
+    for unknown in
+        [map([(int(9), map([(int(0), text("x"))]))]), map([(int(3), map([(int(5), text("x"))]))])]
+    {
         assert_eq!(of(312, unknown, &asked), Err(Refusal::Unknown));
     }
     for wrong in [int(1), map([(int(3), int(1))]), map([(int(3), map([]))])] {
         assert_eq!(of(312, wrong, &asked), Err(Refusal::Malformed));
     }
+}
+
+#[test]
+fn a_regular_expression_is_of_the_whole_part_and_bounded() {
+    let asked = asked("/films/7/seg-12.m4s");
+    let pattern = |items: Value| of(312, map([(int(3), map([(int(4), items)]))]), &asked);
+    let one = |expression: &str| pattern(list([text(expression)]));
+    assert_eq!(one(r"/films/\d+/seg-\d+\.m4s"), Ok(()));
+    assert_eq!(one(r"^/films/.*$"), Ok(()));
+    assert_eq!(one(r"/films/8/.*|/films/7/.*"), Ok(()));
+    assert_eq!(one(r"(?i)/FILMS/.*"), Ok(()));
+    assert_eq!(one(r"/films/7/"), Err(Refusal::Path), "not within");
+    assert_eq!(one(r"seg-\d+\.m4s"), Err(Refusal::Path), "nor at the end");
+    let groups =
+        |of_7: Value| pattern(list([text(r"/films/(\d+)/(seg|init)-.*"), of_7, text("seg")]));
+    assert_eq!(groups(text("7")), Ok(()));
+    assert_eq!(groups(Value::Null), Ok(()));
+    assert_eq!(groups(text("8")), Err(Refusal::Path));
+    // What would close the brackets around it, does not.
+    assert_eq!(one(r"x)|(?:.*"), Err(Refusal::Unknown));
+    // Look-around and back-references take more than linear time.
+    for costly in [r"(?=.*7).*", r"/(.)\1.*", r"(\w{900}){900}", &"(".repeat(200)] {
+        assert_eq!(one(costly), Err(Refusal::Unknown), "{costly}");
+    }
+    assert_eq!(one(&"a".repeat(513)), Err(Refusal::Malformed));
+    assert_eq!(pattern(text(".*")), Err(Refusal::Malformed));
+    assert_eq!(pattern(list([])), Err(Refusal::Malformed));
+    assert_eq!(pattern(list([text(".*"), text("no such group")])), Err(Refusal::Malformed));
+    // In fields, too.
+    let request = Request::builder().header("x-device", "tv-12").body(()).unwrap();
+    let sent = Asked { headers: request.headers(), ..asked };
+    let device = |expression| map([(text("x-device"), map([(int(4), list([text(expression)]))]))]);
+    assert_eq!(of(315, device(r"tv-\d+"), &sent), Ok(()));
+    assert_eq!(of(315, device(r"tv-\d"), &sent), Err(Refusal::Header));
 }
 
 #[test]
@@ -186,9 +218,10 @@ fn catm_catalpn_and_cath_name_what_is_let_in() {
 
 #[test]
 fn catgeoiso3166_takes_a_known_country() {
-    let ask = |wanted: &[&str], country: Option<&str>, subdivision| {
+    let ask = |wanted: &[&str], country: Option<&str>, subdivision: Option<&str>| {
         let wanted = Value::Array(wanted.iter().copied().map(text).collect());
         let country = country.and_then(Country::new);
+        let subdivision = subdivision.and_then(Subdivision::new);
         of(316, wanted, &Asked { country, subdivision, ..asked("/") })
     };
     assert_eq!(ask(&["FR", "DE"], Some("DE"), None), Ok(()));
@@ -271,7 +304,7 @@ async fn catreplay_lets_one_request_in() {
     for _ in 0..3 {
         assert_eq!(ask(&layer, &often, true).await.status(), 200);
     }
-    assert_eq!(of(308, int(2), &asked("/")), Err(Refusal::Unknown));
+    assert_eq!(of(308, int(3), &asked("/")), Err(Refusal::Unknown));
     let endless = mac0(payload(vec![(308, int(1))]));
     assert_eq!(verify(&verifier().endless(true), &endless, &asked("/")), Err(Refusal::Endless));
     clock.advance(Duration::from_secs(15));
@@ -280,6 +313,38 @@ async fn catreplay_lets_one_request_in() {
         401,
         "it has expired by the time it is forgotten"
     );
+}
+
+#[tokio::test]
+async fn catreplay_2_lets_in_from_as_many_networks_as_one_viewer_has() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let layer = layer(&clock);
+    let watched = token(vec![(308, int(2)), (7, bytes(b"one"))]);
+    let other = token(vec![(308, int(2)), (7, bytes(b"other"))]);
+    let from = async |token: &str, address: &str| {
+        let inner = tower::service_fn(|_: Request<Body>| async {
+            Ok::<_, std::convert::Infallible>(Response::new(Body::from("in")))
+        });
+        let address = address.parse().unwrap();
+        let request = Request::builder().uri(format!("/a?CAT={token}"));
+        let request = request.extension(ConnInfo::new(address, address, Protocol::H2));
+        layer
+            .clone()
+            .layer(inner)
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap()
+            .status()
+    };
+    for host in 1..=4 {
+        assert_eq!(from(&watched, &format!("192.0.2.{host}:1")).await, 200);
+        assert_eq!(from(&watched, &format!("192.0.2.{host}:2")).await, 200);
+    }
+    assert_eq!(from(&watched, "192.0.2.5:1").await, 401);
+    assert_eq!(from(&other, "192.0.2.5:1").await, 200);
+    assert_eq!(from(&watched, "192.0.2.1:1").await, 200);
+    let endless = mac0(payload(vec![(308, int(2))]));
+    assert_eq!(verify(&verifier().endless(true), &endless, &asked("/")), Err(Refusal::Endless));
 }
 
 #[tokio::test]
@@ -360,8 +425,56 @@ async fn catr_hands_over_a_token_with_a_later_end() {
     assert!(cookie.starts_with("CTA-Common-Access-Token="), "{cookie}");
     assert!(cookie.ends_with("; Path=/; Max-Age=120; Secure; SameSite=None; HttpOnly"), "{cookie}");
     assert_eq!(answer.headers()["cache-control"], "private");
-    assert_eq!(of(323, renewal(3), &asked("/")), Err(Refusal::Unknown));
+    assert_eq!(of(323, renewal(4), &asked("/")), Err(Refusal::Unknown));
     assert_eq!(of(323, map([(int(0), int(1))]), &asked("/")), Err(Refusal::Malformed));
+}
+
+#[tokio::test]
+async fn catr_sends_a_client_to_the_same_place_with_the_new_token() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let rules = TokenRules::new(verifier(), Places::default().path("/t/"));
+    let layer = TokenLayer::new(rules).clock(clock.clone());
+    let renewal = |more: &[(i64, i64)]| {
+        let mut claim = vec![(int(0), int(3)), (int(1), int(120)), (int(2), int(30))];
+        claim.extend(more.iter().map(|(label, value)| (int(*label), int(*value))));
+        Value::Map(claim)
+    };
+    let due = |more: &[(i64, i64)]| token(vec![(4, int(NOW as i64 + 30)), (323, renewal(more))]);
+    let ask = async |target: &str, field: Option<&str>| {
+        let inner = tower::service_fn(|_: Request<Body>| async {
+            Ok::<_, std::convert::Infallible>(Response::new(Body::from("in")))
+        });
+        let mut request = Request::builder().uri(target);
+        if let Some(field) = field {
+            request = request.header("cta-common-access-token", field);
+        }
+        let answer = layer.clone().layer(inner).oneshot(request.body(Body::empty()).unwrap());
+        let answer = answer.await.unwrap();
+        let location = answer.headers().get(header::LOCATION);
+        let location = location.map(|to| to.to_str().unwrap().to_owned()).unwrap_or_default();
+        (answer.status().as_u16(), location)
+    };
+    let (status, to) = ask(&format!("/a/b.mpd?x=1&CAT={}&y=2", due(&[])), None).await;
+    assert_eq!(status, 302);
+    let renewed = to.strip_prefix("/a/b.mpd?x=1&y=2&CAT=").unwrap_or_else(|| panic!("{to}"));
+    let after = Asked { now: Timestamp::from_secs(NOW + 119), ..asked("/") };
+    assert_eq!(verify(&verifier(), renewed, &after), Ok(()));
+    assert_eq!(ask(&to, None).await.0, 200, "it is not due again");
+    let (status, to) = ask(&format!("/t/{}/a/b.mpd?x=1", due(&[(7, 307)])), None).await;
+    assert!(to.starts_with("/t/") && to.ends_with("/a/b.mpd?x=1"), "{to}");
+    assert_eq!((status, ask(&to, None).await.0), (307, 200));
+    let (status, to) = ask("/a/b.mpd", Some(&due(&[]))).await;
+    assert!(status == 302 && to.starts_with("/a/b.mpd?CAT="), "{to}");
+    // One that would be due again at once, and statuses that lead nowhere.
+    for wrong in [&[(1, 30)][..], &[(7, 200)], &[(7, 304)]] {
+        let claim = renewal(&[]);
+        let Value::Map(mut entries) = claim else { unreachable!() };
+        for (label, value) in wrong {
+            entries.retain(|(one, _)| *one != int(*label));
+            entries.push((int(*label), int(*value)));
+        }
+        assert_eq!(of(323, Value::Map(entries), &asked("/")), Err(Refusal::Malformed), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! can be read.
 #![allow(dead_code, clippy::unwrap_used, reason = "shared by several test files")]
 
+pub mod mmdb;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::io;

@@ -41,6 +41,7 @@ pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
     sites::check(&mut found, edge, &names);
     media::check(&mut found, edge);
     trace::check(&mut found, &edge.trace);
+    found.absolute(&path(["geo", "database"]), edge.geo.database.as_deref());
     let operator = &edge.operator;
     if operator.token_file.is_some() && operator.token_env.is_some() {
         found.add(
@@ -151,6 +152,12 @@ impl<'f> Looked<'f> {
     fn within(&mut self, key: &str) -> Looked<'_> {
         let path = self.path(key);
         Looked { found: self.found, path }
+    }
+
+    /// Adds what is wrong with a file that is no absolute path.
+    pub(super) fn absolute(&mut self, key: &str, file: Option<&Path>) {
+        let path = self.path(key);
+        self.found.absolute(&path, file);
     }
 
     /// Adds what is wrong with a key.

@@ -14,8 +14,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use super::clients::{Addresses, Countries, Referrers};
+use super::cors::Cors;
 use super::quantity::Time;
-use super::text::{Field, FieldValue, List, Name, PathPattern, Statuses};
+use super::security::Security;
+use super::text::{Field, FieldValue, List, Name, PathPattern, Statuses, Verb};
 
 /// What holds for the requests that a path matches. Without keys of its own, RFC 9111 holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,25 @@ pub struct Route {
     /// with true, whoever asks is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public: Option<bool>,
+    /// Methods that are let in. Default those of `[server]`. Bound: at least one. Danger: as for
+    /// `server.methods`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<List<Verb>>,
+    /// Whose pages may read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// What browsers are told to be careful with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
+    /// Addresses that are let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Addresses>,
+    /// Countries that are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub countries: Option<Countries>,
+    /// Pages that may show what is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referrers: Option<Referrers>,
     /// Whether the cache is asked. Default true. Bound: with false, no key that is for what is cached.
     /// Danger: with false, each request goes upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +174,8 @@ impl Route {
             fill!(only_parameters without_parameters);
         }
         fill!(upstream public cache stale_while_revalidate stale_if_error sort_parameters by_device);
-        fill!(in_slices ignore_set_cookie compress compress_level rewrite answer);
+        fill!(in_slices ignore_set_cookie compress compress_level rewrite answer methods cors);
+        fill!(security addresses countries referrers);
         for (statuses, time) in &under.error_ttl {
             let range = statuses.range();
             let is_said = |own: &Statuses| {

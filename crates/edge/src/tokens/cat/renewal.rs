@@ -3,7 +3,7 @@
 
 use coset::cbor::value::Value;
 use headwater_net::Timestamp;
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 
 use super::super::refusal::Refusal;
 use super::{Signer, integer, text, texts};
@@ -18,6 +18,8 @@ pub(in super::super) enum Way {
     Automatic,
     Cookie,
     Header,
+    /// In the place that it was asked for with, of a URL that the client is sent to.
+    Redirect(StatusCode),
 }
 
 /// What the claim says.
@@ -33,10 +35,11 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    /// Reads the claim. A redirect (type 3) is not known here.
+    /// Reads the claim.
     pub(super) fn read(value: &Value) -> Result<Self, Refusal> {
         let map = value.as_map().ok_or(Refusal::Malformed)?;
         let (mut way, mut lasts, mut deadline) = (None, None, DEADLINE);
+        let mut status = StatusCode::FOUND;
         let (mut cookie, mut header, mut cookie_attributes) = (None, None, Vec::new());
         let seconds = |value: &Value| {
             let seconds = integer(value).and_then(|seconds| u64::try_from(seconds).ok());
@@ -49,6 +52,7 @@ impl Renewal {
                         Some(0) => Way::Automatic,
                         Some(1) => Way::Cookie,
                         Some(2) => Way::Header,
+                        Some(3) => Way::Redirect(status),
                         _ => return Err(Refusal::Unknown),
                     });
                 }
@@ -57,10 +61,18 @@ impl Renewal {
                 Some(3) => cookie = Some(text(value)?.to_owned()),
                 Some(4) => header = Some(text(value)?.parse().map_err(|_| Refusal::Malformed)?),
                 Some(5) => cookie_attributes = texts(value)?,
+                Some(7) => status = redirect(value)?,
                 _ => return Err(Refusal::Unknown),
             }
         }
-        let (way, lasts) = way.zip(lasts).ok_or(Refusal::Malformed)?;
+        let (mut way, lasts) = way.zip(lasts).ok_or(Refusal::Malformed)?;
+        if matches!(way, Way::Redirect(_)) {
+            way = Way::Redirect(status);
+            // A new token that is due again at once would be sent round for ever.
+            if lasts <= deadline {
+                return Err(Refusal::Malformed);
+            }
+        }
         Ok(Self { way, lasts, deadline, cookie, header, cookie_attributes })
     }
 
@@ -91,8 +103,15 @@ impl Renewal {
     }
 }
 
-/// A token that was made anew.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The status of a redirect (RFC 9110 §15.4) that leads elsewhere.
+fn redirect(value: &Value) -> Result<StatusCode, Refusal> {
+    let status = integer(value).and_then(|status| u16::try_from(status).ok());
+    let status = status.filter(|status| matches!(status, 301 | 302 | 303 | 307 | 308));
+    status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or(Refusal::Malformed)
+}
+
+/// A token that was made anew. Debugged, it says how it is handed over alone.
+#[derive(Clone, PartialEq, Eq)]
 pub(in super::super) struct Renewed {
     pub(in super::super) token: String,
     pub(in super::super) expires: Timestamp,
@@ -100,4 +119,10 @@ pub(in super::super) struct Renewed {
     pub(in super::super) cookie: Option<String>,
     pub(in super::super) header: Option<HeaderName>,
     pub(in super::super) cookie_attributes: Vec<String>,
+}
+
+impl std::fmt::Debug for Renewed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewed").field("way", &self.way).finish_non_exhaustive()
+    }
 }

@@ -10,6 +10,7 @@ use super::super::refusal::Refusal;
 use super::matching::Match;
 use super::renewal::{Renewal, Renewed};
 use super::{Signer, integer, nets, text, texts, time};
+use crate::Subdivision;
 
 /// The most entries of a claim that is a list or a map.
 const MAX_ENTRIES: usize = 64;
@@ -24,11 +25,22 @@ pub(in super::super) struct Rules {
     countries: Option<Vec<String>>,
     networks: Option<Vec<IpNet>>,
     chance: Option<(f64, Option<Timestamp>)>,
-    once: bool,
+    replay: Replay,
     instead: Vec<(i64, Instead)>,
     renewal: Option<Renewal>,
     /// The claims as they were written and what signs them, where they may be signed anew.
     anew: Option<(Signer, Vec<(Value, Value)>)>,
+}
+
+/// How often a token may be used (`catreplay`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) enum Replay {
+    #[default]
+    Permitted,
+    /// For one request.
+    Prohibited,
+    /// By one holder.
+    Detected,
 }
 
 /// What is answered where a claim refuses.
@@ -70,9 +82,10 @@ impl Rules {
         few(value)?;
         match label {
             308 => {
-                self.once = match integer(value) {
-                    Some(0) => false,
-                    Some(1) => true,
+                self.replay = match integer(value) {
+                    Some(0) => Replay::Permitted,
+                    Some(1) => Replay::Prohibited,
+                    Some(2) => Replay::Detected,
                     _ => return Err(Refusal::Unknown),
                 }
             }
@@ -102,14 +115,20 @@ impl Rules {
 
     /// Keeps what is needed to sign the claims anew.
     pub(super) fn keep(&mut self, set: Vec<(Value, Value)>, signer: Option<Signer>) {
-        if self.renewal.is_some() && !self.once {
+        if self.renewal.is_some() && self.replay != Replay::Prohibited {
             self.anew = signer.map(|signer| (signer, set));
         }
     }
 
-    /// Whether a token is for one request.
-    pub(in super::super) const fn once(&self) -> bool {
-        self.once
+    /// How often a token may be used.
+    pub(in super::super) const fn replay(&self) -> Replay {
+        self.replay
+    }
+
+    /// Whether they take much to keep.
+    pub(in super::super) fn are_large(&self) -> bool {
+        let of_uri = self.uri.iter().flat_map(|(_, matches)| matches);
+        of_uri.chain(self.headers.iter().flat_map(|(_, matches)| matches)).any(Match::is_large)
     }
 
     /// How likely a request is refused by chance.
@@ -170,7 +189,7 @@ impl Rules {
                 None => (wanted.as_str(), None),
             };
             asked.country.is_some_and(|known| known.as_str() == country)
-                && (part.is_none() || part == asked.subdivision)
+                && (part.is_none() || part == asked.subdivision.as_ref().map(Subdivision::as_str))
         };
         if self.countries.as_ref().is_some_and(|all| !all.iter().any(here)) {
             return Err((316, Refusal::Country));

@@ -37,7 +37,7 @@ impl<'a> Names<'a> {
             if !policy.policies.is_empty() {
                 at.add("policy", "a policy names no other: routes and sites do");
             }
-            alone(&mut at, policy, &names.upstreams);
+            alone(&mut at, policy, edge, &names.upstreams);
             if policy.cache == Some(false) {
                 uncached(&mut at, policy);
             }
@@ -77,7 +77,7 @@ pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>, site: usi
     }
     let named = at.path("policy");
     policies(at.found(), &named, &written.policies, names);
-    alone(&mut at, written, &names.upstreams);
+    alone(&mut at, written, edge, &names.upstreams);
     let resolved = edge.route(of, written);
     together(&mut at, &resolved, of);
     if resolved.cache == Some(false) {
@@ -86,7 +86,7 @@ pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>, site: usi
 }
 
 /// What is wrong with what a route or a policy says, whatever else holds there.
-fn alone(at: &mut Looked<'_>, route: &Route, upstreams: &BTreeSet<&str>) {
+fn alone(at: &mut Looked<'_>, route: &Route, edge: &Edge, upstreams: &BTreeSet<&str>) {
     let path = at.path("upstream");
     known(at.found(), &path, "upstream", route.upstream.as_ref(), upstreams);
     let ttls = [
@@ -133,6 +133,27 @@ fn alone(at: &mut Looked<'_>, route: &Route, upstreams: &BTreeSet<&str>) {
     }
     if let Some(answer) = &route.answer {
         answer.check(&mut at.within("answer"));
+    }
+    if route.methods.as_ref().is_some_and(|methods| methods.is_empty()) {
+        at.add("methods", "no method is let in");
+    }
+    if let Some(cors) = &route.cors {
+        cors.check(&mut at.within("cors"));
+    }
+    if let Some(security) = &route.security {
+        security.check(&mut at.within("security"));
+    }
+    if let Some(addresses) = &route.addresses {
+        addresses.check(&mut at.within("addresses"));
+    }
+    if let Some(countries) = &route.countries {
+        countries.check(&mut at.within("countries"));
+        if edge.geo.database.is_none() {
+            at.add("countries", "[geo] has no database: nobody's country is known");
+        }
+    }
+    if let Some(referrers) = &route.referrers {
+        referrers.check(&mut at.within("referrers"));
     }
 }
 

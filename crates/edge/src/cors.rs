@@ -1,0 +1,322 @@
+//! Whose pages may read what is served: Cross-Origin Resource Sharing (Fetch §3.2).
+//!
+//! A [`CorsLayer`] belongs before whatever may refuse a request: browsers send neither tokens nor cookies
+//! with the question that goes before some requests (the preflight), and a page's script is told why it
+//! was refused only where the refusal says that it may be read. It stands before the cache, too: what is
+//! stored is the same for all pages.
+//!
+//! ```
+//! use headwater_edge::{Cors, CorsLayer};
+//!
+//! // Any page may read, without cookies.
+//! let open = CorsLayer::new(Cors::any());
+//! // These pages may, with cookies.
+//! let ours = Cors::of(["https://video.example", "https://*.video.example"]).credentials(true);
+//! let closed = CorsLayer::new(ours.expose(["content-length", "cmsd-dynamic"]));
+//! ```
+//!
+//! Where it holds, it alone says who may read: what an upstream says of that is taken off. An answer that
+//! differs by page says `Vary: Origin`, also to who names no page, so that no cache on the way gives one
+//! page's answer to another. An answer's fields grow by these: that is all it costs where it is on.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_cache::BoxError;
+use headwater_net::{Body, Problem};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::amend::{Amend, Amended};
+use crate::answer::Answer;
+use crate::route_policy::RoutePolicy;
+
+/// Which pages may read, and what they may ask. Clones are of the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cors(Arc<Rules>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rules {
+    /// `None` for any.
+    origins: Option<Box<[Box<str>]>>,
+    credentials: bool,
+    methods: HeaderValue,
+    /// `None` for whichever are asked for.
+    headers: Option<HeaderValue>,
+    expose: Option<HeaderValue>,
+    max_age: HeaderValue,
+}
+
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+
+impl Cors {
+    /// Pages of any origin may read what is there for everybody: without cookies. They may send any
+    /// fields with GET and HEAD.
+    #[must_use]
+    pub fn any() -> Self {
+        Self::with(None)
+    }
+
+    /// Pages of these origins may read, as browsers name them: a scheme, a host in lower case and a port
+    /// where that is not the scheme's own. `https://*.video.example` is all below that host.
+    #[must_use]
+    pub fn of<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
+        Self::with(Some(origins.into_iter().map(|origin| origin.as_ref().into()).collect()))
+    }
+
+    fn with(origins: Option<Box<[Box<str>]>>) -> Self {
+        Self(Arc::new(Rules {
+            origins,
+            credentials: false,
+            methods: HeaderValue::from_static("GET, HEAD"),
+            headers: None,
+            expose: None,
+            max_age: HeaderValue::from(7_200),
+        }))
+    }
+
+    /// Whether cookies and other credentials may come along; never where any origin may read. Default
+    /// false.
+    #[must_use]
+    pub fn credentials(mut self, credentials: bool) -> Self {
+        let rules = Arc::make_mut(&mut self.0);
+        rules.credentials = credentials && rules.origins.is_some();
+        self
+    }
+
+    /// The methods that pages may use. Default GET and HEAD; GET, HEAD and POST always may be (Fetch
+    /// §2.2.1).
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        let methods: Vec<Method> = methods.into_iter().collect();
+        let names = methods.iter().map(Method::as_str);
+        Arc::make_mut(&mut self.0).methods = list(names).unwrap_or(HeaderValue::from_static(""));
+        self
+    }
+
+    /// The fields that pages may send, beside those that they always may. Default whichever.
+    #[must_use]
+    pub fn headers<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        Arc::make_mut(&mut self.0).headers = list(names).or(Some(HeaderValue::from_static("")));
+        self
+    }
+
+    /// The fields of an answer that pages may read, beside those that they always may, such as
+    /// `content-type`. Default none.
+    #[must_use]
+    pub fn expose<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        Arc::make_mut(&mut self.0).expose = list(names);
+        self
+    }
+
+    /// How long browsers remember what a preflight was answered, in whole seconds. Default 2 h, the most
+    /// that Chromium heeds.
+    #[must_use]
+    pub fn max_age(mut self, time: Duration) -> Self {
+        Arc::make_mut(&mut self.0).max_age = HeaderValue::from(time.as_secs());
+        self
+    }
+
+    /// What a page of `origin` is told of who may read; `None` where it may not, or there is no page.
+    fn grant(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
+        match (&self.0.origins, origin) {
+            (None, _) => Some(ANY),
+            (Some(origins), Some(origin)) => {
+                origins.iter().any(|known| takes(known, origin.as_bytes())).then(|| origin.clone())
+            }
+            (Some(_), None) => None,
+        }
+    }
+
+    fn varies(&self) -> bool {
+        self.0.origins.is_some()
+    }
+
+    /// The answer to a preflight.
+    fn preflight(&self, request: &HeaderMap) -> Response<Body> {
+        let Some(origin) = self.grant(request.get(header::ORIGIN)) else {
+            let problem = Problem::new(StatusCode::FORBIDDEN);
+            let mut response = problem.detail("pages of this origin may not ask").into_response();
+            response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+            response.headers_mut().insert(header::VARY, ORIGIN);
+            return response;
+        };
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let rules = &*self.0;
+        let headers = response.headers_mut();
+        let asked = || request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        if let Some(allowed) =
+            rules.headers.clone().or_else(asked).filter(|names| !names.is_empty())
+        {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        }
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, rules.methods.clone());
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, rules.max_age.clone());
+        self.may_read(origin, headers);
+        if self.varies() {
+            headers.insert(header::VARY, ORIGIN);
+        }
+        response
+    }
+
+    fn may_read(&self, origin: HeaderValue, headers: &mut HeaderMap) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if self.0.credentials {
+            let yes = HeaderValue::from_static("true");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+        }
+    }
+}
+
+/// Names as one field's value; `None` where there are none, or one of them cannot be in a field.
+fn list<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Option<HeaderValue> {
+    let names: Vec<N> = names.into_iter().collect();
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    HeaderValue::from_str(&names.join(", ")).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether an origin is the one that is known, or below it.
+fn takes(known: &str, origin: &[u8]) -> bool {
+    let Some((scheme, below)) = known.split_once("://*") else {
+        return known.as_bytes() == origin;
+    };
+    let rest = origin.strip_prefix(scheme.as_bytes());
+    let host = rest.and_then(|rest| rest.strip_prefix(b"://"));
+    let name = host.and_then(|host| host.strip_suffix(below.as_bytes()));
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    name.is_some_and(|name| {
+        name.first().is_some_and(u8::is_ascii_alphanumeric) && name.iter().all(plain)
+    })
+}
+
+/// Whether a request is a browser's question whether it may send another (Fetch §3.2.2).
+fn is_preflight<A>(request: &Request<A>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Answers preflights, and says of other answers which pages may read them. By default it does nothing
+/// but where a request's [`RoutePolicy`] says so.
+#[derive(Clone, Debug, Default)]
+pub struct CorsLayer(Option<Cors>);
+
+impl CorsLayer {
+    /// By these rules, where a request's [`RoutePolicy`] has no others.
+    pub const fn new(cors: Cors) -> Self {
+        Self(Some(cors))
+    }
+}
+
+impl<S> Layer<S> for CorsLayer {
+    type Service = CorsService<S>;
+
+    fn layer(&self, inner: S) -> CorsService<S> {
+        CorsService { inner, layer: self.clone() }
+    }
+}
+
+/// The service of [`CorsLayer`].
+#[derive(Clone, Debug)]
+pub struct CorsService<S> {
+    inner: S,
+    layer: CorsLayer,
+}
+
+impl<S, A, B> Service<Request<A>> for CorsService<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Amended<Answer<S::Future>, MayRead>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let here = RoutePolicy::of(request.extensions()).and_then(|policy| policy.cors.as_ref());
+        let Some(cors) = here.or(self.layer.0.as_ref()) else {
+            return Amended::new(Answer::of(self.inner.call(request)), None);
+        };
+        if is_preflight(&request) {
+            return Amended::new(Answer::ready(cors.preflight(request.headers())), None);
+        }
+        let origin = cors.grant(request.headers().get(header::ORIGIN));
+        let may_read = MayRead { cors: cors.clone(), origin };
+        Amended::new(Answer::of(self.inner.call(request)), Some(may_read))
+    }
+}
+
+/// What is said of an answer.
+#[derive(Clone, Debug)]
+pub struct MayRead {
+    cors: Cors,
+    origin: Option<HeaderValue>,
+}
+
+impl Amend for MayRead {
+    fn amend(self, headers: &mut HeaderMap) {
+        const OF_OTHERS: [HeaderName; 2] =
+            [header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ACCESS_CONTROL_ALLOW_CREDENTIALS];
+        for name in OF_OTHERS {
+            headers.remove(name);
+        }
+        if self.cors.varies() {
+            let mut said = headers.get_all(header::VARY).iter();
+            if !said.any(|line| line.as_bytes().eq_ignore_ascii_case(ORIGIN.as_bytes())) {
+                headers.append(header::VARY, ORIGIN);
+            }
+        }
+        let Some(origin) = self.origin else { return };
+        self.cors.may_read(origin, headers);
+        if let Some(expose) = &self.cors.0.expose {
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_one_that_is_named_or_below_it() {
+        let known = ["https://video.example", "https://*.tv.example:8443"];
+        for (origin, let_in) in [
+            ("https://video.example", true),
+            ("https://a.tv.example:8443", true),
+            ("https://a.b.tv.example:8443", true),
+            ("https://tv.example:8443", false),
+            ("https://.tv.example:8443", false),
+            ("https://a.tv.example", false),
+            ("http://a.tv.example:8443", false),
+            ("https://evil.example/.tv.example:8443", false),
+            ("https://evil.example:1.tv.example:8443", false),
+            ("https://video.example.evil.example", false),
+            ("http://video.example", false),
+            ("https://video.example:8443", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(known.iter().any(|one| takes(one, origin.as_bytes())), let_in, "{origin}");
+        }
+    }
+
+    #[test]
+    fn any_origin_never_gets_credentials() {
+        assert_eq!(Cors::any().credentials(true), Cors::any());
+        let none: [&str; 0] = [];
+        let nobody = Cors::of(none);
+        assert_eq!(nobody.grant(Some(&HeaderValue::from_static("null"))), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! Where clients are: looked up in a database of the operator's (MaxMind DB), told to whoever asks
+//! further in, and held against lists of countries.
+//!
+//! A [`GeoLayer`] puts a [`Country`] into a request's extensions, and where the database knows it a
+//! [`Subdivision`]. Tokens (`catgeoiso3166`), sessions and metrics go by those. A `Country` that is there
+//! already stays: whoever put it there knows better.
+//!
+//! ```no_run
+//! use headwater_edge::geo::{Countries, GeoDatabase, GeoLayer, GeoRules};
+//!
+//! let database = GeoDatabase::read(std::fs::read("/var/lib/GeoLite2-Country.mmdb")?)?;
+//! let only = Countries::only(["DE", "AT", "CH"])?;
+//! let layer = GeoLayer::new(GeoRules::new(database).countries(only));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A lookup reads a tree of some 30 levels and allocates nothing. The database says who is registered
+//! where, which is where somebody is for most addresses, and not for those of a VPN.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use headwater_net::{ConnInfo, Problem};
+use http::{Request, StatusCode};
+use maxminddb::{LookupResult, PathElement, Reader};
+
+use crate::guard::{GuardLayer, Rule};
+use crate::route_policy::RoutePolicy;
+use crate::whom::{Country, Subdivision};
+
+/// A database that says where addresses are, in memory. Clones are of the same.
+#[derive(Clone)]
+pub struct GeoDatabase(Arc<Reader<Vec<u8>>>);
+
+impl std::fmt::Debug for GeoDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("GeoDatabase").field(&self.0.metadata().database_type).finish()
+    }
+}
+
+/// What is wrong with a database or a list: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadGeo {
+    /// It is no database, or it was cut short.
+    #[error("this is no MaxMind DB: {0}")]
+    Database(String),
+    /// A country is none.
+    #[error("'{0}' is no country: it is two letters, such as DE")]
+    Country(String),
+}
+
+impl GeoDatabase {
+    /// Reads a database: any that has `country.iso_code`, and `subdivisions` where those are to be known,
+    /// such as GeoLite2 Country and City.
+    ///
+    /// # Errors
+    /// Where the bytes are none.
+    pub fn read(bytes: Vec<u8>) -> Result<Self, BadGeo> {
+        let reader = Reader::from_source(bytes);
+        reader
+            .map(|reader| Self(Arc::new(reader)))
+            .map_err(|error| BadGeo::Database(error.to_string()))
+    }
+
+    /// In which country an address is, and in which part of it; `None` where the database does not say.
+    pub fn locate(&self, address: IpAddr) -> Option<(Country, Option<Subdivision>)> {
+        const COUNTRY: [PathElement<'static>; 2] =
+            [PathElement::Key("country"), PathElement::Key("iso_code")];
+        const SUBDIVISION: [PathElement<'static>; 3] =
+            [PathElement::Key("subdivisions"), PathElement::Index(0), PathElement::Key("iso_code")];
+        // An IPv6 address in a database of IPv4 is an error of theirs, and nowhere to us.
+        let found = self.0.lookup(address.to_canonical()).ok()?;
+        let country = Country::new(text(&found, &COUNTRY)?)?;
+        let subdivision = text(&found, &SUBDIVISION).and_then(Subdivision::new);
+        Some((country, subdivision))
+    }
+}
+
+fn text<'a>(found: &LookupResult<'a, Vec<u8>>, path: &[PathElement<'static>]) -> Option<&'a str> {
+    found.decode_path(path).ok().flatten()
+}
+
+/// Countries that are served, or those that are not. Clones are of the same list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Countries {
+    named: Arc<[Country]>,
+    only: bool,
+}
+
+impl Countries {
+    /// These and no others; nobody whose country is not known.
+    ///
+    /// # Errors
+    /// Where one is no country.
+    pub fn only<C: AsRef<str>>(codes: impl IntoIterator<Item = C>) -> Result<Self, BadGeo> {
+        Self::with(codes, true)
+    }
+
+    /// All but these, and whoever's country is not known.
+    ///
+    /// # Errors
+    /// Where one is no country.
+    pub fn but<C: AsRef<str>>(codes: impl IntoIterator<Item = C>) -> Result<Self, BadGeo> {
+        Self::with(codes, false)
+    }
+
+    fn with<C: AsRef<str>>(codes: impl IntoIterator<Item = C>, only: bool) -> Result<Self, BadGeo> {
+        let country = |code: C| {
+            Country::new(code.as_ref()).ok_or_else(|| BadGeo::Country(code.as_ref().to_owned()))
+        };
+        Ok(Self { named: codes.into_iter().map(country).collect::<Result<_, _>>()?, only })
+    }
+
+    fn lets_in(&self, country: Option<Country>) -> bool {
+        country.is_some_and(|country| self.named.contains(&country)) == self.only
+    }
+}
+
+/// What a [`GeoLayer`] goes by: a database, and which countries are served where a request's
+/// [`RoutePolicy`] says nothing else. By default none, and all.
+#[derive(Clone, Debug, Default)]
+pub struct GeoRules {
+    database: Option<GeoDatabase>,
+    countries: Option<Countries>,
+}
+
+impl GeoRules {
+    /// Looks clients up in `database`.
+    pub const fn new(database: GeoDatabase) -> Self {
+        Self { database: Some(database), countries: None }
+    }
+
+    /// Serves these countries.
+    #[must_use]
+    pub fn countries(mut self, countries: Countries) -> Self {
+        self.countries = Some(countries);
+        self
+    }
+}
+
+impl Rule for GeoRules {
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Problem> {
+        let extensions = request.extensions_mut();
+        if let Some(database) = &self.database
+            && extensions.get::<Country>().is_none()
+            && let Some(conn) = extensions.get::<ConnInfo>()
+            && let Some((country, subdivision)) = database.locate(conn.peer.ip())
+        {
+            extensions.insert(country);
+            if let Some(subdivision) = subdivision {
+                extensions.insert(subdivision);
+            }
+        }
+        let here = RoutePolicy::of(extensions).and_then(|policy| policy.countries.as_ref());
+        match here.or(self.countries.as_ref()) {
+            Some(countries) if !countries.lets_in(extensions.get::<Country>().copied()) => {
+                let problem = Problem::new(StatusCode::FORBIDDEN);
+                Err(problem.detail("this is not served in this country"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Finds out where clients are, and lets in those of some countries; others are answered 403.
+pub type GeoLayer = GuardLayer<GeoRules>;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    #[test]
+    fn who_is_nowhere_is_served_where_all_are_but_some() {
+        let of = |code| Country::new(code);
+        let only = Countries::only(["de", "AT"]).unwrap();
+        assert!(only.lets_in(of("DE")) && !only.lets_in(of("FR")) && !only.lets_in(None));
+        let but = Countries::but(["FR"]).unwrap();
+        assert!(but.lets_in(of("DE")) && !but.lets_in(of("FR")) && but.lets_in(None));
+        let wrong = Countries::only(["DEU"]).unwrap_err();
+        assert_eq!(wrong.to_string(), "'DEU' is no country: it is two letters, such as DE");
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused() {
+        for bytes in [Vec::new(), b"\xab\xcd\xefMaxMind.com".to_vec(), vec![0; 1_000]] {
+            assert!(matches!(GeoDatabase::read(bytes), Err(BadGeo::Database(_))));
+        }
+    }
+}
