@@ -2,7 +2,7 @@
 //! signature. Nobody who is let in has a token that is over, and nobody behind sees one.
 
 use std::convert::Infallible;
-use std::future::{Future as _, Ready, ready};
+use std::future::{Ready, ready};
 use std::pin::pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
@@ -61,16 +61,16 @@ pub(crate) fn seeds() -> Vec<Seed> {
     let own =
         own.and_then(|key| Grant::below("/a/", NOW).ok()?.sign(&key).ok()).unwrap_or_default();
     let whole = [own.into_bytes(), with_mac(b"e30.e30"), cose(cat).into_bytes()];
-    let mut seeds: Vec<Seed> = [
-        ("jwt", JWT, &jwt[..]),
+    let made: [(&str, u8, &[u8]); 6] = [
+        ("jwt", JWT, jwt),
         ("cat", CAT, cat),
         ("cat-patterns", CAT, patterns),
         ("cat-renewed", CAT, renewed),
         ("signed", SIGNED, signed),
         ("places", PLACES, places),
-    ]
-    .map(|(name, kind, bytes)| (name.to_owned(), [&[kind], bytes].concat()))
-    .into();
+    ];
+    let made = made.map(|(name, kind, bytes)| (name.to_owned(), [&[kind][..], bytes].concat()));
+    let mut seeds: Vec<Seed> = made.into();
     seeds.extend(
         whole
             .into_iter()
@@ -91,7 +91,7 @@ pub(crate) fn run(input: &[u8]) {
         }
         CAT => cose(bytes).into_bytes(),
         SIGNED => {
-            let before = [b"hw1..", bytes].concat();
+            let before = [&b"hw1.."[..], bytes].concat();
             let mac = mac(&[b"headwater token 1\n", &before]);
             [&before[..], b".", BASE64.encode(mac).as_bytes()].concat()
         }
@@ -120,10 +120,10 @@ fn with_mac(before: &[u8]) -> Vec<u8> {
 fn cose(claims: &[u8]) -> String {
     let protected = b"\x43\xa1\x01\x05";
     let length = u16::try_from(claims.len()).unwrap_or(u16::MAX);
-    let claims = claims.get(..length.into()).unwrap_or_default();
+    let claims = claims.get(..usize::from(length)).unwrap_or_default();
     let payload = [&[0x59][..], &length.to_be_bytes(), claims].concat();
     let tag = mac(&[b"\x84\x64MAC0", protected, b"\x40", &payload]);
-    let token = [b"\xd1\x84", &protected[..], b"\xa0", &payload, b"\x58\x20", &tag].concat();
+    let token = [&b"\xd1\x84"[..], protected, b"\xa0", &payload, b"\x58\x20", &tag].concat();
     BASE64.encode(token)
 }
 

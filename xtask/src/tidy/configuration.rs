@@ -193,7 +193,7 @@ fn takes(kind: &str) -> Option<String> {
         "PathBuf" => "a path",
         "Url" | "Directory" => "a URL",
         "Host" | "Authority" => "a host",
-        "Origin" => "a page's origin",
+        "Origin" | "PageOrigin" => "a page's origin",
         "PathPattern" => "a pattern",
         "PathQuery" => "a path of a URL",
         "Verb" => "a method",
@@ -202,8 +202,9 @@ fn takes(kind: &str) -> Option<String> {
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Challenge" | "Choose" | "Clients" | "CompressLevel" | "Downstream" | "HostOf"
-        | "LimitPer" | "LogFormat" | "Redirects" | "TokenForm" | "WhenDown" => "a word",
+        "Challenge" | "Choose" | "Clients" | "CompressLevel" | "Downstream" | "Frames"
+        | "HostOf" | "LimitPer" | "Loads" | "LogFormat" | "Redirects" | "TokenForm"
+        | "WhenDown" => "a word",
         _ => return None,
     };
     Some(word.to_owned())

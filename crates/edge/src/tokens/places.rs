@@ -216,15 +216,12 @@ impl Places {
         let Way::Redirect(status) = renewed.way else { return None };
         let (uri, token) = (request.uri(), &renewed.token);
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let location = match (&self.path, came.place) {
-            (Some(begins), Place::Path) => {
-                let path = uri.path().strip_prefix('/').unwrap_or_default();
-                format!("{begins}{token}/{path}{query}")
-            }
-            _ => {
-                let mark = if query.is_empty() { '?' } else { '&' };
-                format!("{}{query}{mark}{CAT_PARAMETER}={token}", uri.path())
-            }
+        let location = if let (Some(begins), Place::Path) = (&self.path, came.place) {
+            let path = uri.path().strip_prefix('/').unwrap_or_default();
+            format!("{begins}{token}/{path}{query}")
+        } else {
+            let mark = if query.is_empty() { '?' } else { '&' };
+            format!("{}{query}{mark}{CAT_PARAMETER}={token}", uri.path())
         };
         let location = HeaderValue::try_from(location).ok().map(secret)?;
         let mut response = Response::new(Body::Empty);

@@ -67,14 +67,13 @@ fn insert(nodes: &mut Vec<[Child; 2]>, network: &str, offset: usize) {
             nodes[at][side] = Child::Data(u32::try_from(offset).unwrap());
             return;
         }
-        at = match nodes[at][side] {
-            Child::Node(node) => node as usize,
-            _ => {
-                nodes.push([Child::Nothing; 2]);
-                let node = u32::try_from(nodes.len() - 1).unwrap();
-                nodes[at][side] = Child::Node(node);
-                node as usize
-            }
+        at = if let Child::Node(node) = nodes[at][side] {
+            node as usize
+        } else {
+            nodes.push([Child::Nothing; 2]);
+            let node = u32::try_from(nodes.len() - 1).unwrap();
+            nodes[at][side] = Child::Node(node);
+            node as usize
         };
     }
 }

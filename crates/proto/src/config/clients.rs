@@ -103,7 +103,7 @@ impl Countries {
     pub(super) fn check(&self, at: &mut Looked<'_>) {
         match (&self.only, &self.but) {
             (None, None) => {
-                at.section("only", "countries needs only or but, such as only = \"DE\"")
+                at.section("only", "countries needs only or but, such as only = \"DE\"");
             }
             (Some(_), Some(_)) => at.add("but", "only says it already"),
             _ => {}

@@ -55,7 +55,7 @@ impl Default for Cors {
 impl Cors {
     /// Whether pages of any origin may read.
     pub fn is_any(&self) -> bool {
-        self.origins.iter().any(|origin| *origin == PageOrigin::Any)
+        self.origins.contains(&PageOrigin::Any)
     }
 
     /// What is wrong with it.
