@@ -141,7 +141,7 @@ fn no_origin_and_no_log_sees_a_token_where_none_is_asked_for() {
     let mut edge = Edge::start(&files);
     let addr = edge.addr("http");
     let answer = get(addr, "h", "/t/SECRET/films/a?access=SECRET&y=1");
-    assert_eq!((answer.status, answer.body.trim_end()), (200, "one h /films/a?y=1"));
+    assert!(answer.status == 200 && answer.body.ends_with(" /films/a?y=1\n"), "{answer:?}");
     assert_eq!(get(addr, "h", "/a?access=SECRET").status, 401);
     // A token in a query goes along to where it is asked for.
     let answer = get(addr, "tls", "/a?access=SECRET");

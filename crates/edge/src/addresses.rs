@@ -18,7 +18,7 @@
 //! ```
 //!
 //! A list is text: a network or an address a line, `#` before what is a comment. An address of IPv4 in
-//! IPv6's clothes counts as one of IPv4. However long the lists, a request is compared with some twenty
+//! IPv6's clothes counts as one of IPv4; networks of IPv6, such as `::/0`, take in none of it. However long the lists, a request is compared with some twenty
 //! of their bounds, and nothing is allocated or locked for it.
 
 mod ranges;

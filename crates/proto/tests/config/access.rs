@@ -36,7 +36,10 @@ fn what_cannot_is_told_by_line_and_key() {
         ("cors = { origins = ['*', 'https://a.example'] }", "'*' is any origin already"),
         ("cors = { origins = '*', credentials = true }", "browsers take no credentials"),
         ("cors = { origins = '*', max_age = '2 d' }", "2 d are more than 1 d"),
-        ("cors = { origin = '*' }", "key 'origin' is unknown; did you mean 'origins'?"),
+        (
+            "cors = { origins = '*', credential = false }",
+            "key 'credential' is unknown; did you mean 'credentials'?",
+        ),
         ("security = { hsts = '4000 d' }", "key 'hsts': it is more than 3650 d"),
         ("security = { hsts_subdomains = true }", "there is no hsts"),
         ("security = { hsts = '364 d', hsts_subdomains = true, hsts_preload = true }", "365 d"),
