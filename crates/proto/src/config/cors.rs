@@ -24,11 +24,11 @@ pub struct Cors {
     /// Whether pages may send cookies along. Default false. Bound: not with `*`. Danger: pages of these
     /// origins do what their visitor may do.
     pub credentials: bool,
-    /// The methods that pages may use. Default `GET` and `HEAD`. Bound: none. Danger: `server.methods` lets
+    /// The methods that pages may use. Default `GET, HEAD`. Bound: none. Danger: `server.methods` lets
     /// them in or does not.
     pub methods: List<Verb>,
-    /// The fields that pages may send, such as `authorization`. Default whichever they ask for. Bound: none.
-    /// Danger: none.
+    /// The fields that pages may send, such as `authorization`. Default none: whichever they ask
+    /// for. Bound: none. Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<List<Field>>,
     /// The fields of answers that pages may read beside those that they always may. Default none. Bound:

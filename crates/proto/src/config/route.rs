@@ -48,7 +48,7 @@ pub struct Route {
     /// with true, whoever asks is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public: Option<bool>,
-    /// Methods that are let in. Default those of `[server]`. Bound: at least one. Danger: as for
+    /// Methods that are let in. Default as `server.methods`. Bound: at least one. Danger: as for
     /// `server.methods`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub methods: Option<List<Verb>>,

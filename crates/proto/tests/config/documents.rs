@@ -24,8 +24,10 @@ fn defaults() -> Table {
         "{small}[site.tokens]\n[[site.tokens.key]]\nsecret_env = 'x'\n\
          [[site.device]]\nclass = 'tv'\nagents = 'x'\n[[site.route]]\npath = '/'\n\
          answer = {{ status = 200 }}\nrewrite = {{ from = '/', to = '/' }}\n\
+         cors = {{ origins = '*' }}\nsecurity = {{}}\naddresses = {{}}\ncountries = {{ only = 'DE' }}\n\
+         referrers = {{ hosts = 'a' }}\n\
          request_headers = {{ remove = 'a' }}\nresponse_headers = {{ remove = 'a' }}\n\
-         [[limit]]\nname = 'a'\nrequests = 1\n"
+         [[limit]]\nname = 'a'\nrequests = 1\n[geo]\ndatabase = '/a'\n"
     );
     let edge = headwater_proto::config::Edge::parse("edge.toml", &text, []).unwrap();
     edge.resolved().to_toml().parse().unwrap()
