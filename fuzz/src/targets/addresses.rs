@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use headwater_edge::Addresses;
+use headwater_edge::addresses::AddressesBuilder;
 
 /// Lists as they are written, and lines that are none.
 pub(crate) const SEEDS: &[&str] = &[
@@ -17,7 +18,7 @@ pub(crate) fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let Ok(allowed) = Addresses::builder().allow(text) else { return };
     let Ok(allowed) = allowed.build() else { return };
-    let denied = Addresses::builder().deny(text).and_then(|list| list.build());
+    let denied = Addresses::builder().deny(text).and_then(AddressesBuilder::build);
     let Ok(denied) = denied else { unreachable!("what can be allowed can be denied") };
     for line in text.lines() {
         let line = line.split(['#', '/']).next().unwrap_or_default().trim();
