@@ -122,8 +122,8 @@ where
         // What cannot be read is refused further in; it is nobody's page.
         let uri = normalise::checked(request.uri());
         let is_public = uri.as_ref().is_some_and(|uri| at_shield(uri).is_none());
-        let rules = (!is_public).then(|| Arc::clone(&tokens.rules));
-        request.extensions_mut().insert(TokensHere(rules));
+        let here = if is_public { TokensHere::Public } else { TokensHere::Needed };
+        request.extensions_mut().insert(here(Arc::clone(&tokens.rules)));
         if !uri.as_ref().is_some_and(is_page) {
             return Either::Left(self.inner.call(request));
         }
