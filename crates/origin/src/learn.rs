@@ -1,12 +1,13 @@
 //! Learning from the manifests that pass: a layer between the cache and the origins. What it knows
 //! to be at the live edge it tells the cache to keep for a shorter time ([`manners`]).
 //!
-//! A manifest's bytes are kept as they flow by (they are shared, not copied, up to the map's limit)
-//! and read when the last of them has passed. The body is not changed, and not held back: short
-//! manifests are read in passing, long ones on another thread. Compressed ones (`gzip`) are unpacked
-//! for reading, within the same limit; how long they are unpacked decides where they are read. Of a
-//! file whose segments its own index tells, that is read as well.
+//! A manifest is held back until it was read, up to the map's limit (`hold`): only then is it known
+//! how long it may be kept. Its bytes are not changed. Short manifests are read where they pass, long
+//! ones on another thread. Compressed ones (`gzip`) are unpacked for reading, within the same limit; how
+//! long they are unpacked decides where they are read. Of a file whose segments its own index tells,
+//! that is read in passing (`within`).
 
+mod hold;
 mod within;
 
 use std::future::Future;
@@ -14,12 +15,12 @@ use std::io::Read as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use headwater_net::{Body, BodyError, Clock};
+use headwater_net::{Body, Clock};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
@@ -35,6 +36,8 @@ use crate::prefetch;
 const READ_IN_PLACE: usize = 64 << 10;
 /// Large manifests that may be read at one time; more are passed on unread.
 const READ_AT_ONCE: usize = 4;
+/// How long a large manifest is held back for being read.
+const READING: Duration = Duration::from_millis(250);
 
 /// Who is told when a map has learnt.
 pub(crate) trait Listener: Send + Sync {
@@ -83,7 +86,7 @@ impl SharedMap {
     }
 
     /// Takes a lesson: at once when it is short, else on the blocking threads of the runtime.
-    fn take(&self, lesson: Lesson, bytes: Vec<Bytes>) {
+    async fn take(&self, lesson: Lesson, bytes: Vec<Bytes>) {
         let len: usize = bytes.iter().map(Bytes::len).sum();
         if len <= READ_IN_PLACE {
             let limit = READ_IN_PLACE.min(self.limits.manifest_bytes);
@@ -99,11 +102,13 @@ impl SharedMap {
             return;
         };
         let map = self.clone();
-        // Nobody waits for it: it is bounded in time by the limits, in number by its permit.
-        drop(runtime.spawn_blocking(move || {
+        // It is bounded in time by the limits, in number by its permit. What it learnt is in the map;
+        // if it takes its time, or there is no thread for it, the manifest goes on unread.
+        let reading = runtime.spawn_blocking(move || {
             map.learn(&lesson, lesson.unpacked(&bytes, map.limits.manifest_bytes));
             drop(permit);
-        }));
+        });
+        let _ = tokio::time::timeout(READING, reading).await;
     }
 
     fn learn(&self, lesson: &Lesson, unpacked: Result<Vec<u8>, MapError>) {
@@ -143,7 +148,9 @@ impl SharedMap {
             return Ok(None);
         }
         let kind = lesson.content_type.as_deref();
-        let Some(manifest) = Manifest::read(&lesson.url, kind, bytes, &self.limits)? else {
+        let outer = self.lock().variables(&lesson.url);
+        let outer = outer.as_deref();
+        let Some(manifest) = Manifest::read(&lesson.url, kind, bytes, &self.limits, outer)? else {
             return Ok(None);
         };
         Ok(Some(self.lock().absorb(manifest)))
@@ -249,17 +256,26 @@ where
             let like = prefetch::is_anyones(&request).then(|| prefetch::like(&request));
             Box::new(AskedFor { url, like, map: self.map.clone(), clock: self.clock.clone() })
         });
-        LearnFuture { inner: self.inner.call(request), asked }
+        LearnFuture { inner: self.inner.call(request), asked, held: None }
     }
 }
 
 pin_project! {
     /// The answer of [`Learn`].
-    #[derive(Debug)]
     pub struct LearnFuture<F> {
         #[pin]
         inner: F,
         asked: Option<Box<AskedFor>>,
+        held: Option<Held>,
+    }
+}
+
+/// A manifest that is being read.
+type Held = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+impl<F> std::fmt::Debug for LearnFuture<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LearnFuture").finish_non_exhaustive()
     }
 }
 
@@ -280,131 +296,66 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = std::task::ready!(this.inner.poll(cx));
-        Poll::Ready(response.map(|response| match this.asked.take() {
-            Some(asked) => {
-                let (url, map, clock) = (asked.url.clone(), asked.map.clone(), asked.clock.clone());
-                shortened(listen(response, *asked), &url, &map, &clock)
+        if this.held.is_none() {
+            let response = match std::task::ready!(this.inner.poll(cx)) {
+                Ok(response) => response,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            let Some(asked) = this.asked.take() else { return Poll::Ready(Ok(response)) };
+            if !asked.is_manifest(&response) || response.status() != StatusCode::OK {
+                return Poll::Ready(Ok(asked.pass(response)));
             }
-            None => response,
-        }))
-    }
-}
-
-/// Has what is at the live edge kept for a shorter time. What was just learnt from the answer is
-/// known by now, if it came in one piece.
-fn shortened(
-    mut response: Response<Body>,
-    url: &Url,
-    map: &SharedMap,
-    clock: &Clock,
-) -> Response<Body> {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_manifest = ManifestKind::of(kind, url.path()).is_some();
-    let now = clock.now();
-    let manners = manners(&map.lock(), url, response.status(), is_manifest, now);
-    if manners != Manners::AsItIs {
-        map.metrics.live_shortened.inc();
-        let lifetime = manners.apply(response.headers_mut(), now);
-        if let Some(lifetime) = lifetime {
-            response.extensions_mut().insert(lifetime);
+            *this.held = Some(Box::pin(asked.read(response)));
         }
-    }
-    response
-}
-
-/// Puts the ear on the body of a manifest, or of a file whose index is wanted; any other response is left
-/// as it is.
-fn listen(response: Response<Body>, asked: AskedFor) -> Response<Body> {
-    let AskedFor { url, like, map, .. } = asked;
-    let text = |headers: &HeaderMap, name| {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-    };
-    let content_type = text(response.headers(), header::CONTENT_TYPE);
-    let is_manifest = response.status() == StatusCode::OK
-        && ManifestKind::of(content_type.as_deref(), url.path()).is_some();
-    if !is_manifest {
-        return within::listen(response, url, like, map);
-    }
-    let content_encoding = text(response.headers(), header::CONTENT_ENCODING);
-    // Every version of a playlist is one playlist.
-    let url = url.without_directives();
-    let lesson = Lesson { url, like, content_type, content_encoding };
-    let (head, body) = response.into_parts();
-    let body = match body {
-        Body::Empty => Body::Empty,
-        Body::Full(chunks) => {
-            map.take(lesson, chunks.clone().collect());
-            Body::Full(chunks)
-        }
-        inner @ Body::Stream(_) => {
-            let lesson = Some((lesson, map));
-            Body::Stream(Box::pin(Ear { inner, heard: Vec::new(), len: 0, lesson }))
-        }
-    };
-    Response::from_parts(head, body)
-}
-
-/// Passes a body on and keeps what passed, until it is complete or too long. What breaks off
-/// teaches nothing.
-struct Ear {
-    inner: Body,
-    heard: Vec<Bytes>,
-    len: usize,
-    lesson: Option<(Lesson, SharedMap)>,
-}
-
-impl Ear {
-    fn hear(&mut self, data: &Bytes) {
-        let Some((_, map)) = &self.lesson else { return };
-        self.len = self.len.saturating_add(data.len());
-        // Many tiny pieces would cost more than their bytes.
-        if self.len > map.limits.manifest_bytes || self.heard.len() > 65_536 {
-            map.metrics.manifests_too_large.inc();
-            self.lesson = None;
-            self.heard = Vec::new();
-        } else if !data.is_empty() {
-            self.heard.push(data.clone());
-        }
-    }
-
-    fn learn(&mut self) {
-        if let Some((lesson, map)) = self.lesson.take() {
-            map.take(lesson, std::mem::take(&mut self.heard));
+        match this.held {
+            Some(held) => held.as_mut().poll(cx).map(Ok),
+            None => Poll::Pending,
         }
     }
 }
 
-impl HttpBody for Ear {
-    type Data = Bytes;
-    type Error = BodyError;
+impl AskedFor {
+    /// Whether an answer is a manifest by its type.
+    fn is_manifest(&self, response: &Response<Body>) -> bool {
+        let kind = text(response.headers(), &header::CONTENT_TYPE);
+        ManifestKind::of(kind.as_deref(), self.url.path()).is_some()
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        match &polled {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.hear(data);
-                }
-                // A reader that knows the length never asks for the end.
-                if self.inner.is_end_stream() {
-                    self.learn();
-                }
+    /// What is no manifest goes on as it comes; an index within it is read in passing.
+    fn pass(self, response: Response<Body>) -> Response<Body> {
+        let is_manifest = self.is_manifest(&response);
+        let response = self.shortened(response, is_manifest);
+        within::listen(response, self.url, self.like, self.map)
+    }
+
+    /// A manifest goes on once it was read.
+    async fn read(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
+        let (head, body) = response.into_parts();
+        let lesson = Lesson {
+            // Every version of a playlist is one playlist.
+            url: self.url.without_directives(),
+            like: self.like.take(),
+            content_type: text(&head.headers, &header::CONTENT_TYPE),
+            content_encoding: text(&head.headers, &header::CONTENT_ENCODING),
+        };
+        let body = hold::hold(body, lesson, &self.map).await;
+        self.shortened(Response::from_parts(head, body), true)
+    }
+
+    /// Has what is at the live edge kept for a shorter time.
+    fn shortened(&self, mut response: Response<Body>, is_manifest: bool) -> Response<Body> {
+        let now = self.clock.now();
+        let manners = manners(&self.map.lock(), &self.url, response.status(), is_manifest, now);
+        if manners != Manners::AsItIs {
+            self.map.metrics.live_shortened.inc();
+            if let Some(lifetime) = manners.apply(response.headers_mut(), now) {
+                response.extensions_mut().insert(lifetime);
             }
-            Some(Err(_)) => self.lesson = None,
-            None => self.learn(),
         }
-        Poll::Ready(polled)
+        response
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

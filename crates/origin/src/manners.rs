@@ -6,8 +6,8 @@
 //!
 //! - a manifest that changes is fresh for half of its target duration (a second at least), and never
 //!   answers stale;
-//! - one that was not read yet, of which that cannot be said, is fresh for a second here, so that it
-//!   is asked for again once it is known; downstream it is as its origin says;
+//! - one of which that cannot be said (it could not be read, or there was no time to) is fresh for a
+//!   second;
 //! - an error for what will be there in a moment is kept for [`MISSING`], which is enough for all who
 //!   ask at once, and is fresh for nobody downstream.
 //!
@@ -24,7 +24,7 @@ use crate::map::{Known, SegmentMap, Url};
 /// How long an error at the live edge is kept.
 pub const MISSING: Duration = Duration::from_millis(250);
 
-/// How long a manifest that was not read yet is fresh.
+/// How long a manifest that was not read is fresh.
 const UNREAD: Duration = Duration::from_secs(1);
 
 /// What becomes of an answer's lifetime.
@@ -32,8 +32,6 @@ const UNREAD: Duration = Duration::from_secs(1);
 pub enum Manners {
     /// It is as its origin says.
     AsItIs,
-    /// It is fresh for so long at most, in this cache alone.
-    Fresh(Duration),
     /// It is fresh for so long at most, in whole seconds, and never answers stale.
     Live(Duration),
     /// It is kept for a moment.
@@ -53,7 +51,7 @@ pub fn manners(
             Known::Live(live) => {
                 Manners::Live(Duration::from_secs((live.target.as_secs() / 2).max(1)))
             }
-            Known::Nothing if is_manifest => Manners::Fresh(UNREAD),
+            Known::Nothing if is_manifest => Manners::Live(UNREAD),
             Known::Nothing | Known::Settled => Manners::AsItIs,
         },
         StatusCode::NOT_FOUND | StatusCode::GONE if map.is_at_live_edge(url, now) => {
@@ -69,7 +67,6 @@ impl Manners {
     pub fn apply(self, headers: &mut HeaderMap, now: Timestamp) -> Option<Lifetime> {
         let most = match self {
             Self::AsItIs => return None,
-            Self::Fresh(most) => return Some(Lifetime::AtMost(most)),
             Self::Live(most) => most.as_secs(),
             Self::Missing(_) => 0,
         };
@@ -170,7 +167,7 @@ mod tests {
         assert_eq!(of("/live.m3u8?_HLS_msn=9"), Manners::Live(secs(3)));
         assert_eq!(of("/live.mpd"), Manners::Live(secs(1)));
         assert_eq!(of("/vod.m3u8"), Manners::AsItIs);
-        assert_eq!(of("/unread.m3u8"), Manners::Fresh(secs(1)));
+        assert_eq!(of("/unread.m3u8"), Manners::Live(secs(1)));
         assert_eq!(of("/7.x"), Manners::AsItIs);
         let confirmed = manners(&map, &url("/live.m3u8"), StatusCode::NOT_MODIFIED, false, NOW);
         assert_eq!(confirmed, Manners::Live(secs(3)), "a 304 renews it no longer");
@@ -227,10 +224,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("cdn-cache-control", "max-age=600".parse().unwrap());
         headers.insert("cache-control", "max-age=0, must-revalidate".parse().unwrap());
-        let here = Manners::Fresh(UNREAD).apply(&mut headers, NOW);
-        assert_eq!(here, Some(Lifetime::AtMost(UNREAD)));
-        assert_eq!(headers["cdn-cache-control"], "max-age=600", "downstream it is as it was");
-        assert_eq!(headers["cache-control"], "max-age=0, must-revalidate");
         let missing = Manners::Missing(MISSING).apply(&mut headers, NOW);
         assert_eq!(missing, Some(Lifetime::Exactly(MISSING)));
         assert_eq!(headers["cdn-cache-control"], "max-age=0, must-revalidate");

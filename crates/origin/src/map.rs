@@ -10,6 +10,7 @@
 
 mod ask;
 mod dash;
+mod define;
 mod hls;
 mod live;
 mod manifest;
@@ -23,11 +24,13 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use manifest::Content;
 use track::Track;
 
 pub use ask::{Known, Neighbour, Neighbours};
+pub use define::Variables;
 pub use live::{Live, MAX_PRELOADS};
 pub use manifest::{Limits, Manifest, ManifestKind, MapError};
 pub use sidx::MAX_INDEX;
@@ -97,6 +100,8 @@ const MAX_FRAME_SHARERS: usize = 16;
 struct Presentation {
     manifest: Url,
     digest: u64,
+    /// What its media playlists may import.
+    variables: Option<Arc<Variables>>,
     used: u64,
     renditions: Vec<Rendition>,
     weight: usize,
@@ -143,7 +148,9 @@ impl SegmentMap {
         if let Some(known) = self.known(manifest, digest) {
             return Ok(Some(known));
         }
-        let read = Manifest::read(manifest, content_type, bytes, &self.limits)?;
+        let outer = self.variables(manifest);
+        let outer = outer.as_deref();
+        let read = Manifest::read(manifest, content_type, bytes, &self.limits, outer)?;
         Ok(read.map(|manifest| self.absorb(manifest)))
     }
 
@@ -161,8 +168,8 @@ impl SegmentMap {
                 });
                 self.replace(&url, digest, renditions.collect())
             }
-            Content::Hls(hls::Hls::Multivariant(list)) => {
-                self.learn_multivariant(&url, digest, list)
+            Content::Hls(hls::Hls::Multivariant(list, variables)) => {
+                self.learn_multivariant(&url, digest, list, variables)
             }
             Content::Hls(hls::Hls::Media(track)) => self.learn_media(&url, digest, track),
         };
@@ -174,6 +181,12 @@ impl SegmentMap {
     /// as used, and there is nothing to read.
     pub fn knows(&mut self, manifest: &Url, bytes: &[u8]) -> bool {
         self.known(manifest, hash(bytes)).is_some()
+    }
+
+    /// What the media playlist at `url` may import: what its multivariant playlist defines.
+    pub fn variables(&self, url: &Url) -> Option<Arc<Variables>> {
+        let (id, _) = self.by_playlist.get(url)?;
+        self.presentations.get(id)?.variables.clone()
     }
 
     /// Which segment `url` is; where several segments lie in one file, the one that holds byte
@@ -294,6 +307,7 @@ impl SegmentMap {
         manifest: &Url,
         digest: u64,
         list: Vec<hls::Listed>,
+        variables: Variables,
     ) -> Learnt {
         let mut renditions: Vec<Rendition> = list
             .into_iter()
@@ -306,8 +320,9 @@ impl SegmentMap {
             })
             .collect();
         let before = self.by_manifest.get(manifest).copied();
-        let mut known =
-            before.and_then(|id| self.remove(id)).map_or_else(Vec::new, |p| p.renditions);
+        let old = before.and_then(|id| self.remove(id));
+        let defined = old.as_ref().and_then(|old| old.variables.clone());
+        let mut known = old.map_or_else(Vec::new, |old| old.renditions);
         for rendition in &renditions {
             // A media playlist that came before the playlist that names it stood alone.
             if let Name::Playlist(playlist) = &rendition.name
@@ -317,6 +332,11 @@ impl SegmentMap {
                 known.extend(alone.renditions);
             }
         }
+        let variables = (!variables.is_empty()).then(|| Arc::new(variables));
+        if variables != defined {
+            // What was imported stands for something else now: they are read anew.
+            known.clear();
+        }
         for rendition in &mut renditions {
             if let Some(at) = known.iter().position(|k| k.name == rendition.name) {
                 let known = known.swap_remove(at);
@@ -324,7 +344,15 @@ impl SegmentMap {
                 rendition.digest = known.digest;
             }
         }
-        self.insert(before, manifest.clone(), digest, renditions)
+        let learnt = self.insert(before, manifest.clone(), digest, renditions);
+        if let (Some(variables), Some(presentation)) =
+            (variables, self.presentations.get_mut(&learnt.presentation))
+        {
+            presentation.weight += variables.weight();
+            self.weight += variables.weight();
+            presentation.variables = Some(variables);
+        }
+        learnt
     }
 
     fn learn_media(&mut self, manifest: &Url, digest: u64, track: Track) -> Learnt {
@@ -387,6 +415,7 @@ impl SegmentMap {
         let presentation = Presentation {
             manifest: manifest.clone(),
             digest,
+            variables: None,
             used: self.clock,
             renditions,
             weight,

@@ -61,6 +61,53 @@ async fn a_playlist_is_kept_for_half_of_its_target_duration_whatever_its_origin_
     assert!(shield.metrics().live_shortened.get() >= 2);
 }
 
+/// It comes piece by piece, as from every origin over a network: the first answer says no more than
+/// any other, whether it is short or has to be read on another thread.
+#[tokio::test]
+async fn the_first_answer_of_a_playlist_that_streams_is_kept_no_longer_than_the_others() {
+    for lines in [0, 20_000] {
+        let gate = Arc::new(Notify::new());
+        let note = "# nothing\n".repeat(lines);
+        let list =
+            playlist(7, &note, "max-age=60, stale-if-error=600").unmeasured().body_after(&gate);
+        let origin = Origin::new().on("/l.m3u8", list);
+        let shield = shield(&origin, &clock());
+        let player = tokio::spawn({
+            let shield = shield.clone();
+            async move { get(&shield, "/l.m3u8").await }
+        });
+        eventually("it is asked for", || origin.times("/l.m3u8") == 1).await;
+        gate.notify_one();
+        let first = player.await.unwrap();
+        assert_eq!(first.headers["cache-control"], "max-age=2, must-revalidate");
+        assert!(first.text().ends_with("9.mp4\n"));
+    }
+}
+
+/// What cannot be read may be live: it is passed on byte by byte, and kept for a second.
+#[tokio::test]
+async fn a_playlist_that_cannot_be_read_or_breaks_off_is_passed_on() {
+    let kind = |reply: support::Reply| {
+        let reply = reply.header("content-type", "application/vnd.apple.mpegurl").unmeasured();
+        reply.header("cache-control", "max-age=60")
+    };
+    let long = format!("#EXTM3U\n{}", "# nothing\n".repeat(300_000));
+    let origin = Origin::new()
+        .on("/bad.m3u8", kind(reply(200)).body("<html>"))
+        .on("/long.m3u8", kind(reply(200)).body(long.clone()))
+        .on("/cut.m3u8", kind(reply(200)).body("#EXTM3U\n#EXTINF:4,\n1.ts\n").cut_at(20));
+    let shield = shield(&origin, &clock());
+    for (path, body) in [("/bad.m3u8", "<html>"), ("/long.m3u8", &*long)] {
+        let answer = get(&shield, path).await;
+        assert_eq!(answer.headers["cache-control"], "max-age=1, must-revalidate", "{path}");
+        assert_eq!(answer.text(), body);
+    }
+    let broken = get(&shield, "/cut.m3u8").await;
+    assert!(broken.body.is_err(), "what broke off does not look whole: {broken:?}");
+    assert!(shield.map().lock().is_empty());
+    assert_eq!(shield.metrics().manifests_too_large.get(), 1);
+}
+
 #[tokio::test]
 async fn a_segment_that_is_not_there_yet_is_missing_for_a_moment_only() {
     let clock = clock();

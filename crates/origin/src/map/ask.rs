@@ -43,13 +43,15 @@ pub enum Known<'a> {
 }
 
 impl SegmentMap {
-    /// The `k` segments after `position` in its rendition; fewer at the end.
+    /// The `k` segments after `position` in its rendition; fewer at the end, and without those that
+    /// are gaps.
     pub fn next(&self, position: Position, k: usize) -> Vec<Target> {
         let Some(track) = self.track(position.presentation, position.rendition) else {
             return Vec::new();
         };
         let after = position.index.saturating_add(1)..track.len();
-        after.take(k).filter_map(|index| track.get(index)).collect()
+        let after = after.take(k).filter(|index| !track.is_gap(*index));
+        after.filter_map(|index| track.get(index)).collect()
     }
 
     /// The segment at `position`.
@@ -68,6 +70,12 @@ impl SegmentMap {
         let track = self.track(position.presentation, position.rendition)?;
         let (start, duration) = track.timing.of(position.index)?;
         Some((Duration::from_micros(start), Duration::from_micros(duration)))
+    }
+
+    /// Whether the segment at `position` is listed, and is not there to be had (`EXT-X-GAP`).
+    pub fn is_gap(&self, position: Position) -> bool {
+        let track = self.track(position.presentation, position.rendition);
+        track.is_some_and(|track| track.is_gap(position.index))
     }
 
     /// Whether the segment at `position` is encoded otherwise than the one before it.
@@ -91,7 +99,8 @@ impl SegmentMap {
     ) -> (Option<Target>, Option<Target>) {
         let Some(track) = self.track(presentation, rendition) else { return (None, None) };
         let head = track.head(now);
-        let first = track.get(head).filter(|_| head < track.available(now));
+        let there = head < track.available(now) && !track.is_gap(head);
+        let first = track.get(head).filter(|_| there);
         (track.init(head), first.or_else(|| track.unread().cloned()))
     }
 

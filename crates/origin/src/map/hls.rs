@@ -5,8 +5,11 @@
 //! attribute list without `=` makes it search to the end of the file), and keeps away what it
 //! stumbles over: a title with two commas becomes a segment of its own.
 
+use std::borrow::Cow;
+
 use m3u8_rs::{ByteRange, Playlist};
 
+use super::define::Variables;
 use super::live::Tags;
 use super::track::{Target, Track};
 use super::url::{MAX_URL, Url};
@@ -17,8 +20,8 @@ const MAX_ATTRIBUTE_LINES: usize = 1024;
 
 /// What one playlist taught.
 pub(super) enum Hls {
-    /// A multivariant playlist: its media playlists.
-    Multivariant(Vec<Listed>),
+    /// A multivariant playlist: its media playlists, and what they may import.
+    Multivariant(Vec<Listed>, Variables),
     /// A media playlist.
     Media(Track),
 }
@@ -36,9 +39,14 @@ const VARIANTS: u32 = 0;
 const I_FRAMES: u32 = 1;
 const OTHERS: u32 = 2;
 
-/// Reads a playlist that was found at `at`.
-pub(super) fn read(at: &Url, bytes: &[u8], limits: &Limits) -> Result<Hls, MapError> {
-    let (text, tags) = essence(bytes, limits)?;
+/// Reads a playlist that was found at `at`, and which may import from `outer`.
+pub(super) fn read(
+    at: &Url,
+    bytes: &[u8],
+    limits: &Limits,
+    outer: Option<&Variables>,
+) -> Result<Hls, MapError> {
+    let Essence { text, tags, variables } = essence(at, bytes, limits, outer)?;
     match m3u8_rs::parse_playlist(text.as_bytes()) {
         Ok((_, Playlist::MasterPlaylist(list))) => {
             let mut found: Vec<Listed> = Vec::new();
@@ -57,14 +65,16 @@ pub(super) fn read(at: &Url, bytes: &[u8], limits: &Limits) -> Result<Hls, MapEr
                     found.push(Listed { url, bandwidth, group });
                 }
             }
-            Ok(Hls::Multivariant(found))
+            Ok(Hls::Multivariant(found, variables))
         }
         Ok((_, Playlist::MediaPlaylist(list))) => {
             let first = list.media_sequence.saturating_add(tags.skipped);
             let mut track = Track::starting_at(first);
             // Where the next sub-range starts when it does not say (§4.3.2.2).
             let mut next: Option<(Url, u64)> = None;
-            for segment in &list.segments {
+            let mut gaps = tags.gaps.iter().peekable();
+            for (segment, listed) in list.segments.iter().zip(0u32..) {
+                let is_gap = gaps.next_if_eq(&&listed).is_some();
                 if track.weight() > limits.presentation_bytes {
                     break;
                 }
@@ -82,6 +92,9 @@ pub(super) fn read(at: &Url, bytes: &[u8], limits: &Limits) -> Result<Hls, MapEr
                 next = range.as_ref().map(|range| (url.clone(), range.end));
                 if segment.discontinuity {
                     track.timing.breaks_here();
+                }
+                if is_gap {
+                    track.push_gap();
                 }
                 track.push(Target { url, range });
                 track.timing.push(1, micros(segment.duration));
@@ -107,8 +120,21 @@ fn range(range: &ByteRange, follows: u64) -> Option<std::ops::Range<u64>> {
     Some(start..start.checked_add(range.length)?)
 }
 
-/// The lines that say where things are, in their order, and what others say of the live edge.
-fn essence<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(String, Tags<'a>), MapError> {
+/// What of a playlist matters here.
+struct Essence {
+    /// The lines that say where things are, in their order.
+    text: String,
+    /// What others say of the live edge.
+    tags: Tags,
+    variables: Variables,
+}
+
+fn essence(
+    at: &Url,
+    bytes: &[u8],
+    limits: &Limits,
+    outer: Option<&Variables>,
+) -> Result<Essence, MapError> {
     let text = std::str::from_utf8(bytes).map_err(|_| MapError::Malformed)?;
     let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim_end);
     if lines.next() != Some("#EXTM3U") {
@@ -117,8 +143,20 @@ fn essence<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(String, Tags<'a>), M
     let mut kept = String::from("#EXTM3U\n");
     let (mut uris, mut attribute_lines) = (0usize, 0usize);
     let mut tags = Tags::default();
+    let mut variables = Variables::default();
+    // A short reference may stand for something long, in every line.
+    let mut room = limits.manifest_bytes;
     for line in lines {
         if line.len() > MAX_URL + 1024 {
+            continue;
+        }
+        let line = if holds_references(line) { variables.replaced(line)? } else { line.into() };
+        if let Cow::Owned(line) = &line {
+            room = room.checked_sub(line.len()).ok_or(MapError::TooLarge)?;
+        }
+        let line = &*line;
+        if let Some(list) = line.strip_prefix("#EXT-X-DEFINE:") {
+            variables.define(list, at, outer)?;
             continue;
         }
         tags.note(line);
@@ -156,7 +194,12 @@ fn essence<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(String, Tags<'a>), M
         kept.push_str(line);
         kept.push('\n');
     }
-    Ok((kept, tags))
+    Ok(Essence { text: kept, tags, variables })
+}
+
+/// Whether a line is one of those that are read here, and may refer to variables.
+fn holds_references(line: &str) -> bool {
+    !line.starts_with('#') || (line.starts_with("#EXT-X-") && line.contains("{$"))
 }
 
 #[cfg(test)]
@@ -166,9 +209,9 @@ mod tests {
 
     fn media(text: &str) -> Track {
         let at = Url::new("h", "/a/v1.m3u8").unwrap();
-        match read(&at, text.as_bytes(), &Limits::default()).unwrap() {
+        match read(&at, text.as_bytes(), &Limits::default(), None).unwrap() {
             Hls::Media(track) => track,
-            Hls::Multivariant(_) => panic!("a media playlist was taken for a multivariant one"),
+            Hls::Multivariant(..) => panic!("a media playlist was taken for a multivariant one"),
         }
     }
 
@@ -194,6 +237,42 @@ mod tests {
         assert_eq!(track.get(1).unwrap().range, Some(150..220));
         assert_eq!(track.init(1).unwrap().range, Some(0..100));
         assert_eq!(track.init(2).unwrap().url.as_str(), "//h/a/other.mp4");
+    }
+
+    /// RFC 8216bis §4.4.2.3: what a playlist names is what its variables say; where one is missing
+    /// it names nothing.
+    #[test]
+    fn variables_are_replaced_wherever_a_url_may_stand() {
+        let track = media(
+            "#EXTM3U\n#EXT-X-DEFINE:NAME=\"p\",VALUE=\"v1\"\n\
+             #EXT-X-DEFINE:NAME=\"q\",VALUE=\"{$p}/x\"\n#EXT-X-MAP:URI=\"{$p}/init.mp4\"\n\
+             #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{$q}/3.mp4\"\n#EXTINF:4,{$title}\n{$p}/1.m4s\n\
+             #EXT-X-UNKNOWN:{$p}\n#EXTINF:4,\n{$q}/2.m4s\n",
+        );
+        assert_eq!(track.get(0).unwrap().url.as_str(), "//h/a/v1/1.m4s");
+        assert_eq!(track.get(1).unwrap().url.as_str(), "//h/a/v1/x/2.m4s");
+        assert_eq!(track.init(0).unwrap().url.as_str(), "//h/a/v1/init.mp4");
+        assert_eq!(track.live().unwrap().preloads[0].url.as_str(), "//h/a/v1/x/3.mp4");
+        let at = Url::new("h", "/l.m3u8").unwrap();
+        let limits = Limits { manifest_bytes: 9000, ..Limits::default() };
+        let refused = |text: &str| read(&at, text.as_bytes(), &limits, None).err();
+        for unknown in ["{$p}/1.ts", "#EXT-X-MAP:URI=\"{$p}\"", "#EXT-X-STREAM-INF:A=\"{$p}\""] {
+            let text = format!("#EXTM3U\n{unknown}\n#EXTINF:4,\n2.ts\n");
+            assert_eq!(refused(&text), Some(MapError::Malformed), "{unknown}");
+        }
+        let define = format!("#EXT-X-DEFINE:NAME=\"p\",VALUE=\"{}\"", "x".repeat(2000));
+        let text = format!("#EXTM3U\n{define}\n{}", "{$p}\n".repeat(9));
+        assert_eq!(refused(&text), Some(MapError::TooLarge), "many short lines, a long value");
+    }
+
+    #[test]
+    fn a_gap_keeps_its_place_and_is_known_for_one() {
+        let track = media(
+            "#EXTM3U\n#EXTINF:4,\n1.ts\n#EXT-X-GAP\n#EXTINF:4,\n2.ts\n#EXTINF:4,\n#EXT-X-GAP\n3.ts\n\
+             #EXTINF:4,\n4.ts\n",
+        );
+        let gaps: Vec<_> = (0..5).filter(|index| track.is_gap(*index)).collect();
+        assert_eq!((track.len(), gaps), (4, vec![1, 2]));
     }
 
     #[test]

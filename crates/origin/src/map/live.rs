@@ -36,19 +36,25 @@ impl Live {
 
 /// The tags of one media playlist that tell of its live edge.
 #[derive(Debug, Default)]
-pub(super) struct Tags<'a> {
+pub(super) struct Tags {
     /// Segments that a delta update leaves out (§4.4.5.2).
     pub(super) skipped: u64,
     can_block: bool,
     has_parts: bool,
     /// Parts of the segment that is not complete.
     parts: u32,
-    preloads: Vec<&'a str>,
+    preloads: Vec<String>,
+    /// Segments that are not there (§4.4.4.7), counted from the first that is listed.
+    pub(super) gaps: Vec<u32>,
+    /// Whether the next segment is one.
+    gap: bool,
+    /// Segments so far.
+    listed: u32,
 }
 
-impl<'a> Tags<'a> {
+impl Tags {
     /// Takes note of one line. The lines of a playlist are given in their order.
-    pub(super) fn note(&mut self, line: &'a str) {
+    pub(super) fn note(&mut self, line: &str) {
         if let Some(list) = line.strip_prefix("#EXT-X-SERVER-CONTROL:") {
             self.can_block = attribute(list, "CAN-BLOCK-RELOAD") == Some("YES");
         } else if line.starts_with("#EXT-X-PART-INF:") {
@@ -60,17 +66,23 @@ impl<'a> Tags<'a> {
             self.skipped = skipped.unwrap_or(0);
         } else if let Some(list) = line.strip_prefix("#EXT-X-PRELOAD-HINT:") {
             if self.preloads.len() < MAX_PRELOADS {
-                self.preloads.push(list);
+                self.preloads.push(list.to_owned());
             }
+        } else if line == "#EXT-X-GAP" {
+            self.gap = true;
         } else if !line.starts_with('#') && !line.is_empty() {
             self.parts = 0;
+            if std::mem::take(&mut self.gap) {
+                self.gaps.push(self.listed);
+            }
+            self.listed = self.listed.saturating_add(1);
         }
     }
 
     /// The live edge after `next`, the media sequence number of the first segment that is not
     /// listed.
     pub(super) fn live(&self, playlist: &Url, target: u64, next: u64) -> Live {
-        let preload = |list: &&str| {
+        let preload = |list: &String| {
             let url = playlist.resolve(attribute(list, "URI")?)?;
             let number = |name| attribute(list, name).and_then(|n| n.parse::<u64>().ok());
             let start = number("BYTERANGE-START");
@@ -95,7 +107,7 @@ impl<'a> Tags<'a> {
 }
 
 /// The value of an attribute in a list of them (RFC 8216 §4.2), without its quotes.
-fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn attribute<'a>(list: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = list;
     loop {
         let (key, after) = rest.split_once('=')?;

@@ -1,5 +1,6 @@
 //! A manifest by itself: of which kind it is, within which bounds it is read, and what was read.
 
+use super::define::Variables;
 use super::url::Url;
 use super::{dash, hash, hls};
 
@@ -112,8 +113,9 @@ pub(super) enum Content {
 }
 
 impl Manifest {
-    /// Reads the manifest `bytes` found at `url`. What is no manifest by its type is none:
-    /// `Ok(None)`.
+    /// Reads the manifest `bytes` found at `url`, a media playlist with what its multivariant
+    /// playlist defines ([`SegmentMap::variables`](super::SegmentMap::variables)). What is no
+    /// manifest by its type is none: `Ok(None)`.
     ///
     /// # Errors
     /// [`MapError`] where it says it is a manifest and cannot be read as one.
@@ -122,13 +124,14 @@ impl Manifest {
         content_type: Option<&str>,
         bytes: &[u8],
         limits: &Limits,
+        outer: Option<&Variables>,
     ) -> Result<Option<Self>, MapError> {
         let Some(kind) = ManifestKind::of(content_type, url.path()) else { return Ok(None) };
         if bytes.len() > limits.manifest_bytes {
             return Err(MapError::TooLarge);
         }
         let content = match kind {
-            ManifestKind::Hls => Content::Hls(hls::read(url, bytes, limits)?),
+            ManifestKind::Hls => Content::Hls(hls::read(url, bytes, limits, outer)?),
             ManifestKind::Dash => Content::Dash(dash::read(url, bytes, limits)?),
         };
         Ok(Some(Self { url: url.clone(), digest: hash(bytes), content }))

@@ -66,6 +66,30 @@ fn a_media_playlist_that_came_first_joins_its_presentation() {
     assert_eq!(paths(&map.next(at, 5)), ["/b.mp4"]);
 }
 
+/// A media playlist imports from the multivariant one that names it, whichever was read first, and
+/// what it imports may change.
+#[test]
+fn media_playlists_import_what_their_multivariant_playlist_defines() {
+    let mut map = SegmentMap::new(Limits::default());
+    let media =
+        "#EXTM3U\n#EXT-X-DEFINE:IMPORT=\"p\"\n#EXTINF:4,\n{$p}/1.ts\n#EXTINF:4,\n{$p}/2.ts\n";
+    let list = url("/v.m3u8?t=9");
+    assert_eq!(map.learn(&list, HLS, media.as_bytes()), Err(MapError::Malformed));
+    for value in ["a", "b"] {
+        let main = format!(
+            "#EXTM3U\n#EXT-X-DEFINE:NAME=\"p\",VALUE=\"{value}\"\n#EXT-X-DEFINE:QUERYPARAM=\"t\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1\nv.m3u8?t={{$t}}\n"
+        );
+        map.learn(&url("/main.m3u8?t=9"), HLS, main.as_bytes()).unwrap();
+        let main = map.by_manifest[&url("/main.m3u8?t=9")];
+        assert_eq!(map.unread(main), std::slice::from_ref(&list));
+        map.learn(&list, HLS, media.as_bytes()).unwrap();
+        let at = map.lookup(&url(&format!("/{value}/1.ts")), None).unwrap();
+        assert_eq!(paths(&map.next(at, 2)), [format!("/{value}/2.ts")]);
+    }
+    assert_eq!(map.lookup(&url("/a/1.ts"), None), None);
+}
+
 #[test]
 fn a_newer_manifest_takes_the_place_of_the_older() {
     let mut map = SegmentMap::new(Limits::default());

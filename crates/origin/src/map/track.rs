@@ -131,6 +131,8 @@ pub(super) struct Track {
     pub(super) timing: Timing,
     live: Option<Box<Live>>,
     clock: Option<Clock>,
+    /// Segments that are listed and not there, in order.
+    gaps: Vec<u32>,
     /// Where the file says itself which segments it holds.
     index: Option<Box<Target>>,
     weight: usize,
@@ -313,6 +315,17 @@ impl Track {
         self.len += 1;
     }
 
+    /// Says that the next segment is not there (RFC 8216bis §4.4.4.7).
+    pub(super) fn push_gap(&mut self) {
+        self.weight += size_of::<u32>();
+        self.gaps.push(self.len);
+    }
+
+    /// Whether segment `index` is listed and not there.
+    pub(super) fn is_gap(&self, index: u32) -> bool {
+        self.gaps.binary_search(&index).is_ok()
+    }
+
     /// Says that the segments from here on need `init` first.
     pub(super) fn push_init(&mut self, init: Target) {
         if self.inits.last().is_none_or(|(_, last)| *last != init) {
@@ -467,7 +480,7 @@ mod tests {
             let urls: Vec<_> = (0..2000).map(|i| format!("/v1/{}.m4s", 7 + i * step)).collect();
             let track = track(&urls);
             assert_eq!((track.len(), track.runs.len()), (2000, 1));
-            assert!(track.weight() < 400);
+            assert!(track.weight() < 450);
             assert_eq!(track.get(1999).unwrap(), target(urls.last().unwrap()));
             assert_eq!(track.find(&format!("//h{}", urls[5]), None, None), Some(5));
             assert_eq!(track.find("//h/v1/6.m4s", None, None), None);

@@ -144,6 +144,10 @@ pub fn next(map: &SegmentMap, position: Position, ahead: usize, allowed: Allowed
     let mut wants = Vec::new();
     for index in (position.index.saturating_add(1)..).take(ahead) {
         let at = Position { index, ..position };
+        // No player asks for it, nor for what would be before it.
+        if map.is_gap(at) {
+            continue;
+        }
         let there = map.is_available(at, allowed.now);
         let target = map.target(at).filter(|_| there);
         let (Some(target), Some(number)) = (target, map.number(at)) else { break };
@@ -172,7 +176,7 @@ pub fn switch(
     let Position { presentation, rendition, .. } = position;
     let why = Why::Switch { presentation, rendition, number };
     let targets: Vec<_> = if let Some(other) = map.beside(next, to.rendition) {
-        let there = map.is_available(other, allowed.now);
+        let there = map.is_available(other, allowed.now) && !map.is_gap(other);
         map.init(other).into_iter().chain(map.target(other).filter(|_| there)).collect()
     } else {
         let unread = map.unread(presentation);

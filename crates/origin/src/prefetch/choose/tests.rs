@@ -53,6 +53,19 @@ fn the_next_segments_of_the_same_authority_that_are_not_recent() {
     assert_eq!(shown(&next(&map, at, 4, allowed(&recent))), ["/j", "/c 5-14", "/e"]);
 }
 
+#[test]
+fn a_gap_is_not_fetched_and_what_is_behind_it_is() {
+    let mut map = SegmentMap::new(Limits::default());
+    let list = "#EXTM3U\n#EXT-X-GAP\n#EXTINF:4,\na\n#EXTINF:4,\nb\n#EXT-X-GAP\n#EXTINF:4,\nc\n\
+                #EXTINF:4,\nd\n#EXT-X-ENDLIST\n";
+    let learnt = learn(&mut map, "/l.m3u8", list);
+    let at = map.lookup(&url("/b"), None).unwrap();
+    let recent = recent();
+    assert_eq!(shown(&next(&map, at, 2, allowed(&recent))), ["/d"]);
+    let begins = heads(&map, &learnt, 4, &Starts::default(), allowed(&recent));
+    assert_eq!(shown(&begins), [""; 0]);
+}
+
 fn ladder() -> SegmentMap {
     let mut map = SegmentMap::new(Limits::default());
     let main = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"a.m3u8\"\n\
