@@ -31,13 +31,13 @@ use headwater_cache::BoxError;
 use headwater_net::{Body, Clock, Timestamp};
 use headwater_proto::hints::Hint;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use tower_service::Service;
 
 pub use choose::{Allowed, Switch, Want, Why, heads, live, next, switch, switches, told};
 pub use config::PrefetchConfig;
 pub use recent::{Found, Recent, Wasted};
-pub use sessions::{Pace, Place, Sessions, Step};
+pub use sessions::{Pace, Place, Sessions, Step, Variant};
 pub use starts::Starts;
 
 use crate::learn::{Listener, SharedMap};
@@ -121,9 +121,10 @@ where
             let target = Target { url: url.clone(), range };
             let late = state.asked(&target, now, &self.metrics) == Found::Coming;
             let place = place(&map, position)?;
-            let step = self.steps(&mut state, &map, position, place, late);
-            drop(state);
+            let step = self.steps(&mut state, &map, position, place, (late, 0));
             let like = may_fetch.then(|| like(request))?;
+            state.sessions.asks_for(position.presentation, variant(&like), now);
+            drop(state);
             if step.follows {
                 self.goes_on(&map, position, &url, &like, step.depth, Told::default());
                 return None;
@@ -148,14 +149,14 @@ where
         map: &SegmentMap,
         position: Position,
         place: Place,
-        late: bool,
+        (late, viewers): (bool, u32),
     ) -> Step {
         let duration = map.time(position).map_or(Duration::ZERO, |(_, duration)| duration);
         let now = self.clock.now();
         let is_head = map.is_head(position, now);
         // Who comes to what is live begins about there.
         let begins = is_head || map.is_live(position.presentation, position.rendition);
-        let pace = Pace { late, duration, begins };
+        let pace = Pace { late, duration, begins, viewers };
         let step = state.sessions.asked(place, pace, self.config.ahead, now);
         if let Some(left) = step.left {
             state.doubt((place.presentation, left));
@@ -189,12 +190,15 @@ where
                 Url::new(rest.get(..slash)?, rest.get(slash..)?)
             });
             let Some(url) = location else { continue };
-            let Some(like) = like_of(&url) else { continue };
+            let Some(mut like) = like_of(&url) else { continue };
             let mut map = self.map.lock();
             if let Some(position) = map.lookup(&url, hint.first_byte) {
                 let step = place(&map, position).map(|place| {
                     let state = &mut self.workers.lock();
-                    self.steps(state, &map, position, place, false)
+                    if let Some(variant) = state.sessions.variant(position.presentation) {
+                        ask_for(&mut like, variant);
+                    }
+                    self.steps(state, &map, position, place, (false, hint.requests))
                 });
                 let depth = step.map_or(1, |step| step.depth);
                 let told = Told { throughput: hint.throughput, dry: hint.dry };
@@ -336,8 +340,8 @@ pub(crate) fn like(request: &Request<Body>) -> Parts {
     let mut head: Parts = Request::new(()).into_parts().0;
     head.uri = request.uri().clone();
     head.version = request.version();
-    for name in [header::HOST, header::ACCEPT_ENCODING, header::ORIGIN] {
-        if let Some(value) = request.headers().get(&name) {
+    for name in [header::HOST].iter().chain(&VARIANT) {
+        if let Some(value) = request.headers().get(name) {
             head.headers.insert(name, value.clone());
         }
     }
@@ -347,7 +351,25 @@ pub(crate) fn like(request: &Request<Body>) -> Parts {
     head
 }
 
-/// As [`like`], of a request that only a hint tells of.
+/// The fields that choose a variant ([`Variant`]).
+const VARIANT: [HeaderName; 2] = [header::ACCEPT_ENCODING, header::ORIGIN];
+
+/// The variant that a request asks for.
+fn variant(like: &Parts) -> Variant {
+    VARIANT.map(|name| like.headers.get(name).cloned())
+}
+
+/// Has a request ask for a variant.
+fn ask_for(like: &mut Parts, variant: &Variant) {
+    for (name, value) in VARIANT.into_iter().zip(variant) {
+        if let Some(value) = value {
+            like.headers.insert(name, value.clone());
+        }
+    }
+}
+
+/// As [`like`], of a request that only a hint tells of. Which variant its clients ask for, the edge
+/// does not tell: it is that of who asked the shield last.
 fn like_of(url: &Url) -> Option<Parts> {
     let mut head: Parts = Request::new(()).into_parts().0;
     head.uri = url.to_uri()?;

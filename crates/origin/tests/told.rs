@@ -82,6 +82,24 @@ async fn a_session_that_an_edge_serves_is_fetched_for() {
     assert_eq!(metrics.segment_requests.get(), 1, "a hint is no request");
 }
 
+/// Players of another site: what is fetched ahead for them is what they will ask for.
+#[tokio::test]
+async fn what_is_fetched_for_those_edges_serve_is_the_variant_that_browsers_ask_for() {
+    let vary = |name| segment(name).header("vary", "Origin");
+    let origin = film().on("/f/low/0.mp4", vary("0")).on("/f/low/4.mp4", vary("4"));
+    let shield = shield(&origin, HintTrust::Everyone).await;
+    let fields = [("origin", "https://site.example")];
+    support::get_with(&shield, "/f/low/0.mp4", &fields).await;
+    tell(&shield, None, false, "//video.example/f/low/3.mp4 k=7 n=9.mp4\n").await;
+    for path in ["/f/low/4.mp4", "/f/low/9.mp4"] {
+        eventually("it is fetched", || origin.times(path) == 1).await;
+        assert_eq!(origin.headers_of(path)["origin"], "https://site.example", "{path}");
+    }
+    settle().await;
+    assert!(support::get_with(&shield, "/f/low/4.mp4", &fields).await.is_hit());
+    assert_eq!(origin.times("/f/low/4.mp4"), 1);
+}
+
 #[tokio::test]
 async fn what_only_edges_tell_of_is_forgotten_as_well() {
     let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));

@@ -10,6 +10,9 @@
 //! it has jumped, and what was fetched for it where it was is for nobody any more. Should somebody go
 //! on there within the time that a session may be silent, they were two, and both go on.
 //!
+//! Many who watch at one place are one session, and edges tell how many they are: of those, one that
+//! jumps or switches leaves the others where they are.
+//!
 //! How far ahead is fetched for a session is its *depth*: one segment at first. Whenever it comes to
 //! a segment that is still being fetched, one would not have been enough, and it is one more; once it
 //! asks for segments as slowly as they are played, and they were there several times in a row, it is
@@ -20,6 +23,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use headwater_net::Timestamp;
+use http::HeaderValue;
 
 use crate::map::PresentationId;
 
@@ -65,7 +69,12 @@ pub struct Pace {
     pub duration: Duration,
     /// Players begin with it: a request for it tells of one more session, and not of a jump.
     pub begins: bool,
+    /// So many asked for it, as an edge tells; zero where a client asks the shield itself.
+    pub viewers: u32,
 }
+
+/// What chooses a variant of what a client asks for: the values of its `Accept-Encoding` and `Origin`.
+pub type Variant = [Option<HeaderValue>; 2];
 
 /// The sessions of all presentations.
 #[derive(Debug)]
@@ -79,6 +88,8 @@ struct Watchers {
     sessions: Vec<Session>,
     /// When the playlist of a rendition was last asked for.
     playlists: Vec<(u32, Timestamp)>,
+    /// As the last client that asked the shield itself asked.
+    variant: Variant,
     seen: Timestamp,
 }
 
@@ -95,9 +106,34 @@ struct Session {
     guess: Option<(u32, u64)>,
     /// It seems to have jumped from here.
     jumped: bool,
+    /// Viewers of the segment before this one, and of this one so far.
+    viewers: (u32, u32),
 }
 
 impl Session {
+    /// How many they are, besides so many of them.
+    fn others(&self, viewers: u32) -> u32 {
+        let (before, here) = self.viewers;
+        before.max(here).max(1).saturating_sub(viewers.max(1))
+    }
+
+    /// So many of them are elsewhere.
+    fn leave(&mut self, viewers: u32) {
+        let (before, here) = self.viewers;
+        let left = viewers.max(1);
+        self.viewers = (before.saturating_sub(left), here.saturating_sub(left));
+    }
+
+    /// So many more are at `number`.
+    fn count(&mut self, number: u64, viewers: u32) {
+        let (before, here) = self.viewers;
+        self.viewers = if number > self.number {
+            (here, viewers)
+        } else {
+            (before, here.saturating_add(viewers))
+        };
+    }
+
     /// How far ahead is fetched from `pace` on, after `passed`; `most` at most.
     fn keep(&mut self, pace: Pace, passed: Duration, most: usize) {
         let most = u8::try_from(most).unwrap_or(u8::MAX).max(1);
@@ -139,7 +175,18 @@ impl Sessions {
             of.max_by_key(|(_, session)| (session.number, session.seen)).map(|(at, _)| at)
         };
         let known = latest(true).or_else(|| latest(false));
-        if let Some(session) = known.and_then(|at| watchers.sessions.get_mut(at)) {
+        // Some of several went to another rendition, and the others did not.
+        let mut apart = None;
+        if let Some(session) = known.and_then(|at| watchers.sessions.get_mut(at))
+            && session.rendition != place.rendition
+            && session.others(pace.viewers) > 0
+        {
+            session.leave(pace.viewers);
+            apart = Some(session.depth);
+        }
+        if let Some(session) = known.and_then(|at| watchers.sessions.get_mut(at))
+            && apart.is_none()
+        {
             let left = (session.rendition != place.rendition).then_some(session.rendition);
             if left.is_some() {
                 session.guess = None;
@@ -148,19 +195,26 @@ impl Sessions {
             if place.number > session.number {
                 session.keep(pace, passed, most);
             }
+            session.count(place.number, pace.viewers);
             (session.rendition, session.number, session.seen) =
                 (place.rendition, place.number, now);
             session.jumped = false;
             return Step { follows: true, left, depth: usize::from(session.depth) };
         }
-        let (mut left, mut depth) = (None, 1);
+        let (mut left, mut depth) = (None, apart.unwrap_or(1));
         let mut here = watchers
             .sessions
             .iter_mut()
             .filter(|session| session.group == place.group && !session.jumped && is_here(session));
-        if let (Some(alone), None, false) = (here.next(), here.next(), pace.begins) {
-            alone.jumped = true;
-            (left, depth) = (Some(alone.rendition), alone.depth);
+        if let (Some(alone), None, false) = (here.next(), here.next(), pace.begins || apart.is_some())
+        {
+            depth = alone.depth;
+            if alone.others(pace.viewers) > 0 {
+                alone.leave(pace.viewers);
+            } else {
+                alone.jumped = true;
+                left = Some(alone.rendition);
+            }
         }
         if watchers.sessions.len() >= MAX_SESSIONS {
             let oldest = watchers.sessions.iter().enumerate().min_by_key(|(_, s)| s.seen);
@@ -170,9 +224,20 @@ impl Sessions {
         }
         let Place { rendition, group, number, .. } = place;
         let (seen, in_time, guess, jumped) = (now, 0, None, false);
-        let new = Session { rendition, group, number, seen, depth, in_time, guess, jumped };
+        let viewers = (0, pace.viewers);
+        let new = Session { rendition, group, number, seen, depth, in_time, guess, jumped, viewers };
         watchers.sessions.push(new);
-        Step { follows: false, left, depth: usize::from(depth) }
+        Step { follows: apart.is_some(), left, depth: usize::from(depth) }
+    }
+
+    /// A client asks the shield itself for something of a presentation, in this variant.
+    pub fn asks_for(&mut self, presentation: PresentationId, variant: Variant, now: Timestamp) {
+        self.watchers(presentation, now).variant = variant;
+    }
+
+    /// The variant that was asked for last, of a presentation.
+    pub fn variant(&self, presentation: PresentationId) -> Option<&Variant> {
+        self.presentations.get(&presentation).map(|watchers| &watchers.variant)
     }
 
     /// Whether the session at `place`, whose throughput is `rate` bits per second, may be about to
@@ -260,7 +325,8 @@ mod tests {
         map.learn(&url, None, b"#EXTM3U\n#EXTINF:4,\na\n").unwrap().unwrap().presentation
     }
 
-    const IN_PACE: Pace = Pace { late: false, duration: Duration::from_secs(4), begins: false };
+    const IN_PACE: Pace =
+        Pace { late: false, duration: Duration::from_secs(4), begins: false, viewers: 0 };
     const LATE: Pace = Pace { late: true, ..IN_PACE };
 
     fn at(rendition: u32, number: u64) -> Place {
@@ -352,6 +418,30 @@ mod tests {
         let later = NOW.plus(Duration::from_secs(20));
         let mut gone = self::sessions(&[(1, 50), (1, 20)]);
         assert!(!gone.asked(at(1, 51), IN_PACE, 2, later).follows, "it was silent for too long");
+    }
+
+    /// Seven watch at one place, as an edge tells, and one of them goes elsewhere.
+    #[test]
+    fn of_many_at_one_place_one_that_leaves_takes_nothing_from_the_others() {
+        let told = |viewers| Pace { viewers, ..IN_PACE };
+        let crowd = || {
+            let mut sessions = sessions(&[]);
+            sessions.asked(at(1, 5), told(4), 2, NOW);
+            sessions.asked(at(1, 5), told(3), 2, NOW);
+            sessions
+        };
+        let mut jumps = crowd();
+        assert_eq!(jumps.asked(at(1, 60), told(1), 2, NOW).left, None);
+        assert!(wants(&jumps, 1, 6) && wants(&jumps, 1, 61));
+        let mut switches = crowd();
+        let step = switches.asked(at(2, 6), told(2), 2, NOW);
+        assert_eq!(step, Step { follows: true, left: None, depth: 1 });
+        assert!(wants(&switches, 1, 6) && wants(&switches, 2, 7));
+        assert_eq!(switches.asked(at(2, 6), told(5), 2, NOW).left, None, "they follow on those");
+        let mut all = crowd();
+        assert_eq!(all.asked(at(2, 6), told(7), 2, NOW).left, Some(1), "all of them went");
+        let mut gone = crowd();
+        assert_eq!(gone.asked(at(1, 60), told(7), 2, NOW).left, Some(1));
     }
 
     #[test]
