@@ -24,7 +24,7 @@ use std::time::Duration;
 use network::Network;
 
 /// Seeds that are tried where `SEEDS` says nothing.
-const SEEDS: u64 = 50;
+const SEEDS: u64 = 40;
 /// Virtual time in which an answer has come to its end.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Clients, what each asks for, and titles and segments to choose from.
