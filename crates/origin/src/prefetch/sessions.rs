@@ -206,7 +206,8 @@ impl Sessions {
             .sessions
             .iter_mut()
             .filter(|session| session.group == place.group && !session.jumped && is_here(session));
-        if let (Some(alone), None, false) = (here.next(), here.next(), pace.begins || apart.is_some())
+        if let (Some(alone), None, false) =
+            (here.next(), here.next(), pace.begins || apart.is_some())
         {
             depth = alone.depth;
             if alone.others(pace.viewers) > 0 {
@@ -225,7 +226,8 @@ impl Sessions {
         let Place { rendition, group, number, .. } = place;
         let (seen, in_time, guess, jumped) = (now, 0, None, false);
         let viewers = (0, pace.viewers);
-        let new = Session { rendition, group, number, seen, depth, in_time, guess, jumped, viewers };
+        let new =
+            Session { rendition, group, number, seen, depth, in_time, guess, jumped, viewers };
         watchers.sessions.push(new);
         Step { follows: apart.is_some(), left, depth: usize::from(depth) }
     }
