@@ -31,6 +31,7 @@ use crate::referrers::ReferrerRules;
 use crate::security::{Secured, SecurityLayer};
 use crate::shed::{Shed, ShedLayer};
 use crate::steering::{Steered, SteeringLayer};
+use crate::stretch::{Inner, stretch};
 use crate::tokens::{TakePaths, TokenLayer, Tokens};
 use crate::upgrades::Upgrades;
 
@@ -58,17 +59,25 @@ type Recorded<S> = crate::trace::Traced<S>;
 #[cfg(not(feature = "otel"))]
 type Recorded<S> = S;
 
-/// What asks where a request comes from, by targets in one form.
-type Guarded<S> = Normalise<Guard<Admitted<S>, (AddressRules, GeoRules, ReferrerRules)>>;
+stretch! {
+    /// What asks where a request comes from, by targets in one form, and decides who may come in, and how
+    /// often. Who floods the tokens with bad ones meets limits first.
+    Guarded, GuardedFuture, Normalise<
+        Guard<RateLimited<Tokens<RateLimited<Answered<S>>>>, (AddressRules, GeoRules, ReferrerRules)>,
+    >
+}
 
-/// What decides who may come in, and how often. Who floods the tokens with bad ones meets limits first.
-type Admitted<S> = RateLimited<Tokens<RateLimited<Answered<S>>>>;
+stretch! {
+    /// What answers who may come in.
+    Answered, AnsweredFuture, Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>
+}
 
-/// What answers who may come in.
-type Answered<S> = Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>;
-
-/// What answers all but WebSockets.
-type Cached<S> = Methods<Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>>;
+stretch! {
+    /// What answers all but WebSockets.
+    Cached, CachedFuture, Methods<
+        Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>,
+    >
+}
 
 /// The entrance to [`EdgeBuilder`].
 #[derive(Debug)]
@@ -288,14 +297,15 @@ impl EdgeBuilder {
             None => self.normalise.clone(),
         };
         let lean = normalise.fields(self.early_data.layer(cached));
-        let let_in = self.methods.layer(self.hints.layer(lean));
+        let let_in = Cached(self.methods.layer(self.hints.layer(lean)));
         let answered = self.cmcd.layer(Upgrades::new(let_in, direct));
         let (by_client, by_token) = self.rates.split();
-        let limited = by_token.layer(FixedLayer.layer(self.steering.layer(answered)));
+        let answered = Answered(FixedLayer.layer(self.steering.layer(answered)));
+        let limited = by_token.layer(answered);
         let admitted = by_client.layer(self.tokens.layer(limited));
         let rules = (self.addresses.clone(), self.geo.clone(), self.referrers.clone());
-        let guarded = GuardLayer::new(rules).layer(admitted);
-        let told = self.headers.layer(normalise.targets(guarded));
+        let guarded = Guarded(normalise.targets(GuardLayer::new(rules).layer(admitted)));
+        let told = self.headers.layer(guarded);
         let told = self.priority.layer(self.security.layer(told));
         let answered = self.cors.layer(self.shed.layer(self.cmsd.layer(told)));
         let log = self

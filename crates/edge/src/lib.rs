@@ -71,6 +71,7 @@ pub mod security;
 pub mod sessions;
 pub mod shed;
 pub mod steering;
+mod stretch;
 mod table;
 pub mod tokens;
 #[cfg(feature = "otel")]
