@@ -70,6 +70,7 @@ pub const TARGETS: &[Target] = &[
     target("paths", Input::Text(targets::paths::SEEDS), targets::paths::run, 64),
     target("cmcd", Input::Text(targets::cmcd::SEEDS), targets::cmcd::run, 64),
     target("hints", Input::Text(targets::hints::SEEDS), targets::hints::run, 64),
+    target("map", Input::Text(targets::map::SEEDS), targets::map::run, 1_024),
     target("query", Input::Text(targets::query::SEEDS), targets::query::run, 64),
     target("http3", Input::Made(targets::http3::seeds), targets::http3::run, 64),
     target("tokens", Input::Made(targets::tokens::seeds), targets::tokens::run, 256),

@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 17] = [
+const TARGETS: [(&str, &str); 18] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -40,6 +40,7 @@ const TARGETS: [(&str, &str); 17] = [
     ("paths", "paths of resources"),
     ("cmcd", "what players tell of themselves"),
     ("hints", "what edges tell shields"),
+    ("map", "manifests and indexes that pass through a shield"),
     ("query", "queries of manifests, and the manifests they select"),
     ("http3", "streams of HTTP/3 and their field sections"),
     ("tokens", "tokens of every form, signed and not, and where they stand"),

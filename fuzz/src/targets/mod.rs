@@ -11,6 +11,7 @@ pub(crate) mod fragments;
 pub(crate) mod hints;
 pub(crate) mod http3;
 pub(crate) mod index;
+pub(crate) mod map;
 pub(crate) mod paths;
 pub(crate) mod plan;
 pub(crate) mod query;
