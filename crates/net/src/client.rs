@@ -1,5 +1,5 @@
 //! Upstreams: one HTTP authority each, as a tower service over pooled HTTP/1.1 and HTTP/2
-//! connections.
+//! connections, and over HTTP/3 where it is asked for.
 //!
 //! ```no_run
 //! use headwater_net::{Body, client::Upstream};
@@ -29,6 +29,7 @@ mod body;
 mod builder;
 mod connector;
 mod error;
+mod http3;
 mod redirect;
 mod resolve;
 mod sigv4;
@@ -41,11 +42,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, response,
 };
-use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use tokio::sync::Semaphore;
@@ -57,11 +58,13 @@ use crate::{Body, Clock, ConnInfo, Problem};
 use allowed::Allowed;
 use body::Bounds;
 use connector::Connector;
+use http3::Http3;
 use resolve::Names;
 
 pub use allowed::ALWAYS;
 pub use builder::UpstreamBuilder;
 pub use error::{Unconnected, UpstreamError};
+pub use http3::{BothHalves, Opener, RecvHalf, SendHalf, Transport};
 pub use redirect::Redirects;
 pub use resolve::{Answer, Resolve, Resolving, System};
 pub use sigv4::SigV4;
@@ -76,6 +79,8 @@ pub struct Upstream {
 #[derive(Debug)]
 struct Inner {
     client: legacy::Client<Connector, Body>,
+    /// Asked first, where it is spoken.
+    http3: Option<Http3>,
     /// For connections that change their protocol: HTTP/1.1, each used once.
     upgrading: legacy::Client<Connector, Body>,
     /// Places for WebSockets.
@@ -221,11 +226,19 @@ impl Inner {
         pass_interim_on(&mut request);
         tell_of_early_data(&mut request);
         let uri = request.uri().clone();
+        let is_head = request.method() == Method::HEAD;
+        if let Some(http3) = &self.http3 {
+            let asked = http3::bodiless(&request);
+            if let Some(asked) = asked
+                && let Some((answer, incoming)) = http3.ask(asked).await
+            {
+                return Ok((self.take(answer, incoming, is_head, until)?, uri));
+            }
+        }
         let used = self.names.as_ref().map(|names| {
             names.refresh();
             (names, capture_connection(&mut request))
         });
-        let is_head = request.method() == Method::HEAD;
         let answered = self.client.request(request).await;
         if let Some((names, used)) = used
             && let Some(connection) = used.connection_metadata().as_ref()
@@ -240,18 +253,22 @@ impl Inner {
     }
 
     /// An answer as it is handed on.
-    fn take(
+    fn take<B>(
         &self,
         mut parts: response::Parts,
-        incoming: Incoming,
+        incoming: B,
         is_head: bool,
         until: Option<Instant>,
-    ) -> Result<Response<Body>, UpstreamError> {
+    ) -> Result<Response<Body>, UpstreamError>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: std::fmt::Display,
+    {
         strip_hop_by_hop(&mut parts.headers);
         if let Some(allowed) = &self.allowed {
             allowed.strip(&mut parts.headers);
         }
-        let length = http_body::Body::size_hint(&incoming).exact().filter(|_| !is_head);
+        let length = incoming.size_hint().exact().filter(|_| !is_head);
         if let Some(limit) = self.max_body.filter(|max| length.is_some_and(|length| length > *max))
         {
             return Err(UpstreamError::TooLarge { limit });

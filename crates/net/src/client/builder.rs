@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 
 use super::allowed::Allowed;
 use super::connector::{Connector, Way};
-use super::resolve::{Names, Resolve, System};
+use super::http3::{Http3, Target};
+use super::resolve::{Names, Resolve, System, bare};
 use super::trust::{Own, Trust};
 use super::{Inner, Redirects, SigV4, Upstream, UpstreamError};
 use crate::Clock;
@@ -30,6 +31,7 @@ pub struct UpstreamBuilder {
     own: Result<Option<Own>, String>,
     keep_host: bool,
     http2_prior_knowledge: bool,
+    http3: bool,
     connect_timeout: Duration,
     first_byte_timeout: Duration,
     idle_timeout: Duration,
@@ -59,6 +61,7 @@ impl UpstreamBuilder {
             own: Ok(None),
             keep_host: false,
             http2_prior_knowledge: false,
+            http3: false,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
@@ -141,6 +144,13 @@ impl UpstreamBuilder {
     /// and TLS ones what ALPN settles.
     pub const fn http2_prior_knowledge(mut self, on: bool) -> Self {
         self.http2_prior_knowledge = on;
+        self
+    }
+
+    /// Asks by HTTP/3 first, on the same port, whatever has no body, and by TCP what has one, and all while
+    /// there is no answer by HTTP/3. By default it is not spoken.
+    pub const fn http3(mut self, on: bool) -> Self {
+        self.http3 = on;
         self
     }
 
@@ -285,6 +295,23 @@ impl UpstreamBuilder {
             Trust::none()?
         };
         let names = Names::of(authority.host(), self.resolver, self.dns_ttl, self.clock.clone());
+        if self.http3 && (scheme != Scheme::HTTPS || self.keep_host) {
+            let said = "HTTP/3 needs https, and a host that is not the request's";
+            return Err(config(said.to_owned()));
+        }
+        let http3 = self.http3.then(|| {
+            Http3::new(Target {
+                tls: tls.clone(),
+                name: bare(self.tls_name.as_deref().unwrap_or(authority.host())).to_owned(),
+                host: bare(authority.host()).to_owned(),
+                port: authority.port_u16().unwrap_or(443),
+                names: names.clone(),
+                connect_timeout: self.connect_timeout,
+                idle: self.pool_idle_timeout,
+                clock: self.clock.clone(),
+            })
+        });
+        let http3 = http3.transpose()?;
         let way = Way::new(&scheme, &authority, self.tls_name.as_deref(), names.clone())?;
         let http1 = Connector::new(tls.clone(), true, self.connect_timeout, way.clone());
         let upgrading =
@@ -303,6 +330,7 @@ impl UpstreamBuilder {
         Ok(Upstream {
             inner: Arc::new(Inner {
                 client,
+                http3,
                 upgrading,
                 tunnels: Arc::new(Semaphore::new(self.max_websockets.min(Semaphore::MAX_PERMITS))),
                 tunnel_idle_timeout: self.websocket_idle_timeout,

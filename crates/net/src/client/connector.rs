@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use super::UpstreamError;
 use super::error::Unresolved;
-use super::resolve::Names;
+use super::resolve::{Names, bare};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -43,8 +43,7 @@ impl Way {
     ) -> Result<Self, UpstreamError> {
         let config = |what: String| UpstreamError::Config(what.into());
         let name = tls_name.unwrap_or(authority.host());
-        let bare = name.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = match ServerName::try_from(bare) {
+        let name = match ServerName::try_from(bare(name).to_owned()) {
             Ok(name) => name,
             // Nobody looks at it.
             Err(_) if *scheme != Scheme::HTTPS => ServerName::from(IpAddr::from([127, 0, 0, 1])),

@@ -88,8 +88,7 @@ impl Names {
         ttl: Duration,
         clock: Clock,
     ) -> Option<Arc<Self>> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if bare.parse::<IpAddr>().is_ok() {
+        if bare(host).parse::<IpAddr>().is_ok() {
             return None;
         }
         let (known, turn) = (Mutex::default(), tokio::sync::Mutex::default());
@@ -131,9 +130,13 @@ impl Names {
     pub(super) fn has_moved(&self, connection: &Connected) -> bool {
         let mut told = http::Extensions::new();
         connection.get_extras(&mut told);
-        let Some(peer) = told.get::<HttpInfo>().map(HttpInfo::remote_addr) else { return false };
+        told.get::<HttpInfo>().is_some_and(|info| self.lacks(info.remote_addr().ip()))
+    }
+
+    /// Whether the name has other addresses than this.
+    pub(super) fn lacks(&self, address: IpAddr) -> bool {
         let known = self.known();
-        !known.addresses.is_empty() && !known.addresses.contains(&peer.ip())
+        !known.addresses.is_empty() && !known.addresses.contains(&address)
     }
 
     fn is_fresh(&self) -> bool {
@@ -171,6 +174,11 @@ impl Names {
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A host without the brackets of an IPv6 address.
+pub(super) fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Those of the family that is first, then those of the other one, each from the `turn`th on.

@@ -18,6 +18,7 @@ mod http2_frames;
 mod http3;
 mod http3_errors;
 mod http3_frames;
+mod http3_upstream;
 mod interim;
 mod limits;
 mod names;
