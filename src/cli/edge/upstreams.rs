@@ -184,6 +184,7 @@ fn signer(sign: &Sign) -> Result<SigV4, Error> {
 fn bare(config: &Config, url: &str) -> Result<UpstreamBuilder, Error> {
     let mut client = Upstream::builder(url)
         .http2_prior_knowledge(config.http2)
+        .http3(config.http3 && url.starts_with("https:"))
         .dns_ttl(config.dns_ttl.get())
         .connect_timeout(config.connect_timeout.get())
         .first_byte_timeout(config.first_byte_timeout.get())

@@ -96,6 +96,11 @@ pub struct Upstream {
     /// Whether HTTP/2 is spoken without asking, also in the clear. Default false. Bound: none. Danger:
     /// an origin that does not know it fails every request.
     pub http2: bool,
+    /// Whether HTTP/3 is asked first, on the port of the URL, by GET and what else has no body; TCP answers
+    /// the rest, and all while there is no answer by HTTP/3. Default false. Bound: some origin is `https`,
+    /// and `host` is `origin`. Danger: where a network lets no UDP through, the first request of each while
+    /// waits for half of `connect_timeout`.
+    pub http3: bool,
     /// Time for a connection, TLS included. Default 5 s. Bound: more than zero. Danger: too short fails
     /// far origins, too long holds up the turn to the next.
     pub connect_timeout: Time,
@@ -192,6 +197,7 @@ impl Default for Upstream {
             client_certificate: None,
             client_key: None,
             http2: false,
+            http3: false,
             connect_timeout: Time::secs(5),
             dns_ttl: Time::secs(30),
             first_byte_timeout: Time::secs(10),

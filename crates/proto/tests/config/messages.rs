@@ -313,6 +313,7 @@ fn upstreams_have_names_and_origins() {
             "host_name = 'a/b'",
             "key 'host_name': 'a/b' is no host: it is a name or an address, with a port or without one",
         ),
+        ("http3 = true", "key 'http3': no origin of this upstream is https"),
         ("tls_name = 'a'", "key 'tls_name': no origin of this upstream is https"),
         ("tls_name = 'a:1'", "key 'tls_name': 'a:1' has a port: certificates are of names"),
         ("sign = { key_id = 'a', secret_env = 'S' }", "[upstream.sign] needs a region"),

@@ -44,6 +44,7 @@ response_fields = ["surrogate-key"]
 name = "store"
 origins = "https://s3.example/bucket"
 host_name = "told.example:81"
+http3 = true
 sign = { region = "eu-central-1", key_id = "AKIA", secret_file = "/etc/key" }
 [[site]]
 hosts = ["video.example", "*.video.example"]

@@ -97,10 +97,16 @@ fn named(found: &mut Found, number: usize, upstream: &Upstream) {
     } else if upstream.host_name.is_some() && upstream.shield {
         found.add(&at("host_name"), "shield is true: shields are called by their URLs");
     }
+    let encrypted = upstream.origins.iter().any(|origin| origin.starts_with("https:"));
+    if upstream.http3 && !encrypted {
+        found.add(&at("http3"), "no origin of this upstream is https");
+    } else if upstream.http3 && upstream.host == HostOf::Client {
+        found.add(&at("http3"), "host is client, which goes over HTTP/1.1 alone");
+    }
     let Some(name) = &upstream.tls_name else { return };
     if name.contains(':') {
         found.add(&at("tls_name"), format!("'{name}' has a port: certificates are of names"));
-    } else if !upstream.origins.iter().any(|origin| origin.starts_with("https:")) {
+    } else if !encrypted {
         found.add(&at("tls_name"), "no origin of this upstream is https");
     }
 }
