@@ -6,12 +6,13 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use headwater::net::Body;
-use headwater::net::server::{Server, ServerHandle};
+use headwater::net::server::{Server, ServerHandle, Tls};
 use http::{HeaderMap, Request, Response};
 use tokio::runtime::Runtime;
 use tower::service_fn;
 
-use crate::process::{Edge, Files, get, wait_for};
+use crate::authority::Authority;
+use crate::process::{Edge, Files, ask, get, wait_for};
 
 /// An origin that answers with its name, but for what paths ask of it, and what it was asked.
 struct Origin {
@@ -96,6 +97,41 @@ fn titles_are_shared_by_weight_among_the_first_priority_and_each_has_its_home() 
         ] {
             assert!(page.lines().any(|told| told == line), "{line} is not in\n{page}");
         }
+    }
+}
+
+#[test]
+fn http3_is_asked_where_it_is_switched_on_and_metrics_tell_which_protocol_answered() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let (authority, files) = (Authority::new(), Files::new(""));
+    let (certificate, key) = authority.issue(&files, "origin", &["localhost"]);
+    let tls = Tls::from_pem(&fs::read(certificate).unwrap(), &fs::read(key).unwrap()).unwrap();
+    let service = service_fn(|_: Request<Body>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Body::from("media"))))
+    });
+    let origin = Server::builder().https("127.0.0.1:0").tls(tls).workers(1);
+    let origin = origin.serve(move |_| service).unwrap();
+    let url = format!("https://{}", origin.https_addrs()[0]);
+    files.write(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n[[upstream]]\nname = 'media'\norigins = '{url}'\n\
+         http3 = true\nca = '{}'\ntls_name = 'localhost'\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n[operator]\nlisten = '127.0.0.1:0'\n",
+        authority.write(&files)
+    ));
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    for path in ["/1.m4s", "/2.m4s"] {
+        assert_eq!(get(addr, "a", path).body, "media");
+    }
+    // It may change something: never by HTTP/3.
+    assert_eq!(ask(addr, "POST", "a", "/3", "").body, "media");
+    let page = get(edge.addr("operator"), "localhost", "/metrics").body;
+    for (protocol, count) in [("h1", 0), ("h2", 1), ("h3", 2)] {
+        let line = format!(
+            "headwater_upstream_answers_total{{upstream=\"media\",origin=\"{url}\",protocol=\"{protocol}\"}} {count}"
+        );
+        assert!(page.lines().any(|told| told == line), "{line} is not in\n{page}");
     }
 }
 

@@ -22,7 +22,8 @@
 //!   [`BodyError`](crate::BodyError).
 //! - A request for a WebSocket that came by a listener of this crate is passed on as one (RFC 6455),
 //!   up to [`UpstreamBuilder::max_websockets`] at a time.
-//! - Nothing is sent twice, except a request that never left on a pooled connection that had died.
+//! - Nothing is sent twice, except a request that never left on a pooled connection that had died, and a GET,
+//!   HEAD or OPTIONS whose connection by HTTP/3 broke or fell silent, which TCP is asked then.
 
 mod allowed;
 mod body;
@@ -45,7 +46,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, response,
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header, response,
 };
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -54,6 +56,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::hop::strip_hop_by_hop;
+use crate::interim::Interim;
 use crate::{Body, Clock, ConnInfo, Problem};
 use allowed::Allowed;
 use body::Bounds;
@@ -80,7 +83,7 @@ pub struct Upstream {
 struct Inner {
     client: legacy::Client<Connector, Body>,
     /// Asked first, where it is spoken.
-    http3: Option<Http3>,
+    http3: Option<Arc<Http3>>,
     /// For connections that change their protocol: HTTP/1.1, each used once.
     upgrading: legacy::Client<Connector, Body>,
     /// Places for WebSockets.
@@ -150,11 +153,15 @@ impl Service<Request<Body>> for Upstream {
     }
 }
 
-/// Has the upstream's interim responses sent to the client whose request this is, where there is a
-/// way to both (RFC 9110 §15.2). Only HTTP/1.1 upstreams are heard.
+/// The way for interim responses to the client whose request this is (RFC 9110 §15.2).
+fn interim(extensions: &Extensions) -> Option<&Interim> {
+    extensions.get::<ConnInfo>().and_then(ConnInfo::interim)
+}
+
+/// Has the upstream's interim responses sent to the client, where there is a way to both. Of upstreams by
+/// TCP, only those of HTTP/1.1 are heard.
 fn pass_interim_on(request: &mut Request<Body>) {
-    let conn = request.extensions().get::<ConnInfo>();
-    let Some(interim) = conn.and_then(ConnInfo::interim).cloned() else { return };
+    let Some(interim) = interim(request.extensions()).cloned() else { return };
     hyper::ext::on_informational(request, move |response| {
         interim.send(response.status(), response.headers());
     });
@@ -223,22 +230,25 @@ impl Inner {
         until: Option<Instant>,
     ) -> Result<(Response<Body>, Uri), UpstreamError> {
         let mut request = self.aim(request)?;
-        pass_interim_on(&mut request);
         tell_of_early_data(&mut request);
         let uri = request.uri().clone();
         let is_head = request.method() == Method::HEAD;
-        if let Some(http3) = &self.http3 {
-            let asked = http3::bodiless(&request);
-            if let Some(asked) = asked
-                && let Some((answer, incoming)) = http3.ask(asked).await
-            {
+        if let Some(names) = &self.names {
+            names.refresh();
+        }
+        let bodiless = http_body::Body::is_end_stream(request.body());
+        if let Some(http3) = &self.http3
+            && bodiless
+            && http3::may_ask(request.method())
+        {
+            let (asked, body) = request.into_parts();
+            if let Some((answer, incoming)) = http3.ask(&asked, interim(&asked.extensions)).await? {
                 return Ok((self.take(answer, incoming, is_head, until)?, uri));
             }
+            request = Request::from_parts(asked, body);
         }
-        let used = self.names.as_ref().map(|names| {
-            names.refresh();
-            (names, capture_connection(&mut request))
-        });
+        pass_interim_on(&mut request);
+        let used = self.names.as_ref().map(|names| (names, capture_connection(&mut request)));
         let answered = self.client.request(request).await;
         if let Some((names, used)) = used
             && let Some(connection) = used.connection_metadata().as_ref()

@@ -1,9 +1,10 @@
 //! How origins stand, for the page of metrics, by `upstream` and `origin`: `headwater_upstream_up`, 1 or 0,
-//! `headwater_upstream_requests_total` and `headwater_upstream_failures_total`. These count from the last
-//! reload that changed their group.
+//! `headwater_upstream_requests_total` and `headwater_upstream_failures_total`, and by `protocol` besides,
+//! `headwater_upstream_answers_total`. These count from the last reload that changed their group.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use headwater::net::Protocol;
 use headwater::origin::upstream as origin;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -61,6 +62,22 @@ impl Collector for Standing {
             for (name, standing) in &all {
                 let set = [("upstream", *name), ("origin", standing.name.as_str())];
                 ConstCounter::new(count(standing)).encode(family.encode_family(&set)?)?;
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "headwater_upstream_answers",
+            "Answers of an origin that began",
+            None,
+            MetricType::Counter,
+        )?;
+        for (name, standing) in &all {
+            for (protocol, count) in Protocol::ALL.iter().zip(standing.answered) {
+                let set = [
+                    ("upstream", *name),
+                    ("origin", standing.name.as_str()),
+                    ("protocol", protocol.as_str()),
+                ];
+                ConstCounter::new(count).encode(family.encode_family(&set)?)?;
             }
         }
         Ok(())

@@ -147,8 +147,8 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Asks by HTTP/3 first, on the same port, whatever has no body, and by TCP what has one, and all while
-    /// there is no answer by HTTP/3. By default it is not spoken.
+    /// Asks by HTTP/3 first, on the same port, for what has no body and changes nothing (GET, HEAD, OPTIONS),
+    /// and by TCP for what else there is, and for all while HTTP/3 fails. By default it is not spoken.
     pub const fn http3(mut self, on: bool) -> Self {
         self.http3 = on;
         self
@@ -307,11 +307,12 @@ impl UpstreamBuilder {
                 port: authority.port_u16().unwrap_or(443),
                 names: names.clone(),
                 connect_timeout: self.connect_timeout,
+                first_byte_timeout: self.first_byte_timeout,
                 idle: self.pool_idle_timeout,
                 clock: self.clock.clone(),
             })
         });
-        let http3 = http3.transpose()?;
+        let http3 = http3.transpose()?.map(Arc::new);
         let way = Way::new(&scheme, &authority, self.tls_name.as_deref(), names.clone())?;
         let http1 = Connector::new(tls.clone(), true, self.connect_timeout, way.clone());
         let upgrading =

@@ -1,53 +1,60 @@
 //! HTTP/3 to an upstream (RFC 9114), over quinn and h3: one connection for all requests, made when the first
-//! comes, and made again when it has ended or its address has left the upstream's name.
+//! comes, and made again when it has ended, takes no more (GOAWAY, §5.2), or its address has left the
+//! upstream's name.
 //!
-//! Only requests without a body go by it, which can be asked again by TCP. Where there is no connection in
-//! half of the connect time-out, or it breaks before an answer begins, they are, and for a while
-//! ([`REST`], twice as long each time up to [`LONGEST_REST`]) all others are too, so that a network without
-//! UDP costs little. No frame is sent that means nothing (GREASE): some servers reset what ends in one.
+//! Only what is safe to ask twice goes by it: GET, HEAD and OPTIONS without a body. They are asked by TCP where
+//! - there is no connection within half of the connect time-out, or a quarter of the first-byte time-out;
+//! - the connection breaks before an answer begins, or falls silent: what was sent is not even acknowledged;
+//! - the upstream says that it has not looked at the request, or that it wants it by another protocol
+//!   (`H3_REQUEST_REJECTED`, `H3_VERSION_FALLBACK`).
+//!
+//! After one of the first two all others go by TCP for a while, too ([`REST`], twice as long each time up to
+//! [`LONGEST_REST`]), so that a network without UDP costs little. A stream that is reset otherwise is an
+//! answer that broke off, as by TCP, and says nothing of the connection. No frame is sent that means nothing
+//! (GREASE): some servers reset what ends in one.
 
+mod answered;
+mod connect;
 mod transport;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
-use h3::client::{RequestStream, SendRequest};
+use bytes::Bytes;
+use h3::client::RequestStream;
+use h3::error::{Code, StreamError};
+use http::request::Parts as Asked;
 use http::response::Parts;
-use http::{Method, Request, StatusCode, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use quinn::crypto::rustls::QuicClientConfig;
+use http::{Method, Request};
+use tokio::time::{sleep, timeout};
 
 use super::UpstreamError;
 use super::resolve::Names;
-use crate::{Body, BodyError, Clock, Timestamp};
+use crate::interim::Interim;
+use crate::{Clock, Timestamp};
+use answered::Answered;
+use connect::{Live, Way};
 
 pub use transport::{BothHalves, Opener, RecvHalf, SendHalf, Transport};
 
 /// How long TCP is spoken after a first failure, and at most.
 const REST: Duration = Duration::from_secs(10);
 const LONGEST_REST: Duration = Duration::from_secs(600);
-/// What may be on its way to us, of one answer and of all.
-const STREAM_WINDOW: u32 = 4 << 20;
-const WINDOW: u32 = 32 << 20;
-/// The largest head of an answer.
-const MAX_HEAD: u64 = 256 << 10;
+/// Interim responses to one request that are taken.
+const MAX_INTERIM: usize = 100;
+
+type Stream = RequestStream<BothHalves, Bytes>;
 
 /// The way to one upstream by HTTP/3.
 #[derive(Debug)]
 pub(super) struct Http3 {
-    config: quinn::ClientConfig,
-    /// Whose certificate is asked for.
-    name: String,
-    host: String,
-    port: u16,
-    names: Option<Arc<Names>>,
+    way: Way,
+    /// Time for a connection, and for a sign of life of one that there is.
     within: Duration,
     clock: Clock,
-    live: tokio::sync::Mutex<Option<Live>>,
+    live: Mutex<Option<Live>>,
+    /// Held by who makes a connection.
+    turn: Arc<tokio::sync::Mutex<()>>,
     rest: Mutex<Option<Rest>>,
 }
 
@@ -55,13 +62,6 @@ pub(super) struct Http3 {
 struct Rest {
     until: Timestamp,
     length: Duration,
-}
-
-/// A connection.
-#[derive(Clone)]
-struct Live {
-    requests: SendRequest<Opener, Bytes>,
-    quic: quinn::Connection,
 }
 
 /// Where it is, and how it is reached.
@@ -72,221 +72,228 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) names: Option<Arc<Names>>,
     pub(super) connect_timeout: Duration,
+    pub(super) first_byte_timeout: Duration,
     /// After so long a silence, also of a connection in use, it counts as gone.
     pub(super) idle: Duration,
     pub(super) clock: Clock,
 }
 
-/// A request without a body as it is asked by HTTP/3: what else is known of it stays here.
-pub(super) fn bodiless(request: &Request<Body>) -> Option<Request<()>> {
-    if !HttpBody::is_end_stream(request.body()) {
-        return None;
-    }
-    let mut asked = Request::new(());
-    asked.method_mut().clone_from(request.method());
-    asked.uri_mut().clone_from(request.uri());
-    asked.headers_mut().clone_from(request.headers());
-    Some(asked)
+/// Whether a method means the same when it is asked twice, and changes nothing (RFC 9110 §9.2.1): what breaks
+/// off may be asked again by TCP.
+pub(super) const fn may_ask(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 impl Http3 {
     pub(super) fn new(to: Target) -> Result<Self, UpstreamError> {
-        let Target { mut tls, name, host, port, names, connect_timeout, idle, clock } = to;
-        tls.alpn_protocols = vec![b"h3".to_vec()];
-        let config =
-            |error: &dyn std::error::Error| UpstreamError::Config(error.to_string().into());
-        let tls = QuicClientConfig::try_from(tls).map_err(|error| config(&error))?;
-        let mut transport = quinn::TransportConfig::default();
-        let silence = quinn::IdleTimeout::try_from(idle).map_err(|error| config(&error))?;
-        transport
-            .max_idle_timeout(Some(silence))
-            .stream_receive_window(STREAM_WINDOW.into())
-            .receive_window(WINDOW.into())
-            .max_concurrent_bidi_streams(0_u8.into());
-        let mut config = quinn::ClientConfig::new(Arc::new(tls));
-        config.transport_config(Arc::new(transport));
-        let within = connect_timeout / 2;
-        let (live, rest) = (tokio::sync::Mutex::default(), Mutex::default());
-        Ok(Self { config, name, host, port, names, within, clock, live, rest })
+        let within = (to.connect_timeout / 2).min(to.first_byte_timeout / 4);
+        let way = Way::new(to.tls, to.idle, to.name, (to.host, to.port), to.names)?;
+        let (live, turn, rest) = (Mutex::default(), Arc::default(), Mutex::default());
+        Ok(Self { way, within, clock: to.clock, live, turn, rest })
     }
 
     /// The answer to a request without a body; `None` where TCP is to be asked.
-    pub(super) async fn ask(&self, asked: Request<()>) -> Option<(Parts, Answered)> {
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        asked: &Asked,
+        interim: Option<&Interim>,
+    ) -> Result<Option<(Parts, Answered)>, UpstreamError> {
+        for _ in 0..2 {
+            let Some(live) = self.live().await else { return Ok(None) };
+            let before = Datagrams::of(&live.quic);
+            let mut requests = live.requests.clone();
+            // Where the upstream allows no more streams at one time, TCP need not wait for one.
+            let sending = timeout(self.within, requests.send_request(request(asked)));
+            let Ok(sent) = sending.await else { return Ok(None) };
+            let answered = match sent {
+                Ok(mut stream) => tokio::select! {
+                    head = receive(&mut stream, interim) => head.map(|head| (head, stream)),
+                    () = self.silence(&live, before) => {
+                        self.lose(&live);
+                        return Ok(None);
+                    }
+                },
+                // It takes no more, and nothing was sent.
+                Err(StreamError::RemoteClosing { .. }) => {
+                    self.forget(&live);
+                    continue;
+                }
+                Err(StreamError::HeaderTooBig { .. }) => return Ok(None),
+                Err(error) => Err(error.into()),
+            };
+            return match answered {
+                Ok((head, stream)) => {
+                    *lock(&self.rest) = None;
+                    let body = Answered::new(&head, asked.method == Method::HEAD, stream, live);
+                    Ok(Some((head, body)))
+                }
+                Err(Unanswered::TooMuch(what)) => Err(UpstreamError::Invalid(what.into())),
+                Err(Unanswered::Broken(error)) => self.judge(&live, &error).map(|()| None),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Whether TCP is to be asked after this, which came in the place of an answer.
+    fn judge(&self, live: &Live, error: &StreamError) -> Result<(), UpstreamError> {
+        let said = || error.to_string().into();
+        match error {
+            StreamError::RemoteTerminate { code, .. }
+                if *code == Code::H3_REQUEST_REJECTED || *code == Code::H3_VERSION_FALLBACK =>
+            {
+                Ok(())
+            }
+            StreamError::RemoteTerminate { .. } | StreamError::Undefined { .. } => {
+                Err(UpstreamError::Reset(said()))
+            }
+            StreamError::StreamError { .. } | StreamError::HeaderTooBig { .. } => {
+                Err(UpstreamError::Invalid(said()))
+            }
+            // It was ended in good order.
+            error if error.is_h3_no_error() => {
+                self.forget(live);
+                Ok(())
+            }
+            _ => {
+                tracing::debug!(%error, "a connection of HTTP/3 broke");
+                self.lose(live);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends when nothing comes any more, though something was sent that is to be acknowledged at once.
+    async fn silence(&self, live: &Live, mut before: Datagrams) {
+        let mut suspected = false;
+        loop {
+            sleep(self.within / 2).await;
+            let now = Datagrams::of(&live.quic);
+            let heard = now.received != before.received;
+            if suspected && !heard {
+                return;
+            }
+            suspected = !heard && now.sent != before.sent;
+            before = now;
+        }
+    }
+
+    /// The connection that there is, or a new one; `None` where TCP is to be asked. Waits while another is
+    /// making one.
+    async fn live(self: &Arc<Self>) -> Option<Live> {
         if self.rests() {
             return None;
         }
-        let is_head = *asked.method() == Method::HEAD;
-        let answered = async {
-            let mut live = tokio::time::timeout(self.within, self.live()).await.ok()??;
-            let mut stream = live.requests.send_request(asked).await.ok()?;
-            stream.finish().await.ok()?;
-            let answer = stream.recv_response().await.ok()?;
-            Some((answer, stream, live))
-        };
-        let Some((answer, stream, live)) = answered.await else {
-            tracing::debug!("no answer by HTTP/3");
-            self.fail();
+        if let Some(live) = self.kept() {
+            return Some(live);
+        }
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        if self.rests() {
             return None;
-        };
-        *self.rest() = None;
-        let (answer, ()) = answer.into_parts();
-        let length = answer.headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok());
-        let bare =
-            is_head || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let (left, end) = match length.and_then(|length| length.parse().ok()) {
-            _ if bare => (Some(0), End::Over),
-            left => (left, End::Data),
-        };
-        Some((answer, Answered { stream, left, end, _live: live }))
-    }
-
-    /// The connection that there is, or a new one. Waits while another is making one.
-    async fn live(&self) -> Option<Live> {
-        let mut kept = self.live.lock().await;
-        if let Some(live) = kept.as_ref()
-            && live.quic.close_reason().is_none()
-            && !self
-                .names
-                .as_ref()
-                .is_some_and(|names| names.lacks(live.quic.remote_address().ip()))
-        {
-            return Some(live.clone());
         }
-        // What goes by the one before keeps it.
-        *kept = None;
-        let live = self.connect().await?;
-        *kept = Some(live.clone());
-        Some(live)
-    }
-
-    async fn connect(&self) -> Option<Live> {
-        let addresses = match &self.names {
-            Some(names) => names.addresses().await.ok()?,
-            None => {
-                vec![SocketAddr::new(self.host.parse().ok()?, 0)]
-            }
-        };
-        let share = self.within / u32::try_from(addresses.len()).unwrap_or(1).max(1);
-        for address in addresses {
-            let address = SocketAddr::new(address.ip(), self.port);
-            if let Ok(Some(live)) = tokio::time::timeout(share, self.connect_to(address)).await {
-                return Some(live);
-            }
+        if let Some(live) = self.kept() {
+            return Some(live);
         }
-        None
-    }
-
-    async fn connect_to(&self, address: SocketAddr) -> Option<Live> {
-        let any: IpAddr = match address {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let endpoint = quinn::Endpoint::client(SocketAddr::new(any, 0)).ok()?;
-        let connecting = endpoint.connect_with(self.config.clone(), address, &self.name).ok()?;
-        let quic = connecting.await.ok()?;
-        let mut builder = h3::client::builder();
-        builder.send_grease(false).max_field_section_size(MAX_HEAD);
-        let (mut driver, requests) = builder.build(Transport::new(quic.clone())).await.ok()?;
-        // It ends with the connection, which ends with the last who asks by it.
-        tokio::spawn(async move {
-            let _endpoint = endpoint;
-            driver.wait_idle().await
+        let this = Arc::clone(self);
+        // It goes on when nobody waits for it any more, and takes `within` at most.
+        let made = tokio::spawn(async move {
+            let _turn = turn;
+            let live = this.way.connect(this.within).await;
+            if live.is_none() {
+                tracing::debug!("no connection by HTTP/3");
+                this.fail();
+            }
+            lock(&this.live).clone_from(&live);
+            live
         });
-        Some(Live { requests, quic })
+        made.await.ok()?
+    }
+
+    /// The connection that there is, if it is good.
+    fn kept(&self) -> Option<Live> {
+        lock(&self.live).clone().filter(|live| live.is_good(self.way.names.as_ref()))
+    }
+
+    /// Sends nothing more by this connection; what goes by it keeps it.
+    fn forget(&self, live: &Live) {
+        let mut kept = lock(&self.live);
+        if kept.as_ref().is_some_and(|kept| kept.is(live)) {
+            *kept = None;
+        }
+    }
+
+    /// Ends a connection that is of no use, and has TCP asked for a while.
+    fn lose(&self, live: &Live) {
+        self.forget(live);
+        live.quic.close(0_u8.into(), b"");
+        self.fail();
     }
 
     fn rests(&self) -> bool {
-        self.rest().is_some_and(|rest| self.clock.now() < rest.until)
+        lock(&self.rest).is_some_and(|rest| self.clock.now() < rest.until)
     }
 
+    /// Has TCP asked for a while; what else fails at the same time does not make it longer.
     fn fail(&self) {
-        let mut rest = self.rest();
+        let now = self.clock.now();
+        let mut rest = lock(&self.rest);
+        if rest.is_some_and(|rest| now < rest.until) {
+            return;
+        }
         let length = rest.map_or(REST, |rest| (rest.length * 2).min(LONGEST_REST));
-        *rest = Some(Rest { until: self.clock.now().plus(length), length });
-    }
-
-    /// Nothing panics while it is held.
-    fn rest(&self) -> std::sync::MutexGuard<'_, Option<Rest>> {
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+        *rest = Some(Rest { until: now.plus(length), length });
     }
 }
 
-impl std::fmt::Debug for Live {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").finish_non_exhaustive()
+/// What a connection has sent and received so far.
+struct Datagrams {
+    sent: u64,
+    received: u64,
+}
+
+impl Datagrams {
+    fn of(quic: &quinn::Connection) -> Self {
+        let stats = quic.stats();
+        Self { sent: stats.udp_tx.datagrams, received: stats.udp_rx.datagrams }
     }
 }
 
-/// The body of an answer, as it comes.
-pub(super) struct Answered {
-    stream: RequestStream<BothHalves, Bytes>,
-    /// Bytes that are to come, where it was said.
-    left: Option<u64>,
-    end: End,
-    /// Without it the connection would end.
-    _live: Live,
+/// Why no answer began.
+enum Unanswered {
+    Broken(StreamError),
+    TooMuch(&'static str),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Data,
-    Trailers,
-    Over,
+impl From<StreamError> for Unanswered {
+    fn from(error: StreamError) -> Self {
+        Self::Broken(error)
+    }
 }
 
-impl HttpBody for Answered {
-    type Data = Bytes;
-    type Error = BodyError;
+/// A request as it is asked by HTTP/3: what else is known of it stays here.
+fn request(asked: &Asked) -> Request<()> {
+    let mut request = Request::new(());
+    request.method_mut().clone_from(&asked.method);
+    request.uri_mut().clone_from(&asked.uri);
+    request.headers_mut().clone_from(&asked.headers);
+    request
+}
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        if this.end == End::Data {
-            match ready!(this.stream.poll_recv_data(cx)) {
-                Err(error) => {
-                    this.end = End::Over;
-                    return Poll::Ready(Some(Err(BodyError::source(error))));
-                }
-                Ok(Some(mut data)) => {
-                    let data = data.copy_to_bytes(data.remaining());
-                    if let Some(left) = &mut this.left {
-                        let Some(rest) = left.checked_sub(data.len() as u64) else {
-                            this.end = End::Over;
-                            let said = BodyError::source("more came than was promised");
-                            return Poll::Ready(Some(Err(said)));
-                        };
-                        *left = rest;
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Ok(None) if this.left.is_some_and(|left| left > 0) => {
-                    this.end = End::Over;
-                    let said = BodyError::source("less came than was promised");
-                    return Poll::Ready(Some(Err(said)));
-                }
-                Ok(None) => this.end = End::Trailers,
-            }
+/// The head of the final answer; those before it are passed on (RFC 9114 §4.1).
+async fn receive(stream: &mut Stream, interim: Option<&Interim>) -> Result<Parts, Unanswered> {
+    stream.finish().await?;
+    for _ in 0..=MAX_INTERIM {
+        let (head, ()) = stream.recv_response().await?.into_parts();
+        if !head.status.is_informational() {
+            return Ok(head);
         }
-        if this.end == End::Trailers {
-            let trailers = ready!(this.stream.poll_recv_trailers(cx));
-            this.end = End::Over;
-            match trailers {
-                Ok(None) => {}
-                Ok(Some(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-                Err(error) => return Poll::Ready(Some(Err(BodyError::source(error)))),
-            }
+        if let Some(interim) = interim {
+            interim.send(head.status, &head.headers);
         }
-        Poll::Ready(None)
     }
+    Err(Unanswered::TooMuch("interim responses without end"))
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.end == End::Over
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
+/// Nothing panics while it is held.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use headwater_net::client::Upstream;
 use headwater_net::server::{Server, ServerHandle, Tls};
 use headwater_net::{Body, Clock, ConnInfo};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower_service::Service;
@@ -148,4 +148,23 @@ async fn rfc_9110_15_2_those_of_an_upstream_are_passed_on_but_for_100_and_connec
     let text = said(&server, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 1).await;
     assert_eq!(statuses(&text), ["102", "103", "200"]);
     assert!(text.contains("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"), "{text}");
+}
+
+#[tokio::test]
+async fn rfc_9114_4_1_those_of_an_upstream_by_http3_are_passed_on_before_its_answer() {
+    let (upstream, tls) = hinting_over_tls();
+    let base = format!("https://localhost:{}", upstream.https_addrs()[0].port());
+    let upstream = Upstream::builder(base).pin_spki_sha256(tls.spki_sha256_base64()).http3(true);
+    let upstream = upstream.build().unwrap();
+    let server = serve(tower::service_fn(move |request| {
+        let mut upstream = upstream.clone();
+        async move {
+            let answer = upstream.call(request).await.unwrap();
+            assert_eq!((answer.status(), answer.version()), (StatusCode::OK, Version::HTTP_3));
+            Ok(answer)
+        }
+    }));
+    let text = said(&server, "GET /2 HTTP/1.1\r\nHost: h\r\n\r\n", 1).await;
+    assert_eq!(statuses(&text), ["103", "103", "200"]);
+    assert!(text.starts_with("HTTP/1.1 103 Early Hints\r\nlink: </0>"), "{text}");
 }

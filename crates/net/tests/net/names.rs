@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headwater_net::client::{Answer, Resolve, Resolving, Unconnected, Upstream, UpstreamError};
-use headwater_net::server::{Server, ServerHandle};
+use headwater_net::client::{
+    Answer, Resolve, Resolving, Unconnected, Upstream, UpstreamBuilder, UpstreamError,
+};
+use headwater_net::server::{Server, ServerHandle, Tls};
 use headwater_net::{Body, Clock, Timestamp};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use tower::service_fn;
 use tower_service::Service;
 
@@ -18,13 +20,13 @@ use crate::service::until;
 
 /// A resolver that says what it is told to.
 #[derive(Clone, Debug, Default)]
-struct Scripted {
+pub(crate) struct Scripted {
     says: Arc<Mutex<Vec<&'static str>>>,
     asked: Arc<AtomicUsize>,
 }
 
 impl Scripted {
-    fn says(addresses: &[&'static str]) -> Self {
+    pub(crate) fn says(addresses: &[&'static str]) -> Self {
         let new = Self::default();
         new.say(addresses);
         new
@@ -50,22 +52,27 @@ impl Resolve for Scripted {
     }
 }
 
-/// A server that says its own address.
-fn server(addr: SocketAddr) -> Option<ServerHandle> {
+/// A server that says its own address; by TLS and QUIC where there is a certificate.
+fn server(addr: SocketAddr, tls: Option<&Tls>) -> Option<ServerHandle> {
     let says = addr.ip().to_string();
     let service = service_fn(move |_: Request<Body>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(says.clone()))))
     });
-    let server = Server::builder().http(addr.to_string().as_str()).workers(1);
+    let at = addr.to_string();
+    let server = match tls {
+        Some(tls) => Server::builder().https(at.as_str()).tls(tls.clone()),
+        None => Server::builder().http(at.as_str()),
+    };
+    let server = server.workers(1);
     server.serve(move |_| service.clone()).ok()
 }
 
 /// One at each of these addresses, all on one port.
-fn servers(addresses: &[&str]) -> (Vec<ServerHandle>, u16) {
+fn servers(addresses: &[&str], tls: Option<&Tls>) -> (Vec<ServerHandle>, u16) {
     for _ in 0..100 {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = |ip: &&str| SocketAddr::new(ip.parse().unwrap(), port);
-        if let Some(all) = addresses.iter().map(at).map(server).collect() {
+        if let Some(all) = addresses.iter().map(at).map(|at| server(at, tls)).collect() {
             return (all, port);
         }
     }
@@ -82,37 +89,50 @@ async fn ask(upstream: &mut Upstream) -> Result<String, UpstreamError> {
 #[tokio::test]
 async fn a_busy_connection_is_retired_when_its_address_has_left_the_name() {
     for h2 in [true, false] {
-        let (_servers, port) = servers(&["127.0.0.1", "127.0.0.2"]);
-        let resolver = Scripted::says(&["127.0.0.1"]);
-        let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
-        let mut upstream = Upstream::builder(format!("http://origin.test:{port}"))
-            .resolver(Arc::new(resolver.clone()))
-            .clock(clock.clone())
-            .http2_prior_knowledge(h2)
-            .build()
-            .unwrap();
-        for _ in 0..3 {
-            assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.1");
-        }
-        assert_eq!(resolver.asked(), 1, "it counts for its time");
-        resolver.say(&["127.0.0.2"]);
-        clock.advance(Duration::from_secs(61));
-        // Nobody waits for the answer.
-        assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.1");
-        until("it is asked again", || resolver.asked() == 2).await;
-        let mut last = String::new();
-        for _ in 0..10 {
-            last = ask(&mut upstream).await.unwrap();
-        }
-        assert_eq!(last, "127.0.0.2");
-
-        // A resolver that fails changes nothing.
-        resolver.say(&[]);
-        clock.advance(Duration::from_secs(61));
-        assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.2");
-        until("it is asked again", || resolver.asked() == 3).await;
-        assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.2");
+        let (_servers, port) = servers(&["127.0.0.1", "127.0.0.2"], None);
+        let upstream = Upstream::builder(format!("http://origin.test:{port}"));
+        retired(upstream.http2_prior_knowledge(h2)).await;
     }
+}
+
+#[tokio::test]
+async fn a_busy_connection_of_http3_is_retired_too() {
+    let tls = Tls::self_signed(["origin.test"], None, &Clock::system()).unwrap();
+    let (_servers, port) = servers(&["127.0.0.1", "127.0.0.2"], Some(&tls));
+    let upstream = Upstream::builder(format!("https://origin.test:{port}"));
+    let upstream = upstream.pin_spki_sha256(tls.spki_sha256_base64()).http3(true);
+    let by = retired(upstream).await;
+    assert_eq!(by, Version::HTTP_3);
+}
+
+/// Requests follow the name from one address to the other.
+async fn retired(upstream: UpstreamBuilder) -> Version {
+    let resolver = Scripted::says(&["127.0.0.1"]);
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let upstream = upstream.resolver(Arc::new(resolver.clone())).clock(clock.clone());
+    let mut upstream = upstream.build().unwrap();
+    for _ in 0..3 {
+        assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.1");
+    }
+    assert_eq!(resolver.asked(), 1, "it counts for its time");
+    resolver.say(&["127.0.0.2"]);
+    clock.advance(Duration::from_secs(61));
+    // Nobody waits for the answer.
+    assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.1");
+    until("it is asked again", || resolver.asked() == 2).await;
+    let mut last = String::new();
+    for _ in 0..10 {
+        last = ask(&mut upstream).await.unwrap();
+    }
+    assert_eq!(last, "127.0.0.2");
+
+    // A resolver that fails changes nothing.
+    resolver.say(&[]);
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.2");
+    until("it is asked again", || resolver.asked() == 3).await;
+    assert_eq!(ask(&mut upstream).await.unwrap(), "127.0.0.2");
+    upstream.call(Request::get("/").body(Body::Empty).unwrap()).await.unwrap().version()
 }
 
 #[tokio::test]
@@ -160,7 +180,7 @@ impl Silent {
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "says that it was skipped")]
 async fn a_family_that_is_silent_does_not_keep_from_the_other() {
-    let (_servers, port) = servers(&["127.0.0.1"]);
+    let (_servers, port) = servers(&["127.0.0.1"], None);
     let Some(silent) = Silent::at("::1".parse().unwrap(), port) else {
         println!("skipped: no silent listener on ::1");
         return;

@@ -9,8 +9,8 @@ use headwater_cache::BoxError;
 use headwater_net::client::UpstreamError;
 use headwater_net::health::{Health, Trial};
 use headwater_net::rendezvous::Contender;
-use headwater_net::{Body, Problem};
-use http::{Request, Response, StatusCode};
+use headwater_net::{Body, Problem, Protocol};
+use http::{Request, Response, StatusCode, Version};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tower_service::Service;
@@ -81,6 +81,8 @@ pub(super) struct Origin {
     /// Requests that were sent to it, and those of them that it failed.
     pub(super) asked: AtomicU64,
     pub(super) failed: AtomicU64,
+    /// Answers that began, in the order of [`Protocol::ALL`].
+    pub(super) answered: [AtomicU64; Protocol::ALL.len()],
 }
 
 impl Origin {
@@ -97,6 +99,7 @@ impl Origin {
             latency: Mutex::default(),
             asked: AtomicU64::default(),
             failed: AtomicU64::default(),
+            answered: Default::default(),
         }
     }
 
@@ -149,6 +152,11 @@ impl Origin {
             }
             Ok(Ok(response)) => (Ok(response.map(|body| place.hold(body))), true),
         };
+        if let Ok(response) = &answer
+            && let Some(count) = self.answered.get(protocol(response.version()) as usize)
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         let failed = shared.is_failure(&answer);
         if failed {
             failures.inc();
@@ -234,6 +242,15 @@ impl Drop for Verdict<'_> {
         if !self.given {
             lock(&self.origin.health).forgotten(self.trial);
         }
+    }
+}
+
+/// The protocol by which an answer of this version came.
+const fn protocol(version: Version) -> Protocol {
+    match version {
+        Version::HTTP_3 => Protocol::H3,
+        Version::HTTP_2 => Protocol::H2,
+        _ => Protocol::H1,
     }
 }
 

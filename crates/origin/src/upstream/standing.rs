@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use headwater_net::Protocol;
+
 use super::{Origins, lock};
 
 /// How one origin stands at a moment.
@@ -20,6 +22,9 @@ pub struct Standing {
     pub asked: u64,
     /// Those of them that it did not answer, or not in time, or by a status of failover.
     pub failed: u64,
+    /// Answers that began, by the protocol they came by, in the order of [`Protocol::ALL`]. A service of
+    /// this process answers by what it writes into its answers, HTTP/1.1 if nothing.
+    pub answered: [u64; Protocol::ALL.len()],
 }
 
 impl Origins {
@@ -33,6 +38,7 @@ impl Origins {
             up: !lock(&origin.health).is_down(),
             asked: origin.asked.load(Ordering::Relaxed),
             failed: origin.failed.load(Ordering::Relaxed),
+            answered: origin.answered.each_ref().map(|count| count.load(Ordering::Relaxed)),
         };
         let (origins, _) = self.split();
         origins.iter().enumerate().map(of).collect()

@@ -96,10 +96,10 @@ pub struct Upstream {
     /// Whether HTTP/2 is spoken without asking, also in the clear. Default false. Bound: none. Danger:
     /// an origin that does not know it fails every request.
     pub http2: bool,
-    /// Whether HTTP/3 is asked first, on the port of the URL, by GET and what else has no body; TCP answers
-    /// the rest, and all while there is no answer by HTTP/3. Default false. Bound: some origin is `https`,
-    /// and `host` is `origin`. Danger: where a network lets no UDP through, the first request of each while
-    /// waits for half of `connect_timeout`.
+    /// Whether HTTP/3 is asked first, on the port of the URL, by GET, HEAD and OPTIONS; TCP is asked for
+    /// the rest, and for all while HTTP/3 fails. Default false. Bound: some origin is `https`, and `host` is
+    /// `origin`. Danger: where a network lets no UDP through, requests wait for half of `connect_timeout` in
+    /// the beginning, and now and then.
     pub http3: bool,
     /// Time for a connection, TLS included. Default 5 s. Bound: more than zero. Danger: too short fails
     /// far origins, too long holds up the turn to the next.
