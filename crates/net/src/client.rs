@@ -73,6 +73,12 @@ pub use resolve::{Answer, Resolve, Resolving, System};
 pub use sigv4::SigV4;
 pub use tunnel::is_websocket;
 
+/// Time until the answer to this one request begins, in the place of the upstream's
+/// ([`UpstreamBuilder::first_byte_timeout`]): an extension of the request, for what an upstream holds until it
+/// has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstByte(pub Duration);
+
 /// A client of one HTTP or HTTPS authority. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -146,7 +152,9 @@ impl Service<Request<Body>> for Upstream {
         }
         Box::pin(async move {
             let until = inner.whole_timeout.map(|whole| Instant::now() + whole);
-            let within = inner.whole_timeout.unwrap_or(Duration::MAX).min(inner.first_byte_timeout);
+            let first_byte = request.extensions().get::<FirstByte>();
+            let first_byte = first_byte.map_or(inner.first_byte_timeout, |time| time.0);
+            let within = inner.whole_timeout.unwrap_or(Duration::MAX).min(first_byte);
             let answered = tokio::time::timeout(within, inner.answer(request, until));
             answered.await.map_err(|_| UpstreamError::Timeout)?
         })

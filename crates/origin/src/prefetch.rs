@@ -25,6 +25,7 @@ mod work;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use headwater_cache::BoxError;
@@ -44,6 +45,7 @@ use crate::learn::{Listener, SharedMap};
 use crate::map::{Learnt, Neighbour, Position, SegmentMap, Target, Url};
 use crate::metrics::Metrics;
 use crate::pressure::Pressure;
+use crate::upstream::held::Awaited;
 use queue::State;
 use work::Workers;
 
@@ -51,6 +53,19 @@ use work::Workers;
 /// answers, and counts it as nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefetched;
+
+impl Prefetched {
+    /// Whether nobody waits for the answer to a request.
+    pub(crate) fn is_mark_of(request: &Parts) -> bool {
+        let wanted = request.extensions.get::<Wanted>();
+        request.extensions.get::<Self>().is_some()
+            && !wanted.is_some_and(|wanted| wanted.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Beside [`Prefetched`]: whether somebody waits for it by now.
+#[derive(Clone, Debug, Default)]
+struct Wanted(Arc<AtomicBool>);
 
 /// What a session's player told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -278,7 +293,10 @@ where
 
     fn put(&self, wants: impl IntoIterator<Item = Want>, like: &Parts) {
         let jobs = wants.into_iter().filter_map(|want| {
-            let request = ahead(like, &want.target)?;
+            let mut request = ahead(like, &want.target)?;
+            if matches!(want.why, Why::Live { .. }) {
+                request.extensions_mut().insert(Awaited);
+            }
             Some((want, request))
         });
         self.workers.put(jobs);

@@ -257,7 +257,8 @@ impl ShieldBuilder {
         self
     }
 
-    /// How long an origin may take until its response begins; 10 s by default.
+    /// How long an origin may take until its response begins; 10 s by default. What it holds until it has it
+    /// (`_HLS_msn`) may take a minute in any case.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.origins = self.origins.first_byte_timeout(timeout);
         self

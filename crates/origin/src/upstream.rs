@@ -8,6 +8,10 @@
 //! ([`HedgeConfig`]), and a body that breaks off is resumed where it says which representation it is
 //! of: the rest is asked for by `Range` and `If-Range`, and whoever reads it sees a pause.
 //!
+//! What is fetched ahead of need is asked once: it is neither asked again nor hedged, and earns no retries or
+//! hedges for others. What an origin holds until it has it (a playlist's next version) may take longer than
+//! other answers, is not hedged either, and says nothing of the origin where it is too late.
+//!
 //! Each origin is given a bounded number of requests at one time; where all that may be asked are
 //! full and enough wait, the answer is 503 with `Retry-After` (RFC 9110 §15.6.4), at once.
 //!
@@ -19,6 +23,7 @@ mod budget;
 mod builder;
 mod check;
 mod hedge;
+pub(crate) mod held;
 mod order;
 mod origin;
 pub(crate) mod peers;
@@ -58,6 +63,7 @@ pub use standing::Standing;
 pub use statuses::{NoStatuses, Statuses};
 
 use crate::metrics::Metrics;
+use crate::prefetch::Prefetched;
 use crate::pressure::Pressure;
 
 /// Why no origin gave an answer.
@@ -160,7 +166,9 @@ impl Origins {
         let mut body = Some(body);
         let mut tried: Vec<bool> = vec![false; self.origins.len()];
         let shared = &self.shared;
-        lock(&shared.budget).request(shared.clock.now());
+        if !Prefetched::is_mark_of(head) {
+            lock(&shared.budget).request(shared.clock.now());
+        }
         let order = self.order(head, idempotent);
         let nobody = if order.is_empty() { OriginError::NoOrigin } else { OriginError::AllDown };
         let mut last = (Err(nobody), 0);
@@ -174,7 +182,8 @@ impl Origins {
             let Some(origin) = self.origins.get(at) else { break };
             // Who turns from a peer to an origin asks no origin twice.
             let first = body.is_some() || self.is_peer(last.1);
-            if !first && !self.may_retry() {
+            // Somebody may wait for it by now.
+            if !first && (Prefetched::is_mark_of(head) || !self.may_retry()) {
                 break;
             }
             if let Some(slot) = tried.get_mut(at) {
@@ -186,7 +195,9 @@ impl Origins {
             } else {
                 (origin.ask(Request::from_parts(head.clone(), body), trial, shared).await, at)
             };
-            if !idempotent || !shared.is_failure(&last.0) {
+            // What was held in vain would be held by another, too.
+            let in_vain = matches!(last.0, Err(OriginError::TimedOut(_))) && held::is_held(head);
+            if !idempotent || in_vain || !shared.is_failure(&last.0) {
                 return last;
             }
         }
@@ -205,6 +216,9 @@ impl Origins {
         let Some(origin) = self.origins.get(at) else { return (Err(OriginError::NoOrigin), at) };
         let request = || Request::from_parts(head.clone(), Body::Empty);
         let mut first = std::pin::pin!(origin.ask(request(), trial, shared));
+        if Prefetched::is_mark_of(head) || held::is_held(head) {
+            return (first.await, at);
+        }
         let now = shared.clock.now();
         let sent = now;
         lock(&shared.hedges).request(now);

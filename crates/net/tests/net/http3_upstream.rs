@@ -182,12 +182,12 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn new(acts: &[Act]) -> Self {
+    fn new(acts: Vec<Act>) -> Self {
         let authority = Authority::new();
         let tcp = answers_by_tcp(&authority);
         let at = tcp.https_addrs()[0];
         let endpoint = endpoint(&authority, at);
-        let acts = Arc::new(Mutex::new(acts.to_vec().into_iter()));
+        let acts = Arc::new(Mutex::new(acts.into_iter()));
         let connections = Arc::new(AtomicUsize::new(0));
         let requests = Arc::new(AtomicUsize::new(0));
         let (counted, asked) = (Arc::clone(&connections), Arc::clone(&requests));
@@ -295,7 +295,7 @@ async fn what_changes_something_goes_by_tcp() {
 #[tokio::test]
 async fn a_stream_that_fails_is_one_request() {
     let (internal, rejected, fallback) = (0x102, 0x10b, 0x110);
-    let mut origin = Scripted::new(&[
+    let mut origin = Scripted::new(vec![
         Act::Reset(internal),
         Act::Answer,
         Act::Reset(rejected),
@@ -322,7 +322,7 @@ async fn a_stream_that_fails_is_one_request() {
 #[tokio::test]
 async fn a_connection_that_breaks_is_left_alone_for_a_while() {
     let internal = 0x102;
-    let mut origin = Scripted::new(&[Act::Close(internal), Act::Close(internal), Act::Answer]);
+    let mut origin = Scripted::new(vec![Act::Close(internal), Act::Close(internal), Act::Answer]);
     for (advance, count) in [(0, (1, 1)), (9, (1, 1)), (2, (2, 2)), (19, (2, 2))] {
         origin.clock.advance(Duration::from_secs(advance));
         assert_eq!(origin.ask().await.unwrap(), Version::HTTP_2);
@@ -335,7 +335,7 @@ async fn a_connection_that_breaks_is_left_alone_for_a_while() {
 /// RFC 9114 §5.2: who goes away in good order is asked by a new connection.
 #[tokio::test]
 async fn after_goaway_there_is_a_new_connection() {
-    let mut origin = Scripted::new(&[Act::GoAway, Act::Answer, Act::Close(0x100), Act::Answer]);
+    let mut origin = Scripted::new(vec![Act::GoAway, Act::Answer, Act::Close(0x100), Act::Answer]);
     assert_eq!(origin.ask().await.unwrap(), Version::HTTP_3);
     // What was sent before it was heard of is asked by TCP.
     let mut by = Version::HTTP_2;

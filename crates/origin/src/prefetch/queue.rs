@@ -8,6 +8,7 @@ use headwater_net::{Body, Timestamp};
 use http::Request;
 use tokio::sync::Notify;
 
+use super::Wanted;
 use super::choose::{Want, Why};
 use super::config::PrefetchConfig;
 use super::recent::{Found, Recent};
@@ -37,6 +38,7 @@ pub(super) struct Flight {
     pub(super) bytes: Arc<AtomicU64>,
     /// Called when it may not be wanted any more.
     pub(super) doubt: Arc<Notify>,
+    wanted: Wanted,
 }
 
 /// The state of one prefetcher.
@@ -82,6 +84,8 @@ impl State {
         match found {
             Found::Nothing => {}
             Found::Coming => {
+                let coming = self.flights.values().filter(|flight| flight.want.target == *target);
+                coming.for_each(|flight| flight.wanted.0.store(true, Ordering::Relaxed));
                 metrics.prefetch_used.inc();
                 metrics.prefetch_promoted.inc();
             }
@@ -166,12 +170,15 @@ impl State {
         None
     }
 
-    fn begin(&mut self, job: Job, now: Timestamp) -> (u64, Flight, Request<Body>) {
+    fn begin(&mut self, mut job: Job, now: Timestamp) -> (u64, Flight, Request<Body>) {
+        let wanted = Wanted::default();
+        job.request.extensions_mut().insert(wanted.clone());
         let flight = Flight {
             want: job.want,
             since: now,
             bytes: Arc::default(),
             doubt: Arc::new(Notify::new()),
+            wanted,
         };
         self.next_flight += 1;
         self.flights.insert(self.next_flight, flight.clone());

@@ -6,19 +6,24 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_cache::BoxError;
-use headwater_net::client::UpstreamError;
+use headwater_net::client::{FirstByte, UpstreamError};
 use headwater_net::health::{Health, Trial};
 use headwater_net::rendezvous::Contender;
 use headwater_net::{Body, Problem, Protocol};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tower_service::Service;
 
 use super::hedge::Latency;
+use super::held::{LONGEST_HOLD, is_held};
 use super::places::{Places, PlacesConfig};
 use super::{OriginError, Shared, lock, peers};
 use crate::prefetch::Prefetched;
+
+/// What is fetched ahead yields to what somebody waits for (RFC 9218 §4.1).
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
+const AHEAD: HeaderValue = HeaderValue::from_static("u=6");
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
 
@@ -124,8 +129,9 @@ impl Origin {
         shared: &Shared,
     ) -> Result<Response<Body>, OriginError> {
         let verdict = Verdict { origin: self, trial, given: false };
-        let real = request.extensions().get::<Prefetched>().is_none();
-        let pressure = (real && !self.is_peer).then_some(&*shared.pressure);
+        let (mut head, body) = request.into_parts();
+        let ahead = Prefetched::is_mark_of(&head);
+        let pressure = (!ahead && !self.is_peer).then_some(&*shared.pressure);
         let Some(place) = self.places.take(pressure).await else {
             // It says nothing about the origin's health: it was not asked.
             shared.metrics.origin_busy.inc();
@@ -134,19 +140,34 @@ impl Origin {
         let Counted { requests, failures, .. } = self.counted(shared);
         requests.inc();
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let (mut head, body) = request.into_parts();
         peers::sign(&mut head, self.is_peer);
-        let request = Request::from_parts(head, body);
-        let sent = shared.clock.now();
+        if ahead {
+            head.headers.insert(PRIORITY, AHEAD);
+        }
+        let held = is_held(&head);
         let within = match &shared.ring {
             Some(ring) if self.is_peer => ring.patience,
+            _ if held => shared.first_byte.max(LONGEST_HOLD),
             _ => shared.first_byte,
         };
+        if held {
+            head.extensions.insert(FirstByte(within));
+        }
+        let request = Request::from_parts(head, body);
+        let sent = shared.clock.now();
         let answer = tokio::time::timeout(within, self.service.ask(request)).await;
         // What a stranger can bring about at a peer says nothing of its health.
         let (answer, is_verdict) = match answer {
-            Err(elapsed) => (Err(OriginError::TimedOut(elapsed.into())), !self.is_peer),
-            Ok(Err(error)) => (Err(OriginError::of(error)), true),
+            Err(elapsed) => (Err(OriginError::TimedOut(elapsed.into())), !self.is_peer && !held),
+            Ok(Err(error)) => {
+                let error = OriginError::of(error);
+                let late = matches!(error, OriginError::TimedOut(_));
+                (Err(error), !(late && held))
+            }
+            // An origin that has held a request in vain says so by 503 (RFC 8216bis §6.2.5.2).
+            Ok(Ok(response)) if held && response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                (Ok(response.map(|body| place.hold(body))), false)
+            }
             Ok(Ok(response)) if self.is_peer && peers::is_no_answer(response.status()) => {
                 (Err(OriginError::Failed("the peer is not the one to ask".into())), false)
             }
@@ -161,7 +182,7 @@ impl Origin {
         if failed {
             failures.inc();
             self.failed.fetch_add(1, Ordering::Relaxed);
-        } else {
+        } else if !held {
             lock(&self.latency).note(shared.clock.now().since(sent));
         }
         if let Err(error) = &answer {
