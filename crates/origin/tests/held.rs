@@ -135,7 +135,7 @@ async fn what_a_live_rendition_announces_is_held_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_what_is_held_nor_what_is_ahead_is_hedged_or_measured() {
+async fn neither_what_is_held_nor_what_is_ahead_is_hedged() {
     for (request, held) in
         [(fetch as fn(&str) -> Request<Body>, "/l.m3u8?_HLS_msn=9"), (ahead, "/next.m4s")]
     {

@@ -1,11 +1,12 @@
 //! The rules every answer obeys, whatever the protocol: which answers have no body (RFC 9110
-//! §6.4.1), and that a body is never shorter or longer than its `Content-Length` (§8.6).
+//! §6.4.1), that a body is never shorter or longer than its `Content-Length` (§8.6), and that an upstream's
+//! version is none of its answer here.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::control::Busy;
@@ -17,6 +18,10 @@ use crate::{Body, BodyError, Problem};
 /// answer promises, if it does. An answer that says a length which is none becomes a 500: clients
 /// would not agree on where it ends.
 pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64> {
+    if response.version() > Version::HTTP_2 {
+        // That of an upstream which gave this answer; hyper's HTTP/1.1 panics at it.
+        *response.version_mut() = Version::HTTP_11;
+    }
     let status = response.status();
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         response.headers_mut().remove(header::CONTENT_LENGTH);

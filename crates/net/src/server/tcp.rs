@@ -588,10 +588,6 @@ where
         if this.conn.line.is_some() {
             say_close(&mut response, this.conn);
         }
-        if response.version() > Version::HTTP_2 {
-            // That of an upstream which gave this answer; hyper's HTTP/1.1 panics at it.
-            *response.version_mut() = Version::HTTP_11;
-        }
         if let Some(alt_svc) = &this.conn.about.alt_svc {
             response.headers_mut().entry(ALT_SVC).or_insert_with(|| alt_svc.clone());
         }
