@@ -44,7 +44,8 @@ async fn wire(says: &'static str) -> (Upstream, Arc<AtomicUsize>) {
 /// RFC 9112 §6.3: what ends before its length is not complete, and what follows it is no answer to another.
 #[tokio::test]
 async fn a_length_that_is_not_true_is_neither_stored_nor_taken_for_another_answer() {
-    let long = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 20\r\n\r\n0123456789";
+    let long =
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 20\r\n\r\n0123456789";
     let (origin, asked) = wire(long).await;
     let shield = Shield::builder().origin(origin).build();
     for times in 1..=2 {
