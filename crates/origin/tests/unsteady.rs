@@ -102,7 +102,8 @@ async fn a_body_that_drips_reaches_all_who_ask_as_it_comes_and_is_fetched_once()
         std::future::ready(Ok::<_, Infallible>(drip(TEXT)))
     });
     let shield = Shield::builder().origin(origin).build();
-    let request = || Request::get("/s.m4s").header("host", "video.example").body(Body::empty()).unwrap();
+    let request =
+        || Request::get("/s.m4s").header("host", "video.example").body(Body::empty()).unwrap();
     let mut first = shield.clone().oneshot(request()).await.unwrap().into_body();
     let began = tokio::time::Instant::now();
     let frame = first.frame().await.unwrap().unwrap().into_data().unwrap();
