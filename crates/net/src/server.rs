@@ -50,7 +50,6 @@ mod limited;
 mod limits;
 mod malformed;
 mod metrics;
-mod oneshot;
 mod places;
 mod process;
 mod proxy_protocol;
@@ -60,6 +59,7 @@ mod quic;
 mod received;
 mod respond;
 mod self_signed;
+mod shared;
 mod socket;
 mod supervisor;
 mod tcp;
@@ -262,7 +262,8 @@ impl ServerBuilder {
     /// Binds every socket, starts the workers and returns; `make` is called once in each worker's
     /// thread, inside its runtime.
     ///
-    /// Each request is handed to a clone of the worker's service, so cloning should be cheap.
+    /// All connections of a worker call that one service; a request that finds it not ready waits with
+    /// it, and others then have a clone of what `make` made.
     ///
     /// # Errors
     /// [`ServerError`], one sentence that names what is wrong: an address in use, a missing

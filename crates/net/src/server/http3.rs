@@ -32,6 +32,7 @@ use tower_service::Service;
 use super::control::{Drain as Ending, Phase, stopped};
 use super::metrics::{Place, Refused};
 use super::quic::Endpoint;
+use super::shared::Shared;
 use super::worker::{Worker, finish_within};
 use crate::Body;
 use connection::{Begins, connection};
@@ -43,8 +44,12 @@ use requests::Start;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Accepts on one endpoint until the server drains, then sees its connections to their end.
-pub(super) async fn run<S>(endpoint: Endpoint, addr: SocketAddr, worker: Arc<Worker>, service: S)
-where
+pub(super) async fn run<S>(
+    endpoint: Endpoint,
+    addr: SocketAddr,
+    worker: Arc<Worker>,
+    service: Shared<S>,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
@@ -120,7 +125,7 @@ struct Front<'a, S> {
     start: Start,
     handshakes: Arc<AtomicUsize>,
     worker: Arc<Worker>,
-    service: S,
+    service: Shared<S>,
     connections: JoinSet<()>,
 }
 

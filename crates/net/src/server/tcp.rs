@@ -30,10 +30,10 @@ use super::gather::Gather;
 use super::limited::{Limited, too_large};
 use super::malformed::has_odd_coding;
 use super::metrics::{Counters, Ended, OpenConnection, Place, Refused};
-use super::oneshot::Oneshot;
 use super::proxy_protocol;
 use super::received::Received;
 use super::respond::{Outgoing, is_head, settle};
+use super::shared::{Called, Shared};
 use super::tls::Acceptors;
 use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
@@ -54,8 +54,12 @@ pub(super) struct Listener {
 }
 
 /// Accepts on one listener until the server drains, then sees its connections to their end.
-pub(super) async fn run<S>(socket: Listening, listener: Listener, worker: Arc<Worker>, service: S)
-where
+pub(super) async fn run<S>(
+    socket: Listening,
+    listener: Listener,
+    worker: Arc<Worker>,
+    service: Shared<S>,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
@@ -107,7 +111,7 @@ async fn connection<S>(
     mut socket: Socket,
     listener: Listener,
     worker: Arc<Worker>,
-    service: S,
+    service: Shared<S>,
     _place: Place,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -212,7 +216,7 @@ fn serve<I, S>(
     about: About,
     worker: &Arc<Worker>,
     activity: Arc<Activity>,
-    service: S,
+    service: Shared<S>,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -464,7 +468,7 @@ impl Conn {
 }
 
 /// The service's future, or what is answered in its place.
-type Called<S> = Either<Ready<Result<Response<Body>, Infallible>>, Oneshot<S, Request<Body>>>;
+type MaybeCalled<S> = Either<Ready<Result<Response<Body>, Infallible>>, Called<S, Request<Body>>>;
 
 /// Over HTTP/1.1: tells the client to come back on another connection, where this server is ending or
 /// the rest of the request will not be read.
@@ -478,7 +482,7 @@ fn say_close(response: &mut Response<Body>, conn: &Conn) {
 /// A tower service as hyper calls it.
 #[derive(Clone)]
 struct HyperService<S> {
-    service: S,
+    service: Shared<S>,
     conn: Arc<Conn>,
 }
 
@@ -488,9 +492,9 @@ where
 {
     type Response = Response<Outgoing>;
     type Error = Infallible;
-    type Future = Answer<Called<S>>;
+    type Future = Answer<MaybeCalled<S>>;
 
-    fn call(&self, request: Request<Incoming>) -> Answer<Called<S>> {
+    fn call(&self, request: Request<Incoming>) -> Answer<MaybeCalled<S>> {
         let mut info = self.conn.about.info.clone();
         // An HTTP/1.0 client knows no interim responses (RFC 9110 §15.2).
         let line = self.conn.line.as_ref().filter(|_| request.version() == Version::HTTP_11);
@@ -524,7 +528,7 @@ where
             } else if has_odd_coding(request.headers()) {
                 Either::Left(ready(Ok(odd_coding())))
             } else {
-                Either::Right(Oneshot::new(self.service.clone(), request))
+                Either::Right(self.service.call(request))
             },
             interim,
             response: None,

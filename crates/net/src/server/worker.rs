@@ -19,6 +19,7 @@ use super::handle::DrainCount;
 use super::keys::Keys;
 use super::metrics::{Counters, Place as Occupied};
 use super::places::{OwnUdp, Places, Share, share};
+use super::shared::Shared;
 use super::tls::Sessions;
 #[cfg(feature = "acme")]
 use super::tls::Tls;
@@ -264,7 +265,7 @@ async fn run<S>(
         + 'static,
     S::Future: Send,
 {
-    let service = make();
+    let service = Shared::new(make());
     let mut listeners = JoinSet::new();
     // Removed when the last worker is done.
     let mut files = Vec::new();

@@ -31,6 +31,7 @@ use crate::path::{KnowsPath, Path};
 use crate::server::control::{DrainSignal, stopped, turned_away};
 use crate::server::metrics::{self, Place, Refused};
 use crate::server::quic::Begun;
+use crate::server::shared::Shared;
 use crate::server::tcp::canonical;
 use crate::server::worker::Worker;
 use crate::{Body, ConnInfo, Protocol};
@@ -81,7 +82,7 @@ pub(super) struct Begins<S> {
     pub(super) addr: SocketAddr,
     pub(super) worker: Arc<Worker>,
     pub(super) date: Arc<DateCache>,
-    pub(super) service: S,
+    pub(super) service: Shared<S>,
     pub(super) start: Start,
     pub(super) settings: Arc<quinn::ServerConfig>,
 }

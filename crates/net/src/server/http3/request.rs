@@ -21,8 +21,8 @@ use super::stream::{Incoming, Trouble};
 use crate::interim::{Room, Said};
 use crate::server::limited::too_large;
 use crate::server::malformed::content_length;
-use crate::server::oneshot::Oneshot;
 use crate::server::respond::{is_head, settle};
+use crate::server::shared::Shared;
 use crate::{Body, BodyError, Protocol};
 
 /// Answers the request on a stream; gives back the sending side when all was sent, so that a drain
@@ -32,10 +32,10 @@ pub(super) async fn serve<S>(
     mut incoming: Incoming,
     conn: Arc<Conn>,
     room: Arc<Room>,
-    service: S,
+    service: Shared<S>,
 ) -> Option<Sender>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {
     let (head, length) = match read(&mut incoming, &conn).await {
         Ok(read) => read,
@@ -80,7 +80,7 @@ where
     request.extensions_mut().insert(info);
 
     let response = {
-        let mut called = pin!(Oneshot::new(service, request));
+        let mut called = pin!(service.call(request));
         loop {
             tokio::select! {
                 biased;
