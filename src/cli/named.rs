@@ -28,6 +28,11 @@ impl Named {
     pub(super) fn file(path: &Path, says: impl fmt::Display) -> Self {
         Self::new(path.display(), says)
     }
+
+    /// Of a file that was read and is no good, for the reason that is told.
+    pub(super) fn unfit(path: &Path, why: impl fmt::Display) -> Self {
+        Self::file(path, format_args!("cannot use {}: {why}", path.display()))
+    }
 }
 
 impl fmt::Display for Named {
@@ -40,6 +45,5 @@ impl std::error::Error for Named {}
 
 /// Reads a file that somebody names.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Named> {
-    std::fs::read(path)
-        .map_err(|error| Named::file(path, format_args!("cannot use {}: {error}", path.display())))
+    std::fs::read(path).map_err(|error| Named::unfit(path, error))
 }

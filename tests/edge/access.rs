@@ -3,10 +3,10 @@
 
 use std::fs;
 
-use crate::process::{Edge, Files, Origin, ask, get};
+use crate::process::{Edge, Files, Origin, ask, get, wait_for};
 
 #[path = "../../crates/edge/tests/support/mmdb.rs"]
-mod mmdb;
+pub(crate) mod mmdb;
 
 fn config(origin: &Origin, more: &str) -> String {
     format!(
@@ -48,6 +48,7 @@ fn lists_of_addresses_are_read_again_all_or_nothing() {
 
     fs::write(&list, "10.2.0.0/16\nnonsense\n").unwrap();
     edge.signal("HUP");
+    edge.hears("key 'deny_file': cannot use ");
     edge.hears("denied: line 2 is no address and no network such as 192.0.2.0/24\n");
     assert_eq!(from(addr, "10.2.0.1", "/a"), 200, "nothing changed");
     assert_eq!(from(addr, "10.1.0.1", "/a"), 403, "nothing changed");
@@ -115,6 +116,7 @@ fn countries_pages_methods_and_fields_are_a_routes() {
     let whole = fs::read(&database).unwrap();
     fs::write(&database, &whole[..whole.len() / 2]).unwrap();
     edge.signal("HUP");
+    edge.hears("edge.toml:8: key 'database': cannot use ");
     edge.hears("geo.mmdb: this is no MaxMind DB");
     assert_eq!(from(addr, "192.0.2.1", "/de/a"), 200, "nothing changed");
     fs::write(&database, mmdb::database(&[("198.51.100.0/24", "DE")])).unwrap();
@@ -124,4 +126,107 @@ fn countries_pages_methods_and_fields_are_a_routes() {
     assert_eq!(from(addr, "198.51.100.1", "/de/a"), 200);
     edge.signal("TERM");
     assert!(edge.ended().success(), "{}", edge.said());
+}
+
+#[test]
+fn where_a_viewer_is_stands_in_metrics_and_in_the_view() {
+    let origin = Origin::answering(|_| {
+        let fields = "content-type: video/mp4\r\ncache-control: max-age=60\r\n".to_owned();
+        (200, fields, "segment".to_owned())
+    });
+    let files = Files::new("");
+    let (database, events) = (files.path("geo.mmdb"), files.path("events.jsonl"));
+    fs::write(&database, mmdb::database(&[("192.0.2.0/24", "DE")])).unwrap();
+    files.write(&config(
+        &origin,
+        &format!(
+            "[operator]\nlisten = '127.0.0.1:0'\n[geo]\ndatabase = '{}'\n\
+             [sessions]\non = true\nevents = '{}'\n\
+             [[site]]\nhosts = '*'\nupstream = 'media'\n",
+            database.display(),
+            events.display()
+        ),
+    ));
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    assert_eq!(from(addr, "192.0.2.1", "/film/1.m4s?CMCD=sid%3D%22one%22"), 200);
+    let page = get(edge.addr("operator"), "localhost", "/metrics").body;
+    assert!(page.contains("country=\"DE\""), "{page}");
+    let told = wait_for("an event", || {
+        let text = fs::read_to_string(&events).unwrap_or_default();
+        text.contains("\"begun\"").then_some(text)
+    });
+    assert!(told.contains("\"country\":\"DE\""), "{told}");
+}
+
+#[test]
+fn a_limit_is_for_the_hosts_it_names_and_the_routes_that_name_it() {
+    let origin = Origin::start("one");
+    let files = Files::new("");
+    files.write(&config(
+        &origin,
+        "[[limit]]\nname = 'host'\nhosts = 'a.example'\npath = '/api/'\nrequests = 1\nwindow = '1 h'\n\
+         [[limit]]\nname = 'search'\nper = 'route'\nrequests = 1\nwindow = '1 h'\n\
+         [[limit]]\nname = 'crowd'\nper = 'network'\nrequests = 2\nwindow = '1 h'\n\
+         [[policy]]\nname = 'dear'\nlimit = 'search'\n\
+         [[site]]\nhosts = ['a.example', 'b.example']\nupstream = 'media'\n\
+         [[site.route]]\npath = '/search/'\npolicy = 'dear'\n\
+         [[site.route]]\npath = '/crowd/'\nlimit = 'crowd'\n",
+    ));
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let from = |address: &str, host: &str, path: &str| {
+        ask(addr, "GET", host, path, &format!("x-forwarded-for: {address}\r\n")).status
+    };
+    assert_eq!(from("10.0.0.1", "a.example", "/api/x"), 200);
+    assert_eq!(from("10.0.0.1", "a.example", "/api/x"), 429);
+    // No other route holds there, so that the site lets them pass.
+    for path in ["/%61pi/x", "/api%2Fx", "/%2Fapi/x"] {
+        assert_eq!(from("10.0.0.1", "a.example", path), 429, "{path}");
+    }
+    assert_eq!(from("10.0.0.2", "a.example", "/api/x"), 200, "another address");
+    assert_eq!(from("10.0.0.1", "b.example", "/api/x"), 200, "another host");
+    assert_eq!(from("10.0.0.1", "b.example", "/search/x"), 200);
+    assert_eq!(from("10.0.0.2", "a.example", "/search/x"), 429, "all together");
+    assert_eq!(from("10.0.0.2", "b.example", "/other"), 200);
+    for (address, status) in [
+        ("10.1.0.1", 200),
+        ("10.1.0.2", 200),
+        ("10.1.0.3", 429),
+        ("10.1.1.1", 200),
+        ("2001:db8:1:2::1", 200),
+        ("2001:db8:1:3::1", 200),
+        ("2001:db8:1:4::1", 429),
+        ("2001:db8:2::1", 200),
+    ] {
+        assert_eq!(from(address, "b.example", "/crowd/x"), status, "{address}");
+    }
+    // Named by a policy that no route has, it is for none.
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    files.write(&text.replace("policy = 'dear'\n", ""));
+    edge.signal("HUP");
+    edge.hears("was read again");
+    assert_eq!(
+        from("10.0.0.3", "a.example", "/search/x"),
+        200,
+        "no route names it through a policy"
+    );
+    assert_eq!(from("10.0.0.3", "a.example", "/search/x"), 200);
+}
+
+#[test]
+fn shedding_is_configured() {
+    let origin = Origin::start("one");
+    let more = |on: bool| {
+        format!(
+            "[operator]\nlisten = '127.0.0.1:0'\n[shed]\non = {on}\n\
+             [[site]]\nhosts = '*'\nupstream = 'media'\n"
+        )
+    };
+    for on in [true, false] {
+        let edge = Edge::start(&Files::new(&config(&origin, &more(on))));
+        assert_eq!(get(edge.addr("http"), "h", "/a").status, 200);
+        let page = get(edge.addr("operator"), "localhost", "/metrics").body;
+        assert_eq!(page.contains("headwater_edge_shed_level"), on, "{page}");
+    }
 }

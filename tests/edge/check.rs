@@ -145,6 +145,11 @@ id = 'c'
 secret_env = 'NO_SUCH_VARIABLE_OF_THIS_TEST'
 [operator]
 token_file = 'missing'
+[geo]
+database = '/nowhere/geo.mmdb'
+[[policy]]
+name = 'listed'
+addresses = { allow_file = '/nowhere/allowed', deny_file = '/nowhere/denied' }
 ";
 
 #[test]
@@ -178,6 +183,9 @@ fn what_is_wrong_with_files_is_said_by_check_with_line_and_key() {
         ("edge.toml:39: key 'public_key': ", "cannot use missing.pem: No such file"),
         ("edge.toml:42: key 'secret_env': ", "there is no variable NO_SUCH_VARIABLE_OF_THIS_TEST"),
         ("edge.toml:44: key 'token_file': ", "cannot use missing: No such file"),
+        ("edge.toml:46: key 'database': ", "cannot use /nowhere/geo.mmdb: No such file"),
+        ("edge.toml:49: key 'allow_file': ", "cannot use /nowhere/allowed: No such"),
+        ("edge.toml:49: key 'deny_file': ", "cannot use /nowhere/denied: No such"),
     ] {
         let line = said.lines().find(|line| line.starts_with(at));
         assert!(line.is_some_and(|line| line.contains(what)), "{at}{what} is not in\n{said}");

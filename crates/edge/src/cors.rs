@@ -15,9 +15,12 @@
 //! let closed = CorsLayer::new(ours.expose(["content-length", "cmsd-dynamic"]));
 //! ```
 //!
-//! Where it holds, it alone says who may read: what an upstream says of that is taken off. An answer that
-//! differs by page says `Vary: Origin`, also to who names no page, so that no cache on the way gives one
-//! page's answer to another. An answer's fields grow by these: that is all it costs where it is on.
+//! Where it holds, it alone says who may read: what an upstream says of that is taken off, and a
+//! [`NormaliseLayer`](crate::NormaliseLayer) further in, which an [`Edge`](crate::Edge) has behind its
+//! tokens, takes `Origin` off GET and HEAD: an upstream that answers differently by it would have each page
+//! fetch and store everything for itself. WebSockets keep it. An answer that differs by page says `Vary:
+//! Origin`, also to who names no page, so that no cache on the way gives one page's answer to another; one
+//! that is for any page does not. An answer's fields grow by these: that is all it costs where it is on.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -195,6 +198,32 @@ fn takes(known: &str, origin: &[u8]) -> bool {
     })
 }
 
+/// In a request's extensions: it is decided here who may read, and nobody further in needs to know which
+/// page asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decided;
+
+/// Takes the name of the page off `Vary`.
+fn same_for_all_pages(headers: &mut HeaderMap) {
+    let names = |line: &HeaderValue| {
+        let names =
+            |line: &str| line.split(',').any(|name| name.trim().eq_ignore_ascii_case("origin"));
+        line.to_str().is_ok_and(names)
+    };
+    if !headers.get_all(header::VARY).iter().any(names) {
+        return;
+    }
+    let lines: Vec<HeaderValue> = headers.get_all(header::VARY).iter().cloned().collect();
+    headers.remove(header::VARY);
+    for line in lines.iter().filter_map(|line| line.to_str().ok()) {
+        let others =
+            line.split(',').map(str::trim).filter(|name| !name.eq_ignore_ascii_case("origin"));
+        if let Some(line) = list(others) {
+            headers.append(header::VARY, line);
+        }
+    }
+}
+
 /// Whether a request is a browser's question whether it may send another (Fetch §3.2.2).
 fn is_preflight<A>(request: &Request<A>) -> bool {
     request.method() == Method::OPTIONS
@@ -243,7 +272,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let here = RoutePolicy::of(request.extensions()).and_then(|policy| policy.cors.as_ref());
         let Some(cors) = here.or(self.layer.0.as_ref()) else {
             return Amended::new(Answer::of(self.inner.call(request)), None);
@@ -253,6 +282,7 @@ where
         }
         let origin = cors.grant(request.headers().get(header::ORIGIN));
         let may_read = MayRead { cors: cors.clone(), origin };
+        request.extensions_mut().insert(Decided);
         Amended::new(Answer::of(self.inner.call(request)), Some(may_read))
     }
 }
@@ -276,6 +306,8 @@ impl Amend for MayRead {
             if !said.any(|line| line.as_bytes().eq_ignore_ascii_case(ORIGIN.as_bytes())) {
                 headers.append(header::VARY, ORIGIN);
             }
+        } else {
+            same_for_all_pages(headers);
         }
         let Some(origin) = self.origin else { return };
         self.cors.may_read(origin, headers);
@@ -287,6 +319,9 @@ impl Amend for MayRead {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -318,5 +353,22 @@ mod tests {
         let none: [&str; 0] = [];
         let nobody = Cors::of(none);
         assert_eq!(nobody.grant(Some(&HeaderValue::from_static("null"))), None);
+    }
+
+    proptest! {
+        /// Of an origin that a pattern takes, everything but one label or more before it is the pattern's.
+        #[test]
+        fn an_origin_below_a_name_is_that_and_no_more(
+            origin in "(https?://|)?([a-z.:@/#?_-]{0,4}|tv.example|:8443|https://){0,6}"
+        ) {
+            let known = "https://*.tv.example:8443";
+            if takes(known, origin.as_bytes()) {
+                let uri: http::Uri = origin.parse().unwrap();
+                prop_assert_eq!(uri.scheme_str(), Some("https"));
+                prop_assert_eq!(uri.port_u16(), Some(8443));
+                prop_assert!(uri.host().unwrap().ends_with(".tv.example"), "{}", origin);
+                prop_assert_eq!(uri.path_and_query().map_or("/", |path| path.as_str()), "/");
+            }
+        }
     }
 }

@@ -288,7 +288,7 @@ impl EdgeBuilder {
         let cache = self.cache.clone().unwrap_or_else(|| {
             Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
         });
-        let direct = self.normalise.fields(upstream.clone());
+        let direct = self.normalise.clone().keep_origin().fields(upstream.clone());
         let direct = self.websockets.then(|| (cache.clone(), direct));
         let compressed = Compress::new(upstream, self.compress.as_ref());
         let cached = cache.layer().layer(self.headers.layer(compressed));

@@ -57,6 +57,7 @@ pub mod geo;
 pub mod guard;
 pub mod headers;
 pub mod hints;
+mod hosts;
 mod kind;
 pub mod methods;
 pub mod metrics;

@@ -31,12 +31,15 @@
 //!   `X-Original-URL`, `X-HTTP-Method-Override` and their like) are taken off: by them one client
 //!   would choose what the next one gets. So are CMCD's, which tell of one client, and `Headwater-…`,
 //!   by which shields and edges know each other. [`NormaliseLayer::keep_unkeyed`] leaves them.
+//! - `Origin` is taken off GET and HEAD where a [`CorsLayer`](crate::CorsLayer) further out has decided who
+//!   may read; WebSockets keep it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
+use headwater_net::client::is_websocket;
 use headwater_net::encoding::{self, Coding};
 use headwater_net::{Body, Problem};
 use http::uri::Scheme;
@@ -46,10 +49,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::Answer;
+use crate::cors::Decided;
 use crate::unkeyed;
 use host::Host;
 use path::{Path, check_path};
 
+pub(crate) use path::divided_otherwise;
 pub use path::{DotSegments, checked, other_reading, rewritten};
 
 mod host;
@@ -66,6 +71,7 @@ pub struct NormaliseLayer {
     keep_accept_encoding: bool,
     codings: &'static [Coding],
     keep_unkeyed: bool,
+    keep_origin: bool,
 }
 
 impl Default for NormaliseLayer {
@@ -78,6 +84,7 @@ impl Default for NormaliseLayer {
             keep_accept_encoding: false,
             codings: &[Coding::Gzip],
             keep_unkeyed: false,
+            keep_origin: false,
         }
     }
 }
@@ -143,6 +150,21 @@ impl NormaliseLayer {
     pub const fn keep_unkeyed(mut self, keep: bool) -> Self {
         self.keep_unkeyed = keep;
         self
+    }
+
+    /// For what needs to know which page asks, whoever decided: WebSockets.
+    pub(crate) const fn keep_origin(mut self) -> Self {
+        self.keep_origin = true;
+        self
+    }
+
+    /// Whether nobody further in needs to know which page asks.
+    fn drops_origin<A>(&self, request: &Request<A>, parts: Parts) -> bool {
+        !self.keep_origin
+            && request.extensions().get::<Decided>().is_some()
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+            // In an edge those do not come here.
+            && (parts == Parts::Fields || !is_websocket(request))
     }
 
     fn strip(&self, headers: &mut HeaderMap) {
@@ -295,6 +317,9 @@ where
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = StatusCode::NO_CONTENT;
             return Answer::ready(response);
+        }
+        if self.rules.drops_origin(&request, self.parts) {
+            request.headers_mut().remove(header::ORIGIN);
         }
         self.rules.strip(request.headers_mut());
         Answer::of(self.inner.call(request))

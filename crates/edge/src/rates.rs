@@ -1,7 +1,8 @@
 //! Limits by policy: so many requests, so many bytes a second, for each client, each network, each holder
 //! of a token, or for all who come by a route.
 //!
-//! A [`Limit`] says whom it counts together, how much they may, and on which paths. All limits that take
+//! A [`Limit`] says whom it counts together, how much they may, and on which hosts and paths, or that it is
+//! for routes that name it ([`RoutePolicy::limits`]). All limits that take
 //! a request count, in their order; in an [`Edge`](crate::Edge) those by token come behind the tokens, and
 //! so after all others ([`RateLimitLayer::split`]). Who asks too often is answered 429 (RFC 6585 §4) with `Retry-After`
 //! and the fields `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers); who takes
@@ -15,6 +16,7 @@
 mod bucket;
 mod paced;
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater_cache::key::{host, name_of};
 use headwater_cache::{BoxError, Route, RuleError, Rules};
 use headwater_net::{Body, ConnInfo, Problem};
 use http::request::Parts;
@@ -33,6 +36,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::Answer;
+use crate::hosts::Hosts;
+use crate::normalise::{self, DotSegments};
+use crate::route_policy::RoutePolicy;
 use crate::table::Table;
 use crate::whom::{anonymous, network};
 use bucket::{Bucket, Verdict};
@@ -72,6 +78,8 @@ pub struct Holder(pub u64);
 pub struct Limit {
     name: String,
     on: String,
+    hosts: Option<Hosts>,
+    where_named: bool,
     per: Per,
     requests: Option<(u32, Duration)>,
     burst: Option<u32>,
@@ -86,6 +94,8 @@ impl Limit {
         Self {
             name: name.into(),
             on: "/**".to_owned(),
+            hosts: None,
+            where_named: false,
             per: Per::Address,
             requests: None,
             burst: None,
@@ -95,9 +105,23 @@ impl Limit {
         }
     }
 
-    /// The requests it is for: a pattern as that of [`Route::on`]; all by default.
+    /// The requests it is for: a pattern as that of [`Route::on`]; all by default. A path that an origin
+    /// might read as one of these ([`normalise::other_reading`]) is one of them.
     pub fn on(mut self, pattern: impl Into<String>) -> Self {
         self.on = pattern.into();
+        self
+    }
+
+    /// The hosts it is for, on whatever port: `video.example`, or `*.video.example` for all below it; all
+    /// by default.
+    pub fn hosts<H: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
+        self.hosts = Some(Hosts::new(hosts));
+        self
+    }
+
+    /// Whether it is for those requests alone whose [`RoutePolicy`] names it. Default false.
+    pub fn where_named(mut self, where_named: bool) -> Self {
+        self.where_named = where_named;
         self
     }
 
@@ -160,6 +184,8 @@ pub enum LimitError {
 struct Rule {
     /// `None` where it is for all.
     on: Option<Rules>,
+    hosts: Option<Hosts>,
+    where_named: bool,
     per: Per,
     requests: Option<Bucket>,
     bytes: Option<Bucket>,
@@ -167,6 +193,29 @@ struct Rule {
     detail: String,
     name: String,
     policy: HeaderValue,
+}
+
+/// The ways to read a path, found when a limit first asks.
+struct Readings<'p> {
+    path: &'p str,
+    other: OnceCell<Result<Option<String>, DotSegments>>,
+}
+
+impl<'p> Readings<'p> {
+    const fn new(path: &'p str) -> Self {
+        Self { path, other: OnceCell::new() }
+    }
+
+    /// Whether one of them is for these rules; one that leads out of where it seems to be is for all.
+    fn any_is_of(&self, rules: &Rules, parts: &Parts) -> bool {
+        rules.position_of(parts, self.path).is_some()
+            || match self.other.get_or_init(|| normalise::other_reading(self.path)) {
+                Ok(other) => {
+                    other.as_ref().is_some_and(|path| rules.position_of(parts, path).is_some())
+                }
+                Err(DotSegments) => true,
+            }
+    }
 }
 
 /// What a client has used: until when it is in debt, in microseconds.
@@ -207,12 +256,28 @@ impl Rule {
         let policy = HeaderValue::try_from(policy).map_err(|_| nothing())?;
         let detail = format!("more was asked for than the limit '{name}' allows");
         let used = Table::new(if limit.per == Per::Route { 1 } else { limit.clients });
-        Ok(Self { on, per: limit.per, requests, bytes, used, detail, name, policy })
+        let Limit { hosts, where_named, per, .. } = limit;
+        Ok(Self { on, hosts, where_named, per, requests, bytes, used, detail, name, policy })
+    }
+
+    /// Whether the limit is for a request.
+    fn takes(&self, parts: &Parts, read: &Readings<'_>) -> bool {
+        let is_named = || {
+            let policy = RoutePolicy::of(&parts.extensions).map(|policy| &policy.limits);
+            policy.is_some_and(|limits| limits.iter().any(|one| **one == *self.name))
+        };
+        let is_host = |hosts: &Hosts| {
+            let host = name_of(host(parts));
+            hosts.has(host.strip_suffix(b".").unwrap_or(host))
+        };
+        (!self.where_named || is_named())
+            && self.hosts.as_ref().is_none_or(is_host)
+            && self.on.as_ref().is_none_or(|rules| read.any_is_of(rules, parts))
     }
 
     /// Whose request it is; `None` where the limit is not for it.
-    fn client(&self, parts: &Parts) -> Option<u64> {
-        if self.on.as_ref().is_some_and(|rules| rules.position(parts).is_none()) {
+    fn client(&self, parts: &Parts, read: &Readings<'_>) -> Option<u64> {
+        if !self.takes(parts, read) {
             return None;
         }
         let extensions = &parts.extensions;
@@ -333,8 +398,9 @@ where
         let (parts, body) = request.into_parts();
         let now = on.now();
         let mut paces = Vec::new();
+        let read = Readings::new(parts.uri.path());
         for rule in &on.rules {
-            let Some(client) = rule.client(&parts) else { continue };
+            let Some(client) = rule.client(&parts, &read) else { continue };
             if let Some(bucket) = &rule.requests {
                 let taken = rule.with(client, now, |used| bucket.take(&mut used.requests, now));
                 if let Err(verdict) = taken {

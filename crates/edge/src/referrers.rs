@@ -3,19 +3,17 @@
 //! A rule against pages that embed what is not theirs, and no more: browsers alone tell the truth in
 //! this field, and leave it out where a page, its user or an extension wants it.
 
-use std::sync::Arc;
-
 use headwater_net::Problem;
 use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::guard::{GuardLayer, Rule};
+use crate::hosts::Hosts;
 use crate::route_policy::RoutePolicy;
 
 /// Hosts of pages, and whether a request has to name one. Clones are of the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrers {
-    /// In lower case; `.name` for all below a name.
-    hosts: Arc<[Box<str>]>,
+    hosts: Hosts,
     missing: bool,
 }
 
@@ -24,11 +22,7 @@ impl Referrers {
     /// Ports do not count. Requests that name no page are not let in.
     #[must_use]
     pub fn new<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> Self {
-        let host = |host: H| {
-            let host = host.as_ref().to_ascii_lowercase();
-            host.strip_prefix('*').map_or(host.as_str(), |below| below).into()
-        };
-        Self { hosts: hosts.into_iter().map(host).collect(), missing: false }
+        Self { hosts: Hosts::new(hosts), missing: false }
     }
 
     /// Whether requests that name no page are let in, too: applications and television sets name none,
@@ -43,20 +37,9 @@ impl Referrers {
         let mut lines = headers.get_all(header::REFERER).iter();
         match (lines.next(), lines.next()) {
             (None, _) => self.missing,
-            (Some(line), None) => host_of(line.as_bytes()).is_some_and(|host| self.has(host)),
+            (Some(line), None) => host_of(line.as_bytes()).is_some_and(|host| self.hosts.has(host)),
             (Some(_), Some(_)) => false,
         }
-    }
-
-    fn has(&self, host: &[u8]) -> bool {
-        self.hosts.iter().map(|known| known.as_bytes()).any(|known| match known {
-            [b'.', ..] => {
-                let end = host.len().checked_sub(known.len()).filter(|begins| *begins > 0);
-                let end = end.and_then(|begins| host.get(begins..));
-                end.is_some_and(|end| end.eq_ignore_ascii_case(known))
-            }
-            known => host.eq_ignore_ascii_case(known),
-        })
     }
 }
 
@@ -106,6 +89,8 @@ pub type ReferrerLayer = GuardLayer<ReferrerRules>;
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use proptest::prelude::*;
+
     use super::*;
 
     fn lets_in(referrers: &Referrers, lines: &[&str]) -> bool {
@@ -151,5 +136,33 @@ mod tests {
         let referrers = Referrers::new(["video.example"]);
         assert!(!lets_in(&referrers, &[]));
         assert!(lets_in(&referrers.or_missing(true), &[]));
+    }
+
+    proptest! {
+        /// What a browser names a page by is read as the standard of URLs reads it (RFC 3986 §3.2).
+        #[test]
+        fn the_host_is_the_one_that_a_reader_of_urls_finds(
+            page in "(https?://)?([a-z.:@/?#\\\\0-9-]{0,3}|video.example|%2e){0,8}"
+        ) {
+            let ours = host_of(page.as_bytes());
+            let Ok(uri) = page.parse::<http::Uri>() else { return Ok(()) };
+            let is_page = uri.scheme_str().is_some_and(|scheme| scheme.starts_with("http"));
+            // A backslash is a slash to browsers, and an ordinary byte there.
+            if let Some(host) = ours.filter(|_| is_page && !page.contains('\\')) {
+                prop_assert_eq!(Some(host), uri.host().map(str::as_bytes), "{}", page);
+            }
+        }
+
+        #[test]
+        fn nobody_is_let_in_by_what_is_no_host_of_theirs(page in prop::collection::vec(any::<u8>(), 0..64)) {
+            let referrers = Referrers::new(["video.example", "*.video.example"]);
+            let mut headers = HeaderMap::new();
+            if let Ok(line) = http::HeaderValue::from_bytes(&page) {
+                headers.append(header::REFERER, line);
+                let named = page.to_ascii_lowercase();
+                let names = named.windows(13).any(|part| part == b"video.example");
+                prop_assert!(names || !referrers.lets_in(&headers));
+            }
+        }
     }
 }

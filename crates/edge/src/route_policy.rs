@@ -51,6 +51,8 @@ pub struct RoutePolicy {
     pub countries: Option<Countries>,
     /// Whose pages may show it.
     pub referrers: Option<Referrers>,
+    /// The names of limits that are for it ([`Limit::where_named`](crate::Limit::where_named)).
+    pub limits: Arc<[Box<str>]>,
 }
 
 impl RoutePolicy {
@@ -61,7 +63,8 @@ impl RoutePolicy {
 
     /// Whether it says nothing: then no request needs it.
     pub fn is_empty(&self) -> bool {
-        let Self { name, answer, methods, cors, security, addresses, countries, referrers } = self;
+        let Self { name, answer, methods, cors, security, addresses, countries, referrers, limits } =
+            self;
         name.is_none()
             && answer.is_none()
             && methods.is_none()
@@ -70,5 +73,6 @@ impl RoutePolicy {
             && addresses.is_none()
             && countries.is_none()
             && referrers.is_none()
+            && limits.is_empty()
     }
 }

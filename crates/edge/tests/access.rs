@@ -202,6 +202,51 @@ async fn what_an_upstream_says_of_pages_is_not_passed_on() {
     assert_eq!(vary, ["accept-encoding", "Origin"]);
 }
 
+/// A stranger who makes up origins must not have each request fetched and stored.
+#[tokio::test]
+async fn an_upstream_that_answers_by_page_is_asked_once_for_all_pages() {
+    let clock = Clock::manual(Timestamp::from_secs(1_000));
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let upstream = {
+        let seen = Arc::clone(&seen);
+        tower::service_fn(move |request: Request<Body>| {
+            let page = request.headers().get("origin").cloned();
+            seen.lock().unwrap().push((request.method().clone(), page.is_some()));
+            let response = Response::builder()
+                .header("cache-control", "max-age=60")
+                .header("access-control-allow-origin", page.unwrap_or("none".parse().unwrap()))
+                .header("vary", "Accept-Encoding, Origin");
+            std::future::ready(Ok::<_, Infallible>(response.body(Body::from("same")).unwrap()))
+        })
+    };
+    for (cors, vary) in [
+        (Cors::any(), &["Accept-Encoding"][..]),
+        (Cors::of(["https://video.example"]), &["Accept-Encoding, Origin", "Origin"]),
+    ] {
+        seen.lock().unwrap().clear();
+        let edge = Edge::builder()
+            .cache(Cache::builder().clock(clock.clone()).build())
+            .methods(MethodsLayer::new([http::Method::GET, http::Method::POST]))
+            .cors(CorsLayer::new(cors))
+            .build(upstream.clone());
+        let ask = async |method: &str, page: String| {
+            let mut request = support::request(method, "/a", Protocol::H2);
+            request.headers_mut().insert(header::ORIGIN, page.parse().unwrap());
+            edge.clone().oneshot(request).await.unwrap().into_parts().0.headers
+        };
+        for page in 0..3 {
+            let headers = ask("GET", format!("https://{page}.example")).await;
+            let hit = headers["cache-status"].to_str().unwrap().contains("hit");
+            assert_eq!(hit, page > 0, "{headers:?}");
+            let said: Vec<_> = headers.get_all("vary").iter().collect();
+            assert_eq!(said, vary);
+        }
+        ask("POST", "https://video.example".to_owned()).await;
+        let expected = [(http::Method::GET, false), (http::Method::POST, true)];
+        assert_eq!(*seen.lock().unwrap(), expected);
+    }
+}
+
 #[tokio::test]
 async fn browsers_are_told_to_be_careful() {
     let security = Security::default()

@@ -5,13 +5,14 @@
 mod support;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_edge::rates::{Holder, LimitError, Per};
 use headwater_edge::{
-    CmcdLayer, CmsdLayer, Edge, Limit, Pressure, PriorityLayer, RateLimitLayer, Sessions,
-    ShedLayer, Steering,
+    CmcdLayer, CmsdLayer, Edge, Limit, Pressure, PriorityLayer, RateLimitLayer, RoutePolicy,
+    Sessions, ShedLayer, Steering,
 };
 use headwater_net::{Body, Chunks, Clock, ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -99,6 +100,63 @@ async fn an_ipv6_network_is_one_client_and_so_is_who_holds_a_token() {
     let service = RateLimitLayer::new([once("r", Per::Route)]).unwrap().layer(Origin::default());
     assert_eq!(status(&service, from("192.0.2.7:1", "/small")).await.0.as_u16(), 200);
     assert_eq!(status(&service, from("192.0.2.8:1", "/small")).await.0.as_u16(), 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_may_be_read_as_one_of_a_limit_is_one_of_it() {
+    for (on, path) in [
+        ("/search", "/%2Fsearch"),
+        ("/api/**", "/api%2Fme"),
+        ("/api/**", "//api/me"),
+        ("/api/**", "/%61pi/me"),
+        ("/api/**", "/x%2F..%2Fapi/me"),
+    ] {
+        let limit = Limit::new("a").on(on).requests(1, Duration::from_secs(60));
+        let service = RateLimitLayer::new([limit]).unwrap().layer(Origin::default());
+        let first = status(&service, from("192.0.2.7:1", path)).await.0;
+        assert_ne!(first, StatusCode::TOO_MANY_REQUESTS, "{on} {path}");
+        let second = status(&service, from("192.0.2.7:1", path)).await.0;
+        assert_eq!(second, StatusCode::TOO_MANY_REQUESTS, "{on} {path}");
+    }
+    let limit = Limit::new("a").on("/api/**").requests(1, Duration::from_secs(60));
+    let service = RateLimitLayer::new([limit]).unwrap().layer(Origin::default());
+    for _ in 0..3 {
+        for path in ["/films%2Fme", "/films//me", "/apis"] {
+            let status = status(&service, from("192.0.2.7:1", path)).await.0;
+            assert_ne!(status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_for_its_hosts_and_for_routes_that_name_it() {
+    let minute = Duration::from_secs(60);
+    let limits = [
+        Limit::new("host").hosts(["a.example", "*.b.example"]).requests(1, minute),
+        Limit::new("named").where_named(true).requests(2, minute),
+    ];
+    let service = RateLimitLayer::new(limits).unwrap().layer(Origin::default());
+    let ask = async |host: &str, names: &[&str]| {
+        let mut request = from("192.0.2.7:1", "/small");
+        *request.uri_mut() = "/small".parse().unwrap();
+        request.headers_mut().insert("host", host.parse().unwrap());
+        let mut policy = RoutePolicy::default();
+        policy.limits = names.iter().map(|name| (*name).into()).collect();
+        request.extensions_mut().insert(Arc::new(policy));
+        status(&service, request).await.0.as_u16()
+    };
+    assert_eq!(ask("c.example", &[]).await, 200);
+    assert_eq!(ask("c.example", &[]).await, 200, "no limit is for it");
+    assert_eq!(ask("a.example", &[]).await, 200);
+    for same in ["a.example", "A.example:8443", "a.example.", "x.b.example"] {
+        assert_eq!(ask(same, &[]).await, 429, "{same}");
+    }
+    assert_eq!(ask("c.example", &["other", "named"]).await, 200);
+    assert_eq!(ask("c.example", &["named"]).await, 200);
+    assert_eq!(ask("c.example", &["named"]).await, 429);
+    assert_eq!(ask("c.example", &["other"]).await, 200);
+    let without = status(&service, from("192.0.2.7:1", "/small")).await.0;
+    assert_eq!(without, 200, "no policy names it");
 }
 
 /// Ten chunks of a hundred thousand bytes, as one body or as a stream.

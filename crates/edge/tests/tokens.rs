@@ -72,7 +72,13 @@ async fn the_layer_works_around_an_axum_router() {
         (response.status().as_u16(), response.headers().get(header::WWW_AUTHENTICATE)),
         (403, None)
     );
-    for up in ["/films/7/../8/a.m4s", "/films/7/%2e%2e/8/a.m4s"] {
+    for up in [
+        "/films/7/../8/a.m4s",
+        "/films/7/%2e%2e/8/a.m4s",
+        "/films/7/..%2F8/a.m4s",
+        "/films/7/x%2f..%2f..%2F8/a.m4s",
+        "/films/7/%2E.%2f8/a.m4s",
+    ] {
         assert_eq!(ask(format!("{up}?token={token}")).await.unwrap().status(), 400, "{up}");
     }
     clock.advance(Duration::from_secs(65));
@@ -81,6 +87,32 @@ async fn the_layer_works_around_an_axum_router() {
     assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
     let said = problem(response).await.to_string();
     assert!(said.contains("the token has expired") && !said.contains(&token), "{said}");
+}
+
+/// An origin that undoes escaped slashes, or takes several for one, must not find what the token is not for.
+#[tokio::test]
+async fn a_token_is_for_every_way_to_read_the_path() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let inner = tower::service_fn(|_: Request<Body>| async {
+        Ok::<_, std::convert::Infallible>(Response::new(Body::Empty))
+    });
+    let service = tower::Layer::layer(&layer(&clock), inner);
+    for (of, path, status) in [
+        ("/films/7/", "/films/7/a%2Fb.m4s", 200),
+        ("/films/7/", "/films/7//a.m4s", 200),
+        ("/films/7/", "/films/7/a%3Ab.m4s", 200),
+        ("/films//7/", "/films//7/a.m4s", 200),
+        ("/films//7/", "/films//8/a.m4s", 403),
+        ("/films/7%2F8/", "/films/7%2F8/a.m4s", 200),
+        ("/films/7%2F8/", "/films/7/8/a.m4s", 403),
+        ("/films/a%3Ab/", "/films/a%3Ab/c.m4s", 200),
+        ("/films/a%2Fb", "/films/a%2Fb", 200),
+        ("/films/a%2Fb", "/films/a/b", 403),
+    ] {
+        let request = Request::builder().uri(format!("{path}?token={}", token(of)));
+        let response = service.clone().oneshot(request.body(Body::Empty).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status, "{of}: {path}");
+    }
 }
 
 #[tokio::test]

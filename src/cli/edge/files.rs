@@ -6,7 +6,7 @@ use headwater::proto::config::{Edge as Config, Places, Wrong, Wrongs};
 
 use super::super::Error;
 use super::super::named::Named;
-use super::{certificates, settings, shields, tokens, trace, upstreams};
+use super::{certificates, route_policy, settings, shields, tokens, trace, upstreams};
 
 /// Reads what is named.
 ///
@@ -19,6 +19,8 @@ pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
         .chain(upstreams::look(&config.upstreams))
         .chain(shields::look(&config.upstreams))
         .chain(tokens::look(&config.sites))
+        .chain(settings::geo(&config.geo).err())
+        .chain(route_policy::look(config))
         .chain(trace::look(&config.trace))
         .chain(settings::token(&config.operator).err());
     let found: Vec<Wrong> = found.flat_map(|error| wrongs(&*error, places)).collect();

@@ -1,6 +1,7 @@
 //! What an edge does that knows it serves video, from what a configuration says: sessions, limits, load
 //! shedding, and what players are told.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,6 +12,7 @@ use headwater::edge::{
 };
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::media::{self, LimitPer};
+use headwater::proto::config::text::Name;
 use http::HeaderValue;
 use prometheus_client::registry::Registry;
 
@@ -29,7 +31,7 @@ pub(super) struct Media {
     steering: SteeringLayer,
     priority: PriorityLayer,
     /// With what they were made of: limits that a reload leaves as they are go on counting.
-    limits: Mutex<(Vec<media::Limit>, RateLimitLayer)>,
+    limits: Mutex<(Limits, RateLimitLayer)>,
 }
 
 impl Media {
@@ -67,15 +69,19 @@ impl Media {
         } else {
             PriorityLayer::default()
         };
-        let limits = Mutex::new((config.limits.clone(), limits(&config.limits)?));
+        let asked = Limits::of(config);
+        let made = asked.make()?;
+        let limits = Mutex::new((asked, made));
         Ok(Self { sessions, cmcd, cmsd, shed, steering, priority, limits })
     }
 
     /// Adds them to an edge that is being described.
     pub(super) fn add(&self, config: &Config, edge: EdgeBuilder) -> Result<EdgeBuilder, Error> {
         let mut made = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        if made.0 != config.limits {
-            *made = (config.limits.clone(), limits(&config.limits)?);
+        let asked = Limits::of(config);
+        if made.0 != asked {
+            let layer = asked.make()?;
+            *made = (asked, layer);
         }
         Ok(edge
             .cmcd(self.cmcd.clone())
@@ -115,32 +121,56 @@ fn shed(config: &media::Shed, sessions: Option<&Sessions>, pressure: &Pressure) 
     }
 }
 
-fn limits(configs: &[media::Limit]) -> Result<RateLimitLayer, Error> {
-    let limits = configs.iter().map(|config| {
-        let mut limit = Limit::new(config.name.as_deref().unwrap_or_default())
-            .on(config.path.whole())
-            .per(match config.per {
-                LimitPer::Network => Per::Network,
-                LimitPer::Token => Per::Token,
-                LimitPer::Route => Per::Route,
-                _ => Per::Address,
-            })
-            .clients(count(config.clients));
-        if let Some(requests) = config.requests {
-            limit = limit.requests(requests, config.window.get());
-        }
-        if let Some(burst) = config.burst {
-            limit = limit.burst(burst);
-        }
-        if let Some(bytes) = config.bytes_per_second {
-            limit = limit.bytes_per_second(bytes.get());
-        }
-        match config.byte_burst {
-            Some(bytes) => limit.byte_burst(bytes.get()),
-            None => limit,
-        }
-    });
-    Ok(RateLimitLayer::new(limits)?)
+/// What limits are made of.
+#[derive(Clone, Debug, PartialEq)]
+struct Limits {
+    all: Vec<media::Limit>,
+    /// Those that routes or policies name.
+    named: BTreeSet<Name>,
+}
+
+impl Limits {
+    fn of(config: &Config) -> Self {
+        let routes = config.sites.iter().flat_map(|site| &site.routes).chain(&config.policies);
+        let named = routes.filter_map(|route| route.limits.as_deref()).flatten().cloned();
+        Self { all: config.limits.clone(), named: named.collect() }
+    }
+
+    fn make(&self) -> Result<RateLimitLayer, Error> {
+        let limits = self.all.iter().map(|config| {
+            let is_named = config.name.as_ref().is_some_and(|name| self.named.contains(name));
+            limit(config).where_named(is_named)
+        });
+        Ok(RateLimitLayer::new(limits)?)
+    }
+}
+
+fn limit(config: &media::Limit) -> Limit {
+    let mut limit = Limit::new(config.name.as_deref().unwrap_or_default())
+        .on(config.path.whole())
+        .per(match config.per {
+            LimitPer::Network => Per::Network,
+            LimitPer::Token => Per::Token,
+            LimitPer::Route => Per::Route,
+            _ => Per::Address,
+        })
+        .clients(count(config.clients));
+    if let Some(hosts) = &config.hosts {
+        limit = limit.hosts(hosts.iter().map(|host| &**host));
+    }
+    if let Some(requests) = config.requests {
+        limit = limit.requests(requests, config.window.get());
+    }
+    if let Some(burst) = config.burst {
+        limit = limit.burst(burst);
+    }
+    if let Some(bytes) = config.bytes_per_second {
+        limit = limit.bytes_per_second(bytes.get());
+    }
+    match config.byte_burst {
+        Some(bytes) => limit.byte_burst(bytes.get()),
+        None => limit,
+    }
 }
 
 fn steering(

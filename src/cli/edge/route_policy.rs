@@ -1,12 +1,15 @@
 //! From what a route of the configuration says to what the edge's layers find on its requests.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use headwater::edge::addresses::BadAddresses;
 use headwater::edge::security::{Frames, Loads};
 use headwater::edge::{
     Addresses, Cors, Countries, FixedAnswer, MethodsLayer, Referrers, RoutePolicy, Security,
 };
+use headwater::proto::config::Edge as Config;
 use headwater::proto::config::answer::Answer;
 use headwater::proto::config::cors::PageOrigin;
 use headwater::proto::config::route::Route;
@@ -15,7 +18,7 @@ use headwater::proto::config::{clients, cors, security};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::super::Error;
-use super::settings::read;
+use super::super::named::{self, Named};
 
 /// What several routes have in common is read and put together once.
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ pub(super) fn make(config: &Route, common: &mut Common) -> Result<Option<Arc<Rou
     policy.referrers = config.referrers.as_ref().map(|referrers| {
         Referrers::new(referrers.hosts.iter().map(|host| &**host)).or_missing(referrers.missing)
     });
+    let limits = config.limits.as_deref().unwrap_or_default();
+    policy.limits = limits.iter().map(|name| (&**name).into()).collect();
     Ok((!policy.is_empty()).then(|| Arc::new(policy)))
 }
 
@@ -123,10 +128,10 @@ impl Common {
         }
         lists = lists.deny(&lines(&config.deny))?;
         if let Some(path) = &config.allow_file {
-            lists = lists.allow(&text(path)?).map_err(|error| of(path, &error))?;
+            lists = of_file("allow_file", path, |list| lists.allow(list))?;
         }
         if let Some(path) = &config.deny_file {
-            lists = lists.deny(&text(path)?).map_err(|error| of(path, &error))?;
+            lists = of_file("deny_file", path, |list| lists.deny(list))?;
         }
         let made = lists.build().map_err(|error| format!("addresses: {error}"))?;
         self.addresses.push((config.clone(), made.clone()));
@@ -134,15 +139,41 @@ impl Common {
     }
 }
 
+/// Each fault of the lists of addresses that routes and policies have: of each file the first, and where
+/// all can be read, of each list.
+pub(super) fn look(config: &Config) -> Vec<Error> {
+    let routes = || config.sites.iter().flat_map(|site| &site.routes).chain(&config.policies);
+    let lists = || routes().filter_map(|route| route.addresses.as_ref());
+    let files =
+        lists().flat_map(|one| [("allow_file", &one.allow_file), ("deny_file", &one.deny_file)]);
+    let files: BTreeSet<_> =
+        files.filter_map(|(key, file)| file.as_deref().map(|file| (key, file))).collect();
+    let reads = |(key, file): (&'static str, &Path)| {
+        of_file(key, file, |list| Addresses::builder().allow(list)).err().map(Error::from)
+    };
+    let unread: Vec<Error> = files.into_iter().filter_map(reads).collect();
+    if !unread.is_empty() {
+        return unread;
+    }
+    let mut common = Common::default();
+    lists().filter_map(|lists| common.addresses(lists).err()).collect()
+}
+
 fn lines(networks: &List<Network>) -> String {
     let networks: Vec<&str> = networks.iter().map(|network| &**network).collect();
     networks.join("\n")
 }
 
-fn text(path: &Path) -> Result<String, Error> {
-    String::from_utf8(read(path)?).map_err(|_| of(path, &"this is no text"))
-}
-
-fn of(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    format!("cannot use {}: {error}", path.display()).into()
+/// Does something with the lines of a file that a key names.
+fn of_file<T>(
+    key: &'static str,
+    path: &Path,
+    with: impl FnOnce(&str) -> Result<T, BadAddresses>,
+) -> Result<T, Named> {
+    let read = || -> Result<T, Named> {
+        let text = String::from_utf8(named::read(path)?);
+        let text = text.map_err(|_| Named::unfit(path, "this is no text"))?;
+        with(&text).map_err(|error| Named::unfit(path, error))
+    };
+    read().map_err(|error| error.under(key))
 }

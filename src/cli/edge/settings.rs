@@ -20,6 +20,7 @@ use headwater::proto::config::server::{self, Limits, Quic};
 use headwater::proto::config::text::{List, Network};
 use http::{HeaderName, HeaderValue};
 
+use super::super::named::Named;
 use super::super::{Error, named, secret};
 use super::media::Media;
 use super::route_policy::methods;
@@ -176,11 +177,11 @@ pub(super) fn cache(config: &Config, policy: SitePolicy) -> Result<Cache, Error>
 }
 
 /// Where clients are found to be. Reads the database.
-fn geo(config: &Geo) -> Result<GeoRules, Error> {
+pub(super) fn geo(config: &Geo) -> Result<GeoRules, Error> {
     let Some(path) = &config.database else { return Ok(GeoRules::default()) };
-    let database = GeoDatabase::read(read(path)?)
-        .map_err(|error| format!("cannot use {}: {error}", path.display()))?;
-    Ok(GeoRules::new(database))
+    let of = |error: Named| error.under("database");
+    let database = GeoDatabase::read(named::read(path).map_err(of)?);
+    Ok(GeoRules::new(database.map_err(|error| of(Named::unfit(path, error)))?))
 }
 
 /// Fields that every answer gets.

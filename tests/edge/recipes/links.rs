@@ -141,3 +141,17 @@ pub(super) fn certificates_that_the_edge_gets_for_itself(files: &[&str]) {
         assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
     }
 }
+
+pub(super) fn a_new_origin_for_a_few(files: &[&str]) {
+    let (tried, new) = (Origin::start("tried"), Origin::start("new"));
+    let origins = format!("['{}', '{}']", tried.url, new.url);
+    let kitchen = Kitchen::start(files[0], &[("UPSTREAM__MEDIA__ORIGINS", &origins)]);
+    let is_new = |target: &str| {
+        let answer = kitchen.get("h", target);
+        assert_eq!(answer.status, 200);
+        answer.body.starts_with("new ")
+    };
+    let titles: Vec<u32> = (0..200).filter(|title| is_new(&format!("/{title}/a"))).collect();
+    assert!((1..100).contains(&titles.len()), "{titles:?}");
+    assert!(titles.iter().all(|title| is_new(&format!("/{title}/b"))), "always the same");
+}

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Kitchen, is_hit, origin};
+use crate::access::mmdb;
 use crate::process::{Files, Origin, ask, wait_for};
 
 pub(super) fn video_on_demand_with_signed_links(files: &[&str]) {
@@ -19,12 +20,7 @@ pub(super) fn video_on_demand_with_signed_links(files: &[&str]) {
             ("SITE__0__TOKENS__KEY__0__SECRET_FILE", "key"),
         ],
     );
-    let sign = || {
-        let arguments = "sign --key-file key --key-id 2026 --path /films/7/ --valid";
-        let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
-        command.current_dir(kitchen.files.folder()).args(arguments.split(' ')).arg("6 h");
-        String::from_utf8(command.output().unwrap().stdout).unwrap().trim().to_owned()
-    };
+    let sign = || signed(&kitchen);
     let get = |target: &str| kitchen.get("video.example", target);
     let token = sign();
     assert_eq!(get("/films/7/main.m3u8").status, 401);
@@ -35,6 +31,106 @@ pub(super) fn video_on_demand_with_signed_links(files: &[&str]) {
     assert!(is_hit(&get(&format!("/t/{}/films/7/1.m4s?x", sign()))), "viewers share it");
     assert_eq!(origin.asked(), asked);
     assert_eq!(get("/posters/7.jpg").status, 200);
+}
+
+/// A link's token, made as the text says.
+fn signed(kitchen: &Kitchen) -> String {
+    let arguments = "sign --key-file key --key-id 2026 --path /films/7/ --valid";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    command.current_dir(kitchen.files.folder()).args(arguments.split(' ')).arg("6 h");
+    String::from_utf8(command.output().unwrap().stdout).unwrap().trim().to_owned()
+}
+
+pub(super) fn a_player_on_another_site(files: &[&str]) {
+    let (origin, _) =
+        origin("content-type: video/mp4\r\ncache-control: max-age=600\r\nvary: origin\r\n");
+    let of_recipe = Files::new(files[0]);
+    fs::write(of_recipe.path("key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let kitchen = Kitchen::start_in(
+        of_recipe,
+        &[
+            ("UPSTREAM__PACKAGER__ORIGINS", &origin.url),
+            ("SITE__0__TOKENS__KEY__0__SECRET_FILE", "key"),
+        ],
+    );
+    let portal = "origin: https://www.portal.example\r\n";
+    let ask = |method: &str, target: &str, fields: &str| {
+        ask(kitchen.http(), method, "video.example", target, fields)
+    };
+    let may_read = "access-control-allow-origin";
+    let film = format!("/t/{}/films/7/1.m4s", signed(&kitchen));
+    let question = |method: &str| format!("{portal}access-control-request-method: {method}\r\n");
+    let preflight = ask("OPTIONS", "/films/7/1.m4s", &question("GET"));
+    assert_eq!((preflight.status, preflight.field(may_read)), (204, "https://www.portal.example"));
+    let refused = ask("GET", "/films/7/1.m4s", portal);
+    assert_eq!((refused.status, refused.field(may_read)), (401, "https://www.portal.example"));
+    let shown = ask("GET", &film, portal);
+    assert_eq!((shown.status, shown.field(may_read)), (200, "https://www.portal.example"));
+    assert_eq!(shown.field("access-control-expose-headers"), "cmsd-dynamic");
+    assert_eq!(shown.field("cross-origin-resource-policy"), "cross-origin");
+    let other = ask("GET", &film, "origin: https://other.example\r\n");
+    assert_eq!((other.status, other.field(may_read)), (200, ""));
+    assert!(is_hit(&other), "pages share what is cached");
+
+    let preflight = ask("OPTIONS", "/cmcd", &question("POST"));
+    assert_eq!(preflight.status, 204);
+    assert!(preflight.field("access-control-allow-methods").contains("POST"), "{preflight:?}");
+    let others = question("POST").replace("portal", "other");
+    assert_eq!(ask("OPTIONS", "/cmcd", &others).status, 403);
+    let report = "v=2,e=ps,sta=r,sid=\"one\",ts=5\n";
+    // What asks adds a line feed to what it sends.
+    let length = report.len() + 2;
+    let fields = format!("{portal}content-type: application/cmcd\r\ncontent-length: {length}\r\n");
+    let posted = || ask("POST", "/cmcd", &format!("{fields}\r\n{report}"));
+    let first = posted();
+    assert_eq!((first.status, first.field(may_read)), (204, "https://www.portal.example"));
+    // Thirty in a minute, and one more in each two seconds.
+    assert!((0..600).any(|_| posted().status == 429), "the limit is for it");
+    assert_eq!(ask("GET", &film, portal).status, 200, "and for nothing else");
+}
+
+pub(super) fn who_is_let_in_and_from_where(files: &[&str]) {
+    let origin = Origin::start("one");
+    let of_recipe = Files::new(files[0]);
+    let (database, denied) = (of_recipe.path("geo.mmdb"), of_recipe.path("denied"));
+    let places = [("192.0.2.0/24", "DE"), ("198.51.100.0/24", "AT"), ("203.0.113.0/24", "FR")];
+    fs::write(&database, mmdb::database(&places)).unwrap();
+    fs::write(&denied, "198.51.100.66\n").unwrap();
+    let kitchen = Kitchen::start_in(
+        of_recipe,
+        &[
+            ("UPSTREAM__MEDIA__ORIGINS", &origin.url),
+            ("SERVER__FORWARDED_BY", "127.0.0.1"),
+            ("GEO__DATABASE", database.to_str().unwrap()),
+            ("POLICY__RIGHTS__ADDRESSES__DENY_FILE", denied.to_str().unwrap()),
+        ],
+    );
+    let from = |address: &str, method: &str, target: &str, page: &str| {
+        let page = if page.is_empty() { String::new() } else { format!("referer: {page}\r\n") };
+        let fields = format!("x-forwarded-for: {address}\r\n{page}");
+        ask(kitchen.http(), method, "video.example", target, &fields).status
+    };
+    let embedded = "https://a.partner.example/clip";
+    for (address, method, target, page, status) in [
+        ("192.0.2.1", "GET", "/films/1", "", 200),
+        ("198.51.100.1", "GET", "/films/1", embedded, 200),
+        ("198.51.100.1", "GET", "/films/1", "https://thief.example/", 403),
+        ("198.51.100.66", "GET", "/films/1", "", 403),
+        ("203.0.113.1", "GET", "/films/1", "", 403),
+        ("10.9.9.9", "GET", "/films/1", "", 403),
+        ("203.0.113.1", "GET", "/trailers/1", "", 200),
+        ("10.9.9.9", "GET", "/trailers/1", embedded, 200),
+        ("203.0.113.1", "GET", "/trailers/1", "https://thief.example/", 403),
+        ("192.0.2.1", "GET", "/studio/1", "", 200),
+        ("192.0.2.1", "HEAD", "/studio/1", "", 405),
+        ("198.51.100.1", "GET", "/studio/1", "", 403),
+    ] {
+        assert_eq!(from(address, method, target, page), status, "{address} {method} {target}");
+    }
+    fs::write(&denied, "198.51.100.0/24\n").unwrap();
+    kitchen.edge.signal("HUP");
+    kitchen.edge.hears("was read again");
+    assert_eq!(from("198.51.100.1", "GET", "/films/1", ""), 403);
 }
 
 pub(super) fn limits_for_strangers(files: &[&str]) {

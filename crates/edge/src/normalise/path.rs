@@ -124,6 +124,16 @@ pub fn other_reading(path: &str) -> Result<Option<String>, DotSegments> {
     Ok(Some(other).filter(|other| other != path))
 }
 
+/// As [`other_reading`], where that has other segments: what a rule for all that is below a path has to
+/// look at as well. Other escapes lead nowhere else.
+///
+/// # Errors
+/// As [`other_reading`].
+pub(crate) fn divided_otherwise(path: &str) -> Result<Option<String>, DotSegments> {
+    let divides = path.contains("//") || path.contains("%2F") || path.contains("%2f");
+    if divides { other_reading(path) } else { Ok(None) }
+}
+
 /// A path that leads out of where it seems to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DotSegments;

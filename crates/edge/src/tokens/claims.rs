@@ -25,8 +25,13 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Holds them against a request.
-    pub(super) fn judge(&self, verifier: &Verifier, asked: &Asked<'_>) -> Result<Allowed, Refused> {
+    /// Holds them against a request whose path an origin might read as `divided`.
+    pub(super) fn judge(
+        &self,
+        verifier: &Verifier,
+        asked: &Asked<'_>,
+        divided: Option<&str>,
+    ) -> Result<Allowed, Refused> {
         let rules = self.rules.as_deref();
         let refused = |label: i64, why: Refusal| Refused {
             why,
@@ -51,12 +56,12 @@ impl Claims {
         let path = match &self.paths {
             None => rules.and_then(Rules::path).map(Into::into),
             Some(paths) => {
-                let taken = paths.iter().find(|path| takes_in(path, asked.path));
+                let taken = paths.iter().find(|path| takes_in(path, asked.path, divided));
                 Some(taken.ok_or(Refusal::Path)?.as_str().into())
             }
         };
         if let Some(rules) = rules {
-            rules.judge(asked).map_err(|(label, why)| refused(label, why))?;
+            rules.judge(asked, divided).map_err(|(label, why)| refused(label, why))?;
         }
         let replay = rules.map_or(Replay::Permitted, Rules::replay);
         let end = self.expires.map(|expires| expires.plus(verifier.skew()));
@@ -65,13 +70,19 @@ impl Claims {
             return Err(refused(308, Refusal::Early));
         }
         let shared = end.filter(|_| replay == Replay::Detected);
+        let chance = rules.and_then(|rules| rules.chance(asked.now));
+        let instead_of = |label: i64, may_refuse: bool| {
+            rules.filter(|_| may_refuse).and_then(|rules| rules.instead_of(label))
+        };
         Ok(Allowed {
             expires: self.expires,
             path,
             holder: Holder(self.holder),
             once: once.map(|end| (self.holder, end)),
             shared: shared.map(|end| (self.holder, end)),
-            chance: rules.and_then(|rules| rules.chance(asked.now)),
+            instead_of_replay: instead_of(308, once.or(shared).is_some()),
+            instead_of_chance: instead_of(309, chance.is_some()),
+            chance,
             renewed: rules.and_then(|rules| rules.renewed(self.expires?, asked.now)),
         })
     }

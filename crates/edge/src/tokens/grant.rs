@@ -45,7 +45,15 @@ impl Grant {
     }
 }
 
-/// Whether a token's path takes in another: all below it where it ends in `/`, else itself.
-pub(super) fn takes_in(path: &str, asked: &str) -> bool {
-    if path.ends_with('/') { asked.starts_with(path) } else { asked == path }
+/// Whether a token's path takes in another: all below it where it ends in `/`, else itself. Where an
+/// origin might read the other as `divided`, it takes in that, too, as it stands or read so itself.
+pub(super) fn takes_in(path: &str, asked: &str, divided: Option<&str>) -> bool {
+    let takes = |path: &str, asked: &str| {
+        if path.ends_with('/') { asked.starts_with(path) } else { asked == path }
+    };
+    let also = |divided: &str| {
+        let read = || normalise::divided_otherwise(path).ok().flatten();
+        takes(path, divided) || read().is_some_and(|path| takes(&path, divided))
+    };
+    takes(path, asked) && divided.is_none_or(also)
 }

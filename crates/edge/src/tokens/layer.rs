@@ -52,15 +52,22 @@ impl TokenRules {
         let allowed = self.verifier.verify(&found.text, &asked)?;
         // Who cannot be seen to come in the clear is not given a cookie that goes in the clear.
         let is_tls = request.extensions().get::<ConnInfo>().is_none_or(|conn| conn.tls);
+        // Before anything is noted: what is refused by chance has not been used.
+        if allowed.chance.is_some_and(|chance| shared.draw() < chance) {
+            return Err(Refused { why: Refusal::Chance, instead: allowed.instead_of_chance });
+        }
+        let mut noted = Ok(());
         if let Some((token, until)) = allowed.once {
-            shared.replays.note(token, until, now)?;
+            noted = shared.replays.note(token, until, now);
         }
         if let Some((token, until)) = allowed.shared {
-            shared.replays.note_from(token, asked.address, until, now)?;
+            noted = shared.replays.note_from(token, asked.address, until, now);
         }
-        if allowed.chance.is_some_and(|chance| shared.draw() < chance) {
-            return Err(Refusal::Chance.into());
-        }
+        noted.map_err(|why| match why {
+            // That is ours, and no claim's.
+            Refusal::Crowded => why.into(),
+            _ => Refused { why, instead: allowed.instead_of_replay.clone() },
+        })?;
         let renewed = allowed.renewed.as_ref();
         if let Some(elsewhere) = renewed.and_then(|one| self.places.redirect(one, &found, request))
         {

@@ -412,6 +412,8 @@ mod tests {
             once: None,
             shared: None,
             chance: None,
+            instead_of_replay: None,
+            instead_of_chance: None,
             renewed: Some(Renewed {
                 token: "SECRET".to_owned(),
                 expires: Timestamp::from_secs(100),
@@ -443,6 +445,8 @@ mod tests {
             shared: None,
             chance: None,
             renewed: None,
+            instead_of_replay: None,
+            instead_of_chance: None,
         };
         let now = Timestamp::from_secs(40);
         let cookie = |place, is_tls| places.cookie_for(&found(place), &allowed, is_tls, now);

@@ -2,7 +2,6 @@
 //! for one holder.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -24,27 +23,63 @@ pub const MAX_SHARED: usize = 4;
 /// not.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
-    used: Mutex<HashMap<u64, Timestamp>>,
-    shared: Mutex<HashMap<u64, Networks>>,
+    used: Mutex<Memory<()>>,
+    shared: Mutex<Memory<Networks>>,
 }
 
-/// Where a token came from, and until when it does.
+/// Where a token came from.
+type Networks = [Option<IpAddr>; MAX_SHARED];
+
+/// What is remembered of tokens, each until its end.
 #[derive(Debug)]
-struct Networks {
-    until: Timestamp,
-    known: [Option<IpAddr>; MAX_SHARED],
+struct Memory<V> {
+    tokens: HashMap<u64, (Timestamp, V)>,
+    /// While it is full: nothing in it ends before, so that nobody has to look.
+    full_until: Option<Timestamp>,
+}
+
+impl<V> Default for Memory<V> {
+    fn default() -> Self {
+        Self { tokens: HashMap::new(), full_until: None }
+    }
+}
+
+impl<V> Memory<V> {
+    fn get(&mut self, token: u64, now: Timestamp) -> Option<&mut V> {
+        self.tokens.get_mut(&token).filter(|(until, _)| *until > now).map(|(_, value)| value)
+    }
+
+    fn put(
+        &mut self,
+        token: u64,
+        until: Timestamp,
+        now: Timestamp,
+        value: V,
+    ) -> Result<(), Refusal> {
+        if self.tokens.len() >= MAX_REPLAYS {
+            if self.full_until.is_some_and(|end| end > now) {
+                return Err(Refusal::Crowded);
+            }
+            self.tokens.retain(|_, (until, _)| *until > now);
+            self.full_until = self.tokens.values().map(|(until, _)| *until).min();
+            if self.tokens.len() >= MAX_REPLAYS {
+                return Err(Refusal::Crowded);
+            }
+        }
+        self.full_until = self.full_until.map(|end| end.min(until));
+        self.tokens.insert(token, (until, value));
+        Ok(())
+    }
 }
 
 impl Replays {
     /// Notes that a token, which is refused from `until` on, is used now.
     pub(super) fn note(&self, token: u64, until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.get(&token).is_some_and(|until| *until > now) {
-            return Err(Refusal::Replayed);
+        match used.get(token, now) {
+            Some(()) => Err(Refusal::Replayed),
+            None => used.put(token, until, now, ()),
         }
-        make_room(&mut used, |until| *until > now)?;
-        used.insert(token, until);
-        Ok(())
     }
 
     /// Notes that a token, which is refused from `until` on, comes from `address`; one that is not known
@@ -58,36 +93,21 @@ impl Replays {
     ) -> Result<(), Refusal> {
         let from = network(address.unwrap_or(IpAddr::V4(0.into())));
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(networks) = shared.get_mut(&token).filter(|networks| networks.until > now) {
-            for known in &mut networks.known {
-                if *known.get_or_insert(from) == from {
-                    return Ok(());
-                }
-            }
-            return Err(Refusal::Shared);
+        if let Some(known) = shared.get(token, now) {
+            let is_known = known.iter_mut().any(|known| *known.get_or_insert(from) == from);
+            return if is_known { Ok(()) } else { Err(Refusal::Shared) };
         }
-        make_room(&mut shared, |networks| networks.until > now)?;
-        let mut known = [None; MAX_SHARED];
+        let mut known = Networks::default();
         if let Some(first) = known.first_mut() {
             *first = Some(from);
         }
-        shared.insert(token, Networks { until, known });
-        Ok(())
+        shared.put(token, until, now, known)
     }
-}
-
-fn make_room<K: Eq + Hash, V>(
-    table: &mut HashMap<K, V>,
-    stays: impl Fn(&V) -> bool,
-) -> Result<(), Refusal> {
-    if table.len() >= MAX_REPLAYS {
-        table.retain(|_, value| stays(value));
-    }
-    if table.len() >= MAX_REPLAYS { Err(Refusal::Crowded) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
     #[test]
@@ -102,6 +122,34 @@ mod tests {
         assert_eq!(replays.note(0, at(20), at(9)), Err(Refusal::Crowded));
         assert_eq!(replays.note(2, at(20), at(9)), Err(Refusal::Replayed));
         assert_eq!(replays.note(0, at(20), at(10)), Ok(()), "the first has expired");
+    }
+
+    /// A stranger's tokens must not make each of the others look through all.
+    #[test]
+    fn a_full_memory_is_looked_through_when_something_ends_and_not_before() {
+        let replays = Replays::default();
+        let at = Timestamp::from_secs;
+        for token in 1..=MAX_REPLAYS as u64 {
+            assert_eq!(replays.note(token, at(20), at(0)), Ok(()));
+        }
+        let full_until = || replays.used.lock().unwrap().full_until;
+        assert_eq!(
+            (replays.note(0, at(30), at(0)), full_until()),
+            (Err(Refusal::Crowded), Some(at(20)))
+        );
+        // As if the first had ended since: nobody looks before the time is there.
+        replays.used.lock().unwrap().tokens.insert(1, (at(0), ()));
+        assert_eq!(replays.note(0, at(30), at(19)), Err(Refusal::Crowded));
+        assert_eq!(replays.note(0, at(25), at(20)), Ok(()));
+        assert_eq!(replays.used.lock().unwrap().tokens.len(), 1, "all others have ended");
+        for token in 1..MAX_REPLAYS as u64 {
+            assert_eq!(replays.note(token, at(60), at(20)), Ok(()));
+        }
+        assert_eq!(
+            (replays.note(9_999_999, at(60), at(20)), full_until()),
+            (Err(Refusal::Crowded), Some(at(25)))
+        );
+        assert_eq!(replays.note(9_999_999, at(60), at(25)), Ok(()), "the one of 25 has ended");
     }
 
     /// Limit: the networks of one holder.

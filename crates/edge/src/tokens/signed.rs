@@ -75,11 +75,12 @@ fn bind(mac: &mut hmac::Context, address: IpAddr) {
     }
 }
 
-/// Verifies a token that begins with [`BEGINS`].
+/// Verifies a token that begins with [`BEGINS`], for a path that an origin might read as `divided`.
 pub(super) fn verify(
     verifier: &Verifier,
     token: &str,
     asked: &Asked<'_>,
+    divided: Option<&str>,
 ) -> Result<Allowed, Refusal> {
     let (before, mac) = token.rsplit_once('.').ok_or(Why::Malformed)?;
     let mut fields = before.strip_prefix(BEGINS).ok_or(Why::Malformed)?.split('.');
@@ -113,7 +114,7 @@ pub(super) fn verify(
     verifier.check_expiry(expires, asked.now)?;
     let path = BASE64.decode(path).ok().and_then(|path| String::from_utf8(path).ok());
     let path = path.ok_or(Why::Malformed)?;
-    if !takes_in(&path, asked.path) {
+    if !takes_in(&path, asked.path, divided) {
         return Err(Why::Path);
     }
     let holder = mac.as_ref().first_chunk().copied().map(u64::from_le_bytes).unwrap_or_default();
@@ -125,6 +126,8 @@ pub(super) fn verify(
         shared: None,
         chance: None,
         renewed: None,
+        instead_of_replay: None,
+        instead_of_chance: None,
     })
 }
 

@@ -13,6 +13,7 @@ use super::key::{BadKey, Key};
 use super::known::Known;
 use super::refusal::Refusal;
 use super::{MAX_KEYS, MAX_TOKEN, jwt, signed};
+use crate::normalise;
 use crate::rates::Holder;
 
 /// Verifies tokens. Clones share what they know of tokens' signatures, no more.
@@ -43,6 +44,10 @@ pub struct Allowed {
     /// How likely it is to be refused all the same, from 0 to 1.
     pub chance: Option<f64>,
     pub(super) renewed: Option<Renewed>,
+    /// What is answered where `once` or `shared` refuses, if the token says so.
+    pub(super) instead_of_replay: Option<Box<Instead>>,
+    /// And where `chance` does.
+    pub(super) instead_of_chance: Option<Box<Instead>>,
 }
 
 /// Why a token does not let a request in, and what it says itself that is answered then.
@@ -139,7 +144,8 @@ impl Verifier {
         self
     }
 
-    /// What a token lets in, if it lets in what is asked for.
+    /// What a token lets in, if it lets in what is asked for. Where an origin might read the path as one
+    /// with other segments ([`normalise::other_reading`]), it lets in both.
     ///
     /// # Errors
     /// Why not.
@@ -147,10 +153,12 @@ impl Verifier {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TooLong.into());
         }
+        let divided = normalise::divided_otherwise(asked.path).map_err(|_| Refusal::Ambiguous)?;
+        let divided = divided.as_deref();
         if token.starts_with(signed::BEGINS) {
-            return Ok(signed::verify(self, token, asked)?);
+            return Ok(signed::verify(self, token, asked, divided)?);
         }
-        self.claims(token)?.judge(self, asked)
+        self.claims(token)?.judge(self, asked, divided)
     }
 
     /// What a token says whose signature is good.

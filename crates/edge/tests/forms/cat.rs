@@ -11,12 +11,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coset::cbor::value::Value;
 use coset::{CborSerializable as _, CoseMac0Builder, CoseSign1Builder, HeaderBuilder, iana};
 use headwater_edge::tokens::{Asked, Key, Places, Refusal, TokenRules, Verifier};
-use headwater_edge::{Country, Subdivision, TokenLayer};
+use headwater_edge::{Country, Edge, GeoDatabase, GeoRules, Subdivision, TokenLayer};
 use headwater_net::{Body, Clock, ConnInfo, Protocol, Timestamp};
 use http::{Method, Request, Response, header};
 use tower::{Layer as _, ServiceExt as _};
 
-use super::{NOW, SECRET, asked, base64url, hex, p256_pem, pem_of, verify};
+use super::{NOW, SECRET, asked, base64url, hex, mmdb, p256_pem, pem_of, verify};
 
 fn int(value: i64) -> Value {
     Value::Integer(value.into())
@@ -159,6 +159,16 @@ fn catu_matches_each_part_it_names() {
 }
 
 #[test]
+fn catu_holds_for_every_way_to_read_the_path() {
+    let below = || map([(int(3), map([(int(1), text("/films/7/"))]))]);
+    assert_eq!(of(312, below(), &asked("/films/7/a.m4s")), Ok(()));
+    assert_eq!(of(312, below(), &asked("/films/7/a%2Fb.m4s")), Ok(()));
+    assert_eq!(of(312, below(), &asked("/films/7/..%2F8/a.m4s")), Err(Refusal::Ambiguous));
+    let named = || map([(int(6), map([(int(0), text("x%2Fa.m4s"))]))]);
+    assert_eq!(of(312, named(), &asked("/films/x%2Fa.m4s")), Err(Refusal::Path));
+}
+
+#[test]
 fn a_regular_expression_is_of_the_whole_part_and_bounded() {
     let asked = asked("/films/7/seg-12.m4s");
     let pattern = |items: Value| of(312, map([(int(3), map([(int(4), items)]))]), &asked);
@@ -230,6 +240,31 @@ fn catgeoiso3166_takes_a_known_country() {
     assert_eq!(ask(&["DE-BY"], Some("FR"), Some("BY")), Err(Refusal::Country));
     assert_eq!(ask(&["FR"], Some("DE"), Some("BY")), Err(Refusal::Country));
     assert_eq!(ask(&["DE"], None, None), Err(Refusal::Country));
+}
+
+/// What a database says of an address is what the claim is held against.
+#[tokio::test]
+async fn catgeoiso3166_goes_by_the_operators_database() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let database = mmdb::database(&[("192.0.2.0/24", "DE-BY"), ("198.51.100.0/24", "FR")]);
+    let geo = GeoRules::new(GeoDatabase::read(database).unwrap());
+    let upstream = tower::service_fn(|_: Request<Body>| {
+        std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(Body::from("in"))))
+    });
+    let edge = Edge::builder().geo(geo).tokens(layer(&clock)).build(upstream);
+    let status = async |countries: Value, address: &str| {
+        let token = token(vec![(316, countries)]);
+        let address = address.parse().unwrap();
+        let request = Request::builder().uri(format!("/a?CAT={token}")).header("host", "h");
+        let request = request.extension(ConnInfo::new(address, address, Protocol::H2));
+        edge.clone().oneshot(request.body(Body::Empty).unwrap()).await.unwrap().status()
+    };
+    let de = || list([text("DE"), text("AT")]);
+    assert_eq!(status(de(), "192.0.2.1:1").await, 200);
+    assert_eq!(status(de(), "198.51.100.1:1").await, 403);
+    assert_eq!(status(de(), "203.0.113.1:1").await, 403, "nobody knows where that is");
+    assert_eq!(status(list([text("DE-BY")]), "192.0.2.1:1").await, 200);
+    assert_eq!(status(list([text("DE-BE")]), "192.0.2.1:1").await, 403);
 }
 
 #[test]
@@ -397,6 +432,50 @@ async fn catif_answers_for_the_claim_that_refuses() {
         of(322, map([(int(4), list([int(200), map([])]))]), &asked("/")),
         Err(Refusal::Malformed)
     );
+}
+
+#[tokio::test]
+async fn catif_answers_for_a_second_use_and_for_chance() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let layer = layer(&clock);
+    let elsewhere = |label: i64, to: &str| {
+        (322, map([(int(label), list([int(307), map([(text("Location"), text(to))])]))]))
+    };
+    let location = async |token: &str| {
+        let answer = ask(&layer, token, false).await;
+        let location = answer.headers().get("location");
+        let location = location.map(|at| at.to_str().unwrap().to_owned()).unwrap_or_default();
+        (answer.status().as_u16(), location)
+    };
+    let used = "https://used.example/";
+    let once = token(vec![(308, int(1)), (7, bytes(b"one")), elsewhere(308, used)]);
+    assert_eq!(location(&once).await.0, 200);
+    assert_eq!(location(&once).await, (307, used.to_owned()));
+    let chance = list([Value::Float(1.0), bytes(&[0])]);
+    let refused = token(vec![(309, chance.clone()), elsewhere(309, "https://later.example/")]);
+    assert_eq!(location(&refused).await, (307, "https://later.example/".to_owned()));
+    let other = token(vec![(309, chance), elsewhere(308, used)]);
+    assert_eq!(location(&other).await, (403, String::new()), "another claim's answer");
+}
+
+#[tokio::test]
+async fn what_is_refused_by_chance_has_not_been_used() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let layer = layer(&clock).seed(7);
+    let half = || list([Value::Float(0.5), bytes(&[0])]);
+    for number in 0..64u8 {
+        let once = token(vec![(308, int(1)), (7, bytes(&[number])), (309, half())]);
+        // As often as chance has it, and then it is let in.
+        let mut tries = 0;
+        loop {
+            match ask(&layer, &once, false).await.status().as_u16() {
+                200 => break,
+                status => assert_eq!(status, 403),
+            }
+            tries += 1;
+            assert!(tries < 64);
+        }
+    }
 }
 
 #[tokio::test]

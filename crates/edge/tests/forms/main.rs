@@ -3,6 +3,8 @@
 
 mod cat;
 mod jwt;
+#[path = "../support/mmdb.rs"]
+mod mmdb;
 mod oracle;
 
 use aws_lc_rs::encoding::AsDer;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Size, Time};
-use super::text::{List, Name, Origin, PathPattern};
+use super::text::{Host, List, Name, Origin, PathPattern};
 
 /// What is being watched, by what clients ask and what their players say (CMCD).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +31,13 @@ pub struct Sessions {
     /// of sessions are in it; nobody makes it shorter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<PathBuf>,
-    /// Where players post reports (CMCD version 2, event mode), on every site. Default none. Bound: a path
-    /// without `*`. Danger: nothing else is served there; `[[limit]]` bounds how much is posted.
+    /// Where players post reports (CMCD version 2, event mode), on every site; where the site has tokens, with
+    /// one, unless a route there is `public`. Default none. Bound: a path without `*`. Danger: nothing else is
+    /// served there; `[[limit]]` bounds how much is posted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reports: Option<PathPattern>,
-    /// Origins whose pages may post reports (CORS). Default all. Bound: at most 64; `reports` is there.
-    /// Danger: none: what is posted without a page is not bound by it.
+    /// Origins whose pages may post reports (CORS), where no `cors` of a route says it. Default all. Bound: at
+    /// most 64; `reports` is there. Danger: none: what is posted without a page is not bound by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reports_from: Option<List<Origin>>,
 }
@@ -58,7 +59,8 @@ impl Default for Sessions {
 
 /// How much clients may ask for; all limits that are for a request count. Who asks too often is answered
 /// 429; who takes bytes too fast is sent them more slowly. Limits by `token` count what tokens have let in,
-/// all others what comes, bad tokens among it.
+/// all others what comes, bad tokens among it. One that a route or a policy names (`limit`) is for the routes
+/// that it holds for, and no others; one that none names is for all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -67,12 +69,16 @@ pub struct Limit {
     /// and `_`. Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// The paths it is for, on every site, as those of a route. Default `/**`. Bound: as for a route's.
-    /// Danger: none.
+    /// The paths it is for, as those of a route, and those that an origin might read as one of them. Default
+    /// `/**`. Bound: as for a route's. Danger: none.
     pub path: PathPattern,
+    /// The hosts it is for, as those of a site. Default all. Bound: hosts of a `[[site]]`; 1 to 64. Danger: a
+    /// site's other hosts are not held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<List<Host>>,
     /// Whom it counts together: each `address` (of IPv6 each network of 64 bits), each `network` of 24 bits
-    /// of IPv4 or 48 of IPv6, each holder of a `token`, or all who come by the `route`. Default `address`. Bound: one of these. Danger: many viewers may
-    /// share one address.
+    /// of IPv4 or 48 of IPv6, each holder of a `token`, or by `route` all whom it is for. Default `address`.
+    /// Bound: one of these. Danger: many viewers may share one address.
     pub per: LimitPer,
     /// So many requests in each `window`. Default none. Bound: more than zero; it or `bytes_per_second` is
     /// there. Danger: a player asks for several segments a second when it starts.
@@ -103,6 +109,7 @@ impl Default for Limit {
         Self {
             name: None,
             path: PathPattern::fixed("/**"),
+            hosts: None,
             per: LimitPer::Address,
             requests: None,
             window: Time::secs(1),
@@ -126,7 +133,7 @@ pub enum LimitPer {
     Network,
     /// Each holder of a token.
     Token,
-    /// All.
+    /// All whom it is for.
     Route,
 }
 
@@ -177,8 +184,8 @@ impl Default for Cmsd {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Steering {
-    /// Where they ask, on every site. Default none. Bound: a path without `*`. Danger: nothing else is
-    /// served there.
+    /// Where they ask, on every site; as for `reports` of `[sessions]`, with a token where the site has some.
+    /// Default none. Bound: a path without `*`. Danger: nothing else is served there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathPattern>,
     /// Ids of pathways as manifests have them, the best first. Default none. Bound: 1 to 16 where `path` is

@@ -67,6 +67,10 @@ pub struct Route {
     /// Pages that may show what is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub referrers: Option<Referrers>,
+    /// Limits that are for this route, beside those that no route names. Default none. Bound: names of
+    /// `[[limit]]`. Danger: one that is named here is for no route that does not name it.
+    #[serde(rename = "limit", skip_serializing_if = "Option::is_none")]
+    pub limits: Option<List<Name>>,
     /// Whether the cache is asked. Default true. Bound: with false, no key that is for what is cached.
     /// Danger: with false, each request goes upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,7 +179,7 @@ impl Route {
         }
         fill!(upstream public cache stale_while_revalidate stale_if_error sort_parameters by_device);
         fill!(in_slices ignore_set_cookie compress compress_level rewrite answer methods cors);
-        fill!(security addresses countries referrers);
+        fill!(security addresses countries referrers limits);
         for (statuses, time) in &under.error_ttl {
             let range = statuses.range();
             let is_said = |own: &Statuses| {

@@ -20,6 +20,7 @@ fn what_can_be_used_is_read_and_written_again() {
          addresses = { allow = ['10.0.0.0/8', '::1'], deny = '10.1.2.3', allow_file = '/a', deny_file = '/b' }\n\
          countries = { only = ['DE', 'AT'] }\n\
          referrers = { hosts = ['video.example', '*.tv.example'], missing = true }\n\
+         limit = ['a']\n[[limit]]\nname = 'a'\nrequests = 1\nhosts = 'video.example'\n\
          [geo]\ndatabase = '/var/lib/country.mmdb'",
     );
     let edge = Edge::parse("edge.toml", &text, []).unwrap_or_else(|wrongs| panic!("{wrongs}"));

@@ -529,6 +529,19 @@ fn what_media_layers_cannot_do_is_said() {
             "17: key 'name': 'a' is the name of another [[limit]]",
         ),
         ("[[limit]]\nname = 'a'\nrequests = 0", "15: key 'requests': 0 is less than 1"),
+        (
+            "[[limit]]\nname = 'a'\nrequests = 1\nhosts = ['video.exampl']",
+            "16: key 'hosts': no [[site]] has the host 'video.exampl'; did you mean 'video.example'?",
+        ),
+        ("[[limit]]\nname = 'a'\nrequests = 1\nhosts = []", "16: key 'hosts': it is for no host"),
+        (
+            "[[site.route]]\npath = '/a/'\nlimit = ['searc']\n[[limit]]\nname = 'search'\nrequests = 1",
+            "15: key 'limit': there is no [[limit]] 'searc'; did you mean 'search'?",
+        ),
+        (
+            "[[policy]]\nname = 'a'\nlimit = 'search'",
+            "15: key 'limit': there is no [[limit]] 'search'",
+        ),
         ("[shed]\ntarget = '0'", "14: key 'target': 0 ms is not from 1 ms to 10 s"),
         (
             "[steering]\npath = '/s'",

@@ -157,10 +157,17 @@ impl Rules {
         prefix.rfind('/').and_then(|end| prefix.get(..=end))
     }
 
-    /// Holds them against a request; a claim that refuses is named.
-    pub(in super::super) fn judge(&self, asked: &Asked<'_>) -> Result<(), (i64, Refusal)> {
+    /// Holds them against a request whose path an origin might read as `divided`; a claim that refuses is
+    /// named.
+    pub(in super::super) fn judge(
+        &self,
+        asked: &Asked<'_>,
+        divided: Option<&str>,
+    ) -> Result<(), (i64, Refusal)> {
         let all = |matches: &[Match], of: &str| matches.iter().all(|one| one.holds(of));
-        if !self.uri.iter().all(|(part, matches)| all(matches, part.of(asked))) {
+        let is_here =
+            |asked: &Asked<'_>| self.uri.iter().all(|(part, matches)| all(matches, part.of(asked)));
+        if !is_here(asked) || !divided.is_none_or(|path| is_here(&Asked { path, ..*asked })) {
             return Err((312, Refusal::Path));
         }
         let method = asked.method.as_str();

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Found, path};
+use super::{Found, near, path};
 use crate::config::Edge;
-use crate::config::media::Limit;
 use crate::config::quantity::{Size, Time};
 use crate::config::text::PathPattern;
 use crate::config::tree::Step;
@@ -13,7 +12,7 @@ const DAY: Time = Time::secs(86_400);
 
 pub(super) fn check(found: &mut Found, edge: &Edge) {
     sessions(found, edge);
-    limits(found, &edge.limits);
+    limits(found, edge);
     let shed = &edge.shed;
     let at = |key: &str| path(["shed", key]);
     found.within(&at("target"), shed.target, Time::millis(1), Time::secs(10));
@@ -49,9 +48,11 @@ fn place(found: &mut Found, at: &[Step], place: Option<&PathPattern>) {
     }
 }
 
-fn limits(found: &mut Found, limits: &[Limit]) {
+fn limits(found: &mut Found, edge: &Edge) {
     let mut names = BTreeSet::new();
-    for (number, limit) in found.few(&["limit".into()], limits).iter().enumerate() {
+    let sites: BTreeSet<&str> =
+        edge.sites.iter().flat_map(|site| site.hosts.iter()).map(|host| &**host).collect();
+    for (number, limit) in found.few(&["limit".into()], &edge.limits).iter().enumerate() {
         let at = |key: &str| -> Vec<Step> { vec!["limit".into(), number.into(), key.into()] };
         match limit.name.as_deref() {
             None => found.section(&at("name"), "[[limit]] has no name"),
@@ -79,9 +80,31 @@ fn limits(found: &mut Found, limits: &[Limit]) {
                 found.at_least(&at(key), size, Size::bytes(1));
             }
         }
+        if let Some(hosts) = &limit.hosts {
+            if hosts.is_empty() {
+                found.add(&at("hosts"), "it is for no host");
+            }
+            for (item, host) in found.few(&at("hosts"), hosts).iter().enumerate() {
+                if !is_served(host, &sites) {
+                    let mut path = at("hosts");
+                    path.push(item.into());
+                    let hint = near::hint(host, sites.iter().copied());
+                    found.add(&path, format!("no [[site]] has the host '{host}'{hint}"));
+                }
+            }
+        }
         found.within(&at("window"), limit.window, Time::millis(1), DAY);
         found.within(&at("clients"), limit.clients, 1, 10_000_000);
     }
+}
+
+/// Whether some site has a host, by its name or by a pattern.
+fn is_served(host: &str, sites: &BTreeSet<&str>) -> bool {
+    let by_pattern = |site: &&str| {
+        site.strip_prefix('*')
+            .is_some_and(|below| host.ends_with(below) && host.len() > below.len())
+    };
+    sites.contains(host) || sites.iter().any(by_pattern)
 }
 
 fn steering(found: &mut Found, edge: &Edge) {

@@ -16,12 +16,14 @@ const MAX_POLICIES: usize = 64;
 pub(super) struct Names<'a> {
     pub(super) upstreams: BTreeSet<&'a str>,
     pub(super) policies: BTreeSet<&'a str>,
+    limits: BTreeSet<&'a str>,
 }
 
 impl<'a> Names<'a> {
     /// Checks the policies; returns what may be named.
     pub(super) fn of(found: &mut Found, edge: &'a Edge, upstreams: BTreeSet<&'a str>) -> Self {
-        let mut names = Self { upstreams, policies: BTreeSet::new() };
+        let limits = edge.limits.iter().filter_map(|limit| limit.name.as_deref()).collect();
+        let mut names = Self { upstreams, policies: BTreeSet::new(), limits };
         for (number, policy) in found.few(&["policy".into()], &edge.policies).iter().enumerate() {
             let mut at = Looked::new(found, vec!["policy".into(), number.into()]);
             match &policy.name {
@@ -37,7 +39,7 @@ impl<'a> Names<'a> {
             if !policy.policies.is_empty() {
                 at.add("policy", "a policy names no other: routes and sites do");
             }
-            alone(&mut at, policy, edge, &names.upstreams);
+            alone(&mut at, policy, edge, &names);
             if policy.cache == Some(false) {
                 uncached(&mut at, policy);
             }
@@ -77,7 +79,7 @@ pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>, site: usi
     }
     let named = at.path("policy");
     policies(at.found(), &named, &written.policies, names);
-    alone(&mut at, written, edge, &names.upstreams);
+    alone(&mut at, written, edge, names);
     let resolved = edge.route(of, written);
     together(&mut at, &resolved, of);
     if resolved.cache == Some(false) {
@@ -86,9 +88,16 @@ pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>, site: usi
 }
 
 /// What is wrong with what a route or a policy says, whatever else holds there.
-fn alone(at: &mut Looked<'_>, route: &Route, edge: &Edge, upstreams: &BTreeSet<&str>) {
+fn alone(at: &mut Looked<'_>, route: &Route, edge: &Edge, names: &Names<'_>) {
     let path = at.path("upstream");
-    known(at.found(), &path, "upstream", route.upstream.as_ref(), upstreams);
+    known(at.found(), &path, "upstream", route.upstream.as_ref(), &names.upstreams);
+    let path = at.path("limit");
+    let limits = route.limits.as_deref().unwrap_or_default();
+    for (item, name) in at.found().few(&path, limits).iter().enumerate() {
+        let mut path = path.clone();
+        path.push(item.into());
+        known(at.found(), &path, "limit", Some(name), &names.limits);
+    }
     let ttls = [
         ("ttl", route.ttl),
         ("ttl_at_least", route.ttl_at_least),
