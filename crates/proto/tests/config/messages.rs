@@ -529,10 +529,6 @@ fn what_media_layers_cannot_do_is_said() {
             "17: key 'name': 'a' is the name of another [[limit]]",
         ),
         ("[[limit]]\nname = 'a'\nrequests = 0", "15: key 'requests': 0 is less than 1"),
-        (
-            "[[limit]]\nname = 'a'\nrequests = 1\nhosts = ['video.exampl']",
-            "16: key 'hosts': no [[site]] has the host 'video.exampl'; did you mean 'video.example'?",
-        ),
         ("[[limit]]\nname = 'a'\nrequests = 1\nhosts = []", "16: key 'hosts': it is for no host"),
         (
             "[[site.route]]\npath = '/a/'\nlimit = ['searc']\n[[limit]]\nname = 'search'\nrequests = 1",
@@ -562,6 +558,14 @@ fn what_media_layers_cannot_do_is_said() {
     ] {
         assert_says(&more(lines), &[&format!("edge.toml:{said}")]);
     }
+    let sites = SMALL.replace("\"*\"", "['video.example', '*.b.example']");
+    let limit = "[[limit]]\nname = 'a'\nrequests = 1\nhosts = ['video.exampl', 'a.b.example', '*.b.example']";
+    assert_says(
+        &wrongs(&format!("{sites}{limit}")),
+        &[
+            "edge.toml:16: key 'hosts': no [[site]] has the host 'video.exampl'; did you mean 'video.example'?",
+        ],
+    );
     assert_says(
         &more("[sessions]\non = true\nreports = '/cmcd'\nreports_from = 'https://a.example:81'"),
         &[],
