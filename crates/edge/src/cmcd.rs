@@ -229,7 +229,8 @@ impl Asked {
         let failed = status.is_client_error() || status.is_server_error();
         let object = self.cmcd.as_ref().and_then(|cmcd| cmcd.object);
         let path = self.uri.path();
-        let kind = object.map_or_else(|| Kind::of_answer(headers, path), Kind::of_object);
+        let kind =
+            object.map_or_else(|| Kind::of_answer(headers, Kind::of_path(path)), Kind::of_object);
         let id = self.cmcd.as_ref().and_then(|cmcd| cmcd.session.as_deref());
         if id.is_none() && (failed || !(kind.is_segment() || kind == Kind::Manifest)) {
             return response;
@@ -325,7 +326,9 @@ pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Option<(By, Result<Cmcd, C
     }
     // Players that tell by fields send one of the first two with every object, and the id in the
     // third at least once.
-    if !FIELDS.iter().take(3).any(|name| headers.contains_key(*name)) {
+    // Who says nothing is told by one pass over the names that there are.
+    let any = headers.keys().any(|name| name.as_str().starts_with("cmcd-"));
+    if !any || !FIELDS.iter().take(3).any(|name| headers.contains_key(*name)) {
         return None;
     }
     let fields = FIELDS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use headwater_net::{ConnInfo, Path};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -144,7 +144,7 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let asked = self.on.as_ref().map(|on| Asked {
             on: Arc::clone(on),
-            uri: request.uri().clone(),
+            guess: Kind::of_path(request.uri().path()),
             path: request.extensions().get::<ConnInfo>().and_then(ConnInfo::path),
             at: Instant::now(),
         });
@@ -156,14 +156,14 @@ where
 #[derive(Debug)]
 pub struct Asked {
     on: Arc<On>,
-    uri: Uri,
+    guess: Kind,
     path: Option<Path>,
     at: Instant,
 }
 
 impl Amend for Asked {
     fn amend(self, headers: &mut HeaderMap) {
-        let kind = Kind::of_answer(headers, self.uri.path());
+        let kind = Kind::of_answer(headers, self.guess);
         let delay = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
         if (kind.is_segment() || kind == Kind::Manifest)
             && let Some(member) = self.on.member(self.path, delay)

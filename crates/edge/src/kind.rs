@@ -61,16 +61,15 @@ impl Kind {
         }
     }
 
-    /// What an answer's type says, with the path's guess where that says too little: an init segment
-    /// has the type of its segments.
-    pub fn of_answer(headers: &HeaderMap, path: &str) -> Self {
+    /// What an answer's type says, with the [path's guess](Kind::of_path) where that says too little: an
+    /// init segment has the type of its segments.
+    pub fn of_answer(headers: &HeaderMap, guess: Self) -> Self {
         let media = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let media = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let is = |known: &[u8]| media.eq_ignore_ascii_case(known);
         let begins = |known: &[u8]| {
             media.get(..known.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(known))
         };
-        let guess = Self::of_path(path);
         if is(b"application/vnd.apple.mpegurl")
             || is(b"application/dash+xml")
             || is(b"audio/mpegurl")
@@ -145,7 +144,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, media.parse().unwrap());
-            assert_eq!(Kind::of_answer(&headers, path), kind, "{path} {media}");
+            assert_eq!(Kind::of_answer(&headers, Kind::of_path(path)), kind, "{path} {media}");
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::task::{Context, Poll};
 
 use headwater_net::{ConnInfo, Protocol};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -77,7 +77,7 @@ where
         let silent = silent.then(|| {
             let said = PURPOSE.iter().find_map(|name| request.headers().get(*name));
             let prefetch = said.is_some_and(|said| said.as_bytes().starts_with(b"prefetch"));
-            Silent { uri: request.uri().clone(), prefetch }
+            Silent { guess: Kind::of_path(request.uri().path()), prefetch }
         });
         Amended::new(self.inner.call(request), silent)
     }
@@ -86,14 +86,14 @@ where
 /// A request that does not say how urgent it is.
 #[derive(Debug)]
 pub struct Silent {
-    uri: Uri,
+    guess: Kind,
     prefetch: bool,
 }
 
 impl Amend for Silent {
     fn amend(self, headers: &mut HeaderMap) {
         if !headers.contains_key(PRIORITY)
-            && let Some(field) = urgency(Kind::of_answer(headers, self.uri.path()), self.prefetch)
+            && let Some(field) = urgency(Kind::of_answer(headers, self.guess), self.prefetch)
         {
             headers.insert(PRIORITY, field);
         }

@@ -396,13 +396,14 @@ where
             return RateLimitedFuture { answer, paces: Vec::new() };
         };
         let (parts, body) = request.into_parts();
-        let now = on.now();
+        // Read once, and only where a limit is for the request.
+        let now = std::cell::LazyCell::new(|| on.now());
         let mut paces = Vec::new();
         let read = Readings::new(parts.uri.path());
         for rule in &on.rules {
             let Some(client) = rule.client(&parts, &read) else { continue };
             if let Some(bucket) = &rule.requests {
-                let taken = rule.with(client, now, |used| bucket.take(&mut used.requests, now));
+                let taken = rule.with(client, *now, |used| bucket.take(&mut used.requests, *now));
                 if let Err(verdict) = taken {
                     let answer = Answer::ready(rule.refusal(verdict));
                     return RateLimitedFuture { answer, paces: Vec::new() };
