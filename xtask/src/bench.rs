@@ -84,7 +84,7 @@ const BENCH_NAMES: [(&str, &str); 8] = [
         "edge",
         "load the running edge over HTTP/1.1, TLS, HTTP/2 and HTTP/3 from a second process, in \
          alternating rounds with an nginx with QUIC, Varnish and HAProxy: hits from memory and \
-         disk, new connections, memory of idle ones",
+         disk, and with every layer on, new connections, memory of idle ones",
     ),
     (
         "index",
@@ -165,6 +165,9 @@ fn edge(places: &Places, json: Option<&Path>, given: &Given, check: bool) -> Out
     let stack = stack::build(places, Profile::Release, "reference-stack")?;
     let mut harness = setup::harness(places);
     harness.arg("edge").arg("--stack").arg(stack).arg("--cache").arg(&places.cache);
+    if given.last("--tier").is_none() {
+        harness.arg("--command").arg(stack::command(places, Profile::Release)?);
+    }
     if let Some(tier) = given.last("--tier") {
         harness.arg("--part").arg(tier);
     }

@@ -36,13 +36,16 @@ pub(crate) fn build(places: &Places, profile: Profile, name: &str) -> Outcome<Pa
         .ok_or_else(|| Failure::new(format!("cargo built no example `{name}`")))
 }
 
-/// Builds the command `headwater` as the tests have it, and gives back its path.
-pub(crate) fn command(places: &Places) -> Outcome<PathBuf> {
+/// Builds the command `headwater`, and gives back its path.
+pub(crate) fn command(places: &Places, profile: Profile) -> Outcome<PathBuf> {
     let mut cargo = process::cargo(places);
     cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
-    // What examples need of features is a part of what the tests were built with.
-    let messages =
-        process::capture(cargo.args(["--workspace", "--examples", "--bin", "headwater"]))?;
+    match profile {
+        Profile::Release => cargo.args(["--release", "-p", "headwater", "--bin", "headwater"]),
+        // What examples need of features is a part of what the tests were built with.
+        Profile::Tests => cargo.args(["--workspace", "--examples", "--bin", "headwater"]),
+    };
+    let messages = process::capture(&mut cargo)?;
     executable(&messages, "bin", "headwater")
         .ok_or_else(|| Failure::new("cargo built no command `headwater`"))
 }

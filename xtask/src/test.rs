@@ -293,7 +293,7 @@ fn browser(places: &Places) -> Outcome {
         process::run(npm.args(["run", script]))?;
     }
     let mut npm = web::npm(places);
-    npm.env("HEADWATER_COMMAND", stack::command(places)?);
+    npm.env("HEADWATER_COMMAND", stack::command(places, Profile::Tests)?);
     if let Some(browser) = setup::browser() {
         npm.env("CHROMIUM", browser);
     }

@@ -29,6 +29,10 @@ pub struct Args {
     /// Another build of it, measured as a peer over every protocol: what a change costs or saves
     #[arg(long, value_name = "FILE")]
     beside: Option<PathBuf>,
+    /// The command `headwater`, whose edge is measured with every layer on; without it that part is
+    /// left out
+    #[arg(long, value_name = "FILE")]
+    command: Option<PathBuf>,
     /// Where the peer is built and kept
     #[arg(long, value_name = "DIR")]
     cache: PathBuf,
@@ -79,6 +83,8 @@ pub struct Args {
 enum Part {
     /// Hits from memory
     Ram,
+    /// Hits of 1 KiB from memory, with every layer on
+    Layered,
     /// Hits from disk
     Disk,
     /// Hits of 1 KiB, each logged
@@ -129,9 +135,15 @@ pub async fn run(args: &Args) -> Result<()> {
             report.connects = connects::measure(&bench, &servers).await?;
         }
     }
+    if let Some(command) = args.command.as_deref().filter(|_| bench.wants(Part::Layered)) {
+        let setting = bench.setting("layered", args.log, Tier::Ram)?;
+        let nginx = peer::nginx_binary(&args.cache)?;
+        let servers = [peer::layered(command, &setting)?, peer::nginx(&nginx, &setting)?];
+        report.layered = hits::measure(&bench, &servers, &hits::small_cases(args)).await?;
+    }
     if bench.wants(Part::Logged) {
         let servers = bench.servers("logged", true, Tier::Ram)?;
-        report.logged = hits::measure(&bench, &servers, &hits::logged_cases(args)).await?;
+        report.logged = hits::measure(&bench, &servers, &hits::small_cases(args)).await?;
     }
     if bench.wants(Part::Disk) {
         let servers = bench.servers("disk", args.log, Tier::Disk)?;
@@ -143,8 +155,12 @@ pub async fn run(args: &Args) -> Result<()> {
     bench.bar.finish_and_clear();
     report.print();
     report.save()?;
-    if args.check && !bars::check(&report.ram) {
-        return Err("a bar was missed".into());
+    if args.check {
+        let cleared =
+            [bars::check("", &report.ram), bars::check(" with every layer on", &report.layered)];
+        if cleared.contains(&false) {
+            return Err("a bar was missed".into());
+        }
     }
     Ok(())
 }
@@ -152,28 +168,33 @@ pub async fn run(args: &Args) -> Result<()> {
 impl Bench<'_> {
     fn wants(&self, part: Part) -> bool {
         if self.args.check {
-            return part == Part::Ram;
+            return [Part::Ram, Part::Layered].contains(&part);
         }
         self.args.part.is_empty() || self.args.part.contains(&part)
     }
 
-    /// Starts ours and every peer that there is.
-    fn servers(&self, name: &str, log: bool, tier: Tier) -> Result<Vec<Server>> {
+    /// What the servers of a part are given.
+    fn setting(&self, name: &str, log: bool, tier: Tier) -> Result<Setting> {
         let dir = self.dir.join(name);
         std::fs::create_dir_all(&dir)?;
-        let setting = Setting {
-            dir: dir.clone(),
+        Ok(Setting {
+            dir,
             certificate: self.dir.join("certificate.pem"),
             key: self.dir.join("key.pem"),
             origin: self.origin.addr,
             log,
             tier,
-        };
+        })
+    }
+
+    /// Starts ours and every peer that there is.
+    fn servers(&self, name: &str, log: bool, tier: Tier) -> Result<Vec<Server>> {
+        let setting = self.setting(name, log, tier)?;
         let nginx = peer::nginx_binary(&self.args.cache)?;
         let mut servers =
             vec![peer::headwater(&self.args.stack, &setting)?, peer::nginx(&nginx, &setting)?];
         if let Some(other) = &self.args.beside {
-            let dir = dir.join("beside");
+            let dir = setting.dir.join("beside");
             std::fs::create_dir_all(&dir)?;
             let setting = Setting { dir, ..setting };
             servers.push(peer::headwater(other, &setting)?.called("beside"));

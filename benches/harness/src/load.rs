@@ -70,6 +70,17 @@ pub struct Load {
     pub tls: rustls::ClientConfig,
 }
 
+/// What a client says beside the names of objects; by default nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Player {
+    /// What stands before each path: a token.
+    pub before: String,
+    /// What stands behind it: a query.
+    pub after: String,
+    /// The origin of its page, in `Origin`.
+    pub page: Option<&'static str>,
+}
+
 /// Equal objects at an origin, which are asked for one after the other.
 #[derive(Debug, Clone)]
 pub struct Objects {
@@ -77,20 +88,28 @@ pub struct Objects {
     pub size: u64,
     /// How many there are.
     pub count: u32,
+    player: Player,
     next: Rc<std::cell::Cell<u32>>,
 }
 
 impl Objects {
     /// So many objects of one size.
     pub fn new(size: u64, count: u32) -> Self {
-        Self { size, count: count.max(1), next: Rc::default() }
+        Self { size, count: count.max(1), player: Player::default(), next: Rc::default() }
+    }
+
+    /// The same, asked for by a player.
+    pub fn by(mut self, player: &Player) -> Self {
+        self.player = player.clone();
+        self
     }
 
     /// The path of the one whose turn it is.
     fn path(&self) -> String {
         let turn = self.next.get();
         self.next.set((turn + 1) % self.count);
-        format!("/media/{turn}/object-{}", self.size)
+        let Player { before, after, .. } = &self.player;
+        format!("{before}/media/{turn}/object-{}{after}", self.size)
     }
 
     /// The path of the only one, which is not to be made anew for each request.

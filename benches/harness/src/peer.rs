@@ -5,6 +5,7 @@ mod build;
 mod files;
 mod haproxy;
 mod headwater;
+mod layered;
 mod nginx;
 mod own;
 mod varnish;
@@ -14,12 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::load::{Protocol, Result};
+use crate::load::{Player, Protocol, Result};
 
 pub use build::nginx_binary;
 pub use files::nginx_files;
 pub use haproxy::haproxy;
 pub use headwater::headwater;
+pub use layered::layered;
 pub use nginx::nginx;
 pub use own::{own, tell};
 pub use varnish::varnish;
@@ -61,6 +63,8 @@ pub struct Server {
     workers: Vec<u32>,
     /// What else was started for it.
     helper: Option<Child>,
+    /// How it is asked.
+    player: Player,
     plain: SocketAddr,
     secure: SocketAddr,
 }
@@ -75,6 +79,11 @@ impl Server {
     pub fn called(mut self, name: &'static str) -> Self {
         self.name = name;
         self
+    }
+
+    /// What it is asked with beside the names of objects.
+    pub fn player(&self) -> &Player {
+        &self.player
     }
 
     /// Whether it speaks a protocol.

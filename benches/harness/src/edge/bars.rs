@@ -15,8 +15,8 @@ pub(super) fn bar(protocol: Protocol, size: u64) -> Option<f64> {
     }
 }
 
-/// Prints one line a bar, and tells whether all are cleared.
-pub(super) fn check(rows: &[Row]) -> bool {
+/// Prints one line a bar, and tells whether all are cleared; `how` tells the cases from others.
+pub(super) fn check(how: &str, rows: &[Row]) -> bool {
     let mut cleared = true;
     for row in rows {
         let nginx = row.servers.iter().find(|server| server.name == "nginx");
@@ -25,7 +25,7 @@ pub(super) fn check(rows: &[Row]) -> bool {
         let ok = measured <= bar;
         cleared &= ok;
         let word = if ok { "ok" } else { "missed" };
-        let case = format!("{} {} bytes", row.protocol.name(), row.size);
+        let case = format!("{} {} bytes{how}", row.protocol.name(), row.size);
         println!("{case}, CPU over nginx: {measured:.2}, at most {bar}: {word}");
     }
     cleared
@@ -56,7 +56,7 @@ mod tests {
         let cases = Protocol::ALL.map(|protocol| SIZES.map(|size| (protocol, size)));
         let with_bar = cases.into_iter().flatten().filter(|&(p, size)| bar(p, size).is_some());
         assert_eq!(with_bar.count(), 10);
-        assert!(check(&[row(Protocol::H3, 1 << 20, 0.85), row(Protocol::H1, 1 << 20, 9.0)]));
-        assert!(!check(&[row(Protocol::H3, 1 << 20, 0.86)]));
+        assert!(check("", &[row(Protocol::H3, 1 << 20, 0.85), row(Protocol::H1, 1 << 20, 9.0)]));
+        assert!(!check("", &[row(Protocol::H3, 1 << 20, 0.86)]));
     }
 }

@@ -68,17 +68,15 @@ pub(super) fn ram_cases(args: &Args) -> Vec<Case> {
         .collect()
 }
 
-/// Hits of 1 KiB alone: what a line of a log costs shows there.
-pub(super) fn logged_cases(args: &Args) -> Vec<Case> {
+/// Hits of 1 KiB alone: what a line of a log or a layer costs shows there.
+pub(super) fn small_cases(args: &Args) -> Vec<Case> {
     cases(args, &SIZES[..1], |_| 1)
 }
 
-/// Many objects of each size in turn, over the two protocols that differ most.
+/// Many objects of each size in turn.
 pub(super) fn disk_cases(args: &Args) -> Vec<Case> {
     let count = |size: u64| (FROM_DISK / size.max(1)).clamp(16, MOST_OBJECTS) as u32;
-    let few = [Protocol::H1, Protocol::H1Tls];
-    let wanted = |case: &Case| !args.protocol.is_empty() || few.contains(&case.protocol);
-    cases(args, &SIZES, count).into_iter().filter(wanted).collect()
+    cases(args, &SIZES, count)
 }
 
 fn cases(args: &Args, sizes: &[u64], objects: impl Fn(u64) -> u32) -> Vec<Case> {
@@ -136,7 +134,7 @@ fn load(bench: &Bench<'_>, server: &Server, case: &Case) -> Load {
     Load {
         protocol: case.protocol,
         addr: server.addr(case.protocol),
-        objects: Objects::new(case.size, case.objects),
+        objects: Objects::new(case.size, case.objects).by(server.player()),
         connections: bench.args.connections.into(),
         streams: bench.args.streams.into(),
         tls: bench.tls.clone(),

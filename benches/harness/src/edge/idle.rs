@@ -23,13 +23,13 @@ pub(super) struct Figures {
     pub(super) bytes_per_connection: f64,
 }
 
-/// Measures H1+TLS and H2, on servers of their own: what one has freed it keeps, and new connections
+/// Measures H1+TLS, H2 and H3, on servers of their own: what one has freed it keeps, and new connections
 /// would seem to take nothing.
 ///
 /// # Errors
 /// When a server cannot be started or a connection fails.
 pub(super) async fn measure(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let protocols = [Protocol::H1Tls, Protocol::H2];
+    let protocols = [Protocol::H1Tls, Protocol::H2, Protocol::H3];
     bench.bar.set_position(0);
     bench.bar.set_length(protocols.len() as u64);
     let mut rows = Vec::new();

@@ -21,6 +21,7 @@ pub(super) struct Report<'a> {
     streams: u16,
     log: bool,
     pub(super) ram: Vec<hits::Row>,
+    pub(super) layered: Vec<hits::Row>,
     pub(super) logged: Vec<hits::Row>,
     pub(super) disk: Vec<hits::Row>,
     pub(super) connects: Vec<connects::Row>,
@@ -48,6 +49,7 @@ impl<'a> Report<'a> {
             streams: args.streams,
             log: args.log,
             ram: Vec::new(),
+            layered: Vec::new(),
             logged: Vec::new(),
             disk: Vec::new(),
             connects: Vec::new(),
@@ -105,6 +107,7 @@ impl<'a> Report<'a> {
     fn tables(&self) -> Vec<Table> {
         let hits = [
             ("Hits from memory", &self.ram),
+            ("Hits from memory, with every layer on", &self.layered),
             ("Hits from memory, each logged", &self.logged),
             ("Hits from disk (its pages in the system's memory)", &self.disk),
         ];

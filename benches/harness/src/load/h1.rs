@@ -52,7 +52,11 @@ impl Connection {
             Some(only) => only.clone(),
             None => self.objects.path().parse()?,
         };
-        let request = Request::get(uri).header(header::HOST, "localhost").body(Empty::new())?;
+        let mut request = Request::get(uri).header(header::HOST, "localhost");
+        if let Some(page) = self.objects.player.page {
+            request = request.header(header::ORIGIN, page);
+        }
+        let request = request.body(Empty::new())?;
         let response = self.sender.send_request(request).await?;
         let status = response.status().as_u16();
         let mut body = response.into_body();

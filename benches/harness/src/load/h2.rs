@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -52,7 +52,11 @@ impl Connection {
             Some(only) => only.clone(),
             None => format!("{}{}", self.origin, self.objects.path()).parse()?,
         };
-        let response = self.sender.send_request(Request::get(uri).body(Empty::new())?).await?;
+        let mut request = Request::get(uri);
+        if let Some(page) = self.objects.player.page {
+            request = request.header(header::ORIGIN, page);
+        }
+        let response = self.sender.send_request(request.body(Empty::new())?).await?;
         let status = response.status().as_u16();
         let mut body = response.into_body();
         let mut length = 0;

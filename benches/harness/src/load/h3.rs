@@ -76,7 +76,8 @@ impl Connection {
             }
         });
         let authority = format!("localhost:{}", load.addr.port());
-        let only = load.objects.only().map(|path| encode(&authority, &path));
+        let only =
+            load.objects.only().map(|path| encode(&authority, &path, load.objects.player.page));
         Ok(Self { quic, authority, objects: load.objects.clone(), only, _endpoint: endpoint })
     }
 
@@ -94,7 +95,7 @@ impl Connection {
         let (mut send, mut receive) = self.quic.open_bi().await?;
         let request = match &self.only {
             Some(only) => only.clone(),
-            None => encode(&self.authority, &self.objects.path()),
+            None => encode(&self.authority, &self.objects.path(), self.objects.player.page),
         };
         send.write_chunk(request).await?;
         send.finish()?;
@@ -111,25 +112,14 @@ impl Connection {
     }
 }
 
-/// A GET as one HEADERS frame: `:method GET`, `:scheme https` by static index, `:authority` and
-/// `:path` as literals with static names (RFC 9204 §4.5, appendix A).
-fn encode(authority: &str, path: &str) -> Bytes {
+/// A GET as one HEADERS frame: `:method GET`, `:scheme https` by static index, `:authority`, `:path`
+/// and `origin` as literals with static names (RFC 9204 §4.5, appendix A).
+fn encode(authority: &str, path: &str, page: Option<&str>) -> Bytes {
     let mut block = vec![0, 0, 0xc0 | 0x11, 0xc0 | 0x17];
-    for (name, value) in [(0, authority), (1, path)] {
-        block.push(0x50 | name);
-        // The value's length is an integer with a 7-bit prefix (RFC 7541 §5.1).
-        let mut length = value.len();
-        if length < 0x7f {
-            block.push(length as u8);
-        } else {
-            block.push(0x7f);
-            length -= 0x7f;
-            while length >= 0x80 {
-                block.push(0x80 | (length & 0x7f) as u8);
-                length >>= 7;
-            }
-            block.push(length as u8);
-        }
+    for (name, value) in [(0, authority), (1, path)].into_iter().chain(page.map(|page| (90, page)))
+    {
+        put_integer(&mut block, 0x50, 4, name);
+        put_integer(&mut block, 0, 7, value.len());
         block.extend_from_slice(value.as_bytes());
     }
     let mut frame = vec![HEADERS as u8];
@@ -137,6 +127,22 @@ fn encode(authority: &str, path: &str) -> Bytes {
     frame.extend_from_slice(&(0x4000 | (block.len() as u16 & 0x3fff)).to_be_bytes());
     frame.extend_from_slice(&block);
     frame.into()
+}
+
+/// An integer behind the bits of its first byte that mean something else (RFC 7541 §5.1).
+fn put_integer(block: &mut Vec<u8>, first: u8, prefix: u32, value: usize) {
+    let most = (1 << prefix) - 1;
+    if value < most {
+        block.push(first | value as u8);
+        return;
+    }
+    block.push(first | most as u8);
+    let mut rest = value - most;
+    while rest >= 0x80 {
+        block.push(0x80 | (rest & 0x7f) as u8);
+        rest >>= 7;
+    }
+    block.push(rest as u8);
 }
 
 /// An answer as far as it has come.
@@ -235,7 +241,10 @@ mod tests {
 
     #[test]
     fn a_long_path_is_encoded_whole() {
-        let frame = encode("localhost:1", &"x".repeat(300));
+        let frame = encode("localhost:1", &"x".repeat(300), None);
         assert_eq!(frame.len(), 3 + 4 + (1 + 1 + 11) + (1 + 3 + 300));
+        let frame = encode("localhost:1", "/", Some("https://a"));
+        // Entry 90, of which the prefix holds 15.
+        assert!(frame.ends_with(b"\x5f\x4b\x09https://a"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::nginx::{free_port, worker_of};
 use super::{Server, on_the_servers_core, spawn, wait_for};
-use crate::load::Result;
+use crate::load::{Player, Result};
 
 /// Starts nginx with one worker on the files below `root`.
 ///
@@ -25,7 +25,15 @@ pub fn nginx_files(binary: &Path, dir: &Path, root: &Path) -> Result<Server> {
         TcpStream::connect(plain).ok()?;
         worker_of(master)
     })?;
-    Ok(Server { name: "nginx", process, workers: vec![worker], helper: None, plain, secure: plain })
+    Ok(Server {
+        name: "nginx",
+        process,
+        workers: vec![worker],
+        helper: None,
+        player: Player::default(),
+        plain,
+        secure: plain,
+    })
 }
 
 fn configuration(home: &Path, root: &Path, plain: SocketAddr) -> String {

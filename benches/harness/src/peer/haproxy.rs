@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::nginx::free_port;
 use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
-use crate::load::Result;
+use crate::load::{Player, Result};
 
 /// Starts HAProxy with one thread.
 ///
@@ -22,7 +22,15 @@ pub fn haproxy(binary: &Path, setting: &Setting) -> Result<Server> {
     let worker = process.id();
     wait_for(&mut process, &setting.dir, "haproxy", || TcpStream::connect(plain).ok())?;
     let workers = vec![worker];
-    Ok(Server { name: "haproxy", process, workers, helper: None, plain, secure: plain })
+    Ok(Server {
+        name: "haproxy",
+        process,
+        workers,
+        helper: None,
+        player: Player::default(),
+        plain,
+        secure: plain,
+    })
 }
 
 /// Its log goes to its standard output, which is a file.

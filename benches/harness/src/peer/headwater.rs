@@ -1,10 +1,10 @@
-//! Ours: the reference stack as an edge, with every layer it has.
+//! Ours: the reference stack as an edge, with the layers that it has without any flag.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Server, Setting, Tier, on_the_servers_core, spawn, wait_for};
-use crate::load::Result;
+use crate::load::{Player, Result};
 
 /// Starts the reference stack's edge with one worker.
 ///
@@ -41,7 +41,15 @@ pub fn headwater(binary: &Path, setting: &Setting) -> Result<Server> {
         Some((worker, authority(&ready["http"])?, authority(&ready["base"])?))
     })?;
     let workers = vec![worker];
-    Ok(Server { name: "headwater", process, workers, helper: None, plain, secure })
+    Ok(Server {
+        name: "headwater",
+        process,
+        workers,
+        helper: None,
+        player: Player::default(),
+        plain,
+        secure,
+    })
 }
 
 /// The address in a base URL.

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 
 use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
-use crate::load::Result;
+use crate::load::{Player, Result};
 
 /// Starts nginx with one worker.
 ///
@@ -29,7 +29,15 @@ pub fn nginx(binary: &Path, setting: &Setting) -> Result<Server> {
         TcpStream::connect(secure).ok()?;
         worker_of(master)
     })?;
-    Ok(Server { name: "nginx", process, workers: vec![worker], helper: None, plain, secure })
+    Ok(Server {
+        name: "nginx",
+        process,
+        workers: vec![worker],
+        helper: None,
+        player: Player::default(),
+        plain,
+        secure,
+    })
 }
 
 /// The worker of an nginx, once there is one.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Server, on_the_servers_core, spawn, wait_for};
-use crate::load::Result;
+use crate::load::{Player, Result};
 
 /// Starts this program with a command that serves, and more arguments; it [tells](tell) its address
 /// by a file.
@@ -22,7 +22,15 @@ pub fn own(serve: &str, name: &'static str, dir: &Path, arguments: &[&OsStr]) ->
     })?;
     // `taskset` becomes the program that it starts.
     let worker = process.id();
-    Ok(Server { name, process, workers: vec![worker], helper: None, plain, secure: plain })
+    Ok(Server {
+        name,
+        process,
+        workers: vec![worker],
+        helper: None,
+        player: Player::default(),
+        plain,
+        secure: plain,
+    })
 }
 
 /// Says that requests can come, and where. A whole line at once: who waits must not read half an
