@@ -59,5 +59,5 @@ pub use interim::{Interim, Interims};
 pub use path::Path;
 pub use problem::Problem;
 #[cfg(feature = "server")]
-pub use proxies::Proxies;
+pub use proxies::{ForwardedField, Proxies};
 pub use secret::Secret;

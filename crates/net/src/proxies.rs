@@ -3,6 +3,9 @@
 //! A client can write any field, so `Forwarded` and `X-Forwarded-For` count only where the
 //! connection itself comes from a trusted address; and then only as far back as trusted proxies
 //! vouch for each other: the rightmost address that is not trusted is the client.
+//!
+//! And only the one of them counts that those proxies write ([`ForwardedField`]): the other one comes
+//! through a proxy that does not know it as the client wrote it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -25,6 +28,38 @@ const FIELDS: [HeaderName; 5] = [
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-port"),
 ];
+
+/// The field by which trusted proxies say whom they speak for; what the others say is not believed, and
+/// taken off with it.
+///
+/// Danger: it must be one that every trusted proxy appends to or replaces. One that leaves it alone lets
+/// its clients say to be anybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForwardedField {
+    /// `X-Forwarded-For`, and `X-Forwarded-Proto` for the scheme: what most proxies write.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239), and its `proto` for the scheme.
+    Forwarded,
+}
+
+/// A text that names no [`ForwardedField`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is neither x-forwarded-for nor forwarded")]
+pub struct UnknownField(String);
+
+impl FromStr for ForwardedField {
+    type Err = UnknownField;
+
+    fn from_str(text: &str) -> Result<Self, UnknownField> {
+        match text {
+            text if text.eq_ignore_ascii_case(FOR.as_str()) => Ok(Self::XForwardedFor),
+            text if text.eq_ignore_ascii_case(header::FORWARDED.as_str()) => Ok(Self::Forwarded),
+            _ => Err(UnknownField(text.to_owned())),
+        }
+    }
+}
 
 /// The networks of trusted proxies.
 ///
@@ -84,13 +119,12 @@ impl Proxies {
         self.networks.is_empty() && !self.unix
     }
 
-    /// Reads what a trusted proxy says of its client, and takes the fields off: nothing behind us
-    /// is to read them again. `None` where it names nobody.
-    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Option<Forwarded> {
-        let said = if headers.contains_key(header::FORWARDED) {
-            self.forwarded(headers)
-        } else {
-            self.x_forwarded(headers)
+    /// Reads what a trusted proxy says of its client in `field`, and takes all such fields off:
+    /// nothing behind us is to read them again. `None` where it names nobody.
+    pub(crate) fn take(&self, headers: &mut HeaderMap, field: ForwardedField) -> Option<Forwarded> {
+        let said = match field {
+            ForwardedField::XForwardedFor => self.x_forwarded(headers),
+            ForwardedField::Forwarded => self.forwarded(headers),
         };
         for name in FIELDS {
             headers.remove(name);
@@ -180,17 +214,18 @@ fn scheme(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::ForwardedField::{Forwarded, XForwardedFor};
     use super::*;
     use http::HeaderValue;
 
-    fn take(lines: &[(&str, &str)]) -> Option<(String, Option<bool>)> {
+    fn take(field: ForwardedField, lines: &[(&str, &str)]) -> Option<(String, Option<bool>)> {
         let proxies: Proxies = "10.0.0.0/8 ::1".parse().unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             let name: HeaderName = name.parse().unwrap();
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
-        let said = proxies.take(&mut headers);
+        let said = proxies.take(&mut headers, field);
         assert!(headers.is_empty());
         said.map(|said| (said.client.to_string(), said.tls))
     }
@@ -215,19 +250,18 @@ mod tests {
             ("proto=https", None),
             ("", None),
         ] {
-            assert_eq!(take(&[("forwarded", line)]), expected, "{line}");
+            assert_eq!(take(Forwarded, &[("forwarded", line)]), expected, "{line}");
         }
         let lines = [("forwarded", "for=6.6.6.6"), ("forwarded", "for=192.0.2.1")];
-        assert_eq!(take(&lines), Some(said("192.0.2.1:0", None)));
+        assert_eq!(take(Forwarded, &lines), Some(said("192.0.2.1:0", None)));
     }
 
     #[test]
-    fn x_forwarded_for_counts_where_forwarded_is_not_said() {
+    fn x_forwarded_for_is_read_as_forwarded_is() {
+        let take = |lines: &[(&str, &str)]| take(XForwardedFor, lines);
         let both =
             [("x-forwarded-for", "6.6.6.6, 192.0.2.1, 10.0.0.9"), ("x-forwarded-proto", "https")];
         assert_eq!(take(&both), Some(said("192.0.2.1:0", Some(true))));
-        let lines = [("x-forwarded-for", "6.6.6.6"), ("forwarded", "for=192.0.2.1")];
-        assert_eq!(take(&lines), Some(said("192.0.2.1:0", None)));
         assert_eq!(
             take(&[("x-forwarded-for", "2001:db8::1")]),
             Some(said("[2001:db8::1]:0", None))
@@ -236,6 +270,30 @@ mod tests {
         assert_eq!(take(&[("x-forwarded-host", "evil.example")]), None);
         let endless = vec!["10.0.0.1"; 1000].join(",");
         assert_eq!(take(&[("x-forwarded-for", &endless)]), Some(said("10.0.0.1:0", None)));
+    }
+
+    /// A proxy leaves a field that it does not know as the client wrote it.
+    #[test]
+    fn the_field_that_proxies_do_not_write_is_not_believed() {
+        let client = ("forwarded", "for=6.6.6.6;proto=https");
+        let proxy = ("x-forwarded-for", "192.0.2.1");
+        assert_eq!(take(XForwardedFor, &[client, proxy]), Some(said("192.0.2.1:0", None)));
+        assert_eq!(take(XForwardedFor, &[client]), None);
+        let client = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "https")];
+        let proxy = ("forwarded", "for=192.0.2.1");
+        assert_eq!(
+            take(Forwarded, &[client[0], client[1], proxy]),
+            Some(said("192.0.2.1:0", None))
+        );
+        assert_eq!(take(Forwarded, &client), None);
+    }
+
+    #[test]
+    fn a_field_has_a_name() {
+        assert_eq!("X-Forwarded-For".parse(), Ok(XForwardedFor));
+        assert_eq!("forwarded".parse(), Ok(Forwarded));
+        let error = "x-real-ip".parse::<ForwardedField>().unwrap_err().to_string();
+        assert_eq!(error, "'x-real-ip' is neither x-forwarded-for nor forwarded");
     }
 
     #[test]

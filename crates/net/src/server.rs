@@ -76,7 +76,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{Body, Clock, Proxies};
+use crate::{Body, Clock, ForwardedField, Proxies};
 
 #[cfg(feature = "acme")]
 pub use acme::{Acme, AcmeBuilder, AcmeChallenge, AcmeStatus};
@@ -163,12 +163,20 @@ impl ServerBuilder {
         self
     }
 
-    /// Believes what these proxies say of their clients in `Forwarded` (RFC 7239), or else in
-    /// `X-Forwarded-For` and `X-Forwarded-Proto`: [`ConnInfo`](crate::ConnInfo) then tells of the
-    /// client, and the fields are taken off. Without a port said, its port is 0. From anybody
-    /// else, and without this, such fields mean nothing and stay as they are.
+    /// Believes what these proxies say of their clients in `X-Forwarded-For` and
+    /// `X-Forwarded-Proto`, or in what [`ServerBuilder::forwarded_field`] names:
+    /// [`ConnInfo`](crate::ConnInfo) then tells of the client, and `Forwarded` and all of its older
+    /// kin are taken off. Without a port said, its port is 0. From anybody else, and without this,
+    /// such fields mean nothing and stay as they are.
     pub fn forwarded_by(mut self, proxies: Proxies) -> Self {
         self.fronts.requests = Arc::new(proxies);
+        self
+    }
+
+    /// The field that the proxies of [`ServerBuilder::forwarded_by`] write, by default
+    /// `X-Forwarded-For`; the other one is not believed. Danger: see [`ForwardedField`].
+    pub fn forwarded_field(mut self, field: ForwardedField) -> Self {
+        self.fronts.field = field;
         self
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use headwater_net::Proxies;
+use headwater_net::{ForwardedField, Proxies};
 use headwater_origin::PrefetchConfig;
 
 use crate::Viewers;
@@ -35,10 +35,19 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 
-    /// Proxies whose Forwarded or X-Forwarded-For is believed: addresses, networks such as
+    /// Proxies that are believed when they say whom they speak for: addresses, networks such as
     /// 10.0.0.0/8, and `unix` for who comes by --socket, separated by commas
     #[arg(long, value_name = "NETWORKS")]
     pub forwarded_by: Option<Proxies>,
+
+    /// The field that those proxies write, x-forwarded-for or forwarded: the other is not believed
+    #[arg(
+        long,
+        value_name = "FIELD",
+        default_value = "x-forwarded-for",
+        requires = "forwarded_by"
+    )]
+    pub forwarded_field: ForwardedField,
 
     /// Load balancers that begin each connection with a header of the PROXY protocol, version 2;
     /// as for --forwarded-by
@@ -160,6 +169,11 @@ pub struct Args {
     /// that they send before it is done (0-RTT) are answered from the cache
     #[arg(long)]
     pub no_early_data: bool,
+
+    /// Send what of those is not in the cache to the shield at once, marked Early-Data: 1, instead of
+    /// after the handshake
+    #[arg(long, conflicts_with = "no_early_data")]
+    pub early_data_upstream: bool,
 
     /// A Unix socket, for its owner alone, at which the next process comes in to take over; one that
     /// is started with the socket of a running stack takes over from it. On SIGUSR2 a stack does

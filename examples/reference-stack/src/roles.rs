@@ -10,7 +10,7 @@ use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLay
 use headwater_edge::access_log::LogFile;
 use headwater_edge::hints::HintsBuilder;
 use headwater_edge::operator::{Caches, Site};
-use headwater_edge::{AccessLog, CompressLayer, Hints, LogWriter, Sessions};
+use headwater_edge::{AccessLog, CompressLayer, EarlyDataLayer, Hints, LogWriter, Sessions};
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_net::{Balance, Body};
@@ -147,6 +147,7 @@ where
     let (log, log_file, log_writer) = access_log(args.access_log.as_deref())?;
     log.register(registry);
     builder = builder.access_log(log.clone());
+    builder = builder.early_data(EarlyDataLayer::new().forward(args.early_data_upstream));
     let prefix = gate.prefix();
     let behind = Router::new(TierLayer.layer(shield), pages);
     let server = server.serve(move |_| gate.before(builder.build(behind.clone())))?;

@@ -246,7 +246,7 @@ impl Addresses {
             server = server.unix(path);
         }
         if let Some(proxies) = &args.forwarded_by {
-            server = server.forwarded_by(proxies.clone());
+            server = server.forwarded_by(proxies.clone()).forwarded_field(args.forwarded_field);
         }
         if let Some(balancers) = &args.proxy_protocol_from {
             server = server.proxy_protocol_from(balancers.clone());

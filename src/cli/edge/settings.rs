@@ -5,12 +5,12 @@ use std::path::Path;
 use headwater::cache::{Cache, Choices, Disk, Downstream};
 use headwater::edge::access_log::{AccessLogBuilder, Format, Masked};
 use headwater::edge::{
-    AccessLog, Edge, EdgeBuilder, GeoDatabase, GeoRules, HeadersLayer, Metrics, NormaliseLayer,
-    TokenLayer,
+    AccessLog, EarlyDataLayer, Edge, EdgeBuilder, GeoDatabase, GeoRules, HeadersLayer, Metrics,
+    NormaliseLayer, TokenLayer,
 };
 use headwater::net::encoding::Coding;
 use headwater::net::server::{ConnLimits, QuicConfig, ServerBuilder, Tls};
-use headwater::net::{Proxies, Secret};
+use headwater::net::{ForwardedField, Proxies, Secret};
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::cache::Downstream as Asked;
 use headwater::proto::config::clients::Geo;
@@ -63,12 +63,20 @@ pub(super) fn listeners(
     Ok(builder
         .extended_connect(server.websockets)
         .forwarded_by(proxies(&server.forwarded_by)?)
+        .forwarded_field(forwarded_field(server.forwarded_field))
         .proxy_protocol_from(proxies(&server.proxy_protocol_from)?))
 }
 
 fn proxies(networks: &List<Network>) -> Result<Proxies, Error> {
     let all: Vec<&str> = networks.iter().map(|network| &**network).collect();
     Ok(all.join(",").parse()?)
+}
+
+fn forwarded_field(field: server::ForwardedField) -> ForwardedField {
+    match field {
+        server::ForwardedField::Forwarded => ForwardedField::Forwarded,
+        _ => ForwardedField::XForwardedFor,
+    }
 }
 
 /// What one client may use up.
@@ -98,6 +106,7 @@ fn quic(config: &Quic, early_data: bool) -> Result<QuicConfig, Error> {
     quic.max_streams = config.max_streams;
     quic.send_window = config.send_window.get();
     quic.retry_above = count(config.retry_above);
+    quic.max_handshakes = count(config.max_handshakes);
     quic.receive_window = u32::try_from(config.receive_window.get()).unwrap_or(u32::MAX);
     quic.socket_buffer = size(config.socket_buffer.get());
     quic.early_data = early_data;
@@ -256,6 +265,7 @@ pub(super) fn edge(
         .methods(methods(&config.server.methods)?)
         .normalise(normalise(config))
         .trace(lasting.recorder.layer(&config.trace))
+        .early_data(EarlyDataLayer::new().forward(config.server.early_data_upstream))
         .websockets(config.server.websockets);
     let edge = lasting.media.add(config, edge)?;
     Ok(shields.values().fold(edge, |edge, (_, hints)| edge.hints(hints)))

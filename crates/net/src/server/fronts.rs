@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::wire::Route;
-use crate::{ConnInfo, Proxies};
+use crate::{ConnInfo, ForwardedField, Proxies};
 
 /// The proxies in front, by what they do.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fronts {
-    /// Those that forward requests, and say for whom in `Forwarded`.
+    /// Those that forward requests, and say for whom in `field`.
     pub(super) requests: Arc<Proxies>,
+    pub(super) field: ForwardedField,
     /// Those that forward bytes, and say for whom by the PROXY protocol.
     pub(super) bytes: Arc<Proxies>,
 }

@@ -13,6 +13,7 @@ mod request;
 mod requests;
 mod sender;
 mod stream;
+mod turns;
 mod uni;
 
 use std::convert::Infallible;

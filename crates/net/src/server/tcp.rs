@@ -514,7 +514,7 @@ where
             Body::Stream(Box::pin(Limited::new(received, limits)))
         });
         if let Some(proxies) = &self.conn.about.forwarded
-            && let Some(said) = proxies.take(request.headers_mut())
+            && let Some(said) = proxies.take(request.headers_mut(), self.conn.worker.fronts.field)
         {
             info.peer = said.client;
             info.tls = said.tls.unwrap_or(info.tls);

@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 use headwater_net::server::{Server, ServerBuilder, ServerHandle};
-use headwater_net::{Body, ConnInfo};
+use headwater_net::{Body, ConnInfo, ForwardedField};
 use http::{Request, Response};
 
-/// A server that says whom it takes its client for, and what it still reads of `Forwarded`.
+/// A server that says whom it takes its client for, and what it still reads of such fields.
 fn serve(builder: ServerBuilder) -> ServerHandle {
     let who = |request: Request<Body>| async move {
         let info = request.extensions().get::<ConnInfo>().unwrap();
@@ -53,7 +53,7 @@ fn header() -> Vec<u8> {
     all
 }
 
-const FORWARDED: &str = "forwarded: for=6.6.6.6, for=192.0.2.9;proto=https\r\n";
+const FORWARDED: &str = "x-forwarded-for: 6.6.6.6, 192.0.2.9\r\nx-forwarded-proto: https\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forwarded_is_believed_from_proxies_alone() {
@@ -61,9 +61,16 @@ async fn forwarded_is_believed_from_proxies_alone() {
     let said = ask(connect(&trusting), b"", FORWARDED);
     assert!(said.starts_with("192.0.2.9:0 to 127.0.0.1:"), "{said}");
     assert!(said.ends_with(", tls true, fields false"), "{said}");
-    let lines = "x-forwarded-for: 192.0.2.8\r\nx-forwarded-host: evil\r\n";
-    let said = ask(connect(&trusting), b"", lines);
-    assert!(said.starts_with("192.0.2.8:0 to ") && said.ends_with("fields false"), "{said}");
+    let rfc_7239 = tcp(|server| {
+        let server = server.forwarded_by("127.0.0.0/8".parse().unwrap());
+        server.forwarded_field(ForwardedField::Forwarded)
+    });
+    let lines = "forwarded: for=192.0.2.8;proto=https\r\nx-forwarded-host: evil\r\n";
+    let said = ask(connect(&rfc_7239), b"", lines);
+    assert!(
+        said.starts_with("192.0.2.8:0 to ") && said.ends_with("tls true, fields false"),
+        "{said}"
+    );
     for strict in [tcp(|server| server), tcp(|s| s.forwarded_by("10.0.0.0/8".parse().unwrap()))] {
         let said = ask(connect(&strict), b"", FORWARDED);
         assert!(
@@ -71,6 +78,18 @@ async fn forwarded_is_believed_from_proxies_alone() {
             "{said}"
         );
     }
+}
+
+/// A proxy that knows one of the two leaves the other as its client wrote it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_behind_a_proxy_cannot_say_to_be_another() {
+    let behind = tcp(|server| server.forwarded_by("127.0.0.1".parse().unwrap()));
+    let lines = "forwarded: for=6.6.6.6;proto=https\r\nx-forwarded-for: 192.0.2.1\r\n";
+    let said = ask(connect(&behind), b"", lines);
+    assert!(said.starts_with("192.0.2.1:0 to "), "{said}");
+    assert!(said.ends_with(", tls false, fields false"), "{said}");
+    let said = ask(connect(&behind), b"", "forwarded: for=6.6.6.6;proto=https\r\n");
+    assert!(said.starts_with("127.0.0.1:") && said.ends_with("tls false, fields false"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,14 +114,14 @@ async fn a_balancer_in_front_of_a_proxy_is_looked_through() {
         let server = server.proxy_protocol_from("127.0.0.1".parse().unwrap());
         server.forwarded_by("192.0.2.0/24".parse().unwrap())
     });
-    let said = ask(connect(&behind), &header(), "forwarded: for=203.0.113.5\r\n");
+    let said = ask(connect(&behind), &header(), "x-forwarded-for: 203.0.113.5\r\n");
     assert!(said.starts_with("203.0.113.5:0 to 198.51.100.2:443"), "{said}");
     // What the balancer tells of is no proxy: the balancer's own address does not count.
     let behind = tcp(|server| {
         let server = server.proxy_protocol_from("127.0.0.1".parse().unwrap());
         server.forwarded_by("127.0.0.1".parse().unwrap())
     });
-    let said = ask(connect(&behind), &header(), "forwarded: for=203.0.113.5\r\n");
+    let said = ask(connect(&behind), &header(), "x-forwarded-for: 203.0.113.5\r\n");
     assert!(said.starts_with("192.0.2.1:4711"), "{said}");
 }
 

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use headwater_net::server::{
-    Door, HandOverError, Inherited, QuicConfig, Server, ServerBuilder, Tls,
+    ConnLimits, Door, HandOverError, Inherited, QuicConfig, Server, ServerBuilder, Tls,
 };
 use headwater_net::{Clock, Protocol};
 use quinn::{ReadError, ReadToEndError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::Client;
+use crate::client::{Client, H3};
 use crate::early_data::{known_client, return_to, with_early_data};
-use crate::http3_frames::{REQUEST_REJECTED, connect, goaway, headers, server_control};
+use crate::http3_frames::{REQUEST_REJECTED, addr, connect, goaway, headers, server_control};
 use crate::relay::Relay;
 use crate::service::{Running, pattern, start_with, start_with_tls, until};
 
@@ -158,6 +158,81 @@ async fn what_was_begun_comes_to_its_end_in_the_process_where_it_began() {
         assert_eq!(answer.unwrap_or_else(|e| panic!("{protocol}: {e}")).body.len(), 300_000);
     }
     assert_eq!(draining.await.unwrap().cut, 0);
+}
+
+/// A client that has heard nothing yet names a connection ID of its own making: what it sends after the
+/// hand-over reaches the process that it began with, because that one told of its handshakes.
+#[tokio::test]
+async fn a_handshake_under_way_comes_to_its_end_in_the_process_where_it_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut limits = ConnLimits::default();
+    limits.handshake_timeout = Duration::from_secs(120);
+    let first = start_with(|builder| builder.limits(limits.clone()));
+    let relay = Relay::new(addr(&first)).await;
+    relay.hold(true);
+    let (to, tls) = (relay.addr, first.tls.clone());
+    let client = tokio::spawn(async move { H3::connect(to, "localhost", &tls).await });
+    until("the first process has answered", || relay.held() > 0).await;
+    let second = succeed_with(&first, &door(&dir), |builder| builder.limits(limits)).await;
+    // Sent again, since nothing is heard.
+    let metrics = second.handle.metrics();
+    until("passed on", || metrics.datagrams_passed_on() > 0).await;
+    relay.hold(false);
+    let client = Client::H3(Box::new(client.await.unwrap()));
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    let asked = [&first, &second].map(|server| server.handle.metrics().requests(Protocol::H3));
+    assert_eq!(asked, [1, 0]);
+}
+
+/// RFC 9000 §8.1.2.
+#[tokio::test]
+async fn what_asked_a_client_to_come_again_is_understood_after_the_hand_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let wary = |builder: ServerBuilder| {
+        let mut quic = QuicConfig::default();
+        quic.retry_above = 0;
+        builder.quic(quic)
+    };
+    let first = start_with(wary);
+    let relay = Relay::new(addr(&first)).await;
+    relay.hold(true);
+    let (to, tls) = (relay.addr, first.tls.clone());
+    let client = tokio::spawn(async move { H3::connect(to, "localhost", &tls).await });
+    until("a Retry", || relay.held() > 0).await;
+    let second = succeed_with(&first, &door(&dir), wary).await;
+    first.handle.drain(WITHIN).await;
+    drop(first);
+    relay.hold(false);
+    let client = Client::H3(Box::new(client.await.unwrap()));
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    assert_eq!(second.handle.metrics().requests(Protocol::H3), 1);
+}
+
+/// RFC 9000 §10.3: a process resets connections of the one before that has ended, so that their
+/// clients believe it.
+#[tokio::test]
+async fn a_connection_of_a_process_that_has_ended_is_reset() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start_with(|builder| builder);
+    let relay = Relay::new(addr(&first)).await;
+    let client = H3::connect(relay.addr, "localhost", &first.tls).await;
+    let quic = client.quic.clone();
+    let client = Client::H3(Box::new(client));
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    // Its last words are lost.
+    relay.hold(true);
+    let second = succeed(&first, &door(&dir)).await;
+    first.handle.drain(WITHIN).await;
+    drop(first);
+    relay.lose();
+    relay.hold(false);
+    assert!(quic.close_reason().is_none());
+    let mut stream = quic.open_uni().await.unwrap();
+    // Of a type that nobody knows; long enough to be answered.
+    stream.write_all(&[0x21; 1000]).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(60), quic.closed()).await.unwrap();
+    assert!(matches!(closed, quinn::ConnectionError::Reset), "{closed}");
+    drop(second);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! HTTP/3 and QUIC spoken by hand, byte for byte.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use headwater_net::Protocol;
@@ -9,6 +10,7 @@ use headwater_net::server::{Ended, QuicConfig, Refused, Tls};
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, RecvStream};
 
 use crate::client::{Client, H3, quic, quic_config, quic_with};
+use crate::relay::Relay;
 use crate::service::{Running, short_limits, start, start_with, until};
 
 pub(crate) const REQUEST_REJECTED: u32 = 0x10b;
@@ -292,17 +294,73 @@ async fn unfinished_handshakes_take_no_connection_s_place() {
     assert_eq!(client.get("/bytes/5").await.unwrap().body.len(), 5);
 }
 
-/// Asks for two large answers at once, and gives the bytes of the first that had come when the
-/// second was whole. The client has room for both: only the network is narrow.
-async fn overtaken(server: &Running, first: &str, second: &str, update: &[u8]) -> usize {
-    const LEN: usize = 2 << 20;
+/// RFC 9218 §10: what is urgent does not wait behind what came first and fills the window.
+#[tokio::test]
+async fn rfc_9218_the_most_urgent_overtakes_what_fills_the_window() {
+    const LEN: usize = 1 << 20;
+    let server = start();
     let mut transport = quinn::TransportConfig::default();
     transport.stream_receive_window((16u32 << 20).into());
-    let (_endpoint, quic) = quic_with(addr(server), "localhost", &server.tls, transport).await;
+    // A client that has room for little more than it has read.
+    transport.receive_window((256u32 << 10).into());
+    let (_endpoint, quic) = quic_with(addr(&server), "localhost", &server.tls, transport).await;
     let mut control = quic.open_uni().await.unwrap();
-    control.write_all(&[&[0, 4, 0], update].concat()).await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    let mut streams = Vec::new();
+    let metrics = server.handle.metrics();
+    for (at, (len, priority)) in
+        [(8 * LEN, "u=5"), (8 * LEN, "u=5"), (8 * LEN, "u=5"), (LEN, "u=0")].into_iter().enumerate()
+    {
+        let (mut send, recv) = quic.open_bi().await.unwrap();
+        send.write_all(&prioritised(false, &format!("/bytes/{len}"), priority)).await.unwrap();
+        send.finish().unwrap();
+        streams.push(recv);
+        until("asked for", || metrics.requests(Protocol::H3) > at as u64).await;
+    }
+    let mut urgent = streams.pop().unwrap();
+    let came = Arc::<AtomicUsize>::default();
+    let others = streams.into_iter().map(|mut stream| {
+        let came = Arc::clone(&came);
+        tokio::spawn(async move {
+            let mut piece = vec![0; 16 << 10];
+            while let Ok(Some(read)) = stream.read(&mut piece).await {
+                came.fetch_add(read, Ordering::SeqCst);
+            }
+        })
+    });
+    let others: Vec<_> = others.collect();
+    assert!(urgent.read_to_end(2 * LEN).await.unwrap().len() > LEN);
+    let came = came.load(Ordering::SeqCst);
+    assert!(came < LEN, "{came} bytes of the others came first");
+    others.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// When a client sends a PRIORITY_UPDATE.
+#[derive(Clone, Copy)]
+enum Update<'a> {
+    Never,
+    Before(&'a [u8]),
+    /// When both answers were begun.
+    Behind(&'a [u8]),
+}
+
+/// Asks for two large answers at once, and gives the bytes of the first that had come when the
+/// second was whole. The client has room for both: only the network is narrow.
+async fn overtaken(server: &Running, first: &str, second: &str, update: Update<'_>) -> usize {
+    const LEN: usize = 2 << 20;
+    let relay = Relay::new(addr(server)).await;
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window((16u32 << 20).into());
+    let (_endpoint, quic) = quic_with(relay.addr, "localhost", &server.tls, transport).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    if let Update::Before(update) = update {
+        control.write_all(update).await.unwrap();
+    }
     let path = format!("/bytes/{LEN}");
     let mut streams = Vec::new();
+    // No more than a first window of either gets out.
+    relay.hold(matches!(update, Update::Behind(_)));
     for priority in [first, second] {
         let (mut send, recv) = quic.open_bi().await.unwrap();
         send.write_all(&prioritised(false, &path, priority)).await.unwrap();
@@ -311,6 +369,12 @@ async fn overtaken(server: &Running, first: &str, second: &str, update: &[u8]) -
     }
     let metrics = server.handle.metrics();
     until("both were asked for", || metrics.requests(Protocol::H3) == 2).await;
+    if let Update::Behind(update) = update {
+        control.write_all(update).await.unwrap();
+        let sent = quic.stats().udp_tx.datagrams;
+        until("it is on its way", || quic.stats().udp_tx.datagrams > sent).await;
+        relay.hold(false);
+    }
     let (mut fast, mut slow) = (streams.pop().unwrap(), streams.pop().unwrap());
     let (mut one, mut other) = (vec![0; 64 << 10], vec![0; 64 << 10]);
     let (mut came, mut fast_came) = (0, 0);
@@ -333,13 +397,22 @@ async fn overtaken(server: &Running, first: &str, second: &str, update: &[u8]) -
 #[tokio::test]
 async fn rfc_9218_the_more_urgent_answer_overtakes() {
     const HALF: usize = 1 << 20;
-    let by_field = overtaken(&start(), "u=5", "u=1", &[]).await;
+    let by_field = overtaken(&start(), "u=5", "u=1", Update::Never).await;
     assert!(by_field < HALF, "{by_field} bytes of the less urgent one came first");
     // PRIORITY_UPDATE (RFC 9218 §7.2): the second stream, 4, is the most urgent.
     let update = [&[0x80, 0x0f, 0x07, 0x00, 4, 4], &b"u=0"[..]].concat();
-    let by_frame = overtaken(&start(), "", "", &update).await;
+    let by_frame = overtaken(&start(), "", "", Update::Before(&update)).await;
     assert!(by_frame < HALF, "{by_frame} bytes of the other came first");
+    // RFC 9218 §7: as long as the answer is on its way, though all of it lies in quinn, or waits for
+    // room there.
+    for window in [8 << 20, 256 << 10] {
+        let mut config = QuicConfig::default();
+        config.send_window = window;
+        let server = start_with(|builder| builder.quic(config));
+        let late = overtaken(&server, "", "", Update::Behind(&update)).await;
+        assert!(late < HALF, "{late} bytes of the other came first, window {window}");
+    }
     // The second does not overtake by itself.
-    let equal = overtaken(&start(), "u=2", "u=2", &[]).await;
+    let equal = overtaken(&start(), "u=2", "u=2", Update::Never).await;
     assert!(equal > HALF, "{equal} bytes of the first had come");
 }

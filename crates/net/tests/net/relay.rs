@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 
 /// Passes datagrams on between one client and a server.
 pub(crate) struct Relay {
@@ -17,6 +18,10 @@ pub(crate) struct Relay {
 #[derive(Default)]
 struct Shared {
     only_first_flight: AtomicBool,
+    /// Whether what the server sends is kept for later.
+    holds: AtomicBool,
+    held: Mutex<Vec<Vec<u8>>>,
+    released: Notify,
     flight: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -41,6 +46,22 @@ impl Relay {
     /// anything: so no handshake is done.
     pub(crate) fn only_first_flight(&self, only: bool) {
         self.shared.only_first_flight.store(only, Ordering::SeqCst);
+    }
+
+    /// Keeps what the server sends, or lets it go, with all that was kept.
+    pub(crate) fn hold(&self, holds: bool) {
+        self.shared.holds.store(holds, Ordering::SeqCst);
+        self.shared.released.notify_one();
+    }
+
+    /// How many datagrams of the server it keeps.
+    pub(crate) fn held(&self) -> usize {
+        self.shared.held.lock().unwrap().len()
+    }
+
+    /// Loses what it keeps.
+    pub(crate) fn lose(&self) {
+        self.shared.held.lock().unwrap().clear();
     }
 
     /// What came from the client and was let through.
@@ -80,7 +101,19 @@ async fn run(front: UdpSocket, back: UdpSocket, shared: Arc<Shared>) {
             }
             received = back.recv(&mut down) => {
                 let (Ok(len), Some(client)) = (received, client) else { continue };
+                if shared.holds.load(Ordering::SeqCst) {
+                    shared.held.lock().unwrap().push(down[..len].to_vec());
+                    continue;
+                }
                 let _ = front.send_to(&down[..len], client).await;
+            }
+            () = shared.released.notified() => {
+                if let (Some(client), false) = (client, shared.holds.load(Ordering::SeqCst)) {
+                    let held = std::mem::take(&mut *shared.held.lock().unwrap());
+                    for datagram in held {
+                        let _ = front.send_to(&datagram, client).await;
+                    }
+                }
             }
         }
     }

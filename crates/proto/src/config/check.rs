@@ -223,6 +223,7 @@ fn server(found: &mut Found, server: &Server) {
     found.positive(&at("idle_timeout"), quic.idle_timeout);
     found.within(&at("max_streams"), quic.max_streams, 1, 10_000);
     found.at_least(&at("send_window"), quic.send_window, Size::bytes(64 << 10));
+    found.at_least(&at("max_handshakes"), quic.max_handshakes, 1);
     let (least, most) = (Size::bytes(64 << 10), Size::bytes(1 << 30));
     found.within(&at("receive_window"), quic.receive_window, least, most);
     found.within(&at("socket_buffer"), quic.socket_buffer, least, most);

@@ -37,6 +37,11 @@ pub struct Server {
     /// (0-RTT), from the cache alone. Default true. Bound: none. Danger: a flight that somebody
     /// recorded may be answered twice; nothing is sent upstream for it.
     pub early_data: bool,
+    /// Whether such a request that the cache cannot answer goes upstream at once, marked `Early-Data: 1`
+    /// (RFC 8470), and once more after the handshake where the upstream says 425; otherwise it waits for
+    /// the handshake. Default false. Bound: none. Danger: an upstream that does not know the field may
+    /// do twice what was asked once.
+    pub early_data_upstream: bool,
     /// Whether WebSockets pass through to the upstream of their route. Default false. Bound: none.
     /// Danger: each holds a connection to the upstream, and passes the cache.
     pub websockets: bool,
@@ -53,10 +58,15 @@ pub struct Server {
     /// `x-content-type-options = "nosniff"`. Bound: fields that frame a message are refused. Danger:
     /// what is cached is kept with them.
     pub headers: BTreeMap<Field, FieldValue>,
-    /// Proxies whose `Forwarded`, or else `X-Forwarded-For`, is believed: addresses, networks, and
-    /// `unix` for who comes by `listen_unix`. Default none. Bound: none. Danger: who comes from
-    /// there may say to be anybody.
+    /// Proxies that are believed when they say whom they speak for, in `forwarded_field`: addresses,
+    /// networks, and `unix` for who comes by `listen_unix`. Default none. Bound: none. Danger: who
+    /// comes from there may say to be anybody.
     pub forwarded_by: List<Network>,
+    /// The field that those proxies write: `x-forwarded-for` (and `X-Forwarded-Proto`) or `forwarded`
+    /// (RFC 7239); the other one is not believed, and both are taken off. Default `x-forwarded-for`.
+    /// Bound: one of the two. Danger: a proxy that leaves this field as its client wrote it lets every
+    /// client say to be anybody.
+    pub forwarded_field: ForwardedField,
     /// Load balancers that begin each connection with a header of the PROXY protocol, version 2.
     /// Default none. Bound: none. Danger: without the header they are not served.
     pub proxy_protocol_from: List<Network>,
@@ -83,12 +93,14 @@ impl Default for Server {
             workers: None,
             http3: true,
             early_data: true,
+            early_data_upstream: false,
             websockets: false,
             priorities: false,
             methods: ["GET", "HEAD", "OPTIONS"].map(Verb::fixed).to_vec().into(),
             max_target: Size::bytes(8 << 10),
             headers: [nosniff].into(),
             forwarded_by: List::default(),
+            forwarded_field: ForwardedField::default(),
             proxy_protocol_from: List::default(),
             drain: Time::secs(30),
             tls: Tls::default(),
@@ -160,6 +172,18 @@ pub enum Clients {
     Optional,
 }
 
+/// The field by which proxies say whom they speak for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ForwardedField {
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
 /// What one client may use up; docs/limits.md says what happens at each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -229,6 +253,8 @@ pub struct Quic {
     pub send_window: Size,
     /// As `QuicConfig::retry_above`.
     pub retry_above: u32,
+    /// As `QuicConfig::max_handshakes`.
+    pub max_handshakes: u32,
     /// As `QuicConfig::receive_window`.
     pub receive_window: Size,
     /// Buffers asked for on each UDP socket; the system may grant less (`net.core.rmem_max`,
@@ -249,6 +275,7 @@ impl Default for Quic {
             max_streams: 128,
             send_window: Size::bytes(8 << 20),
             retry_above: 64,
+            max_handshakes: 1024,
             receive_window: Size::bytes(4 << 20),
             socket_buffer: Size::bytes(8 << 20),
             qlog: None,

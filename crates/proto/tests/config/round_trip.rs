@@ -16,6 +16,8 @@ listen = ["[::]:443", "0.0.0.0:443"]
 listen_unix = "/run/edge.sock"
 workers = 2
 forwarded_by = ["10.0.0.0/8", "unix"]
+forwarded_field = "forwarded"
+early_data_upstream = true
 headers = { "x-a" = "b \" \\ c" }
 [server.tls]
 self_signed = ["localhost"]

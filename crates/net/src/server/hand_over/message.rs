@@ -141,6 +141,13 @@ mod tests {
         let Message::Server { name, generation: 5, keys: saved } = read else { unreachable!() };
         let restored = Keys::restore(saved, &clock);
         assert_eq!((name.as_str(), restored.connection_ids), ("main", keys.connection_ids));
+        let mut reset = vec![0; keys.reset().signature_len()];
+        keys.reset().sign(b"an ID", &mut reset);
+        assert!(restored.reset().verify(b"an ID", &reset).is_ok(), "stateless resets");
+        let mut token = b"an address".to_vec();
+        keys.token().aead_from_hkdf(&[7; 32]).seal(&mut token, b"").unwrap();
+        let read = restored.token().aead_from_hkdf(&[7; 32]);
+        assert_eq!(read.open(&mut token, b"").unwrap(), b"an address", "tokens");
     }
 
     #[test]

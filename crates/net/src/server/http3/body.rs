@@ -47,11 +47,19 @@ pub(super) async fn write(
     patience: Duration,
 ) -> Result<(), BodyError> {
     while !chunks.is_empty() {
-        let whole = {
+        let written = {
             let writing = pin!(sender.write(chunks));
-            within(patience, writing).await?.map_err(BodyError::source)?
+            within(patience, writing).await
         };
-        chunks = &mut chunks[whole..];
+        match written {
+            Ok(written) => {
+                let whole = written.map_err(BodyError::source)?.chunks;
+                chunks = &mut chunks[whole..];
+            }
+            // It is not its client that keeps it waiting.
+            Err(_) if sender.is_behind() => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ use super::idle::{Idle, Seen};
 use super::requests::{Requests, Start};
 use super::sender::Sender;
 use super::stream::Incoming;
+use super::turns::Turns;
 use super::uni::{Arrivals, Ended};
 use super::{request, var_int};
 use crate::handshake::Handshake;
@@ -144,7 +145,7 @@ pub(super) async fn connection<S>(
         handshake: under_way.as_ref().map(UnderWay::handshake),
         wasted: AtomicU32::new(0),
     });
-    let said = Arc::<Said>::default();
+    let (said, turns) = (Arc::<Said>::default(), Arc::<Turns>::default());
     let mut client = Arrivals::new(quic.clone(), Arc::clone(&said));
     let (mut first, mut accept) = (first, pin!(quic.accept_bi()));
     let mut requests = Requests::new(worker.quic.max_streams as usize, start);
@@ -155,6 +156,8 @@ pub(super) async fn connection<S>(
     let (mut patience, mut last_words) = (Duration::ZERO, Duration::ZERO);
     // The ID behind that of the last request's stream.
     let mut next = 0;
+    // How many changes of urgencies were heeded.
+    let mut heeded = 0;
     loop {
         let is_idle = requests.running.is_empty();
         tokio::select! {
@@ -194,20 +197,27 @@ pub(super) async fn connection<S>(
                 if let Poll::Ready(ended) = client.poll(cx) {
                     return Poll::Ready(Err(ended));
                 }
-                if let Some(first) = first.take() {
-                    return Poll::Ready(Ok(Some(first)));
+                if said.updates.came() != heeded {
+                    heeded = said.updates.came();
+                    return Poll::Ready(Ok(Came::Updates));
+                }
+                if let Some((send, recv)) = first.take() {
+                    return Poll::Ready(Ok(Came::Request(send, recv)));
                 }
                 match accept.as_mut().poll(cx) {
-                    Poll::Ready(Ok(both)) => Poll::Ready(Ok(Some(both))),
+                    Poll::Ready(Ok((send, recv))) => Poll::Ready(Ok(Came::Request(send, recv))),
                     Poll::Ready(Err(error)) => Poll::Ready(Err(Ended::Connection(error))),
-                    Poll::Pending if is_idle && client.is_done() => Poll::Ready(Ok(None)),
+                    Poll::Pending if is_idle && client.is_done() => Poll::Ready(Ok(Came::End)),
                     Poll::Pending => Poll::Pending,
                 }
             }) => {
                 let (send, recv) = match came {
-                    Ok(Some(both)) => both,
-                    // The client is done, and has all its answers.
-                    Ok(None) => {
+                    Ok(Came::Request(send, recv)) => (send, recv),
+                    Ok(Came::Updates) => {
+                        requests.update();
+                        continue;
+                    }
+                    Ok(Came::End) => {
                         let _ = control.goaway(next, limits.write_timeout).await;
                         break;
                     }
@@ -221,7 +231,7 @@ pub(super) async fn connection<S>(
                     }
                 };
                 accept.set(quic.accept_bi());
-                let mut sender = Sender::new(send, Arc::clone(&said));
+                let mut sender = Sender::new(send, Arc::clone(&said), Arc::clone(&turns));
                 let mut incoming =
                     Incoming::new(recv, limits.max_header_bytes as usize + FRAME_SLACK);
                 if matches!(drain, Drain::Final(_)) {
@@ -270,6 +280,15 @@ pub(super) async fn connection<S>(
     }
     requests.running.shutdown().await;
     quic.close(var_int(Code::NoError), b"");
+}
+
+/// What came from the client.
+enum Came {
+    Request(quinn::SendStream, quinn::RecvStream),
+    /// Other urgencies of answers (RFC 9218 §7.2).
+    Updates,
+    /// It is done, and has all its answers.
+    End,
 }
 
 /// What services are told of the connection.

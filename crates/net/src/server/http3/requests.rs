@@ -74,6 +74,12 @@ impl Requests {
         }
     }
 
+    /// Heeds what the client has said since of answers that are still on their way; those under way
+    /// heed it themselves.
+    pub(super) fn update(&mut self) {
+        self.sent.streams.iter_mut().for_each(Sender::update);
+    }
+
     /// Waits until all have ended and the client has all of their answers.
     pub(super) async fn all_arrived(&mut self) {
         while !self.running.is_empty() {

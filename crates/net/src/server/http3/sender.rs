@@ -3,15 +3,18 @@
 //! One that is dropped before it was finished resets its stream: quinn alone would end it cleanly,
 //! and an answer that was given up would look complete.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
-use quinn::{VarInt, WriteError};
+use quinn::{VarInt, WriteError, Written};
 
 use super::framing::code::Code;
 use super::framing::control::Said;
 use super::framing::priority::Urgency;
+use super::turns::Turns;
 use super::var_int;
 
 /// The sending side of a stream, reset when dropped unfinished.
@@ -21,11 +24,15 @@ pub(super) struct Sender {
     said: Arc<Said>,
     /// How many changes of urgencies were looked at.
     seen: u64,
+    /// Whether one of them was for this stream.
+    told: bool,
+    urgency: Urgency,
+    turns: Arc<Turns>,
 }
 
 impl Sender {
-    pub(super) fn new(stream: quinn::SendStream, said: Arc<Said>) -> Self {
-        Self { stream, ended: false, said, seen: 0 }
+    pub(super) fn new(stream: quinn::SendStream, said: Arc<Said>, turns: Arc<Turns>) -> Self {
+        Self { stream, ended: false, said, seen: 0, told: false, urgency: Urgency::DEFAULT, turns }
     }
 
     /// The largest section of fields that the client takes, in bytes by the measure of RFC 9114
@@ -37,23 +44,33 @@ impl Sender {
     /// Puts the stream in its place among the connection's; what the client said in a
     /// PRIORITY_UPDATE counts for more (RFC 9218 §7).
     pub(super) fn prioritise(&mut self, urgency: Urgency) {
-        if !self.update() && urgency != Urgency::DEFAULT {
-            let _ = self.stream.set_priority(urgency.order());
+        self.update();
+        if !self.told && urgency != Urgency::DEFAULT {
+            self.place(urgency);
         }
     }
 
-    /// Heeds what the client has said since; says whether it has ever.
-    fn update(&mut self) -> bool {
+    fn place(&mut self, urgency: Urgency) {
+        self.urgency = urgency;
+        let _ = self.stream.set_priority(urgency.order());
+    }
+
+    /// Whether a more urgent answer waits for room to send.
+    pub(super) fn is_behind(&self) -> bool {
+        self.turns.is_behind(self.urgency)
+    }
+
+    /// Heeds what the client has said since of the stream's urgency.
+    pub(super) fn update(&mut self) {
         let came = self.said.updates.came();
         if came == self.seen {
-            return false;
+            return;
         }
         self.seen = came;
-        let urgency = self.said.updates.of(self.id());
-        if let Some(urgency) = urgency {
-            let _ = self.stream.set_priority(urgency.order());
+        if let Some(urgency) = self.said.updates.of(self.id()) {
+            self.told = true;
+            self.place(urgency);
         }
-        urgency.is_some()
     }
 
     /// The stream's ID (RFC 9000 §2.1).
@@ -69,11 +86,48 @@ impl Sender {
         }
     }
 
-    /// Hands as much of the chunks to quinn as it takes, and at least a byte, without copying them;
-    /// gives back how many it took whole.
-    pub(super) async fn write(&mut self, chunks: &mut [Bytes]) -> Result<usize, WriteError> {
+    /// Hands as much of the chunks to quinn as it takes, and at least a byte, without copying them,
+    /// when those have had their turn that are more urgent.
+    pub(super) async fn write(&mut self, chunks: &mut [Bytes]) -> Result<Written, WriteError> {
         self.update();
-        self.stream.write_chunks(chunks).await.map(|written| written.chunks)
+        if !self.is_behind()
+            && let Some(written) = self.try_write(chunks).await
+        {
+            return written;
+        }
+        let (said, turns) = (Arc::clone(&self.said), Arc::clone(&self.turns));
+        let mut waits = None;
+        loop {
+            let mut another = pin!(said.updates.another());
+            self.update();
+            if self.is_behind() {
+                tokio::task::yield_now().await;
+            }
+            if let Some(written) = self.try_write(chunks).await {
+                return written;
+            }
+            waits.replace(turns.wait(self.urgency));
+            // Woken, it has yet to look whose turn it is; or quinn holds some of it that has become
+            // more urgent.
+            let mut woken = false;
+            poll_fn(|cx| {
+                let again = std::mem::replace(&mut woken, true);
+                if again { Poll::Ready(()) } else { another.as_mut().poll(cx) }
+            })
+            .await;
+        }
+    }
+
+    /// Where there is no room, `None`: quinn wakes the task when there is.
+    async fn try_write(&mut self, chunks: &mut [Bytes]) -> Option<Result<Written, WriteError>> {
+        let mut writing = pin!(self.stream.write_chunks(chunks));
+        poll_fn(|cx| {
+            Poll::Ready(match writing.as_mut().poll(cx) {
+                Poll::Ready(written) => Some(written),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 
     /// Ends the stream: what was written is all.

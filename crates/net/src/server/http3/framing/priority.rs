@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, HeaderName};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
 
@@ -16,6 +18,9 @@ const PRIORITY: HeaderName = HeaderName::from_static("priority");
 /// §7.2), are kept until the streams end; those of more streams are passed over. Unit: streams. Default
 /// 1,024. Bound: not to be set. Danger: none known: it is eight times the streams that may be open.
 const MAX_KEPT: usize = 1024;
+
+/// How many urgencies there are.
+pub(crate) const LEVELS: usize = 8;
 
 /// How urgent an answer is: from 0, the most, to 7 (RFC 9218 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,11 @@ impl Urgency {
         members.find_map(digit)
     }
 
+    /// Its number, less than [`LEVELS`]: the lower, the more urgent.
+    pub(crate) const fn level(self) -> usize {
+        self.0 as usize
+    }
+
     /// Its place among quinn's streams: higher goes first, and what is not said is 0.
     pub(crate) const fn order(self) -> i32 {
         Self::DEFAULT.0 as i32 - self.0 as i32
@@ -54,12 +64,19 @@ pub(crate) struct Updates {
     /// How many came: a stream looks for its own only when there are new ones.
     came: AtomicU64,
     by_stream: Mutex<HashMap<u64, Urgency>>,
+    /// Wakes those that wait for room to send.
+    changed: Notify,
 }
 
 impl Updates {
     /// How many came so far.
     pub(crate) fn came(&self) -> u64 {
         self.came.load(Ordering::Acquire)
+    }
+
+    /// Is ready when another one comes after this call.
+    pub(crate) fn another(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     pub(crate) fn of(&self, stream: u64) -> Option<Urgency> {
@@ -78,6 +95,7 @@ impl Updates {
         if by_stream.len() < MAX_KEPT || by_stream.contains_key(&stream) {
             by_stream.insert(stream, urgency);
             self.came.fetch_add(1, Ordering::Release);
+            self.changed.notify_waiters();
         }
     }
 
