@@ -64,7 +64,7 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--fast",
             value: None,
-            help: "Leave out what takes longest: soak, cache-tests, browser, demo, doc and package, and \
+            help: "Leave out what takes longest: qlog, soak, cache-tests, browser, demo, doc and package, and \
                    clippy with any features but the default ones",
         },
         Flag {
@@ -76,12 +76,13 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const STEP_NAMES: [(&str, &str); 13] = [
+const STEP_NAMES: [(&str, &str); 14] = [
     ("setup", "install what this machine lacks"),
     ("format", "rustfmt, in check mode"),
     ("tidy", "what `cargo xtask tidy` looks at"),
     ("clippy", "clippy with warnings denied: default features, all, and the packager with none"),
     ("test", "unit, integration and documentation tests of every crate"),
+    ("qlog", "the tests of QUIC's logs, whose feature no other test has"),
     ("h2spec", "the conformance suite of HTTP/2 against the stack that the tests have built"),
     ("soak", "a minute or so of mixed load on that stack, whose memory must not grow"),
     ("cache-tests", "the public HTTP cache tests, against an edge and a shield"),
@@ -96,7 +97,7 @@ const STEP_NAMES: [(&str, &str); 13] = [
 ];
 
 /// What a step leaves out under `--fast`.
-const SLOW: [&str; 6] = ["soak", "cache-tests", "browser", "demo", "doc", "package"];
+const SLOW: [&str; 7] = ["qlog", "soak", "cache-tests", "browser", "demo", "doc", "package"];
 
 /// What the tests counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -163,6 +164,7 @@ fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
         "tidy" => tidy::main(places, &Given::default()),
         "clippy" => clippy(places, fast),
         "test" => rust_tests(places, tally),
+        "qlog" => qlog(places, tally),
         "h2spec" => h2spec::against_stack(places),
         "soak" => soak::short(places),
         "cache-tests" => cache_tests::main(places, &Given::default()),
@@ -222,6 +224,16 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
         cargo.env("HEADWATER_MEDIA", media);
     }
     process::follow(&mut cargo, |line| {
+        ui::line(line);
+        tally.add(line);
+    })
+}
+
+/// Alone, since the feature has all JSON of a build keep its order.
+fn qlog(places: &Places, tally: &mut Tally) -> Outcome {
+    let mut cargo = process::cargo(places);
+    cargo.args(["test", "--locked", "-p", "headwater-net", "--features", "qlog"]);
+    process::follow(cargo.args(["--test", "net", "qlog"]), |line| {
         ui::line(line);
         tally.add(line);
     })

@@ -48,6 +48,9 @@ pub enum BodyError {
     /// The source sent nothing for too long.
     #[error("the body's source was silent for too long")]
     TimedOut,
+    /// The source brought fewer bytes than this side waits for.
+    #[error("the body came too slowly")]
+    TooSlow,
     /// More bytes came than this side takes.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {

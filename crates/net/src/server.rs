@@ -50,6 +50,7 @@ mod limited;
 mod limits;
 mod malformed;
 mod metrics;
+mod pace;
 mod places;
 mod process;
 mod proxy_protocol;

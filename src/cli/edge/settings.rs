@@ -93,8 +93,11 @@ pub(super) fn limits(config: &Limits) -> ConnLimits {
     limits.send_budget = size(config.send_budget.get());
     limits.h2_pending_resets = count(config.h2_pending_resets);
     limits.max_body = config.max_body.get();
+    limits.h2_receive_window = u32::try_from(config.h2_receive_window.get()).unwrap_or(u32::MAX);
+    limits.min_rate = config.min_rate.get();
     limits.body_timeout = config.body_timeout.get();
     limits.max_per_address = count(config.max_per_address);
+    limits.max_handshakes = count(config.max_handshakes);
     limits.max_connections = count(config.max_connections);
     limits
 }

@@ -202,8 +202,8 @@ fn takes(kind: &str) -> Option<String> {
         "Name" => "a name",
         "Statuses" => "statuses",
         "String" => "a text",
-        "Challenge" | "Choose" | "Clients" | "CompressLevel" | "Downstream" | "Frames"
-        | "HostOf" | "LimitPer" | "Loads" | "LogFormat" | "Redirects" | "TokenForm"
+        "Challenge" | "Choose" | "Clients" | "CompressLevel" | "Downstream" | "ForwardedField"
+        | "Frames" | "HostOf" | "LimitPer" | "Loads" | "LogFormat" | "Redirects" | "TokenForm"
         | "WhenDown" => "a word",
         _ => return None,
     };

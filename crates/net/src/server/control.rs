@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::ConnLimits;
+use super::pace::Pace;
 
 /// Where a server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +358,7 @@ impl Drop for Busy {
 pub(super) enum Over {
     /// Nothing happens on it, or a request's headers are slow.
     Idle,
-    /// The client takes nothing of what there is to write.
+    /// The client takes nothing of what there is to write, or next to nothing.
     Stalled,
 }
 
@@ -381,6 +382,9 @@ pub(super) struct IdleCheck {
     ever: u64,
     received: u64,
     written: u64,
+    /// Whether the last period ended with something to write, and at what pace that goes.
+    waited: bool,
+    pace: Pace,
 }
 
 impl IdleCheck {
@@ -402,6 +406,8 @@ impl IdleCheck {
             ever: 0,
             received: 0,
             written: 0,
+            waited: false,
+            pace: Pace::new(limits.min_rate, write),
         }
     }
 
@@ -431,8 +437,16 @@ impl IdleCheck {
         let moves = sent > received - self.received;
         (self.ever, self.received, self.written) = (ever, received, written);
 
+        // A period counts that began with something to write, too.
+        let drips = if std::mem::replace(&mut self.waited, waits) && waits {
+            self.pace.moved(sent);
+            self.pace.is_too_slow(self.period)
+        } else {
+            self.pace.begin();
+            false
+        };
         self.stalled = if waits && sent == 0 { self.stalled.saturating_add(1) } else { 0 };
-        if self.stalled >= self.stalled_after {
+        if drips || self.stalled >= self.stalled_after {
             activity.cut.store(true, Ordering::Relaxed);
             return Some(Over::Stalled);
         }
@@ -524,6 +538,30 @@ mod tests {
         assert_eq!(notices(&held).await, (Over::Stalled, 70));
         drop(busy);
         assert!(!held.waits_for_room());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_next_to_nothing_is_stalled() {
+        for (bytes, period, over) in [(4_999, 10, true), (5_001, 10, false), (1, 30, true)] {
+            let activity = Arc::<Activity>::default();
+            let busy = activity.begin();
+            let takes = tokio::spawn({
+                let activity = Arc::clone(&activity);
+                async move {
+                    // Between the looks at it.
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    loop {
+                        activity.wrote(&Poll::Ready(Ok(bytes)));
+                        activity.wrote(&Poll::Pending);
+                        tokio::time::sleep(Duration::from_secs(period)).await;
+                    }
+                }
+            });
+            let noticed = tokio::time::timeout(Duration::from_secs(300), notices(&activity)).await;
+            assert_eq!(noticed.is_ok_and(|(what, _)| what == Over::Stalled), over, "{bytes} bytes");
+            takes.abort();
+            drop(busy);
+        }
     }
 
     #[tokio::test]

@@ -57,6 +57,18 @@ pub struct ConnLimits {
     /// 4 GiB. Bound: none; 0 allows no bodies. Danger: bodies are streamed and not held, so this
     /// bounds what a service may be made to take in, not memory.
     pub max_body: u64,
+    /// Request bytes accepted ahead of the service on one connection of HTTP/2; a stream gets a quarter of
+    /// it. Unit: bytes. Default 4 MiB. Bound: 256 KiB to 1 GiB. Danger: one client can make the server
+    /// hold this much; too low slows uploads from afar.
+    pub h2_receive_window: u32,
+    /// Bytes a second that a request's body must bring, on average of each `body_timeout` that the
+    /// service waits for it, and that a client must take of its answer, on average of each
+    /// `write_timeout` in which there is something to write; then it ends as at those. Time in which
+    /// nothing is there to be written, or another answer of the connection is more urgent, does not
+    /// count, nor what follows an upgrade. Unit: bytes a second. Default 500. Bound: none; 0 lets
+    /// any through. Danger: too high cuts off phones at the edge of a cell; without it, a byte a minute
+    /// holds a request and [`ConnLimits::send_budget`] for ever.
+    pub min_rate: u64,
     /// Longest silence inside a request's body while the service waits for more of it; then the
     /// body ends in [`BodyError::TimedOut`](crate::BodyError::TimedOut). Unit: time. Default 60 s.
     /// Bound: more than zero. Danger: too short breaks uploads from phones off, too long lets
@@ -68,6 +80,12 @@ pub struct ConnLimits {
     /// 2,048. Bound: at least 1. Danger: too low locks out the many behind one address of a
     /// provider; too high lets one client take all of `max_connections`.
     pub max_per_address: usize,
+    /// Connections of TCP and of Unix sockets at once in the whole server that have yet to finish their
+    /// TLS handshake or, in the clear, to say what they speak; one more is closed at once. They take no
+    /// place of `max_connections`. Unit: handshakes. Default 4,096. Bound: at least 1, and with
+    /// `max_connections` below the process's limit on open files. Danger: too low turns clients away
+    /// when many come at once; too high lets silent ones hold files and memory.
+    pub max_handshakes: usize,
     /// Connections of all kinds open at once in the whole server; one more is closed at once (TCP)
     /// or refused (QUIC). Unit: connections. Default 16,384. Bound: at least 1, and below the
     /// process's limit on open files. Danger: too high runs out of files and memory.
@@ -88,8 +106,11 @@ impl Default for ConnLimits {
             send_budget: 8 << 20,
             h2_pending_resets: 20,
             max_body: 4 << 30,
+            h2_receive_window: 4 << 20,
+            min_rate: 500,
             body_timeout: Duration::from_secs(60),
             max_per_address: 2048,
+            max_handshakes: 4096,
             max_connections: 16_384,
         }
     }

@@ -1,7 +1,9 @@
 //! What hyper lets pass and no service may see: requests that the next program could read
 //! otherwise.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{Body, Problem};
 
 /// Whether an HTTP/1.1 request has a transfer coding other than `chunked`, said once (RFC 9112
 /// §6.1). hyper looks at the last one only.
@@ -12,6 +14,16 @@ pub(super) fn has_odd_coding(headers: &HeaderMap) -> bool {
         (Some(coding), None) => !coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => true,
     }
+}
+
+/// The answer to such a request. Where the next one begins is not agreed on: the connection ends with
+/// this one.
+pub(super) fn odd_coding() -> Response<Body> {
+    let problem = Problem::new(StatusCode::BAD_REQUEST);
+    let problem = problem.detail("the only transfer coding that is taken is chunked, once");
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// The one length that the headers promise, if they do (RFC 9110 §8.6): digits and nothing else.

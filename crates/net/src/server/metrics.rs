@@ -25,7 +25,7 @@ pub enum Refused {
     Connections,
     /// `max_per_address` were open from its address.
     Address,
-    /// As many QUIC handshakes were under way as may be.
+    /// As many handshakes were under way as may be, over TCP or over QUIC.
     Handshakes,
 }
 

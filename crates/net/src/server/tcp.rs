@@ -27,8 +27,8 @@ use tower_service::Service;
 
 use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
-use super::limited::{Limited, too_large};
-use super::malformed::has_odd_coding;
+use super::limited::{Limited, has_too_many, too_large, too_many};
+use super::malformed::{has_odd_coding, odd_coding};
 use super::metrics::{Counters, Ended, OpenConnection, Place, Refused};
 use super::proxy_protocol;
 use super::received::Received;
@@ -38,13 +38,10 @@ use super::tls::Acceptors;
 use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
 use crate::interim::Line;
-use crate::{Body, ConnInfo, Problem, Protocol, Proxies};
+use crate::{Body, ConnInfo, Protocol, Proxies};
 
 /// Plaintext that rustls holds for a connection whose socket is full.
 const TLS_BUFFER: usize = 64 << 10;
-/// Request bytes accepted ahead of the service on one HTTP/2 stream, and on one connection.
-const H2_STREAM_WINDOW: u32 = 1 << 20;
-const H2_CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// What a listener adds to its connections.
 #[derive(Clone)]
@@ -77,13 +74,13 @@ pub(super) async fn run<S>(
         tokio::select! {
             accepted = socket.accept(), if phase == Phase::Running => match accepted {
                 Ok(accepted) => match Worker::admit(&mut worker) {
-                    Some(place) => {
+                    Ok(place) => {
                         let conn = connection(
                             accepted, listener.clone(), Arc::clone(&worker), service.clone(), place,
                         );
                         connections.spawn(conn);
                     }
-                    None => worker.counters.refused(Refused::Connections),
+                    Err(why) => worker.counters.refused(why),
                 },
                 Err(error) => {
                     // Out of files or memory, or a client gone before it was accepted.
@@ -112,7 +109,7 @@ async fn connection<S>(
     listener: Listener,
     worker: Arc<Worker>,
     service: Shared<S>,
-    _place: Place,
+    handshake: Place,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -150,6 +147,7 @@ async fn connection<S>(
             if http2 {
                 info.protocol = Protocol::H2;
             }
+            let Some(_place) = worker.settle(handshake) else { return };
             let about = About { info, alt_svc: None, forwarded };
             serve(wire, about, &worker, activity, service).await;
         }
@@ -159,8 +157,8 @@ async fn connection<S>(
             };
             let shakes = acceptor.accept_with(wire, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
             // Boxed: none of it stays with the connection.
-            let handshake = Box::pin(shakes);
-            match early(&mut phase, within, handshake).await {
+            let shakes = Box::pin(shakes);
+            match early(&mut phase, within, shakes).await {
                 Some(Ok(stream)) => {
                     let session = stream.get_ref().1;
                     // RFC 8737 §4: an authority has seen what it wanted by now.
@@ -168,6 +166,7 @@ async fn connection<S>(
                     if session.alpn_protocol() == Some(super::acme::challenges::ACME_TLS) {
                         return;
                     }
+                    let Some(_place) = worker.settle(handshake) else { return };
                     info.tls = true;
                     info.sni = session.server_name().map(Arc::from);
                     let shown = session.peer_certificates().and_then(<[_]>::first);
@@ -240,6 +239,7 @@ where
         let gather = Gather::new(stream);
         let io = TokioIo::new(gather.clone());
         let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let window = limits.h2_receive_window.clamp(256 << 10, 1 << 30);
         if worker.extended_connect {
             http2.enable_connect_protocol();
         }
@@ -249,8 +249,8 @@ where
             .max_header_list_size(limits.max_header_bytes)
             .max_send_buf_size(limits.h2_send_buffer)
             .max_pending_accept_reset_streams(limits.h2_pending_resets.max(1))
-            .initial_stream_window_size(H2_STREAM_WINDOW)
-            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .initial_stream_window_size(window / 4)
+            .initial_connection_window_size(window)
             .serve_connection(io, service);
         let send = move |cx: &mut Context<'_>| gather.poll_send(cx);
         return Box::pin(drive(Box::pin(conn), send, drain, idle, false, counters));
@@ -519,12 +519,16 @@ where
             info.peer = said.client;
             info.tls = said.tls.unwrap_or(info.tls);
         }
+        // hyper has counted those of HTTP/1.1.
+        let is_http2 = info.protocol == Protocol::H2;
         request.extensions_mut().insert(info);
         Answer {
             future: if is_too_large {
                 Either::Left(ready(Ok(too_large(limits).into_response())))
             } else if let Some(shown) = self.conn.shown(&request) {
                 Either::Left(ready(Ok(shown)))
+            } else if is_http2 && has_too_many(request.headers(), limits) {
+                Either::Left(ready(Ok(too_many(limits).into_response())))
             } else if has_odd_coding(request.headers()) {
                 Either::Left(ready(Ok(odd_coding())))
             } else {
@@ -537,15 +541,6 @@ where
             conn: Arc::clone(&self.conn),
         }
     }
-}
-
-/// Where the next request begins is not agreed on: the connection ends with this one.
-fn odd_coding() -> Response<Body> {
-    let problem = Problem::new(StatusCode::BAD_REQUEST);
-    let problem = problem.detail("the only transfer coding that is taken is chunked, once");
-    let mut response = problem.into_response();
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 pin_project! {

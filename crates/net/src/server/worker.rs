@@ -17,7 +17,7 @@ use super::fronts::Fronts;
 use super::hand_over::{Held, Inherited, Place};
 use super::handle::DrainCount;
 use super::keys::Keys;
-use super::metrics::{Counters, Place as Occupied};
+use super::metrics::{Counters, Place as Occupied, Refused};
 use super::places::{OwnUdp, Places, Share, share};
 use super::shared::Shared;
 use super::tls::Sessions;
@@ -48,6 +48,8 @@ pub(super) struct Worker {
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) counters: Arc<Counters>,
     pub(super) open: Arc<AtomicUsize>,
+    /// Handshakes under way over TCP, of all workers.
+    handshakes: Arc<AtomicUsize>,
     pub(super) addresses: Addresses,
     pub(super) drained: Arc<DrainCount>,
     pub(super) loops: Arc<Loops>,
@@ -69,10 +71,25 @@ impl Worker {
         }
     }
 
-    /// A place for one connection more under the limits that are in force, if there is one.
-    pub(super) fn admit(this: &mut Arc<Self>) -> Option<Occupied> {
+    /// A place for one handshake more under the limits that are in force, where there is one and what
+    /// comes of it would have one, too.
+    pub(super) fn admit(this: &mut Arc<Self>) -> Result<Occupied, Refused> {
         Self::keep_up(this);
-        Occupied::take(&this.open, this.limits.max_connections)
+        if this.open.load(Ordering::Relaxed) >= this.limits.max_connections {
+            return Err(Refused::Connections);
+        }
+        Occupied::take(&this.handshakes, this.limits.max_handshakes.max(1))
+            .ok_or(Refused::Handshakes)
+    }
+
+    /// A connection's place for that of its handshake, which is done; counted where there is none.
+    pub(super) fn settle(&self, handshake: Occupied) -> Option<Occupied> {
+        drop(handshake);
+        let place = Occupied::take(&self.open, self.limits.max_connections);
+        if place.is_none() {
+            self.counters.refused(Refused::Connections);
+        }
+        place
     }
 }
 
@@ -171,6 +188,7 @@ where
     let make = Arc::new(make);
     let addresses = Addresses::default();
     let loops = Loops::new();
+    let handshakes = Arc::<AtomicUsize>::default();
     let leaving = Arc::<AtomicBool>::default();
     let held = Held { name: builder.name.clone(), generation, keys, sessions, places: all };
     let mut handle = ServerHandle {
@@ -198,6 +216,7 @@ where
             phase: phase_rx.clone(),
             counters: builder.metrics.worker(),
             open: builder.metrics.open_sockets(),
+            handshakes: Arc::clone(&handshakes),
             addresses: addresses.clone(),
             drained: Arc::clone(&drained),
             loops: Arc::clone(&loops),

@@ -228,7 +228,7 @@ async fn limits_that_change_hold_for_connections_from_then_on() {
     assert!(other.get("/bytes/1").await.is_err(), "there is one already");
 }
 
-/// Connections that shake hands, or do not even that, count like any.
+/// Connections on which nothing is asked count like any.
 ///
 /// Limit: `ConnLimits::max_connections`.
 #[tokio::test]
@@ -241,13 +241,15 @@ async fn silent_connections_count_and_one_too_many_is_closed_at_once() {
     let (port, plain) = (server.port(), server.plain_port());
     let connect = |port: u16| async move {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        let start: &[u8] = if port == plain { b"G" } else { b"\x16\x03\x01" };
-        let _ = stream.write_all(start).await;
+        let _ = stream.write_all(b"G").await;
         stream
     };
-    let mut held =
-        vec![connect(port).await, connect(plain).await, connect(port).await, connect(plain).await];
+    let mut held = Vec::new();
     let metrics = server.handle.metrics();
+    for at in 1..=4 {
+        held.push(connect(plain).await);
+        until("open", || metrics.connections_open(Protocol::H1) >= at).await;
+    }
     for at in [port, plain] {
         // Workers accept in whatever order: one that comes now may take the place of one before, and
         // keeps it.
@@ -274,4 +276,71 @@ async fn silent_connections_count_and_one_too_many_is_closed_at_once() {
         }
     };
     tokio::time::timeout(A_HANG, waiting).await.expect("places are given back");
+}
+
+/// Limit: `ConnLimits::max_handshakes`.
+#[tokio::test]
+async fn unfinished_tcp_handshakes_take_no_connection_s_place_and_have_a_limit_of_their_own() {
+    let mut limits = ConnLimits::default();
+    limits.max_connections = 1;
+    limits.max_handshakes = 4;
+    limits.handshake_timeout = Duration::from_secs(120);
+    let server = start_with(|builder| builder.limits(limits));
+    let (port, plain) = (server.port(), server.plain_port());
+    let silent = |port: u16| tokio::net::TcpStream::connect(("127.0.0.1", port));
+    let mut held = Vec::new();
+    for at in [port, plain, port] {
+        held.push(silent(at).await.unwrap());
+    }
+    let client = Client::new(&server, Protocol::H2).await;
+    assert_eq!(client.get("/bytes/1").await.unwrap().status, 200);
+    drop(client);
+    let metrics = server.handle.metrics();
+    until("its place is free", || metrics.connections_open(Protocol::H2) == 0).await;
+    let refused = async {
+        while metrics.connections_refused_for(Refused::Handshakes) == 0 {
+            held.push(silent(port).await.unwrap());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(A_HANG, refused).await.expect("one is refused");
+    assert_eq!(metrics.connections_refused_for(Refused::Connections), 0);
+    drop(held);
+    let client = Client::new(&server, Protocol::H1).await;
+    let waiting = async {
+        while client.get("/bytes/1").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(A_HANG, waiting).await.expect("places are given back");
+}
+
+/// Limit: `ConnLimits::min_rate`.
+#[tokio::test]
+async fn a_body_that_drips_ends_in_an_error() {
+    let mut limits = ConnLimits::default();
+    limits.body_timeout = Duration::from_secs(1);
+    limits.min_rate = 1 << 20;
+    let server = start_with(|builder| builder.limits(limits));
+    let port = server.plain_port();
+    let said = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let head = b"POST /count HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+        stream.write_all(head).unwrap();
+        let mut drips = stream.try_clone().unwrap();
+        std::thread::spawn(move || {
+            while drips.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let mut said = Vec::new();
+        // The server closes while more is on its way.
+        let mut piece = [0; 1000];
+        while let Ok(read @ 1..) = stream.read(&mut piece) {
+            said.extend_from_slice(&piece[..read]);
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    });
+    let said = said.await.unwrap();
+    assert!(said.contains("failed: the body came too slowly"), "{said}");
 }

@@ -5,11 +5,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::service::start;
+use headwater_net::server::ConnLimits;
+
+use crate::service::{start, start_with};
 
 const DATA: u8 = 0x0;
 pub(crate) const HEADERS: u8 = 0x1;
 pub(crate) const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const WINDOW_UPDATE: u8 = 0x8;
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
 
@@ -23,14 +27,54 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 
 /// The next frame: type, flags, stream.
 pub(crate) async fn next(stream: &mut TcpStream) -> (u8, u8, u32) {
+    let (head, _) = read(stream).await;
+    let on = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+    (head[3], head[4], on)
+}
+
+/// The next frame: type and payload.
+async fn next_whole(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let (head, payload) = read(stream).await;
+    (head[3], payload)
+}
+
+async fn read(stream: &mut TcpStream) -> ([u8; 9], Vec<u8>) {
     let mut head = [0; 9];
     let read = stream.read_exact(&mut head);
     tokio::time::timeout(Duration::from_secs(60), read).await.unwrap().unwrap();
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     let mut payload = vec![0; length as usize];
     stream.read_exact(&mut payload).await.unwrap();
-    let on = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-    (head[3], head[4], on)
+    (head, payload)
+}
+
+/// Limit: `ConnLimits::h2_receive_window`.
+#[tokio::test]
+async fn bodies_are_taken_ahead_up_to_the_window() {
+    const WINDOW: u32 = 512 << 10;
+    let mut limits = ConnLimits::default();
+    limits.h2_receive_window = WINDOW;
+    let server = start_with(|builder| builder.limits(limits));
+    let mut stream = TcpStream::connect(("127.0.0.1", server.plain_port())).await.unwrap();
+    let mut open = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    open.extend(frame(SETTINGS, 0, 0, &[]));
+    stream.write_all(&open).await.unwrap();
+    let (mut of_a_stream, mut of_all) = (0, 0);
+    while of_a_stream == 0 || of_all == 0 {
+        let (kind, payload) = next_whole(&mut stream).await;
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        match kind {
+            // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 §6.5.2).
+            SETTINGS => {
+                let mut settings = payload.chunks(6);
+                let window = settings.find(|setting| setting[..2] == [0, 4]);
+                of_a_stream = window.map_or(of_a_stream, |setting| number(&setting[2..]));
+            }
+            WINDOW_UPDATE => of_all = 65_535 + number(&payload),
+            _ => {}
+        }
+    }
+    assert_eq!((of_a_stream, of_all), (WINDOW / 4, WINDOW));
 }
 
 /// Some clients throw the answer away when the stream is reset after it, RFC 9113 §8.1 or not.

@@ -11,7 +11,7 @@ use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, Re
 
 use crate::client::{Client, H3, quic, quic_config, quic_with};
 use crate::relay::Relay;
-use crate::service::{Running, short_limits, start, start_with, until};
+use crate::service::{Running, pattern, short_limits, start, start_with, until};
 
 pub(crate) const REQUEST_REJECTED: u32 = 0x10b;
 const FRAME_ERROR: u32 = 0x106;
@@ -35,22 +35,35 @@ pub(crate) fn headers(post: bool, path: &str) -> Vec<u8> {
     prioritised(post, path, "")
 }
 
-/// The same with a `priority`, a literal with a literal name (RFC 9204 §4.5.6).
+/// The same with a `priority`.
 fn prioritised(post: bool, path: &str, priority: &str) -> Vec<u8> {
+    let fields: &[(&str, &str)] = &[("priority", priority)];
+    with_fields(post, path, if priority.is_empty() { &[] } else { fields })
+}
+
+/// The same with fields, each a literal with a literal name (RFC 9204 §4.5.6).
+fn with_fields(post: bool, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     // `:method` POST (20) or GET (17), `:scheme` https (23).
     let mut section = vec![0, 0, if post { 0xd4 } else { 0xd1 }, 0xd7];
     section.extend_from_slice(&[0x50, 9]);
     section.extend_from_slice(b"localhost");
     section.extend_from_slice(&[0x51, u8::try_from(path.len()).unwrap()]);
     section.extend_from_slice(path.as_bytes());
-    if !priority.is_empty() {
-        // The name's length: 7 in the prefix of three bits, and 1 more.
-        section.extend_from_slice(&[0x27, 1]);
-        section.extend_from_slice(b"priority");
-        section.push(u8::try_from(priority.len()).unwrap());
-        section.extend_from_slice(priority.as_bytes());
+    for (name, value) in fields {
+        let len = u8::try_from(name.len()).unwrap();
+        // The name's length: what the prefix of three bits holds, and the rest.
+        match len.checked_sub(7) {
+            Some(rest) => section.extend_from_slice(&[0x27, rest]),
+            None => section.push(0x20 | len),
+        }
+        section.extend_from_slice(name.as_bytes());
+        section.push(u8::try_from(value.len()).unwrap());
+        section.extend_from_slice(value.as_bytes());
     }
-    let mut frame = vec![1, u8::try_from(section.len()).unwrap()];
+    // RFC 9000 §16: two bytes of length.
+    let len = 0x4000 | u16::try_from(section.len()).unwrap();
+    let mut frame = vec![1];
+    frame.extend_from_slice(&len.to_be_bytes());
     frame.append(&mut section);
     frame
 }
@@ -208,6 +221,74 @@ async fn a_stream_whose_client_does_not_read_is_reset() {
         Err(ReadToEndError::Read(ReadError::Reset(_)))
     ));
     assert_eq!(Client::H3(Box::new(client)).get("/bytes/5").await.unwrap().body.len(), 5);
+}
+
+/// Limit: `ConnLimits::min_rate`.
+#[tokio::test]
+async fn a_stream_whose_client_reads_too_slowly_is_reset() {
+    let mut limits = headwater_net::server::ConnLimits::default();
+    limits.write_timeout = Duration::from_secs(2);
+    limits.min_rate = 1 << 20;
+    let server = start_with(|builder| builder.limits(limits));
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window((64u32 << 10).into());
+    let (_endpoint, quic) = quic_with(addr(&server), "localhost", &server.tls, transport).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(false, "/bytes/2097152")).await.unwrap();
+    send.finish().unwrap();
+    let mut piece = [0; 4 << 10];
+    let end = loop {
+        match recv.read(&mut piece).await {
+            Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+            end => break end,
+        }
+    };
+    assert!(matches!(end, Err(ReadError::Reset(_))), "{end:?}");
+    // The connection goes on.
+    let (mut send, mut recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(false, "/bytes/5")).await.unwrap();
+    send.finish().unwrap();
+    assert!(recv.read_to_end(1000).await.unwrap().ends_with(&pattern(5)));
+}
+
+/// Limit: `ConnLimits::max_body`.
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_answered_413() {
+    let mut limits = headwater_net::server::ConnLimits::default();
+    limits.max_body = 10;
+    let server = start_with(|builder| builder.limits(limits));
+    let (_endpoint, quic, _control) = connect(&server).await;
+    for (length, refused) in [("11", true), ("10", false)] {
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        let head = with_fields(true, "/count", &[("content-length", length)]);
+        send.write_all(&head).await.unwrap();
+        if !refused {
+            send.write_all(b"\0\x0a0123456789").await.unwrap();
+            send.finish().unwrap();
+        }
+        // One that is refused has sent nothing of it yet.
+        let answer = recv.read_to_end(10_000).await.unwrap();
+        let text = String::from_utf8_lossy(&answer);
+        assert_eq!(text.contains("413") && text.contains("at most 10 bytes"), refused, "{text}");
+    }
+}
+
+/// Limit: `ConnLimits::max_headers`.
+#[tokio::test]
+async fn fields_that_are_too_many_are_answered_431() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    for (count, refused) in [(101, true), (100, false)] {
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        let head = with_fields(false, "/bytes/5", &vec![("x-a", "1"); count]);
+        send.write_all(&head).await.unwrap();
+        send.finish().unwrap();
+        let answer = recv.read_to_end(10_000).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer).contains("431"), refused, "{answer:?}");
+        assert_eq!(answer.ends_with(&pattern(5)), !refused);
+    }
 }
 
 /// The first packet of a client, sent to the server from an address that says no more.

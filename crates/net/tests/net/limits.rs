@@ -75,6 +75,11 @@ async fn headers_that_are_too_many_or_too_large_are_refused() {
     }
     let client = Client::new(&server, Protocol::H2).await;
     let Client::Tcp { client, base } = client else { unreachable!() };
+    let mut many = client.get(format!("{base}/bytes/1"));
+    for number in 0..200 {
+        many = many.header(format!("x-{number}"), "1");
+    }
+    assert_eq!(many.send().await.unwrap().status(), 431);
     let large = "x".repeat(40 << 10);
     let answer = client.get(format!("{base}/bytes/1")).header("x-large", large).send().await;
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));

@@ -216,6 +216,9 @@ fn server(found: &mut Found, server: &Server) {
     found.within(&at("h2_send_buffer"), limits.h2_send_buffer, Size::bytes(16 << 10), most);
     found.at_least(&at("h2_pending_resets"), limits.h2_pending_resets, 1);
     found.at_least(&at("max_per_address"), limits.max_per_address, 1);
+    let (least, most) = (Size::bytes(256 << 10), Size::bytes(1 << 30));
+    found.within(&at("h2_receive_window"), limits.h2_receive_window, least, most);
+    found.at_least(&at("max_handshakes"), limits.max_handshakes, 1);
     found.at_least(&at("max_connections"), limits.max_connections, 1);
 
     let quic = &server.quic;

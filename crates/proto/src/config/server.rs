@@ -211,10 +211,16 @@ pub struct Limits {
     pub h2_pending_resets: u32,
     /// As `ConnLimits::max_body`.
     pub max_body: Size,
+    /// As `ConnLimits::h2_receive_window`.
+    pub h2_receive_window: Size,
+    /// As `ConnLimits::min_rate`.
+    pub min_rate: Size,
     /// As `ConnLimits::body_timeout`.
     pub body_timeout: Time,
     /// As `ConnLimits::max_per_address`.
     pub max_per_address: u32,
+    /// As `ConnLimits::max_handshakes`.
+    pub max_handshakes: u32,
     /// As `ConnLimits::max_connections`.
     pub max_connections: u32,
 }
@@ -233,8 +239,11 @@ impl Default for Limits {
             send_budget: Size::bytes(8 << 20),
             h2_pending_resets: 20,
             max_body: Size::bytes(4 << 30),
+            h2_receive_window: Size::bytes(4 << 20),
+            min_rate: Size::bytes(500),
             body_timeout: Time::secs(60),
             max_per_address: 2048,
+            max_handshakes: 4096,
             max_connections: 16_384,
         }
     }

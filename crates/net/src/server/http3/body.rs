@@ -52,6 +52,7 @@ pub(super) async fn write(
             within(patience, writing).await
         };
         match written {
+            Ok(Ok(_)) if sender.is_too_slow() => return Err(BodyError::Aborted),
             Ok(written) => {
                 let whole = written.map_err(BodyError::source)?.chunks;
                 chunks = &mut chunks[whole..];

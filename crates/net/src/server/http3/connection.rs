@@ -31,6 +31,7 @@ use crate::handshake::Handshake;
 use crate::path::{KnowsPath, Path};
 use crate::server::control::{DrainSignal, stopped, turned_away};
 use crate::server::metrics::{self, Place, Refused};
+use crate::server::pace::Pace;
 use crate::server::quic::Begun;
 use crate::server::shared::Shared;
 use crate::server::tcp::canonical;
@@ -146,6 +147,7 @@ pub(super) async fn connection<S>(
         wasted: AtomicU32::new(0),
     });
     let (said, turns) = (Arc::<Said>::default(), Arc::<Turns>::default());
+    let pace = Pace::new(limits.min_rate, limits.write_timeout);
     let mut client = Arrivals::new(quic.clone(), Arc::clone(&said));
     let (mut first, mut accept) = (first, pin!(quic.accept_bi()));
     let mut requests = Requests::new(worker.quic.max_streams as usize, start);
@@ -231,7 +233,7 @@ pub(super) async fn connection<S>(
                     }
                 };
                 accept.set(quic.accept_bi());
-                let mut sender = Sender::new(send, Arc::clone(&said), Arc::clone(&turns));
+                let mut sender = Sender::new(send, Arc::clone(&said), Arc::clone(&turns), pace);
                 let mut incoming =
                     Incoming::new(recv, limits.max_header_bytes as usize + FRAME_SLACK);
                 if matches!(drain, Drain::Final(_)) {

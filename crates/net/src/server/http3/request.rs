@@ -19,7 +19,7 @@ use super::received::Received;
 use super::sender::Sender;
 use super::stream::{Incoming, Trouble};
 use crate::interim::{Room, Said};
-use crate::server::limited::too_large;
+use crate::server::limited::{has_too_many, too_large};
 use crate::server::malformed::content_length;
 use crate::server::respond::{is_head, settle};
 use crate::server::shared::Shared;
@@ -123,6 +123,9 @@ async fn read(incoming: &mut Incoming, conn: &Conn) -> Result<(Head, Option<u64>
         Err(_) => return Err(INCOMPLETE),
     };
     let head = head::request(&section, limits.max_header_bytes as usize)?;
+    if has_too_many(&head.headers, limits) {
+        return Err(Refused::TooLarge);
+    }
     match content_length(&head.headers) {
         Ok(length) => Ok((head, length)),
         Err(()) => Err(Refused::Wrong(Wrong::Stream(Code::Message))),

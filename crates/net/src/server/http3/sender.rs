@@ -10,12 +10,14 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use quinn::{VarInt, WriteError, Written};
+use tokio::time::Instant;
 
 use super::framing::code::Code;
 use super::framing::control::Said;
 use super::framing::priority::Urgency;
 use super::turns::Turns;
 use super::var_int;
+use crate::server::pace::Pace;
 
 /// The sending side of a stream, reset when dropped unfinished.
 pub(super) struct Sender {
@@ -28,11 +30,19 @@ pub(super) struct Sender {
     told: bool,
     urgency: Urgency,
     turns: Arc<Turns>,
+    pace: Pace,
+    is_too_slow: bool,
 }
 
 impl Sender {
-    pub(super) fn new(stream: quinn::SendStream, said: Arc<Said>, turns: Arc<Turns>) -> Self {
-        Self { stream, ended: false, said, seen: 0, told: false, urgency: Urgency::DEFAULT, turns }
+    pub(super) fn new(
+        stream: quinn::SendStream,
+        said: Arc<Said>,
+        turns: Arc<Turns>,
+        pace: Pace,
+    ) -> Self {
+        let (urgency, is_too_slow) = (Urgency::DEFAULT, false);
+        Self { stream, ended: false, said, seen: 0, told: false, urgency, turns, pace, is_too_slow }
     }
 
     /// The largest section of fields that the client takes, in bytes by the measure of RFC 9114
@@ -53,6 +63,11 @@ impl Sender {
     fn place(&mut self, urgency: Urgency) {
         self.urgency = urgency;
         let _ = self.stream.set_priority(urgency.order());
+    }
+
+    /// Whether the client takes the answer too slowly.
+    pub(super) const fn is_too_slow(&self) -> bool {
+        self.is_too_slow
     }
 
     /// Whether a more urgent answer waits for room to send.
@@ -97,13 +112,17 @@ impl Sender {
         }
         let (said, turns) = (Arc::clone(&self.said), Arc::clone(&self.turns));
         let mut waits = None;
+        let (since, mut was_behind) = (Instant::now(), false);
         loop {
             let mut another = pin!(said.updates.another());
             self.update();
             if self.is_behind() {
+                was_behind = true;
                 tokio::task::yield_now().await;
             }
             if let Some(written) = self.try_write(chunks).await {
+                // What others were given of the time is not the client's.
+                self.is_too_slow |= !was_behind && self.pace.is_too_slow(since.elapsed());
                 return written;
             }
             waits.replace(turns.wait(self.urgency));
@@ -128,6 +147,11 @@ impl Sender {
             })
         })
         .await
+        .inspect(|written| {
+            if let Ok(written) = written {
+                self.pace.moved(written.bytes as u64);
+            }
+        })
     }
 
     /// Ends the stream: what was written is all.

@@ -30,10 +30,18 @@ pub(in crate::server) struct Handshake {
     pub(in crate::server) worker: u16,
 }
 
+/// Whose they are, and how many of one key: a client may come again by the same before the first is
+/// given up.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    owner: Owner,
+    times: u32,
+}
+
 /// Handshakes under way on one address, in all workers.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Handshakes {
-    by_client: Mutex<HashMap<Key, Owner>>,
+    by_client: Mutex<HashMap<Key, Noted>>,
     /// How many: looked at before the lock is taken.
     count: AtomicUsize,
 }
@@ -47,7 +55,10 @@ impl Handshakes {
         owner: Owner,
     ) -> Begun {
         let key = (client, SmallVec::from_slice(id));
-        self.change(|all| all.insert(key.clone(), owner));
+        self.change(|all| {
+            let noted = all.entry(key.clone()).or_insert(Noted { owner, times: 0 });
+            (noted.owner, noted.times) = (owner, noted.times + 1);
+        });
         Begun { all: Arc::clone(self), key }
     }
 
@@ -57,7 +68,8 @@ impl Handshakes {
             return None;
         }
         let key = (client, SmallVec::from_slice(cid::long_header_id(datagram)?));
-        self.by_client.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
+        let all = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&key).map(|noted| noted.owner)
     }
 
     /// Adds what another process told of.
@@ -65,7 +77,8 @@ impl Handshakes {
         self.change(|all| {
             for Handshake { client, id, generation, worker } in told {
                 if all.len() < MAX {
-                    all.insert((client, id.into()), Owner { generation, worker });
+                    let owner = Owner { generation, worker };
+                    all.insert((client, id.into()), Noted { owner, times: 1 });
                 }
             }
         });
@@ -80,7 +93,7 @@ impl Handshakes {
     pub(in crate::server) fn list(&self) -> Vec<Handshake> {
         let all = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter()
-            .map(|((client, id), owner)| Handshake {
+            .map(|((client, id), Noted { owner, .. })| Handshake {
                 client: *client,
                 id: id.to_vec(),
                 generation: owner.generation,
@@ -90,7 +103,7 @@ impl Handshakes {
             .collect()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<Key, Owner>) -> T) {
+    fn change(&self, change: impl FnOnce(&mut HashMap<Key, Noted>)) {
         let mut all = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut all);
         self.count.store(all.len(), Ordering::Release);
@@ -106,7 +119,13 @@ pub(in crate::server) struct Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.all.change(|all| all.remove(&self.key));
+        self.all.change(|all| {
+            let Some(noted) = all.get_mut(&self.key) else { return };
+            noted.times = noted.times.saturating_sub(1);
+            if noted.times == 0 {
+                all.remove(&self.key);
+            }
+        });
     }
 }
 
@@ -131,7 +150,10 @@ mod tests {
             assert_eq!(known.owner(other, &datagram(7)), None);
             assert_eq!(known.owner(client, &[0x40; 30]), None, "a short header");
         }
+        let again = here.begin(client, &[7; 8], owner);
         drop(under_way);
+        assert_eq!(here.owner(client, &datagram(7)), Some(owner), "the second of two alike");
+        drop(again);
         assert_eq!(here.owner(client, &datagram(7)), None);
         there.clear();
         assert_eq!(there.list(), []);
