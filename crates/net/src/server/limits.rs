@@ -65,7 +65,7 @@ pub struct ConnLimits {
     /// service waits for it, and that a client must take of its answer, on average of each
     /// `write_timeout` in which there is something to write; then it ends as at those. Time in which
     /// nothing is there to be written, or another answer of the connection is more urgent, does not
-    /// count, nor what follows an upgrade. Unit: bytes a second. Default 500. Bound: none; 0 lets
+    /// count, nor what follows an upgrade. Unit: bytes a second. Default 500 B. Bound: none; 0 lets
     /// any through. Danger: too high cuts off phones at the edge of a cell; without it, a byte a minute
     /// holds a request and [`ConnLimits::send_budget`] for ever.
     pub min_rate: u64,
