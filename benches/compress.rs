@@ -6,7 +6,6 @@
 mod title;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use criterion::{Criterion, Throughput};
 use headwater::edge::CompressLayer;
 use headwater::edge::compress::Level;
 use headwater::net::Body;
-use headwater::packager::{Media, Options, Part, Presentation, Resource};
+use headwater::packager::{Part, Presentation, Resource};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use rustix::time::{ClockId, clock_gettime};
@@ -25,8 +24,7 @@ use tower::{Layer, Service, ServiceExt};
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let Some(title) = Title::make() else { return };
-    let media = Media::new(vec![Arc::new(title.index())], &Options::default()).unwrap();
-    let presentation = Presentation::new("title", Arc::new(media));
+    let presentation = title.presentation();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 
     let mut group = criterion.benchmark_group("compress");
@@ -34,11 +32,7 @@ fn main() {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_secs(1));
-    for (name, resource) in [
-        ("multivariant", Resource::Multivariant),
-        ("media", Resource::MediaPlaylist("v1".parse().unwrap())),
-        ("mpd", Resource::Mpd),
-    ] {
+    for (name, resource) in title::manifests() {
         let (content_type, text) = text(&presentation, resource);
         println!("{name}: {} bytes", text.len());
         group.throughput(Throughput::Bytes(text.len() as u64));

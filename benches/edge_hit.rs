@@ -4,6 +4,8 @@
 //! body. Sockets, TLS and HTTP framing are not in it. The bar is 1.5 µs for all layers together.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "benches fail loudly")]
 
+#[path = "../crates/edge/tests/support/mmdb.rs"]
+mod mmdb;
 #[path = "support/origin.rs"]
 mod origin;
 
@@ -15,7 +17,14 @@ use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use headwater::cache::Cache;
-use headwater::edge::{AccessLog, Edge, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer};
+use headwater::edge::rates::Per;
+use headwater::edge::tokens::{Grant, Key, Places, TokenRules, Verifier};
+use headwater::edge::{
+    AccessLog, AddressRules, Addresses, CmcdLayer, CmsdLayer, Cors, CorsLayer, Countries, Edge,
+    EdgeBuilder, GeoDatabase, GeoRules, HeadersLayer, Limit, MethodsLayer, Metrics, NormaliseLayer,
+    PriorityLayer, RateLimitLayer, ReferrerRules, Referrers, Security, SecurityLayer, Sessions,
+    ShedLayer, Steering, TokenLayer,
+};
 use headwater::net::{Body, Clock, ConnInfo, Protocol};
 use http::{HeaderName, HeaderValue, Request, Response, Uri, header};
 use origin::{Origin, drain};
@@ -47,6 +56,11 @@ fn main() {
     let under = cache();
     let edge = Edge::builder().cache(under.clone()).access_log(log.clone());
     measure(&mut group, &runtime, "edge", &edge.build(origin.clone()));
+    let layered = cache();
+    let (edge, token) = with_every_layer();
+    let edge = edge.cache(layered.clone()).access_log(log.clone());
+    let target = format!("https://edge.example/t/{token}{PATH}{CMCD}");
+    measure_of(&mut group, &runtime, "every_layer", &edge.build(origin.clone()), &target);
     // The layers with the origin where the cache would be.
     let layers = log.layer(Clock::system()).layer(
         Metrics::default().layer().layer(
@@ -57,7 +71,7 @@ fn main() {
     measure(&mut group, &runtime, "layers_without_cache", &layers);
     group.finish();
 
-    for cache in [alone, under] {
+    for cache in [alone, under, layered] {
         assert!(cache.metrics().misses.get() <= 1, "what was to be a hit was none");
     }
     println!("access log: {} lines written, {} dropped", log.written(), log.dropped());
@@ -73,19 +87,31 @@ fn measure<S>(group: &mut BenchmarkGroup<'_, WallTime>, runtime: &Runtime, name:
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {
+    measure_of(group, runtime, name, service, &format!("https://edge.example{PATH}"));
+}
+
+fn measure_of<S>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    runtime: &Runtime,
+    name: &str,
+    service: &S,
+    target: &str,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
     group.bench_function(name, |b| {
         b.to_async(runtime).iter_custom(|count| {
             let mut service = service.clone();
             async move {
                 // The first request fills, the others hit, once the fill has been put away.
-                ask(&mut service, request()).await;
+                ask(&mut service, request(target)).await;
                 tokio::task::yield_now().await;
                 let mut time = Duration::ZERO;
                 let mut left = count;
                 while left > 0 {
                     let batch = left.min(BATCH);
                     left -= batch;
-                    let requests: Vec<_> = (0..batch).map(|_| request()).collect();
+                    let requests: Vec<_> = (0..batch).map(|_| request(target)).collect();
                     let start = Instant::now();
                     for request in requests {
                         ask(&mut service, request).await;
@@ -98,6 +124,42 @@ where
     });
 }
 
+/// An edge with every layer on that a request can meet, and a token that lets in. Nothing is refused.
+fn with_every_layer() -> (EdgeBuilder, String) {
+    let key = Key::signing("", b"a secret of tokens that is long enough").unwrap();
+    let expires = Clock::system().now().plus(DAY);
+    let token = Grant::below("/title/", expires).unwrap().sign(&key).unwrap();
+    let rules = TokenRules::new(Verifier::new([key]).unwrap(), Places::default().path("/t/"));
+    let many = |name: &str| Limit::new(name).requests(1_000_000_000, Duration::from_secs(1));
+    let limits = [
+        many("address"),
+        many("token").per(Per::Token),
+        Limit::new("rate").per(Per::Token).bytes_per_second(1 << 40),
+    ];
+    let addresses = Addresses::builder().deny("198.51.100.0/24\n2001:db8::/32").unwrap().build();
+    let geo = GeoDatabase::read(mmdb::database(&[("192.0.2.0/24", "DE")])).unwrap();
+    let countries = Countries::but(["FR", "JP"]).unwrap();
+    let pages = ["*.example"];
+    let sessions = Sessions::builder().build();
+    let steering = Steering::at("/steering", ["here".to_owned(), "there".to_owned()]);
+    let edge = Edge::builder()
+        .tokens(TokenLayer::new(rules))
+        .rates(RateLimitLayer::new(limits).unwrap())
+        .addresses(AddressRules::new(addresses.unwrap()))
+        .geo(GeoRules::new(geo).countries(countries))
+        .referrers(ReferrerRules(Some(Referrers::new(pages).or_missing(true))))
+        .cors(CorsLayer::new(Cors::of(["https://player.example"]).expose(["cmsd-dynamic"])))
+        .security(SecurityLayer::new(Security::default().hsts(DAY, false, false)))
+        .cmcd(CmcdLayer::new(sessions.clone()))
+        .cmsd(CmsdLayer::new("edge"))
+        .shed(ShedLayer::new(Duration::from_secs(1), Duration::from_secs(1)).sessions(sessions))
+        .steering(steering.here("here").build().unwrap())
+        .priority(PriorityLayer::by_kind());
+    (edge, token)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 async fn ask<S>(service: &mut S, request: Request<Body>)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
@@ -107,17 +169,17 @@ where
 }
 
 /// What a browser's player sends, in one shared buffer as a listener's parser leaves it.
-fn request() -> Request<Body> {
+fn request(target: &str) -> Request<Body> {
     let peer = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 50_123));
     let local = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 443));
     let mut conn = ConnInfo::new(peer, local, Protocol::H2);
     conn.tls = true;
-    let mut text = String::from(TARGET);
+    let mut text = String::from(target);
     text.extend(FIELDS.iter().map(|(_, value)| *value));
     let mut text = Bytes::from(text);
 
     let mut request = Request::new(Body::empty());
-    *request.uri_mut() = Uri::from_maybe_shared(text.split_to(TARGET.len())).unwrap();
+    *request.uri_mut() = Uri::from_maybe_shared(text.split_to(target.len())).unwrap();
     for (name, value) in FIELDS {
         let value = HeaderValue::from_maybe_shared(text.split_to(value.len())).unwrap();
         request.headers_mut().append(name, value);
@@ -126,7 +188,9 @@ fn request() -> Request<Body> {
     request
 }
 
-const TARGET: &str = "https://edge.example/title/00abcdef01234567/v1/42.m4s";
+const PATH: &str = "/title/00abcdef01234567/v1/42.m4s";
+const CMCD: &str = "?CMCD=bl%3D12000%2Cbr%3D4000%2Cd%3D4000%2Cmtp%3D25000%2Cot%3Dv%2Csf%3Dh%2C\
+                    sid%3D%226e2fb550-c457-11e9-bb97-0800200c9a66%22%2Cst%3Dv";
 
 const FIELDS: [(HeaderName, &str); 6] = [
     (header::HOST, "edge.example"),

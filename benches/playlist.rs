@@ -5,31 +5,22 @@
 mod title;
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use headwater::packager::{Media, Options, Presentation, Resource};
 use title::Title;
 
-#[expect(clippy::print_stdout, reason = "a bench reports to a person")]
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let Some(title) = Title::make() else { return };
-    let media = Media::new(vec![Arc::new(title.index())], &Options::default()).unwrap();
-    println!("segments: {}\n", media.segments().len());
-    let presentation = Presentation::new("title", Arc::new(media));
+    let presentation = title.presentation();
 
     let mut group = criterion.benchmark_group("playlist");
     group
         .sample_size(30)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    for (name, resource) in [
-        ("multivariant", Resource::Multivariant),
-        ("media", Resource::MediaPlaylist("v1".parse().unwrap())),
-        ("mpd", Resource::Mpd),
-    ] {
+    for (name, resource) in title::manifests() {
         let len = presentation.plan(resource).unwrap().ready().unwrap().len;
         group.throughput(Throughput::Bytes(len));
         group.bench_function(name, |b| b.iter(|| black_box(presentation.plan(resource))));

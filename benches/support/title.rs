@@ -16,9 +16,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use headwater_packager::{IndexBuilder, Limits, MediaIndex, SourceId, Step};
+use headwater_packager::{
+    IndexBuilder, Limits, Media, MediaIndex, Options, Presentation, Resource, SourceId, Step,
+};
 use mp4_atom::{
     Atom, CttsEntry, Decode, Edts, Encode, FourCC, Ftyp, Header, Moov, Stbl, Stco, StscEntry, Stsz,
     StszSamples, SttsEntry, Trak,
@@ -70,6 +73,12 @@ impl Title {
         SourceId::new("title.mp4", self.size, "bench")
     }
 
+    /// What manifests of it are written of, under the name `title`.
+    pub fn presentation(&self) -> Presentation {
+        let media = Media::new(vec![Arc::new(self.index())], &Options::default());
+        Presentation::new("title", Arc::new(media.expect("a title that can be played")))
+    }
+
     /// Its index, built from memory.
     pub fn index(&self) -> MediaIndex {
         let mut builder = IndexBuilder::new(self.id(), Limits::default());
@@ -98,6 +107,15 @@ impl Title {
         }
         file.sync_all()
     }
+}
+
+/// The manifests that benches write and compress, by the names that they give them.
+pub fn manifests() -> [(&'static str, Resource); 3] {
+    [
+        ("multivariant", Resource::Multivariant),
+        ("media", Resource::MediaPlaylist("v1".parse().expect("a rendition's name"))),
+        ("mpd", Resource::Mpd),
+    ]
 }
 
 /// Encodes the eight seconds: 640x360, keyframes every two seconds, about 2 Mbit/s.
