@@ -35,7 +35,19 @@ const METHODS: [Method; 7] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [role, options @ .., origin] = &args[..] else {
+    let server = start(&args)?;
+    let addr = server.http_addrs().first().ok_or("no address was bound")?;
+    let mut out = std::io::stdout();
+    writeln!(out, "http://{addr}")?;
+    out.flush()?;
+    // The server has threads of its own.
+    while std::io::stdin().read(&mut [0; 64])? > 0 {}
+    Ok(())
+}
+
+/// Starts what the arguments say: the role, options, the origin.
+pub fn start(args: &[String]) -> Result<ServerHandle, Box<dyn std::error::Error>> {
+    let [role, options @ .., origin] = args else {
         return Err("name the role, edge or shield, and the origin, as http://127.0.0.1:8000")?;
     };
     let has = |option: &str| options.iter().any(|given| given == option);
@@ -49,24 +61,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let patience = Duration::from_secs(4);
     let upstream = Upstream::builder(origin.as_str()).pool_idle_timeout(patience).build()?;
     let cache = Cache::builder().name(role).ram(64 << 20).choices(choices).build();
-    let server = if role == "shield" {
+    if role == "shield" {
         let shield = Shield::builder().origin(upstream).cache(cache).build();
-        serve(move || shield.clone())?
+        serve(move || shield.clone())
     } else {
         let search = Method::from_bytes(b"M-SEARCH")?;
         let edge = Edge::builder()
             .cache(cache)
             .methods(MethodsLayer::new(METHODS.into_iter().chain([search])))
             .normalise(NormaliseLayer::new().keep_cache_control(true));
-        serve(move || edge.build(upstream.clone()))?
-    };
-    let addr = server.http_addrs().first().ok_or("no address was bound")?;
-    let mut out = std::io::stdout();
-    writeln!(out, "http://{addr}")?;
-    out.flush()?;
-    // The server has threads of its own.
-    while std::io::stdin().read(&mut [0; 64])? > 0 {}
-    Ok(())
+        serve(move || edge.build(upstream.clone()))
+    }
 }
 
 fn serve<S>(

@@ -6,6 +6,7 @@
 mod access;
 mod authority;
 mod check;
+mod collector;
 mod log;
 mod media;
 mod observing;

@@ -62,6 +62,7 @@ fn what_takes_a_new_process_changes_nothing_of_the_rest() {
     edge.signal("HUP");
     edge.hears(
         "edge.toml: cache.ram: \"256 MiB\" became \"1 GiB\"; that needs a restart\n\
+         SIGUSR2 restarts without a lost request\n\
          edge.toml: nothing was changed\n",
     );
     assert_eq!(get(addr, "a", "/x").status, 200, "the site is still there");
@@ -109,9 +110,76 @@ fn the_access_log_moves_to_another_file() {
     get(edge.addr("http"), "a", "/after");
     let lines = || fs::read_to_string(files.path("two.log")).unwrap_or_default();
     wait_for("a line", || lines().contains("/after").then_some(()));
-    files.write(&config(&format!("'{}'", one.url), ""));
+}
+
+#[test]
+fn the_access_log_begins_and_ends_and_tells_something_else() {
+    let one = Origin::start("one");
+    let text = |log: &str| config(&format!("'{}'", one.url), log);
+    let files = Files::new(&text(""));
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let lines = || fs::read_to_string(files.path("access.log")).unwrap_or_default();
+    assert_eq!(get(addr, "a", "/silent").status, 200);
+    files.write(&text("[log]\naccess = 'access.log'\nquery = true\n"));
     edge.signal("HUP");
-    edge.hears("log.access: \"two.log\" became nothing; that needs a restart\n");
+    edge.hears("  log.access: nothing became \"access.log\"\n");
+    get(addr, "a", "/json?b=c&token=x");
+    wait_for("a line", || lines().contains("/json").then_some(()));
+    let first = lines();
+    assert!(first.contains("\"query\":\"b=c&token=***\""), "{first}");
+    assert!(!first.contains("/silent"), "{first}");
+
+    let combined = "[log]\naccess = 'access.log'\nformat = 'combined'\nanonymise = true\n";
+    files.write(&text(&format!("{combined}sample = 1000000\nqueue = 16\n")));
+    edge.signal("HUP");
+    edge.hears("  log.queue: 8192 became 16\n");
+    // Of a million one has a line, and errors all have.
+    assert_eq!(ask(addr, "DELETE", "a", "/refused", "").status, 405);
+    wait_for("a line", || lines().contains("/refused").then_some(()));
+    let second = lines();
+    let line = second.lines().last().unwrap();
+    assert!(line.starts_with("127.0.0.0 - - [") && line.contains("\"DELETE /refused"), "{line}");
+
+    files.write(&text(""));
+    edge.signal("HUP");
+    edge.hears("  log.access: \"access.log\" became nothing\n");
+    get(addr, "a", "/silent-again");
+    files.write(&text("[log]\naccess = 'again.log'\n"));
+    edge.signal("HUP");
+    edge.hears("  log.access: nothing became \"again.log\"\n");
+    get(addr, "a", "/last");
+    let again = || fs::read_to_string(files.path("again.log")).unwrap_or_default();
+    wait_for("a line", || again().contains("/last").then_some(()));
+    assert!(!(lines() + &again()).contains("/silent"), "{}{}", lines(), again());
+}
+
+#[test]
+fn what_players_are_told_changes() {
+    let one = Origin::start("one");
+    let text = |more: &str| config(&format!("'{}'", one.url), more);
+    let files = Files::new(&text("[operator]\nlisten = '127.0.0.1:0'\n"));
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let before = get(addr, "a", "/x");
+    assert_eq!(before.field("cmsd-dynamic"), "", "{before:?}");
+    let steers = |ttl: &str| {
+        text(&format!(
+            "[operator]\nlisten = '127.0.0.1:0'\n[shed]\non = true\n[cmsd]\non = true\n\
+             [steering]\npath = '/steer'\npathways = ['a', 'b']\nttl = '{ttl}'\n"
+        ))
+    };
+    files.write(&steers("5 s"));
+    edge.signal("HUP");
+    edge.hears("  steering.ttl: \"30 s\" became \"5 s\"\n");
+    assert_ne!(get(addr, "a", "/x").field("cmsd-dynamic"), "");
+    assert!(get(addr, "a", "/steer").body.contains("\"TTL\":5"));
+    files.write(&steers("9 s"));
+    edge.signal("HUP");
+    edge.hears("  steering.ttl: \"5 s\" became \"9 s\"\n");
+    assert!(get(addr, "a", "/steer").body.contains("\"TTL\":9"));
+    let metrics = get(edge.addr("operator"), "localhost", "/metrics").body;
+    assert!(metrics.contains("headwater_edge_steered_total{sent=\"usual\"} 2\n"), "{metrics}");
 }
 
 #[test]
@@ -219,9 +287,17 @@ fn certificates_come_from_elsewhere() {
     edge.hears("  certificates: 1 in force, 1 of them new\n");
     assert!(is_trusted());
     authority.write(&files);
-    files.write(&(of_files + "client_ca = 'ca.pem'\n"));
+    files.write(&format!("{of_files}client_ca = 'ca.pem'\n"));
     edge.signal("HUP");
-    edge.hears("server.tls.client_ca: nothing became \"ca.pem\"; that needs a restart\n");
+    edge.hears("  server.tls.client_ca: nothing became \"ca.pem\"\n");
+    assert!(!is_trusted(), "who shows no certificate is not let in");
+    files.write(&format!("{of_files}client_ca = 'ca.pem'\nclients = 'optional'\n"));
+    edge.signal("HUP");
+    edge.hears("  server.tls.clients: \"required\" became \"optional\"\n");
+    assert!(is_trusted());
+    files.write(&format!("{of_files}reload_every = '1 min'\n"));
+    edge.signal("HUP");
+    edge.hears("server.tls.reload_every: \"10 s\" became \"1 min\"; that needs a restart\n");
 }
 
 #[test]

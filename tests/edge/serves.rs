@@ -36,6 +36,18 @@ fn what_was_asked_for_once_is_answered_from_the_cache_and_logged() {
 }
 
 #[test]
+fn what_goes_wrong_is_said_without_colours_where_nobody_looks() {
+    let files = Files::new(
+        "[server]\nlisten_http = '127.0.0.1:0'\n[[upstream]]\nname = 'media'\n\
+         origins = 'http://127.0.0.1:1'\n[[site]]\nhosts = '*'\nupstream = 'media'\n",
+    );
+    let edge = Edge::start(&files);
+    assert_eq!(get(edge.addr("http"), "a", "/x").status, 502);
+    edge.hears("WARN");
+    assert!(!edge.said().contains('\x1b'), "{}", edge.said());
+}
+
+#[test]
 fn each_host_has_its_site_and_each_path_its_route() {
     let (one, two) = (Origin::start("one"), Origin::start("two"));
     let sites = format!(

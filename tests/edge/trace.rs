@@ -1,11 +1,8 @@
 //! `[trace]`: an edge, another that is its shield, a packager, and a collector that is told of all three.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 
 use headwater::edge::TraceLayer;
 use headwater::edge::trace::Tracer;
@@ -13,58 +10,10 @@ use headwater::net::Clock;
 use headwater::net::client::Upstream;
 use headwater::net::server::{Server, ServerHandle};
 use headwater::packager::{Assets, Packager};
-use serde_json::Value;
 use tower::Layer as _;
 
+use crate::collector::Collector;
 use crate::process::{Edge, Files, Origin, ask, wait_for};
-
-/// A collector: what it was sent, head and body.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, Value)>>>);
-
-impl Collector {
-    fn start() -> (Self, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/base", listener.local_addr().unwrap());
-        let collector = Self::default();
-        let keeps = collector.clone();
-        // Ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let keeps = keeps.clone();
-                std::thread::spawn(move || while keeps.take(&stream).is_some() {});
-            }
-        });
-        (collector, url)
-    }
-
-    fn take(&self, stream: &TcpStream) -> Option<()> {
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            reader.read_line(&mut head).ok().filter(|read| *read > 0)?;
-        }
-        let lower = head.to_ascii_lowercase();
-        let length = lower.lines().find_map(|line| line.strip_prefix("content-length: "))?;
-        let mut body = vec![0; length.parse().ok()?];
-        reader.read_exact(&mut body).ok()?;
-        self.0.lock().unwrap().push((lower, serde_json::from_slice(&body).unwrap()));
-        let mut stream = stream;
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").ok()
-    }
-
-    /// The spans of a service.
-    fn spans(&self, of: &str) -> Vec<Value> {
-        let told = self.0.lock().unwrap();
-        let resources = told.iter().flat_map(|(_, body)| body["resourceSpans"].as_array().unwrap());
-        let of_service = resources.filter(|resource| {
-            let name = &resource["resource"]["attributes"][0];
-            name["key"] == "service.name" && name["value"]["stringValue"] == of
-        });
-        let spans = of_service.flat_map(|of| of["scopeSpans"][0]["spans"].as_array().unwrap());
-        spans.cloned().collect()
-    }
-}
 
 fn config(upstream: &str, trace: &str) -> String {
     format!(
@@ -140,7 +89,7 @@ fn edge_shield_and_packager_make_one_trace() {
         assert_eq!(child["traceId"], parent["traceId"]);
         assert_eq!(child["parentSpanId"], parent["spanId"]);
     }
-    let told = collector.0.lock().unwrap();
+    let told = collector.told();
     let (head, _) = told.iter().find(|(_, body)| body.to_string().contains("\"front\"")).unwrap();
     assert!(head.starts_with("post /base/v1/traces http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nauthorization: bearer s3cret\r\n"), "{head}");

@@ -95,7 +95,11 @@ fn what_cannot_be_watched_is_said_in_a_sentence() {
     let at = |arguments: &[&str]| said(&headwater(&files, arguments).output().unwrap());
     let (code, text) = at(&["log", "--config", "edge.toml"]);
     assert_eq!(code, Some(1));
-    assert!(text.starts_with("error: the operator at ") && text.lines().count() == 1, "{text}");
+    assert!(text.starts_with("error: no edge answers at ") && text.lines().count() == 1, "{text}");
+    let (code, text) = at(&["log"]);
+    assert!(code == Some(2) && text.contains("<--config <FILE>|--at <PLACE>>"), "{text}");
+    let (_, text) = at(&["log", "--at", "none.sock"]);
+    assert!(text.starts_with("error: no edge answers at none.sock: No such file"), "{text}");
     let edge = Edge::start(&files);
     let (code, text) = at(&["log", "--config", "edge.toml", "--filter", "stauts = 1"]);
     assert_eq!(code, Some(1));

@@ -2,9 +2,10 @@
 //! that is not Headwater's.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
-#![cfg(all(feature = "edge", feature = "origin"))]
+#![cfg(all(feature = "edge", feature = "origin", feature = "packager"))]
 
 use std::convert::Infallible;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,6 +21,12 @@ mod cache_with_reqwest;
 #[path = "../../examples/custom_edge.rs"]
 #[expect(dead_code, reason = "its `main` is for people")]
 mod custom_edge;
+#[path = "../../examples/packager_with_axum.rs"]
+#[expect(dead_code, reason = "its `main` is for people")]
+mod packager_with_axum;
+#[path = "../../examples/proxy.rs"]
+#[expect(dead_code, reason = "its `main` is for people")]
+mod proxy;
 #[path = "../../examples/server_with_axum.rs"]
 #[expect(dead_code, reason = "its `main` is for people")]
 mod server_with_axum;
@@ -100,4 +107,62 @@ async fn the_cache_stands_before_a_client_of_somebody_elses() {
     let posted = client.post(format!("http://{addr}/form")).body("x").send().await.unwrap();
     assert_eq!((posted.status().as_u16(), posted.text().await.unwrap()), (200, "/form".to_owned()));
     serving.abort();
+}
+
+/// A folder with one film of two seconds.
+fn films() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.current_dir(folder.path()).args(["-v", "error", "-f", "lavfi", "-i"]);
+    ffmpeg.args(["testsrc2=size=128x72:rate=24:duration=2", "-c:v", "libx264", "-g", "24"]);
+    let made = ffmpeg.args(["-pix_fmt", "yuv420p", "film.mp4"]).status();
+    assert!(made.is_ok_and(|status| status.success()), "ffmpeg makes a film");
+    folder
+}
+
+#[tokio::test]
+async fn the_packager_is_one_service_among_others_of_axum() {
+    let folder = films();
+    let app = packager_with_axum::app(folder.path().to_str().unwrap()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+    let client = client();
+    let get = async |target: &str| client.get(format!("{at}{target}")).send().await.unwrap();
+    assert_eq!(get("/").await.text().await.unwrap(), "The videos are below /media/.\n");
+    let manifest = get("/media/film/main.m3u8").await;
+    assert_eq!(manifest.headers()["content-type"], "application/vnd.apple.mpegurl");
+    // From the first playlist to a segment's bytes, by what each names.
+    let mut base = reqwest::Url::parse(&format!("{at}/media/film/main.m3u8")).unwrap();
+    let mut text = manifest.text().await.unwrap();
+    let media = text.lines().find(|line| line.ends_with(".m3u8")).expect(&text).to_owned();
+    base = base.join(&media).unwrap();
+    text = get(base.path()).await.text().await.unwrap();
+    let segment = text.lines().find(|line| !line.starts_with('#')).expect(&text);
+    let bytes = get(base.join(segment).unwrap().path()).await.bytes().await.unwrap();
+    assert!(bytes.windows(4).any(|four| four == b"moof"), "{segment}: {} bytes", bytes.len());
+    assert_eq!(get("/media/nothing/main.m3u8").await.status(), 404);
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_proxy_stands_before_its_origin_in_either_role() {
+    let client = client();
+    for role in ["edge", "shield"] {
+        let (_origin, url, asked) = origin();
+        let arguments = [role, "--never-stale", &url].map(ToOwned::to_owned);
+        let proxy = proxy::start(&arguments).unwrap();
+        let at = format!("http://{}/a.mp4?b=c", proxy.http_addrs()[0]);
+        let get = async || client.get(&at).send().await.unwrap();
+        assert_eq!(get().await.text().await.unwrap(), "/a.mp4?b=c");
+        let again = get().await;
+        let said = again.headers()["cache-status"].to_str().unwrap().to_owned();
+        assert!(said.starts_with(&format!("{role}; hit")), "{said}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{role}");
+        // Both listen to their clients, for what measures caches.
+        let anew = client.get(&at).header("cache-control", "no-cache").send().await.unwrap();
+        assert_eq!(anew.text().await.unwrap(), "/a.mp4?b=c");
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "{role}");
+    }
+    assert!(proxy::start(&["edge".to_owned()]).is_err(), "an origin is needed");
 }

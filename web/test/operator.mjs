@@ -39,7 +39,7 @@ async function main() {
     const page = await browser.newPage({ viewport: { width: 1360, height: 860 } });
     const view = new View(page);
     await view.open(edge.operator);
-    load.begin();
+    await load.begin();
     await results.group("without the token", () => locked(page, load));
     await results.group("figures under load", () => figures(page, view, shots));
     await load.end();
@@ -159,13 +159,14 @@ async function figures(page, view, shots) {
       const [was, is] = view.sums(name, where);
       return is - was;
     };
-    const near = async (id, shown, expected) => {
-      const off = Math.abs(shown - expected) / Math.max(expected, 1e-9);
-      results.check(expected > 0 && off < 0.02, `${id} is that of the metrics: ${await text(id)}`, `${shown} is not ${expected}`);
+    const alike = (what, said, expected) => {
+      const off = Math.abs(quantity(said) - expected) / Math.max(expected, 1e-9);
+      results.check(expected > 0 && off < 0.02, `${what} is that of the metrics: ${said}`, `it is ${expected}`);
     };
+    const near = async (id, expected) => alike(id, await text(id), expected);
     const all = grown("headwater_edge_requests_total");
-    await near("requests", quantity(await text("requests")), all / seconds);
-    await near("throughput", quantity(await text("throughput")), (8 * grown("headwater_edge_response_bytes_total")) / seconds);
+    await near("requests", all / seconds);
+    await near("throughput", (8 * grown("headwater_edge_response_bytes_total")) / seconds);
     const edge = (labels) => labels.cache === "edge";
     const [hits, misses, passed] = ["hits", "misses", "passed"].map((what) => grown(`headwater_cache_${what}_total`, edge));
     const same = async (what, shown, expected) => results.check(shown === expected, `${what}: ${shown}`, `it is ${expected}`);
@@ -175,9 +176,14 @@ async function figures(page, view, shots) {
     results.check(failed > 0 && hits > 0 && misses > 0, "there are errors, hits and misses to be told of");
     await same("in flight", await text("in-flight"), String(view.sums("headwater_edge_requests_in_flight")[1]));
     const stored = view.sums("headwater_cache_stored_bytes", edge)[1];
-    await near("stored", quantity(await text("stored")), stored);
+    await near("stored", stored);
 
-    for (const [protocol, , , connections] of await table(page, "protocols")) {
+    const protocols = await table(page, "protocols");
+    await same("protocols", protocols.map(([protocol]) => protocol).join(), "h1,h2,h3");
+    for (const [protocol, requests, throughput, connections] of protocols) {
+      const by = (labels) => labels.protocol === protocol;
+      alike(`requests over ${protocol}`, requests, grown("headwater_edge_requests_total", by) / seconds);
+      alike(`throughput over ${protocol}`, throughput, (8 * grown("headwater_edge_response_bytes_total", by)) / seconds);
       await same(`connections of ${protocol}`, connections, String(view.sums("headwater_server_connections_open", (labels) => labels.protocol === protocol)[1]));
     }
     await sameResults(page, view);
@@ -193,7 +199,7 @@ async function figures(page, view, shots) {
     await same("sessions", await text("known"), known === 1 ? "1 session" : `${known} sessions`);
     const shown = await table(page, "sessions");
     const told = sessions.map((one) => [one.content ?? one.title, one.tier ?? "–", one.protocol ?? "–", String(one.rebuffers), String(one.requests)]);
-    results.check(shown.length === sessions.length && shown.length === 4, `each session has a row: ${shown.length}`, known);
+    results.check(shown.length === sessions.length && shown.length === 5, `each session has a row: ${shown.length}`, known);
     const cells = shown.map(([title, state, tier, protocol, delivered, bitrate, stalls, requests]) => {
       results.check(state === "playing" && delivered.endsWith("bit/s") && bitrate.endsWith("bit/s"), `${title}: ${state} of ${bitrate} at ${delivered}`);
       return [title, tier, protocol, stalls, requests];

@@ -59,6 +59,8 @@ pub struct AccessLog {
     hub: Arc<Hub>,
     counters: Arc<Counters>,
     told: Arc<builder::Told>,
+    /// Records that may wait, for each layer.
+    capacity: usize,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +87,14 @@ impl AccessLog {
         Self::builder().start(sink, capacity)
     }
 
+    /// The same log, of which layers that are made by this tell what `described` says, from queues of
+    /// `capacity` records. Those of before go on as they are: the lines of both are whole, and come as
+    /// their answers end.
+    #[must_use]
+    pub fn again(&self, described: AccessLogBuilder, capacity: usize) -> Self {
+        Self { told: described.told(), capacity: capacity.max(1), ..self.clone() }
+    }
+
     /// The layer that logs to here, with times from `clock`. Each call makes a queue of its own:
     /// call it once for each worker and not for each connection.
     pub fn layer(&self, clock: Clock) -> AccessLogLayer {
@@ -93,7 +103,7 @@ impl AccessLog {
 
     pub(crate) fn target(&self, clock: Clock) -> Target {
         let (told, dropped) = (Arc::clone(&self.told), self.counters.dropped.clone());
-        Target::new(self.hub.queue(), dropped, told, self.hub.watchers(), clock)
+        Target::new(self.hub.queue(self.capacity), dropped, told, self.hub.watchers(), clock)
     }
 
     /// Lines from now on, of those that `filter` takes: all answers are looked at, also where the log

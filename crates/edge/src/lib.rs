@@ -111,7 +111,7 @@ pub use route_policy::RoutePolicy;
 pub use security::{Security, SecurityLayer};
 pub use sessions::Sessions;
 pub use shed::{Pressure, ShedLayer};
-pub use steering::{Steering, SteeringLayer};
+pub use steering::{Steering, SteeringLayer, SteeringMetrics};
 pub use tokens::TokenLayer;
 #[cfg(feature = "otel")]
 pub use trace::TraceLayer;

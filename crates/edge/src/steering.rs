@@ -48,6 +48,22 @@ pub struct Steering {
     sessions: Option<(Sessions, usize)>,
     pressure: Option<Pressure>,
     clock: Clock,
+    metrics: SteeringMetrics,
+}
+
+/// How many players were steered. Clones are of the same: one that is given to a layer
+/// ([`Steering::metrics`]) and to the one that takes its place counts on.
+#[derive(Clone, Debug, Default)]
+pub struct SteeringMetrics {
+    asked: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl SteeringMetrics {
+    /// Adds `headwater_edge_steered_total`, by whether it was as `usual` or `away`, to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Players told where to fetch from";
+        registry.register("headwater_edge_steered", help, self.asked.clone());
+    }
 }
 
 /// Steering cannot be.
@@ -79,6 +95,7 @@ impl Steering {
             sessions: None,
             pressure: None,
             clock: Clock::system(),
+            metrics: SteeringMetrics::default(),
         }
     }
 
@@ -109,6 +126,12 @@ impl Steering {
     /// The clock of its steps.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Counts here; by default by itself.
+    pub fn metrics(mut self, metrics: SteeringMetrics) -> Self {
+        self.metrics = metrics;
         self
     }
 
@@ -156,7 +179,7 @@ impl Steering {
                 clock: self.clock,
                 share: Mutex::default(),
                 seed: RandomState::new(),
-                asked: Family::default(),
+                metrics: self.metrics,
             })),
         })
     }
@@ -193,16 +216,15 @@ struct On {
     clock: Clock,
     share: Mutex<Share>,
     seed: RandomState,
-    asked: Family<[(&'static str, &'static str); 1], Counter>,
+    metrics: SteeringMetrics,
 }
 
 impl SteeringLayer {
-    /// Adds `headwater_edge_steered_total`, by whether it was as `usual` or `away`, to
-    /// `registry`.
+    /// Adds its [`SteeringMetrics`] to `registry`, where it steers.
     pub fn register(&self, registry: &mut Registry) {
-        let Some(on) = &self.on else { return };
-        let help = "Players told where to fetch from";
-        registry.register("headwater_edge_steered", help, on.asked.clone());
+        if let Some(on) = &self.on {
+            on.metrics.register(registry);
+        }
     }
 }
 
@@ -232,7 +254,7 @@ impl On {
             self.seed.hash_one(client) % 100 < u64::from(percent)
         });
         let sent = if away.is_some() { "away" } else { "usual" };
-        self.asked.get_or_create(&[("sent", sent)]).inc();
+        self.metrics.asked.get_or_create(&[("sent", sent)]).inc();
         let mut response = Response::new(match request.method() {
             &Method::HEAD => Body::empty(),
             _ => Body::from(away.unwrap_or(&self.usual).clone()),

@@ -98,6 +98,24 @@ async fn of_many_answers_some_are_logged_and_all_errors() {
     assert_eq!(counted(&half().await), (errors, small));
 }
 
+#[tokio::test]
+async fn one_log_tells_by_each_layers_own_description() {
+    let lines = Lines::default();
+    let (json, writer) = AccessLog::start(lines.clone(), 1_000).unwrap();
+    let combined = json.again(AccessLog::builder().format(Format::Combined).anonymise(true), 1);
+    let silent = json.again(AccessLog::builder().unwritten(), 1_000);
+    for log in [&json, &combined, &silent] {
+        let service = log.layer(Clock::system()).layer(Origin::default());
+        service.oneshot(get("/small", Protocol::H1)).await.unwrap();
+    }
+    writer.finish();
+    let text = lines.text();
+    let kinds = [r#","peer":"192.0.2.7:4711","#, "192.0.2.0 - - ["];
+    let told = kinds.map(|kind| text.lines().filter(|line| line.contains(kind)).count());
+    assert_eq!((told, text.lines().count()), ([1, 1], 2), "{text}");
+    assert_eq!(json.written(), 2, "they count together");
+}
+
 #[test]
 fn a_file_that_was_moved_away_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -186,6 +186,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
 
+    /// A collector that is told what becomes of each request of a viewer, at the edge and behind it: its URL,
+    /// such as `http://127.0.0.1:4318` (OpenTelemetry, OTLP over HTTP) [default: none]
+    #[arg(long, value_name = "URL")]
+    pub trace: Option<http::Uri>,
+
     #[expect(missing_docs, reason = "its own documentation would stand in the help")]
     #[command(flatten)]
     pub viewers: Viewers,

@@ -21,6 +21,7 @@ pub mod ready;
 pub mod roles;
 pub mod router;
 pub mod run;
+pub mod traces;
 mod upkeep;
 pub mod viewers;
 

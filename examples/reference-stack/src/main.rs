@@ -1,5 +1,6 @@
 //! The command `reference-stack`; see `--help`, or the library beside this file.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,7 +10,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A file and a supervisor's journal are no terminal.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let told = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    told.with_writer(std::io::stderr).init();
     match run::run(&args) {
         Ok(()) | Err(Error::Stopped) => ExitCode::SUCCESS,
         Err(error) => {

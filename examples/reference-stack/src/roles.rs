@@ -3,6 +3,7 @@
 //! Each is a tower service of its own concrete type; only a shield's origins are boxed, which no
 //! hit ever meets.
 
+use std::io;
 use std::path::Path;
 
 use headwater_cache::key::write_target;
@@ -25,6 +26,7 @@ use tower_service::Service;
 
 use crate::pages::Pages;
 use crate::router::{BEHIND, MEDIA_HOST, Router, at_shield};
+use crate::traces::Traces;
 use crate::viewers::Attended;
 use crate::{Args, Error, Role};
 
@@ -70,22 +72,35 @@ pub fn serve(
     viewers: Option<Attended>,
     registry: &mut Registry,
     pages: Pages,
+    traces: &mut Traces,
 ) -> Result<Running, Error> {
     if let Some(packager) = &packager {
         packager.metrics().register(registry);
     }
+    let viewers = match viewers {
+        Some(mut viewers) => {
+            viewers.edge = viewers.edge.trace(traces.layer("edge", true, registry)?);
+            Some(viewers)
+        }
+        None => None,
+    };
     match (args.role, packager, viewers) {
         (Role::All, Some(packager), Some(viewers)) => {
             let mut caches = Caches::default();
             let cache = shield_cache(args, registry)?;
             caches.add("shield", BEHIND, cache.clone());
+            let packager = traces.layer("packager", false, registry)?.layer(packager);
             let shield = shield(args, Shield::builder().origin(packager), cache, registry);
+            let shield = traces.layer("shield", false, registry)?.layer(shield);
             let hints =
                 Hints::builder().locate(|uri, _| Some((MEDIA_HOST.into(), at_shield(uri)?)));
             let behind = (shield.clone(), hints, shield);
             edge(args, server, viewers, behind, registry, pages, caches)
         }
-        (Role::Packager, Some(packager), _) => Ok(server.serve(move |_| packager.clone())?.into()),
+        (Role::Packager, Some(packager), _) => {
+            let traced = traces.layer("packager", false, registry)?;
+            Ok(server.serve(move |_| traced.layer(packager.clone()))?.into())
+        }
         (Role::Shield, ..) => {
             // Who can reach a shield is an edge: it is believed what it says of purges, too.
             let mut builder = Shield::builder().hints(HintTrust::Everyone);
@@ -99,7 +114,8 @@ pub fn serve(
             let cache = shield_cache(args, registry)?;
             caches.add("shield", Site::BehindEdge, cache.clone());
             let shield = shield(args, builder, cache, registry);
-            let server = server.serve(move |_| shield.clone())?;
+            let traced = traces.layer("shield", false, registry)?;
+            let server = server.serve(move |_| traced.layer(shield.clone()))?;
             Ok(Running { server, caches, edge: None })
         }
         (Role::Edge, _, Some(viewers)) => {
@@ -158,7 +174,7 @@ where
 /// The access log, in a file where one is named.
 fn access_log(path: Option<&Path>) -> Result<(AccessLog, Option<LogFile>, LogWriter), Error> {
     let Some(path) = path else {
-        let started = AccessLog::builder().start_unwritten(LOG_QUEUE);
+        let started = AccessLog::builder().unwritten().start(io::sink(), LOG_QUEUE);
         let (log, writer) = started.map_err(Error::Threads)?;
         return Ok((log, None, writer));
     };
@@ -250,7 +266,7 @@ fn hints_by_share(shields: &Balance<Upstream>) -> HintsBuilder {
 }
 
 /// A client of the process that `url` names.
-fn upstream(url: &http::Uri) -> Result<Upstream, Error> {
+pub(crate) fn upstream(url: &http::Uri) -> Result<Upstream, Error> {
     Upstream::builder(url.clone())
         .build()
         .map_err(|error| Error::Upstream { url: url.to_string(), why: error.to_string() })

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use crate::inputs::Inputs;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
+use crate::traces::Traces;
 use crate::upkeep::Upkeep;
 use crate::{Args, Error, Role, banner, certificates, roles};
 
@@ -52,7 +53,9 @@ async fn start(args: &Args) -> Result<(), Error> {
     let spki = tls.spki_sha256_base64();
     let pages = Pages::load(&args.web)
         .map_err(|source| Error::Folder { path: args.web.clone(), source })?;
-    let running = roles::serve(args, server, packager, viewers, &mut registry, pages.clone())?;
+    let mut traces = Traces::new(args.trace.clone());
+    let running =
+        roles::serve(args, server, packager, viewers, &mut registry, pages.clone(), &mut traces)?;
     headwater_edge::metrics::register_server(running.server.metrics(), &mut registry);
     if let Some(https) = running.server.https_addrs().first() {
         pages.tell(&banner::stack_json(own_certificate, *https, &spki));
@@ -93,6 +96,7 @@ async fn start(args: &Args) -> Result<(), Error> {
     if let Some(edge) = running.edge {
         edge.log_writer.finish();
     }
+    traces.finish().await;
     // That of the process that took over says more.
     if let Some(path) = args.ready.as_ref().filter(|_| end == End::Asked) {
         let _ = std::fs::remove_file(path);

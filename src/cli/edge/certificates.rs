@@ -77,13 +77,18 @@ fn folder(server: &Server) -> Result<Option<Tls>, Error> {
     Ok(Some(Tls::from_folder(folder).map_err(|error| Named::file(folder, error).under("folder"))?))
 }
 
-/// Asks clients for theirs, where that is wanted.
-fn of_clients(server: &Server, tls: Tls) -> Result<Tls, Error> {
-    let Some(authorities) = &server.tls.client_ca else { return Ok(tls) };
+/// Whose certificates clients are asked for, and whether they must have one.
+pub(super) fn clients(server: &Server) -> Option<(&Path, ClientCertificate)> {
     let wanted = match server.tls.clients {
         Clients::Optional => ClientCertificate::Optional,
         _ => ClientCertificate::Required,
     };
+    server.tls.client_ca.as_deref().map(|authorities| (authorities, wanted))
+}
+
+/// Asks clients for theirs, where that is wanted.
+fn of_clients(server: &Server, tls: Tls) -> Result<Tls, Error> {
+    let Some((authorities, wanted)) = clients(server) else { return Ok(tls) };
     let asking = tls.clients_from_file(authorities, wanted);
     Ok(asking.map_err(|error| Named::file(authorities, error).under("client_ca"))?)
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use headwater::edge::rates::Per;
 use headwater::edge::{
     CmcdLayer, CmsdLayer, EdgeBuilder, Limit, Pressure, PriorityLayer, RateLimitLayer, Sessions,
-    ShedLayer, Steering, SteeringLayer,
+    ShedLayer, Steering, SteeringLayer, SteeringMetrics,
 };
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::media::{self, LimitPer};
@@ -22,74 +22,113 @@ use super::settings::count;
 /// Events that may wait for the disk; more are dropped and counted.
 const EVENTS: usize = 1_024;
 
-/// The layers, of which only limits change under running requests.
+/// What outlives a reload of it. Layers without a memory are made anew.
 pub(super) struct Media {
     pub(super) sessions: Option<Sessions>,
-    cmcd: CmcdLayer,
-    cmsd: CmsdLayer,
-    shed: ShedLayer,
-    steering: SteeringLayer,
-    priority: PriorityLayer,
-    /// With what they were made of: limits that a reload leaves as they are go on counting.
-    limits: Mutex<(Limits, RateLimitLayer)>,
+    pressure: Pressure,
+    steered: SteeringMetrics,
+    kept: Mutex<Kept>,
+}
+
+/// Layers that remember, with what they were made of: they go on where a reload leaves that as it is.
+struct Kept {
+    limits: (Limits, RateLimitLayer),
+    steering: (media::Steering, SteeringLayer),
 }
 
 impl Media {
-    /// Makes the layers, and opens the file of events.
+    /// Makes what lasts, and opens the file of events.
     pub(super) fn start(config: &Config, registry: &mut Registry) -> Result<Self, Error> {
         let sessions = config.sessions.on.then(|| sessions(&config.sessions)).transpose()?;
-        let mut cmcd = CmcdLayer::default();
         if let Some(sessions) = &sessions {
             sessions.register(registry);
-            cmcd = CmcdLayer::new(sessions.clone());
         }
-        if let Some(path) = &config.sessions.reports {
-            cmcd = cmcd.reports_at(&**path);
+        let (pressure, steered) = (Pressure::default(), SteeringMetrics::default());
+        pressure.register(registry);
+        steered.register(registry);
+        let none = (media::Steering::default(), SteeringLayer::default());
+        let asked = Limits::of(config);
+        let made = asked.make()?;
+        let kept = Mutex::new(Kept { limits: (asked, made), steering: none });
+        Ok(Self { sessions, pressure, steered, kept })
+    }
+
+    /// Adds the layers to an edge that is being described.
+    pub(super) fn add(&self, config: &Config, edge: EdgeBuilder) -> Result<EdgeBuilder, Error> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = Limits::of(config);
+        if kept.limits.0 != asked {
+            let made = asked.make()?;
+            kept.limits = (asked, made);
         }
-        if let Some(origins) = &config.sessions.reports_from {
-            let origins = origins.iter().map(|origin| HeaderValue::from_str(origin));
-            cmcd = cmcd.reports_from(origins.collect::<Result<Vec<_>, _>>()?);
+        if kept.steering.0 != config.steering {
+            kept.steering = (config.steering.clone(), self.steering(&config.steering)?);
         }
-        let pressure = Pressure::default();
-        let shed = shed(&config.shed, sessions.as_ref(), &pressure);
-        if config.shed.on {
-            pressure.register(registry);
-        }
-        let mut cmsd = CmsdLayer::default();
-        if config.cmsd.on {
-            cmsd = CmsdLayer::new(&config.cmsd.name).duress(pressure.clone());
-        }
-        if let Some(most) = config.cmsd.max_bitrate {
-            cmsd = cmsd.max_bitrate(most.into());
-        }
-        let steering = steering(&config.steering, sessions.as_ref(), &pressure)?;
-        steering.register(registry);
         let priority = if config.server.priorities {
             PriorityLayer::by_kind()
         } else {
             PriorityLayer::default()
         };
-        let asked = Limits::of(config);
-        let made = asked.make()?;
-        let limits = Mutex::new((asked, made));
-        Ok(Self { sessions, cmcd, cmsd, shed, steering, priority, limits })
+        Ok(edge
+            .cmcd(self.cmcd(&config.sessions)?)
+            .cmsd(self.cmsd(&config.cmsd))
+            .shed(self.shed(&config.shed))
+            .steering(kept.steering.1.clone())
+            .priority(priority)
+            .rates(kept.limits.1.clone()))
     }
 
-    /// Adds them to an edge that is being described.
-    pub(super) fn add(&self, config: &Config, edge: EdgeBuilder) -> Result<EdgeBuilder, Error> {
-        let mut made = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = Limits::of(config);
-        if made.0 != asked {
-            let layer = asked.make()?;
-            *made = (asked, layer);
+    fn cmcd(&self, config: &media::Sessions) -> Result<CmcdLayer, Error> {
+        let Some(sessions) = &self.sessions else { return Ok(CmcdLayer::default()) };
+        let mut layer = CmcdLayer::new(sessions.clone());
+        if let Some(path) = &config.reports {
+            layer = layer.reports_at(&**path);
         }
-        Ok(edge
-            .cmcd(self.cmcd.clone())
-            .cmsd(self.cmsd.clone())
-            .shed(self.shed.clone())
-            .steering(self.steering.clone())
-            .priority(self.priority)
-            .rates(made.1.clone()))
+        if let Some(origins) = &config.reports_from {
+            let origins = origins.iter().map(|origin| HeaderValue::from_str(origin));
+            layer = layer.reports_from(origins.collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(layer)
+    }
+
+    fn cmsd(&self, config: &media::Cmsd) -> CmsdLayer {
+        let layer = if config.on {
+            CmsdLayer::new(&config.name).duress(self.pressure.clone())
+        } else {
+            CmsdLayer::default()
+        };
+        match config.max_bitrate {
+            Some(most) => layer.max_bitrate(most.into()),
+            None => layer,
+        }
+    }
+
+    fn shed(&self, config: &media::Shed) -> ShedLayer {
+        if !config.on {
+            return ShedLayer::default();
+        }
+        let layer = ShedLayer::new(config.target.get(), config.interval.get());
+        let layer = layer.pressure(self.pressure.clone());
+        match &self.sessions {
+            Some(sessions) => layer.sessions(sessions.clone()),
+            None => layer,
+        }
+    }
+
+    fn steering(&self, config: &media::Steering) -> Result<SteeringLayer, Error> {
+        let Some(path) = &config.path else { return Ok(SteeringLayer::default()) };
+        let pathways = config.pathways.iter().map(ToString::to_string);
+        let mut steering = Steering::at(&**path, pathways).ttl(config.ttl.get());
+        if let Some(here) = &config.here {
+            steering = steering.here(&**here);
+        }
+        if let (Some(most), Some(sessions)) = (config.most_sessions, &self.sessions) {
+            steering = steering.most_sessions(sessions.clone(), count(most));
+        }
+        if config.when_shedding {
+            steering = steering.pressure(self.pressure.clone());
+        }
+        Ok(steering.metrics(self.steered.clone()).build()?)
     }
 }
 
@@ -107,18 +146,6 @@ fn sessions(config: &media::Sessions) -> Result<Sessions, Error> {
         builder = builder.events_to(file, EVENTS)?;
     }
     Ok(builder.build())
-}
-
-fn shed(config: &media::Shed, sessions: Option<&Sessions>, pressure: &Pressure) -> ShedLayer {
-    if !config.on {
-        return ShedLayer::default();
-    }
-    let layer = ShedLayer::new(config.target.get(), config.interval.get());
-    let layer = layer.pressure(pressure.clone());
-    match sessions {
-        Some(sessions) => layer.sessions(sessions.clone()),
-        None => layer,
-    }
 }
 
 /// What limits are made of.
@@ -171,24 +198,4 @@ fn limit(config: &media::Limit) -> Limit {
         Some(bytes) => limit.byte_burst(bytes.get()),
         None => limit,
     }
-}
-
-fn steering(
-    config: &media::Steering,
-    sessions: Option<&Sessions>,
-    pressure: &Pressure,
-) -> Result<SteeringLayer, Error> {
-    let Some(path) = &config.path else { return Ok(SteeringLayer::default()) };
-    let pathways = config.pathways.iter().map(ToString::to_string);
-    let mut steering = Steering::at(&**path, pathways).ttl(config.ttl.get());
-    if let Some(here) = &config.here {
-        steering = steering.here(&**here);
-    }
-    if let (Some(most), Some(sessions)) = (config.most_sessions, sessions) {
-        steering = steering.most_sessions(sessions.clone(), count(most));
-    }
-    if config.when_shedding {
-        steering = steering.pressure(pressure.clone());
-    }
-    Ok(steering.build()?)
 }

@@ -22,10 +22,11 @@ use super::standing::Standing;
 use super::upstreams::{self, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
-const LIVE: [&str; 19] = [
+const LIVE: [&str; 27] = [
+    "cmsd",
     "geo",
     "limit",
-    "log.access",
+    "log",
     "operator.token_env",
     "operator.token_file",
     "policy",
@@ -34,11 +35,18 @@ const LIVE: [&str; 19] = [
     "server.limits",
     "server.max_target",
     "server.methods",
+    "server.priorities",
     "server.tls.certificate",
+    "server.tls.client_ca",
+    "server.tls.clients",
     "server.tls.folder",
     "server.tls.key",
     "server.tls.self_signed",
+    "sessions.reports",
+    "sessions.reports_from",
+    "shed",
     "site",
+    "steering",
     "trace.believe",
     "trace.sample",
     "upstream",
@@ -46,6 +54,9 @@ const LIVE: [&str; 19] = [
 
 /// Of them, what does not: clients that come back hold the server to what they were told before.
 const FIXED: [&str; 1] = ["server.limits.max_header_bytes"];
+
+/// What is said after keys that change with the process.
+const RESTART: &str = "SIGUSR2 restarts without a lost request";
 
 /// What runs, as far as a reload changes it.
 pub(super) struct Running {
@@ -59,7 +70,7 @@ pub(super) struct Running {
     pub(super) policy: SitePolicy,
     pub(super) gate: Arc<Gate>,
     pub(super) lasting: Lasting,
-    pub(super) log_file: Option<LogFile>,
+    pub(super) log_file: LogFile,
     pub(super) tls: Option<Tls>,
     pub(super) server: Arc<ServerHandle>,
     pub(super) operator: Operator,
@@ -84,28 +95,26 @@ impl Running {
         let changes = self.config.changes(&config);
         let fixed: Vec<String> = changes
             .iter()
-            .filter(|change| !is_live(change.path()) || self.begins_or_ends(&config, change.path()))
+            .filter(|change| !is_live(change.path()) || self.is_without_tls(change.path()))
             .map(|change| format!("{}: {change}; that needs a restart", self.path.display()))
             .collect();
         if !fixed.is_empty() {
-            return Err(fixed.join("\n").into());
+            return Err(format!("{}\n{RESTART}", fixed.join("\n")).into());
         }
         let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &self.origins)?;
         let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
-        let edge = settings::edge(&config, &self.lasting, &shields)?;
-        let log = config.log.access.as_deref().map(LogFile::reopen_at).transpose();
-        let log = log.map_err(|error| format!("the access log cannot be opened again: {error}"))?;
+        let log = settings::log_file(&config.log)?;
         let token = settings::token(&config.operator)?;
+        let edge = settings::edge(&config, &self.lasting, &shields)?;
         // The last that can fail, and it changes all or nothing by itself.
         let certificates =
             self.tls.as_ref().map(|tls| self.certificates(tls, &config)).transpose()?;
 
         let sites = self.policy.put(sites);
+        // Before there are requests to be written there.
+        self.log_file.put(log);
         self.gate.put(edge, sites);
-        if let (Some(file), Some(log)) = (&self.log_file, log) {
-            file.put(log);
-        }
         self.server.set_limits(&settings::limits(&config.server.limits));
         self.standing.put(&upstreams);
         self.operator.put_token(token);
@@ -125,13 +134,9 @@ impl Running {
 }
 
 impl Running {
-    /// Whether a change is of the access log, and not from one file to another: its thread begins and
-    /// ends with the process. So do certificates: a server without any has no place for them.
-    fn begins_or_ends(&self, to: &Config, path: &str) -> bool {
-        match path {
-            "log.access" => self.config.log.access.is_some() != to.log.access.is_some(),
-            _ => path.starts_with("server.tls.") && self.tls.is_none(),
-        }
+    /// Whether a change is of certificates that there is no place for: the server began without any.
+    fn is_without_tls(&self, path: &str) -> bool {
+        path.starts_with("server.tls.") && self.tls.is_none()
     }
 
     /// Reads certificates again, from where they are by now.
@@ -139,7 +144,8 @@ impl Running {
         if self.config.server.tls == to.server.tls {
             return Ok(tls.reload()?);
         }
-        Ok(tls.replace(certificates::own(&to.server)?.as_ref())?)
+        let own = certificates::own(&to.server)?;
+        Ok(tls.replace_all(own.as_ref(), certificates::clients(&to.server))?)
     }
 }
 
@@ -177,7 +183,6 @@ impl Duties for Upkeep {
     /// Says nothing when it went well: a rotation does so every night.
     async fn reopen(&self) {
         let file = self.running().log_file.clone();
-        let Some(file) = file else { return };
         match file.reopen() {
             Ok(reopened) => file.put(reopened),
             Err(error) => self.say(&format!("the access log cannot be opened again: {error}")),
@@ -201,7 +206,46 @@ impl Duties for Upkeep {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::is_live;
+
+    /// It is made from the configuration's structures, and so has every key.
+    const KEYS: &str = include_str!("../../../docs/configuration.md");
+    const PAGE: &str = include_str!("../../../docs/running.md");
+
+    /// The keys that take a new process, as the page has them.
+    fn fixed() -> String {
+        let mut sections = BTreeMap::<&str, (Vec<&str>, usize)>::new();
+        let mut heading = "";
+        for line in KEYS.lines() {
+            if let Some(of) = line.strip_prefix("## `") {
+                heading = of.trim_end_matches('`');
+            }
+            let Some((key, _)) = line.strip_prefix("| `").and_then(|row| row.split_once('`'))
+            else {
+                continue;
+            };
+            let section = heading.trim_matches(['[', ']']);
+            let (fixed, all) = sections.entry(section).or_default();
+            *all += 1;
+            if !is_live(&format!("{section}.{key}")) {
+                fixed.push(key);
+            }
+        }
+        let rows = sections.into_iter().filter(|(_, (fixed, _))| !fixed.is_empty());
+        let rows = rows.map(|(section, (fixed, all))| match fixed.len() {
+            many if many == all => format!("| `[{section}]` | all |\n"),
+            _ => format!("| `[{section}]` | `{}` |\n", fixed.join("`, `")),
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn the_page_names_each_key_that_takes_a_new_process() {
+        let table = format!("| section | keys |\n|---|---|\n{}\n", fixed());
+        assert!(PAGE.contains(&table), "docs/running.md has to have\n{table}");
+    }
 
     #[test]
     fn what_listens_and_what_is_kept_takes_a_new_process() {
@@ -211,6 +255,7 @@ mod tests {
             "upstream[0].origins",
             "server.headers.x-a",
             "server.limits.max_body",
+            "log.masked",
         ] {
             assert!(is_live(path), "{path}");
         }
@@ -218,7 +263,8 @@ mod tests {
             "server.listen",
             "server.headerss",
             "server.limits.max_header_bytes",
-            "server.tls.client_ca",
+            "server.tls.reload_every",
+            "sessions.on",
             "cache.ram",
             "operator.listen",
             "siteb",

@@ -8,7 +8,7 @@ use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::metrics::register_certificates;
 use headwater::edge::operator::{Caches, Site};
-use headwater::edge::{Operator, TokenLayer};
+use headwater::edge::{AccessLog, Operator, TokenLayer};
 use headwater::net::Clock;
 use headwater::net::server::{Process, ServerBuilder, ServerHandle};
 use headwater::proto::config::Edge as Config;
@@ -55,13 +55,9 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     cache.metrics().register(registry.sub_registry_with_label(("cache".into(), "edge".into())));
     let metrics = headwater::edge::Metrics::default();
     metrics.register(&mut registry);
-    let log_file = config.log.access.as_deref().map(LogFile::open).transpose();
-    let log_file = log_file.map_err(|error| format!("the access log cannot be opened: {error}"))?;
-    let (log, queue) = (settings::access_log(&config.log), settings::count(config.log.queue));
-    let (log, writer) = match &log_file {
-        Some(file) => log.start(file.clone(), queue)?,
-        None => log.start_unwritten(queue)?,
-    };
+    let log_file = LogFile::nowhere();
+    log_file.put(settings::log_file(&config.log)?);
+    let (log, writer) = AccessLog::start(log_file.clone(), settings::count(config.log.queue))?;
     log.register(&mut registry);
     let media = Media::start(&config, &mut registry)?;
     let sessions = media.sessions.clone();

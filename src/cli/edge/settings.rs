@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use headwater::cache::{Cache, Choices, Disk, Downstream};
-use headwater::edge::access_log::{AccessLogBuilder, Format, Masked};
+use headwater::edge::access_log::{AccessLogBuilder, Format, LogFile, Masked, Reopened};
 use headwater::edge::{
     AccessLog, EarlyDataLayer, Edge, EdgeBuilder, GeoDatabase, GeoRules, HeadersLayer, Metrics,
     NormaliseLayer, TokenLayer,
@@ -234,11 +234,19 @@ pub(super) fn access_log(config: &Log) -> AccessLogBuilder {
         .sample(config.sample)
         .all_errors(config.all_errors)
         .anonymise(config.anonymise);
-    match (config.query, &config.masked) {
+    let log = match (config.query, &config.masked) {
         (false, _) => log,
         (true, None) => log.query(Masked::default()),
         (true, Some(names)) => log.query(Masked::new(names.iter().map(String::as_str))),
-    }
+    };
+    if config.access.is_some() { log } else { log.unwritten() }
+}
+
+/// Where it goes. Opens the file.
+pub(super) fn log_file(config: &Log) -> Result<Reopened, Error> {
+    let Some(path) = &config.access else { return Ok(Reopened::nowhere()) };
+    let opened = LogFile::reopen_at(path);
+    Ok(opened.map_err(|error| format!("the access log cannot be opened: {error}"))?)
 }
 
 /// What outlives a reload.
@@ -260,7 +268,7 @@ pub(super) fn edge(
 ) -> Result<EdgeBuilder, Error> {
     let edge = Edge::builder()
         .cache(lasting.cache.clone())
-        .access_log(lasting.log.clone())
+        .access_log(lasting.log.again(access_log(&config.log), count(config.log.queue)))
         .metrics(lasting.metrics.clone())
         .tokens(lasting.tokens.clone())
         .headers(headers(&config.server)?)

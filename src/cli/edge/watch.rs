@@ -22,13 +22,14 @@ const MAX_LINE: usize = 64 << 10;
 
 /// Which edge, and which of its lines.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("place").required(true))]
 pub(crate) struct Whom {
     /// The edge's configuration: where its operator is answered, and the token
-    #[arg(long, value_name = "FILE", required_unless_present = "at")]
+    #[arg(long, value_name = "FILE", group = "place")]
     config: Option<PathBuf>,
 
     /// Where its operator is answered instead: ADDR:PORT, or the path of a Unix socket
-    #[arg(long, value_name = "PLACE", conflicts_with = "config")]
+    #[arg(long, value_name = "PLACE", group = "place")]
     at: Option<String>,
 
     /// The file of the operator's token
@@ -74,7 +75,7 @@ impl Whom {
         }
         request.push_str("\r\n");
         let stream = connect(&place, request.as_bytes());
-        let stream = stream.map_err(|error| format!("the operator at {place}: {error}"))?;
+        let stream = stream.map_err(|error| format!("no edge answers at {place}: {error}"))?;
         let mut lines = Lines { stream, buffer: Vec::new() };
         lines.head(&place)?;
         Ok(lines)
@@ -118,7 +119,8 @@ fn token(file: Option<&Path>, variable: Option<&str>) -> Result<Option<String>, 
 }
 
 fn connect(place: &str, request: &[u8]) -> io::Result<Box<dyn Read>> {
-    if place.contains('/') {
+    // An address has a port behind a colon.
+    if place.contains('/') || !place.contains(':') {
         let mut stream = UnixStream::connect(place)?;
         stream.write_all(request)?;
         stream.set_read_timeout(Some(TURN))?;

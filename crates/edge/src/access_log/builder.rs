@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::query::Masked;
 use super::sample::Sample;
-use super::{AccessLog, Counters, LogWriter, combined, json, writer};
+use super::{AccessLog, Counters, LogWriter, writer};
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Format {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until start is called"]
 pub struct AccessLogBuilder {
-    format: Format,
+    format: Option<Format>,
     sample: Sample,
     anonymise: bool,
     query: Option<Masked>,
@@ -34,7 +34,7 @@ pub struct AccessLogBuilder {
 impl Default for AccessLogBuilder {
     fn default() -> Self {
         Self {
-            format: Format::default(),
+            format: Some(Format::default()),
             sample: Sample { one_in: 1, all_errors: true },
             anonymise: false,
             query: None,
@@ -48,15 +48,28 @@ pub(super) struct Told {
     pub(super) sample: Sample,
     pub(super) anonymise: bool,
     pub(super) query: Option<Masked>,
-    pub(super) referer: bool,
-    /// Whether there is a sink.
-    pub(super) written: bool,
+    /// Of lines; `None` where none is written.
+    pub(super) format: Option<Format>,
+}
+
+impl Told {
+    /// Whether lines name the page that a client came from.
+    pub(super) fn referer(&self) -> bool {
+        self.format == Some(Format::Combined)
+    }
 }
 
 impl AccessLogBuilder {
     /// How lines are written.
     pub fn format(mut self, format: Format) -> Self {
-        self.format = format;
+        self.format = Some(format);
+        self
+    }
+
+    /// Has nothing written: the log is there for [`AccessLog::watch`], and while nobody watches, nothing is
+    /// noted of a request.
+    pub fn unwritten(mut self) -> Self {
+        self.format = None;
         self
     }
 
@@ -97,32 +110,16 @@ impl AccessLogBuilder {
     where
         W: io::Write + Send + 'static,
     {
-        self.begin(sink, capacity, true)
-    }
-
-    /// Starts a log that is written nowhere, for [`AccessLog::watch`]: while nobody watches, nothing
-    /// is noted of a request.
-    ///
-    /// # Errors
-    /// When no thread can be started.
-    pub fn start_unwritten(self, capacity: usize) -> io::Result<(AccessLog, LogWriter)> {
-        self.begin(io::sink(), capacity, false)
-    }
-
-    fn begin<W>(self, sink: W, capacity: usize, written: bool) -> io::Result<(AccessLog, LogWriter)>
-    where
-        W: io::Write + Send + 'static,
-    {
-        let Self { format, sample, anonymise, query } = self;
         let counters = Arc::new(Counters::default());
         let lines = (counters.written.clone(), counters.failed.clone());
-        let write = match format {
-            Format::Json => json::write,
-            Format::Combined => combined::write,
-        };
-        let (hub, writer) = writer::start(sink, capacity.max(1), write, lines)?;
-        let referer = format == Format::Combined;
-        let told = Arc::new(Told { sample, anonymise, query, referer, written });
-        Ok((AccessLog { hub, counters, told }, writer))
+        let (hub, writer) = writer::start(sink, lines)?;
+        let capacity = capacity.max(1);
+        Ok((AccessLog { hub, counters, told: self.told(), capacity }, writer))
+    }
+
+    /// What layers are told to tell.
+    pub(super) fn told(self) -> Arc<Told> {
+        let Self { format, sample, anonymise, query } = self;
+        Arc::new(Told { sample, anonymise, query, format })
     }
 }

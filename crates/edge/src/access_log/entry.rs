@@ -48,7 +48,7 @@ impl Target {
 
     /// Whether anybody will read of a request that comes now.
     pub(crate) fn is_read(&self) -> bool {
-        self.told.written || self.watchers.is_watched()
+        self.told.format.is_some() || self.watchers.is_watched()
     }
 
     /// Logs a request that has ended.
@@ -59,8 +59,9 @@ impl Target {
         let path = entry.path.as_ref().map_or(&b""[..], |path| path.path().as_bytes());
         let told = &self.told;
         let ip = peer.map(|(peer, _)| peer.ip());
-        let logged = told.written && told.sample.takes(status, end, ip, host, path);
-        if !(logged || self.watchers.is_watched()) {
+        let takes = |_: &_| told.sample.takes(status, end, ip, host, path);
+        let logged = told.format.filter(takes);
+        if logged.is_none() && !self.watchers.is_watched() {
             return;
         }
         let client =
@@ -148,7 +149,7 @@ impl Entry {
                 (None, None) => Host::None,
             },
             path: uri.path_and_query().cloned(),
-            referer: target.told.referer.then(|| headers.get(header::REFERER).cloned()).flatten(),
+            referer: target.told.referer().then(|| headers.get(header::REFERER).cloned()).flatten(),
             user_agent: headers.get(header::USER_AGENT).cloned(),
             tokens: tokens.map(|here| Arc::clone(here.rules())),
         }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Where lines go: a file, or standard output. Clones are of the same.
+/// Where lines go: a file, standard output, or nowhere. Clones are of the same.
 #[derive(Clone, Debug)]
 pub struct LogFile {
     sink: Arc<Mutex<Sink>>,
@@ -14,6 +14,7 @@ pub struct LogFile {
 
 #[derive(Debug)]
 enum Sink {
+    Nowhere,
     Standard(io::Stdout),
     File(PathBuf, File),
 }
@@ -32,6 +33,11 @@ impl LogFile {
         Ok(Self { sink: Arc::new(Mutex::new(Sink::open(path)?)) })
     }
 
+    /// For a log that is not written, and may be later: see [`Reopened::nowhere`].
+    pub fn nowhere() -> Self {
+        Self { sink: Arc::new(Mutex::new(Sink::Nowhere)) }
+    }
+
     /// Opens the same path again, which may be another file by now. Lines go to the old one until
     /// [`LogFile::put`].
     ///
@@ -39,6 +45,7 @@ impl LogFile {
     /// When it cannot be opened: lines go on to the old one.
     pub fn reopen(&self) -> io::Result<Reopened> {
         let path = match &*self.sink() {
+            Sink::Nowhere => return Ok(Reopened::nowhere()),
             Sink::Standard(_) => Path::new("-").to_owned(),
             Sink::File(path, _) => path.clone(),
         };
@@ -63,6 +70,13 @@ impl LogFile {
     }
 }
 
+impl Reopened {
+    /// What is no file: lines are lost from then on.
+    pub fn nowhere() -> Self {
+        Self(Sink::Nowhere)
+    }
+}
+
 impl Sink {
     fn open(path: &Path) -> io::Result<Self> {
         if path == Path::new("-") {
@@ -81,6 +95,7 @@ impl Write for LogFile {
     /// Under one lock: a line is not cut in two by a file that takes the other's place.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut *self.sink() {
+            Sink::Nowhere => Ok(()),
             Sink::Standard(out) => out.write_all(bytes),
             Sink::File(_, file) => file.write_all(bytes),
         }
@@ -88,6 +103,7 @@ impl Write for LogFile {
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut *self.sink() {
+            Sink::Nowhere => Ok(()),
             Sink::Standard(out) => out.flush(),
             Sink::File(_, file) => file.flush(),
         }

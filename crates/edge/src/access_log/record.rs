@@ -3,6 +3,7 @@
 use headwater_net::{Protocol, Timestamp};
 
 use super::address::Client;
+use super::builder::Format;
 use super::query::Masked;
 use crate::cache_result::CacheResult;
 use crate::watch::End;
@@ -26,8 +27,8 @@ pub(super) struct Facts {
     pub(super) duration_us: u64,
     pub(super) cache: CacheResult,
     pub(super) end: End,
-    /// Whether it is written to the log; those that are not are for who watches.
-    pub(super) logged: bool,
+    /// How it is written to the log; those that are not are for who watches.
+    pub(super) logged: Option<Format>,
 }
 
 /// What one line says in the client's words.
@@ -169,7 +170,7 @@ pub(super) mod tests {
             duration_us: 12,
             cache: CacheResult::Stale,
             end: End::Failed,
-            logged: true,
+            logged: Some(Format::Json),
         }
     }
 

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
+use super::builder::Format;
 use super::filter::Filter;
 use super::live::{Count, Watcher, Watching};
-use super::record::{Facts, Page, Record, Words};
+use super::record::{Facts, Page, Words};
+use super::{combined, json};
 
 /// How long the thread rests when the queues are empty: at first, and at most.
 const REST: Duration = Duration::from_millis(5);
@@ -27,9 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROOM: usize = 256;
 
 /// Where layers get their queues from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Hub {
-    capacity: usize,
     watchers: Count,
     joining: Mutex<Joining>,
 }
@@ -43,10 +44,10 @@ struct Joining {
 }
 
 impl Hub {
-    /// A queue of its own for a layer.
-    pub(super) fn queue(&self) -> Arc<Queue> {
+    /// A queue of its own for a layer, for so many records.
+    pub(super) fn queue(&self, capacity: usize) -> Arc<Queue> {
         let mut joining = self.joining();
-        let queue = Arc::new(Queue::new(self.capacity, joining.ended));
+        let queue = Arc::new(Queue::new(capacity, joining.ended));
         if !joining.ended {
             joining.queues.push(Arc::clone(&queue));
         }
@@ -157,19 +158,14 @@ impl Drop for LogWriter {
     }
 }
 
-/// How a line is written of a record, its line feed with it.
-pub(super) type Write = fn(&Record<'_>, &mut Vec<u8>);
-
 pub(super) fn start<W>(
     sink: W,
-    capacity: usize,
-    write: Write,
     (written, failed): (Counter, Counter),
 ) -> io::Result<(Arc<Hub>, LogWriter)>
 where
     W: io::Write + Send + 'static,
 {
-    let hub = Arc::new(Hub { capacity, watchers: Count::default(), joining: Mutex::default() });
+    let hub = Arc::<Hub>::default();
     let stop = Arc::new(AtomicBool::new(false));
     let writer = Writer {
         batch: Vec::with_capacity(BATCH + 4096),
@@ -178,7 +174,6 @@ where
         queues: Vec::new(),
         watchers: Vec::new(),
         spare: Page::default(),
-        write,
         stop: Arc::clone(&stop),
     };
     let thread = thread::Builder::new().name("access-log".to_owned()).spawn(|| writer.run())?;
@@ -191,7 +186,6 @@ struct Writer<W> {
     watchers: Vec<Watcher>,
     /// The empty page that is put in the place of the next one.
     spare: Page,
-    write: Write,
     stop: Arc<AtomicBool>,
     /// Lines that are formatted and not written.
     batch: Vec<u8>,
@@ -232,25 +226,27 @@ impl<W: io::Write> Writer<W> {
             self.queues.append(&mut joining.queues);
             self.watchers.append(&mut joining.watchers);
             drop(joining);
-            let fullest = self.empty_queues(stopping);
+            let found = self.empty_queues(stopping);
             if stopping {
                 return;
             }
-            if fullest > 0 {
-                rest = REST;
-            }
-            if fullest > self.hub.capacity / 4 {
-                continue;
+            match found {
+                Found::Nothing => {}
+                Found::Some => rest = REST,
+                Found::Much => {
+                    rest = REST;
+                    continue;
+                }
             }
             thread::park_timeout(rest);
             rest = (rest * 2).min(LONG_REST);
         }
     }
 
-    /// Writes what is in the queues, and says how many records were in the fullest.
-    fn empty_queues(&mut self, stopping: bool) -> usize {
-        let Self { queues, watchers, spare, write, batch, out, .. } = self;
-        let mut fullest = 0;
+    /// Writes what is in the queues, and says how full the fullest was.
+    fn empty_queues(&mut self, stopping: bool) -> Found {
+        let Self { queues, watchers, spare, batch, out, .. } = self;
+        let mut found = Found::Nothing;
         queues.retain(|queue| {
             // Looked at before the queue is emptied: nobody will fill it again.
             let left = Arc::strong_count(queue) == 1;
@@ -262,15 +258,16 @@ impl<W: io::Write> Writer<W> {
                 }
                 std::mem::swap(&mut open.page, spare);
                 drop(open);
-                fullest = fullest.max(spare.len());
+                found = found.max(Found::of(spare.len(), queue.capacity));
                 for record in spare.records() {
                     for watcher in watchers.iter_mut() {
                         watcher.offer(&record);
                     }
-                    if !record.facts.logged {
-                        continue;
+                    match record.facts.logged {
+                        None => continue,
+                        Some(Format::Json) => json::write(&record, batch),
+                        Some(Format::Combined) => combined::write(&record, batch),
                     }
-                    write(&record, batch);
                     out.lines += 1;
                     if batch.len() >= BATCH {
                         out.write(batch);
@@ -283,6 +280,21 @@ impl<W: io::Write> Writer<W> {
         // Those who watch do not wait for a disk that is slow.
         watchers.retain_mut(Watcher::hand_over);
         out.write(batch);
-        fullest
+        found
+    }
+}
+
+/// How full the fullest queue was.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Found {
+    Nothing,
+    Some,
+    /// So much that the next look is due at once.
+    Much,
+}
+
+impl Found {
+    fn of(records: usize, capacity: usize) -> Self {
+        if records > capacity / 4 { Self::Much } else { Self::Some }
     }
 }

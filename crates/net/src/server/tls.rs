@@ -31,7 +31,7 @@ use super::ServerError;
 use super::control::{Phase, ending};
 use crate::{Clock, Timestamp, spki};
 use certificates::{Certificates, Set};
-use clients::{Asks, Clients};
+use clients::{Asks, Clients, FromFile};
 #[cfg(not(feature = "acme"))]
 use identity::{Identity, Named};
 use sources::{Source, Stamp};
@@ -211,7 +211,7 @@ impl Tls {
         path: impl AsRef<Path>,
         wanted: ClientCertificate,
     ) -> Result<Self, ServerError> {
-        self.clients = Arc::new(Clients::of_file(path.as_ref(), wanted)?);
+        self.clients = Arc::new(Clients::of_file(FromFile::new(path.as_ref(), wanted))?);
         *self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.stamp();
         Ok(self)
     }
@@ -244,17 +244,44 @@ impl Tls {
     /// # Errors
     /// As [`Tls::reload`]: what was in force stays so.
     pub fn replace(&self, other: Option<&Self>) -> Result<Reloaded, ServerError> {
+        self.take(other, Clients::file)
+    }
+
+    /// As [`Tls::replace`], and clients are asked from now on for a certificate that one of the
+    /// authorities of this file has signed, which is read again as that of [`Tls::clients_from_file`].
+    /// Without a file those of a file before are asked for nothing; authorities that were given as a text
+    /// ([`Tls::clients`]) stay.
+    ///
+    /// # Errors
+    /// As [`Tls::replace`] and [`Tls::clients_from_file`]: what was in force stays so, all of it.
+    pub fn replace_all(
+        &self,
+        other: Option<&Self>,
+        clients: Option<(&Path, ClientCertificate)>,
+    ) -> Result<Reloaded, ServerError> {
+        let file = clients.map(|(path, wanted)| Arc::new(FromFile::new(path, wanted)));
+        self.take(other, |_| file)
+    }
+
+    /// Takes the certificates of `other`, and has clients asked for what lies in `file`.
+    fn take(
+        &self,
+        other: Option<&Self>,
+        file: impl FnOnce(&Clients) -> Option<Arc<FromFile>>,
+    ) -> Result<Reloaded, ServerError> {
         let others = other.map(|other| other.shared.sources.load_full()).unwrap_or_default();
         let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let own = self.shared.sources.load_full();
         let issued = own.iter().filter(|source| source.is_issued());
         let given = others.iter().filter(|source| !source.is_issued());
         let sources: Vec<Source> = given.chain(issued).cloned().collect();
-        let now = self.stamp_of(&sources);
-        let (set, asks) = (read(&sources)?, self.clients.read()?);
+        let file = file(&self.clients);
+        let now = stamp(&sources, file.as_deref());
+        let (set, asks) = (read(&sources)?, self.clients.read(file.as_deref())?);
         if let Some(asks) = asks {
             self.clients.replace(asks);
         }
+        self.clients.put_file(file);
         self.shared.sources.store(Arc::new(sources));
         *seen = now;
         Ok(self.put(set))
@@ -274,7 +301,7 @@ impl Tls {
     /// To be called with `seen` locked.
     fn read_again(&self) -> Result<Reloaded, ServerError> {
         let set = read(&self.shared.sources.load())?;
-        if let Some(asks) = self.clients.read()? {
+        if let Some(asks) = self.clients.read(self.clients.file().as_deref())? {
             self.clients.replace(asks);
         }
         Ok(self.put(set))
@@ -327,7 +354,7 @@ impl Tls {
 
     fn from_sources(sources: Vec<Source>) -> Result<Self, ServerError> {
         // Before they are read: what changes while they are is seen later.
-        let seen = Mutex::new(stamp(&sources));
+        let seen = Mutex::new(stamp(&sources, None));
         let certificates = Certificates::new(read(&sources)?);
         #[cfg(feature = "acme")]
         let certificates = certificates.with_challenges(challenges(&sources));
@@ -354,7 +381,7 @@ impl Tls {
             }
             // Others may have come in their place by now.
             let sources = self.shared.sources.load_full();
-            if !sources.iter().any(from_files) && self.clients.path().is_none() {
+            if !sources.iter().any(from_files) && self.clients.file().is_none() {
                 continue;
             }
             let tls = self.clone();
@@ -402,16 +429,7 @@ impl Tls {
 
     /// The files as they are now.
     fn stamp(&self) -> Stamp {
-        self.stamp_of(&self.shared.sources.load())
-    }
-
-    /// With these sources.
-    fn stamp_of(&self, sources: &[Source]) -> Stamp {
-        let mut stamp = stamp(sources);
-        if let Some(path) = self.clients.path() {
-            sources::stamp(path, &mut stamp);
-        }
-        stamp
+        stamp(&self.shared.sources.load(), self.clients.file().as_deref())
     }
 
     /// TLS over TCP: HTTP/2 and HTTP/1.1 by ALPN, session tickets under keys that all workers
@@ -480,10 +498,13 @@ fn challenges(sources: &[Source]) -> Vec<Arc<super::acme::challenges::Challenges
     sources.iter().filter_map(of).collect()
 }
 
-fn stamp(sources: &[Source]) -> Stamp {
+fn stamp(sources: &[Source], clients: Option<&FromFile>) -> Stamp {
     let mut stamp = Stamp::new();
     for source in sources {
         source.stamp(&mut stamp);
+    }
+    if let Some(clients) = clients {
+        sources::stamp(&clients.path, &mut stamp);
     }
     stamp
 }

@@ -357,6 +357,45 @@ async fn the_authorities_of_clients_are_read_again_and_no_session_outlives_one()
 }
 
 #[tokio::test]
+async fn clients_are_asked_for_what_another_file_says_and_for_nothing_without_one() {
+    let (server_side, one, two) = (Authority::new(), Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let write = |authority: &Authority, name: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, authority.certificate.pem()).unwrap();
+        file
+    };
+    let (of_one, of_two) = (write(&one, "one.pem"), write(&two, "two.pem"));
+    server_side.sign(&["localhost"]).write(folder.path(), "own");
+    let tls = Tls::from_folder(folder.path()).unwrap().reload_every(None);
+    let own = tls.clone();
+    let server = serve(tls.clone(), 2);
+    let is_let_in = async |of: Option<&Authority>| {
+        let shown = of.map(|authority| authority.sign(&["edge.example"]));
+        let config = server_side.client(shown.as_ref());
+        let Ok(mut stream) = connect(&config, addr(&server), "localhost").await else {
+            return false;
+        };
+        ask(&mut stream).await.is_ok_and(|said| said.starts_with("localhost "))
+    };
+    assert!(is_let_in(None).await, "nothing is asked for");
+    let required = ClientCertificate::Required;
+    tls.replace_all(Some(&own), Some((&of_one, required))).unwrap();
+    assert!(is_let_in(Some(&one)).await && !is_let_in(Some(&two)).await && !is_let_in(None).await);
+    assert!(tls.replace_all(Some(&own), Some((Path::new("none.pem"), required))).is_err());
+    assert!(tls.replace_all(None, Some((&of_two, required))).is_err(), "no certificate is left");
+    assert!(is_let_in(Some(&one)).await && !is_let_in(Some(&two)).await, "nothing has changed");
+    tls.replace_all(Some(&own), Some((&of_two, ClientCertificate::Optional))).unwrap();
+    assert!(!is_let_in(Some(&one)).await && is_let_in(Some(&two)).await && is_let_in(None).await);
+    // The new file is the one that is read again.
+    write(&one, "two.pem");
+    tls.reload().unwrap();
+    assert!(is_let_in(Some(&one)).await && !is_let_in(Some(&two)).await);
+    tls.replace_all(Some(&own), None).unwrap();
+    assert!(is_let_in(None).await && is_let_in(Some(&two)).await);
+}
+
+#[tokio::test]
 async fn a_file_of_clients_authorities_that_changes_is_seen_without_being_told() {
     let (server_side, old, new) = (Authority::new(), Authority::new(), Authority::new());
     let folder = tempfile::tempdir().unwrap();

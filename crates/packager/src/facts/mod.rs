@@ -16,6 +16,8 @@ use crate::units::{MediaTime, Timescale};
 pub use gops::{Bucket, Gops, Span};
 
 pub(crate) use report::report;
+#[cfg(feature = "http")]
+pub(crate) use report::written;
 
 /// Facts of one track, each computed from its samples.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,6 +31,14 @@ pub(crate) fn report(presentation: &Presentation) -> String {
         "tracks": tracks,
         "notes": media.report(),
     });
+    written(document)
+}
+
+/// A document as it is served: keys by the alphabet, also where another crate of the program has
+/// `serde_json` keep them in the order in which they were said (its feature `preserve_order`). The same
+/// asset gives the same bytes everywhere.
+pub(crate) fn written(mut document: Value) -> String {
+    document.sort_all_objects();
     format!("{document:#}\n")
 }
 

@@ -39,6 +39,7 @@ use tower_service::Service;
 
 use crate::assets::{Assets, decode_name, encode_name};
 use crate::download::Download;
+use crate::facts::written;
 use crate::limits::Limits;
 use crate::media::Options;
 use crate::presentation::Presentation;
@@ -378,7 +379,7 @@ fn list_of(names: &[Arc<str>]) -> String {
         })
     };
     let assets: Vec<_> = names.iter().map(asset).collect();
-    format!("{:#}\n", json!({ "assets": assets }))
+    written(json!({ "assets": assets }))
 }
 
 /// The list of more assets than this is written, hashed and compressed on a blocking thread.

@@ -20,7 +20,18 @@ forwarded_field = "forwarded"
 early_data_upstream = true
 headers = { "x-a" = "b \" \\ c" }
 [server.tls]
-self_signed = ["localhost"]
+certificate = "edge.crt"
+key = "edge.key"
+[server.acme]
+directory = "https://acme.example/directory"
+domains = "video.example"
+folder = "/var/lib/acme"
+[server.limits]
+max_body = "1 GiB"
+[server.quic]
+max_streams = 64
+[cache]
+name = "e1"
 [cache.disk]
 folder = "/var/cache/edge"
 [[upstream]]
@@ -52,6 +63,12 @@ sign = { region = "eu-central-1", key_id = "AKIA", secret_file = "/etc/key" }
 hosts = ["video.example", "*.video.example"]
 upstream = "media"
 personal_parameters = ["viewer"]
+[site.tokens]
+path = "/t/"
+issuers = ["https://accounts.example"]
+[[site.tokens.key]]
+id = "2026"
+secret_env = "SECRET"
 [[site.device]]
 class = "tv"
 agents = ["Tizen"]
@@ -62,6 +79,12 @@ error_ttl = { "404" = "10 s", "500-599" = "1 s" }
 only_parameters = []
 rewrite = { from = "/live/", to = "/" }
 request_headers = { set = { "x-b" = "c" }, remove = ["cookie"] }
+response_headers = { remove = ["server"] }
+cors = { origins = ["https://player.example"], credentials = true }
+security = { hsts = "1 d", frames = "same-origin" }
+addresses = { allow = ["10.0.0.0/8"], deny_file = "/etc/deny" }
+countries = { only = ["AT", "DE"] }
+referrers = { hosts = ["player.example"], missing = true }
 by_device = true
 [[site.route]]
 path = "/api/"
@@ -76,6 +99,26 @@ compress = false
 [[policy]]
 name = "vod"
 request_headers = { set = { "x-b" = "d" } }
+[geo]
+database = "/etc/country.mmdb"
+[sessions]
+on = true
+reports = "/cmcd"
+reports_from = ["https://player.example"]
+[[limit]]
+name = "a"
+per = "token"
+bytes_per_second = "1 MiB"
+[shed]
+on = true
+[cmsd]
+on = true
+[steering]
+path = "/steer"
+pathways = ["a", "b"]
+here = "a"
+most_sessions = 1000
+when_shedding = true
 [operator]
 listen = "127.0.0.1:9000"
 token_env = "TOKEN"
@@ -98,8 +141,35 @@ fn what_is_written_out_reads_the_same() {
         let resolved = edge.resolved();
         assert_eq!(parse(&resolved.to_toml()), resolved, "{}", resolved.to_toml());
         assert_eq!(resolved.resolved(), resolved);
+        // What a control plane pushes: the same names and values as JSON.
         let json = serde_json::to_string(&edge).unwrap();
-        assert_eq!(serde_json::from_str::<Edge>(&json).unwrap(), edge);
+        let pushed = serde_json::from_str::<Edge>(&json).unwrap();
+        assert_eq!((&pushed, pushed.check()), (&edge, Vec::new()));
+        let written: toml::Table = edge.to_toml().parse().unwrap();
+        assert_eq!(serde_json::to_value(written).unwrap(), serde_json::to_value(&edge).unwrap());
+    }
+}
+
+/// The page is made from the structures, and so has every table.
+#[test]
+fn the_document_that_is_written_out_has_every_table() {
+    let document: toml::Table = FULL.parse().unwrap();
+    for line in include_str!("../../../../docs/configuration.md").lines() {
+        let Some(heading) = line.strip_prefix("## `") else { continue };
+        let path = heading.trim_matches(['`', '[', ']']);
+        let mut found = vec![&document];
+        for key in path.split('.') {
+            let inner = found.iter().filter_map(|table| table.get(key));
+            found = inner
+                .flat_map(|value| match value {
+                    toml::Value::Array(all) => {
+                        all.iter().filter_map(toml::Value::as_table).collect()
+                    }
+                    value => value.as_table().into_iter().collect::<Vec<_>>(),
+                })
+                .collect();
+        }
+        assert!(!found.is_empty(), "nothing is said in [{path}]");
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod certificates;
+#[path = "../../../../tests/edge/collector.rs"]
+mod collector;
 mod composition;
 mod hand_over;
 mod hints;
@@ -12,4 +14,5 @@ mod replaced;
 mod shields;
 mod supervised;
 mod support;
+mod traces;
 mod viewers;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::digest;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -55,25 +55,46 @@ impl Default for Asks {
 /// What clients are asked for at the moment.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    file: Option<(PathBuf, ClientCertificate)>,
+    /// Changed with the sources of certificates locked.
+    file: ArcSwapOption<FromFile>,
     current: ArcSwap<Asks>,
+}
+
+/// The authorities of clients that lie in a file.
+#[derive(Clone, Debug)]
+pub(super) struct FromFile {
+    pub(super) path: PathBuf,
+    wanted: ClientCertificate,
+}
+
+impl FromFile {
+    pub(super) fn new(path: &Path, wanted: ClientCertificate) -> Self {
+        Self { path: path.to_owned(), wanted }
+    }
+
+    fn read(&self) -> Result<Asks, ServerError> {
+        let pem = fs::read(&self.path);
+        let pem = pem.map_err(|source| ServerError::File { path: self.path.clone(), source })?;
+        Asks::new(&pem, &self.path.display().to_string(), self.wanted)
+    }
 }
 
 impl Clients {
     /// By a text that stays as it is.
     pub(super) fn given(pem: &[u8], wanted: ClientCertificate) -> Result<Self, ServerError> {
         let asks = Asks::new(pem, "the text with the authorities of clients", wanted)?;
-        Ok(Self { file: None, current: ArcSwap::from_pointee(asks) })
+        Ok(Self { file: ArcSwapOption::empty(), current: ArcSwap::from_pointee(asks) })
     }
 
     /// By a file, which [`Self::read`] reads again.
-    pub(super) fn of_file(path: &Path, wanted: ClientCertificate) -> Result<Self, ServerError> {
-        let asks = read(path, wanted)?;
-        Ok(Self { file: Some((path.to_owned(), wanted)), current: ArcSwap::from_pointee(asks) })
+    pub(super) fn of_file(file: FromFile) -> Result<Self, ServerError> {
+        let asks = file.read()?;
+        Ok(Self { file: ArcSwapOption::from_pointee(file), current: ArcSwap::from_pointee(asks) })
     }
 
-    pub(super) fn path(&self) -> Option<&Path> {
-        self.file.as_ref().map(|(path, _)| &**path)
+    /// Where they come from, if that is a file.
+    pub(super) fn file(&self) -> Option<Arc<FromFile>> {
+        self.file.load_full()
     }
 
     pub(super) fn current(&self) -> Arc<Asks> {
@@ -85,23 +106,25 @@ impl Clients {
         Arc::ptr_eq(&self.current.load(), asks)
     }
 
-    /// What the file has clients asked for; `None` where that is what they are.
-    pub(super) fn read(&self) -> Result<Option<Asks>, ServerError> {
-        let Some((path, wanted)) = &self.file else { return Ok(None) };
-        let asks = read(path, *wanted)?;
+    /// What `file` has clients asked for, nothing where there is none any more; `None` where that is what
+    /// they are.
+    pub(super) fn read(&self, file: Option<&FromFile>) -> Result<Option<Asks>, ServerError> {
+        if file.is_none() && self.file.load().is_none() {
+            return Ok(None);
+        }
+        let asks = file.map(FromFile::read).transpose()?.unwrap_or_default();
         Ok(Some(asks).filter(|asks| asks.asked != self.current().asked))
+    }
+
+    /// They come from there from now on, if that is a file.
+    pub(super) fn put_file(&self, file: Option<Arc<FromFile>>) {
+        self.file.store(file);
     }
 
     /// Handshakes from now on are asked for these.
     pub(super) fn replace(&self, asks: Asks) {
         self.current.store(Arc::new(asks));
     }
-}
-
-fn read(path: &Path, wanted: ClientCertificate) -> Result<Asks, ServerError> {
-    let pem = fs::read(path);
-    let pem = pem.map_err(|source| ServerError::File { path: path.to_owned(), source })?;
-    Asks::new(&pem, &path.display().to_string(), wanted)
 }
 
 /// What [`verifier`] has clients asked for.
