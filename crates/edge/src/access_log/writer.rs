@@ -232,7 +232,7 @@ impl<W: io::Write> Writer<W> {
             }
             match found {
                 Found::Nothing => {}
-                Found::Some => rest = REST,
+                Found::Little => rest = REST,
                 Found::Much => {
                     rest = REST;
                     continue;
@@ -288,13 +288,13 @@ impl<W: io::Write> Writer<W> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     Nothing,
-    Some,
+    Little,
     /// So much that the next look is due at once.
     Much,
 }
 
 impl Found {
     fn of(records: usize, capacity: usize) -> Self {
-        if records > capacity / 4 { Self::Much } else { Self::Some }
+        if records > capacity / 4 { Self::Much } else { Self::Little }
     }
 }
