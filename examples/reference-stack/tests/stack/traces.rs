@@ -42,6 +42,9 @@ async fn what_a_viewer_asks_is_one_trace_over_all_roles() {
                 .cloned()
                 .unwrap_or_else(|| panic!("{processes}: no {role}: {spans:?}"))
         };
+        let told = collector.told().clone();
+        let at = |(head, _): &(String, _)| head.starts_with("post /base/v1/traces http/1.1\r\n");
+        assert!(told.iter().all(at), "{told:?}");
         let [edge, shield, packager] = ["edge", "shield", "packager"].map(span);
         assert!(edge.get("parentSpanId").is_none(), "strangers are not believed: {edge}");
         for (child, parent) in [(&shield, &edge), (&packager, &shield)] {
