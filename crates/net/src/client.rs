@@ -29,6 +29,8 @@ mod allowed;
 mod body;
 mod builder;
 mod connector;
+#[cfg(feature = "dns")]
+mod dns;
 mod error;
 mod http3;
 mod redirect;
@@ -66,6 +68,8 @@ use resolve::Names;
 
 pub use allowed::ALWAYS;
 pub use builder::UpstreamBuilder;
+#[cfg(feature = "dns")]
+pub use dns::NameServers;
 pub use error::{Unconnected, UpstreamError};
 pub use http3::{BothHalves, Opener, RecvHalf, SendHalf, Transport};
 pub use redirect::Redirects;

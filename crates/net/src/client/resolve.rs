@@ -46,7 +46,8 @@ pub trait Resolve: std::fmt::Debug + Send + Sync {
     fn resolve(&self, host: &str) -> Resolving;
 }
 
-/// The system's resolver (`getaddrinfo`), its files and order; it tells no TTL.
+/// The system's resolver (`getaddrinfo`), its files and order; it tells no TTL. `NameServers`, with the feature
+/// `dns`, does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 

@@ -21,6 +21,8 @@ mod http3_frames;
 mod http3_upstream;
 mod interim;
 mod limits;
+#[cfg(feature = "dns")]
+mod name_servers;
 mod names;
 mod protocols;
 #[cfg(feature = "qlog")]

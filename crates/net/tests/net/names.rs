@@ -68,7 +68,7 @@ fn server(addr: SocketAddr, tls: Option<&Tls>) -> Option<ServerHandle> {
 }
 
 /// One at each of these addresses, all on one port.
-fn servers(addresses: &[&str], tls: Option<&Tls>) -> (Vec<ServerHandle>, u16) {
+pub(crate) fn servers(addresses: &[&str], tls: Option<&Tls>) -> (Vec<ServerHandle>, u16) {
     for _ in 0..100 {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = |ip: &&str| SocketAddr::new(ip.parse().unwrap(), port);
@@ -79,7 +79,7 @@ fn servers(addresses: &[&str], tls: Option<&Tls>) -> (Vec<ServerHandle>, u16) {
     panic!("no port is free at all of {addresses:?}")
 }
 
-async fn ask(upstream: &mut Upstream) -> Result<String, UpstreamError> {
+pub(crate) async fn ask(upstream: &mut Upstream) -> Result<String, UpstreamError> {
     let response = upstream.call(Request::get("/").body(Body::Empty).unwrap()).await?;
     let body = response.into_body().collect(1 << 10).await.unwrap();
     Ok(String::from_utf8(body.to_bytes().to_vec()).unwrap())
