@@ -93,6 +93,7 @@ pub struct Purge {
     number: Number,
     /// The caller's purge before this one.
     follows: Option<PurgeSeq>,
+    agreed: bool,
 }
 
 /// Who numbers a purge.
@@ -118,7 +119,7 @@ enum What {
 
 impl Purge {
     fn new(what: What) -> Self {
-        Self { what, soft: false, number: Number::Own, follows: None }
+        Self { what, soft: false, number: Number::Own, follows: None, agreed: false }
     }
 
     /// All variants of what an absolute URL names, its query included. It goes through the cache's
@@ -168,6 +169,17 @@ impl Purge {
     /// again, and none is undone. Goes with [`at`](Self::at).
     pub fn following(mut self, seq: PurgeSeq) -> Self {
         self.follows = Some(seq);
+        self
+    }
+
+    /// Says of a purge of everything that the caller numbers that it was made when each purge that some
+    /// cache numbered for itself had been acknowledged, and none was under way. From it on that cache sees
+    /// no others than the caller's again ([`PurgeSeen::Common`]): whoever was given this one, too, has
+    /// nothing that was fetched before those. Goes with [`all`](Self::all) and [`at`](Self::at), and not
+    /// with [`soft`](Self::soft). Danger: where that is not so, a cache is given by a peer what was purged
+    /// in it alone.
+    pub fn agreed(mut self) -> Self {
+        self.agreed = true;
         self
     }
 
@@ -248,7 +260,7 @@ pub enum PurgeError {
     /// It says nothing that can be done: the caller is to mend the named part of it.
     #[error("{field}: {detail}")]
     Invalid {
-        /// `url`, `prefix`, `host`, `tag`, `sequence` or `follows`.
+        /// `url`, `prefix`, `host`, `tag`, `sequence`, `follows` or `agreed`.
         field: &'static str,
         /// What is wrong with it.
         detail: &'static str,
@@ -339,8 +351,12 @@ impl Purges {
             let detail = "the purge before it has a lower number";
             return Err(PurgeError::Invalid { field: "follows", detail });
         }
-        let (soft, number, follows) = (purge.soft, purge.number, purge.follows);
-        let draft = Draft { scope: purge.scope(policy)?, soft, number, follows, now };
+        let Purge { soft, number, follows, agreed, .. } = *purge;
+        if agreed && (soft || purge.what != What::All || !matches!(number, Number::Callers(_))) {
+            let detail = "it is for a hard purge of all that has a sequence";
+            return Err(PurgeError::Invalid { field: "agreed", detail });
+        }
+        let draft = Draft { scope: purge.scope(policy)?, soft, agreed, number, follows, now };
         let mut open = match &self.log {
             Some(log) => Some(Arc::clone(&log.file).lock_owned().await),
             None => None,

@@ -66,7 +66,7 @@ pub(super) enum Numbered {
 struct State {
     /// The newest number that a caller gave.
     order: PurgeSeq,
-    /// Whether there was a purge that no caller numbered.
+    /// Whether there was a purge that no caller numbered since the last from which on all caches agree.
     own: bool,
     all: Newest,
     keys: HashMap<Box<[u8]>, Newest>,
@@ -238,7 +238,7 @@ impl State {
 
     fn take(&mut self, record: &Record) {
         self.order = self.order.max(record.order.unwrap_or_default());
-        self.own |= record.order.is_none();
+        self.own = (self.own || record.order.is_none()) && !record.agreed;
         let (mark, soft) = (record.mark, record.soft);
         let before = self.len();
         let bytes = match &record.scope {
@@ -352,7 +352,7 @@ impl State {
                 if mark != Mark::default() && (!soft || mark > hard) {
                     // Which of them callers numbered is not kept, only whether they did all.
                     let order = order.filter(|_| !self.own);
-                    all.push(Record { mark, order, soft, scope: scope.clone() });
+                    all.push(Record { mark, order, soft, agreed: false, scope: scope.clone() });
                 }
             }
         };

@@ -39,6 +39,7 @@ pub struct PurgeLog {
 pub(super) struct Draft {
     pub(super) scope: Scope,
     pub(super) soft: bool,
+    pub(super) agreed: bool,
     pub(super) number: Number,
     /// The caller's purge before it.
     pub(super) follows: Option<PurgeSeq>,
@@ -59,7 +60,7 @@ impl Draft {
                     Number::Callers(order) => Some(order),
                     Number::Own | Number::Shields(_) => None,
                 };
-                Ok(Record { mark, order, soft: self.soft, scope: self.scope })
+                Ok(Record { mark, order, soft: self.soft, agreed: self.agreed, scope: self.scope })
             }
         }
     }
@@ -185,7 +186,13 @@ fn read(bytes: &[u8]) -> (Vec<Record>, usize) {
         tracing::error!(
             "the log of purges is damaged: all that was fetched before counts as purged"
         );
-        records.push(Record { mark: last, order: None, soft: false, scope: Scope::All });
+        records.push(Record {
+            mark: last,
+            order: None,
+            soft: false,
+            agreed: false,
+            scope: Scope::All,
+        });
     }
     (records, at)
 }
@@ -230,6 +237,7 @@ mod tests {
                 Draft {
                     scope: Scope::Tag(tag),
                     soft: false,
+                    agreed: false,
                     number: Number::Own,
                     follows: None,
                     now: NOW,

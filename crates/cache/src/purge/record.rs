@@ -22,6 +22,8 @@ pub(super) struct Record {
     /// The number the caller gave.
     pub(super) order: Option<PurgeSeq>,
     pub(super) soft: bool,
+    /// Of everything, and made after all that caches numbered for themselves.
+    pub(super) agreed: bool,
     pub(super) scope: Scope,
 }
 
@@ -37,6 +39,7 @@ impl Record {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let hash;
         let (kind, subject): (u8, &[u8]) = match &self.scope {
+            Scope::All if self.agreed => (4, &[]),
             Scope::All => (0, &[]),
             Scope::Key(key) => (1, key),
             Scope::Prefix(prefix) => (2, prefix),
@@ -72,7 +75,7 @@ impl Record {
         let (at, rest) = rest.split_first_chunk::<8>()?;
         let ([kind, soft], subject) = rest.split_first_chunk::<2>()?;
         let scope = match kind {
-            0 => Scope::All,
+            0 | 4 => Scope::All,
             1 => Scope::Key(subject.into()),
             2 => Scope::Prefix(subject.into()),
             3 => Scope::Tag(u64::from_le_bytes(subject.try_into().ok()?)),
@@ -82,7 +85,8 @@ impl Record {
         let at = Timestamp::from_millis(u64::from_le_bytes(*at));
         let order = Some(PurgeSeq::new(u64::from_le_bytes(*order)));
         let order = order.filter(|order| *order != PurgeSeq::default());
-        let record = Self { mark: Mark { seq, at }, order, soft: *soft != 0, scope };
+        let (soft, agreed) = (*soft != 0, *kind == 4);
+        let record = Self { mark: Mark { seq, at }, order, soft, agreed, scope };
         Some((record, HEAD + len))
     }
 
@@ -127,11 +131,12 @@ mod tests {
     }
 
     fn record() -> impl Strategy<Value = Record> {
-        (any::<u64>(), 0u64..3, any::<u64>(), any::<bool>(), scope()).prop_map(
-            |(seq, order, at, soft, scope)| Record {
+        (any::<u64>(), 0u64..3, any::<u64>(), any::<[bool; 2]>(), scope()).prop_map(
+            |(seq, order, at, [soft, agreed], scope)| Record {
                 mark: Mark { seq: PurgeSeq::new(seq), at: Timestamp::from_millis(at) },
                 order: Some(PurgeSeq::new(order)).filter(|order| order.get() > 0),
                 soft,
+                agreed: agreed && scope == Scope::All,
                 scope,
             },
         )

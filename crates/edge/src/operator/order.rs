@@ -19,6 +19,7 @@ pub(super) struct Order {
     host: Option<String>,
     all: bool,
     soft: bool,
+    agreed: bool,
     sequence: Option<u64>,
     follows: Option<u64>,
 }
@@ -55,8 +56,12 @@ impl Order {
                 "prefix" => &mut order.prefix,
                 "tag" => &mut order.tag,
                 "host" => &mut order.host,
-                "all" | "soft" => {
-                    let flag = if name == "all" { &mut order.all } else { &mut order.soft };
+                "all" | "soft" | "agreed" => {
+                    let flag = match &*name {
+                        "all" => &mut order.all,
+                        "soft" => &mut order.soft,
+                        _ => &mut order.agreed,
+                    };
                     *flag = match &*value {
                         "" | "1" | "true" => true,
                         "0" | "false" => false,
@@ -102,6 +107,7 @@ impl Order {
             Some(before) => purge.following(PurgeSeq::new(before)),
             None => purge,
         };
+        let purge = if self.agreed { purge.agreed() } else { purge };
         if self.soft { purge.soft() } else { purge }
     }
 }
@@ -168,6 +174,8 @@ mod tests {
         assert_eq!(order, read("", r#"{"tag":"a b","soft":true,"sequence":7}"#).unwrap());
         assert_eq!(order.purge(Site::Public), Purge::tag("a b").soft());
         assert_eq!(order.sequence(), Some(PurgeSeq::new(7)));
+        let agreed = read("all&sequence=8&agreed", "").unwrap();
+        assert_eq!(agreed.purge(Site::Public), Purge::all().agreed());
         let following = read("tag=a&sequence=7&follows=6", "").unwrap();
         let purge = Purge::tag("a").following(PurgeSeq::new(6));
         assert_eq!(following.purge(Site::Public), purge);

@@ -10,7 +10,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn purge(ledger: &Ledger, scope: Scope, soft: bool, now: Timestamp) -> Mark {
     let Numbered::Next(mark) = ledger.number(Number::Own, now) else { unreachable!() };
-    ledger.apply(&Record { mark, order: None, soft, scope }, now);
+    ledger.apply(&Record { mark, order: None, soft, agreed: false, scope }, now);
     mark
 }
 
@@ -126,7 +126,8 @@ fn numbers_of_callers_are_kept_and_repetitions_found() {
     let Numbered::Next(seventh) = at(7) else { unreachable!() };
     assert_eq!(seventh.seq.get(), 7);
     let order = Some(PurgeSeq::new(7));
-    ledger.apply(&Record { mark: seventh, order, soft: false, scope: Scope::Tag(1) }, NOW);
+    let scope = Scope::Tag(1);
+    ledger.apply(&Record { mark: seventh, order, soft: false, agreed: false, scope }, NOW);
     assert_eq!(at(7), Numbered::Already(seventh.seq));
     assert_eq!(at(3), Numbered::Already(seventh.seq));
     // One of our own is numbered by the clock; the caller's next one is done, after it.
@@ -140,7 +141,7 @@ fn numbers_of_callers_are_kept_and_repetitions_found() {
         Numbered::Next(Mark { seq: given, at: NOW })
     );
     let number = Number::Shields(given);
-    let shields = Draft { scope: Scope::Tag(3), soft: false, number, follows: None, now: NOW };
+    let shields = draft(Scope::Tag(3), number);
     ledger.apply(&shields.number(&ledger).unwrap(), NOW);
     assert_eq!(at(8), Numbered::Next(Mark { seq: given.next(), at: NOW }));
     // And not below what caches downstream have seen.
@@ -155,8 +156,7 @@ fn numbers_of_callers_are_kept_and_repetitions_found() {
 fn a_common_number_is_one_that_callers_gave_every_purge() {
     let callers = |ledger: &Ledger, order: u64, tag: u64| {
         let number = Number::Callers(PurgeSeq::new(order));
-        let draft = Draft { scope: Scope::Tag(tag), soft: false, number, follows: None, now: NOW };
-        ledger.apply(&draft.number(ledger).unwrap(), NOW);
+        ledger.apply(&draft(Scope::Tag(tag), number).number(ledger).unwrap(), NOW);
     };
     let written = |ledger: &Ledger| {
         let again = Ledger::default();
@@ -177,6 +177,30 @@ fn a_common_number_is_one_that_callers_gave_every_purge() {
         assert_eq!(ledger.common(ledger.newest()), None);
         assert_eq!(ledger.order(), PurgeSeq::new(10));
     }
+    // A purge of everything that was made after those without a number: whoever has done it agrees.
+    let all = |order: u64, agreed: bool| {
+        let number = Number::Callers(PurgeSeq::new(order));
+        let record = Draft { agreed, ..draft(Scope::All, number) }.number(&ledger).unwrap();
+        ledger.apply(&record, NOW);
+        record
+    };
+    all(11, false);
+    assert_eq!(ledger.common(ledger.newest()), None, "it may have been made before those");
+    let agreed = all(12, true);
+    for ledger in [&ledger, &written(&ledger)] {
+        assert_eq!(ledger.common(ledger.newest()), Some(PurgeSeq::new(12)));
+    }
+    // As a log has it that was not written anew since.
+    let again = Ledger::default();
+    purge(&again, Scope::Tag(3), false, NOW);
+    again.apply(&agreed, NOW);
+    assert_eq!(again.common(again.newest()), Some(PurgeSeq::new(12)));
+    purge(&ledger, Scope::Tag(3), false, NOW);
+    assert_eq!(ledger.common(ledger.newest()), None, "and so on");
+}
+
+fn draft(scope: Scope, number: Number) -> Draft {
+    Draft { scope, soft: false, agreed: false, number, follows: None, now: NOW }
 }
 
 #[test]
