@@ -26,6 +26,9 @@
 //! - A `GET` or `HEAD` without a body that gets no answer at all is asked of another member, once. An
 //!   answer is an answer, whatever its status.
 //! - A member whose failures take it down is left alone as [`Health`] says, and tried again.
+//!
+//! Who asks in another way, and wants to choose alike, finds the choice by itself in [`choose`] and what
+//! is asked for most in [`Hot`].
 
 mod choice;
 mod hot;
@@ -44,8 +47,9 @@ use crate::body::End;
 use crate::health::{Health, HealthConfig, Trial};
 use crate::rendezvous::{self, Contender};
 use crate::{Body, Clock, Timestamp};
-use choice::State;
-use hot::Hot;
+
+pub use choice::{Candidate, choose};
+pub use hot::Hot;
 
 /// How requests are spread.
 #[derive(Clone, Debug)]
@@ -294,14 +298,14 @@ impl<S> Shared<S> {
         is_hot: bool,
     ) -> Option<(usize, Taken)> {
         let now = self.clock.now();
-        let state = |(at, member): (usize, &Arc<Member<S>>)| State {
+        let state = |(at, member): (usize, &Arc<Member<S>>)| Candidate {
             weight: member.contender.weight(),
             under_way: member.known.under_way.load(Ordering::Relaxed),
             is_up: lock(&member.known.health).is_available(now),
             is_tried: tried.contains(&at),
         };
-        let states: Vec<State> = members.iter().enumerate().map(state).collect();
-        let at = choice::choose(order, &states, is_hot, &self.config)?;
+        let states: Vec<Candidate> = members.iter().enumerate().map(state).collect();
+        let at = choose(order, &states, is_hot, &self.config)?;
         let known = Arc::clone(&members.get(at)?.known);
         known.under_way.fetch_add(1, Ordering::Relaxed);
         known.asked.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! would fetch for any request; and nothing else. Still strangers are not believed: a shield takes
 //! hints from the edge in its own process, and from others as its operator says ([`HintTrust`]).
 
-use headwater_net::{Body, Problem, Secret};
+use headwater_net::{Body, ConnInfo, Problem, Proxies, Secret};
 use headwater_proto::hints::{self, Hint, MAX_MESSAGE, SameProcess};
 use http::{HeaderName, Method, Request, Response, StatusCode};
 
@@ -22,16 +22,22 @@ pub enum HintTrust {
     Nobody,
     /// Of those who show this secret in [`LINK`].
     Secret(Secret),
+    /// Of those who connect from these networks.
+    Networks(Proxies),
     /// Everybody's: for a shield that none but edges can reach.
     Everyone,
 }
 
 impl HintTrust {
-    fn believes(&self, request: &Request<Body>) -> bool {
+    pub(crate) fn believes(&self, request: &Request<Body>) -> bool {
         request.extensions().get::<SameProcess>().is_some()
             || match self {
                 Self::Nobody => false,
                 Self::Everyone => true,
+                Self::Networks(networks) => {
+                    let conn = request.extensions().get::<ConnInfo>();
+                    conn.is_some_and(|conn| networks.trust(conn.peer.ip()))
+                }
                 Self::Secret(secret) => {
                     request.headers().get(LINK).is_some_and(|guess| secret.is(guess.as_bytes()))
                 }

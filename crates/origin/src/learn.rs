@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use headwater_net::{Body, Clock};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, header};
 use pin_project_lite::pin_project;
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
@@ -72,6 +72,11 @@ impl SharedMap {
             metrics,
             listener: Arc::default(),
         }
+    }
+
+    /// Where it counts.
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Has `listener` told of what is learnt from now on; there is one.
@@ -228,6 +233,11 @@ impl<S> Layer<S> for LearnLayer {
     }
 }
 
+/// An extension of a request whose target was rewritten on its way to the origin: what the client asked
+/// for. Its manifest names segments as clients ask for them, and is learnt so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedAs(pub Uri);
+
 /// The service of [`LearnLayer`].
 #[derive(Clone, Debug)]
 pub struct Learn<S> {
@@ -249,8 +259,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> LearnFuture<S::Future> {
+        let uri = request.extensions().get().map_or(request.uri(), |AskedAs(uri)| uri);
         let url = (request.method() == Method::GET)
-            .then(|| Url::of_request(request.uri(), request.headers()))
+            .then(|| Url::of_request(uri, request.headers()))
             .flatten();
         let asked = url.map(|url| {
             let like = prefetch::is_anyones(&request).then(|| prefetch::like(&request));

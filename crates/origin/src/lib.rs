@@ -40,7 +40,8 @@
 //! In the order a request meets them: [`prefetch`] (what to fetch ahead, and its tasks), the cache
 //! of [`headwater_cache`], [`learn`] (the ear on passing manifests) with [`manners`] (how long what is
 //! live is kept), [`upstream`] (several origins as one, object stores among them by the feature `object-store`); beside
-//! them [`hints`] (what edges tell). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest.
+//! them [`hints`] (what edges tell). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest;
+//! [`Sense`] is all of it but cache and origins.
 
 pub mod hints;
 pub mod learn;
@@ -49,6 +50,7 @@ pub mod map;
 mod metrics;
 pub mod prefetch;
 mod pressure;
+mod sense;
 mod shield;
 #[cfg(feature = "object-store")]
 pub mod store;
@@ -57,4 +59,5 @@ pub mod upstream;
 pub use hints::HintTrust;
 pub use metrics::Metrics;
 pub use prefetch::PrefetchConfig;
+pub use sense::{Noted, Sense, SenseBuilder};
 pub use shield::{Shield, ShieldBuilder, ShieldFuture};

@@ -44,10 +44,11 @@ pub use starts::Starts;
 use crate::learn::{Listener, SharedMap};
 use crate::map::{Learnt, Neighbour, Position, SegmentMap, Target, Url};
 use crate::metrics::Metrics;
-use crate::pressure::Pressure;
+use crate::sense::Room;
+use crate::upstream::Pressure;
 use crate::upstream::held::Awaited;
 use queue::State;
-use work::Workers;
+use work::{Load, Workers};
 
 /// Marks a request as sent ahead of need: an extension of the request. A shield that meets it
 /// answers, and counts it as nobody's.
@@ -110,10 +111,12 @@ where
         map: SharedMap,
         metrics: Metrics,
         pressure: Arc<Pressure>,
+        room: Box<Room>,
     ) -> Self {
         let config = Arc::new(config);
+        let load = Load { pressure, room };
         let workers =
-            Workers::new(service, Arc::clone(&config), clock.clone(), metrics.clone(), pressure);
+            Workers::new(service, Arc::clone(&config), clock.clone(), metrics.clone(), load);
         Self { workers, config, clock, metrics, map }
     }
 

@@ -3,26 +3,26 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use headwater_cache::{BoxError, Cache, CacheFuture, CacheService, Downstream};
-use headwater_net::range::RangeSpec;
-use headwater_net::{Body, Clock, encoding, range};
-use http::{Method, Request, Response, StatusCode, header};
+use headwater_net::balance::BalanceConfig;
+use headwater_net::{Body, Clock, encoding};
+use http::{Request, Response};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use crate::hints::{self, HintTrust};
-use crate::learn::{Learn, LearnLayer, Listener, SharedMap};
-use crate::map::{Limits, Url};
+use crate::hints::HintTrust;
+use crate::learn::{Learn, LearnLayer, SharedMap};
+use crate::map::Limits;
 use crate::metrics::Metrics;
-use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
-use crate::pressure::Pressure;
+use crate::prefetch::{PrefetchConfig, Prefetched};
+use crate::sense::{Noted, Sense};
 use crate::upstream::{
     CheckConfig, HealthConfig, HedgeConfig, OriginConfig, Origins, OriginsBuilder, Peers,
-    PlacesConfig, RetryConfig, Statuses, WhenDown, peers,
+    PlacesConfig, Pressure, RetryConfig, Statuses, WhenDown, peers,
 };
 
 type Cached = CacheService<Learn<Origins>>;
@@ -35,16 +35,9 @@ type Cached = CacheService<Learn<Origins>>;
 #[derive(Clone)]
 pub struct Shield {
     cached: Cached,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    map: SharedMap,
     cache: Cache,
     origins: Origins,
-    prefetcher: Arc<Prefetcher<Cached>>,
-    metrics: Metrics,
-    trust: HintTrust,
+    sense: Sense<Cached>,
 }
 
 impl Shield {
@@ -55,27 +48,17 @@ impl Shield {
 
     /// What this shield counts. Its cache counts for itself: [`Cache::metrics`].
     pub fn metrics(&self) -> &Metrics {
-        &self.shared.metrics
+        self.sense.metrics()
     }
 
     /// Checks the origins until the shield is gone; for its owner to spawn, and to abort.
     pub fn watch(&self, checks: CheckConfig) -> impl Future<Output = ()> + Send + use<> {
-        self.shared.origins.watch(checks)
+        self.origins.watch(checks)
     }
 
     /// What this shield knows of presentations.
     pub fn map(&self) -> &SharedMap {
-        &self.shared.map
-    }
-
-    /// Notes what a client asks for.
-    fn note(&self, request: &Request<Body>) -> Option<Asked> {
-        let url = Url::of_request(request.uri(), request.headers())?;
-        let at = match request.headers().get(header::RANGE).and_then(range::parse).as_deref() {
-            Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
-            _ => None,
-        };
-        self.shared.prefetcher.asked(request, url, at)
+        self.sense.map()
     }
 }
 
@@ -90,12 +73,12 @@ impl Service<Request<Body>> for Shield {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> ShieldFuture {
-        if hints::is_message(&request) {
-            return ShieldFuture(State::Told(Box::pin(told(Arc::clone(&self.shared), request))));
+        if Sense::<Cached>::is_hints(&request) {
+            return ShieldFuture(State::Told(Box::pin(self.sense.clone().take_hints(request))));
         }
         // What the shield can unpack to learn from, or what every client takes.
         encoding::simplify(request.headers_mut());
-        let cache = &self.shared.cache;
+        let cache = &self.cache;
         if let Some(behind) = peers::behind(request.headers_mut(), || cache.purges_followed()) {
             return ShieldFuture(State::Told(Box::pin(std::future::ready(behind))));
         }
@@ -103,25 +86,16 @@ impl Service<Request<Body>> for Shield {
         if peers::is_ahead(request.headers()) {
             request.extensions_mut().insert(Prefetched);
         }
-        let real =
-            request.method() == Method::GET && request.extensions().get::<Prefetched>().is_none();
-        let asked = if real { self.note(&request) } else { None };
-        let asked = asked.map(|asked| Box::new((asked, Arc::downgrade(&self.shared))));
-        ShieldFuture(State::Cached(self.cached.call(request), asked))
+        let noted = self.sense.note(&request);
+        ShieldFuture(State::Cached(self.cached.call(request), noted))
     }
-}
-
-async fn told(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
-    let Shared { prefetcher, metrics, trust, .. } = &*shared;
-    hints::take(request, trust, metrics, |hints| prefetcher.hinted(hints)).await
 }
 
 /// The answer of a [`Shield`]. Where it is a segment, fetching ahead begins with its headers.
 pub struct ShieldFuture(State);
 
 enum State {
-    /// Weak: what is in flight does not keep a dropped shield's prefetches alive.
-    Cached(CacheFuture, Option<Box<(Asked, Weak<Shared>)>>),
+    Cached(CacheFuture, Option<Noted<Cached>>),
     Told(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
 }
 
@@ -129,17 +103,15 @@ impl Future for ShieldFuture {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (inner, asked) = match &mut self.0 {
-            State::Cached(inner, asked) => (inner, asked),
+        let (inner, noted) = match &mut self.0 {
+            State::Cached(inner, noted) => (inner, noted),
             State::Told(answer) => return answer.as_mut().poll(cx).map(Ok),
         };
         let polled = Pin::new(inner).poll(cx);
         if let Poll::Ready(Ok(response)) = &polled
-            && let Some((asked, shared)) = asked.take().map(|asked| *asked)
-            && (response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED)
-            && let Some(shared) = shared.upgrade()
+            && let Some(noted) = noted.take()
         {
-            shared.prefetcher.answered(&asked);
+            noted.answered(response.status());
         }
         polled
     }
@@ -271,6 +243,20 @@ impl ShieldBuilder {
         self
     }
 
+    /// How many segments of a path name what belongs together, for origins of one priority and for peers; 1
+    /// by default ([`OriginsBuilder::title_depth`]).
+    pub fn title_depth(mut self, segments: usize) -> Self {
+        self.origins = self.origins.title_depth(segments);
+        self
+    }
+
+    /// Bounds the load of origins of one priority, and gives several to what is asked for very often
+    /// ([`OriginsBuilder::balance`]).
+    pub fn balance(mut self, balance: BalanceConfig) -> Self {
+        self.origins = self.origins.balance(balance);
+        self
+    }
+
     /// The clock that health, budgets and windows run by; the cache has its own.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -282,7 +268,7 @@ impl ShieldBuilder {
         let metrics = Metrics::default();
         let map = SharedMap::new(self.limits, metrics.clone());
         let pressure = Arc::new(Pressure::default());
-        let origins = self.origins.clock(self.clock.clone()).metrics(metrics.clone());
+        let origins = self.origins.clock(self.clock.clone()).metrics(metrics);
         let origins = origins.pressure(Arc::clone(&pressure)).build();
         let cache = self.cache.unwrap_or_else(|| {
             Cache::builder()
@@ -293,17 +279,14 @@ impl ShieldBuilder {
         });
         let learn = LearnLayer::new(map.clone()).clock(self.clock.clone());
         let cached = cache.layer().layer(learn.layer(origins.clone()));
-        let prefetcher = Arc::new(Prefetcher::new(
-            cached.clone(),
-            self.prefetch,
-            self.clock,
-            map.clone(),
-            metrics.clone(),
-            pressure,
-        ));
-        let listener: Arc<dyn Listener> = Arc::clone(&prefetcher) as _;
-        map.tell(Arc::downgrade(&listener));
-        let shared = Shared { map, cache, origins, prefetcher, metrics, trust: self.trust };
-        Shield { cached, shared: Arc::new(shared) }
+        let seen = origins.clone();
+        let sense = Sense::builder()
+            .prefetch(self.prefetch)
+            .hints(self.trust)
+            .room(move |request, percent| seen.has_room(request.uri(), percent))
+            .pressure(pressure)
+            .clock(self.clock)
+            .build(map, cached.clone());
+        Shield { cached, cache, origins, sense }
     }
 }

@@ -10,6 +10,8 @@
 //! Bodies stream as the store sends them, and what breaks off is an error
 //! ([`BodyError`]), which [`Origins`](crate::upstream::Origins) resumes.
 
+mod open;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ use http_body::{Frame, SizeHint};
 use object_store::path::Path;
 use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectStore};
 use tower_service::Service;
+
+pub use open::OpenError;
 
 /// See the module. Clones are of the same store.
 #[derive(Clone)]
@@ -89,10 +93,16 @@ impl StoreOrigin {
             // A range beyond its end is no error of the store's, but stores do not tell them apart.
             let whole = GetOptions { head: true, ..options.clone() };
             match self.store.get_opts(&path, whole).await {
-                Ok(whole) if asked.is_some_and(|part| part.resolve(whole.meta.size).is_none()) => {
-                    return Ok(unsatisfiable(whole.meta.size));
-                }
-                Ok(_) => {}
+                Ok(whole) => match asked.and_then(|part| part.resolve(whole.meta.size)) {
+                    None => return Ok(unsatisfiable(whole.meta.size)),
+                    // Azure knows no last bytes, but those that are counted from the first.
+                    Some(part) if is_unknown(&got) => {
+                        let last = part.end.saturating_sub(1);
+                        let part = RangeSpec::FromTo(part.start, last);
+                        got = self.part(&path, &options, part, &head.headers).await;
+                    }
+                    Some(_) => {}
+                },
                 error => got = error,
             }
         }
@@ -240,6 +250,11 @@ fn unsatisfiable(size: u64) -> Response<Body> {
     let mut answer = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE).into_response();
     answer.headers_mut().insert(header::CONTENT_RANGE, range::unsatisfied_range(size));
     answer
+}
+
+/// Whether a store says that it has no such requests.
+const fn is_unknown(got: &object_store::Result<GetResult>) -> bool {
+    matches!(got, Err(object_store::Error::NotSupported { .. }))
 }
 
 /// Whether an error may be one of the range.

@@ -39,6 +39,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use headwater_cache::BoxError;
+use headwater_net::balance::{BalanceConfig, Hot};
 use headwater_net::body::End;
 use headwater_net::health::Trial;
 use headwater_net::{Body, BodyError, Clock};
@@ -64,7 +65,8 @@ pub use statuses::{NoStatuses, Statuses};
 
 use crate::metrics::Metrics;
 use crate::prefetch::Prefetched;
-use crate::pressure::Pressure;
+
+pub use crate::pressure::Pressure;
 
 /// Why no origin gave an answer.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +120,9 @@ struct Shared {
     /// How many of those that can be asked are no peers.
     count: usize,
     ring: Option<Ring>,
+    /// Segments of a path that name what belongs together.
+    depth: usize,
+    balance: Option<(BalanceConfig, Mutex<Hot>)>,
     clock: Clock,
     metrics: Metrics,
     pressure: Arc<Pressure>,

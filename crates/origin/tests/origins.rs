@@ -6,9 +6,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_net::balance::BalanceConfig;
 use headwater_net::{Body, Clock, Timestamp};
 use headwater_origin::Shield;
-use headwater_origin::upstream::{HealthConfig, OriginError, Origins, PlacesConfig, RetryConfig};
+use headwater_origin::upstream::{
+    HealthConfig, OriginConfig, OriginError, Origins, OriginsBuilder, PlacesConfig, RetryConfig,
+};
 use http::{Method, Request};
 use support::{Origin, Reply, eventually, get, reply, segment};
 use tokio::sync::Notify;
@@ -225,4 +228,84 @@ async fn nobody_waits_for_a_place_for_ever_and_places_come_back() {
     assert_eq!(second.seen(), ["/6"]);
     holds.abort();
     waits.abort();
+}
+
+/// Two origins of one priority.
+fn alike() -> ([Origin; 2], OriginsBuilder) {
+    let both = [Origin::new(), Origin::new()]
+        .map(|origin| origin.otherwise(segment("x").body_after(&Arc::new(Notify::new()))));
+    let [one, two] = &both;
+    let origins = Origins::builder()
+        .origin_with(one.clone(), OriginConfig::new("one", 0))
+        .origin_with(two.clone(), OriginConfig::new("two", 0));
+    (both, origins)
+}
+
+/// Asks for something, and has its body still to come.
+async fn ask(origins: &Origins, target: String) -> http::Response<Body> {
+    origins.clone().oneshot(Request::get(target).body(Body::Empty).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_names_a_title_may_lie_deeper() {
+    for (depth, shared) in [(1, false), (2, true)] {
+        let ([one, two], origins) = alike();
+        let origins = origins.title_depth(depth).build();
+        for title in 0..20 {
+            let before = (one.seen().len(), two.seen().len());
+            for name in ["main.m3u8", "v/1.m4s"] {
+                drop(ask(&origins, format!("/vod/title-{title}/{name}")).await);
+            }
+            let after = (one.seen().len(), two.seen().len());
+            assert!(after == (before.0 + 2, before.1) || after == (before.0, before.1 + 2));
+        }
+        assert_eq!(!one.seen().is_empty() && !two.seen().is_empty(), shared, "of {depth}");
+    }
+}
+
+#[tokio::test]
+async fn a_hot_title_has_a_second_member_and_a_full_one_is_passed_over() {
+    let counts = |both: &[Origin; 2]| {
+        let counts = both.each_ref().map(|origin| origin.seen().len());
+        (counts[0].max(counts[1]), counts[0].min(counts[1]))
+    };
+    let seven = async |origins: Origins| {
+        let mut under_way = Vec::new();
+        for number in 0..7 {
+            under_way.push(ask(&origins, format!("/film/{number}.m4s")).await);
+        }
+    };
+    let ([one, two], origins) = alike();
+    seven(origins.build()).await;
+    assert_eq!(counts(&[one, two]), (7, 0), "as it is by itself");
+    let ([one, two], origins) = alike();
+    seven(origins.balance(BalanceConfig::default()).build()).await;
+    assert_eq!(counts(&[one, two]), (7, 0), "neither hot nor full");
+    let ([one, two], origins) = alike();
+    seven(origins.balance(BalanceConfig::default().replicas(2, 4)).build()).await;
+    assert_eq!(counts(&[one, two]), (4, 3), "three by themselves, then the less loaded of two");
+    let ([one, two], origins) = alike();
+    seven(origins.balance(BalanceConfig::default().slack(1).factor(150)).build()).await;
+    // (7 + 1) × 1.5 / 2 = 6
+    let counts = counts(&[one, two]);
+    assert!(counts.1 > 0 && counts.0 <= 6, "{counts:?}");
+}
+
+#[tokio::test]
+async fn room_is_that_of_the_origin_that_would_be_asked() {
+    let ([one, two], origins) = alike();
+    let origins = origins.places(PlacesConfig::new(2, 0)).build();
+    let of_two: Vec<String> = (0..40)
+        .map(|title| format!("/title-{title}/1.m4s"))
+        .filter(|target| origins.home(&target.parse().unwrap()).unwrap() == "two")
+        .collect();
+    let of_one = (0..40).map(|title| format!("/title-{title}/1.m4s"));
+    let of_one = of_one.filter(|target| !of_two.contains(target)).next().unwrap();
+    let has_room = |target: &str| origins.has_room(&target.parse().unwrap(), 50);
+    assert!(has_room(&of_one) && has_room(&of_two[0]));
+    let under_way = ask(&origins, of_two[0].clone()).await;
+    assert_eq!((one.seen().len(), two.seen().len()), (0, 1));
+    assert!(has_room(&of_one) && !has_room(&of_two[1]), "half of its places are taken");
+    drop(under_way);
+    assert!(has_room(&of_two[1]));
 }

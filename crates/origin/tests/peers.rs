@@ -256,6 +256,17 @@ async fn a_peer_that_has_done_a_purge_of_all_answers_after_it() {
     own.purge(Purge::tag("x")).await.unwrap();
     assert_eq!(get(&shield, "/film/4.m4s").await.text(), "second");
     assert_eq!((asked(owner.shield()), asked(&shield)), (3, 2));
+    // A purge of all that was made after it brings them together again, once the owner has done it, too.
+    let agreed = || Purge::all().at(PurgeSeq::new(2)).agreed();
+    own.purge(agreed()).await.unwrap();
+    assert_eq!(get(&shield, "/film/5.m4s").await.text(), "second");
+    assert_eq!((asked(owner.shield()), asked(&shield)), (3, 3), "it has not done it");
+    owners.purge(agreed()).await.unwrap();
+    assert_eq!(get(&shield, "/film/6.m4s").await.text(), "second");
+    assert_eq!((asked(owner.shield()), asked(&shield)), (4, 3));
+    for wrong in [Purge::all().agreed(), Purge::tag("x").at(PurgeSeq::new(3)).agreed()] {
+        assert!(own.purge(wrong).await.is_err(), "it is numbered, and of all");
+    }
 }
 
 #[tokio::test]

@@ -9,21 +9,24 @@ use super::BalanceConfig;
 
 /// What is known of a member when a choice is made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct State {
-    pub(super) weight: u32,
+pub struct Candidate {
+    /// Its share beside those of the others.
+    pub weight: u32,
     /// Requests that it has and did not finish.
-    pub(super) under_way: u64,
-    pub(super) is_up: bool,
+    pub under_way: u64,
+    /// Whether it may be asked.
+    pub is_up: bool,
     /// It was asked for this request before.
-    pub(super) is_tried: bool,
+    pub is_tried: bool,
 }
 
 /// Chooses among members: the first of `order` that is up and not full, and for a hot key the least
 /// loaded of the first `replicas` of those. Where all that are up are full, the first of them; where
-/// none is up, the first that was not asked.
-pub(super) fn choose(
+/// none is up, the first that was not asked. `order` holds places in `states`, of which it may leave out
+/// some; none of it that was not asked gives `None`.
+pub fn choose(
     order: &[usize],
-    states: &[State],
+    states: &[Candidate],
     is_hot: bool,
     config: &BalanceConfig,
 ) -> Option<usize> {
@@ -41,8 +44,9 @@ pub(super) fn choose(
     });
     let replicas = if is_hot { config.replicas.max(1) } else { 1 };
     // Of equally loaded ones the first.
-    let load =
-        |state: &State| u128::from(state.under_way) * (1 << 32) / u128::from(state.weight.max(1));
+    let load = |state: &Candidate| {
+        u128::from(state.under_way) * (1 << 32) / u128::from(state.weight.max(1))
+    };
     let best = open.take(replicas).min_by_key(|(_, state)| load(state));
     best.or_else(|| up().next()).or_else(|| untried().next()).map(|(at, _)| at)
 }
@@ -52,8 +56,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn states(loads: &[u64]) -> Vec<State> {
-        let state = |&under_way: &u64| State { weight: 1, under_way, is_up: true, is_tried: false };
+    fn states(loads: &[u64]) -> Vec<Candidate> {
+        let state =
+            |&under_way: &u64| Candidate { weight: 1, under_way, is_up: true, is_tried: false };
         loads.iter().map(state).collect()
     }
 
@@ -101,9 +106,9 @@ mod tests {
             is_hot in any::<bool>(),
         ) {
             let config = config();
-            let mut states: Vec<State> = weights
+            let mut states: Vec<Candidate> = weights
                 .iter()
-                .map(|&weight| State { weight, under_way: 0, is_up: true, is_tried: false })
+                .map(|&weight| Candidate { weight, under_way: 0, is_up: true, is_tried: false })
                 .collect();
             let whole: u32 = weights.iter().sum();
             for (total, seed) in (0u64..).zip(orders) {

@@ -13,8 +13,9 @@ const SLOTS: usize = 1024;
 /// How long until counts are halved.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// How often keys were asked for lately, of those that are asked for most.
 #[derive(Debug)]
-pub(super) struct Hot {
+pub struct Hot {
     slots: Vec<(u64, u32)>,
     since: Timestamp,
 }
@@ -28,7 +29,7 @@ impl Default for Hot {
 impl Hot {
     /// Counts a request for a key. Returns about how many there were in this window, with half of
     /// those before it.
-    pub(super) fn note(&mut self, key: u64, now: Timestamp) -> u32 {
+    pub fn note(&mut self, key: u64, now: Timestamp) -> u32 {
         let windows = now.since(self.since).as_millis() / WINDOW.as_millis();
         if windows > 0 {
             let by = u32::try_from(windows).unwrap_or(u32::MAX);
@@ -49,6 +50,12 @@ impl Hot {
         }
         *count
     }
+
+    /// About how many requests for a key were counted, as of the last that was.
+    pub fn count(&self, key: u64) -> u32 {
+        let slot = usize::try_from(key % SLOTS as u64).ok().and_then(|at| self.slots.get(at));
+        slot.filter(|(counted, _)| *counted == key).map_or(0, |(_, count)| *count)
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +75,7 @@ mod tests {
             }
         }
         assert!((850..=1000).contains(&seen), "{seen}");
+        assert_eq!((hot.count(7), hot.count(7 + SLOTS as u64), hot.count(8)), (seen, 0, 0));
         assert_eq!(hot.note(7, now.plus(WINDOW)), seen / 2 + 1);
         assert_eq!(hot.note(7, now.plus(100 * WINDOW)), 1);
     }

@@ -152,7 +152,7 @@ impl State {
         &mut self,
         now: Timestamp,
         config: &PrefetchConfig,
-        has_room: impl Fn() -> bool,
+        has_room: impl Fn(&Request<Body>) -> bool,
         metrics: &Metrics,
     ) -> Option<(u64, Flight, Request<Body>)> {
         while let Some(job) = self.lanes.iter_mut().find_map(VecDeque::pop_front) {
@@ -160,7 +160,7 @@ impl State {
             if !self.is_wanted(&job.want.why, job.since, now, config) {
                 self.recent.forget(target);
                 metrics.prefetch_cancelled.inc();
-            } else if !self.spent.may(config.bytes_per_second, now) || !has_room() {
+            } else if !self.spent.may(config.bytes_per_second, now) || !has_room(&job.request) {
                 self.recent.forget(target);
                 metrics.prefetch_refused.inc();
             } else if self.recent.begins(target) {

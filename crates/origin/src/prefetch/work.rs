@@ -16,7 +16,8 @@ use super::choose::{Want, Why};
 use super::config::PrefetchConfig;
 use super::queue::{Flight, State};
 use crate::metrics::Metrics;
-use crate::pressure::Pressure;
+use crate::sense::Room;
+use crate::upstream::Pressure;
 
 /// How often a prefetch looks whether its session is still there, where nothing tells it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -28,11 +29,17 @@ pub(super) struct Workers<S> {
     tasks: Mutex<JoinSet<()>>,
 }
 
+/// How loaded origins are.
+pub(super) struct Load {
+    pub(super) pressure: Arc<Pressure>,
+    pub(super) room: Box<Room>,
+}
+
 struct Shared {
     config: Arc<PrefetchConfig>,
     clock: Clock,
     metrics: Metrics,
-    pressure: Arc<Pressure>,
+    load: Load,
     state: Mutex<State>,
 }
 
@@ -47,10 +54,10 @@ where
         config: Arc<PrefetchConfig>,
         clock: Clock,
         metrics: Metrics,
-        pressure: Arc<Pressure>,
+        load: Load,
     ) -> Self {
         let state = Mutex::new(State::new(&config));
-        let shared = Arc::new(Shared { config, clock, metrics, pressure, state });
+        let shared = Arc::new(Shared { config, clock, metrics, load, state });
         Self { service, shared, tasks: Mutex::default() }
     }
 
@@ -182,7 +189,7 @@ impl Shared {
     async fn is_given_up(&self, flight: &Flight) {
         loop {
             let pressed = tokio::select! {
-                () = self.pressure.high() => true,
+                () = self.load.pressure.high() => true,
                 () = flight.doubt.notified() => false,
                 () = tokio::time::sleep(LOOK) => false,
             };
@@ -201,7 +208,9 @@ impl Shared {
     /// locked, so that no job slips in unseen.
     fn next_job(&self, slot: &mut Slot) -> Option<(u64, Flight, Request<Body>)> {
         let mut state = self.lock();
-        let has_room = || self.pressure.has_room(self.config.share);
+        let Load { pressure, room } = &self.load;
+        let has_room =
+            |request: &Request<Body>| !pressure.is_high() && room(request, self.config.share);
         let job = state.take(self.clock.now(), &self.config, has_room, &self.metrics);
         if job.is_none() {
             slot.0 = None;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater_cache::BoxError;
+use headwater_net::balance::BalanceConfig;
 use headwater_net::{Body, Clock};
 use http::{Request, Response};
 use tower_service::Service;
@@ -11,7 +12,7 @@ use tower_service::Service;
 use super::origin::{Ask, Origin};
 use super::{
     HealthConfig, HedgeConfig, OriginConfig, Origins, Peers, PlacesConfig, RetryConfig, Shared,
-    Statuses, WhenDown, lock,
+    Statuses, WhenDown,
 };
 use crate::metrics::Metrics;
 use crate::pressure::Pressure;
@@ -29,6 +30,8 @@ pub struct OriginsBuilder {
     failover: Option<Statuses>,
     when_down: WhenDown,
     peers: Option<Peers>,
+    depth: Option<usize>,
+    balance: Option<BalanceConfig>,
     clock: Clock,
     metrics: Metrics,
     pressure: Arc<Pressure>,
@@ -123,8 +126,25 @@ impl OriginsBuilder {
         self
     }
 
-    /// Whom to tell how loaded the origins are.
-    pub(crate) fn pressure(mut self, pressure: Arc<Pressure>) -> Self {
+    /// How many segments of a path name what belongs together, such as a title: what it is that one
+    /// member of a priority, and one peer, is asked for the whole of. 1 by default
+    /// ([`headwater_net::rendezvous::group`]). Danger: with fewer than there are folders before a
+    /// title, one member gets all titles; whoever chooses among the same must say the same.
+    pub fn title_depth(mut self, segments: usize) -> Self {
+        self.depth = Some(segments);
+        self
+    }
+
+    /// Has a member of a priority that is full passed over for the next, and what is asked for very often
+    /// asked of several, as [`Balance`](headwater_net::Balance) does; by default what belongs together is
+    /// always asked of the same one that is up. Health is as [`health`](Self::health) says.
+    pub fn balance(mut self, balance: BalanceConfig) -> Self {
+        self.balance = Some(balance);
+        self
+    }
+
+    /// Whom to tell that real requests wait for a place.
+    pub fn pressure(mut self, pressure: Arc<Pressure>) -> Self {
         self.pressure = pressure;
         self
     }
@@ -142,11 +162,6 @@ impl OriginsBuilder {
             ring
         });
         let origins: Arc<[Origin]> = origins.into();
-        let seen = Arc::downgrade(&origins);
-        self.pressure.ask(move |percent| {
-            let origins = seen.upgrade();
-            origins.is_some_and(|all| has_room(all.get(..count).unwrap_or_default(), percent))
-        });
         Origins {
             origins,
             shared: Arc::new(Shared {
@@ -160,18 +175,14 @@ impl OriginsBuilder {
                 hedges: Mutex::default(),
                 count,
                 ring,
+                depth: self.depth.unwrap_or(1),
+                balance: self.balance.map(|config| (config, Mutex::default())),
                 clock: self.clock,
                 metrics: self.metrics,
                 pressure: self.pressure,
             }),
         }
     }
-}
-
-/// Whether the first origin that is up is filled to less than so many percent.
-fn has_room(origins: &[Origin], percent: u8) -> bool {
-    let up = origins.iter().find(|origin| !lock(&origin.health).is_down());
-    up.is_some_and(|origin| origin.places.has_room(percent))
 }
 
 impl std::fmt::Debug for OriginsBuilder {

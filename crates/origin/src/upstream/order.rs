@@ -1,11 +1,15 @@
 //! Who is asked: in which order, and which of that order may be asked now.
 
+use std::ops::Range;
+
+use headwater_net::balance::{Candidate, choose};
 use headwater_net::health::Trial;
 use headwater_net::{Timestamp, rendezvous};
 use http::Uri;
 use http::request::Parts;
 
 use super::{Origin, Origins, WhenDown, lock, peers};
+use crate::prefetch::Prefetched;
 
 impl Origins {
     /// In which order those are asked for this that can be: a peer whose it is, if it may be asked
@@ -13,14 +17,66 @@ impl Origins {
     pub(super) fn order(&self, head: &Parts, idempotent: bool) -> Vec<usize> {
         let uri = rendezvous::asked_by(&head.uri, &head.extensions);
         let (origins, peers) = self.split();
-        let mut order = by_priority(origins, uri);
+        let counts = head.extensions.get::<Prefetched>().is_none();
+        let mut order = self.chosen(uri, counts);
         let ring = self.shared.ring.filter(|_| idempotent && peers::may_be_asked(head));
         let now = self.shared.clock.now();
         let is_up = |peer: &Origin| lock(&peer.health).is_available(now);
-        if let Some(owner) = ring.and_then(|ring| ring.owner(key_of(uri), peers, is_up)) {
+        if let Some(owner) = ring.and_then(|ring| ring.owner(self.key_of(uri), peers, is_up)) {
             order.insert(0, origins.len() + owner);
         }
         order
+    }
+
+    /// What belongs together is asked of one.
+    fn key_of(&self, uri: &Uri) -> u64 {
+        rendezvous::key(rendezvous::group(uri.path(), self.shared.depth).as_bytes())
+    }
+
+    /// In which order origins are asked. Of the first priority of which one is up, it is one that is not
+    /// full, and of what is asked for very often the least loaded of several, where that is wanted.
+    fn chosen(&self, uri: &Uri, counts: bool) -> Vec<usize> {
+        let (origins, _) = self.split();
+        let key = self.key_of(uri);
+        let (mut order, shared) = by_priority(origins, key);
+        let Some((config, hot)) = self.shared.balance.as_ref().filter(|_| shared) else {
+            return order;
+        };
+        let now = self.shared.clock.now();
+        let mut hot = lock(hot);
+        let count = if counts { hot.note(key, now) } else { hot.count(key) };
+        drop(hot);
+        let up: Vec<bool> =
+            origins.iter().map(|origin| lock(&origin.health).is_available(now)).collect();
+        let is_up = |at: usize| up.get(at).copied().unwrap_or_default();
+        let Some(run) = first_up(origins, &order, is_up) else { return order };
+        let candidate = |(at, origin): (usize, &Origin)| Candidate {
+            weight: origin.contender.weight(),
+            under_way: origin.places.taken() as u64,
+            is_up: is_up(at) && order.get(run.clone()).is_some_and(|all| all.contains(&at)),
+            is_tried: false,
+        };
+        let candidates: Vec<Candidate> = origins.iter().enumerate().map(candidate).collect();
+        let is_hot = count >= config.hot.max(1);
+        if let Some(run) = order.get_mut(run)
+            && let Some(chosen) = choose(run, &candidates, is_hot, config)
+            && let Some(place) = run.iter().position(|at| *at == chosen)
+            && let Some(before) = run.get_mut(..=place)
+        {
+            before.rotate_right(1);
+        }
+        order
+    }
+
+    /// Whether the origin that would be asked for this now, as long as nothing keeps it, has fewer than so
+    /// many percent of its places taken; not where none is up.
+    pub fn has_room(&self, uri: &Uri, percent: u8) -> bool {
+        let (origins, _) = self.split();
+        let now = self.shared.clock.now();
+        let order = self.chosen(uri, false);
+        let mut known = order.iter().filter_map(|at| origins.get(*at));
+        let up = known.find(|origin| lock(&origin.health).is_available(now));
+        up.is_some_and(|origin| origin.places.has_room(percent))
     }
 
     /// The origins, and the peers.
@@ -38,7 +94,7 @@ impl Origins {
     pub fn home(&self, uri: &Uri) -> Option<String> {
         let (origins, _) = self.split();
         let now = self.shared.clock.now();
-        let order = by_priority(origins, uri);
+        let order = by_priority(origins, self.key_of(uri)).0;
         let mut known = order.iter().filter_map(|at| origins.get(*at));
         let first = known.clone().next();
         let up = known.find(|origin| lock(&origin.health).is_available(now));
@@ -96,18 +152,28 @@ impl Origins {
     }
 }
 
-/// What belongs together is asked of one.
-fn key_of(uri: &Uri) -> u64 {
-    rendezvous::key(rendezvous::group(uri.path(), 1).as_bytes())
-}
-
-/// In which order origins are asked: by priority, and those of one by rendezvous.
-fn by_priority(origins: &[Origin], uri: &Uri) -> Vec<usize> {
+/// In which order origins are asked: by priority, and those of one by rendezvous; and whether there are
+/// two of one.
+fn by_priority(origins: &[Origin], key: u64) -> (Vec<usize>, bool) {
     let mut order: Vec<usize> = (0..origins.len()).collect();
     let same = |one: &Origin, next: &Origin| one.priority == next.priority;
-    if origins.iter().zip(origins.iter().skip(1)).any(|(one, next)| same(one, next)) {
-        order = rendezvous::order(key_of(uri), origins.iter().map(|origin| &origin.contender));
+    let shared = origins.iter().zip(origins.iter().skip(1)).any(|(one, next)| same(one, next));
+    if shared {
+        order = rendezvous::order(key, origins.iter().map(|origin| &origin.contender));
         order.sort_by_key(|at| origins.get(*at).map(|origin| origin.priority));
     }
-    order
+    (order, shared)
+}
+
+/// Where in `order` those of the first priority are of which one is up.
+fn first_up(
+    origins: &[Origin],
+    order: &[usize],
+    is_up: impl Fn(usize) -> bool,
+) -> Option<Range<usize>> {
+    let priority = |at: &usize| origins.get(*at).map(|origin| origin.priority);
+    let first = order.iter().find(|at| is_up(**at)).and_then(priority);
+    let start = order.iter().position(|at| priority(at) == first)?;
+    let count = order.iter().skip(start).take_while(|at| priority(at) == first).count();
+    Some(start..start + count)
 }

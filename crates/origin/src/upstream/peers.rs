@@ -47,6 +47,10 @@ const AHEAD: HeaderValue = HeaderValue::from_static("ahead");
 /// all are given.
 const PURGES: HeaderName = HeaderName::from_static("headwater-peer-purges");
 
+/// An extension of a request that a peer asks, where the field that said so goes no further.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedByPeer;
+
 /// The shields beside this one.
 #[must_use = "they are given to a builder"]
 pub struct Peers {
@@ -120,7 +124,8 @@ impl Ring {
 
 /// Whether a request may be asked of a peer: no peer has asked it, and no purge could be undone.
 pub(super) fn may_be_asked(head: &Parts) -> bool {
-    !head.headers.contains_key(PEER) && PurgeSeen::of(head) != PurgeSeen::Own
+    let by_peer = head.headers.contains_key(PEER) || head.extensions.get::<AskedByPeer>().is_some();
+    !by_peer && PurgeSeen::of(head) != PurgeSeen::Own
 }
 
 /// The answer to a peer that has seen a purge which is not done here yet.

@@ -70,10 +70,14 @@ impl Places {
         }
     }
 
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.at_once.saturating_sub(self.free.available_permits())
+    }
+
     /// Whether fewer than so many percent of the places are taken.
     pub(super) fn has_room(&self, percent: u8) -> bool {
-        let taken = self.at_once.saturating_sub(self.free.available_permits());
-        taken as u128 * 100 < self.at_once as u128 * u128::from(percent)
+        self.taken() as u128 * 100 < self.at_once as u128 * u128::from(percent)
     }
 
     /// A place, at once or after a wait in turn; `None` where too many wait, or too long. A real

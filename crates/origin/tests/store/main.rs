@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stdout, reason = "the stand-in says why it refuses")]
 
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+mod clouds;
 mod s3;
 
 use std::sync::Arc;
