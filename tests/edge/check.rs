@@ -58,6 +58,19 @@ fn all_that_is_wrong_stands_on_standard_error_in_lines() {
 }
 
 #[test]
+#[cfg(not(feature = "object-store"))]
+fn a_store_that_this_program_cannot_ask_is_said() {
+    let store = "store = { url = 'gs://bucket/films', settings = { bearer_token = 'a secret' } }";
+    let said = check(&GOOD.replace("origins = 'http://127.0.0.1:9'", store), &[]);
+    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(
+        text(&said.stderr),
+        "edge.toml:6: key 'url': gs://bucket/films cannot be asked: this program was built without \
+         the feature gcp\n"
+    );
+}
+
+#[test]
 fn variables_override_the_file() {
     let said = check(GOOD, &[("HEADWATER__UPSTREAM__MEDIA__ORIGINS", "http://other.example")]);
     assert!(text(&said.stdout).contains("origins = [\"http://other.example\"]"));

@@ -32,8 +32,9 @@ macro_rules! recipes {
 
 recipes! {
     caching: a_cache_before_a_web_site live purging_by_tag large_files_that_outlive_a_restart;
-    links: several_origins a_shield_behind_edges edges_known_by_their_certificates many_sites
-        certificates_that_the_edge_gets_for_itself a_new_origin_for_a_few;
+    links: several_origins survive_an_origin_that_is_down a_shield_behind_edges an_origin_shield
+        edges_known_by_their_certificates many_sites certificates_that_the_edge_gets_for_itself
+        a_new_origin_for_a_few;
     viewers: video_on_demand_with_signed_links limits_for_strangers what_viewers_see
         an_application_beside_the_video a_player_on_another_site who_is_let_in_and_from_where;
 }

@@ -1,11 +1,11 @@
 //! An upstream that is a shield: it is told of purges and of what the edge answers, and only where
-//! the configuration says that it is one.
+//! the configuration says that it is one. And `headwater edge` as such a shield.
 
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use headwater::net::server::{Server, ServerHandle};
 use headwater::net::{Body, Secret};
@@ -13,7 +13,7 @@ use headwater::origin::{HintTrust, Shield};
 use http::{Request, Response};
 use tower::service_fn;
 
-use crate::process::{Edge, Files, ask, get, wait_for};
+use crate::process::{Edge, Files, Origin, ask, get, wait_for};
 
 /// A shield that believes who knows `secret`, before an origin that counts what it is asked.
 fn shield(asked: &Arc<AtomicUsize>) -> (Shield, ServerHandle) {
@@ -86,4 +86,139 @@ fn a_shield_is_told_of_purges_and_sessions_where_it_is_one() {
     let link = "headwater-link: secret\r\ncontent-length: 0\r\n";
     assert_eq!(ask(addr_of_edge, "POST", "a.example", path, link).status, 404);
     assert_eq!(shield.metrics().hints_refused.get(), 0);
+}
+
+/// A title of five segments, cacheable for long, below `/store`; and what was asked for, by its path.
+fn title() -> (Origin, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let heard = Arc::clone(&asked);
+    let origin = Origin::answering(move |asked| {
+        heard.lock().unwrap().push(asked.target.clone());
+        let fields = |kind: &str| format!("content-type: {kind}\r\ncache-control: max-age=600\r\n");
+        if asked.target.ends_with("v.m3u8") {
+            let segments: String = (1..=5).map(|at| format!("#EXTINF:4,\n{at}.m4s\n")).collect();
+            let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}#EXT-X-ENDLIST\n");
+            return (200, fields("application/vnd.apple.mpegurl"), text);
+        }
+        (200, fields("video/mp4"), format!("segment {}", asked.target))
+    });
+    (origin, asked)
+}
+
+/// A `headwater edge` that is a shield before `origin`; its paths are the origin's below `/store`.
+fn sensing(origin: &str, more: &str) -> Files {
+    let files = Files::new(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n[cache]\nname = 'shield'\ndownstream = 'caches'\n\
+         [shield]\non = true\nlink_file = 'link'\n{more}\n\
+         [[upstream]]\nname = 'origin'\norigins = '{origin}'\n\
+         [[site]]\nhosts = '*'\nupstream = 'origin'\n[[site.route]]\npath = '/'\n\
+         rewrite = {{ from = '/', to = '/store/' }}\n\
+         [operator]\nlisten = '127.0.0.1:0'\n"
+    ));
+    fs::write(files.path("link"), "secret\n").unwrap();
+    files
+}
+
+/// What a page of metrics says of one.
+fn counted(edge: &Edge, name: &str) -> u64 {
+    let page = get(edge.addr("operator"), "localhost", "/metrics").body;
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().unwrap()
+}
+
+#[test]
+fn the_command_is_a_shield_that_has_the_next_segment_before_it_is_asked_for() {
+    let (origin, asked) = title();
+    let of_shield = sensing(&origin.url, "heads = 0");
+    let shield = Edge::start(&of_shield);
+    let addr = shield.addr("http");
+    let keys = "shield = true\nlink_file = 'link'\nhost = 'client'";
+    let files = Files::new(&config(addr, keys));
+    fs::write(files.path("link"), "secret\n").unwrap();
+    let edge = Edge::start(&files);
+    let fetch = |target: &str| get(edge.addr("http"), "a.example", target);
+    let has = |target: &str| asked.lock().unwrap().iter().filter(|one| *one == target).count();
+
+    assert_eq!(fetch("/film/v.m3u8").status, 200);
+    assert_eq!(fetch("/film/1.m4s").body, "segment /store/film/1.m4s");
+    wait_for("the next one", || (has("/store/film/2.m4s") == 1).then_some(()));
+    // It is there when all of it has come.
+    let whole = "segment /store/film/2.m4s".len() as u64;
+    let bytes = "headwater_origin_prefetch_bytes_total";
+    wait_for("all of it", || (counted(&shield, bytes) >= whole).then_some(()));
+    let next = fetch("/film/2.m4s");
+    assert_eq!(next.body, "segment /store/film/2.m4s");
+    assert!(next.field("cache-status").contains("shield; hit"), "{next:?}");
+    assert_eq!(has("/store/film/2.m4s"), 1);
+    assert_eq!(counted(&shield, "headwater_origin_prefetch_used_total"), 1);
+
+    // Of a hit of the edge the shield sees no request: it is told.
+    let before = counted(&shield, "headwater_origin_hints_taken_total");
+    assert!(fetch("/film/2.m4s").field("cache-status").contains("; hit"));
+    wait_for("a hint", || {
+        (counted(&shield, "headwater_origin_hints_taken_total") > before).then_some(())
+    });
+    assert_eq!(counted(&shield, "headwater_origin_hints_refused_total"), 0);
+
+    // Who does not know the secret is no edge.
+    let path = "/.well-known/headwater-hints";
+    for link in ["", "headwater-link: guess\r\n"] {
+        let more = format!("{link}content-length: 0\r\n");
+        assert_eq!(ask(addr, "POST", "a.example", path, &more).status, 403);
+    }
+    assert_eq!(counted(&shield, "headwater_origin_hints_refused_total"), 2);
+}
+
+#[test]
+fn what_a_shield_knows_outlives_a_reload_and_its_own_keys_need_a_restart() {
+    let (origin, asked) = title();
+    let files = sensing(&origin.url, "heads = 0");
+    let shield = Edge::start(&files);
+    let fetch = |target: &str| get(shield.addr("http"), "a.example", target);
+    assert_eq!(fetch("/film/v.m3u8").status, 200);
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    files.write(&text.replace("[server]", "[server]\nheaders = { x-new = 'yes' }"));
+    shield.signal("HUP");
+    shield.hears("edge.toml was read again and is in force");
+    assert_eq!(fetch("/film/1.m4s").status, 200);
+    let has = |target: &str| asked.lock().unwrap().iter().any(|one| one == target);
+    wait_for("the next one", || has("/store/film/2.m4s").then_some(()));
+    let next = fetch("/film/2.m4s");
+    assert_eq!(next.field("x-new"), "yes", "what is fetched ahead goes through the edge in force");
+    files.write(&text.replace("heads = 0", "heads = 1"));
+    shield.signal("HUP");
+    shield.hears("shield.heads: 0 became 1; that needs a restart");
+}
+
+#[test]
+fn a_peer_is_asked_for_its_own_titles_before_the_origin() {
+    let (origin, _) = title();
+    let started = |name: &str, more: &str| {
+        let files = sensing(&origin.url, more);
+        let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+        let text = text.replace("name = 'shield'", &format!("name = '{name}'"));
+        files.write(&text.replace("rewrite = { from = '/', to = '/store/' }", "ttl = '1 h'"));
+        let shield = Edge::start(&files);
+        (files, shield)
+    };
+    let (_files, other) = started("other", "ahead = 0");
+    let peers = format!(
+        "ahead = 0\nknown_as = 'http://shield.example'\npeers = 'http://{}'",
+        other.addr("http")
+    );
+    let (_files, shield) = started("shield", &peers);
+    let each = |of: &Edge| {
+        for title in 0..16 {
+            let target = format!("/title-{title}/1.m4s");
+            let answer = get(of.addr("http"), "a.example", &target);
+            assert_eq!(answer.body, format!("segment {target}"));
+        }
+    };
+    each(&shield);
+    assert_eq!(origin.asked(), 16);
+    let its = counted(&shield, "headwater_origin_peer_requests_total");
+    assert!(its > 0 && its < 16, "{its}");
+    assert_eq!(counted(&shield, "headwater_origin_peer_failures_total"), 0);
+    each(&other);
+    assert_eq!(origin.asked() as u64, 16 + (16 - its), "what is its own it has already");
 }

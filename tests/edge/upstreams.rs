@@ -134,6 +134,21 @@ fn http3_is_asked_where_it_is_switched_on_and_metrics_tell_which_protocol_answer
 }
 
 #[test]
+fn titles_in_a_folder_are_shared_where_it_is_said_how_deep_they_lie() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let (one, two) = (Origin::start("one"), Origin::start("two"));
+    let edge = Edge::start(&files(&[&one, &two], "choose = 'by_title'\ntitle_depth = 2"));
+    let addr = edge.addr("http");
+    for title in 0..20 {
+        let home = get(addr, "a", &format!("/vod/title-{title}/1.m4s")).body;
+        assert_eq!(get(addr, "a", &format!("/vod/title-{title}/v/2.m4s")).body, home);
+    }
+    assert!(one.count() > 0 && two.count() > 0, "{} and {}", one.count(), two.count());
+    assert_eq!(one.count() + two.count(), 40);
+}
+
+#[test]
 fn statuses_of_failover_are_no_answers_and_origins_that_are_all_down_are_left_alone() {
     let runtime = runtime();
     let _within = runtime.enter();

@@ -34,13 +34,14 @@ use crate::steering::{Steered, SteeringLayer};
 use crate::stretch::{Inner, stretch};
 use crate::tokens::{TakePaths, TokenLayer, Tokens};
 use crate::upgrades::Upgrades;
+use crate::witness::{Witness, WitnessLayer, Witnessed};
 
 /// An edge in front of `S`, layer by layer, outermost first: traces, access log and metrics, whose pages
 /// may read, load shedding, what is said of the path and of what goes first, what browsers are told,
 /// response headers, one way to write each target, addresses and countries and pages that are let in,
 /// limits by address and route, tokens, limits by token, answers of the route, steering, what
 /// players say, allowed methods, hints for
-/// the shield, fields that nobody behind needs, early data, cache. A concrete type: a hit calls through
+/// the shield, fields that nobody behind needs, a witness, early data, cache. A concrete type: a hit calls through
 /// no pointer and boxes nothing. Layers that ask who comes in stand between the targets and the methods:
 /// they see paths in one form.
 ///
@@ -72,11 +73,12 @@ stretch! {
     Answered, AnsweredFuture, Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>
 }
 
+/// The cache of an edge, and what its answers are made of behind it.
+pub type Kept<S> = CacheService<Headers<Compress<S>>>;
+
 stretch! {
     /// What answers all but WebSockets.
-    Cached, CachedFuture, Methods<
-        Hinted<Normalise<EarlyData<CacheService<Headers<Compress<S>>>>>>,
-    >
+    Cached, CachedFuture, Methods<Hinted<Normalise<Witnessed<EarlyData<Kept<S>>>>>>
 }
 
 /// The entrance to [`EdgeBuilder`].
@@ -117,6 +119,7 @@ pub struct EdgeBuilder {
     rates: RateLimitLayer,
     shed: ShedLayer,
     steering: SteeringLayer,
+    witness: WitnessLayer,
     websockets: bool,
     #[cfg(feature = "otel")]
     trace: crate::trace::TraceLayer,
@@ -257,6 +260,12 @@ impl EdgeBuilder {
         self
     }
 
+    /// Who sees what reaches the cache; by default nobody.
+    pub fn witness(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = WitnessLayer::new(witness);
+        self
+    }
+
     /// Whether WebSockets pass through to the upstream, past the cache; by default they do not, and
     /// a request for one is a GET like any.
     pub fn websockets(mut self, on: bool) -> Self {
@@ -285,18 +294,15 @@ impl EdgeBuilder {
         S::Error: Into<BoxError>,
         S::Future: Send,
     {
-        let cache = self.cache.clone().unwrap_or_else(|| {
-            Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
-        });
+        let cache = self.own_cache();
         let direct = self.normalise.clone().keep_origin().fields(upstream.clone());
         let direct = self.websockets.then(|| (cache.clone(), direct));
-        let compressed = Compress::new(upstream, self.compress.as_ref());
-        let cached = cache.layer().layer(self.headers.layer(compressed));
+        let kept = self.kept_in(&cache, upstream);
         let normalise = match self.compress {
             Some(_) => self.normalise.clone().codings(&Coding::ALL),
             None => self.normalise.clone(),
         };
-        let lean = normalise.fields(self.early_data.layer(cached));
+        let lean = normalise.fields(self.witness.layer(self.early_data.layer(kept)));
         let let_in = Cached(self.methods.layer(self.hints.layer(lean)));
         let answered = self.cmcd.layer(Upgrades::new(let_in, direct));
         let (by_client, by_token) = self.rates.split();
@@ -317,5 +323,33 @@ impl EdgeBuilder {
         #[cfg(feature = "otel")]
         let observed = self.trace.layer(observed);
         self.tokens.take_paths(observed)
+    }
+
+    /// The cache alone in front of `upstream`, as [`build`](Self::build) puts it there, without what
+    /// requests meet before it: for what this process asks itself, such as what it fetches ahead. It is
+    /// that of the edge where [`cache`](Self::cache) gave one.
+    pub fn kept<S>(&self, upstream: S) -> Kept<S>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        self.kept_in(&self.own_cache(), upstream)
+    }
+
+    fn own_cache(&self) -> Cache {
+        self.cache.clone().unwrap_or_else(|| {
+            Cache::builder().clock(self.clock.clone()).honour_request_directives(false).build()
+        })
+    }
+
+    fn kept_in<S>(&self, cache: &Cache, upstream: S) -> Kept<S>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+    {
+        let compressed = Compress::new(upstream, self.compress.as_ref());
+        cache.layer().layer(self.headers.layer(compressed))
     }
 }

@@ -37,7 +37,9 @@ pub mod route;
 pub mod running;
 pub mod security;
 pub mod server;
+pub mod shield;
 pub mod site;
+pub mod store;
 pub mod text;
 pub mod tokens;
 pub mod trace;
@@ -58,6 +60,7 @@ use media::{Cmsd, Limit, Sessions, Shed, Steering};
 use route::Route;
 use running::{Operator, Process};
 use server::Server;
+use shield::Shield;
 use site::Site;
 use trace::Trace;
 use upstream::Upstream;
@@ -77,6 +80,8 @@ pub struct Edge {
     /// Groups of origins.
     #[serde(rename = "upstream", skip_serializing_if = "Vec::is_empty")]
     pub upstreams: Vec<Upstream>,
+    /// What is fetched before it is asked for.
+    pub shield: Shield,
     /// Virtual hosts.
     #[serde(rename = "site", skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<Site>,

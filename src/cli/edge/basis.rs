@@ -5,11 +5,13 @@ use std::ops::Deref;
 use std::path::Path;
 
 use headwater::net::client::Upstream;
+use headwater::origin::upstream::Origins;
 use headwater::proto::config::upstream::Upstream as Config;
 
 use super::super::Error;
 use super::super::named::Named;
 use super::settings::read;
+use super::store;
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,6 +35,9 @@ impl Basis {
             let shown = Upstream::builder(ANY).pin_spki_sha256("");
             let shown = shown.certificate_pem(&read(certificate)?, &read(key)?).build();
             shown.map_err(|error| Named::file(certificate, error).under("client_certificate"))?;
+        }
+        if let Some(store) = &config.store {
+            store::add(store, Origins::builder())?;
         }
         Ok(Self { config: config.clone(), files })
     }
@@ -61,6 +66,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<u8>, Error> {
 fn named(config: &Config) -> impl Iterator<Item = &Path> {
     let Config { ca, client_certificate, client_key, link_file, field_files, sign, .. } = config;
     let named = [ca, client_certificate, client_key, link_file].into_iter().flatten();
+    let stored = config.store.iter().flat_map(|store| store.setting_files.values());
     let signs = sign.iter().flat_map(|sign| [&sign.secret_file, &sign.token_file]).flatten();
-    named.chain(field_files.values()).chain(signs).map(|path| &**path)
+    named.chain(field_files.values()).chain(signs).chain(stored).map(|path| &**path)
 }

@@ -1,17 +1,21 @@
 //! Where requests come in: to the edge that is in force when they come.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwap;
 use headwater::cache::key::host_of;
 use headwater::edge::{EdgeBuilder, EdgeService};
 use headwater::net::Body;
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::router::Router;
+use super::shield::{Shield, Told};
 use super::sites::{Pinned, Sites};
 
 /// The edge that is in force, for workers that come later, and the entrances of those that came.
@@ -23,6 +27,7 @@ struct Inner {
     edge: EdgeBuilder,
     sites: Arc<Sites>,
     router: Router,
+    shield: Option<Shield>,
     entrances: Vec<Entrance>,
 }
 
@@ -30,6 +35,7 @@ struct Inner {
 #[derive(Clone)]
 pub(super) struct Entrance {
     current: Arc<ArcSwap<InForce>>,
+    shield: Option<Shield>,
 }
 
 /// An edge and the sites it serves.
@@ -39,15 +45,21 @@ struct InForce {
 }
 
 impl Gate {
-    pub(super) fn new(edge: EdgeBuilder, sites: Arc<Sites>, router: Router) -> Self {
+    pub(super) fn new(
+        edge: EdgeBuilder,
+        sites: Arc<Sites>,
+        router: Router,
+        shield: Option<Shield>,
+    ) -> Self {
         let entrances = Vec::new();
-        Self { inner: Mutex::new(Inner { edge, sites, router, entrances }) }
+        Self { inner: Mutex::new(Inner { edge, sites, router, shield, entrances }) }
     }
 
     /// The entrance of one worker more.
     pub(super) fn entrance(&self) -> Entrance {
         let mut inner = self.lock();
-        let entrance = Entrance { current: Arc::new(ArcSwap::from_pointee(inner.in_force())) };
+        let current = Arc::new(ArcSwap::from_pointee(inner.in_force()));
+        let entrance = Entrance { current, shield: inner.shield.clone() };
         inner.entrances.push(entrance.clone());
         entrance
     }
@@ -55,6 +67,9 @@ impl Gate {
     /// Requests go to this edge and these sites from now on.
     pub(super) fn put(&self, edge: EdgeBuilder, sites: Arc<Sites>) {
         let mut inner = self.lock();
+        if let Some(shield) = &inner.shield {
+            shield.put(&edge, &inner.router);
+        }
         inner.edge = edge;
         inner.sites = sites;
         for entrance in &inner.entrances {
@@ -70,26 +85,60 @@ impl Gate {
 impl Inner {
     /// For one worker: it has a queue and counters of its own.
     fn in_force(&self) -> InForce {
-        InForce { sites: Arc::clone(&self.sites), edge: self.edge.build(self.router.clone()) }
+        let mut edge = self.edge.clone();
+        if let Some(shield) = &self.shield {
+            edge = edge.witness(Arc::new(shield.clone()));
+        }
+        InForce { sites: Arc::clone(&self.sites), edge: edge.build(self.router.clone()) }
     }
 }
 
 impl Service<Request<Body>> for Entrance {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <EdgeService<Router> as Service<Request<Body>>>::Future;
+    type Future = EntranceFuture;
 
     /// Always ready, as an edge is.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> EntranceFuture {
+        if let Some(shield) = &self.shield {
+            request = match shield.meet(request) {
+                Ok(request) => request,
+                Err(told) => return EntranceFuture::Told { told },
+            };
+        }
         let current = self.current.load();
         let pinned = Pinned::new(&current.sites, host_of(request.uri(), request.headers()));
         pinned.take_path(&mut request);
         let (mut parts, body) = request.into_parts();
         pinned.enter(&mut parts);
-        current.edge.clone().call(Request::from_parts(parts, body))
+        let answer = current.edge.clone().call(Request::from_parts(parts, body));
+        EntranceFuture::Edge { answer }
+    }
+}
+
+pin_project! {
+    /// The answer of an [`Entrance`]: of the edge, or to another machine of ours.
+    #[project = Answering]
+    pub(super) enum EntranceFuture {
+        Edge {
+            #[pin]
+            answer: <EdgeService<Router> as Service<Request<Body>>>::Future,
+        },
+        Told { told: Told },
+    }
+}
+
+impl Future for EntranceFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Answering::Edge { answer } => answer.poll(cx),
+            Answering::Told { told } => Poll::Ready(Ok(ready!(told.as_mut().poll(cx)))),
+        }
     }
 }

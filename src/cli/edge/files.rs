@@ -6,7 +6,9 @@ use headwater::proto::config::{Edge as Config, Places, Wrong, Wrongs};
 
 use super::super::Error;
 use super::super::named::Named;
-use super::{certificates, route_policy, settings, shields, tokens, trace, upstreams};
+use super::{
+    certificates, route_policy, settings, shield, shields, tokens, trace, upstreams,
+};
 
 /// Reads what is named.
 ///
@@ -18,6 +20,7 @@ pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
         .into_iter()
         .chain(upstreams::look(&config.upstreams))
         .chain(shields::look(&config.upstreams))
+        .chain(shield::look(&config.shield))
         .chain(tokens::look(&config.sites))
         .chain(settings::geo(&config.geo).err())
         .chain(route_policy::look(config))

@@ -8,7 +8,6 @@ use headwater::edge::access_log::LogFile;
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::operator::Caches;
 use headwater::net::server::{Duties, Reloaded, ServerHandle, Tls};
-use headwater::origin::Metrics;
 use headwater::proto::config::Edge as Config;
 
 use super::super::Error;
@@ -19,7 +18,7 @@ use super::settings::{self, Lasting};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
-use super::upstreams::{self, Upstreams};
+use super::upstreams::{self, Parts, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
 const LIVE: [&str; 27] = [
@@ -64,7 +63,7 @@ pub(super) struct Running {
     pub(super) config: Config,
     pub(super) upstreams: Upstreams,
     pub(super) standing: Standing,
-    pub(super) origins: Metrics,
+    pub(super) parts: Parts,
     pub(super) shields: Shields,
     pub(super) hints: HintMetrics,
     pub(super) policy: SitePolicy,
@@ -101,7 +100,7 @@ impl Running {
         if !fixed.is_empty() {
             return Err(format!("{}\n{RESTART}", fixed.join("\n")).into());
         }
-        let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &self.origins)?;
+        let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &self.parts)?;
         let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
         let log = settings::log_file(&config.log)?;

@@ -21,11 +21,12 @@ use super::media::Media;
 use super::reload::{Running, Upkeep};
 use super::router::Router;
 use super::settings::{self, Lasting};
+use super::shield::{self, Peers, Shield};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
 use super::trace::Recorder;
-use super::upstreams::{self, Upstreams};
+use super::upstreams::{self, Parts, Upstreams};
 use super::{certificates, describe};
 
 /// How long what the operator asks may take at the end.
@@ -43,7 +44,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     }
     let origins = headwater::origin::Metrics::default();
     origins.register(&mut registry);
-    let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &origins)?;
+    let map = shield::map(&config.shield, &origins);
+    let parts =
+        Parts { metrics: origins, pressure: Arc::default(), peers: Peers::of(&config.shield)? };
+    let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &parts)?;
     let standing = Standing::default();
     standing.put(&upstreams);
     standing.register(&mut registry);
@@ -65,7 +69,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let (recorder, telling) = Recorder::start(&config.trace, &mut registry)?;
     let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
-    let gate = Arc::new(Gate::new(edge, policy.current(), Router::new(policy.clone())));
+    let router = Router::new(policy.clone(), map.as_ref().map(shield::learning));
+    let shield = map
+        .map(|map| Shield::begin(&config.shield, map, &parts.pressure, (&edge, &cache), &router));
+    let gate = Arc::new(Gate::new(edge, policy.current(), router, shield.transpose()?));
 
     let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;
     let gates = Arc::clone(&gate);
@@ -91,7 +98,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         config,
         upstreams,
         standing,
-        origins,
+        parts,
         shields,
         hints,
         policy,

@@ -67,7 +67,7 @@ pub(super) fn listeners(
         .proxy_protocol_from(proxies(&server.proxy_protocol_from)?))
 }
 
-fn proxies(networks: &List<Network>) -> Result<Proxies, Error> {
+pub(super) fn proxies(networks: &List<Network>) -> Result<Proxies, Error> {
     let all: Vec<&str> = networks.iter().map(|network| &**network).collect();
     Ok(all.join(",").parse()?)
 }
@@ -133,7 +133,7 @@ fn log_quic(_: &mut QuicConfig, _: &Path) -> Result<(), Error> {
     Err(NO_QLOG.into())
 }
 
-fn size(bytes: u64) -> usize {
+pub(super) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 

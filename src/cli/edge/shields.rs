@@ -9,11 +9,11 @@ use headwater::edge::Hints;
 use headwater::edge::hints::HintMetrics;
 use headwater::origin::upstream::Origins;
 use headwater::proto::config::upstream::{HostOf, Upstream as Config};
-use http::{HeaderValue, Request, Uri, header};
+use http::{Request, Uri, header};
 
-use super::super::named::Named;
-use super::super::{Error, secret};
+use super::super::Error;
 use super::basis::Basis;
+use super::shield::link;
 use super::sites::{Pinned, SitePolicy};
 use super::upstreams::Upstreams;
 
@@ -49,7 +49,7 @@ fn begin(
     metrics: &HintMetrics,
 ) -> Result<Hints, Error> {
     let mut hints = Hints::builder().metrics(metrics.clone());
-    if let Some(secret) = link(config)? {
+    if let Some(secret) = link(config.link_file.as_deref())? {
         hints = hints.link(secret);
     }
     let at = At::new(name, config, origins, policy.clone());
@@ -61,19 +61,9 @@ fn begin(
     Ok(hints)
 }
 
-/// The secret by which a shield knows this edge, without space around it.
-fn link(config: &Config) -> Result<Option<HeaderValue>, Error> {
-    let Some(path) = &config.link_file else { return Ok(None) };
-    let Some(link) = secret::read(Some(path), None)? else { return Ok(None) };
-    let says = format!("the file {} holds no secret that a field can hold", path.display());
-    Ok(Some(
-        HeaderValue::from_bytes(&link).map_err(|_| Named::file(path, says).under("link_file"))?,
-    ))
-}
-
 /// Each fault of the secrets by which shields know this edge.
 pub(super) fn look(configs: &[Config]) -> Vec<Error> {
-    configs.iter().filter_map(|config| link(config).err()).collect()
+    configs.iter().filter_map(|config| link(config.link_file.as_deref()).err()).collect()
 }
 
 /// How a shield is asked for what clients ask for.
@@ -134,8 +124,8 @@ mod tests {
              rewrite = { from = '/p/', to = '/' }\n\
              [[site.route]]\npath = '/o/'\nupstream = 'o'\n";
         let config = Edge::parse("edge.toml", text, []).unwrap();
-        let metrics = headwater::origin::Metrics::default();
-        let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &metrics).unwrap();
+        let parts = upstreams::Parts::default();
+        let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &parts).unwrap();
         let policy = SitePolicy::new(Sites::new(&config, &upstreams).unwrap());
         let told = |name: &str, uri: &str| {
             let at = At::new(name, &upstreams[name].0, &upstreams[name].1, policy.clone());

@@ -18,7 +18,7 @@ use headwater::proto::config::route::{CompressLevel, Route as RouteConfig};
 use headwater::proto::config::site::Site as SiteConfig;
 use headwater::proto::config::text::PathPattern;
 use http::request::Parts;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, Uri};
 
 use super::super::Error;
 use super::route_policy::{self, Common};
@@ -75,9 +75,10 @@ pub(super) struct Pinned {
     site: Option<usize>,
 }
 
-/// In the extensions of a request that goes upstream: its route, before its path was rewritten.
-#[derive(Clone, Copy)]
-struct Came(Option<usize>);
+/// In the extensions of a request that goes upstream: its route, and what it was for, before its path was
+/// rewritten.
+#[derive(Clone)]
+struct Came(Option<usize>, Uri);
 
 impl Sites {
     /// The sites of a configuration whose upstreams are there.
@@ -320,7 +321,7 @@ impl Pinned {
     /// Where a request goes that [`Policy::prepare`] has seen; `None` where no site or no route takes
     /// it.
     pub(super) fn target(&self, request: &Parts) -> Option<&Target> {
-        let Came(route) = request.extensions.get::<Came>()?;
+        let Came(route, _) = request.extensions.get::<Came>()?;
         self.site()?.of(*route).target.as_ref()
     }
 
@@ -333,6 +334,11 @@ impl Pinned {
 /// Whether a request has been made ready for its upstream.
 pub(super) fn is_prepared(request: &Parts) -> bool {
     request.extensions.get::<Came>().is_some()
+}
+
+/// What a request was for that has been made ready for its upstream.
+pub(super) fn came_for(request: &Parts) -> Option<&Uri> {
+    request.extensions.get().map(|Came(_, uri)| uri)
 }
 
 /// The cache's policy: the rules of the site that a request is for. What no site has goes past the
@@ -399,8 +405,9 @@ impl Policy for SitePolicy {
         };
         if let Some(site) = pinned.site() {
             let route = site.rules.position(request);
+            let came = Came(route, request.uri.clone());
             site.rules.prepare(request);
-            request.extensions.insert(Came(route));
+            request.extensions.insert(came);
         }
         request.extensions.insert(pinned);
     }

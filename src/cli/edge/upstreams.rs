@@ -2,15 +2,17 @@
 //! and with what it knows of its origins' health.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use headwater::cache::TierLayer;
-use headwater::net::Body;
+use headwater::net::balance::BalanceConfig;
 use headwater::net::client::{Redirects, SigV4, Upstream, UpstreamBuilder};
+use headwater::net::{Body, encoding};
 use headwater::origin::Metrics;
 use headwater::origin::upstream::{
     CheckConfig, HealthConfig, HedgeConfig, OriginConfig, OriginError, Origins, OriginsFuture,
-    PlacesConfig, RetryConfig, Statuses, WhenDown,
+    PlacesConfig, Pressure, RetryConfig, Statuses, WhenDown,
 };
 use headwater::proto::config::text::{Name, Statuses as Range};
 use headwater::proto::config::upstream::{
@@ -23,6 +25,8 @@ use tower_service::Service;
 use super::super::{Error, secret};
 use super::basis::Basis;
 use super::settings::{count, read};
+use super::shield::Peers;
+use super::store;
 
 /// Groups by their names, with what they were made of.
 pub(super) type Upstreams = BTreeMap<String, (Basis, Origins)>;
@@ -32,6 +36,8 @@ pub(super) type Upstreams = BTreeMap<String, (Basis, Origins)>;
 pub(super) struct Group {
     pub(super) origins: Origins,
     pub(super) is_shield: bool,
+    /// Whether manifests are read as they pass: they come as what can be unpacked for it.
+    pub(super) is_read: bool,
 }
 
 impl Service<Request<Body>> for Group {
@@ -43,7 +49,10 @@ impl Service<Request<Body>> for Group {
         self.origins.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> OriginsFuture {
+    fn call(&mut self, mut request: Request<Body>) -> OriginsFuture {
+        if self.is_read {
+            encoding::simplify(request.headers_mut());
+        }
         if self.is_shield {
             TierLayer.layer(self.origins.clone()).call(request)
         } else {
@@ -57,12 +66,20 @@ const REDIRECTS: u8 = 10;
 /// Retries in ten seconds that are allowed however few requests there are.
 const RETRIES: u32 = 10;
 
+/// What all groups have in common, for as long as the process lasts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parts {
+    pub(super) metrics: Metrics,
+    pub(super) pressure: Arc<Pressure>,
+    pub(super) peers: Option<Peers>,
+}
+
 /// Makes the groups of a configuration; those of `before` that are the same go on. Reads the files
 /// that they name.
 pub(super) fn make(
     configs: &[Config],
     before: &Upstreams,
-    metrics: &Metrics,
+    parts: &Parts,
 ) -> Result<Upstreams, Error> {
     let mut all = Upstreams::new();
     for config in configs {
@@ -72,7 +89,7 @@ pub(super) fn make(
         let origins = if let Some((_, origins)) = same {
             origins.clone()
         } else {
-            let origins = origins(config, metrics)?;
+            let origins = origins(config, parts)?;
             watch(config, &origins)?;
             origins
         };
@@ -86,7 +103,7 @@ pub(super) fn look(configs: &[Config]) -> Vec<Error> {
     configs.iter().filter_map(|config| Basis::read(config).err()).collect()
 }
 
-fn origins(config: &Config, metrics: &Metrics) -> Result<Origins, Error> {
+fn origins(config: &Config, parts: &Parts) -> Result<Origins, Error> {
     let mut origins = Origins::builder()
         .health(
             HealthConfig::default()
@@ -106,7 +123,20 @@ fn origins(config: &Config, metrics: &Metrics) -> Result<Origins, Error> {
             Down::Refuse => WhenDown::Refuse,
             _ => WhenDown::Ask,
         })
-        .metrics(metrics.clone());
+        .title_depth(config.title_depth.into())
+        .pressure(Arc::clone(&parts.pressure))
+        .metrics(parts.metrics.clone());
+    if config.choose == Choose::ByTitle {
+        let balance = BalanceConfig::default()
+            .factor(config.load_percent)
+            .slack(config.load_slack)
+            .replicas(config.hot_members.into(), config.hot_requests);
+        origins = origins.balance(balance);
+    }
+    // Shields behind this one share titles among themselves.
+    if let Some(peers) = parts.peers.as_ref().filter(|_| !config.shield) {
+        origins = origins.peers(peers.beside());
+    }
     for (at, url) in config.origins.iter().enumerate() {
         let priority = match config.choose {
             Choose::ByTitle => config.priorities.get(at).copied().unwrap_or_default(),
@@ -115,6 +145,9 @@ fn origins(config: &Config, metrics: &Metrics) -> Result<Origins, Error> {
         let weight = config.weights.get(at).copied().unwrap_or(1);
         let called = OriginConfig::new(&**url, priority).weight(weight);
         origins = origins.origin_with(client(config, url)?, called);
+    }
+    if let Some(store) = &config.store {
+        origins = store::add(store, origins)?;
     }
     Ok(origins.build())
 }

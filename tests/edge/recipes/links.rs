@@ -1,6 +1,7 @@
 //! Recipes of what stands behind an edge, and of certificates.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use super::{Kitchen, is_hit, origin};
 use crate::authority::Authority;
@@ -21,6 +22,95 @@ pub(super) fn several_origins(files: &[&str]) {
     let page = || kitchen.operator("GET", "/metrics", "").body;
     // It may be tried again meanwhile, and is down again.
     wait_for("it to be down", || page().lines().any(|line| line == down).then_some(()));
+}
+
+pub(super) fn survive_an_origin_that_is_down(files: &[&str]) {
+    let ((one, first), (two, second)) =
+        (origin("cache-control: max-age=0\r\n"), origin("cache-control: max-age=0\r\n"));
+    let origins = format!("[\"{}\", \"{}\"]", one.url, two.url);
+    let kitchen = Kitchen::start(
+        files[0],
+        &[("UPSTREAM__MEDIA__ORIGINS", &origins), ("UPSTREAM__MEDIA__CHECK__EVERY", "10 ms")],
+    );
+    assert_eq!(kitchen.get("h", "/film/1.m4s").body, "/film/1.m4s");
+    first.store(true, Ordering::SeqCst);
+    second.store(true, Ordering::SeqCst);
+    let page = || kitchen.operator("GET", "/metrics", "").body;
+    let up = "headwater_upstream_up{upstream=\"media\",origin=";
+    wait_for("both to be down", || {
+        let page = page();
+        let mut known = page.lines().filter(|line| line.starts_with(up));
+        assert_eq!(kitchen.get("h", "/film/1.m4s").body, "/film/1.m4s", "all the way");
+        known.all(|line| line.ends_with(" 0")).then_some(())
+    });
+    let stale = kitchen.get("h", "/film/1.m4s");
+    assert_eq!((stale.status, &*stale.body), (200, "/film/1.m4s"));
+    assert!(is_hit(&stale), "{stale:?}");
+    assert_eq!(kitchen.get("h", "/never").status, 502);
+    second.store(false, Ordering::SeqCst);
+    wait_for("one to be back", || (kitchen.get("h", "/never").status == 200).then_some(()));
+}
+
+pub(super) fn an_origin_shield(files: &[&str]) {
+    let [edge, shield] = files else { panic!("{files:?}") };
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let hears = Arc::clone(&heard);
+    let origin = Origin::answering(move |asked| {
+        hears.lock().unwrap().push(asked.target.clone());
+        let fields = |kind: &str| format!("content-type: {kind}\r\ncache-control: max-age=600\r\n");
+        if asked.target.ends_with(".m3u8") {
+            let text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n1.m4s\n#EXTINF:4,\n2.m4s\n\
+                        #EXT-X-ENDLIST\n";
+            return (200, fields("application/vnd.apple.mpegurl"), text.to_owned());
+        }
+        (200, fields("video/mp4"), asked.target.clone())
+    });
+    let secret = Files::new("");
+    std::fs::write(secret.path("link"), "secret\n").unwrap();
+    let link = secret.path("link").display().to_string();
+    // The second knows the first; a port that is not there yet, nobody knows.
+    let start = |name: &str, peers: &str| {
+        let known_as = format!("http://{name}.example");
+        let set = [
+            ("CACHE__NAME", name),
+            ("CACHE__RAM", "64 MiB"),
+            ("UPSTREAM__ORIGIN__ORIGINS", &origin.url),
+            ("SHIELD__LINK_FILE", &link),
+            ("SHIELD__KNOWN_AS", &known_as),
+            ("SHIELD__PEERS", peers),
+        ];
+        Kitchen::start(shield, &set)
+    };
+    let first = start("shield-1", "[]");
+    let url = format!("http://{}", first.http());
+    let second = start("shield-2", &format!("[\"{url}\"]"));
+    let urls = format!("[\"{url}\", \"http://{}\"]", second.http());
+    let set = [("UPSTREAM__SHIELD__ORIGINS", &*urls), ("UPSTREAM__SHIELD__LINK_FILE", &link)];
+    let edge = Kitchen::start(edge, &set);
+    for title in 0..8 {
+        let target = |name: &str| format!("/vod/title-{title}/{name}");
+        for name in ["v.m3u8", "1.m4s"] {
+            assert_eq!(edge.get("h", &target(name)).status, 200);
+        }
+        wait_for("the next segment", || {
+            heard.lock().unwrap().contains(&target("2.m4s")).then_some(())
+        });
+        assert_eq!(edge.get("h", &target("2.m4s")).body, target("2.m4s"));
+    }
+    assert_eq!(origin.asked(), 3 * 8, "each once, whoever asked");
+    assert!(is_hit(&edge.get("h", "/vod/title-0/2.m4s")));
+    let said = |shield: &Kitchen, name: &str| {
+        let page = shield.operator("GET", "/metrics", "").body;
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse::<u64>().unwrap()
+    };
+    for shield in [&first, &second] {
+        assert!(said(shield, "headwater_origin_segment_requests_total") > 0, "titles are shared");
+    }
+    wait_for("hints", || {
+        let taken = [&first, &second].map(|of| said(of, "headwater_origin_hints_taken_total"));
+        (taken != [0, 0]).then_some(())
+    });
 }
 
 pub(super) fn a_shield_behind_edges(files: &[&str]) {

@@ -193,6 +193,7 @@ fn takes(kind: &str) -> Option<String> {
         "PathBuf" => "a path",
         "Url" | "Directory" => "a URL",
         "Host" | "Authority" => "a host",
+        "StoreUrl" => "a store",
         "Origin" | "PageOrigin" => "a page's origin",
         "PathPattern" => "a pattern",
         "PathQuery" => "a path of a URL",

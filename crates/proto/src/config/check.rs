@@ -5,6 +5,7 @@ mod acme;
 mod listeners;
 mod media;
 mod routes;
+mod shield;
 mod sites;
 mod tokens;
 mod trace;
@@ -40,6 +41,7 @@ pub(super) fn check(edge: &Edge) -> Vec<Wrong> {
     let names = Names::of(&mut found, edge, upstreams);
     sites::check(&mut found, edge, &names);
     media::check(&mut found, edge);
+    shield::check(&mut found, edge);
     trace::check(&mut found, &edge.trace);
     found.absolute(&path(["geo", "database"]), edge.geo.database.as_deref());
     let operator = &edge.operator;

@@ -268,6 +268,26 @@ checked!(
 );
 
 checked!(
+    /// Where objects are: `s3://`, `gs://` or `az://`, the name of a bucket or container, and a path below
+    /// it if there is one.
+    StoreUrl,
+    "a store such as \"s3://bucket/prefix\"",
+    |text| {
+        let of = |scheme: &str| text.strip_prefix(scheme);
+        let rest = of("s3://").or_else(|| of("gs://")).or_else(|| of("az://"));
+        let is_store = rest.is_some_and(|rest| {
+            let bucket = rest.split('/').next().unwrap_or_default();
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '$');
+            !bucket.is_empty() && bucket.chars().all(known) && !rest.contains(['?', '#'])
+        });
+        if is_store {
+            return Ok(());
+        }
+        Err(format!("'{text}' is no store: it is s3://BUCKET, gs://BUCKET or az://CONTAINER, with a path or without one"))
+    }
+);
+
+checked!(
     /// A host, with a port or without one.
     Authority,
     "a host such as \"origin.example\"",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::{Size, Time};
+use super::store::Store;
 use super::text::{Authority, Field, FieldValue, List, Name, PathQuery, Statuses, Url};
 
 /// A group of origins with the same content, which routes name.
@@ -22,10 +23,28 @@ pub struct Upstream {
     /// hold the same as the first.
     pub origins: List<Url>,
     /// Which of the origins is asked: `in_turn`, the first that is up; or `by_title`, each for its own
-    /// share of what the first segment of the path names, as docs/upstreams.md tells, and another's when
-    /// that is down. Default `in_turn`. Bound: `in_turn` or `by_title`. Danger: with `by_title`, edges
+    /// share of titles, as docs/upstreams.md tells, and another's when that is down or full. Default `in_turn`. Bound: `in_turn` or `by_title`. Danger: with `by_title`, edges
     /// that are given other URLs choose otherwise.
     pub choose: Choose,
+    /// How many segments of a path name a title: what one origin is asked for the whole of where `choose` is
+    /// `by_title`, and one of the `peers` of `[shield]`. With 2, `/vod/film/1.m4s` belongs to `/vod/film`.
+    /// Default 1. Bound: 1 to 16. Danger: with fewer than there are folders before titles, one origin gets
+    /// all of them.
+    pub title_depth: u16,
+    /// How much more than its share of what this edge has under way an origin may have, in percent of that,
+    /// where `choose` is `by_title`; beyond it, and beyond `load_slack`, the next of the title's order is
+    /// asked. Default 125. Bound: 100 to 1000. Danger: near 100, titles move from where they are known.
+    pub load_percent: u32,
+    /// Requests that an origin may have under way whatever its share. Default 32. Bound: none. Danger: with
+    /// few, titles move while there is hardly any load.
+    pub load_slack: u32,
+    /// Requests for a title within ten seconds that make it hot: then `hot_members` share it, the least
+    /// loaded of them being asked. Default 2000. Bound: at least 1. Danger: low ones have each title fetched
+    /// by several.
+    pub hot_requests: u32,
+    /// Origins that share a hot title. Default 2. Bound: 1 to 64; with 1, none is. Danger: each fetches it
+    /// for itself.
+    pub hot_members: u16,
     /// The shares of the origins, in the order of `origins`, where `choose` is `by_title`; without them all
     /// are alike. Default none. Bound: as many as there are origins, each from 0 to 1000; 0 is asked when
     /// all others are down. Danger: edges that are given other ones choose otherwise.
@@ -173,6 +192,10 @@ pub struct Upstream {
     /// `origin`. Danger: who reaches this edge reads what the key may read below the path of the origins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign: Option<Sign>,
+    /// An object store in the place of `origins`; without it, there is none. Default none. Bound: there are no
+    /// `origins` and no `sign`, and `shield` is false. Danger: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<Store>,
 }
 
 impl Default for Upstream {
@@ -181,6 +204,11 @@ impl Default for Upstream {
             name: None,
             origins: List::default(),
             choose: Choose::InTurn,
+            title_depth: 1,
+            load_percent: 125,
+            load_slack: 32,
+            hot_requests: 2000,
+            hot_members: 2,
             failover_on: List::from(vec![Statuses::new(502, 504)]),
             when_down: WhenDown::Ask,
             weights: List::default(),
@@ -220,6 +248,7 @@ impl Default for Upstream {
             hedge_after: Time::millis(50),
             check: None,
             sign: None,
+            store: None,
         }
     }
 }

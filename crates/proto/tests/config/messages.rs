@@ -370,6 +370,69 @@ fn upstreams_have_names_and_origins() {
 }
 
 #[test]
+fn a_store_stands_in_the_place_of_origins() {
+    assert_says(
+        &upstream("shield = true\n[upstream.store]\nurl = 's3://b/'"),
+        &[
+            "edge.toml:7: key 'origins': there is a store, which is asked in their place",
+            "edge.toml:8: key 'shield': a store is no shield",
+        ],
+    );
+    let store =
+        |lines: &str| wrongs(&SMALL.replace("origins = \"http://127.0.0.1:8080\"\n", lines));
+    assert_says(&store("store = { url = 'az://c/p' }\n"), &[]);
+    assert_says(&store("store = {}\n"), &["edge.toml:7: [upstream.store] needs a url"]);
+    assert_says(
+        &store("store = { url = 'gs://b', settings = { a = 'b' }, setting_files = { a = 'c' } }\n"),
+        &["edge.toml:7: key 'setting_files': 'a' is among settings, too"],
+    );
+    let said = store("store = { url = 'http://b' }\n");
+    assert!(said.contains("'http://b' is no store: it is s3://BUCKET, gs://BUCKET"), "{said}");
+    assert_says(
+        &upstream("title_depth = 0\nload_percent = 99\nhot_requests = 0\nhot_members = 65"),
+        &[
+            "edge.toml:8: key 'title_depth': 0 is not from 1 to 16",
+            "edge.toml:9: key 'load_percent': 99 is not from 100 to 1000",
+            "edge.toml:10: key 'hot_requests': 0 is less than 1",
+            "edge.toml:11: key 'hot_members': 65 is not from 1 to 64",
+        ],
+    );
+}
+
+#[test]
+fn a_shield_knows_its_peers_and_whom_it_believes() {
+    assert_says(
+        &more("[shield]\non = true\nahead = 65\nshare = 0\nmap = '1 KiB'\nsilence = '0 s'"),
+        &[
+            "edge.toml:15: key 'ahead': 65 is not from 0 to 64",
+            "edge.toml:16: key 'share': 0 is not from 1 to 100",
+            "edge.toml:17: key 'map': 1 KiB is less than 1 MiB",
+            "edge.toml:18: key 'silence': 0 s is not from 1 s to 1 h",
+        ],
+    );
+    assert_says(
+        &more("[shield]\nlink_file = 'a'\nhints_from = '10.0.0.0/8'"),
+        &["edge.toml:14: key 'link_file': hints_from says already who is believed"],
+    );
+    assert_says(
+        &more("[shield]\npeers = ['http://a/b', 'http://c', 'http://c']"),
+        &[
+            "edge.toml:13: [shield] needs known_as where there are peers",
+            "edge.toml:14: key 'peers': 'http://a/b' has a path, and is a shield's",
+            "edge.toml:14: key 'peers': 'http://c' is there twice",
+            "key 'downstream': it is clients, and peers of [shield] are told of purges",
+        ],
+    );
+    let rewrites = "[cache]\ndownstream = 'caches'\n[shield]\nknown_as = 'http://a'\n\
+                    peers = 'http://b'\n[[site.route]]\npath = '/a/'\n\
+                    rewrite = { from = '/a/', to = '/' }";
+    assert_says(
+        &more(rewrites),
+        &["edge.toml:20: key 'rewrite': a peer of [shield] would rewrite it once more"],
+    );
+}
+
+#[test]
 fn a_host_is_of_one_site() {
     assert_says(
         &more("[[site]]\nhosts = [\"a.example\", \"*\"]\nupstream = \"media\""),

@@ -59,6 +59,18 @@ origins = "https://s3.example/bucket"
 host_name = "told.example:81"
 http3 = true
 sign = { region = "eu-central-1", key_id = "AKIA", secret_file = "/etc/key" }
+[[upstream]]
+name = "objects"
+title_depth = 2
+[upstream.store]
+url = "s3://bucket/films"
+settings = { region = "eu-central-1" }
+setting_files = { secret_access_key = "/etc/key" }
+environment = false
+[shield]
+on = true
+hints_from = ["10.0.0.0/8"]
+bytes_per_second = "0 B"
 [[site]]
 hosts = ["video.example", "*.video.example"]
 upstream = "media"

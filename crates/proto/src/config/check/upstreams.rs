@@ -20,7 +20,8 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
             Some(_) => {}
         }
         let called = upstream.name.as_deref().unwrap_or_default();
-        if upstream.origins.is_empty() {
+        stored(found, number, upstream);
+        if upstream.origins.is_empty() && upstream.store.is_none() {
             found.add(&at("origins"), format!("the upstream '{called}' has no origins"));
         }
         let few = found.few(&at("origins"), &upstream.origins);
@@ -44,6 +45,7 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
         named(found, number, upstream);
         signed(found, number, upstream);
         shares(found, number, upstream);
+        spread(found, number, upstream);
         elsewhere(found, number, upstream);
         if let Some(check) = &upstream.check {
             let at = |key: &str| -> [Step; 4] {
@@ -158,6 +160,38 @@ fn shares(found: &mut Found, number: usize, upstream: &Upstream) {
     }
 }
 
+/// What is asked in the place of origins.
+fn stored(found: &mut Found, number: usize, upstream: &Upstream) {
+    let at = |key: &str| -> [Step; 3] { ["upstream".into(), number.into(), key.into()] };
+    let Some(store) = &upstream.store else { return };
+    if !upstream.origins.is_empty() {
+        found.add(&at("origins"), "there is a store, which is asked in their place");
+    }
+    if upstream.shield {
+        found.add(&at("shield"), "a store is no shield");
+    }
+    if upstream.sign.is_some() {
+        found.section(&at("sign"), "[upstream.sign] is for origins, and there is a store");
+    }
+    let at =
+        |key: &str| -> [Step; 4] { ["upstream".into(), number.into(), "store".into(), key.into()] };
+    if store.url.is_none() {
+        found.section(&at("url"), "[upstream.store] needs a url");
+    }
+    for name in store.setting_files.keys().filter(|name| store.settings.contains_key(*name)) {
+        found.add(&at("setting_files"), format!("'{name}' is among settings, too"));
+    }
+}
+
+/// How titles are told apart, and spread.
+fn spread(found: &mut Found, number: usize, upstream: &Upstream) {
+    let at = |key: &str| -> [Step; 3] { ["upstream".into(), number.into(), key.into()] };
+    found.within(&at("title_depth"), upstream.title_depth, 1, 16);
+    found.within(&at("load_percent"), upstream.load_percent, 100, 1000);
+    found.within(&at("hot_members"), upstream.hot_members, 1, 64);
+    found.at_least(&at("hot_requests"), upstream.hot_requests, 1);
+}
+
 /// What is asked besides the origins, and what is said to them.
 fn elsewhere(found: &mut Found, number: usize, upstream: &Upstream) {
     let at = |key: &str| -> [Step; 3] { ["upstream".into(), number.into(), key.into()] };
@@ -173,7 +207,7 @@ fn elsewhere(found: &mut Found, number: usize, upstream: &Upstream) {
 }
 
 /// Whether a URL has no path: a shield is told of what it is asked for as it is asked for it.
-fn is_root(origin: &str) -> bool {
+pub(super) fn is_root(origin: &str) -> bool {
     let rest = origin.split_once("://").map_or(origin, |(_, rest)| rest);
     rest.split_once('/').is_none_or(|(_, path)| path.is_empty())
 }

@@ -1,0 +1,72 @@
+//! `[shield]`: bounds, and what shields that share titles must agree on.
+
+use super::upstreams::is_root;
+use super::{Found, path};
+use crate::config::Edge;
+use crate::config::cache::Downstream;
+use crate::config::quantity::{Size, Time};
+use crate::config::tree::Step;
+
+pub(super) fn check(found: &mut Found, edge: &Edge) {
+    let shield = &edge.shield;
+    let at = |key: &str| path(["shield", key]);
+    found.within(&at("ahead"), shield.ahead, 0, 64);
+    found.within(&at("heads"), shield.heads, 0, 256);
+    found.within(&at("concurrency"), shield.concurrency, 1, 10_000);
+    found.within(&at("queue"), shield.queue, 1, 100_000);
+    found.within(&at("waiting_live"), shield.waiting_live, 0, 10_000);
+    found.within(&at("share"), shield.share, 1, 100);
+    found.at_least(&at("max_object"), shield.max_object, Size::bytes(1));
+    found.within(&at("window"), shield.window, Time::secs(1), Time::secs(3600));
+    found.within(&at("silence"), shield.silence, Time::secs(1), Time::secs(3600));
+    found.positive(&at("timeout"), shield.timeout);
+    found.at_least(&at("map"), shield.map, Size::bytes(1 << 20));
+    found.within(&at("presentations"), shield.presentations, 1, 1_000_000);
+    found.positive(&at("patience"), shield.patience);
+    found.few(&at("hints_from"), &shield.hints_from);
+    if shield.link_file.is_some() && !shield.hints_from.is_empty() {
+        found.add(&at("link_file"), "hints_from says already who is believed");
+    }
+    peers(found, edge);
+}
+
+const REWRITTEN: &str = "a peer of [shield] would rewrite it once more";
+
+/// The shields beside this one.
+fn peers(found: &mut Found, edge: &Edge) {
+    let shield = &edge.shield;
+    let at = |key: &str| path(["shield", key]);
+    for (number, peer) in found.few(&at("peers"), &shield.peers).iter().enumerate() {
+        let mut item = at("peers").to_vec();
+        item.push(number.into());
+        if !is_root(peer) {
+            found.add(&item, format!("'{peer}' has a path, and is a shield's"));
+        }
+        if shield.peers.iter().take(number).any(|before| before == peer) {
+            found.add(&item, format!("'{peer}' is there twice"));
+        }
+    }
+    if shield.peers.is_empty() {
+        return;
+    }
+    if shield.known_as.is_none() {
+        found.section(&at("known_as"), "[shield] needs known_as where there are peers");
+    }
+    if edge.cache.downstream != Downstream::Caches {
+        let says = "it is clients, and peers of [shield] are told of purges";
+        found.add(&path(["cache", "downstream"]), says);
+    }
+    for (number, _) in edge.policies.iter().enumerate().filter(|(_, of)| of.rewrite.is_some()) {
+        let item: [Step; 3] = ["policy".into(), number.into(), "rewrite".into()];
+        found.add(&item, REWRITTEN);
+    }
+    let sites = edge.sites.iter().enumerate();
+    let routes = sites.flat_map(|(site, of)| of.routes.iter().enumerate().map(move |r| (site, r)));
+    for (site, (route, of)) in routes {
+        if of.rewrite.is_some() {
+            let item: [Step; 5] =
+                ["site".into(), site.into(), "route".into(), route.into(), "rewrite".into()];
+            found.add(&item, REWRITTEN);
+        }
+    }
+}

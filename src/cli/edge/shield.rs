@@ -1,0 +1,232 @@
+//! This edge as a shield (`[shield]`): segment sense around the cache that it has, in front of the groups of
+//! origins that it has.
+//!
+//! It outlives reloads: what was learnt stays known. What is fetched ahead goes through the cache as the
+//! edge in force has it, and from there to the sites in force.
+
+use std::future::{Future, ready};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use headwater::cache::{Cache, Policy as _};
+use headwater::edge::witness::{Hears, Witness};
+use headwater::edge::{EdgeBuilder, Kept};
+use headwater::net::client::Upstream;
+use headwater::net::{Body, Secret};
+use headwater::origin::hints::LINK;
+use headwater::origin::learn::{LearnLayer, SharedMap};
+use headwater::origin::map::Limits;
+use headwater::origin::upstream as origin;
+use headwater::origin::upstream::Pressure;
+use headwater::origin::{HintTrust, Metrics, PrefetchConfig, Sense};
+use headwater::proto::config::shield::Shield as Config;
+use http::{HeaderValue, Request, Response};
+use tower_service::Service;
+
+use super::super::named::Named;
+use super::super::{Error, secret};
+use super::router::Router;
+use super::settings::{count, proxies, size};
+use super::sites::{Pinned, SitePolicy};
+
+/// The cache of the edge that is in force, as what is fetched ahead meets it.
+#[derive(Clone)]
+pub(super) struct Ahead(Arc<ArcSwap<Kept<Router>>>);
+
+impl Service<Request<Body>> for Ahead {
+    type Response = Response<Body>;
+    type Error = <Kept<Router> as Service<Request<Body>>>::Error;
+    type Future = <Kept<Router> as Service<Request<Body>>>::Future;
+
+    /// Always ready, as a cache is.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Kept::clone(&self.0.load()).call(request)
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Shield {
+    sense: Sense<Ahead>,
+    ahead: Ahead,
+    cache: Cache,
+}
+
+impl Shield {
+    /// Begins to sense what passes `edge`.
+    pub(super) fn begin(
+        config: &Config,
+        map: SharedMap,
+        pressure: &Arc<Pressure>,
+        (edge, cache): (&EdgeBuilder, &Cache),
+        router: &Router,
+    ) -> Result<Self, Error> {
+        let ahead = Ahead(Arc::new(ArcSwap::from_pointee(edge.kept(router.clone()))));
+        let policy = router.policy().clone();
+        let sense = Sense::builder()
+            .prefetch(prefetch(config))
+            .hints(trust(config)?)
+            .pressure(Arc::clone(pressure))
+            .room(move |request, percent| has_room(&policy, request, percent))
+            .build(map, ahead.clone());
+        Ok(Self { sense, ahead, cache: cache.clone() })
+    }
+
+    /// What is fetched ahead from now on goes through this edge's cache.
+    pub(super) fn put(&self, edge: &EdgeBuilder, router: &Router) {
+        self.ahead.0.store(Arc::new(edge.kept(router.clone())));
+    }
+
+    /// Meets a request that comes in: takes hints, and what a peer says of itself. `Err` is the answer to
+    /// those, and to a peer that has seen a purge which is not done here.
+    pub(super) fn meet(&self, mut request: Request<Body>) -> Result<Request<Body>, Told> {
+        if Sense::<Ahead>::is_hints(&request) {
+            return Err(Box::pin(self.sense.clone().take_hints(request)));
+        }
+        match self.sense.meet_peer(&mut request, || self.cache.purges_followed()) {
+            Some(behind) => Err(Box::pin(ready(behind))),
+            None => Ok(request),
+        }
+    }
+}
+
+/// The answer to another machine of ours.
+pub(super) type Told = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+impl Witness for Shield {
+    fn sees(&self, request: &Request<Body>) -> Option<Hears> {
+        let noted = self.sense.note(request)?;
+        Some(Box::new(move |status| noted.answered(status)))
+    }
+}
+
+/// Where manifests are learnt, where this is a shield.
+pub(super) fn map(config: &Config, metrics: &Metrics) -> Option<SharedMap> {
+    config.on.then(|| SharedMap::new(limits(config), metrics.clone()))
+}
+
+fn limits(config: &Config) -> Limits {
+    let mut limits = Limits::default();
+    limits.bytes = size(config.map.get());
+    limits.presentations = count(config.presentations);
+    limits
+}
+
+/// What learns from what origins answer.
+pub(super) fn learning(map: &SharedMap) -> LearnLayer {
+    LearnLayer::new(map.clone())
+}
+
+/// Whether the origin that a request for what is fetched ahead would be sent to has room. It is asked for
+/// as the cache and the router would ask for it.
+fn has_room(policy: &SitePolicy, request: &Request<Body>, percent: u8) -> bool {
+    let mut head = Request::get(request.uri().clone());
+    if let Some(headers) = head.headers_mut() {
+        headers.clone_from(request.headers());
+    }
+    let Ok(head) = head.body(()) else { return false };
+    let (mut parts, ()) = head.into_parts();
+    policy.prepare(&mut parts);
+    let target = parts.extensions.get::<Pinned>().and_then(|pinned| pinned.target(&parts));
+    target.is_some_and(|target| target.origins.has_room(&parts.uri, percent))
+}
+
+fn prefetch(config: &Config) -> PrefetchConfig {
+    let mut prefetch = PrefetchConfig::default()
+        .ahead(config.ahead.into())
+        .heads(config.heads.into())
+        .neighbours(config.neighbours)
+        .concurrency(count(config.concurrency))
+        .queue(count(config.queue))
+        .waiting_live(count(config.waiting_live))
+        .share(config.share)
+        .max_object(config.max_object.get())
+        .window(config.window.get())
+        .silence(config.silence.get())
+        .timeout(config.timeout.get());
+    prefetch.bytes_per_second = Some(config.bytes_per_second.get()).filter(|bytes| *bytes > 0);
+    prefetch
+}
+
+/// Who is believed. Reads the file that is named.
+fn trust(config: &Config) -> Result<HintTrust, Error> {
+    if !config.hints_from.is_empty() {
+        return Ok(HintTrust::Networks(proxies(&config.hints_from)?));
+    }
+    let link = link(config.link_file.as_deref())?;
+    Ok(link.map_or(HintTrust::Nobody, |link| HintTrust::Secret(Secret::new(link.as_bytes()))))
+}
+
+/// The secret of a file by which edges, shields and peers know one another, without space around it.
+pub(super) fn link(file: Option<&Path>) -> Result<Option<HeaderValue>, Error> {
+    let Some(path) = file else { return Ok(None) };
+    let Some(link) = secret::read(Some(path), None)? else { return Ok(None) };
+    let says = format!("the file {} holds no secret that a field can hold", path.display());
+    Ok(Some(
+        HeaderValue::from_bytes(&link).map_err(|_| Named::file(path, says).under("link_file"))?,
+    ))
+}
+
+/// What is wrong with the secret.
+pub(super) fn look(config: &Config) -> Option<Error> {
+    link(config.link_file.as_deref()).err()
+}
+
+/// The shields beside this one.
+#[derive(Clone, Debug)]
+pub(super) struct Peers {
+    own: String,
+    all: Vec<(String, Upstream)>,
+    patience: Duration,
+}
+
+impl Peers {
+    /// Those of a configuration, where there are any. Reads the file of the secret.
+    pub(super) fn of(config: &Config) -> Result<Option<Self>, Error> {
+        let Some(own) = config.known_as.as_deref().filter(|_| !config.peers.is_empty()) else {
+            return Ok(None);
+        };
+        let link = link(config.link_file.as_deref())?;
+        let mut all = Vec::new();
+        for url in config.peers.iter().filter(|url| &***url != own) {
+            // A peer has the same sites, by the names that clients use.
+            let mut client = Upstream::builder(&**url).keep_host(true);
+            if let Some(link) = &link {
+                client = client.field(LINK, link.clone());
+            }
+            let client = client.build();
+            let client =
+                client.map_err(|error| format!("the peer {url} cannot be used: {error}"))?;
+            all.push((url.to_string(), client));
+        }
+        Ok(Some(Self { own: own.to_owned(), all, patience: config.patience.get() }))
+    }
+
+    /// As a group of origins has them.
+    pub(super) fn beside(&self) -> origin::Peers {
+        let own = origin::Peers::of(&self.own).patience(self.patience);
+        let all = self.all.iter();
+        all.fold(own, |peers, (name, client)| peers.peer(name.as_str(), 1, client.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_configured_is_as_a_shield_has_it() {
+        let config = Config::default();
+        let (ahead, known) = (PrefetchConfig::default(), Limits::default());
+        assert_eq!(format!("{:?}", prefetch(&config)), format!("{ahead:?}"));
+        assert_eq!(format!("{:?}", limits(&config)), format!("{known:?}"));
+    }
+}
