@@ -37,7 +37,7 @@ impl Basis {
             shown.map_err(|error| Named::file(certificate, error).under("client_certificate"))?;
         }
         if let Some(store) = &config.store {
-            store::add(store, Origins::builder())?;
+            drop(store::add(store, Origins::builder())?);
         }
         Ok(Self { config: config.clone(), files })
     }
