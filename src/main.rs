@@ -1,5 +1,7 @@
 //! The `headwater` command: one subcommand a file in `cli/`.
 
+// An edge is one type of some twenty layers, of which it is proved here that threads may share it.
+#![recursion_limit = "256"]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
 
 mod cli;

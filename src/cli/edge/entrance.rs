@@ -96,14 +96,14 @@ impl Inner {
 impl Service<Request<Body>> for Entrance {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = EntranceFuture;
+    type Future = EntranceFuture<<EdgeService<Router> as Service<Request<Body>>>::Future>;
 
     /// Always ready, as an edge is.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> EntranceFuture {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if let Some(shield) = &self.shield {
             request = match shield.meet(request) {
                 Ok(request) => request,
@@ -123,17 +123,20 @@ impl Service<Request<Body>> for Entrance {
 pin_project! {
     /// The answer of an [`Entrance`]: of the edge, or to another machine of ours.
     #[project = Answering]
-    pub(super) enum EntranceFuture {
+    pub(super) enum EntranceFuture<F> {
         Edge {
             #[pin]
-            answer: <EdgeService<Router> as Service<Request<Body>>>::Future,
+            answer: F,
         },
         Told { told: Told },
     }
 }
 
-impl Future for EntranceFuture {
-    type Output = Result<Response<Body>, Infallible>;
+impl<F> Future for EntranceFuture<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
