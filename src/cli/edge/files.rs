@@ -6,9 +6,7 @@ use headwater::proto::config::{Edge as Config, Places, Wrong, Wrongs};
 
 use super::super::Error;
 use super::super::named::Named;
-use super::{
-    certificates, route_policy, settings, shield, shields, tokens, trace, upstreams,
-};
+use super::{certificates, route_policy, settings, shield, shields, tokens, trace, upstreams};
 
 /// Reads what is named.
 ///

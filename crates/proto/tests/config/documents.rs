@@ -27,6 +27,7 @@ fn defaults() -> Table {
          cors = {{ origins = '*' }}\nsecurity = {{}}\naddresses = {{}}\ncountries = {{ only = 'DE' }}\n\
          referrers = {{ hosts = 'a' }}\n\
          request_headers = {{ remove = 'a' }}\nresponse_headers = {{ remove = 'a' }}\n\
+         [[upstream]]\nname = 'objects'\nstore = {{ url = 's3://b' }}\n\
          [[limit]]\nname = 'a'\nrequests = 1\n[geo]\ndatabase = '/a'\n"
     );
     let edge = headwater_proto::config::Edge::parse("edge.toml", &text, []).unwrap();
@@ -35,12 +36,20 @@ fn defaults() -> Table {
 
 /// The section of a heading such as `[[site.route]]`.
 fn section<'t>(table: &'t Table, heading: &str) -> &'t Table {
-    let path = heading.trim_matches(['[', ']']);
-    path.split('.').fold(table, |table, key| match &table[key] {
-        Value::Table(table) => table,
-        Value::Array(all) => all[0].as_table().unwrap(),
-        other => panic!("{heading}: {other}"),
-    })
+    let path: Vec<&str> = heading.trim_matches(['[', ']']).split('.').collect();
+    within(table, &path).unwrap_or_else(|| panic!("{heading} is not there"))
+}
+
+/// Of a list, the first in which there is what is wanted.
+fn within<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Table> {
+    let Some((key, rest)) = path.split_first() else { return Some(table) };
+    match table.get(*key)? {
+        Value::Table(table) => within(table, rest),
+        Value::Array(all) => {
+            all.iter().filter_map(Value::as_table).find_map(|one| within(one, rest))
+        }
+        _ => None,
+    }
 }
 
 fn is_same(said: &str, value: &Value) -> bool {

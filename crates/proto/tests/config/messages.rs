@@ -407,7 +407,7 @@ fn a_shield_knows_its_peers_and_whom_it_believes() {
             "edge.toml:15: key 'ahead': 65 is not from 0 to 64",
             "edge.toml:16: key 'share': 0 is not from 1 to 100",
             "edge.toml:17: key 'map': 1 KiB is less than 1 MiB",
-            "edge.toml:18: key 'silence': 0 s is not from 1 s to 1 h",
+            "edge.toml:18: key 'silence': 0 ms is not from 1 s to 1 h",
         ],
     );
     assert_says(

@@ -213,7 +213,7 @@ fn what_differs_is_told_key_by_key() {
             "log.queue: 8192 became 1",
             "server.workers: 2 became nothing",
             "site[0].route[0].ttl_at_most: \"1 s\" became \"2 s\"",
-            "upstream: 2 entries became 3 entries",
+            "upstream: 3 entries became 4 entries",
         ]
     );
 }
