@@ -417,10 +417,10 @@ fn a_shield_knows_its_peers_and_whom_it_believes() {
     assert_says(
         &more("[shield]\npeers = ['http://a/b', 'http://c', 'http://c']"),
         &[
+            "edge.toml:1: key 'downstream': it is clients, and peers of [shield] are told of purges",
             "edge.toml:13: [shield] needs known_as where there are peers",
             "edge.toml:14: key 'peers': 'http://a/b' has a path, and is a shield's",
             "edge.toml:14: key 'peers': 'http://c' is there twice",
-            "key 'downstream': it is clients, and peers of [shield] are told of purges",
         ],
     );
     let rewrites = "[cache]\ndownstream = 'caches'\n[shield]\nknown_as = 'http://a'\n\
