@@ -9,6 +9,7 @@ use headwater_net::client::{Redirects, Upstream, UpstreamError};
 use headwater_net::server::Server;
 use headwater_net::{Body, Problem};
 use headwater_origin::Shield;
+use headwater_origin::upstream::HealthConfig;
 use http::{Request, StatusCode};
 use support::{Origin, eventually, get, playlist, reply, segment};
 use tower::ServiceExt;
@@ -40,9 +41,12 @@ async fn failover_prefetch_and_truncation_over_the_wire() {
         .on("/t/cut.mp4", segment(vec![5; 200_000]).cut_at(100_000));
     let server = listen(origin.clone());
     let upstream = |uri: &str| Upstream::builder(uri).build().unwrap();
+    let minute = Duration::from_secs(60);
     let shield = Shield::builder()
         .origin(upstream(&nobody))
         .origin(upstream(&format!("http://{}", server.http_addrs()[0])))
+        // What is fetched ahead asks one origin alone: the dead one has to be known by then, and left alone.
+        .health(HealthConfig::default().failures(2).cool_off(minute, minute))
         .build();
 
     assert_eq!(get(&shield, "/t/list.m3u8").await.status, 200);
