@@ -1,5 +1,6 @@
 //! Stores by their URLs and settings, as a configuration names them: S3, Google's and Azure's, before
 //! stand-ins that ask for what each of them asks for.
+#![allow(clippy::format_push_string, reason = "tests have time")]
 
 use headwater_origin::store::{OpenError, StoreOrigin};
 use http::StatusCode;
@@ -104,7 +105,7 @@ fn shared_key(request: &http::Request<headwater_net::Body>) -> Result<(), String
     let mut fields: Vec<_> = request
         .headers()
         .keys()
-        .map(|name| name.as_str())
+        .map(http::HeaderName::as_str)
         .filter(|n| n.starts_with("x-ms-"))
         .collect();
     fields.sort_unstable();
