@@ -96,7 +96,7 @@ fn title() -> (Origin, Arc<Mutex<Vec<String>>>) {
         heard.lock().unwrap().push(asked.target.clone());
         let fields = |kind: &str| format!("content-type: {kind}\r\ncache-control: max-age=600\r\n");
         if asked.target.ends_with("v.m3u8") {
-            let segments: String = (1..=5).map(|at| format!("#EXTINF:4,\n{at}.m4s\n")).collect();
+            let segments = [1, 2, 3, 4, 5].map(|at| format!("#EXTINF:4,\n{at}.m4s\n")).concat();
             let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}#EXT-X-ENDLIST\n");
             return (200, fields("application/vnd.apple.mpegurl"), text);
         }

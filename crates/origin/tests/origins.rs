@@ -299,8 +299,8 @@ async fn room_is_that_of_the_origin_that_would_be_asked() {
         .map(|title| format!("/title-{title}/1.m4s"))
         .filter(|target| origins.home(&target.parse().unwrap()).unwrap() == "two")
         .collect();
-    let of_one = (0..40).map(|title| format!("/title-{title}/1.m4s"));
-    let of_one = of_one.filter(|target| !of_two.contains(target)).next().unwrap();
+    let mut all = (0..40).map(|title| format!("/title-{title}/1.m4s"));
+    let of_one = all.find(|target| !of_two.contains(target)).unwrap();
     let has_room = |target: &str| origins.has_room(&target.parse().unwrap(), 50);
     assert!(has_room(&of_one) && has_room(&of_two[0]));
     let under_way = ask(&origins, of_two[0].clone()).await;

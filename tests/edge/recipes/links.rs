@@ -58,7 +58,7 @@ pub(super) fn an_origin_shield(files: &[&str]) {
     let origin = Origin::answering(move |asked| {
         hears.lock().unwrap().push(asked.target.clone());
         let fields = |kind: &str| format!("content-type: {kind}\r\ncache-control: max-age=600\r\n");
-        if asked.target.ends_with(".m3u8") {
+        if asked.target.ends_with("/v.m3u8") {
             let text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n1.m4s\n#EXTINF:4,\n2.m4s\n\
                         #EXT-X-ENDLIST\n";
             return (200, fields("application/vnd.apple.mpegurl"), text.to_owned());
