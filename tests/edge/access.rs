@@ -213,20 +213,3 @@ fn a_limit_is_for_the_hosts_it_names_and_the_routes_that_name_it() {
     );
     assert_eq!(from("10.0.0.3", "a.example", "/search/x"), 200);
 }
-
-#[test]
-fn shedding_is_configured() {
-    let origin = Origin::start("one");
-    let more = |on: bool| {
-        format!(
-            "[operator]\nlisten = '127.0.0.1:0'\n[shed]\non = {on}\n\
-             [[site]]\nhosts = '*'\nupstream = 'media'\n"
-        )
-    };
-    for on in [true, false] {
-        let edge = Edge::start(&Files::new(&config(&origin, &more(on))));
-        assert_eq!(get(edge.addr("http"), "h", "/a").status, 200);
-        let page = get(edge.addr("operator"), "localhost", "/metrics").body;
-        assert_eq!(page.contains("headwater_edge_shed_level"), on, "{page}");
-    }
-}

@@ -199,3 +199,20 @@ fn limit(config: &media::Limit) -> Limit {
         None => limit,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use headwater::proto::config::quantity::Time;
+
+    use super::*;
+
+    #[test]
+    fn shedding_is_configured() {
+        let media = Media::start(&Config::default(), &mut Registry::default()).unwrap();
+        let mut config = media::Shed::default();
+        assert_eq!(format!("{:?}", media.shed(&config)), format!("{:?}", ShedLayer::default()));
+        (config.on, config.target) = (true, Time::millis(7));
+        assert!(format!("{:?}", media.shed(&config)).contains("target: 7ms, interval: 100ms"));
+    }
+}
