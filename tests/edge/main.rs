@@ -21,5 +21,6 @@ mod shield;
 mod succession;
 mod tokens;
 mod trace;
+mod unprivileged;
 mod upstreams;
 mod watch;

@@ -2,9 +2,9 @@
 //! shells complete it by, and an example of a configuration. What is in it stands in the facade's
 //! manifest, which cargo-deb reads.
 //!
-//! `cargo xtask test --deb` installs one, not optimised, into a folder as dpkg does, starts its binary as its
-//! units would, with ports of its own and with one that systemd-socket-activate opened, and takes it off
-//! again. The system's own packages are not touched.
+//! `cargo xtask test --deb`, and its step `deb`, install one, not optimised, into a folder as dpkg does, start its
+//! binary as its units would, with ports of its own and with one that systemd-socket-activate opened, and take
+//! it off again. The system's own packages are not touched.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -55,10 +55,8 @@ pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
     Ok(())
 }
 
-/// A package of the command as the tests build it, which takes a fraction of the time.
-fn of_tests(places: &Places) -> Outcome<PathBuf> {
-    setup::ensure(places, &[Group::Build])?;
-    build(places, &[])?;
+/// A package of the command as it was built last without being optimised.
+fn unoptimised(places: &Places) -> Outcome<PathBuf> {
     // cargo-deb packs no debug builds that it knows for such.
     let profile = "unoptimised";
     let (from, folder) = (places.target.join("debug/headwater"), places.target.join(profile));
@@ -148,7 +146,26 @@ pub(crate) fn test(places: &Places) -> Outcome {
     if process::on_path("dpkg").is_none() {
         return Err(Failure::new("there is no dpkg: this is for Debian and its like"));
     }
-    let package = of_tests(places)?;
+    setup::ensure(places, &[Group::Build])?;
+    build(places, &[])?;
+    install(places)
+}
+
+/// The step `deb` of `cargo xtask test`: of the command that its tests have run, which is not built again.
+pub(crate) fn step(places: &Places) -> Outcome {
+    if process::on_path("dpkg").is_none() {
+        ui::line("skipped: there is no dpkg");
+        return Ok(());
+    }
+    if !places.target.join("debug/headwater").is_file() {
+        build(places, &[])?;
+    }
+    install(places)
+}
+
+/// Installs a package, starts what is in it, and takes it off again.
+fn install(places: &Places) -> Outcome {
+    let package = unoptimised(places)?;
     let root = Root::new(places.target.join("tmp/deb"))?;
     root.dpkg(&["--install", &package.to_string_lossy()])?;
 

@@ -64,7 +64,7 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--fast",
             value: None,
-            help: "Leave out what takes longest: qlog, soak, cache-tests, browser, demo, doc and package, and \
+            help: "Leave out what takes longest: qlog, soak, cache-tests, browser, demo, deb, doc and package, and \
                    clippy with any features but the default ones",
         },
         Flag {
@@ -76,7 +76,7 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const STEP_NAMES: [(&str, &str); 14] = [
+const STEP_NAMES: [(&str, &str); 15] = [
     ("setup", "install what this machine lacks"),
     ("format", "rustfmt, in check mode"),
     ("tidy", "what `cargo xtask tidy` looks at"),
@@ -92,12 +92,14 @@ const STEP_NAMES: [(&str, &str); 14] = [
         "headless Chromium over HTTP/2 and HTTP/3: three players, two edges, the operator's page",
     ),
     ("demo", "start `cargo xtask demo` as people do, twice: the second time it makes nothing"),
+    ("deb", "install a Debian package into a folder, start what is in it, and take it off again"),
     ("doc", "build the documentation with warnings denied"),
     ("package", "pack the crates as for publishing"),
 ];
 
 /// What a step leaves out under `--fast`.
-const SLOW: [&str; 7] = ["qlog", "soak", "cache-tests", "browser", "demo", "doc", "package"];
+const SLOW: [&str; 8] =
+    ["qlog", "soak", "cache-tests", "browser", "demo", "deb", "doc", "package"];
 
 /// What the tests counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -174,6 +176,7 @@ fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
         }
         "browser" => browser(places),
         "demo" => rehearsal::run(places),
+        "deb" => deb::step(places),
         "doc" => documentation(places),
         _ => package(places),
     }
