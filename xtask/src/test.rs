@@ -98,8 +98,7 @@ const STEP_NAMES: [(&str, &str); 15] = [
 ];
 
 /// What a step leaves out under `--fast`.
-const SLOW: [&str; 8] =
-    ["qlog", "soak", "cache-tests", "browser", "demo", "deb", "doc", "package"];
+const SLOW: [&str; 8] = ["qlog", "soak", "cache-tests", "browser", "demo", "deb", "doc", "package"];
 
 /// What the tests counted.
 #[derive(Debug, Default, PartialEq, Eq)]
