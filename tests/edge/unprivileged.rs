@@ -3,7 +3,6 @@
 use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::process::{Edge, Files, Origin, get_https};
@@ -35,10 +34,11 @@ fn low_port() -> Result<SocketAddr, &'static str> {
 /// The command in a folder that everybody may read, as nobody with these capabilities.
 fn as_nobody(files: &Files, capabilities: &str) -> Command {
     let binary = files.path("headwater");
-    let open = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     if !binary.exists() {
         fs::copy(env!("CARGO_BIN_EXE_headwater"), &binary).unwrap();
-        [files.folder(), &binary, &files.path("edge.toml")].map(open);
+        for path in [files.folder(), &binary, &files.path("edge.toml")] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--no-new-privs"]);
@@ -52,7 +52,10 @@ fn as_nobody(files: &Files, capabilities: &str) -> Command {
 fn nobody_listens_on_443_by_one_capability_and_not_without() {
     let addr = match low_port() {
         Ok(addr) => addr,
-        Err(why) => return println!("skipped: {why}"),
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            return;
+        }
     };
     let origin = Origin::start("one");
     let files = Files::new(&format!(
