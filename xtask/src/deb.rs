@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::cli::{Failure, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
+use crate::stack::{self, Profile};
 use crate::{claim, h2spec, process, rehearsal, ui};
 
 pub(crate) static SPEC: Spec = Spec {
@@ -49,27 +50,21 @@ const BESIDE: [&str; 6] = [
 pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
     claim::target(places)?;
     setup::ensure(places, &[Group::Build])?;
-    build(places, &["--release"])?;
+    stack::command(places, Profile::Release)?;
     let package = pack(places, "release", &places.target.join("debian"), &[])?;
     ui::line(&format!("the package is {}", package.display()));
     Ok(())
 }
 
-/// A package of the command as it was built last without being optimised.
-fn unoptimised(places: &Places) -> Outcome<PathBuf> {
+/// A package of the command as the tests run it, which takes a fraction of the time.
+fn unoptimised(places: &Places, binary: &Path) -> Outcome<PathBuf> {
     // cargo-deb packs no debug builds that it knows for such.
     let profile = "unoptimised";
-    let (from, folder) = (places.target.join("debug/headwater"), places.target.join(profile));
+    let folder = places.target.join(profile);
     fs::create_dir_all(&folder)
-        .and_then(|()| fs::copy(&from, folder.join("headwater")))
-        .map_err(|error| Failure::file("copy", &from, &error))?;
+        .and_then(|()| fs::copy(binary, folder.join("headwater")))
+        .map_err(|error| Failure::file("copy", binary, &error))?;
     pack(places, profile, &folder, &["--profile", profile, "--fast"])
-}
-
-fn build(places: &Places, options: &[&str]) -> Outcome {
-    let mut cargo = process::cargo(places);
-    cargo.args(["build", "--locked", "--package", "headwater", "--bin", "headwater"]);
-    process::run(cargo.args(options))
 }
 
 /// Packs what was built under a profile, with what its binary says of itself, into a folder.
@@ -147,25 +142,21 @@ pub(crate) fn test(places: &Places) -> Outcome {
         return Err(Failure::new("there is no dpkg: this is for Debian and its like"));
     }
     setup::ensure(places, &[Group::Build])?;
-    build(places, &[])?;
     install(places)
 }
 
-/// The step `deb` of `cargo xtask test`: of the command that its tests have run, which is not built again.
+/// The step `deb` of `cargo xtask test`.
 pub(crate) fn step(places: &Places) -> Outcome {
     if process::on_path("dpkg").is_none() {
         ui::line("skipped: there is no dpkg");
         return Ok(());
-    }
-    if !places.target.join("debug/headwater").is_file() {
-        build(places, &[])?;
     }
     install(places)
 }
 
 /// Installs a package, starts what is in it, and takes it off again.
 fn install(places: &Places) -> Outcome {
-    let package = unoptimised(places)?;
+    let package = unoptimised(places, &stack::command(places, Profile::Tests)?)?;
     let root = Root::new(places.target.join("tmp/deb"))?;
     root.dpkg(&["--install", &package.to_string_lossy()])?;
 
