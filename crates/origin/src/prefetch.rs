@@ -7,7 +7,7 @@
 //! a live rendition will have next, where its origin answers when it has it; the beginnings of a
 //! presentation whose manifest is asked for the first time; and the next segment of a neighbouring
 //! rendition, where the throughput of its players says that a switch is near. What is chosen is
-//! decided by pure functions ([`next`], [`switches`], [`heads`], [`live`], [`told`]).
+//! decided by pure functions ([`next`], [`later`], [`switches`], [`heads`], [`live`], [`told`]).
 //!
 //! A prefetch is an ordinary GET: a real request for the same joins it and then it is one, and what
 //! it fetches is stored by the same rules. It never delays a real request: a few background tasks
@@ -35,7 +35,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use tower_service::Service;
 
-pub use choose::{Allowed, Switch, Want, Why, heads, live, next, switch, switches, told};
+pub use choose::{Allowed, Switch, Want, Why, heads, later, live, next, switch, switches, told};
 pub use config::PrefetchConfig;
 pub use recent::{Found, Recent, Wasted};
 pub use sessions::{Pace, Place, Sessions, Step, Variant};
@@ -266,8 +266,14 @@ where
         for to in likely {
             wants.extend(switch(map, position, to, allowed(url, &state, now)));
         }
+        let coming = later(map, position, allowed(url, &state, now));
         drop(state);
         self.put(wants, like);
+        if let Some((comes, want)) = coming
+            && let Some(request) = ahead(like, &want.target)
+        {
+            self.workers.later(comes, want, request);
+        }
     }
 
     /// Where the session at `position` may be about to switch to, by its throughput in kbit/s.

@@ -117,6 +117,11 @@ impl SegmentMap {
         track.is_some_and(|track| position.index < track.available(now))
     }
 
+    /// When the segment at `position` is there, where its manifest says that it comes by the clock.
+    pub fn comes(&self, position: Position) -> Option<Timestamp> {
+        self.track(position.presentation, position.rendition)?.comes(position.index)
+    }
+
     /// Whether segments are still added to a rendition.
     pub fn is_live(&self, presentation: PresentationId, rendition: u32) -> bool {
         let track = self.track(presentation, rendition);

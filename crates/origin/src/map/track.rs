@@ -106,6 +106,13 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// When a segment is there.
+    fn comes(&self, index: u32) -> Timestamp {
+        let past = u64::from(index.saturating_sub(self.first)).saturating_add(1);
+        let micros = self.begins.saturating_add(past.saturating_mul(self.duration));
+        Timestamp::from_millis(micros.div_ceil(1000))
+    }
+
     /// How many segments of the track are there.
     fn available(&self, now: Timestamp) -> u32 {
         let passed = now.as_millis().saturating_mul(1000).saturating_sub(self.begins);
@@ -181,6 +188,11 @@ impl Track {
     /// How many segments are there: all, where nothing says that they come with time.
     pub(super) fn available(&self, now: Timestamp) -> u32 {
         self.clock.map_or(self.len, |clock| clock.available(now).min(self.len))
+    }
+
+    /// When the segment `index` is there, where that comes by the clock.
+    pub(super) fn comes(&self, index: u32) -> Option<Timestamp> {
+        self.clock.filter(|clock| (clock.first..self.len).contains(&index)).map(|c| c.comes(index))
     }
 
     /// Says where the file itself tells its segments.

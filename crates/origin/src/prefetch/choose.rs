@@ -163,6 +163,20 @@ pub fn next(map: &SegmentMap, position: Position, ahead: usize, allowed: Allowed
     wants
 }
 
+/// The segment after `position`, where it is not there yet and its manifest says when it will be.
+pub fn later(
+    map: &SegmentMap,
+    position: Position,
+    allowed: Allowed<'_>,
+) -> Option<(Timestamp, Want)> {
+    let next = Position { index: position.index.checked_add(1)?, ..position };
+    let comes = map.comes(next).filter(|_| !map.is_available(next, allowed.now))?;
+    let Position { presentation, rendition, .. } = next;
+    let why = Why::Next { presentation, rendition, number: map.number(next)? };
+    let target = map.target(next).filter(|target| allowed.allows(target))?;
+    Some((comes, Want::new(target, why)))
+}
+
 /// What a session at `position` needs next if it switches to `to`: its playlist or its file's index
 /// where the map has not seen it, else the init segment and the next segment.
 pub fn switch(

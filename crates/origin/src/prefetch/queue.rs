@@ -156,18 +156,56 @@ impl State {
         metrics: &Metrics,
     ) -> Option<(u64, Flight, Request<Body>)> {
         while let Some(job) = self.lanes.iter_mut().find_map(VecDeque::pop_front) {
-            let target = &job.want.target;
-            if !self.is_wanted(&job.want.why, job.since, now, config) {
-                self.recent.forget(target);
-                metrics.prefetch_cancelled.inc();
-            } else if !self.spent.may(config.bytes_per_second, now) || !has_room(&job.request) {
-                self.recent.forget(target);
-                metrics.prefetch_refused.inc();
-            } else if self.recent.begins(target) {
-                return Some(self.begin(job, now));
+            let sent = self.send(job, now, config, &has_room, metrics);
+            if sent.is_some() {
+                return sent;
             }
         }
         None
+    }
+
+    /// A job, where it is worth doing.
+    fn send(
+        &mut self,
+        job: Job,
+        now: Timestamp,
+        config: &PrefetchConfig,
+        has_room: impl Fn(&Request<Body>) -> bool,
+        metrics: &Metrics,
+    ) -> Option<(u64, Flight, Request<Body>)> {
+        let target = &job.want.target;
+        if !self.is_wanted(&job.want.why, job.since, now, config) {
+            self.recent.forget(target);
+            metrics.prefetch_cancelled.inc();
+        } else if !self.spent.may(config.bytes_per_second, now) || !has_room(&job.request) {
+            self.recent.forget(target);
+            metrics.prefetch_refused.inc();
+        } else if self.recent.begins(target) {
+            return Some(self.begin(job, now));
+        }
+        None
+    }
+
+    /// Has something wait for its time, past the queue; whether it may: there are not enough yet.
+    pub(super) fn defer(&mut self, want: &Want, now: Timestamp, config: &PrefetchConfig) -> bool {
+        if self.waiting >= config.waiting_live || self.recent.contains(&want.target) {
+            return false;
+        }
+        self.recent.queued(&want.target, now);
+        self.waiting += 1;
+        true
+    }
+
+    /// What was deferred, when its time has come, where it is still worth doing.
+    pub(super) fn come(
+        &mut self,
+        (want, request): (Want, Request<Body>),
+        now: Timestamp,
+        config: &PrefetchConfig,
+        has_room: impl Fn(&Request<Body>) -> bool,
+        metrics: &Metrics,
+    ) -> Option<(u64, Flight, Request<Body>)> {
+        self.send(Job { want, request, since: now }, now, config, has_room, metrics)
     }
 
     fn begin(&mut self, mut job: Job, now: Timestamp) -> (u64, Flight, Request<Body>) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headwater_cache::BoxError;
-use headwater_net::{Body, Clock};
+use headwater_net::{Body, Clock, Timestamp};
 use http::{HeaderMap, Request, Response, header};
 use http_body::Body as _;
 use tokio::task::JoinSet;
@@ -94,6 +94,16 @@ where
         }
     }
 
+    /// Has something fetched when its time comes, if that is soon.
+    pub(super) fn later(&self, comes: Timestamp, want: Want, request: Request<Body>) {
+        let shared = &self.shared;
+        let is_soon = comes.since(shared.clock.now()) <= shared.config.timeout;
+        if is_soon && shared.lock().defer(&want, shared.clock.now(), &shared.config) {
+            let slot = Slot(Some(Arc::clone(shared)), Kind::Waiting);
+            self.spawn(come(self.service.clone(), slot, comes, (want, request)));
+        }
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +130,22 @@ where
 {
     let Some(shared) = slot.0.clone() else { return };
     shared.fly(&mut service, id, &flight, request).await;
+}
+
+/// Waits until something is there by the clock, and fetches it.
+async fn come<S>(mut service: S, slot: Slot, comes: Timestamp, job: (Want, Request<Body>))
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    let Some(shared) = slot.0.clone() else { return };
+    tokio::time::sleep(comes.since(shared.clock.now())).await;
+    let sent = {
+        let has_room = |request: &Request<Body>| shared.has_room(request);
+        shared.lock().come(job, shared.clock.now(), &shared.config, has_room, &shared.metrics)
+    };
+    if let Some((id, flight, request)) = sent {
+        shared.fly(&mut service, id, &flight, request).await;
+    }
 }
 
 enum Outcome {
@@ -204,13 +230,17 @@ impl Shared {
         std::future::pending::<()>().await;
     }
 
+    /// Whether the load lets something be fetched ahead.
+    fn has_room(&self, request: &Request<Body>) -> bool {
+        let Load { pressure, room } = &self.load;
+        !pressure.is_high() && room(request, self.config.share)
+    }
+
     /// The next job worth doing; when there is none the slot is given back, with the queue still
     /// locked, so that no job slips in unseen.
     fn next_job(&self, slot: &mut Slot) -> Option<(u64, Flight, Request<Body>)> {
         let mut state = self.lock();
-        let Load { pressure, room } = &self.load;
-        let has_room =
-            |request: &Request<Body>| !pressure.is_high() && room(request, self.config.share);
+        let has_room = |request: &Request<Body>| self.has_room(request);
         let job = state.take(self.clock.now(), &self.config, has_room, &self.metrics);
         if job.is_none() {
             slot.0 = None;
