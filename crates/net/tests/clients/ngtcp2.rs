@@ -35,9 +35,7 @@ async fn run(case: &str, servers: &Servers) -> Outcome {
         "upload" => upload(port, folder).await,
         "0-rtt" => early(port, folder).await,
         "retry" => fetch(port, folder, &[], 1000).await.and_then(|log| said(&log, "type=Retry")),
-        "migration" => fetch(port, folder, &["--change-local-addr=20ms"], MOVING)
-            .await
-            .and_then(|log| said(&log, "PATH_CHALLENGE")),
+        "migration" => moved(port, folder).await,
         "key-update" => fetch(port, folder, &["--key-update=20ms"], MOVING)
             .await
             .and_then(|log| said(&log, "key update")),
@@ -77,6 +75,21 @@ async fn fetch(port: u16, folder: &Path, options: &[&str], len: usize) -> Result
         return Ok(log);
     }
     Err(Outcome::Failed(format!("{} bytes came, of {len}, or others", came.len())))
+}
+
+/// A body during which the client moves, in three tries. A datagram of the old path that is read after those of
+/// the new one, as happens where a machine has no time, bears an ID that is retired by then: it is answered by a
+/// stateless reset, and this client believes that.
+async fn moved(port: u16, folder: &Path) -> Result<(), Outcome> {
+    let mut result = Err(Outcome::Unable);
+    for _ in 0..3 {
+        let fetched = fetch(port, folder, &["--change-local-addr=20ms"], MOVING).await;
+        result = fetched.and_then(|log| said(&log, "PATH_CHALLENGE"));
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 async fn upload(port: u16, folder: &Path) -> Result<(), Outcome> {
