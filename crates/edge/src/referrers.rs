@@ -58,11 +58,13 @@ fn host_of(page: &[u8]) -> Option<&[u8]> {
     let port = authority.iter().rposition(|byte| *byte == b':');
     let is_port =
         |at: usize| authority.get(at + 1..).is_some_and(|port| port.iter().all(u8::is_ascii_digit));
-    match port.filter(|at| is_port(*at)) {
-        Some(at) => authority.get(..at),
-        None => Some(authority),
-    }
-    .filter(|host| !host.is_empty())
+    let host = match port.filter(|at| is_port(*at)) {
+        Some(at) => authority.get(..at)?,
+        None => authority,
+    };
+    // What else has a colon is an address of IPv6, in brackets.
+    let is_bracketed = host.starts_with(b"[") && host.ends_with(b"]");
+    (!host.is_empty() && (is_bracketed || !host.contains(&b':'))).then_some(host)
 }
 
 /// What a [`ReferrerLayer`] goes by where a request's [`RoutePolicy`] says nothing else; by default nothing.
@@ -122,6 +124,7 @@ mod tests {
             ("//video.example/", false),
             ("android-app://video.example/", false),
             ("video.example", false),
+            ("https://video.example:x/", false),
             ("https://", false),
             ("", false),
         ] {
