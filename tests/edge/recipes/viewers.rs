@@ -11,15 +11,7 @@ use crate::process::{Files, Origin, ask, wait_for};
 
 pub(super) fn video_on_demand_with_signed_links(files: &[&str]) {
     let (origin, _) = origin("content-type: video/mp4\r\ncache-control: max-age=600\r\n");
-    let of_recipe = Files::new(files[0]);
-    fs::write(of_recipe.path("key"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    let kitchen = Kitchen::start_in(
-        of_recipe,
-        &[
-            ("UPSTREAM__PACKAGER__ORIGINS", &origin.url),
-            ("SITE__0__TOKENS__KEY__0__SECRET_FILE", "key"),
-        ],
-    );
+    let kitchen = with_a_key(files[0], &origin);
     let sign = || signed(&kitchen);
     let get = |target: &str| kitchen.get("video.example", target);
     let token = sign();
@@ -33,6 +25,17 @@ pub(super) fn video_on_demand_with_signed_links(files: &[&str]) {
     assert_eq!(get("/posters/7.jpg").status, 200);
 }
 
+/// Starts a recipe whose site has a key to sign with.
+fn with_a_key(text: &str, origin: &Origin) -> Kitchen {
+    let files = Files::new(text);
+    fs::write(files.path("key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let set = [
+        ("UPSTREAM__PACKAGER__ORIGINS", &*origin.url),
+        ("SITE__0__TOKENS__KEY__0__SECRET_FILE", "key"),
+    ];
+    Kitchen::start_in(files, &set)
+}
+
 /// A link's token, made as the text says.
 fn signed(kitchen: &Kitchen) -> String {
     let arguments = "sign --key-file key --key-id 2026 --path /films/7/ --valid";
@@ -44,15 +47,7 @@ fn signed(kitchen: &Kitchen) -> String {
 pub(super) fn a_player_on_another_site(files: &[&str]) {
     let (origin, _) =
         origin("content-type: video/mp4\r\ncache-control: max-age=600\r\nvary: origin\r\n");
-    let of_recipe = Files::new(files[0]);
-    fs::write(of_recipe.path("key"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    let kitchen = Kitchen::start_in(
-        of_recipe,
-        &[
-            ("UPSTREAM__PACKAGER__ORIGINS", &origin.url),
-            ("SITE__0__TOKENS__KEY__0__SECRET_FILE", "key"),
-        ],
-    );
+    let kitchen = with_a_key(files[0], &origin);
     let portal = "origin: https://www.portal.example\r\n";
     let ask = |method: &str, target: &str, fields: &str| {
         ask(kitchen.http(), method, "video.example", target, fields)

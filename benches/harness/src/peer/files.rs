@@ -1,11 +1,11 @@
 //! nginx over a folder of files: `sendfile` from the page cache, the least that a server can do.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::nginx::{free_port, worker_of};
-use super::{Server, on_the_servers_core, spawn, wait_for};
-use crate::load::{Player, Result};
+use super::Server;
+use super::nginx::{self, free_port};
+use crate::load::Result;
 
 /// Starts nginx with one worker on the files below `root`.
 ///
@@ -13,27 +13,8 @@ use crate::load::{Player, Result};
 /// When it does not start; the message holds its last words.
 pub fn nginx_files(binary: &Path, dir: &Path, root: &Path) -> Result<Server> {
     let plain = free_port()?;
-    let home = dir.join("nginx");
-    std::fs::create_dir_all(home.join("logs"))?;
-    let config = home.join("nginx.conf");
-    std::fs::write(&config, configuration(&home, root, plain))?;
-    let mut command = on_the_servers_core(binary);
-    command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&config);
-    let mut process = spawn(command, dir, "nginx")?;
-    let master = process.id();
-    let worker = wait_for(&mut process, dir, "nginx", || {
-        TcpStream::connect(plain).ok()?;
-        worker_of(master)
-    })?;
-    Ok(Server {
-        name: "nginx",
-        process,
-        workers: vec![worker],
-        helper: None,
-        player: Player::default(),
-        plain,
-        secure: plain,
-    })
+    let of_home = |home: &Path| configuration(home, root, plain);
+    nginx::start(binary, dir, of_home, (plain, plain))
 }
 
 fn configuration(home: &Path, root: &Path, plain: SocketAddr) -> String {

@@ -16,16 +16,28 @@ use crate::load::{Player, Result};
 /// When it does not start; the message holds its last words.
 pub fn nginx(binary: &Path, setting: &Setting) -> Result<Server> {
     let (plain, secure) = (free_port()?, free_port()?);
-    let home = setting.dir.join("nginx");
-    std::fs::create_dir_all(home.join("cache"))?;
+    std::fs::create_dir_all(setting.dir.join("nginx/cache"))?;
+    let of_home = |home: &Path| configuration(setting, home, plain, secure);
+    start(binary, &setting.dir, of_home, (plain, secure))
+}
+
+/// Starts one with the configuration that it is given for its folder, and waits until it takes connections
+/// at the second of its addresses.
+pub(super) fn start(
+    binary: &Path,
+    dir: &Path,
+    configuration: impl FnOnce(&Path) -> String,
+    (plain, secure): (SocketAddr, SocketAddr),
+) -> Result<Server> {
+    let home = dir.join("nginx");
     std::fs::create_dir_all(home.join("logs"))?;
     let config = home.join("nginx.conf");
-    std::fs::write(&config, configuration(setting, &home, plain, secure))?;
+    std::fs::write(&config, configuration(&home))?;
     let mut command = on_the_servers_core(binary);
     command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&config);
-    let mut process = spawn(command, &setting.dir, "nginx")?;
+    let mut process = spawn(command, dir, "nginx")?;
     let master = process.id();
-    let worker = wait_for(&mut process, &setting.dir, "nginx", || {
+    let worker = wait_for(&mut process, dir, "nginx", || {
         TcpStream::connect(secure).ok()?;
         worker_of(master)
     })?;
@@ -41,7 +53,7 @@ pub fn nginx(binary: &Path, setting: &Setting) -> Result<Server> {
 }
 
 /// The worker of an nginx, once there is one.
-pub(super) fn worker_of(master: u32) -> Option<u32> {
+fn worker_of(master: u32) -> Option<u32> {
     let children = crate::cpu::children(master).ok()?;
     children.into_iter().find(|pid| {
         std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
