@@ -15,6 +15,7 @@ mod secret;
 mod sign;
 mod text;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -71,10 +72,17 @@ pub fn run() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(&format!("error: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells the person at the terminal something. Each text is one write: while one process takes over
+/// from another, both speak here, and their lines must not mix.
+fn tell(text: &str) {
+    // Where nobody listens any more, there is nobody to be told so.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// The runtime that a command's work runs on.

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let (config, places) = match looked {
         Ok(read) => read,
         Err(wrongs) => {
-            eprintln!("{wrongs}");
+            super::tell(&wrongs.to_string());
             return Ok(ExitCode::FAILURE);
         }
     };

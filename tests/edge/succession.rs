@@ -106,7 +106,7 @@ fn sigusr2_puts_the_next_process_in_place_while_the_first_one_ends_what_it_began
     edge.hears("another process took over, process ");
     let said = edge.said();
     let (_, pid) = said.split_once("another process took over, process ").unwrap();
-    let next = Next(pid.lines().next().unwrap().to_owned());
+    let next = Next(pid.lines().next().unwrap().parse().unwrap());
     assert!(get(addr, "a", "/y").body.starts_with("next "), "at the same port");
     assert_eq!(get(operator, "localhost", "/health").status, 200);
     go.send(()).unwrap();
@@ -120,11 +120,14 @@ fn sigusr2_puts_the_next_process_in_place_while_the_first_one_ends_what_it_began
 }
 
 /// A process that another one started; ended with the test.
-struct Next(String);
+struct Next(u32);
 
 impl Drop for Next {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-KILL", &self.0]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["-KILL", &self.0.to_string()])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 

@@ -2,12 +2,20 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use crate::cli::{Failure, Outcome};
 use crate::places::Places;
+
+/// How long the output of a program that has ended may stay open.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Cargo as it was called for xtask itself, in the checkout, building into the cache folder.
 ///
@@ -73,23 +81,72 @@ pub(crate) fn both(command: &mut Command) -> Outcome<String> {
 }
 
 /// Runs a program and shows each line of its standard output to `see` as it comes.
+///
+/// Fails, too, when the program leaves others behind that hold its output; they are ended. Whoever
+/// reads to the end of that output would wait for as long as they run.
 pub(crate) fn follow(command: &mut Command, mut see: impl FnMut(&str)) -> Outcome {
     let mut child =
         command.stdout(Stdio::piped()).spawn().map_err(|error| not_started(command, &error))?;
+    let mut left = Vec::new();
     if let Some(output) = child.stdout.take() {
-        let mut output = BufReader::new(output);
-        let mut line = Vec::new();
-        // A test may print what is no UTF-8: lines are bytes until they are shown.
-        while output.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            see(String::from_utf8_lossy(&line).trim_end_matches('\n'));
-            line.clear();
+        let pipe = pipe_of(&output);
+        let (line, lines) = channel();
+        // Ends with the last process that holds the output.
+        thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut bytes = Vec::new();
+            // A test may print what is no UTF-8: lines are bytes until they are shown.
+            while output.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned();
+                if line.send(text).is_err() {
+                    break;
+                }
+                bytes.clear();
+            }
+        });
+        loop {
+            match lines.recv_timeout(LINGER) {
+                Ok(line) => see(&line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if child.try_wait().is_ok_and(|it| it.is_none()) => {
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    left = pipe.as_deref().map(end_holders).unwrap_or_default();
+                    break;
+                }
+            }
         }
     }
     let status = child.wait().map_err(|error| not_started(command, &error))?;
+    let words = words(command);
+    if !left.is_empty() {
+        let left = left.join(", ");
+        return Err(Failure::new(format!("`{words}` ({status}) left running: {left}")));
+    }
     if status.success() {
         return Ok(());
     }
-    Err(Failure::new(format!("`{}` failed ({status})", words(command))))
+    Err(Failure::new(format!("`{words}` failed ({status})")))
+}
+
+/// The name of a pipe, as `/proc` has it.
+fn pipe_of(output: &ChildStdout) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", output.as_raw_fd())).ok()
+}
+
+/// Ends the processes whose standard output is a pipe, and says which they were.
+fn end_holders(pipe: &Path) -> Vec<String> {
+    let own = std::process::id();
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != own)
+        .filter(|pid| fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|held| held == pipe))
+        .map(|pid| {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            format!("{} ({pid})", name.trim_end())
+        })
+        .collect()
 }
 
 /// Whether a program runs and succeeds, in silence.
@@ -147,5 +204,15 @@ mod tests {
         shell.args(["-c", r"printf 'a\n\377\nb'; exit 1"]);
         assert!(follow(&mut shell, |line| seen.push(line.to_owned())).is_err());
         assert_eq!(seen, ["a", "\u{fffd}", "b"]);
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_is_ended_and_named() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo a; sleep 600 & exit 0"]);
+        let mut seen = Vec::new();
+        let failure = follow(&mut shell, |line| seen.push(line.to_owned())).unwrap_err();
+        assert!(failure.to_string().contains("left running: sleep ("), "{failure}");
+        assert_eq!(seen, ["a"]);
     }
 }

@@ -25,13 +25,16 @@ pub mod traces;
 mod upkeep;
 pub mod viewers;
 
+use std::io::Write as _;
+
 pub use args::{Args, Role};
 pub use error::Error;
 pub use viewers::Viewers;
 
 /// Tells the person at the terminal something; standard error, so that standard output stays free
-/// for the access log.
-#[expect(clippy::print_stderr, reason = "the one place that speaks to the terminal")]
+/// for the access log. Each text is one write: while one process takes over from another, both speak
+/// here, and their lines must not mix.
 pub fn say(text: &str) {
-    eprintln!("{text}");
+    // Where nobody listens any more, there is nobody to be told so.
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

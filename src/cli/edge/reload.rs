@@ -199,7 +199,7 @@ impl Duties for Upkeep {
     }
 
     fn say(&self, text: &str) {
-        eprintln!("{text}");
+        crate::cli::tell(text);
     }
 }
 

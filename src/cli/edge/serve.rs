@@ -10,7 +10,7 @@ use headwater::edge::metrics::register_certificates;
 use headwater::edge::operator::{Caches, Site};
 use headwater::edge::{AccessLog, Operator, TokenLayer};
 use headwater::net::Clock;
-use headwater::net::server::{Process, ServerBuilder, ServerHandle};
+use headwater::net::server::{Duties as _, Process, ServerBuilder, ServerHandle};
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::running::Operator as OperatorConfig;
 use prometheus_client::registry::Registry;
@@ -111,7 +111,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     };
     let upkeep = Upkeep { running: Mutex::new(running), caches };
     process.begin(&upkeep).await?;
-    eprintln!("{serving}");
+    upkeep.say(&serving);
     let servers: Vec<&ServerHandle> = [&*server].into_iter().chain(operators.as_ref()).collect();
     let end = process.run(&servers, &upkeep, "serving").await;
     let deadline = upkeep.running().config.server.drain.get();
