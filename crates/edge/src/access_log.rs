@@ -28,7 +28,7 @@ mod file;
 pub mod filter;
 mod json;
 mod live;
-mod numbers;
+pub(crate) mod numbers;
 mod query;
 mod record;
 mod sample;

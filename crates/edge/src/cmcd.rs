@@ -321,8 +321,8 @@ pub(crate) fn has_session<A>(sessions: &Sessions, request: &Request<A>) -> bool 
 /// What a player said, by its fields or its query (CTA-5004 §2), and by which.
 pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Option<(By, Result<Cmcd, CmcdError>)> {
     const FIELDS: [&str; 4] = ["cmcd-request", "cmcd-object", "cmcd-session", "cmcd-status"];
-    if let Some(query) = uri.query().filter(|query| query.contains("CMCD=")) {
-        return Some((By::Query, Cmcd::read_query(query).transpose()?));
+    if let Some(told) = uri.query().and_then(|query| Cmcd::read_query(query).transpose()) {
+        return Some((By::Query, told));
     }
     // Players that tell by fields send one of the first two with every object, and the id in the
     // third at least once.

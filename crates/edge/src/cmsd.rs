@@ -16,16 +16,17 @@
 //! left out where it does not know them. What servers further in said of another answer is taken off
 //! what comes from the cache. An answer costs one field when it is on, and nothing when it is off.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use headwater_net::{ConnInfo, Path};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::access_log::numbers::decimal;
 use crate::amend::{Amend, Amended};
 use crate::cache_result::CacheResult;
 use crate::kind::Kind;
@@ -82,21 +83,24 @@ impl CmsdLayer {
 impl On {
     /// Our member.
     fn member(&self, path: Option<Path>, delay: u64) -> Option<HeaderValue> {
-        let mut text = String::with_capacity(self.name.len() + 48);
-        text.push_str(&self.name);
-        // Writing to a String does not fail.
+        let mut text = Vec::with_capacity(self.name.len() + 80);
+        text.extend_from_slice(self.name.as_bytes());
+        let mut say = |key: &[u8], number: u64| {
+            text.extend_from_slice(key);
+            decimal(&mut text, number.min(LARGEST), 1);
+        };
         if let Some(path) = path {
-            let kbps = path.rate().saturating_mul(8) / 1_000;
-            let _ = write!(text, ";etp={};rtt={}", kbps.min(LARGEST), path.rtt.as_millis());
+            say(b";etp=", path.rate().saturating_mul(8) / 1_000);
+            say(b";rtt=", u64::try_from(path.rtt.as_millis()).unwrap_or(LARGEST));
         }
-        let _ = write!(text, ";rd={}", delay.min(LARGEST));
+        say(b";rd=", delay);
         if let Some(most) = self.most {
-            let _ = write!(text, ";mb={}", most.min(LARGEST));
+            say(b";mb=", most);
         }
         if self.pressure.as_ref().is_some_and(|pressure| pressure.level() > 0) {
-            text.push_str(";du");
+            text.extend_from_slice(b";du");
         }
-        HeaderValue::try_from(text).ok()
+        HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
     }
 }
 

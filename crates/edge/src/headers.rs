@@ -43,10 +43,10 @@ impl Amend for HeadersLayer {
     }
 }
 
-/// Adds fields that are not there.
-pub(crate) fn add_missing(headers: &mut HeaderMap, fields: &[(HeaderName, HeaderValue)]) {
+/// Adds fields that are not there, where they mostly are: asked first, since an entry would make room,
+/// also where none is needed.
+fn add_missing(headers: &mut HeaderMap, fields: &[(HeaderName, HeaderValue)]) {
     for (name, value) in fields {
-        // Asked first: an entry would make room, also where none is needed.
         if !headers.contains_key(name) {
             headers.insert(name, value.clone());
         }

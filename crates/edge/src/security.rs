@@ -14,7 +14,6 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::amend::{Amend, Amended};
-use crate::headers::add_missing;
 use crate::route_policy::RoutePolicy;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -163,9 +162,11 @@ pub struct Careful {
 impl Amend for Careful {
     fn amend(self, headers: &mut HeaderMap) {
         let told = &*self.security.0;
-        add_missing(headers, &told.fields);
-        if self.is_tls {
-            add_missing(headers, &told.over_tls);
+        let over_tls = if self.is_tls { &*told.over_tls } else { &[] };
+        headers.reserve(told.fields.len() + over_tls.len());
+        // They mostly are not there.
+        for (name, value) in told.fields.iter().chain(over_tls) {
+            headers.entry(name).or_insert_with(|| value.clone());
         }
     }
 }

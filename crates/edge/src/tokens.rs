@@ -27,7 +27,8 @@
 //! the query, the header, the cookie. Of several, the others are taken off unread.
 //!
 //! What holds: the algorithm is the key's, whatever a token says of it. Signatures are compared in
-//! constant time. No decision is kept: a token that has expired is refused by the next request.
+//! constant time. No decision is kept: a token that has expired is refused by the next request. What is
+//! remembered, of some thousand tokens of each verifier, is that a signature was good.
 //! A refusal says why in a sentence that is ours, and never repeats a piece of the token.
 
 mod asked;

@@ -365,22 +365,30 @@ impl Object {
     }
 }
 
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
 /// Percent-decodes (RFC 3986 §2.1); `None` for an escape that is none, and for what is not UTF-8.
 fn decoded(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
     }
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-        bytes.push((high << 4 | low) as u8);
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        let (plain, escape) = rest.split_at_checked(at)?;
+        bytes.extend_from_slice(plain);
+        let [_, high, low, after @ ..] = escape else { return None };
+        bytes.push(hex(*high)? << 4 | hex(*low)?);
+        rest = after;
     }
+    bytes.extend_from_slice(rest);
     String::from_utf8(bytes).ok()
 }
 

@@ -41,7 +41,9 @@ pub(super) struct Entrance {
 /// An edge and the sites it serves.
 struct InForce {
     sites: Arc<Sites>,
-    edge: EdgeService<Router>,
+    /// Of one worker, so that nobody waits for it: called where it is, since a clone of all its layers
+    /// costs more than what most of them do for a request.
+    edge: Mutex<EdgeService<Router>>,
 }
 
 impl Gate {
@@ -89,7 +91,8 @@ impl Inner {
         if let Some(shield) = &self.shield {
             edge = edge.witness(Arc::new(shield.clone()));
         }
-        InForce { sites: Arc::clone(&self.sites), edge: edge.build(self.router.clone()) }
+        let edge = Mutex::new(edge.build(self.router.clone()));
+        InForce { sites: Arc::clone(&self.sites), edge }
     }
 }
 
@@ -115,7 +118,9 @@ impl Service<Request<Body>> for Entrance {
         pinned.take_path(&mut request);
         let (mut parts, body) = request.into_parts();
         pinned.enter(&mut parts);
-        let answer = current.edge.clone().call(Request::from_parts(parts, body));
+        // A call that panicked has left no layer half changed: they count by atomics and locks.
+        let mut edge = current.edge.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = edge.call(Request::from_parts(parts, body));
         EntranceFuture::Edge { answer }
     }
 }

@@ -7,7 +7,7 @@ const MONTHS: [&[u8; 3]; 12] = [
 ];
 
 /// A number in decimal, with zeros before it up to `width` digits.
-pub(super) fn decimal(out: &mut Vec<u8>, mut number: u64, width: usize) {
+pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64, width: usize) {
     // The longest has twenty digits.
     let mut digits = [b'0'; 20];
     let mut count = 0;

@@ -103,7 +103,7 @@ pub fn checked(uri: &Uri) -> Option<Uri> {
 /// # Errors
 /// The other reading has dot segments, which lead out of anywhere.
 pub fn other_reading(path: &str) -> Result<Option<String>, DotSegments> {
-    if !path.contains('%') && !path.contains("//") {
+    if !path.contains('%') && !has_empty_segments(path) {
         return Ok(None);
     }
     let mut other = String::with_capacity(path.len());
@@ -130,8 +130,14 @@ pub fn other_reading(path: &str) -> Result<Option<String>, DotSegments> {
 /// # Errors
 /// As [`other_reading`].
 pub(crate) fn divided_otherwise(path: &str) -> Result<Option<String>, DotSegments> {
-    let divides = path.contains("//") || path.contains("%2F") || path.contains("%2f");
+    let slash = |escape: &[u8]| escape.eq_ignore_ascii_case(b"%2f");
+    let divides =
+        has_empty_segments(path) || path.contains('%') && path.as_bytes().windows(3).any(slash);
     if divides { other_reading(path) } else { Ok(None) }
+}
+
+fn has_empty_segments(path: &str) -> bool {
+    path.as_bytes().windows(2).any(|pair| pair == b"//")
 }
 
 /// A path that leads out of where it seems to be.

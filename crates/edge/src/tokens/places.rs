@@ -161,6 +161,10 @@ impl Places {
 
     fn take_query<B>(&self, request: &mut Request<B>) -> Option<String> {
         let query = request.uri().query()?;
+        // Most have none, and their other parameters may be long.
+        if !query.split('&').any(|parameter| self.is_token(parameter)) {
+            return None;
+        }
         let mut found = None;
         let mut kept = String::new();
         for parameter in query.split('&') {
@@ -177,9 +181,20 @@ impl Places {
         Some(found)
     }
 
+    /// Whether a parameter is one that holds tokens, by its name.
+    fn is_token(&self, parameter: &str) -> bool {
+        let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+        let names = |name: &str| *name == *self.parameter || name == CAT_PARAMETER;
+        if name.contains(['%', '+']) {
+            let read = form_urlencoded::parse(name.as_bytes()).next();
+            return read.is_some_and(|(name, _)| names(&name));
+        }
+        names(name)
+    }
+
     fn token_in<'p>(&self, parameter: &'p str) -> Option<Cow<'p, str>> {
-        let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next()?;
-        (*name == *self.parameter || name == CAT_PARAMETER).then_some(value)
+        let read = || form_urlencoded::parse(parameter.as_bytes()).next();
+        self.is_token(parameter).then(read).flatten().map(|(_, value)| value)
     }
 
     /// The cookie to give for a token that came in the query and was let in.

@@ -15,6 +15,7 @@
 //! The address itself is not in the token.
 
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -28,6 +29,7 @@ use super::refusal::Refusal;
 use super::verifier::{Allowed, Verifier};
 use super::{MAX_TOKEN, Refusal as Why};
 use crate::rates::Holder;
+use crate::table::Table;
 
 /// What a token of this form begins with.
 pub const BEGINS: &str = "hw1.";
@@ -46,7 +48,7 @@ pub(super) fn sign(grant: &Grant, key: &Key) -> Result<String, BadKey> {
     );
     let mut mac = mac_of(secret, &token);
     if let Some(address) = grant.address {
-        bind(&mut mac, address);
+        Bound::of(address).put_into(&mut mac);
     }
     let mac = mac.sign();
     token.push('.');
@@ -61,27 +63,89 @@ fn mac_of(secret: &hmac::Key, before: &str) -> hmac::Context {
     mac
 }
 
-fn bind(mac: &mut hmac::Context, address: IpAddr) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            mac.update(b"\n4");
-            mac.update(&address.octets());
+/// What a token says whose signature is good.
+#[derive(Clone, Debug)]
+struct Signed {
+    expires: Timestamp,
+    path: Arc<str>,
+    holder: Holder,
+    /// Whose it is, where it is one client's.
+    bound: Option<Bound>,
+}
+
+/// A client as tokens are bound to it: an address of IPv4, or a network of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    V4([u8; 4]),
+    V6([u8; 8]),
+}
+
+impl Bound {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [network @ .., _, _, _, _, _, _, _, _] = address.octets();
+                Self::V6(network)
+            }
         }
-        IpAddr::V6(address) => {
-            let [network @ .., _, _, _, _, _, _, _, _] = address.octets();
-            mac.update(b"\n6");
-            mac.update(&network);
+    }
+
+    fn put_into(&self, mac: &mut hmac::Context) {
+        match self {
+            Self::V4(address) => {
+                mac.update(b"\n4");
+                mac.update(address);
+            }
+            Self::V6(network) => {
+                mac.update(b"\n6");
+                mac.update(network);
+            }
         }
     }
 }
 
-/// Verifies a token that begins with [`BEGINS`], for a path that an origin might read as `divided`.
-pub(super) fn verify(
-    verifier: &Verifier,
-    token: &str,
-    asked: &Asked<'_>,
-    divided: Option<&str>,
-) -> Result<Allowed, Refusal> {
+/// Tokens whose signatures were found good, so that a player's thousand requests cost one verification.
+/// Which of them lie together nobody outside knows, and who makes tokens up puts none here.
+#[derive(Default)]
+pub(super) struct Seen(OnceLock<Table<(Box<str>, Signed)>>);
+
+/// Tokens that are remembered, and the longest of them in bytes.
+const SEEN: usize = 2048;
+const LONGEST_SEEN: usize = 512;
+
+/// What tokens say is nobody's business.
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seen").finish_non_exhaustive()
+    }
+}
+
+impl Seen {
+    fn table(&self) -> &Table<(Box<str>, Signed)> {
+        self.0.get_or_init(|| Table::new(SEEN))
+    }
+
+    fn get(&self, token: &str) -> Option<Signed> {
+        let table = self.table();
+        let same =
+            |(one, signed): &mut (Box<str>, Signed)| (**one == *token).then(|| signed.clone());
+        table.get(table.key(token), same).flatten()
+    }
+
+    fn put(&self, token: &str, signed: &Signed, now: Timestamp) {
+        if token.len() > LONGEST_SEEN {
+            return;
+        }
+        let table = self.table();
+        let make = || (token.into(), signed.clone());
+        // One whose key is another's stays out.
+        table.with(table.key(token), now.as_millis(), make, drop, |_| ());
+    }
+}
+
+/// What a token says, if one of our keys has signed it.
+fn read(verifier: &Verifier, token: &str, asked: &Asked<'_>) -> Result<Signed, Refusal> {
     let (before, mac) = token.rsplit_once('.').ok_or(Why::Malformed)?;
     let mut fields = before.strip_prefix(BEGINS).ok_or(Why::Malformed)?.split('.');
     let mut next = || fields.next().ok_or(Why::Malformed);
@@ -102,8 +166,11 @@ pub(super) fn verify(
     let secret = secret.ok_or(Why::UnknownKey)?;
     let given = BASE64.decode(mac).map_err(|_| Why::Malformed)?;
     let mut mac = mac_of(secret, before);
+    let mut whose = None;
     if is_bound {
-        bind(&mut mac, asked.address.ok_or(Why::Signature)?);
+        let bound = Bound::of(asked.address.ok_or(Why::Signature)?);
+        bound.put_into(&mut mac);
+        whose = Some(bound);
     }
     let mac = mac.sign();
     aws_lc_rs::constant_time::verify_slices_are_equal(mac.as_ref(), &given)
@@ -111,17 +178,40 @@ pub(super) fn verify(
 
     // From here on the token is one that we signed.
     let expires = expires.parse().map(Timestamp::from_secs).map_err(|_| Why::Malformed)?;
-    verifier.check_expiry(expires, asked.now)?;
     let path = BASE64.decode(path).ok().and_then(|path| String::from_utf8(path).ok());
-    let path = path.ok_or(Why::Malformed)?;
+    let path = path.ok_or(Why::Malformed)?.into();
+    let holder = mac.as_ref().first_chunk().copied().map(u64::from_le_bytes).unwrap_or_default();
+    Ok(Signed { expires, path, holder: Holder(holder), bound: whose })
+}
+
+/// Verifies a token that begins with [`BEGINS`], for a path that an origin might read as `divided`.
+pub(super) fn verify(
+    verifier: &Verifier,
+    token: &str,
+    asked: &Asked<'_>,
+    divided: Option<&str>,
+) -> Result<Allowed, Refusal> {
+    // One that is for another client is looked at as if it were new.
+    let is_theirs = |signed: &Signed| {
+        signed.bound.is_none_or(|bound| asked.address.map(Bound::of) == Some(bound))
+    };
+    let signed = match verifier.seen().get(token).filter(is_theirs) {
+        Some(signed) => signed,
+        None => {
+            let signed = read(verifier, token, asked)?;
+            verifier.seen().put(token, &signed, asked.now);
+            signed
+        }
+    };
+    let Signed { expires, path, holder, .. } = signed;
+    verifier.check_expiry(expires, asked.now)?;
     if !takes_in(&path, asked.path, divided) {
         return Err(Why::Path);
     }
-    let holder = mac.as_ref().first_chunk().copied().map(u64::from_le_bytes).unwrap_or_default();
     Ok(Allowed {
         expires: Some(expires),
-        path: Some(path.into()),
-        holder: Holder(holder),
+        path: Some(path),
+        holder,
         once: None,
         shared: None,
         chance: None,
@@ -187,6 +277,22 @@ mod tests {
         }
         assert_eq!(ask(&one, "/films/7/a.mp4", 0), until);
         assert_eq!(ask(&one, "/films/7/a.mp4/b", 0), Err(Why::Path));
+    }
+
+    #[test]
+    fn what_was_verified_is_remembered_and_what_was_not_is_not() {
+        let token = grant("/films/7/").sign(&key("k1", SECRET)).unwrap();
+        let verifier = Verifier::new([key("k1", SECRET)]).unwrap();
+        for _ in 0..2 {
+            assert!(verify(&verifier, &token, &asked("/films/7/a", 0)).is_ok());
+        }
+        assert!(verifier.seen().get(&token).is_some());
+        let end = if token.ends_with('A') { 'B' } else { 'A' };
+        let made_up = format!("{}{end}", &token[..token.len() - 1]);
+        assert!(verify(&verifier, &made_up, &asked("/films/7/a", 0)).is_err());
+        assert!(verifier.seen().get(&made_up).is_none());
+        let other = Verifier::new([key("k1", b"another secret of thirty-two bytes")]).unwrap();
+        assert_eq!(verify(&other, &token, &asked("/films/7/a", 0)), Err(Why::Signature));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::claims::Claims;
 use super::key::{BadKey, Key};
 use super::known::Known;
 use super::refusal::Refusal;
+use super::signed::Seen;
 use super::{MAX_KEYS, MAX_TOKEN, jwt, signed};
 use crate::normalise;
 use crate::rates::Holder;
@@ -25,6 +26,7 @@ pub struct Verifier {
     issuers: Option<Box<[Box<str>]>>,
     audiences: Option<Box<[Box<str>]>>,
     known: Arc<Known>,
+    seen: Arc<Seen>,
 }
 
 /// What a token that was verified lets in.
@@ -34,7 +36,7 @@ pub struct Allowed {
     /// Until when; `None` for a token without an end.
     pub expires: Option<Timestamp>,
     /// The path it is for, or with a `/` at its end all below it; `None` where it names none.
-    pub path: Option<Box<str>>,
+    pub path: Option<Arc<str>>,
     /// Who holds it.
     pub holder: Holder,
     /// A number of the token, where it is for one request; until when it has to be remembered.
@@ -110,6 +112,7 @@ impl Verifier {
             issuers: None,
             audiences: None,
             known: Arc::default(),
+            seen: Arc::default(),
         })
     }
 
@@ -173,6 +176,10 @@ impl Verifier {
             self.known.put(digest, Arc::clone(&claims));
         }
         Ok(claims)
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {

@@ -7,24 +7,35 @@
 //! tests make it on real ones.
 //!
 //! Promises: a socket is asked only while it is open, whatever threads its requests are on, and is
-//! kept open by nobody who might ask. Elsewhere than on Linux, nothing is known.
+//! kept open by nobody who might ask. What it said holds for [`FRESH`]: a connection whose requests come
+//! close together costs no call for each. Elsewhere than on Linux, nothing is known.
 
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
 use crate::path::{KnowsPath, Path};
 
+/// For how long it holds what the kernel said.
+const FRESH: Duration = Duration::from_millis(20);
+
 /// A socket, as long as it is open.
 #[derive(Debug)]
-pub(super) struct TcpPath(Mutex<Option<RawFd>>);
+pub(super) struct TcpPath(Mutex<Option<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    socket: RawFd,
+    /// What it said last, and when.
+    said: Option<(Instant, Path)>,
+}
 
 impl TcpPath {
     /// That of `stream`; to be [closed](Self::close) before it is.
     pub(super) fn of(stream: &TcpStream) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(stream.as_raw_fd()))))
+        Arc::new(Self(Mutex::new(Some(Open { socket: stream.as_raw_fd(), said: None }))))
     }
 
     /// The socket is about to be closed, and its number may be another's then. Waits for who is
@@ -33,7 +44,7 @@ impl TcpPath {
         *self.lock() = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<RawFd>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -41,12 +52,19 @@ impl TcpPath {
 impl KnowsPath for TcpPath {
     fn path(&self) -> Option<Path> {
         // Held until the system has answered: the socket stays open.
-        let socket = self.lock();
-        let (micros, segments, segment) = ask((*socket)?)?;
-        Some(Path {
+        let mut open = self.lock();
+        let open = open.as_mut()?;
+        let now = Instant::now();
+        if let Some((_, path)) = open.said.filter(|(at, _)| now.duration_since(*at) < FRESH) {
+            return Some(path);
+        }
+        let (micros, segments, segment) = ask(open.socket)?;
+        let path = Path {
             rtt: Duration::from_micros(micros.into()),
             window: u64::from(segments) * u64::from(segment),
-        })
+        };
+        open.said = Some((now, path));
+        Some(path)
     }
 }
 

@@ -42,6 +42,9 @@ pub(super) struct Text<'a>(&'a str);
 
 impl Text<'_> {
     pub(super) fn unescaped(&self) -> String {
+        if !self.0.contains('\\') {
+            return self.0.to_owned();
+        }
         let mut out = String::with_capacity(self.0.len());
         let mut chars = self.0.chars();
         while let Some(c) = chars.next() {
@@ -140,12 +143,12 @@ impl<'a> Members<'a> {
         CmcdError::Syntax(self.at)
     }
 
-    /// As many bytes as `is` holds for, after `start`.
-    fn run(&mut self, start: usize, is: impl Fn(u8) -> bool) -> &'a str {
-        while self.peek().is_some_and(&is) {
-            self.at += 1;
-        }
-        // What `is` holds for is ASCII, so that both ends lie between characters.
+    /// As many bytes as are of a kind, after `start`.
+    fn run(&mut self, start: usize, kind: &Kind) -> &'a str {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let end = rest.iter().position(|byte| !kind[usize::from(*byte)]);
+        self.at += end.unwrap_or(rest.len());
+        // All kinds are of ASCII, so that both ends lie between characters.
         self.text.get(start..self.at).unwrap_or_default()
     }
 
@@ -155,9 +158,7 @@ impl<'a> Members<'a> {
         if !self.peek().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'*') {
             return Err(self.wrong());
         }
-        Ok(self.run(start, |byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
-        }))
+        Ok(self.run(start, &IN_KEY))
     }
 
     /// §4.2.1.2.
@@ -209,7 +210,7 @@ impl<'a> Members<'a> {
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'"') => self.string(),
             Some(byte) if byte.is_ascii_alphabetic() || byte == b'*' => {
-                Ok(Bare::Token(self.run(start, is_in_token)))
+                Ok(Bare::Token(self.run(start, &IN_TOKEN)))
             }
             Some(b'?') => {
                 self.at += 1;
@@ -223,7 +224,7 @@ impl<'a> Members<'a> {
             }
             Some(b':') => {
                 self.at += 1;
-                self.run(start, |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+                self.run(start, &IN_BYTES);
                 if self.eat(b':') { Ok(Bare::Other) } else { Err(self.wrong()) }
             }
             Some(b'@') => {
@@ -239,13 +240,13 @@ impl<'a> Members<'a> {
         let start = self.at;
         self.eat(b'-');
         let from = self.at;
-        let whole = self.run(from, |byte| byte.is_ascii_digit());
+        let whole = self.run(from, &DIGITS);
         if whole.is_empty() || whole.len() > 15 {
             return Err(self.wrong());
         }
         if self.eat(b'.') {
             let from = self.at;
-            let part = self.run(from, |byte| byte.is_ascii_digit());
+            let part = self.run(from, &DIGITS);
             if whole.len() > 12 || part.is_empty() || part.len() > 3 {
                 return Err(self.wrong());
             }
@@ -261,6 +262,7 @@ impl<'a> Members<'a> {
         self.at += 1;
         let start = self.at;
         loop {
+            self.run(start, &IN_TEXT);
             match self.peek() {
                 Some(b'"') => {
                     let text = self.text.get(start..self.at).unwrap_or_default();
@@ -274,14 +276,48 @@ impl<'a> Members<'a> {
                     }
                     self.at += 1;
                 }
-                Some(b' '..=b'~') => self.at += 1,
                 _ => return Err(self.wrong()),
             }
         }
     }
 }
 
+/// Which bytes are of a kind.
+type Kind = [bool; 256];
+
+const DIGITS: Kind = kind(b"0123456789");
+const IN_KEY: Kind = kind(b"abcdefghijklmnopqrstuvwxyz0123456789_-.*");
+const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 /// §4.2.6.
-fn is_in_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)
+const IN_TOKEN: Kind = both(kind(LETTERS), kind(b"!#$%&'*+-.^_`|~:/"));
+const IN_BYTES: Kind = both(kind(LETTERS), kind(b"+/="));
+/// What means itself between quotes.
+const IN_TEXT: Kind = {
+    let mut kind = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        kind[byte as usize] = byte != b'"' && byte != b'\\';
+        byte += 1;
+    }
+    kind
+};
+
+const fn kind(bytes: &[u8]) -> Kind {
+    let mut kind = [false; 256];
+    let mut at = 0;
+    while at < bytes.len() {
+        kind[bytes[at] as usize] = true;
+        at += 1;
+    }
+    kind
+}
+
+const fn both(one: Kind, other: Kind) -> Kind {
+    let mut kind = one;
+    let mut byte = 0;
+    while byte < kind.len() {
+        kind[byte] |= other[byte];
+        byte += 1;
+    }
+    kind
 }
