@@ -66,6 +66,7 @@ mod supervisor;
 mod tcp;
 mod tcp_path;
 mod tls;
+mod unfinished;
 mod unix;
 mod wire;
 mod worker;

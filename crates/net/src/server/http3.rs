@@ -20,7 +20,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -28,12 +28,14 @@ use futures_util::future::OptionFuture;
 use http::{Request, Response};
 use quinn::VarInt;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::control::{Drain as Ending, Phase, stopped};
-use super::metrics::{Place, Refused};
+use super::metrics::Refused;
 use super::quic::Endpoint;
 use super::shared::Shared;
+use super::unfinished::Unfinished;
 use super::worker::{Worker, finish_within};
 use crate::Body;
 use connection::{Begins, connection};
@@ -124,7 +126,7 @@ struct Front<'a, S> {
     addr: SocketAddr,
     date: Arc<DateCache>,
     start: Start,
-    handshakes: Arc<AtomicUsize>,
+    handshakes: Arc<Unfinished>,
     worker: Arc<Worker>,
     service: Shared<S>,
     connections: JoinSet<()>,
@@ -141,7 +143,7 @@ where
     fn begin(&mut self, incoming: quinn::Incoming) {
         Worker::keep_up(&mut self.worker);
         let worker = &self.worker;
-        let under_way = self.handshakes.load(Ordering::Relaxed);
+        let under_way = self.handshakes.count();
         if worker.open.load(Ordering::Relaxed) >= worker.limits.max_connections {
             worker.counters.refused(Refused::Connections);
             incoming.refuse();
@@ -149,11 +151,11 @@ where
             // An address that nobody answers from gets no further.
             let _ = incoming.retry();
             worker.counters.retry();
-        } else if let Some(place) = Place::take(&self.handshakes, worker.quic.max_handshakes.max(1))
-            && let Some(settings) = self.endpoint.settings(&worker.quic)
+        } else if let Some(settings) = self.endpoint.settings(&worker.quic)
+            && let Some(turn) = self.handshakes.begin(worker.quic.max_handshakes, Instant::now())
         {
             let (client, id) = (incoming.remote_address(), incoming.orig_dst_cid());
-            let handshake = (place, self.endpoint.shakes_hands(client, &id));
+            let handshake = (turn, self.endpoint.shakes_hands(client, &id));
             let begins = Begins {
                 addr: self.addr,
                 worker: Arc::clone(worker),

@@ -81,8 +81,9 @@ pub struct ConnLimits {
     /// provider; too high lets one client take all of `max_connections`.
     pub max_per_address: usize,
     /// Connections of TCP and of Unix sockets at once in the whole server that have yet to finish their
-    /// TLS handshake or, in the clear, to say what they speak; one more is closed at once. They take no
-    /// place of `max_connections`. Unit: handshakes. Default 4,096. Bound: at least 1, and with
+    /// TLS handshake or, in the clear, to say what they speak. One more takes the place of the oldest, which
+    /// is closed, if that has had a second, and is otherwise closed at once. They take no place of
+    /// `max_connections`. Unit: handshakes. Default 4,096. Bound: at least 1, and with
     /// `max_connections` below the process's limit on open files. Danger: too low turns clients away
     /// when many come at once; too high lets silent ones hold files and memory.
     pub max_handshakes: usize,
@@ -136,8 +137,8 @@ pub struct QuicConfig {
     /// every client. Danger: too low costs clients a round trip; too high lets forged addresses hold
     /// this many handshakes.
     pub retry_above: usize,
-    /// Handshakes under way on one worker and address; one more is refused (CONNECTION_REFUSED), and
-    /// its client may come again. Unit: handshakes. Default 1,024. Bound: at least 1. Danger: each
+    /// Handshakes under way on one worker and address. One more takes the place of the oldest, if that
+    /// has had a second, and is otherwise refused (CONNECTION_REFUSED), and its client may come again. Unit: handshakes. Default 1,024. Bound: at least 1. Danger: each
     /// costs memory and two signatures' time; too low turns clients away when many come at once.
     pub max_handshakes: usize,
     /// Request bytes accepted ahead of the service on one connection; a stream gets a quarter of

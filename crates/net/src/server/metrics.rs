@@ -25,7 +25,8 @@ pub enum Refused {
     Connections,
     /// `max_per_address` were open from its address.
     Address,
-    /// As many handshakes were under way as may be, over TCP or over QUIC.
+    /// As many handshakes were under way as may be, over TCP or over QUIC, and it came last, or was the
+    /// oldest and gave way.
     Handshakes,
 }
 

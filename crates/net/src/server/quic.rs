@@ -8,6 +8,7 @@ mod handshakes;
 mod joined;
 mod passed;
 mod steering;
+mod strays;
 
 use std::hash::RandomState;
 use std::io;

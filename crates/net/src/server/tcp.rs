@@ -29,12 +29,13 @@ use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::limited::{Limited, has_too_many, too_large, too_many};
 use super::malformed::{has_odd_coding, odd_coding};
-use super::metrics::{Counters, Ended, OpenConnection, Place, Refused};
+use super::metrics::{Counters, Ended, OpenConnection, Refused};
 use super::proxy_protocol;
 use super::received::Received;
 use super::respond::{Outgoing, is_head, settle};
 use super::shared::{Called, Shared};
 use super::tls::Acceptors;
+use super::unfinished::Turn;
 use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
 use crate::interim::Line;
@@ -109,7 +110,7 @@ async fn connection<S>(
     listener: Listener,
     worker: Arc<Worker>,
     service: Shared<S>,
-    handshake: Place,
+    mut handshake: Turn,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -119,10 +120,9 @@ async fn connection<S>(
 {
     let Some(route) = socket.route() else { return };
     let mut info = ConnInfo::new(route.peer, route.local, Protocol::H1);
-    let within = worker.limits.handshake_timeout;
     let mut phase = worker.phase.clone();
     if worker.fronts.speak_proxy_protocol(&route) {
-        match early(&mut phase, within, proxy_protocol::read(&mut socket)).await {
+        match early(&worker, &mut phase, &mut handshake, proxy_protocol::read(&mut socket)).await {
             Some(Ok(None)) => {}
             Some(Ok(Some(ends))) => (info.peer, info.local) = (ends.client, ends.server),
             Some(Err(())) => return worker.counters.handshake_failed(Protocol::H1),
@@ -141,9 +141,8 @@ async fn connection<S>(
     info.path = wire.path();
     match listener.tls {
         None => {
-            let Some(Ok(http2)) = early(&mut phase, within, wire.speaks_http2()).await else {
-                return;
-            };
+            let speaks = early(&worker, &mut phase, &mut handshake, wire.speaks_http2());
+            let Some(Ok(http2)) = speaks.await else { return };
             if http2 {
                 info.protocol = Protocol::H2;
             }
@@ -158,7 +157,7 @@ async fn connection<S>(
             let shakes = acceptor.accept_with(wire, |tls| tls.set_buffer_limit(Some(TLS_BUFFER)));
             // Boxed: none of it stays with the connection.
             let shakes = Box::pin(shakes);
-            match early(&mut phase, within, shakes).await {
+            match early(&worker, &mut phase, &mut handshake, shakes).await {
                 Some(Ok(stream)) => {
                     let session = stream.get_ref().1;
                     // RFC 8737 §4: an authority has seen what it wanted by now.
@@ -193,18 +192,21 @@ struct About {
 }
 
 /// What comes before the first request: `None` when a drain began meanwhile, for a client that has
-/// not even shaken hands has no request to lose; but where nobody needs to hurry, it goes on.
+/// not even shaken hands has no request to lose; but where nobody needs to hurry, it goes on. `None`,
+/// too, when it had to give way to another.
 async fn early<T>(
+    worker: &Worker,
     phase: &mut watch::Receiver<Phase>,
-    within: Duration,
+    handshake: &mut Turn,
     opening: impl Future<Output = io::Result<T>>,
 ) -> Option<Result<T, ()>> {
     tokio::select! {
-        done = tokio::time::timeout(within, opening) => Some(match done {
-            Ok(Ok(opened)) => Ok(opened),
-            Ok(Err(_)) | Err(_) => Err(()),
-        }),
+        biased;
+        done = tokio::time::timeout(worker.limits.handshake_timeout, opening) => {
+            Some(done.map_err(|_| ()).and_then(|done| done.map_err(|_| ())))
+        }
         () = super::control::turned_away(phase) => None,
+        () = handshake.gives_way() => { worker.counters.refused(Refused::Handshakes); None }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::addresses::Addresses;
@@ -23,6 +24,7 @@ use super::shared::Shared;
 use super::tls::Sessions;
 #[cfg(feature = "acme")]
 use super::tls::Tls;
+use super::unfinished::{Turn, Unfinished};
 use super::wire::Listening;
 use super::{
     ConnLimits, QuicConfig, ServerBuilder, ServerError, ServerHandle, WorkerId, alt_svc, http3,
@@ -49,7 +51,7 @@ pub(super) struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) open: Arc<AtomicUsize>,
     /// Handshakes under way over TCP, of all workers.
-    handshakes: Arc<AtomicUsize>,
+    handshakes: Arc<Unfinished>,
     pub(super) addresses: Addresses,
     pub(super) drained: Arc<DrainCount>,
     pub(super) loops: Arc<Loops>,
@@ -73,17 +75,17 @@ impl Worker {
 
     /// A place for one handshake more under the limits that are in force, where there is one and what
     /// comes of it would have one, too.
-    pub(super) fn admit(this: &mut Arc<Self>) -> Result<Occupied, Refused> {
+    pub(super) fn admit(this: &mut Arc<Self>) -> Result<Turn, Refused> {
         Self::keep_up(this);
         if this.open.load(Ordering::Relaxed) >= this.limits.max_connections {
             return Err(Refused::Connections);
         }
-        Occupied::take(&this.handshakes, this.limits.max_handshakes.max(1))
-            .ok_or(Refused::Handshakes)
+        let max = this.limits.max_handshakes;
+        this.handshakes.begin(max, Instant::now()).ok_or(Refused::Handshakes)
     }
 
     /// A connection's place for that of its handshake, which is done; counted where there is none.
-    pub(super) fn settle(&self, handshake: Occupied) -> Option<Occupied> {
+    pub(super) fn settle(&self, handshake: Turn) -> Option<Occupied> {
         drop(handshake);
         let place = Occupied::take(&self.open, self.limits.max_connections);
         if place.is_none() {
@@ -188,7 +190,7 @@ where
     let make = Arc::new(make);
     let addresses = Addresses::default();
     let loops = Loops::new();
-    let handshakes = Arc::<AtomicUsize>::default();
+    let handshakes = Arc::<Unfinished>::default();
     let leaving = Arc::<AtomicBool>::default();
     let held = Held { name: builder.name.clone(), generation, keys, sessions, places: all };
     let mut handle = ServerHandle {

@@ -4,13 +4,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use headwater_net::Protocol;
-use headwater_net::server::{ConnLimits, Ended, QuicConfig};
+use headwater_net::server::{ConnLimits, Drained, Ended, QuicConfig};
+use quinn::{ReadError, ReadToEndError};
 
 use crate::client::{quic, quic_with};
-use crate::http3_frames::{application_code, goaway, headers, server_control};
-use crate::service::{Running, start_with, until};
+use crate::http3_frames::{REQUEST_REJECTED, application_code, goaway, headers, server_control};
+use crate::service::{Running, pattern, start_with, until};
 
 const NO_ERROR: u32 = 0x100;
+const STREAM_CREATION_ERROR: u32 = 0x103;
+/// Only stops what would go on forever.
+const A_MINUTE: Duration = Duration::from_secs(60);
 const A_WHILE: Duration = Duration::from_millis(400);
 
 fn start(tune: impl FnOnce(&mut QuicConfig)) -> Running {
@@ -68,10 +72,10 @@ async fn a_body_that_nobody_reads_is_taken_up_to_the_window() {
 /// Limit: `QuicConfig::idle_timeout`.
 #[tokio::test]
 async fn a_silent_connection_is_dropped() {
-    let server = start(|config| config.idle_timeout = Duration::from_millis(300));
+    let server = start(|config| config.idle_timeout = Duration::from_secs(2));
     let (endpoint, quic, _control) = connect(&server).await;
     let metrics = server.handle.metrics();
-    until("open", || metrics.connections_open(Protocol::H3) == 1).await;
+    until("open", || metrics.connections_accepted(Protocol::H3) == 1).await;
     until("closed", || metrics.connections_open(Protocol::H3) == 0).await;
     drop((endpoint, quic));
 }
@@ -80,7 +84,7 @@ async fn a_silent_connection_is_dropped() {
 #[tokio::test]
 async fn a_connection_that_is_kept_alive_for_nothing_is_closed() {
     let mut limits = ConnLimits::default();
-    limits.idle_timeout = Duration::from_secs(1);
+    limits.idle_timeout = Duration::from_secs(3);
     let server = start_with(|builder| builder.limits(limits));
     let mut transport = quinn::TransportConfig::default();
     transport.keep_alive_interval(Some(Duration::from_millis(20)));
@@ -93,7 +97,7 @@ async fn a_connection_that_is_kept_alive_for_nothing_is_closed() {
     send.write_all(&headers(false, "/wait")).await.unwrap();
     send.finish().unwrap();
     let mut said = server_control(&quic).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(Duration::from_millis(4500)).await;
     assert!(quic.close_reason().is_none());
     server.play.gate.add_permits(1);
     recv.read_to_end(1 << 20).await.unwrap();
@@ -106,24 +110,69 @@ async fn a_connection_that_is_kept_alive_for_nothing_is_closed() {
     assert_eq!(server.handle.metrics().connections_ended(Ended::Idle), 1);
 }
 
+/// A connection with a request under way, whose client has room for SETTINGS and a part of a GOAWAY; the rest
+/// is what keeps it open. Returns when the server drains and that part has come.
+async fn without_room_for_a_goaway(
+    server: &Running,
+) -> (quinn::Connection, impl Future<Output = Drained>, impl Sized) {
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_millis(20)));
+    transport.stream_receive_window(quinn::VarInt::from_u32(16));
+    let addr = server.handle.https_addrs()[0];
+    let (endpoint, quic) = quic_with(addr, "localhost", &server.tls, transport).await;
+    let mut control = quic.open_uni().await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    let (mut send, recv) = quic.open_bi().await.unwrap();
+    send.write_all(&headers(false, "/forever")).await.unwrap();
+    send.finish().unwrap();
+    until("it is asked", || server.play.waiting.load(Ordering::SeqCst) == 1).await;
+    let heard = || quic.stats().frame_rx.stream;
+    until("SETTINGS", || heard() > 0).await;
+    let before = heard();
+    let mut draining = Box::pin(server.handle.drain(Duration::from_secs(3600)));
+    tokio::select! {
+        _ = &mut draining => panic!("a request is under way"),
+        () = until("a part of a GOAWAY", || heard() > before) => {}
+    }
+    (quic, draining, (endpoint, control, send, recv))
+}
+
+#[tokio::test]
+async fn a_connection_that_has_no_room_for_a_goaway_goes_on() {
+    let mut limits = ConnLimits::default();
+    limits.write_timeout = Duration::from_secs(3600);
+    let server = start_with(|builder| builder.limits(limits));
+    let (quic, draining, _open) = without_room_for_a_goaway(&server).await;
+    // Taken or told that it was not; and a rule that is broken is noticed.
+    let asks = async {
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        let _ = send.write_all(&headers(false, "/bytes/5")).await;
+        let _ = send.finish();
+        match recv.read_to_end(1000).await {
+            Ok(answer) => assert!(answer.ends_with(&pattern(5)), "{answer:?}"),
+            Err(error) => {
+                let rejected = ReadToEndError::Read(ReadError::Reset(REQUEST_REJECTED.into()));
+                assert_eq!(error, rejected);
+            }
+        }
+        let mut second = quic.open_uni().await.unwrap();
+        second.write_all(&[0, 4, 0]).await.unwrap();
+        let closed = quic.closed().await;
+        assert_eq!(application_code(&closed), Some(STREAM_CREATION_ERROR), "{closed}");
+    };
+    let both = async { tokio::join!(draining, asks) };
+    let (drained, ()) = tokio::time::timeout(A_MINUTE, both).await.expect("it is held");
+    assert_eq!(drained.cut, 0);
+}
+
 /// Limit: `ConnLimits::write_timeout`, of what is said before the end.
 #[tokio::test]
-async fn a_connection_that_has_no_room_for_a_goaway_is_closed() {
+async fn a_connection_that_grants_no_room_for_a_goaway_is_closed() {
     let mut limits = ConnLimits::default();
     limits.idle_timeout = Duration::from_secs(1);
     limits.write_timeout = Duration::from_secs(1);
     let server = start_with(|builder| builder.limits(limits));
-    let mut transport = quinn::TransportConfig::default();
-    transport.keep_alive_interval(Some(Duration::from_millis(20)));
-    // Room for SETTINGS and the start of an answer that is never read.
-    transport.receive_window(quinn::VarInt::from_u32(200));
-    let addr = server.handle.https_addrs()[0];
-    let (_endpoint, quic) = quic_with(addr, "localhost", &server.tls, transport).await;
-    let mut control = quic.open_uni().await.unwrap();
-    control.write_all(&[0, 4, 0]).await.unwrap();
-    let (mut send, recv) = quic.open_bi().await.unwrap();
-    send.write_all(&headers(false, "/large")).await.unwrap();
-    send.finish().unwrap();
-    tokio::time::timeout(Duration::from_secs(60), quic.closed()).await.expect("it is held");
-    drop(recv);
+    let (quic, draining, _open) = without_room_for_a_goaway(&server).await;
+    let both = async { tokio::join!(draining, quic.closed()) };
+    tokio::time::timeout(A_MINUTE, both).await.expect("it is held");
 }

@@ -9,8 +9,10 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use quinn::WriteError;
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use super::LAST_WORDS;
@@ -35,6 +37,7 @@ use crate::server::pace::Pace;
 use crate::server::quic::Begun;
 use crate::server::shared::Shared;
 use crate::server::tcp::canonical;
+use crate::server::unfinished::Turn;
 use crate::server::worker::Worker;
 use crate::{Body, ConnInfo, Protocol};
 
@@ -93,7 +96,7 @@ pub(super) struct Begins<S> {
 pub(super) async fn connection<S>(
     incoming: quinn::Incoming,
     begins: Begins<S>,
-    handshake: (Place, Begun),
+    mut handshake: (Turn, Begun),
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -113,6 +116,7 @@ pub(super) async fn connection<S>(
             _ => return failed(),
         },
         () = turned_away(&mut phase) => return,
+        () = handshake.0.gives_way() => return worker.counters.refused(Refused::Handshakes),
     };
     let (first, mut under_way) = if let Some((first, done)) = early {
         let patience = limits.handshake_timeout;
@@ -164,13 +168,14 @@ pub(super) async fn connection<S>(
         let is_idle = requests.running.is_empty();
         tokio::select! {
             biased;
+            () = control.cannot_say(limits.write_timeout), if control.has_to_say() => break,
             // RFC 9114 §5.2: first a GOAWAY that refuses nothing, then, when requests that were on
             // their way have arrived, one that names the last.
             ending = poll_fn(|cx| drain_signal.poll(cx)) => {
                 // A client that has yet to ask might take it for a refusal.
                 let asked = next > 0;
-                if asked && !control.goaway(NO_LIMIT, limits.write_timeout).await {
-                    break;
+                if asked {
+                    control.goaway(NO_LIMIT);
                 }
                 // Where nobody needs to hurry, a client that is slow to read the GOAWAY may be.
                 patience = (ending.linger() / 4).max(grace(&quic));
@@ -180,10 +185,10 @@ pub(super) async fn connection<S>(
                 drain = Drain::Grace(Box::pin(tokio::time::sleep(grace)));
             }
             () = drain.over(), if is_idle || matches!(drain, Drain::Grace(_)) => {
-                if matches!(drain, Drain::Final(_)) || !control.goaway(next, limits.write_timeout).await
-                {
+                if matches!(drain, Drain::Final(_)) {
                     break;
                 }
+                control.goaway(next);
                 drain = Drain::Final(Box::pin(tokio::time::sleep(last_words)));
             }
             done = UnderWay::ended(under_way.as_mut()), if under_way.is_some() => {
@@ -220,7 +225,9 @@ pub(super) async fn connection<S>(
                         continue;
                     }
                     Ok(Came::End) => {
-                        let _ = control.goaway(next, limits.write_timeout).await;
+                        control.goaway(next);
+                        // Where there is room: nobody waits for it.
+                        let _ = control.cannot_say(limits.write_timeout).now_or_never();
                         break;
                     }
                     Err(Ended::Violation(code)) => {
@@ -246,9 +253,7 @@ pub(super) async fn connection<S>(
                 let (conn, service) = (Arc::clone(&conn), service.clone());
                 requests.begin(|room| request::serve(sender, incoming, conn, room, service));
                 if is_first && matches!(drain, Drain::Grace(_)) {
-                    if !control.goaway(NO_LIMIT, limits.write_timeout).await {
-                        break;
-                    }
+                    control.goaway(NO_LIMIT);
                     drain = Drain::Grace(Box::pin(tokio::time::sleep(patience)));
                 }
                 // However many there are, other connections get their turn.
@@ -258,9 +263,7 @@ pub(super) async fn connection<S>(
                 if matches!(drain, Drain::No) {
                     worker.counters.ended(metrics::Ended::Idle);
                     // As at a drain: a request may be on its way.
-                    if !control.goaway(NO_LIMIT, limits.write_timeout).await {
-                        break;
-                    }
+                    control.goaway(NO_LIMIT);
                     last_words = grace(&quic);
                     drain = Drain::Grace(Box::pin(tokio::time::sleep(last_words)));
                 }
@@ -312,7 +315,13 @@ fn info(
 
 /// Our control stream (RFC 9114 §6.2.1). QPACK's are not opened: without a dynamic table there is
 /// nothing to say on them (RFC 9204 §4.2).
-struct Control(quinn::SendStream);
+struct Control {
+    stream: quinn::SendStream,
+    /// What the client has no room for yet: a few GOAWAYs at most.
+    unsent: Vec<u8>,
+    /// Since when it has taken nothing of that.
+    since: Option<Instant>,
+}
 
 const CONTROL: u64 = 0x0;
 const SETTINGS: u64 = 0x4;
@@ -338,19 +347,35 @@ impl Control {
         put_frame(&mut bytes, SETTINGS, &settings);
         let mut stream = quic.open_uni().await.map_err(WriteError::ConnectionLost)?;
         stream.write_all(&bytes).await?;
-        Ok(Self(stream))
+        Ok(Self { stream, unsent: Vec::new(), since: None })
     }
 
-    /// Says that requests from this ID on are not taken (RFC 9114 §5.2). A client that has closed this
-    /// stream has closed the connection (§6.2.1). Nothing else of the connection goes on meanwhile,
-    /// so one that grants no room for it within `patience` is given up.
-    ///
-    /// Whether it was said.
-    async fn goaway(&mut self, id: u64, patience: Duration) -> bool {
-        let (mut payload, mut bytes) = (Vec::new(), Vec::new());
+    /// Says that requests from this ID on are not taken (RFC 9114 §5.2), once the client has room for
+    /// that: see [`Control::cannot_say`].
+    fn goaway(&mut self, id: u64) {
+        let mut payload = Vec::new();
         put_var_int(&mut payload, id);
-        put_frame(&mut bytes, GOAWAY, &payload);
-        matches!(within(patience, pin!(self.0.write_all(&bytes))).await, Ok(Ok(())))
+        put_frame(&mut self.unsent, GOAWAY, &payload);
+    }
+
+    fn has_to_say(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Says what there is to say, while the rest of the connection goes on. Ends only when it cannot be
+    /// said: to a client that grants no room for any of it within `patience`, or has closed this stream,
+    /// and with it the connection (RFC 9114 §6.2.1). Cancel safe.
+    async fn cannot_say(&mut self, patience: Duration) {
+        while self.has_to_say() {
+            let waited = self.since.get_or_insert_with(Instant::now).elapsed();
+            let left = patience.saturating_sub(waited);
+            let Ok(Ok(written)) = timeout(left, self.stream.write(&self.unsent)).await else {
+                return;
+            };
+            self.unsent.drain(..written);
+            self.since = None;
+        }
+        std::future::pending::<()>().await;
     }
 }
 

@@ -15,8 +15,8 @@ use quinn::{Connecting, Connection, ConnectionError, ZeroRttAccepted};
 use super::connection::Conn;
 use super::sender::Sender;
 use crate::handshake::Handshake;
-use crate::server::metrics::Place;
 use crate::server::quic::Begun;
+use crate::server::unfinished::Turn;
 use crate::{Body, ConnInfo};
 
 /// A stream that a client opened, both sides of it.
@@ -64,16 +64,21 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     /// The handshake that `done` tells the end of, which it may take `patience` for. It keeps its
-    /// `place` among handshakes until then, and whoever takes over is told of it.
+    /// `place` among handshakes until then, unless it has to give way, and whoever takes over is told of
+    /// it.
     pub(super) fn new(
         quic: Connection,
         done: ZeroRttAccepted,
-        place: (Place, Begun),
+        place: (Turn, Begun),
         patience: Duration,
     ) -> Self {
         let ending = Box::pin(async move {
-            let in_time = tokio::time::timeout(patience, done).await.is_ok();
-            drop(place);
+            let (mut turn, begun) = place;
+            let in_time = tokio::select! {
+                done = tokio::time::timeout(patience, done) => done.is_ok(),
+                () = turn.gives_way() => false,
+            };
+            drop((turn, begun));
             in_time && quic.close_reason().is_none()
         });
         Self { ending, handshake: Handshake::default() }

@@ -8,9 +8,14 @@
 
 use std::fmt;
 use std::hash::Hasher as _;
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::rand;
 use quinn::{ConnectionId, ConnectionIdGenerator};
+use quinn_proto::InvalidCid;
+use tokio::time::Instant;
+
+use super::strays::Strays;
 
 const NONCE: usize = 5;
 
@@ -49,7 +54,7 @@ impl Ids {
 
     /// The generator of one worker of this process.
     pub(super) fn of_worker(&self, worker: u16) -> Box<dyn ConnectionIdGenerator> {
-        Box::new(OfWorker { ids: self.clone(), worker })
+        Box::new(OfWorker { ids: self.clone(), worker, strays: Mutex::default() })
     }
 
     /// Whose connection a datagram is for. `None` for one that names no ID of ours, such as the
@@ -60,6 +65,10 @@ impl Ids {
         } else {
             datagram.get(1..)?.first_chunk()?
         };
+        self.owner_of(*id)
+    }
+
+    fn owner_of(&self, id: [u8; LEN]) -> Option<Owner> {
         let mask = self.mask(&id[..NONCE]);
         let named = u16::from_be_bytes([id[NONCE] ^ mask[0], id[NONCE + 1] ^ mask[1]]);
         (id[NONCE + 2] == mask[2]).then_some(Owner {
@@ -109,11 +118,24 @@ pub(super) fn long_header_id(datagram: &[u8]) -> Option<&[u8]> {
 struct OfWorker {
     ids: Ids,
     worker: u16,
+    strays: Mutex<Strays>,
 }
 
 impl ConnectionIdGenerator for OfWorker {
     fn generate_cid(&mut self) -> ConnectionId {
         ConnectionId::new(&self.ids.make(self.worker))
+    }
+
+    /// quinn asks this of what it would reset: of IDs that are no connection's. Those of this worker may
+    /// have been, a moment ago; those of an older process that has ended are reset at once.
+    fn validate(&self, id: &ConnectionId) -> Result<(), InvalidCid> {
+        let Ok(id) = <[u8; LEN]>::try_from(&id[..]) else { return Ok(()) };
+        let here = Owner { generation: self.ids.generation, worker: self.worker };
+        if self.ids.owner_of(id) != Some(here) {
+            return Ok(());
+        }
+        let mut strays = self.strays.lock().unwrap_or_else(PoisonError::into_inner);
+        if strays.is_late(id, Instant::now()) { Err(InvalidCid) } else { Ok(()) }
     }
 
     fn cid_len(&self) -> usize {
@@ -160,6 +182,17 @@ mod tests {
             Ids::new(key, 3).owner(&short(&id)).is_some()
         });
         assert!(strangers.count() < 30, "one in 256 is let through");
+    }
+
+    #[test]
+    fn only_ids_of_the_same_worker_and_process_may_be_late() {
+        let ids = Ids::new([7; 16], 3);
+        let here = ids.of_worker(1);
+        let is_reset = |id: &[u8]| here.validate(&ConnectionId::new(id)).is_ok();
+        assert!(!is_reset(&ids.make(1)));
+        assert!(is_reset(&ids.make(0)));
+        assert!(is_reset(&Ids::new([7; 16], 2).make(1)));
+        assert!(is_reset(&[9; 20]));
     }
 
     #[test]
