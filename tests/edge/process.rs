@@ -200,9 +200,11 @@ pub(crate) fn command(files: &Files, arguments: &[&str]) -> Command {
     command
 }
 
-/// A running edge; it is killed when this is dropped.
+/// A running edge; it is killed when this is dropped, and so is what took over from it.
 pub(crate) struct Edge {
     child: Child,
+    /// Where it works, if it was told.
+    folder: Option<PathBuf>,
     said: Arc<Mutex<String>>,
 }
 
@@ -213,6 +215,7 @@ impl Edge {
     }
 
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        let folder = command.get_current_dir().map(|folder| folder.canonicalize().unwrap());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::<Mutex<String>>::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -224,7 +227,7 @@ impl Edge {
                 said.push('\n');
             }
         });
-        let edge = Self { child, said };
+        let edge = Self { child, folder, said };
         edge.hears("headwater edge serves");
         edge
     }
@@ -268,5 +271,20 @@ impl Drop for Edge {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(folder) = &self.folder {
+            end_all_in(folder);
+        }
+    }
+}
+
+/// Ends the processes that work in a test's folder, which may be gone by now.
+fn end_all_in(folder: &Path) {
+    let gone = PathBuf::from(format!("{} (deleted)", folder.display()));
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let works_in = fs::read_link(process.path().join("cwd"));
+        if works_in.is_ok_and(|at| at == folder || at == gone) {
+            let mut kill = Command::new("kill");
+            let _ = kill.arg("-KILL").arg(process.file_name()).stderr(Stdio::null()).status();
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::client::Client;
 use crate::service::{Running, start_with_tls};
 
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(60);
 /// Names the folder of the child's files, and makes it one.
 const CHILD: &str = "HEADWATER_TEST_ACTIVATED";
 /// Moves what it gets as its standard streams to where sd_listen_fds(3) looks for it.

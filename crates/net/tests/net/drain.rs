@@ -32,7 +32,7 @@ async fn a_drain_finishes_what_was_begun_and_refuses_the_rest() {
     until("three wait", || waiting.load(Ordering::SeqCst) == 3).await;
     let draining = tokio::spawn({
         let server = Arc::clone(&server);
-        async move { server.handle.drain(Duration::from_secs(20)).await }
+        async move { server.handle.drain(Duration::from_secs(60)).await }
     });
     let addr = server.handle.https_addrs()[0];
     until("refuses", || TcpStream::connect(addr).is_err()).await;
@@ -76,7 +76,7 @@ async fn an_answer_on_its_way_survives_the_drain() {
         let fetch = tokio::spawn(async move { client.get("/bytes/6000000").await });
         let metrics = server.handle.metrics().clone();
         until("the request arrived", || metrics.requests(Protocol::H3) == 1).await;
-        let drained = server.handle.drain(Duration::from_secs(10)).await;
+        let drained = server.handle.drain(Duration::from_secs(60)).await;
         assert_eq!(drained.cut, 0);
         assert_eq!(fetch.await.unwrap().unwrap().body.len(), 6_000_000);
     }
@@ -146,7 +146,7 @@ async fn a_drain_keeps_an_idle_worker_while_another_depends_on_its_tasks() {
     until("asked", || server.metrics().requests(Protocol::H1) == 1).await;
     let mut answer = Vec::new();
     let (drained, read) =
-        tokio::join!(server.drain(Duration::from_secs(10)), client.read_to_end(&mut answer));
+        tokio::join!(server.drain(Duration::from_secs(60)), client.read_to_end(&mut answer));
     read.unwrap();
     let text = String::from_utf8(answer).unwrap();
     let (_, body) = text.split_once("\r\n\r\n").unwrap();

@@ -20,7 +20,7 @@ use crate::http3_frames::{REQUEST_REJECTED, addr, connect, goaway, headers, serv
 use crate::relay::Relay;
 use crate::service::{Running, pattern, start_with, start_with_tls, until};
 
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// A server that takes over from the one whose door is at `path`, which has a `server`.
 async fn succeed(server: &Running, path: &Path) -> Running {

@@ -92,7 +92,7 @@ async fn without_quic_tcp_answers_and_quic_is_left_alone() {
     let pem = authority.certificate.pem();
     let upstream = Upstream::builder(format!("https://{at}")).tls_name("localhost");
     let upstream = upstream.ca_pem(pem.as_bytes()).http3(true);
-    let mut upstream = upstream.connect_timeout(Duration::from_secs(2)).build().unwrap();
+    let mut upstream = upstream.connect_timeout(Duration::from_secs(6)).build().unwrap();
     for asked in [true, false, false] {
         let response = upstream.call(get("/")).await.unwrap();
         assert_eq!(response.version(), Version::HTTP_2);
@@ -387,7 +387,7 @@ async fn a_connection_that_falls_silent_is_given_up() {
         .ca_pem(pem.as_bytes())
         .http3(true)
         .clock(clock.clone())
-        .connect_timeout(Duration::from_secs(4))
+        .connect_timeout(Duration::from_secs(10))
         .first_byte_timeout(Duration::from_secs(300))
         .build()
         .unwrap();

@@ -67,7 +67,7 @@ async fn said(server: &ServerHandle, requests: &str, answers: usize) -> String {
             text.push_str(std::str::from_utf8(&piece[..len]).unwrap());
         }
     };
-    let within = std::time::Duration::from_secs(20);
+    let within = std::time::Duration::from_secs(60);
     tokio::time::timeout(within, reading).await.expect("took too long");
     text
 }

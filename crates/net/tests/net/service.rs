@@ -80,9 +80,9 @@ pub(crate) async fn nothing(_: Request<Body>) -> Result<Response<Body>, Infallib
 
 pub(crate) fn short_limits() -> ConnLimits {
     let mut limits = ConnLimits::default();
-    limits.header_timeout = Duration::from_millis(200);
-    limits.handshake_timeout = Duration::from_millis(200);
-    limits.idle_timeout = Duration::from_millis(200);
+    limits.header_timeout = Duration::from_secs(1);
+    limits.handshake_timeout = Duration::from_secs(1);
+    limits.idle_timeout = Duration::from_secs(1);
     limits
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn pattern(len: usize) -> Bytes {
     (0..len).map(|i| (i % 251) as u8 ^ (i >> 12) as u8).collect()
 }
 
-/// Waits, within ten seconds, until `condition` holds.
+/// Waits, within a minute, until `condition` holds.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {

@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode};
 
 use crate::support::{Stack, video};
 
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// What a purge is answered after a hand-over that failed, by a stack with these arguments.
 async fn purged_after_a_failure(dir: &Path, args: &[&str]) -> StatusCode {

@@ -35,13 +35,13 @@ async fn a_shield_hears_of_sessions_that_its_edge_serves_alone() {
         while counted(&client, shield, "headwater_origin_hints_taken_total").await == 0 {
             let told = "?CMCD=sid%3D%22secret%22%2Cmtp%3D2500";
             client.get(format!("{url}{told}")).send().await.unwrap().bytes().await.unwrap();
-            assert!(begun.elapsed() < Duration::from_secs(30), "the shield hears of nothing");
+            assert!(begun.elapsed() < Duration::from_secs(60), "the shield hears of nothing");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         // What a player names is in the shield before it asks for it: by the host that the edge says.
         let begun = Instant::now();
         for number in 1.. {
-            assert!(begun.elapsed() < Duration::from_secs(30), "nothing was fetched ahead");
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing was fetched ahead");
             let next = format!("{}?n={number}", url.rsplit('/').next().unwrap());
             let named = next.replace('?', "%253F").replace('=', "%253D");
             let told = format!("{url}?CMCD=nor%3D%22{named}%22");

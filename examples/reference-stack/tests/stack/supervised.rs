@@ -150,6 +150,7 @@ fn a_socket_that_nothing_listens_at_is_one_sentence() {
     let unix = dir.path().join("other.sock");
     let child = command.arg("-l").arg(&unix).arg(binary()).args(["--port", "0", "--state"]);
     let child = child.arg(dir.path()).args(EDGE).stderr(Stdio::piped()).spawn().unwrap();
+    let ends = Ends(child.id().to_string());
     let begun = std::time::Instant::now();
     let socket = loop {
         match std::os::unix::net::UnixStream::connect(&unix) {
@@ -159,6 +160,8 @@ fn a_socket_that_nothing_listens_at_is_one_sentence() {
         std::thread::sleep(Duration::from_millis(10));
     };
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    // It has ended, and its number may be another's by now.
+    std::mem::forget(ends);
     drop(socket);
     let said = String::from_utf8(stderr).unwrap();
     let expected = format!(

@@ -16,9 +16,10 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// A running stack; killed when dropped.
+/// A running stack; killed when dropped, and so is what took over from it.
 pub struct Stack {
     process: Child,
+    state: PathBuf,
     ready: serde_json::Value,
 }
 
@@ -45,7 +46,7 @@ impl Stack {
             .stderr(std::fs::File::create(dir.join("stderr")).expect("a file for its words"))
             .spawn()
             .expect("the stack starts");
-        let mut stack = Self { process, ready: serde_json::Value::Null };
+        let mut stack = Self { process, state: dir.to_owned(), ready: serde_json::Value::Null };
         let begun = Instant::now();
         while !ready_file.is_file() {
             let ended = stack.process.try_wait().expect("a child can be asked");
@@ -112,6 +113,16 @@ impl Drop for Stack {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // Those that took over were started with the same arguments.
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let state = [&b"\0--state\0"[..], self.state.as_os_str().as_encoded_bytes(), b"\0"];
+            let state = state.concat();
+            if arguments.windows(state.len()).any(|part| part == state) {
+                let mut kill = Command::new("kill");
+                let _ = kill.arg("-KILL").arg(process.file_name()).stderr(Stdio::null()).status();
+            }
+        }
     }
 }
 
