@@ -5,6 +5,7 @@
 
 mod chunks;
 mod end;
+mod meter;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 pub use chunks::Chunks;
 pub use end::End;
+pub use meter::Meter;
 
 /// A request's or a response's body.
 #[derive(Default)]

@@ -15,15 +15,15 @@ mod open;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::TryStreamExt as _;
 use headwater_net::conditional::{ETag, Validators, evaluate};
 use headwater_net::range::{self, RangeSpec};
 use headwater_net::{Body, BodyError, Problem, Timestamp};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use object_store::path::Path;
 use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectStore};
 use tower_service::Service;
@@ -200,46 +200,11 @@ fn response(got: GetResult, method: &Method, asked: &HeaderMap, is_part: bool) -
     let length = if method == Method::HEAD { size } else { part.end.saturating_sub(part.start) };
     answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if method == Method::GET {
-        let pieces = got.into_stream();
-        *answer.body_mut() = Body::stream(Object { pieces, length, received: 0 });
+        let pieces = got.into_stream().map_ok(Frame::data);
+        let pieces = pieces.map_err(|_| BodyError::source(StoreError::Failed));
+        *answer.body_mut() = Body::stream(StreamBody::new(pieces)).metered(Some(length));
     }
     answer
-}
-
-/// The bytes of an object, or of a part of it: as many as were promised, or an error.
-struct Object {
-    pieces: BoxStream<'static, object_store::Result<Bytes>>,
-    length: u64,
-    received: u64,
-}
-
-impl http_body::Body for Object {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { length: expected, received, .. } = *self;
-        let piece = match ready!(self.pieces.as_mut().poll_next(cx)) {
-            Some(Ok(piece)) => piece,
-            Some(Err(_)) => return Poll::Ready(Some(Err(BodyError::source(StoreError::Failed)))),
-            None if received < expected => {
-                return Poll::Ready(Some(Err(BodyError::Truncated { expected, received })));
-            }
-            None => return Poll::Ready(None),
-        };
-        self.received = received.saturating_add(piece.len() as u64);
-        if self.received > expected {
-            return Poll::Ready(Some(Err(BodyError::TooLarge { limit: expected })));
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length.saturating_sub(self.received))
-    }
 }
 
 fn not_found() -> Response<Body> {

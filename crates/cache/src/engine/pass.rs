@@ -70,7 +70,7 @@ where
         let (mut parts, mut body) = response.into_parts();
         if self.parts.method != Method::HEAD && self.parts.method != Method::CONNECT {
             let len = meter::promised(parts.status, &parts.headers, &body);
-            body = meter::metered(body, len);
+            body = body.metered(len);
         }
         headers::strip_hop_by_hop(&mut parts.headers);
         self.forwarded(Response::from_parts(parts, body), &member)

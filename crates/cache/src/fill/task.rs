@@ -280,7 +280,7 @@ impl Work {
             // leader's own, and nobody else's.
             let (parts, body) = response.into_parts();
             let len = meter::promised(parts.status, &parts.headers, &body);
-            let response = Response::from_parts(parts, meter::metered(body, len));
+            let response = Response::from_parts(parts, body.metered(len));
             return Answer::Alone(response, Outcome::Alone);
         }
         if matches!(status.as_u16(), 500 | 502 | 503 | 504) {
@@ -324,7 +324,7 @@ impl Work {
                     }
                     Outcome::Alone
                 };
-                Answer::Alone(Response::from_parts(parts, meter::metered(body, len)), outcome)
+                Answer::Alone(Response::from_parts(parts, body.metered(len)), outcome)
             }
         }
     }

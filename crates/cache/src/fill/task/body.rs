@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use headwater_net::body::Meter;
 use headwater_net::{Body, BodyError};
 use http::StatusCode;
 use smallvec::SmallVec;
@@ -11,7 +12,6 @@ use smallvec::SmallVec;
 use super::{Slice, Work};
 use crate::cache::MIN_WINDOW;
 use crate::fill::buffer::CHUNK;
-use crate::fill::meter::Meter;
 use crate::fill::pump::{Next, Pump};
 use crate::fill::{End, Outcome};
 use crate::object::{Head, Object};
@@ -59,8 +59,7 @@ impl Work {
                 Some(Next::Failed(error)) => break End::Failed(error),
             }
             if !finishing && self.is_alone() {
-                finishing =
-                    !self.fill.is_windowed() && meter.is_worth_finishing(self.inner.finish_percent);
+                finishing = !self.fill.is_windowed() && meter.has_come(self.inner.finish_percent);
                 if !finishing
                     && self.inner.fills.retire_if_idle(&self.fill, || self.keep_part(&head))
                 {
