@@ -27,9 +27,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::manners::{Manners, manners};
-use crate::map::{Learnt, Limits, Manifest, ManifestKind, MapError, SegmentMap, Url};
+use crate::map::{Known, Learnt, Limits, Manifest, ManifestKind, MapError, SegmentMap, Url};
 use crate::metrics::Metrics;
 use crate::prefetch;
+use crate::upstream::held::{Awaited, asks_to_hold};
 
 /// Manifests up to this size, unpacked, are read where they pass; larger ones on a thread of their
 /// own.
@@ -88,6 +89,18 @@ impl SharedMap {
     pub fn lock(&self) -> MutexGuard<'_, SegmentMap> {
         // A panic within the map would leave it usable: its parts are verified on use.
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a request for `url` has its origin wait, where that is known of a live rendition.
+    fn awaited(&self, url: &Url, query: Option<&str>) -> Option<Awaited> {
+        let map = self.lock();
+        if let Some(target) = map.announced(url) {
+            return Some(Awaited::of(target));
+        }
+        match map.manifest(url) {
+            Known::Live(live) if asks_to_hold(query) => Some(Awaited::of(live.target)),
+            _ => None,
+        }
     }
 
     /// Takes a lesson: at once when it is short, else on the blocking threads of the runtime.
@@ -258,11 +271,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> LearnFuture<S::Future> {
+    fn call(&mut self, mut request: Request<Body>) -> LearnFuture<S::Future> {
         let uri = request.extensions().get().map_or(request.uri(), |AskedAs(uri)| uri);
         let url = (request.method() == Method::GET)
             .then(|| Url::of_request(uri, request.headers()))
             .flatten();
+        let awaited = url.as_ref().and_then(|url| self.map.awaited(url, uri.query()));
+        if let Some(awaited) = awaited {
+            request.extensions_mut().insert(awaited);
+        }
         let asked = url.map(|url| {
             let like = prefetch::is_anyones(&request).then(|| prefetch::like(&request));
             Box::new(AskedFor { url, like, map: self.map.clone(), clock: self.clock.clone() })

@@ -304,7 +304,7 @@ where
         let jobs = wants.into_iter().filter_map(|want| {
             let mut request = ahead(like, &want.target)?;
             if matches!(want.why, Why::Live { .. }) {
-                request.extensions_mut().insert(Awaited);
+                request.extensions_mut().insert(Awaited::default());
             }
             Some((want, request))
         });

@@ -230,7 +230,7 @@ impl ShieldBuilder {
     }
 
     /// How long an origin may take until its response begins; 10 s by default. What it holds until it has it
-    /// (`_HLS_msn`) may take a minute in any case.
+    /// (`_HLS_msn`) may take three target durations in any case, or a minute where none are known.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.origins = self.origins.first_byte_timeout(timeout);
         self

@@ -48,6 +48,38 @@ async fn a_playlist_may_be_held_for_three_target_durations() {
     assert_eq!(player.await.unwrap().text(), "next");
 }
 
+/// What the shield has read it goes by: not longer, and not shorter, but for the time that any request may take.
+#[tokio::test(start_paused = true)]
+async fn how_long_something_may_be_held_is_three_of_its_playlists_target_durations() {
+    for (target, longest) in [(2, 10), (4, 12), (30, 90), (4_000_000, 180)] {
+        let list = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:7\n\
+             #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.0.mp4\"\n#EXTINF:{target},\n7.mp4\n"
+        );
+        let list = reply(200)
+            .header("content-type", "application/vnd.apple.mpegurl")
+            .header("cache-control", "max-age=1")
+            .body(list);
+        let origin = Origin::new().on("/l.m3u8", list).otherwise(Reply::silence());
+        let prefetch = PrefetchConfig::default().heads(0).waiting_live(0);
+        let shield = Shield::builder()
+            .origin(origin)
+            .prefetch(prefetch)
+            .first_byte_timeout(Duration::from_secs(10))
+            .build();
+        get(&shield, "/l.m3u8").await;
+        for waits in ["/l.m3u8?_HLS_msn=8", "/8.0.mp4"] {
+            let began = tokio::time::Instant::now();
+            assert_eq!(get(&shield, waits).await.status, 504);
+            assert_eq!(began.elapsed().as_secs(), longest, "{waits} of {target} s");
+        }
+        // What nobody holds takes what any request may.
+        let began = tokio::time::Instant::now();
+        assert_eq!(get(&shield, "/l.m3u8?_HLS_skip=YES").await.status, 504);
+        assert_eq!(began.elapsed().as_secs(), 10);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_held_in_vain_says_nothing_of_its_origin() {
     for failing in [Reply::silence(), reply(503)] {

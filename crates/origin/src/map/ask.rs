@@ -267,6 +267,13 @@ impl SegmentMap {
         sharers.any(|sharers| sharers.iter().any(comes)) || self.preloads.contains_key(url)
     }
 
+    /// The target duration of the live rendition that announced `url` (`EXT-X-PRELOAD-HINT`): it is not there
+    /// yet, and an origin may hold who asks for it.
+    pub fn announced(&self, url: &Url) -> Option<Duration> {
+        let (presentation, rendition) = self.preloads.get(url)?;
+        Some(self.live(*presentation, *rendition)?.target)
+    }
+
     fn renditions(&self, presentation: PresentationId) -> &[Rendition] {
         self.presentations.get(&presentation).map_or(&[], |found| found.renditions.as_slice())
     }

@@ -9,18 +9,43 @@ use std::time::Duration;
 
 use http::request::Parts;
 
-/// How long an origin may hold a request at least, whatever is set for others. It gives up itself after
-/// three target durations (RFC 8216bis §6.2.5.2): this is enough for those of 20 s.
-pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// An origin gives up what it holds after so many target durations (RFC 8216bis §6.2.5.2).
+const TARGETS: u32 = 3;
+/// How long it may hold a request where nobody has read what the target duration is: enough for one of 20 s.
+const UNTOLD: Duration = Duration::from_secs(60);
+/// The longest, whatever a playlist says: target durations of a minute.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// Marks a request for what its origin will have and does not have yet: an extension of the request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Awaited;
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Awaited {
+    target: Option<Duration>,
+}
+
+impl Awaited {
+    /// Of a playlist with this target duration.
+    pub(crate) const fn of(target: Duration) -> Self {
+        Self { target: Some(target) }
+    }
+}
+
+/// Whether a query asks the origin to hold the request.
+pub(crate) fn asks_to_hold(query: Option<&str>) -> bool {
+    query.unwrap_or_default().split('&').any(|part| part.starts_with("_HLS_msn="))
+}
 
 /// Whether the origin may hold a request.
 pub(super) fn is_held(head: &Parts) -> bool {
-    let mut query = head.uri.query().unwrap_or_default().split('&');
-    head.extensions.get::<Awaited>().is_some() || query.any(|part| part.starts_with("_HLS_msn="))
+    longest_hold(head).is_some()
+}
+
+/// How long the origin may hold a request at least, whatever is set for others; `None` where it is as others
+/// are.
+pub(super) fn longest_hold(head: &Parts) -> Option<Duration> {
+    let marked = head.extensions.get::<Awaited>().copied();
+    let awaited = marked.or_else(|| asks_to_hold(head.uri.query()).then(Awaited::default))?;
+    let told = awaited.target.map(|target| target.saturating_mul(TARGETS).min(LONGEST));
+    Some(told.unwrap_or(UNTOLD))
 }
 
 #[cfg(test)]
@@ -40,8 +65,18 @@ mod tests {
         ] {
             let (mut head, ()) = Request::get(uri).body(()).unwrap().into_parts();
             assert_eq!(is_held(&head), held, "{uri}");
-            head.extensions.insert(Awaited);
+            head.extensions.insert(Awaited::default());
             assert!(is_held(&head));
+        }
+    }
+
+    #[test]
+    fn three_target_durations_where_they_are_known() {
+        let (mut head, ()) = Request::get("/l.m3u8?_HLS_msn=7").body(()).unwrap().into_parts();
+        assert_eq!(longest_hold(&head), Some(UNTOLD));
+        for (target, longest) in [(2, 6), (20, 60), (30, 90), (u64::MAX, 180)] {
+            head.extensions.insert(Awaited::of(Duration::from_secs(target)));
+            assert_eq!(longest_hold(&head), Some(Duration::from_secs(longest)), "{target} s");
         }
     }
 }

@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tower_service::Service;
 
 use super::hedge::Latency;
-use super::held::{LONGEST_HOLD, is_held};
+use super::held::longest_hold;
 use super::places::{Places, PlacesConfig};
 use super::{OriginError, Shared, lock, peers};
 use crate::prefetch::Prefetched;
@@ -144,11 +144,11 @@ impl Origin {
         if ahead {
             head.headers.insert(PRIORITY, AHEAD);
         }
-        let held = is_held(&head);
+        let hold = longest_hold(&head);
+        let held = hold.is_some();
         let within = match &shared.ring {
             Some(ring) if self.is_peer => ring.patience,
-            _ if held => shared.first_byte.max(LONGEST_HOLD),
-            _ => shared.first_byte,
+            _ => shared.first_byte.max(hold.unwrap_or_default()),
         };
         if held {
             head.extensions.insert(FirstByte(within));
