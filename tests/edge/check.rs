@@ -58,7 +58,7 @@ fn all_that_is_wrong_stands_on_standard_error_in_lines() {
 }
 
 #[test]
-#[cfg(not(feature = "object-store"))]
+#[cfg(not(feature = "gcp"))]
 fn a_store_that_this_program_cannot_ask_is_said() {
     let store = "store = { url = 'gs://bucket/films', settings = { bearer_token = 'a secret' } }";
     let said = check(&GOOD.replace("origins = 'http://127.0.0.1:9'", store), &[]);

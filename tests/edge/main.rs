@@ -18,6 +18,8 @@ mod reload;
 mod routes;
 mod serves;
 mod shield;
+#[cfg(feature = "aws")]
+mod stores;
 mod succession;
 mod tokens;
 mod trace;

@@ -13,6 +13,7 @@ use headwater::origin::{HintTrust, Shield};
 use http::{Request, Response};
 use tower::service_fn;
 
+use crate::authority::Authority;
 use crate::process::{Edge, Files, Origin, ask, get, wait_for};
 
 /// A shield that believes who knows `secret`, before an origin that counts what it is asked.
@@ -190,30 +191,35 @@ fn what_a_shield_knows_outlives_a_reload_and_its_own_keys_need_a_restart() {
     shield.hears("shield.heads: 0 became 1; that needs a restart");
 }
 
+/// The files of one of several shields that share titles, by the name of its cache, and what its `[server]` and
+/// its `[shield]` say besides.
+fn sharing(origin: &str, name: &str, server: &str, more: &str) -> Files {
+    let files = sensing(origin, &format!("ahead = 0\n{more}"));
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    let text = text.replace("name = 'shield'", &format!("name = '{name}'"));
+    let text = text.replace("[cache]", &format!("{server}\n[cache]"));
+    files.write(&text.replace("rewrite = { from = '/', to = '/store/' }", "ttl = '1 h'"));
+    files
+}
+
+/// Asks for a segment of each of sixteen titles.
+fn each(of: &Edge) {
+    for title in 0..16 {
+        let target = format!("/title-{title}/1.m4s");
+        let answer = get(of.addr("http"), "a.example", &target);
+        assert_eq!(answer.body, format!("segment {target}"));
+    }
+}
+
 #[test]
 fn a_peer_is_asked_for_its_own_titles_before_the_origin() {
     let (origin, _) = title();
-    let started = |name: &str, more: &str| {
-        let files = sensing(&origin.url, more);
-        let text = fs::read_to_string(files.path("edge.toml")).unwrap();
-        let text = text.replace("name = 'shield'", &format!("name = '{name}'"));
-        files.write(&text.replace("rewrite = { from = '/', to = '/store/' }", "ttl = '1 h'"));
-        let shield = Edge::start(&files);
-        (files, shield)
-    };
-    let (_files, other) = started("other", "ahead = 0");
-    let peers = format!(
-        "ahead = 0\nknown_as = 'http://shield.example'\npeers = 'http://{}'",
-        other.addr("http")
-    );
-    let (_files, shield) = started("shield", &peers);
-    let each = |of: &Edge| {
-        for title in 0..16 {
-            let target = format!("/title-{title}/1.m4s");
-            let answer = get(of.addr("http"), "a.example", &target);
-            assert_eq!(answer.body, format!("segment {target}"));
-        }
-    };
+    let of_other = sharing(&origin.url, "other", "", "");
+    let other = Edge::start(&of_other);
+    let peers =
+        format!("known_as = 'http://shield.example'\npeers = 'http://{}'", other.addr("http"));
+    let files = sharing(&origin.url, "shield", "", &peers);
+    let shield = Edge::start(&files);
     each(&shield);
     assert_eq!(origin.asked(), 16);
     let its = counted(&shield, "headwater_origin_peer_requests_total");
@@ -221,4 +227,33 @@ fn a_peer_is_asked_for_its_own_titles_before_the_origin() {
     assert_eq!(counted(&shield, "headwater_origin_peer_failures_total"), 0);
     each(&other);
     assert_eq!(origin.asked() as u64, 16 + (16 - its), "what is its own it has already");
+}
+
+#[test]
+fn a_peer_has_the_share_that_it_is_given_and_shows_a_certificate_of_the_authority_that_is_named() {
+    let (origin, _) = title();
+    let authority = Authority::new();
+    let tls = "listen = '127.0.0.1:0'\n[server.tls]\ncertificate = 'own.pem'\nkey = 'own.key'";
+    let of_other = sharing(&origin.url, "other", tls, "");
+    authority.issue(&of_other, "own", &["127.0.0.1"]);
+    let other = Edge::start(&of_other);
+    let peers = format!(
+        "known_as = 'http://shield.example'\n\
+         peers = ['http://shield.example', 'https://{}']\nweights = [0, 1]",
+        other.addr("https")
+    );
+    let failed = "headwater_origin_peer_failures_total";
+    let asked = "headwater_origin_peer_requests_total";
+
+    let files = sharing(&origin.url, "shield", "", &format!("{peers}\nca = 'ca.pem'"));
+    authority.write(&files);
+    let shield = Edge::start(&files);
+    each(&shield);
+    assert_eq!((counted(&shield, asked), counted(&shield, failed)), (16, 0));
+
+    // Nobody whom the system believes has signed it.
+    let files = sharing(&origin.url, "stranger", "", &peers);
+    let stranger = Edge::start(&files);
+    each(&stranger);
+    assert!(counted(&stranger, failed) > 0);
 }

@@ -159,7 +159,7 @@ async fn what_a_live_rendition_announces_is_held_too() {
         let shield = shield.clone();
         async move { get(&shield, "/8.0.mp4").await }
     });
-    tokio::time::sleep(Duration::from_secs(15)).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
     gate.notify_one();
     assert_eq!(player.await.unwrap().text(), "a part");
     assert_eq!(origin.times("/8.0.mp4"), 1);

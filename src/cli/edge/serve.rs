@@ -11,6 +11,7 @@ use headwater::edge::operator::{Caches, Site};
 use headwater::edge::{AccessLog, Operator, TokenLayer};
 use headwater::net::Clock;
 use headwater::net::server::{Duties as _, Process, ServerBuilder, ServerHandle};
+use headwater::origin::learn::LearnLayer;
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::running::Operator as OperatorConfig;
 use prometheus_client::registry::Registry;
@@ -21,7 +22,7 @@ use super::media::Media;
 use super::reload::{Running, Upkeep};
 use super::router::Router;
 use super::settings::{self, Lasting};
-use super::shield::{self, Peers, Shield};
+use super::shield::{self, Held, Peers, Shield};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
@@ -45,8 +46,12 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let origins = headwater::origin::Metrics::default();
     origins.register(&mut registry);
     let map = shield::map(&config.shield, &origins);
-    let parts =
-        Parts { metrics: origins, pressure: Arc::default(), peers: Peers::of(&config.shield)? };
+    let held = Held::read(&config.shield)?;
+    let parts = Parts {
+        metrics: origins,
+        pressure: Arc::default(),
+        peers: Peers::of(&config.shield, &held)?,
+    };
     let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &parts)?;
     let standing = Standing::default();
     standing.put(&upstreams);
@@ -69,9 +74,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let (recorder, telling) = Recorder::start(&config.trace, &mut registry)?;
     let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
-    let router = Router::new(policy.clone(), map.as_ref().map(shield::learning));
-    let shield = map
-        .map(|map| Shield::begin(&config.shield, map, &parts.pressure, (&edge, &cache), &router));
+    let router = Router::new(policy.clone(), map.clone().map(LearnLayer::new));
+    let shield = map.map(|map| {
+        Shield::begin(&config.shield, &held, map, &parts.pressure, (&edge, &cache), &router)
+    });
     let gate = Arc::new(Gate::new(edge, policy.current(), router, shield.transpose()?));
 
     let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;

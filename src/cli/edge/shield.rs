@@ -18,7 +18,7 @@ use headwater::edge::{EdgeBuilder, Kept};
 use headwater::net::client::Upstream;
 use headwater::net::{Body, Secret};
 use headwater::origin::hints::LINK;
-use headwater::origin::learn::{LearnLayer, SharedMap};
+use headwater::origin::learn::SharedMap;
 use headwater::origin::map::Limits;
 use headwater::origin::upstream as origin;
 use headwater::origin::upstream::Pressure;
@@ -29,6 +29,7 @@ use tower_service::Service;
 
 use super::super::named::Named;
 use super::super::{Error, secret};
+use super::basis::authorities;
 use super::router::Router;
 use super::settings::{count, proxies, size};
 use super::sites::{Pinned, SitePolicy};
@@ -64,6 +65,7 @@ impl Shield {
     /// Begins to sense what passes `edge`.
     pub(super) fn begin(
         config: &Config,
+        held: &Held,
         map: SharedMap,
         pressure: &Arc<Pressure>,
         (edge, cache): (&EdgeBuilder, &Cache),
@@ -73,7 +75,7 @@ impl Shield {
         let policy = router.policy().clone();
         let sense = Sense::builder()
             .prefetch(prefetch(config))
-            .hints(trust(config)?)
+            .hints(trust(config, held)?)
             .pressure(Arc::clone(pressure))
             .room(move |request, percent| has_room(&policy, request, percent))
             .build(map, ahead.clone());
@@ -120,11 +122,6 @@ fn limits(config: &Config) -> Limits {
     limits
 }
 
-/// What learns from what origins answer.
-pub(super) fn learning(map: &SharedMap) -> LearnLayer {
-    LearnLayer::new(map.clone())
-}
-
 /// Whether the origin that a request for what is fetched ahead would be sent to has room. It is asked for
 /// as the cache and the router would ask for it.
 fn has_room(policy: &SitePolicy, request: &Request<Body>, percent: u8) -> bool {
@@ -156,13 +153,13 @@ fn prefetch(config: &Config) -> PrefetchConfig {
     prefetch
 }
 
-/// Who is believed. Reads the file that is named.
-fn trust(config: &Config) -> Result<HintTrust, Error> {
+/// Who is believed.
+fn trust(config: &Config, held: &Held) -> Result<HintTrust, Error> {
     if !config.hints_from.is_empty() {
         return Ok(HintTrust::Networks(proxies(&config.hints_from)?));
     }
-    let link = link(config.link_file.as_deref())?;
-    Ok(link.map_or(HintTrust::Nobody, |link| HintTrust::Secret(Secret::new(link.as_bytes()))))
+    let secret = held.link.as_ref().map(|link| Secret::new(link.as_bytes()));
+    Ok(secret.map_or(HintTrust::Nobody, HintTrust::Secret))
 }
 
 /// The secret of a file by which edges, shields and peers know one another, without space around it.
@@ -175,46 +172,69 @@ pub(super) fn link(file: Option<&Path>) -> Result<Option<HeaderValue>, Error> {
     ))
 }
 
-/// What is wrong with the secret.
-pub(super) fn look(config: &Config) -> Option<Error> {
-    link(config.link_file.as_deref()).err()
+/// What the files of `[shield]` hold.
+pub(super) struct Held {
+    link: Option<HeaderValue>,
+    authorities: Option<Vec<u8>>,
+}
+
+impl Held {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Of the first that cannot be read or used.
+    pub(super) fn read(config: &Config) -> Result<Self, Error> {
+        let link = link(config.link_file.as_deref())?;
+        let authorities = config.ca.as_deref().map(authorities).transpose()?;
+        Ok(Self { link, authorities })
+    }
 }
 
 /// The shields beside this one.
 #[derive(Clone, Debug)]
 pub(super) struct Peers {
     own: String,
-    all: Vec<(String, Upstream)>,
+    weight: u32,
+    all: Vec<(String, u32, Upstream)>,
     patience: Duration,
 }
 
 impl Peers {
-    /// Those of a configuration, where there are any. Reads the file of the secret.
-    pub(super) fn of(config: &Config) -> Result<Option<Self>, Error> {
+    /// Those of a configuration, where there are any.
+    pub(super) fn of(config: &Config, held: &Held) -> Result<Option<Self>, Error> {
         let Some(own) = config.known_as.as_deref().filter(|_| !config.peers.is_empty()) else {
             return Ok(None);
         };
-        let link = link(config.link_file.as_deref())?;
-        let mut all = Vec::new();
-        for url in config.peers.iter().filter(|url| &***url != own) {
+        let (mut weight, mut all) = (1, Vec::new());
+        for (at, url) in config.peers.iter().enumerate() {
+            let share = config.weights.get(at).copied().unwrap_or(1);
+            if &**url == own {
+                weight = share;
+                continue;
+            }
             // A peer has the same sites, by the names that clients use.
             let mut client = Upstream::builder(&**url).keep_host(true);
-            if let Some(link) = &link {
+            if let Some(link) = &held.link {
                 client = client.field(LINK, link.clone());
+            }
+            if let Some(authorities) = &held.authorities {
+                client = client.ca_pem(authorities);
             }
             let client = client.build();
             let client =
                 client.map_err(|error| format!("the peer {url} cannot be used: {error}"))?;
-            all.push((url.to_string(), client));
+            all.push((url.to_string(), share, client));
         }
-        Ok(Some(Self { own: own.to_owned(), all, patience: config.patience.get() }))
+        Ok(Some(Self { own: own.to_owned(), weight, all, patience: config.patience.get() }))
     }
 
     /// As a group of origins has them.
     pub(super) fn beside(&self) -> origin::Peers {
-        let own = origin::Peers::of(&self.own).patience(self.patience);
+        let own = origin::Peers::of(&self.own).weight(self.weight).patience(self.patience);
         let all = self.all.iter();
-        all.fold(own, |peers, (name, client)| peers.peer(name.as_str(), 1, client.clone()))
+        all.fold(own, |peers, (name, share, client)| {
+            peers.peer(name.as_str(), *share, client.clone())
+        })
     }
 }
 

@@ -75,6 +75,14 @@ pub struct Shield {
     /// without paths; `downstream` of `[cache]` is `caches`, its `name` no peer's; no route rewrites. Danger:
     /// those that do not know the same ones wait for one another.
     pub peers: List<Url>,
+    /// The shares of `peers`, in their order, that of `known_as` among them; without them all are alike. Default
+    /// none. Bound: as many as there are peers, `known_as` being one, each from 0 to 1000; 0 is asked when all
+    /// others are down. Danger: shields and edges that are given other ones choose otherwise.
+    pub weights: List<u32>,
+    /// The file of authorities in PEM that peers' certificates are signed by, in the place of the system's.
+    /// Default none. Bound: some peer is `https`. Danger: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
     /// How long a peer may take until its answer begins, before an origin is asked. Default 3 s. Bound: more
     /// than zero. Danger: too short asks origins for what a peer is about to have.
     pub patience: Time,
@@ -102,6 +110,8 @@ impl Default for Shield {
             hints_from: List::default(),
             known_as: None,
             peers: List::default(),
+            weights: List::default(),
+            ca: None,
             patience: Time::secs(3),
         }
     }

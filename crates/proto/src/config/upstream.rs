@@ -127,9 +127,9 @@ pub struct Upstream {
     /// addresses that it has no more are used no more. Default 30 s. Bound: from 1 s to 1 h. Danger: long
     /// ones ask who has moved away.
     pub dns_ttl: Time,
-    /// Time from sending a request to the head of its answer; a minute at least for a playlist that the
-    /// origin holds until it has it (`_HLS_msn`). Default 10 s. Bound: more than zero. Danger: too short
-    /// cuts off slow origins and uploads.
+    /// Time from sending a request to the head of its answer; for a playlist that the origin holds until it
+    /// has it (`_HLS_msn`), three of its target durations at least, or a minute where none is known. Default
+    /// 10 s. Bound: more than zero. Danger: too short cuts off slow origins and uploads.
     pub first_byte_timeout: Time,
     /// Longest silence inside a body that somebody waits for. Default 30 s. Bound: more than zero.
     /// Danger: too long holds clients that get nothing.

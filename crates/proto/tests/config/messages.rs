@@ -423,6 +423,26 @@ fn a_shield_knows_its_peers_and_whom_it_believes() {
             "edge.toml:14: key 'peers': 'http://c' is there twice",
         ],
     );
+    let among = |keys: &str| {
+        more(&format!("[cache]\ndownstream = 'caches'\n[shield]\nknown_as = 'http://a'\n{keys}"))
+    };
+    let both = "peers = ['http://a', 'http://b']\n";
+    assert_says(&among(&format!("{both}weights = [0, 1000]")), &[]);
+    assert_says(
+        &among(&format!("{both}weights = [1, 1001]\nca = 'ca.pem'")),
+        &[
+            "edge.toml:18: key 'weights': 1001 is not from 0 to 1000",
+            "edge.toml:19: key 'ca': no peer is https",
+        ],
+    );
+    assert_says(
+        &among(&format!("{both}weights = [1]")),
+        &["edge.toml:18: key 'weights': there are 1 of them, of 2 peers"],
+    );
+    assert_says(
+        &among("peers = 'https://b'\nweights = [2]\nca = 'ca.pem'"),
+        &["edge.toml:18: key 'weights': known_as is not among peers: its own share is not said"],
+    );
     let rewrites = "[cache]\ndownstream = 'caches'\n[shield]\nknown_as = 'http://a'\n\
                     peers = 'http://b'\n[[site.route]]\npath = '/a/'\n\
                     rewrite = { from = '/a/', to = '/' }";

@@ -145,9 +145,21 @@ ca = "ca.pem"
 hand_over_socket = "/run/next.sock"
 "#;
 
+/// What shields say that share titles: none of their routes may rewrite.
+const PEERS: &str = r#"
+[cache]
+downstream = "caches"
+[shield]
+on = true
+known_as = "https://shield-1.example"
+peers = ["https://shield-1.example", "https://shield-2.example"]
+weights = [1, 3]
+ca = "ca.pem"
+"#;
+
 #[test]
 fn what_is_written_out_reads_the_same() {
-    for text in [SMALL, FULL] {
+    for text in [SMALL, FULL, &format!("{SMALL}{PEERS}")] {
         let edge = parse(text);
         assert_eq!(parse(&edge.to_toml()), edge, "{}", edge.to_toml());
         let resolved = edge.resolved();

@@ -30,6 +30,26 @@ pub(super) fn check(found: &mut Found, edge: &Edge) {
     peers(found, edge);
 }
 
+/// What is said of each peer, in their order.
+fn shares(found: &mut Found, edge: &Edge) {
+    let shield = &edge.shield;
+    let at = path(["shield", "weights"]);
+    if shield.weights.is_empty() {
+        return;
+    }
+    if shield.weights.len() != shield.peers.len() {
+        let (all, of) = (shield.weights.len(), shield.peers.len());
+        found.add(&at, format!("there are {all} of them, of {of} peers"));
+    } else if !shield.peers.iter().any(|peer| Some(peer) == shield.known_as.as_ref()) {
+        found.add(&at, "known_as is not among peers: its own share is not said");
+    }
+    for (number, share) in found.few(&at, &shield.weights).iter().enumerate() {
+        let mut item = at.to_vec();
+        item.push(number.into());
+        found.within(&item, *share, 0, 1000);
+    }
+}
+
 const REWRITTEN: &str = "a peer of [shield] would rewrite it once more";
 
 /// The shields beside this one.
@@ -45,6 +65,10 @@ fn peers(found: &mut Found, edge: &Edge) {
         if shield.peers.iter().take(number).any(|before| before == peer) {
             found.add(&item, format!("'{peer}' is there twice"));
         }
+    }
+    shares(found, edge);
+    if shield.ca.is_some() && !shield.peers.iter().any(|peer| peer.starts_with("https:")) {
+        found.add(&at("ca"), "no peer is https");
     }
     if shield.peers.is_empty() {
         return;
