@@ -8,12 +8,13 @@
 //! - the upstream says that it has not looked at the request, or that it wants it by another protocol
 //!   (`H3_REQUEST_REJECTED`, `H3_VERSION_FALLBACK`).
 //!
-//! After one of the first two all others go by TCP for a while, too ([`REST`], twice as long each time up to
-//! [`LONGEST_REST`]), so that a network without UDP costs little. A stream that is reset otherwise is an
+//! After one of the first two all others go by TCP for a while, too ([`REST`]; then one request tries it, and if
+//! that fails it is twice as long each time, up to [`LONGEST_REST`]), so that a network without UDP costs little. A stream that is reset otherwise is an
 //! answer that broke off, as by TCP, and says nothing of the connection. No frame is sent that means nothing
 //! (GREASE): some servers reset what ends in one.
 
 mod answered;
+mod attempt;
 mod connect;
 mod transport;
 
@@ -30,9 +31,11 @@ use tokio::time::{sleep, timeout};
 
 use super::UpstreamError;
 use super::resolve::Names;
+use crate::Clock;
+use crate::health::{Health, HealthConfig};
 use crate::interim::Interim;
-use crate::{Clock, Timestamp};
 use answered::Answered;
+use attempt::Attempt;
 use connect::{Live, Way};
 
 pub use transport::{BothHalves, Opener, RecvHalf, SendHalf, Transport};
@@ -55,13 +58,8 @@ pub(super) struct Http3 {
     live: Mutex<Option<Live>>,
     /// Held by who makes a connection.
     turn: Arc<tokio::sync::Mutex<()>>,
-    rest: Mutex<Option<Rest>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Rest {
-    until: Timestamp,
-    length: Duration,
+    health: Mutex<Health>,
+    heeds: HealthConfig,
 }
 
 /// Where it is, and how it is reached.
@@ -88,8 +86,9 @@ impl Http3 {
     pub(super) fn new(to: Target) -> Result<Self, UpstreamError> {
         let within = (to.connect_timeout / 2).min(to.first_byte_timeout / 4);
         let way = Way::new(to.tls, to.idle, to.name, (to.host, to.port), to.names)?;
-        let (live, turn, rest) = (Mutex::default(), Arc::default(), Mutex::default());
-        Ok(Self { way, within, clock: to.clock, live, turn, rest })
+        let (live, turn, health) = (Mutex::default(), Arc::default(), Mutex::default());
+        let heeds = HealthConfig::default().failures(1).cool_off(REST, LONGEST_REST);
+        Ok(Self { way, within, clock: to.clock, live, turn, health, heeds })
     }
 
     /// The answer to a request without a body; `None` where TCP is to be asked.
@@ -99,7 +98,7 @@ impl Http3 {
         interim: Option<&Interim>,
     ) -> Result<Option<(Parts, Answered)>, UpstreamError> {
         for _ in 0..2 {
-            let Some(live) = self.live().await else { return Ok(None) };
+            let Some((live, attempt)) = self.live().await else { return Ok(None) };
             let before = Datagrams::of(&live.quic);
             let mut requests = live.requests.clone();
             // Where the upstream allows no more streams at one time, TCP need not wait for one.
@@ -109,7 +108,7 @@ impl Http3 {
                 Ok(mut stream) => tokio::select! {
                     head = receive(&mut stream, interim) => head.map(|head| (head, stream)),
                     () = self.silence(&live, before) => {
-                        self.lose(&live);
+                        self.lose(&live, attempt);
                         return Ok(None);
                     }
                 },
@@ -123,19 +122,24 @@ impl Http3 {
             };
             return match answered {
                 Ok((head, stream)) => {
-                    *lock(&self.rest) = None;
+                    attempt.began();
                     let body = Answered::new(&head, asked.method == Method::HEAD, stream, live);
                     Ok(Some((head, body)))
                 }
                 Err(Unanswered::TooMuch(what)) => Err(UpstreamError::Invalid(what.into())),
-                Err(Unanswered::Broken(error)) => self.judge(&live, &error).map(|()| None),
+                Err(Unanswered::Broken(error)) => self.judge(&live, attempt, &error).map(|()| None),
             };
         }
         Ok(None)
     }
 
     /// Whether TCP is to be asked after this, which came in the place of an answer.
-    fn judge(&self, live: &Live, error: &StreamError) -> Result<(), UpstreamError> {
+    fn judge(
+        &self,
+        live: &Live,
+        attempt: Attempt,
+        error: &StreamError,
+    ) -> Result<(), UpstreamError> {
         let said = || error.to_string().into();
         match error {
             StreamError::RemoteTerminate { code, .. }
@@ -156,7 +160,7 @@ impl Http3 {
             }
             _ => {
                 tracing::debug!(%error, "a connection of HTTP/3 broke");
-                self.lose(live);
+                self.lose(live, attempt);
                 Ok(())
             }
         }
@@ -179,31 +183,30 @@ impl Http3 {
 
     /// The connection that there is, or a new one; `None` where TCP is to be asked. Waits while another is
     /// making one.
-    async fn live(self: &Arc<Self>) -> Option<Live> {
-        if self.rests() {
-            return None;
-        }
+    async fn live(self: &Arc<Self>) -> Option<(Live, Attempt)> {
+        let attempt = Attempt::begin(self)?;
         if let Some(live) = self.kept() {
-            return Some(live);
+            return Some((live, attempt));
         }
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        if self.rests() {
+        if attempt.is_idle() {
             return None;
         }
         if let Some(live) = self.kept() {
-            return Some(live);
+            return Some((live, attempt));
         }
         let this = Arc::clone(self);
         // It goes on when nobody waits for it any more, and takes `within` at most.
         let made = tokio::spawn(async move {
             let _turn = turn;
             let live = this.way.connect(this.within).await;
+            lock(&this.live).clone_from(&live);
             if live.is_none() {
                 tracing::debug!("no connection by HTTP/3");
-                this.fail();
+                attempt.failed();
+                return None;
             }
-            lock(&this.live).clone_from(&live);
-            live
+            live.map(|live| (live, attempt))
         });
         made.await.ok()?
     }
@@ -222,25 +225,10 @@ impl Http3 {
     }
 
     /// Ends a connection that is of no use, and has TCP asked for a while.
-    fn lose(&self, live: &Live) {
+    fn lose(&self, live: &Live, attempt: Attempt) {
         self.forget(live);
         live.quic.close(0_u8.into(), b"");
-        self.fail();
-    }
-
-    fn rests(&self) -> bool {
-        lock(&self.rest).is_some_and(|rest| self.clock.now() < rest.until)
-    }
-
-    /// Has TCP asked for a while; what else fails at the same time does not make it longer.
-    fn fail(&self) {
-        let now = self.clock.now();
-        let mut rest = lock(&self.rest);
-        if rest.is_some_and(|rest| now < rest.until) {
-            return;
-        }
-        let length = rest.map_or(REST, |rest| (rest.length * 2).min(LONGEST_REST));
-        *rest = Some(Rest { until: now.plus(length), length });
+        attempt.failed();
     }
 }
 

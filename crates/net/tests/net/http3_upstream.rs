@@ -11,6 +11,7 @@ use headwater_net::server::{Server, ServerHandle};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{Method, Request, Response, Version};
 use quinn::crypto::rustls::QuicServerConfig;
+use tokio::sync::Notify;
 use tower::service_fn;
 use tower_service::Service;
 
@@ -160,9 +161,10 @@ async fn a_request_is_its_head_and_nothing_else() {
 }
 
 /// What becomes of a request at [`Scripted`].
-#[derive(Clone, Copy)]
 enum Act {
     Answer,
+    /// When it is told to.
+    Held(Arc<Notify>),
     Reset(u32),
     /// A head of 300 KiB.
     Large,
@@ -240,6 +242,10 @@ async fn play(conn: quinn::Connection, acts: Acts, asked: Arc<AtomicUsize>) {
         let act = acts.lock().unwrap().next().expect("an act for each request");
         match act {
             Act::Answer => send.write_all(&ok).await.unwrap(),
+            Act::Held(gate) => {
+                gate.notified().await;
+                send.write_all(&ok).await.unwrap();
+            }
             Act::Reset(code) => send.reset(code.into()).unwrap(),
             Act::Large => {
                 let length = 300_u32 << 10;
@@ -329,6 +335,22 @@ async fn a_connection_that_breaks_is_left_alone_for_a_while() {
         assert_eq!(origin.count(), count, "after {advance} s more");
     }
     origin.clock.advance(Duration::from_secs(2));
+    assert_eq!(origin.ask().await.unwrap(), Version::HTTP_3);
+}
+
+#[tokio::test]
+async fn one_request_tries_again_and_the_others_go_by_tcp_meanwhile() {
+    let gate = Arc::new(Notify::new());
+    let acts = vec![Act::Close(0x102), Act::Held(Arc::clone(&gate)), Act::Answer];
+    let mut origin = Scripted::new(acts);
+    assert_eq!(origin.ask().await.unwrap(), Version::HTTP_2);
+    origin.clock.advance(Duration::from_secs(11));
+    let mut other = origin.upstream.clone();
+    let trial = tokio::spawn(async move { other.call(get("/")).await });
+    until("it tries", || origin.count() == (2, 2)).await;
+    assert_eq!(origin.ask().await.unwrap(), Version::HTTP_2);
+    gate.notify_one();
+    assert_eq!(trial.await.unwrap().unwrap().version(), Version::HTTP_3);
     assert_eq!(origin.ask().await.unwrap(), Version::HTTP_3);
 }
 
