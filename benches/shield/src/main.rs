@@ -25,7 +25,7 @@ use headwater_origin::PrefetchConfig;
 use origin::Distance;
 use player::Habits;
 use report::Figures;
-use scene::{Setup, Stage};
+use scene::{Outcome, Setup, Stage};
 
 /// What can go wrong.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -89,25 +89,7 @@ fn run(args: &Args) -> Result<bool> {
         Some(ahead) => sense.ahead(ahead),
         None => sense,
     };
-    let (off, on) = (PrefetchConfig::off, || sense.clone());
-    let replays = Habits { cmcd: false, measures: false };
-    let (tells, measures) =
-        (Habits { cmcd: true, ..replays }, Habits { measures: true, ..replays });
-    let setup = |name, prefetch, habits| Setup { name, prefetch, habits, near: false };
-    let setups = [
-        setup("without prefetch", off(), replays),
-        setup("with prefetch", on(), replays),
-        setup("with prefetch and CMCD", on(), tells),
-        Setup { near: true, ..setup("nothing is far", off(), replays) },
-        setup("by measure, without", off(), measures),
-        setup("by measure, with prefetch", on(), measures),
-    ];
-    let scenes = std::thread::scope(|scope| {
-        let played: Vec<_> =
-            setups.iter().map(|setup| scope.spawn(|| scene::play(stage, setup))).collect();
-        let joined = played.into_iter().map(|one| one.join().map_err(|_| "a scene failed")?);
-        joined.collect::<Result<Vec<_>>>()
-    })?;
+    let scenes = play(stage, &setups(&sense))?;
     let Args { seed, sessions, .. } = *args;
     let figures = Figures { bench: "shield", seed, sessions, distance, ram_gb: args.ram, scenes };
     let bars = figures.bars();
@@ -125,4 +107,53 @@ fn run(args: &Args) -> Result<bool> {
         std::fs::write(file, plot::draw(&figures))?;
     }
     Ok(!args.check || bars.iter().all(Bar::is_cleared))
+}
+
+/// What is played; the bars are of the first two.
+fn setups(sense: &PrefetchConfig) -> [Setup; 6] {
+    let (off, on) = (PrefetchConfig::off, || sense.clone());
+    let replays = Habits { cmcd: false, measures: false };
+    let (tells, measures) =
+        (Habits { cmcd: true, ..replays }, Habits { measures: true, ..replays });
+    let setup = |name, prefetch, habits| Setup { name, prefetch, habits, near: false };
+    [
+        setup("without prefetch", off(), replays),
+        setup("with prefetch", on(), replays),
+        setup("with prefetch and CMCD", on(), tells),
+        Setup { near: true, ..setup("nothing is far", off(), replays) },
+        setup("by measure, without", off(), measures),
+        setup("by measure, with prefetch", on(), measures),
+    ]
+}
+
+/// Plays each on a thread of its own.
+fn play(stage: Stage, setups: &[Setup]) -> Result<Vec<Outcome>> {
+    std::thread::scope(|scope| {
+        let played: Vec<_> =
+            setups.iter().map(|setup| scope.spawn(|| scene::play(stage, setup))).collect();
+        let joined = played.into_iter().map(|one| one.join().map_err(|_| "a scene failed")?);
+        joined.collect::<Result<Vec<_>>>()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use super::*;
+
+    /// As `--check` with the 10,000, of the first who come.
+    #[test]
+    fn the_first_viewers_clear_the_bars_and_without_prefetch_they_would_not() {
+        let distance = Distance { latency_ms: 300, each: 8_000_000, all: ALL };
+        let (seed, sessions, ram_gb) = (1, 300, 1000);
+        let stage = Stage { seed, sessions, distance, shield_ram: ram_gb * GB };
+        let [without, with, ..] = setups(&PrefetchConfig::default());
+        let scenes = play(stage, &[without, with]).unwrap();
+        let mut figures = Figures { bench: "shield", seed, sessions, distance, ram_gb, scenes };
+        let bars = figures.bars();
+        assert!(bars.len() == 4 && bars.iter().all(Bar::is_cleared), "{bars:#?}");
+        // Had the one with prefetch fetched nothing ahead, two of them would be missed.
+        figures.scenes.swap(0, 1);
+        assert_eq!(figures.bars().iter().filter(|bar| !bar.is_cleared()).count(), 2);
+    }
 }
