@@ -9,6 +9,8 @@ mod check;
 mod collector;
 mod log;
 mod media;
+#[path = "../../crates/net/tests/support/name_server.rs"]
+mod name_server;
 mod observing;
 mod operator;
 mod process;

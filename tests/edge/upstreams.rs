@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use headwater::net::Body;
@@ -12,6 +13,7 @@ use tokio::runtime::Runtime;
 use tower::service_fn;
 
 use crate::authority::Authority;
+use crate::name_server::NameServer;
 use crate::process::{Edge, Files, get, wait_for};
 
 /// An origin that answers with its name, but for what paths ask of it, and what it was asked.
@@ -22,6 +24,11 @@ struct Origin {
 
 impl Origin {
     fn start(name: &'static str) -> Self {
+        Self::start_at(name, "127.0.0.1:0").unwrap()
+    }
+
+    /// At an address that may be taken.
+    fn start_at(name: &'static str, at: &str) -> Option<Self> {
         let asked = Arc::<Mutex<Vec<(String, HeaderMap)>>>::default();
         let heard = Arc::clone(&asked);
         let service = service_fn(move |request: Request<Body>| {
@@ -37,9 +44,19 @@ impl Origin {
             }
             std::future::ready(Ok::<_, Infallible>(answer.body(Body::from(name)).unwrap()))
         });
-        let server = Server::builder().http("127.0.0.1:0").workers(1);
-        let server = server.serve(move |_| service.clone()).unwrap();
-        Self { server, asked }
+        let server = Server::builder().http(at).workers(1);
+        let server = server.serve(move |_| service.clone()).ok()?;
+        Some(Self { server, asked })
+    }
+
+    /// Two on one port, at 127.0.0.1 and at 127.0.0.2.
+    fn start_both() -> [Self; 2] {
+        let pair = || {
+            let one = Self::start("one");
+            let two = one.at().replace("127.0.0.1", "127.0.0.2");
+            Some([one, Self::start_at("two", &two)?])
+        };
+        (0..100).find_map(|_| pair()).unwrap()
     }
 
     fn at(&self) -> String {
@@ -131,6 +148,51 @@ fn http3_is_asked_where_it_is_switched_on_and_metrics_tell_which_protocol_answer
         );
         assert!(page.lines().any(|told| told == line), "{line} is not in\n{page}");
     }
+}
+
+#[test]
+fn names_are_asked_of_the_name_servers_that_are_named_for_as_long_as_their_answers_count() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let [one, two] = Origin::start_both();
+    let names = NameServer::start(Ipv4Addr::LOCALHOST, 1);
+    let port = one.server.http_addrs()[0].port();
+    let edge = Edge::start(&Files::new(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n[[upstream]]\nname = 'media'\n\
+         origins = 'http://origin.test:{port}'\nname_servers = '{}'\ndns_ttl = '1 h'\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n",
+        names.at
+    )));
+    let addr = edge.addr("http");
+    assert_eq!(get(addr, "a", "/1.m4s").body, "one", "no other resolver knows this name");
+    assert!(names.asked() > 0);
+    names.say(Some((Ipv4Addr::new(127, 0, 0, 2), 60)));
+    let mut segment = 1;
+    wait_for("the name's new address", || {
+        segment += 1;
+        (get(addr, "a", &format!("/{segment}.m4s")).body == "two").then_some(())
+    });
+    let before = one.count();
+    assert_eq!(get(addr, "a", "/last.m4s").body, "two");
+    assert_eq!((one.count(), two.last("/last.m4s").contains_key("host")), (before, true));
+}
+
+#[test]
+fn a_name_that_no_name_server_knows_is_an_origin_that_is_down() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let two = Origin::start("two");
+    let names = NameServer::start(Ipv4Addr::LOCALHOST, 60);
+    names.say(None);
+    let edge = Edge::start(&Files::new(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n[[upstream]]\nname = 'media'\n\
+         origins = ['http://origin.test:1', '{}']\nname_servers = ['{}']\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n",
+        two.url(),
+        names.at
+    )));
+    assert_eq!(get(edge.addr("http"), "a", "/1.m4s").body, "two");
+    assert!(names.asked() > 0);
 }
 
 #[test]

@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use headwater::cache::TierLayer;
 use headwater::net::balance::BalanceConfig;
-use headwater::net::client::{Redirects, SigV4, Upstream, UpstreamBuilder};
+use headwater::net::client::{NameServers, Redirects, Resolve, SigV4, Upstream, UpstreamBuilder};
 use headwater::net::{Body, encoding};
 use headwater::origin::Metrics;
 use headwater::origin::upstream::{
     CheckConfig, HealthConfig, HedgeConfig, OriginConfig, OriginError, Origins, OriginsFuture,
     PlacesConfig, Pressure, RetryConfig, Statuses, WhenDown,
 };
-use headwater::proto::config::text::{Name, Statuses as Range};
+use headwater::proto::config::text::{Name, NameServer, Statuses as Range};
 use headwater::proto::config::upstream::{
     Check, Choose, HostOf, Redirects as Elsewhere, Sign, Upstream as Config, WhenDown as Down,
 };
@@ -137,14 +137,15 @@ fn origins(config: &Config, parts: &Parts) -> Result<Origins, Error> {
     if let Some(peers) = parts.peers.as_ref().filter(|_| !config.shield) {
         origins = origins.peers(peers.beside());
     }
+    let called = Called { config, resolver: resolver(config)? };
     for (at, url) in config.origins.iter().enumerate() {
         let priority = match config.choose {
             Choose::ByTitle => config.priorities.get(at).copied().unwrap_or_default(),
             _ => u32::try_from(at).unwrap_or(u32::MAX),
         };
         let weight = config.weights.get(at).copied().unwrap_or(1);
-        let called = OriginConfig::new(&**url, priority).weight(weight);
-        origins = origins.origin_with(client(config, url)?, called);
+        let origin = OriginConfig::new(&**url, priority).weight(weight);
+        origins = origins.origin_with(client(&called, url)?, origin);
     }
     if let Some(store) = &config.store {
         origins = store::add(store, origins)?;
@@ -168,9 +169,25 @@ fn statuses(ranges: &[Range]) -> Statuses {
     ranges.iter().fold(Statuses::none(), |all, range| all.and(range.range()))
 }
 
-fn client(config: &Config, url: &str) -> Result<Upstream, Error> {
+/// Who turns the names of a group into addresses, where it is not the system; one for all of them.
+fn resolver(config: &Config) -> Result<Option<Arc<dyn Resolve>>, Error> {
+    if config.name_servers.is_empty() {
+        return Ok(None);
+    }
+    let servers = NameServers::new(config.name_servers.iter().map(NameServer::socket))?;
+    Ok(Some(Arc::new(servers)))
+}
+
+/// How the origins of a group are called.
+struct Called<'c> {
+    config: &'c Config,
+    resolver: Option<Arc<dyn Resolve>>,
+}
+
+fn client(called: &Called<'_>, url: &str) -> Result<Upstream, Error> {
+    let config = called.config;
     let used = |error| format!("the origin {url} cannot be used: {error}");
-    let mut client = bare(config, url)?.keep_host(config.host == HostOf::Client).redirects(
+    let mut client = bare(called, url)?.keep_host(config.host == HostOf::Client).redirects(
         match config.redirects {
             Elsewhere::Refuse => Redirects::Refuse,
             Elsewhere::Follow => Redirects::Follow(REDIRECTS),
@@ -187,7 +204,7 @@ fn client(config: &Config, url: &str) -> Result<Upstream, Error> {
         client = client.sign(signer(sign)?);
     }
     for other in config.redirects_to.iter() {
-        client = client.redirects_to(bare(config, other)?.build().map_err(used)?);
+        client = client.redirects_to(bare(called, other)?.build().map_err(used)?);
     }
     for (name, value) in &config.fields {
         client = client.field(HeaderName::try_from(&**name)?, HeaderValue::try_from(&**value)?);
@@ -214,7 +231,8 @@ fn signer(sign: &Sign) -> Result<SigV4, Error> {
 }
 
 /// A client of what is asked in the same way as the origins.
-fn bare(config: &Config, url: &str) -> Result<UpstreamBuilder, Error> {
+fn bare(called: &Called<'_>, url: &str) -> Result<UpstreamBuilder, Error> {
+    let config = called.config;
     let mut client = Upstream::builder(url)
         .http2_prior_knowledge(config.http2)
         .http3(config.http3 && url.starts_with("https:"))
@@ -224,6 +242,9 @@ fn bare(config: &Config, url: &str) -> Result<UpstreamBuilder, Error> {
         .idle_timeout(config.idle_timeout.get())
         .pool_idle_timeout(config.keep_alive.get())
         .pool_max_idle(count(config.max_idle));
+    if let Some(resolver) = &called.resolver {
+        client = client.resolver(Arc::clone(resolver));
+    }
     if let Some(whole) = config.whole_timeout {
         client = client.whole_timeout(whole.get());
     }

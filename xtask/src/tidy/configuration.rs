@@ -190,6 +190,7 @@ fn takes(kind: &str) -> Option<String> {
         "Time" => "a time",
         "Address" => "`ADDR:PORT`",
         "Network" => "a network",
+        "NameServer" => "`IP` or `IP:PORT`",
         "PathBuf" => "a path",
         "Url" | "Directory" => "a URL",
         "Host" | "Authority" => "a host",

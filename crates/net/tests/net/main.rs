@@ -22,6 +22,9 @@ mod http3_upstream;
 mod interim;
 mod limits;
 #[cfg(feature = "dns")]
+#[path = "../support/name_server.rs"]
+mod name_server;
+#[cfg(feature = "dns")]
 mod name_servers;
 mod names;
 mod protocols;

@@ -121,6 +121,27 @@ impl Address {
 }
 
 checked!(
+    /// Where a name server is asked, `IP` (port 53) or `IP:PORT`: `10.0.0.2`, `[fd00::2]:5353`.
+    NameServer,
+    "a name server such as \"10.0.0.2\"",
+    |text| match name_server(text) {
+        Some(at) if at.port() > 0 => Ok(()),
+        Some(_) => Err(format!("'{text}' is no name server: nobody answers at port 0")),
+        None => Err(format!(
+            "'{text}' is no name server: it is an address, with a port or without one, such as \
+             10.0.0.2, 10.0.0.2:5353 or [fd00::2]:5353"
+        )),
+    }
+);
+
+impl NameServer {
+    /// Its address, with the port 53 (RFC 1035 §4.2) where none is named.
+    pub fn socket(&self) -> SocketAddr {
+        name_server(self).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+}
+
+checked!(
     /// An address, a network such as `10.0.0.0/8`, or `unix` for who comes by a Unix socket.
     Network,
     "a network such as \"10.0.0.0/8\"",
@@ -395,6 +416,11 @@ impl std::fmt::Display for Statuses {
 }
 
 as_text!(Statuses, "statuses of errors such as \"500-599\"");
+
+fn name_server(text: &str) -> Option<SocketAddr> {
+    let bare = |ip: IpAddr| SocketAddr::new(ip, 53);
+    text.parse().ok().or_else(|| text.parse().ok().map(bare))
+}
 
 /// Whether each escape of a path is in upper case, and of a byte that has to be escaped (RFC 3986 §3.3);
 /// `*`, which stands for others, may be.

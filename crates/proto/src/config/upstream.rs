@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quantity::{Size, Time};
 use super::store::Store;
-use super::text::{Authority, Field, FieldValue, List, Name, PathQuery, Statuses, Url};
+use super::text::{Authority, Field, FieldValue, List, Name, NameServer, PathQuery, Statuses, Url};
 
 /// A group of origins with the same content, which routes name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +127,12 @@ pub struct Upstream {
     /// addresses that it has no more are used no more. Default 30 s. Bound: from 1 s to 1 h. Danger: long
     /// ones ask who has moved away.
     pub dns_ttl: Time,
+    /// The name servers (DNS, RFC 1035) that are asked for the addresses of origins' names, over UDP and, for
+    /// what does not fit, TCP: their answers count for their own TTL, from 1 s to 1 h, in the place of
+    /// `dns_ttl`. Default none: the system's resolver, which tells no TTL. Bound: addresses, not names, at most
+    /// 64; there are `origins`. Danger: `/etc/hosts`, `/etc/resolv.conf` and search domains do not count then,
+    /// and who answers in their place leads requests elsewhere, but for `https`.
+    pub name_servers: List<NameServer>,
     /// Time from sending a request to the head of its answer; for a playlist that the origin holds until it
     /// has it (`_HLS_msn`), three of its target durations at least, or a minute where none is known. Default
     /// 10 s. Bound: more than zero. Danger: too short cuts off slow origins and uploads.
@@ -229,6 +235,7 @@ impl Default for Upstream {
             http3: false,
             connect_timeout: Time::secs(5),
             dns_ttl: Time::secs(30),
+            name_servers: List::default(),
             first_byte_timeout: Time::secs(10),
             idle_timeout: Time::secs(30),
             whole_timeout: None,

@@ -306,6 +306,19 @@ fn upstreams_have_names_and_origins() {
         ("whole_timeout = '0 s'", "key 'whole_timeout': it is more than zero"),
         ("dns_ttl = '2 h'", "key 'dns_ttl': 2 h is not from 1 s to 1 h"),
         (
+            "name_servers = 'dns.example'",
+            "key 'name_servers': 'dns.example' is no name server: it is an address, with a port or \
+             without one, such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:5353",
+        ),
+        (
+            "name_servers = '10.0.0.2:0'",
+            "key 'name_servers': '10.0.0.2:0' is no name server: nobody answers at port 0",
+        ),
+        (
+            "name_servers = ['::1', '10.0.0.2', '[::1]:53']",
+            "key 'name_servers': '[::1]:53' is there twice",
+        ),
+        (
             "host = 'client'\nhost_name = 'a'",
             "key 'host_name': host is client: it is the client that says it",
         ),
@@ -381,6 +394,10 @@ fn a_store_stands_in_the_place_of_origins() {
     let store =
         |lines: &str| wrongs(&SMALL.replace("origins = \"http://127.0.0.1:8080\"\n", lines));
     assert_says(&store("store = { url = 'az://c/p' }\n"), &[]);
+    assert_says(
+        &store("name_servers = '::1'\nstore = { url = 'az://c/p' }\n"),
+        &["edge.toml:7: key 'name_servers': a store is found by the system's resolver"],
+    );
     assert_says(&store("store = {}\n"), &["edge.toml:7: [upstream.store] needs a url"]);
     assert_says(
         &store("store = { url = 'gs://b', settings = { a = 'b' }, setting_files = { a = 'c' } }\n"),

@@ -57,6 +57,7 @@ response_fields = ["surrogate-key"]
 name = "store"
 origins = "https://s3.example/bucket"
 host_name = "told.example:81"
+name_servers = ["10.0.0.2", "[fd00::2]:5353"]
 http3 = true
 sign = { region = "eu-central-1", key_id = "AKIA", secret_file = "/etc/key" }
 [[upstream]]

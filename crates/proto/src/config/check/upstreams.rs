@@ -42,6 +42,14 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
             found.add(&at("link_file"), "shield is false: there is nobody to be known by");
         }
         found.few(&at("failover_on"), &upstream.failover_on);
+        let few = found.few(&at("name_servers"), &upstream.name_servers);
+        for (item, server) in few.iter().enumerate() {
+            if few.iter().take(item).any(|before| before.socket() == server.socket()) {
+                let mut path = at("name_servers").to_vec();
+                path.push(item.into());
+                found.add(&path, format!("'{server}' is there twice"));
+            }
+        }
         named(found, number, upstream);
         signed(found, number, upstream);
         shares(found, number, upstream);
@@ -169,6 +177,9 @@ fn stored(found: &mut Found, number: usize, upstream: &Upstream) {
     }
     if upstream.shield {
         found.add(&at("shield"), "a store is no shield");
+    }
+    if !upstream.name_servers.is_empty() {
+        found.add(&at("name_servers"), "a store is found by the system's resolver");
     }
     if upstream.sign.is_some() {
         found.section(&at("sign"), "[upstream.sign] is for origins, and there is a store");
