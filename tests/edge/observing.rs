@@ -6,6 +6,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::process::{Edge, Files, Origin, ask, get, wait_for};
 
 /// The names that a text speaks of.
@@ -74,5 +76,74 @@ fn dashboard_and_rules_speak_of_what_an_edge_tells() {
     }
     let up = format!("headwater_upstream_up{{upstream=\"media\",origin=\"{}\"}} 1", origin.url);
     assert!(page.lines().any(|line| line == up), "{up} is not in\n{page}");
-    serde_json::from_str::<serde_json::Value>(&deployed("grafana/headwater-edge.json")).unwrap();
+    dashboard_is_in_order(&page);
+}
+
+/// Panels stand beside one another, each with a title, a unit that fits what it shows, and legends of labels
+/// that are there.
+fn dashboard_is_in_order(page: &str) {
+    let dashboard: Value = serde_json::from_str(&deployed("grafana/headwater-edge.json")).unwrap();
+    let (mut ids, mut titles, mut places) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()) && titles.insert(title), "{title}");
+        assert!(panel["description"].as_str().is_some_and(|says| says.ends_with('.')), "{title}");
+        let at = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+        for x in at("x")..at("x") + at("w") {
+            for y in at("y")..at("y") + at("h") {
+                assert!(x < 24 && places.insert((x, y)), "{title} stands over another");
+            }
+        }
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            assert_eq!(unit(panel, target), fitting(expr), "{title}: {expr}");
+            let by = expr.split_once("by (").and_then(|(_, rest)| rest.split_once(')'));
+            let by: Vec<&str> = by.map(|(by, _)| by.split(", ").collect()).unwrap_or_default();
+            let legend = target["legendFormat"].as_str().unwrap();
+            let shown = legend.split("{{").skip(1).map(|rest| rest.split_once("}}").unwrap().0);
+            for label in shown.clone() {
+                assert!(by.contains(&label) || label == "instance", "{title}: {legend}");
+            }
+            let others = by.iter().filter(|label| **label != "le").count();
+            assert_eq!(shown.filter(|label| *label != "instance").count(), others, "{title}");
+            for name in named(expr) {
+                let line = |line: &&str| line.split(['{', ' ']).next() == Some(name);
+                let series = page.lines().find(line).unwrap();
+                for label in &by {
+                    let has = series.contains(&format!("{label}=\""));
+                    assert!(has, "{title}: {series} has no label {label}");
+                }
+            }
+        }
+    }
+}
+
+/// The unit that a panel shows a target's numbers in.
+fn unit<'p>(panel: &'p Value, target: &Value) -> &'p str {
+    let fields = &panel["fieldConfig"];
+    let own = fields["overrides"].as_array().unwrap().iter().find(|one| {
+        one["matcher"]["id"] == "byFrameRefID" && one["matcher"]["options"] == target["refId"]
+    });
+    let set = |one: &'p Value| {
+        one["properties"].as_array()?.iter().find(|property| property["id"] == "unit")
+    };
+    let value = own.and_then(set).map_or(&fields["defaults"]["unit"], |unit| &unit["value"]);
+    value.as_str().unwrap()
+}
+
+/// The unit of what an expression gives: shares, bits, seconds, bytes, requests or other events a second, or
+/// a number of something.
+fn fitting(expr: &str) -> &'static str {
+    let of_requests = ["_requests_total", "responses_cut", "headwater_origin_", "tickets_refused"];
+    let is_rate = expr.contains("rate(");
+    match expr {
+        _ if expr.contains(") / ") => "percentunit",
+        _ if expr.starts_with("8 * ") => "bps",
+        _ if expr.contains("_seconds") => "s",
+        _ if expr.contains("_bytes{") && !is_rate => "bytes",
+        _ if is_rate && expr.contains("_prefetch_") => "ops",
+        _ if is_rate && of_requests.iter().any(|part| expr.contains(part)) => "reqps",
+        _ if is_rate => "ops",
+        _ => "short",
+    }
 }
