@@ -15,6 +15,7 @@ mod entrance;
 mod files;
 pub(super) mod log;
 mod media;
+mod pair;
 mod reload;
 mod route_policy;
 mod router;
@@ -45,8 +46,8 @@ Variables of the environment override keys: HEADWATER__SERVER__LISTEN is listen 
 HEADWATER__UPSTREAM__MEDIA__ORIGINS is origins of the [[upstream]] whose name is media.
 
 SIGHUP reads the file again, and the files that it names, all of it or nothing. SIGUSR1 opens the
-access log again. SIGUSR2 starts the program anew, and hands over to it without a lost request. SIGTERM
-ends the process when its requests are done, or at the deadline (drain of [server]).
+access log and the file of events again. SIGUSR2 starts the program anew, and hands over to it without
+a lost request. SIGTERM ends the process when its requests are done, or at the deadline (drain of [server]).
 
 docs/configuration.md tells of every key.")]
 pub(super) struct Args {

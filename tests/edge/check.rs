@@ -213,3 +213,69 @@ fn what_is_wrong_with_files_is_said_by_check_with_line_and_key() {
     let said = text(&check().stderr);
     assert!(!said.contains("edge.toml:6:"), "{said}");
 }
+
+/// Groups of keys that have several faults each.
+const SEVERAL: &str = "
+[server]
+listen = '127.0.0.1:0'
+tls = { certificate = 'text', key = 'none.key' }
+[[upstream]]
+name = 'media'
+origins = 'https://127.0.0.1:9'
+ca = 'text'
+client_certificate = 'none.crt'
+client_key = 'text'
+field_files = { x-one = 'none.one', x-two = 'newline' }
+[upstream.sign]
+region = 'r'
+key_id = 'k'
+secret_file = 'empty'
+token_file = 'none.token'
+[[site]]
+hosts = '*'
+upstream = 'media'
+[trace]
+endpoint = 'https://127.0.0.1:9'
+ca = 'none.ca'
+header_files = { authorization = 'empty' }
+header_envs = { x-tenant = 'NO_SUCH_VARIABLE_OF_THIS_TEST' }
+[[policy]]
+name = 'listed'
+addresses = { deny_file = '/nowhere/denied' }
+[[policy]]
+name = 'contradicting'
+addresses = { allow = '192.0.2.1', deny = '192.0.2.1' }
+";
+
+#[test]
+fn each_fault_of_a_group_of_keys_is_said() {
+    let files = Files::new(SEVERAL);
+    fs::write(files.path("text"), "no PEM at all").unwrap();
+    fs::write(files.path("newline"), "one\ntwo").unwrap();
+    fs::write(files.path("empty"), "").unwrap();
+    let said = command(&files, &["--check"]).output().unwrap();
+    assert_eq!((said.status.code(), text(&said.stdout)), (Some(1), String::new()));
+    let said = text(&said.stderr);
+    let expected = [
+        ("edge.toml:4: key 'certificate': ", "text holds no certificate in PEM form"),
+        ("edge.toml:4: key 'key': ", "cannot use none.key: No such file"),
+        ("edge.toml:8: key 'ca': ", "hold no certificate in PEM form"),
+        ("edge.toml:9: key 'client_certificate': ", "cannot use none.crt: No such file"),
+        ("edge.toml:10: key 'client_key': ", "text holds no private key in PEM form"),
+        ("edge.toml:11: key 'x-one': ", "cannot use none.one: No such file"),
+        ("edge.toml:11: key 'x-two': ", "the file newline holds nothing that a field can hold"),
+        ("edge.toml:15: key 'secret_file': ", "the file empty holds no secret"),
+        ("edge.toml:16: key 'token_file': ", "cannot use none.token: No such file"),
+        ("edge.toml:22: key 'ca': ", "cannot use none.ca: No such file"),
+        ("edge.toml:23: key 'authorization': ", "the file empty holds no secret"),
+        ("edge.toml:24: key 'x-tenant': ", "there is no variable NO_SUCH_VARIABLE_OF_THIS_TEST"),
+        ("edge.toml:27: key 'deny_file': ", "cannot use /nowhere/denied: No such file"),
+        ("edge.toml:1: addresses: ", "192.0.2.1/32 is both allowed and denied"),
+    ];
+    for (at, what) in expected {
+        let line = said.lines().find(|line| line.starts_with(at));
+        assert!(line.is_some_and(|line| line.contains(what)), "{at}{what} is not in\n{said}");
+    }
+    let lines: std::collections::BTreeSet<&str> = said.lines().collect();
+    assert_eq!(lines.len(), said.lines().count(), "none is said twice:\n{said}");
+}

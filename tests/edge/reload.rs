@@ -155,6 +155,46 @@ fn the_access_log_begins_and_ends_and_tells_something_else() {
 }
 
 #[test]
+fn events_of_sessions_move_to_another_file() {
+    let one = Origin::start("one");
+    let text =
+        |sessions: &str| config(&format!("'{}'", one.url), &format!("[sessions]\n{sessions}"));
+    let files = Files::new(&text("on = true\nevents = 'one.jsonl'\n"));
+    let edge = Edge::start(&files);
+    let lines = |name: &str| fs::read_to_string(files.path(name)).unwrap_or_default();
+    let begins = |title: &str, name: &str| {
+        let asked = format!("/{title}/v.m3u8?CMCD=sid%3D%22{title}%22");
+        assert_eq!(get(edge.addr("http"), "a", &asked).status, 200);
+        wait_for("an event", || lines(name).contains(&format!("/{title}\"")).then_some(()));
+    };
+    begins("a", "one.jsonl");
+    fs::rename(files.path("one.jsonl"), files.path("one.jsonl.1")).unwrap();
+    edge.signal("USR1");
+    wait_for("the file", || files.path("one.jsonl").exists().then_some(()));
+    begins("b", "one.jsonl");
+    files.write(&text("on = true\nevents = 'two.jsonl'\n"));
+    edge.signal("HUP");
+    edge.hears("  sessions.events: \"one.jsonl\" became \"two.jsonl\"\n");
+    begins("c", "two.jsonl");
+    assert!(!lines("one.jsonl").contains("/c\""), "{}", lines("one.jsonl"));
+    files.write(&text("on = true\nevents = '/nowhere/three.jsonl'\n"));
+    edge.signal("HUP");
+    edge.hears("the events of sessions cannot be written to /nowhere/three.jsonl: ");
+    edge.hears("edge.toml: nothing was changed\n");
+    begins("d", "two.jsonl");
+    files.write(&text("on = true\n"));
+    edge.signal("HUP");
+    edge.hears("  sessions.events: \"two.jsonl\" became nothing\n");
+
+    // Where there was none at the start, nothing makes them.
+    let files = Files::new(&text("on = true\n"));
+    let edge = Edge::start(&files);
+    files.write(&text("on = true\nevents = 'one.jsonl'\n"));
+    edge.signal("HUP");
+    edge.hears("sessions.events: nothing became \"one.jsonl\"; that needs a restart\n");
+}
+
+#[test]
 fn what_players_are_told_changes() {
     let one = Origin::start("one");
     let text = |more: &str| config(&format!("'{}'", one.url), more);

@@ -111,9 +111,67 @@ fn what_is_recorded_changes_by_a_signal() {
     assert_eq!(ask(edge.addr("http"), "GET", "a", "/seen", "").status, 200);
     let span = wait_for("the span", || collector.spans("headwater-edge").into_iter().next());
     assert!(span.to_string().contains("\"/seen\""), "{span}");
-    files.write(&text.replace(&url, "http://127.0.0.1:1"));
+    files.write(&text.replace("sample = 0", "service = 'other'"));
     edge.signal("HUP");
-    edge.hears("that needs a restart");
+    edge.hears("trace.service: \"headwater-edge\" became \"other\"; that needs a restart");
     let page = crate::process::get(edge.addr("operator"), "localhost", "/metrics").body;
     assert!(page.contains("\nheadwater_edge_spans_exported_total 1\n"), "{page}");
+}
+
+#[test]
+fn another_collector_is_told_from_a_signal_on() {
+    let origin = Origin::start("one");
+    let ((first, one), (second, two)) = (Collector::start(), Collector::start());
+    let off = config(&origin.url, "sample = 1\n");
+    let on = |url: &str, more: &str| {
+        off.replace("[trace]\n", &format!("[trace]\nendpoint = '{url}'\n{more}"))
+    };
+    let files = Files::new(&off);
+    fs::write(files.path("secret"), "Bearer one\n").unwrap();
+    let edge = Edge::start(&files);
+    let seen = |path: &str, by: &Collector| {
+        assert_eq!(ask(edge.addr("http"), "GET", "a", path, "").status, 200);
+        let told =
+            || by.spans("headwater-edge").into_iter().find(|span| span.to_string().contains(path));
+        wait_for("the span", told)
+    };
+    assert_eq!(ask(edge.addr("http"), "GET", "a", "/unseen", "").status, 200);
+    let headers = "header_files = { authorization = 'secret' }\n";
+    files.write(&on(&one, headers));
+    edge.signal("HUP");
+    edge.hears("trace.endpoint: nothing became ");
+    seen("/first", &first);
+    let heads = |of: &Collector| of.told().iter().map(|(head, _)| head.clone()).collect::<String>();
+    assert!(heads(&first).contains("authorization: bearer one\r\n"), "{}", heads(&first));
+
+    // What the file holds by now goes with the next message.
+    fs::write(files.path("secret"), "Bearer two\n").unwrap();
+    files.write(&on(&two, &format!("{headers}timeout = '5 s'\n")));
+    edge.signal("HUP");
+    edge.hears("trace.timeout: \"10 s\" became \"5 s\"");
+    seen("/second", &second);
+    assert!(heads(&second).contains("authorization: bearer two\r\n"), "{}", heads(&second));
+    assert!(!first.spans("headwater-edge").iter().any(|span| span.to_string().contains("/second")));
+
+    // All or nothing.
+    fs::write(files.path("secret"), "").unwrap();
+    files.write(&on(&one, headers));
+    edge.signal("HUP");
+    edge.hears("key 'authorization': the file secret holds no secret");
+    edge.hears("edge.toml: nothing was changed");
+    seen("/third", &second);
+
+    files.write(&off);
+    edge.signal("HUP");
+    edge.hears(" became nothing");
+    assert_eq!(ask(edge.addr("http"), "GET", "a", "/unseen", "").status, 200);
+    files.write(&on(&one, "timeout = '7 s'\n"));
+    edge.signal("HUP");
+    edge.hears("trace.timeout: \"10 s\" became \"7 s\"");
+    seen("/fourth", &first);
+    for of in [&first, &second] {
+        assert!(
+            !of.spans("headwater-edge").iter().any(|span| span.to_string().contains("/unseen"))
+        );
+    }
 }

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use headwater::net::client::Upstream;
 use headwater::origin::upstream::Origins;
-use headwater::proto::config::upstream::Upstream as Config;
+use headwater::proto::config::text::Field;
+use headwater::proto::config::upstream::{Sign, Upstream as Config};
+use http::{HeaderName, HeaderValue};
 
-use super::super::Error;
 use super::super::named::Named;
+use super::super::{Error, secret};
 use super::settings::read;
-use super::store;
+use super::{pair, store};
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +43,48 @@ impl Basis {
         }
         Ok(Self { config: config.clone(), files })
     }
+}
+
+/// Each fault of the files that a group names. Reads them.
+pub(super) fn faults(config: &Config) -> Vec<Error> {
+    let mut all = Vec::new();
+    all.extend(config.ca.as_deref().map(authorities).transpose().err());
+    if let (Some(certificate), Some(key)) = (&config.client_certificate, &config.client_key) {
+        all.extend(pair::faults(("client_certificate", certificate), ("client_key", key)));
+    }
+    for (name, file) in &config.field_files {
+        all.extend(field(name, file).err());
+    }
+    if let Some(sign) = &config.sign {
+        all.extend(secrets(sign).filter_map(Result::err));
+    }
+    if let Some(store) = &config.store {
+        all.extend(store::faults(store));
+    }
+    // What no file shows by itself.
+    if all.is_empty() { Basis::read(config).err().into_iter().collect() } else { all }
+}
+
+/// A field for an origin that a file holds. Reads it.
+pub(super) fn field(name: &Field, file: &Path) -> Result<(HeaderName, HeaderValue), Error> {
+    let says = format!("the file {} holds nothing that a field can hold", file.display());
+    let value = secret::read(Some(file), None)?.unwrap_or_default();
+    let value = HeaderValue::from_bytes(&value).map_err(|_| Named::file(file, says))?;
+    Ok((HeaderName::try_from(&**name)?, value))
+}
+
+/// What requests are signed with: the secret, and a token of a session where there is one. Reads the files.
+pub(super) fn secrets(sign: &Sign) -> impl Iterator<Item = Result<Option<Vec<u8>>, Error>> {
+    let (file, variable) = (sign.secret_file.as_deref(), sign.secret_env.as_deref());
+    let token = || -> Result<Option<Vec<u8>>, Error> {
+        let read = secret::read(sign.token_file.as_deref(), None)?;
+        if let (Some(file), Some(token)) = (&sign.token_file, &read) {
+            let says = format!("the file {} holds no token", file.display());
+            HeaderValue::from_bytes(token).map_err(|_| Named::file(file, says))?;
+        }
+        Ok(read)
+    };
+    [secret::read(file, variable), token()].into_iter()
 }
 
 impl Deref for Basis {

@@ -41,10 +41,6 @@ pub(super) fn own(server: &Server) -> Result<Option<Tls>, Error> {
 
 /// Each fault of what a configuration names. Reads the files, and makes nothing.
 pub(super) fn look(server: &Server) -> Vec<Error> {
-    let of_authority = || -> Result<(), Error> {
-        let Some(described) = described(&server.acme)? else { return Ok(()) };
-        described.check().map_err(|error| eab(&server.acme, error))
-    };
     let of_clients = || -> Result<(), Error> {
         if server.tls.client_ca.is_none() {
             return Ok(());
@@ -52,8 +48,38 @@ pub(super) fn look(server: &Server) -> Vec<Error> {
         let shown = Tls::self_signed(["localhost"], None, &Clock::system())?;
         of_clients(server, shown).map(drop)
     };
-    let all = [pair(server).map(drop), folder(server).map(drop), of_clients(), of_authority()];
-    all.into_iter().filter_map(Result::err).collect()
+    let mut all = of_one(server);
+    all.extend(folder(server).err());
+    all.extend(of_clients().err());
+    all.extend(of_authority(&server.acme));
+    all
+}
+
+/// Each fault of `certificate` and `key`.
+fn of_one(server: &Server) -> Vec<Error> {
+    let (Some(certificate), Some(key)) = (&server.tls.certificate, &server.tls.key) else {
+        return Vec::new();
+    };
+    let alone = super::pair::faults(("certificate", certificate), ("key", key));
+    if alone.is_empty() { pair(server).err().into_iter().collect() } else { alone }
+}
+
+/// Each fault of what an authority is asked with.
+fn of_authority(config: &acme::Acme) -> Vec<Error> {
+    if config.directory.is_none() {
+        return Vec::new();
+    }
+    let believed = config.ca.as_deref().map(authorities).transpose().err();
+    let bound = external_key(config).err();
+    let alone: Vec<Error> = believed.into_iter().chain(bound).collect();
+    if !alone.is_empty() {
+        return alone;
+    }
+    let check = || -> Result<(), Error> {
+        let Some(described) = described(config)? else { return Ok(()) };
+        described.check().map_err(|error| eab(config, error))
+    };
+    check().err().into_iter().collect()
 }
 
 /// Those of `certificate` and `key`, and of `folder`.

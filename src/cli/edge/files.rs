@@ -11,8 +11,8 @@ use super::{certificates, route_policy, settings, shield, shields, tokens, trace
 /// Reads what is named.
 ///
 /// # Errors
-/// All faults. The first of several that one group of keys has, such as an upstream's or a certificate
-/// with its key, stands for them.
+/// All faults, each of a file by itself; those that only several files together have, such as a key that is
+/// not a certificate's, where none of them has one alone. Of a list the first line that is at fault.
 pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
     let found = certificates::look(&config.server)
         .into_iter()
@@ -24,7 +24,13 @@ pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
         .chain(route_policy::look(config))
         .chain(trace::look(&config.trace))
         .chain(settings::token(&config.operator).err());
-    let found: Vec<Wrong> = found.flat_map(|error| wrongs(&*error, places)).collect();
+    // A file that several name is told of once under each.
+    let found = found.flat_map(|error| wrongs(&*error, places)).fold(Vec::new(), |mut all, one| {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+        all
+    });
     if found.is_empty() { Ok(()) } else { Err(places.wrongs(found)) }
 }
 

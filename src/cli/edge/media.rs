@@ -2,9 +2,9 @@
 //! shedding, and what players are told.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
 use std::sync::{Mutex, PoisonError};
 
+use headwater::edge::access_log::{LogFile, Reopened};
 use headwater::edge::rates::Per;
 use headwater::edge::{
     CmcdLayer, CmsdLayer, EdgeBuilder, Limit, Pressure, PriorityLayer, RateLimitLayer, Sessions,
@@ -25,6 +25,8 @@ const EVENTS: usize = 1_024;
 /// What outlives a reload of it. Layers without a memory are made anew.
 pub(super) struct Media {
     pub(super) sessions: Option<Sessions>,
+    /// Where events of sessions are written, where that was so at the start.
+    pub(super) events: Option<LogFile>,
     pressure: Pressure,
     steered: SteeringMetrics,
     kept: Mutex<Kept>,
@@ -39,7 +41,15 @@ struct Kept {
 impl Media {
     /// Makes what lasts, and opens the file of events.
     pub(super) fn start(config: &Config, registry: &mut Registry) -> Result<Self, Error> {
-        let sessions = config.sessions.on.then(|| sessions(&config.sessions)).transpose()?;
+        let events = match (&config.sessions.events, config.sessions.on) {
+            (Some(_), true) => Some(LogFile::nowhere()),
+            _ => None,
+        };
+        if let Some(file) = &events {
+            file.put(events_file(&config.sessions)?);
+        }
+        let sessions = config.sessions.on.then(|| sessions(&config.sessions, events.clone()));
+        let sessions = sessions.transpose()?;
         if let Some(sessions) = &sessions {
             sessions.register(registry);
         }
@@ -50,7 +60,19 @@ impl Media {
         let asked = Limits::of(config);
         let made = asked.make()?;
         let kept = Mutex::new(Kept { limits: (asked, made), steering: none });
-        Ok(Self { sessions, pressure, steered, kept })
+        Ok(Self { sessions, events, pressure, steered, kept })
+    }
+
+    /// Opens the file of events, where they are written.
+    pub(super) fn events_file(&self, config: &media::Sessions) -> Result<Option<Reopened>, Error> {
+        self.events.as_ref().map(|_| events_file(config)).transpose()
+    }
+
+    /// Events are written there from now on.
+    pub(super) fn put_events(&self, opened: Option<Reopened>) {
+        if let (Some(file), Some(opened)) = (&self.events, opened) {
+            file.put(opened);
+        }
     }
 
     /// Adds the layers to an edge that is being described.
@@ -132,17 +154,22 @@ impl Media {
     }
 }
 
-fn sessions(config: &media::Sessions) -> Result<Sessions, Error> {
+/// Opens the file of events.
+fn events_file(config: &media::Sessions) -> Result<Reopened, Error> {
+    let Some(path) = &config.events else { return Ok(Reopened::nowhere()) };
+    let opened = LogFile::reopen_at(path);
+    Ok(opened.map_err(|error| {
+        format!("the events of sessions cannot be written to {}: {error}", path.display())
+    })?)
+}
+
+fn sessions(config: &media::Sessions, events: Option<LogFile>) -> Result<Sessions, Error> {
     let mut builder = Sessions::builder()
         .capacity(count(config.capacity))
         .idle(config.idle.get())
         .edge(&*config.edge)
         .addresses(config.addresses);
-    if let Some(path) = &config.events {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|error| {
-            format!("the events of sessions cannot be written to {}: {error}", path.display())
-        })?;
+    if let Some(file) = events {
         builder = builder.events_to(file, EVENTS)?;
     }
     Ok(builder.build())

@@ -18,10 +18,11 @@ use super::settings::{self, Lasting};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
+use super::trace;
 use super::upstreams::{self, Parts, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
-const LIVE: [&str; 27] = [
+const LIVE: [&str; 34] = [
     "cmsd",
     "geo",
     "limit",
@@ -30,6 +31,7 @@ const LIVE: [&str; 27] = [
     "operator.token_file",
     "policy",
     "server.drain",
+    "server.early_data_upstream",
     "server.headers",
     "server.limits",
     "server.max_target",
@@ -41,13 +43,19 @@ const LIVE: [&str; 27] = [
     "server.tls.folder",
     "server.tls.key",
     "server.tls.self_signed",
+    "sessions.events",
     "sessions.reports",
     "sessions.reports_from",
     "shed",
     "site",
     "steering",
     "trace.believe",
+    "trace.ca",
+    "trace.endpoint",
+    "trace.header_envs",
+    "trace.header_files",
     "trace.sample",
+    "trace.timeout",
     "upstream",
 ];
 
@@ -94,7 +102,7 @@ impl Running {
         let changes = self.config.changes(&config);
         let fixed: Vec<String> = changes
             .iter()
-            .filter(|change| !is_live(change.path()) || self.is_without_tls(change.path()))
+            .filter(|change| !is_live(change.path()) || self.has_no_place(change.path()))
             .map(|change| format!("{}: {change}; that needs a restart", self.path.display()))
             .collect();
         if !fixed.is_empty() {
@@ -104,6 +112,8 @@ impl Running {
         let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
         let log = settings::log_file(&config.log)?;
+        let events = self.lasting.media.events_file(&config.sessions)?;
+        let collector = trace::collector(&config.trace)?;
         let token = settings::token(&config.operator)?;
         let edge = settings::edge(&config, &self.lasting, &shields)?;
         // The last that can fail, and it changes all or nothing by itself.
@@ -113,6 +123,8 @@ impl Running {
         let sites = self.policy.put(sites);
         // Before there are requests to be written there.
         self.log_file.put(log);
+        self.lasting.media.put_events(events);
+        self.lasting.recorder.put(collector);
         self.gate.put(edge, sites);
         self.server.set_limits(&settings::limits(&config.server.limits));
         self.standing.put(&upstreams);
@@ -133,9 +145,11 @@ impl Running {
 }
 
 impl Running {
-    /// Whether a change is of certificates that there is no place for: the server began without any.
-    fn is_without_tls(&self, path: &str) -> bool {
+    /// Whether a change is of what there is no place for: the server began without certificates, or without
+    /// events of sessions.
+    fn has_no_place(&self, path: &str) -> bool {
         path.starts_with("server.tls.") && self.tls.is_none()
+            || path == "sessions.events" && self.lasting.media.events.is_none()
     }
 
     /// Reads certificates again, from where they are by now.
@@ -181,10 +195,16 @@ impl Duties for Upkeep {
 
     /// Says nothing when it went well: a rotation does so every night.
     async fn reopen(&self) {
-        let file = self.running().log_file.clone();
-        match file.reopen() {
-            Ok(reopened) => file.put(reopened),
-            Err(error) => self.say(&format!("the access log cannot be opened again: {error}")),
+        let (log, events) = {
+            let running = self.running();
+            (running.log_file.clone(), running.lasting.media.events.clone())
+        };
+        let files = [("the access log", Some(log)), ("the file of sessions' events", events)];
+        for (what, file) in files.into_iter().filter_map(|(what, file)| Some((what, file?))) {
+            match file.reopen() {
+                Ok(reopened) => file.put(reopened),
+                Err(error) => self.say(&format!("{what} cannot be opened again: {error}")),
+            }
         }
     }
 
@@ -255,6 +275,8 @@ mod tests {
             "server.headers.x-a",
             "server.limits.max_body",
             "log.masked",
+            "sessions.events",
+            "trace.header_files.authorization",
         ] {
             assert!(is_live(path), "{path}");
         }
@@ -264,6 +286,8 @@ mod tests {
             "server.limits.max_header_bytes",
             "server.tls.reload_every",
             "sessions.on",
+            "trace.queue",
+            "trace.service",
             "cache.ram",
             "operator.listen",
             "siteb",

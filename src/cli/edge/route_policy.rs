@@ -139,8 +139,8 @@ impl Common {
     }
 }
 
-/// Each fault of the lists of addresses that routes and policies have: of each file the first, and where
-/// all can be read, of each list.
+/// Each fault of the lists of addresses that routes and policies have: of each file the first, and of each
+/// list whose files can be read.
 pub(super) fn look(config: &Config) -> Vec<Error> {
     let routes = || config.sites.iter().flat_map(|site| &site.routes).chain(&config.policies);
     let lists = || routes().filter_map(|route| route.addresses.as_ref());
@@ -148,15 +148,21 @@ pub(super) fn look(config: &Config) -> Vec<Error> {
         lists().flat_map(|one| [("allow_file", &one.allow_file), ("deny_file", &one.deny_file)]);
     let files: BTreeSet<_> =
         files.filter_map(|(key, file)| file.as_deref().map(|file| (key, file))).collect();
-    let reads = |(key, file): (&'static str, &Path)| {
-        of_file(key, file, |list| Addresses::builder().allow(list)).err().map(Error::from)
-    };
-    let unread: Vec<Error> = files.into_iter().filter_map(reads).collect();
-    if !unread.is_empty() {
-        return unread;
+    let mut unread = BTreeSet::new();
+    let mut all: Vec<Error> = Vec::new();
+    for (key, file) in files {
+        if let Err(error) = of_file(key, file, |list| Addresses::builder().allow(list)) {
+            unread.insert(file);
+            all.push(error.into());
+        }
     }
+    let is_read = |one: &&clients::Addresses| {
+        let mut files = [&one.allow_file, &one.deny_file].into_iter().flatten();
+        files.all(|file| !unread.contains(&**file))
+    };
     let mut common = Common::default();
-    lists().filter_map(|lists| common.addresses(lists).err()).collect()
+    all.extend(lists().filter(is_read).filter_map(|lists| common.addresses(lists).err()));
+    all
 }
 
 fn lines(networks: &List<Network>) -> String {

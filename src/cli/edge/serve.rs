@@ -26,7 +26,7 @@ use super::shield::{self, Held, Peers, Shield};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
-use super::trace::Recorder;
+use super::trace::{self, Recorder};
 use super::upstreams::{self, Parts, Upstreams};
 use super::{certificates, describe};
 
@@ -71,7 +71,9 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let media = Media::start(&config, &mut registry)?;
     let sessions = media.sessions.clone();
     let tokens = TokenLayer::default().seed(Clock::system().now().as_millis());
-    let (recorder, telling) = Recorder::start(&config.trace, &mut registry)?;
+    let collector = trace::collector(&config.trace)?;
+    let (recorder, telling) = Recorder::start(&config.trace, &mut registry);
+    recorder.put(collector);
     let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let router = Router::new(policy.clone(), map.clone().map(LearnLayer::new));
@@ -126,9 +128,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         operators.drain(OPERATOR_DRAIN).await;
     }
     cache.close().await;
-    if let Some(telling) = telling {
-        telling.finish().await;
-    }
+    telling.finish().await;
     drop(writer);
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Object stores as a configuration names them, where this program can ask them.
 
+use std::path::Path;
+
 #[cfg(feature = "object-store")]
 use headwater::origin::store::StoreOrigin;
 #[cfg(feature = "object-store")]
@@ -7,10 +9,8 @@ use headwater::origin::upstream::OriginConfig;
 use headwater::origin::upstream::OriginsBuilder;
 use headwater::proto::config::store::Store as Config;
 
-use super::super::Error;
 use super::super::named::Named;
-#[cfg(feature = "object-store")]
-use super::super::secret;
+use super::super::{Error, secret};
 
 /// Adds the store to a group. Reads the files that are named.
 ///
@@ -40,17 +40,23 @@ fn lacks(url: &str) -> Option<&'static str> {
 
 #[cfg(feature = "object-store")]
 fn open(config: &Config, url: &str) -> Result<StoreOrigin, Error> {
-    let mut files = Vec::new();
-    for (name, path) in &config.setting_files {
-        let value = secret::read(Some(path), None)?.unwrap_or_default();
-        let text = String::from_utf8(value).map_err(|_| {
-            Named::file(path, format_args!("the file {} is no text", path.display()))
-        })?;
-        files.push((name, text));
-    }
+    let files = config.setting_files.iter().map(|(name, path)| Ok((name, text(path)?)));
+    let files: Vec<_> = files.collect::<Result<_, Error>>()?;
     let given = config.settings.iter().map(|(name, value)| (&**name, &**value));
     let read = files.iter().map(|(name, value)| (&***name, &**value));
     let opened = StoreOrigin::open(url, given.chain(read), config.environment);
     let fault = |error| Named::new(url, format_args!("{url}: {error}")).under("url").into();
     opened.map_err(fault)
+}
+
+/// Each fault of the files that are named: those that hold settings.
+pub(super) fn faults(config: &Config) -> Vec<Error> {
+    config.setting_files.values().filter_map(|path| text(path).err()).collect()
+}
+
+/// What a file holds, without space around it.
+fn text(path: &Path) -> Result<String, Error> {
+    let value = secret::read(Some(path), None)?.unwrap_or_default();
+    let says = format!("the file {} is no text", path.display());
+    Ok(String::from_utf8(value).map_err(|_| Named::file(path, says))?)
 }

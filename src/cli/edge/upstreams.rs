@@ -22,8 +22,8 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use super::super::{Error, secret};
-use super::basis::Basis;
+use super::super::Error;
+use super::basis::{self, Basis};
 use super::settings::{count, read};
 use super::shield::Peers;
 use super::store;
@@ -100,7 +100,7 @@ pub(super) fn make(
 
 /// Each fault of the files that groups name.
 pub(super) fn look(configs: &[Config]) -> Vec<Error> {
-    configs.iter().filter_map(|config| Basis::read(config).err()).collect()
+    configs.iter().flat_map(basis::faults).collect()
 }
 
 fn origins(config: &Config, parts: &Parts) -> Result<Origins, Error> {
@@ -210,21 +210,20 @@ fn client(called: &Called<'_>, url: &str) -> Result<Upstream, Error> {
         client = client.field(HeaderName::try_from(&**name)?, HeaderValue::try_from(&**value)?);
     }
     for (name, file) in &config.field_files {
-        let none = || format!("the file {} holds nothing that a field can hold", file.display());
-        let value = secret::read(Some(file), None)?.ok_or_else(none)?;
-        let value = HeaderValue::from_bytes(&value).map_err(|_| none())?;
-        client = client.field(HeaderName::try_from(&**name)?, value);
+        let (name, value) = basis::field(name, file)?;
+        client = client.field(name, value);
     }
     client.build().map_err(|error| used(error).into())
 }
 
 /// Who signs. Reads the files that it names.
 fn signer(sign: &Sign) -> Result<SigV4, Error> {
-    let Sign { region, key_id, secret_file, secret_env, token_file, .. } = sign;
-    let secret = secret::read(secret_file.as_deref(), secret_env.as_deref())?.unwrap_or_default();
+    let Sign { region, key_id, .. } = sign;
+    let mut read = basis::secrets(sign);
+    let secret = read.next().transpose()?.flatten().unwrap_or_default();
     let said = |name: &Option<Name>| name.as_deref().unwrap_or_default().to_owned();
     let mut signer = SigV4::s3(said(region), said(key_id), &secret);
-    if let Some(token) = secret::read(token_file.as_deref(), None)? {
+    if let Some(token) = read.next().transpose()?.flatten() {
         signer = signer.token(HeaderValue::from_bytes(&token)?);
     }
     Ok(signer)

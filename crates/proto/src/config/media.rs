@@ -27,8 +27,8 @@ pub struct Sessions {
     /// Whether the operator is told addresses whole, and not networks of 24 bits of IPv4 or 48 of IPv6.
     /// Default false. Bound: none. Danger: it is told which person watches what.
     pub addresses: bool,
-    /// The file of events, a line of JSON each; it is appended to. Default none. Bound: none. Danger: ids
-    /// of sessions are in it; nobody makes it shorter.
+    /// The file of events, a line of JSON each; it is appended to, `-` is standard output. It is opened again
+    /// at SIGUSR1, and at SIGHUP. Default none. Bound: none. Danger: ids of sessions are in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<PathBuf>,
     /// Where players post reports (CMCD version 2, event mode), on every site; where the site has tokens, with
