@@ -210,6 +210,13 @@ fn media() -> Outcome<Option<PathBuf>> {
     }
 }
 
+/// The nginx of the benches, where it was built.
+fn nginx(places: &Places) -> Option<PathBuf> {
+    let all = std::fs::read_dir(&places.cache).ok()?.flatten();
+    let built = all.filter(|entry| entry.file_name().to_string_lossy().starts_with("nginx-"));
+    built.map(|entry| entry.path().join("nginx")).find(|nginx| nginx.is_file())
+}
+
 fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
     let mut cargo = process::cargo(places);
     cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
@@ -221,6 +228,9 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
     }
     if let Some(programs) = prometheus::programs(places)? {
         cargo.env("HEADWATER_PROMETHEUS", programs);
+    }
+    if let Some(nginx) = nginx(places) {
+        cargo.env("HEADWATER_NGINX", nginx);
     }
     if let Some(media) = media()? {
         cargo.env("HEADWATER_MEDIA", media);

@@ -3,6 +3,7 @@
 //! Only ratios from one run mean anything on a shared machine; so each round measures all servers
 //! one after the other, and a table's ratio is the median over the rounds of that round's ratio.
 
+mod admits;
 mod bars;
 mod connects;
 mod hits;
@@ -83,7 +84,7 @@ pub struct Args {
 enum Part {
     /// Hits from memory
     Ram,
-    /// Hits of 1 KiB from memory, with every layer on
+    /// Hits of 1 KiB from memory, with every layer on, beside nginx with what it has of them
     Layered,
     /// Hits from disk
     Disk,
@@ -138,7 +139,14 @@ pub async fn run(args: &Args) -> Result<()> {
     if let Some(command) = args.command.as_deref().filter(|_| bench.wants(Part::Layered)) {
         let setting = bench.setting("layered", args.log, Tier::Ram)?;
         let nginx = peer::nginx_binary(&args.cache)?;
-        let servers = [peer::layered(command, &setting)?, peer::nginx(&nginx, &setting)?];
+        let servers = [
+            peer::layered(command, &setting)?,
+            peer::nginx(&nginx, &setting)?,
+            peer::guarded(&nginx, &setting)?,
+        ];
+        for server in servers.iter().filter(|server| server.asks_for_tokens()) {
+            admits::check(server, &bench.tls).await?;
+        }
         report.layered = hits::measure(&bench, &servers, &hits::small_cases(args)).await?;
     }
     if bench.wants(Part::Logged) {

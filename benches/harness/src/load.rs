@@ -79,6 +79,21 @@ pub struct Player {
     pub after: String,
     /// The origin of its page, in `Origin`.
     pub page: Option<&'static str>,
+    /// The token, wherever it stands.
+    pub token: String,
+}
+
+impl Player {
+    /// One with a token that differs in a letter: nobody signed it.
+    pub fn forger(&self) -> Self {
+        let mut forged = self.token.clone();
+        let middle = forged.len() / 2;
+        let other = if forged.get(middle..=middle) == Some("A") { "B" } else { "A" };
+        forged.replace_range(middle..=middle, other);
+        let swap = |text: &str| text.replace(&self.token, &forged);
+        let (before, after) = (swap(&self.before), swap(&self.after));
+        Self { before, after, page: self.page, token: forged }
+    }
 }
 
 /// Equal objects at an origin, which are asked for one after the other.

@@ -3,6 +3,7 @@
 
 mod build;
 mod files;
+mod guarded;
 mod haproxy;
 mod headwater;
 mod layered;
@@ -17,8 +18,11 @@ use std::time::{Duration, Instant};
 
 use crate::load::{Player, Protocol, Result};
 
+#[cfg(test)]
+pub use build::has_all;
 pub use build::nginx_binary;
 pub use files::nginx_files;
+pub use guarded::guarded;
 pub use haproxy::haproxy;
 pub use headwater::headwater;
 pub use layered::layered;
@@ -84,6 +88,11 @@ impl Server {
     /// What it is asked with beside the names of objects.
     pub fn player(&self) -> &Player {
         &self.player
+    }
+
+    /// Whether it lets in nobody without a token.
+    pub fn asks_for_tokens(&self) -> bool {
+        !self.player.token.is_empty()
     }
 
     /// Whether it speaks a protocol.

@@ -15,6 +15,15 @@ enum Connection {
 impl Connection {
     /// Opens one, and asks once over it.
     async fn open(load: &Load) -> Result<Self> {
+        let (connection, status, length) = Self::asked(load).await?;
+        if status != 200 || length != load.objects.size {
+            return Err(format!("an answer was {status} with {length} bytes").into());
+        }
+        Ok(connection)
+    }
+
+    /// Opens one, and gives status and length of its first answer.
+    async fn asked(load: &Load) -> Result<(Self, u16, u64)> {
         let mut connection = match load.protocol {
             Protocol::H1 | Protocol::H1Tls => Self::H1(h1::Connection::open(load).await?),
             Protocol::H2 => Self::H2(h2::Connection::open(load).await?),
@@ -25,10 +34,7 @@ impl Connection {
             Self::H2(connection) => connection.ask().await?,
             Self::H3(connection) => connection.ask().await?,
         };
-        if status != 200 || length != load.objects.size {
-            return Err(format!("an answer was {status} with {length} bytes").into());
-        }
-        Ok(connection)
+        Ok((connection, status, length))
     }
 
     fn close(self) {
@@ -48,6 +54,16 @@ pub struct Connects {
 }
 
 impl Load {
+    /// The status of one answer, over a connection of its own.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn status(&self) -> Result<u16> {
+        let (connection, status, _) = Connection::asked(self).await?;
+        connection.close();
+        Ok(status)
+    }
+
     /// Opens connections, [`connections`](Self::connections) at a time, asks once over each and
     /// closes it, until `time` has passed.
     ///

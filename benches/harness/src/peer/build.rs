@@ -15,10 +15,12 @@ const OPTIONS: &[&str] = &[
     "--with-http_v3_module",
     "--with-threads",
     "--with-file-aio",
+    "--with-http_secure_link_module",
+    "--with-pcre-jit",
     "--with-cc-opt=-O2",
 ];
 
-/// The nginx binary in `cache`, built first if it is not there.
+/// The nginx binary in `cache`, built first if it is not there, or was without an option.
 ///
 /// # Errors
 /// When the sources cannot be had, or a tool or library that nginx needs is missing: the message
@@ -26,7 +28,7 @@ const OPTIONS: &[&str] = &[
 pub fn nginx_binary(cache: &Path) -> Result<PathBuf> {
     let home = cache.join(format!("nginx-{CRATE}"));
     let binary = home.join("nginx");
-    if binary.is_file() {
+    if has_all(&binary) {
         return Ok(binary);
     }
     let work = home.join("build");
@@ -49,6 +51,15 @@ pub fn nginx_binary(cache: &Path) -> Result<PathBuf> {
     std::fs::rename(&partial, &binary)?;
     std::fs::remove_dir_all(&work)?;
     Ok(binary)
+}
+
+/// Whether a binary is there, and was configured with all of it.
+pub fn has_all(binary: &Path) -> bool {
+    let said = Command::new(binary).arg("-V").stdin(Stdio::null()).output();
+    said.is_ok_and(|said| {
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        OPTIONS.iter().all(|option| said.split_whitespace().any(|one| one == *option))
+    })
 }
 
 /// Lets cargo fetch the crate, and finds where it put the sources.

@@ -15,7 +15,8 @@ use crate::load::{Player, Result};
 #[path = "../../../../crates/edge/tests/support/mmdb.rs"]
 mod mmdb;
 
-const PAGE: &str = "https://tv.video.example";
+/// The origin of the page that a player is on.
+pub(super) const PAGE: &str = "https://tv.video.example";
 
 /// Starts `headwater edge` with one worker.
 ///
@@ -38,14 +39,15 @@ pub fn layered(binary: &Path, setting: &Setting) -> Result<Server> {
         let said = std::fs::read_to_string(&said).ok()?;
         Some((address(&said, "http")?, address(&said, "https")?))
     })?;
-    let player = Player { before: format!("/t/{token}"), after: CMCD.to_owned(), page: Some(PAGE) };
+    let before = format!("/t/{token}");
+    let player = Player { before, after: CMCD.to_owned(), page: Some(PAGE), token };
     // `taskset` becomes the program that it starts.
     let workers = vec![process.id()];
     Ok(Server { name: "headwater", process, workers, helper: None, player, plain, secure })
 }
 
 /// What a player says with each request for a segment.
-const CMCD: &str = "?CMCD=bl%3D12000%2Cbr%3D4000%2Ccid%3D%22film%22%2Cd%3D4000%2Cmtp%3D25000%2Cot%3Dv%2C\
+pub(super) const CMCD: &str = "?CMCD=bl%3D12000%2Cbr%3D4000%2Ccid%3D%22film%22%2Cd%3D4000%2Cmtp%3D25000%2Cot%3Dv%2C\
                     sf%3Dh%2Csid%3D%226e2fb550-c457-11e9-bb97-0800200c9a66%22%2Cst%3Dv%2Ctb%3D8000";
 
 const NETWORKS: [(&str, &str); 3] =

@@ -15,9 +15,28 @@ use crate::load::{Player, Result};
 /// # Errors
 /// When it does not start; the message holds its last words.
 pub fn nginx(binary: &Path, setting: &Setting) -> Result<Server> {
+    cache(binary, setting, &More::default())
+}
+
+/// What one has beside its cache, each part with the blanks of its block.
+#[derive(Default)]
+pub(super) struct More {
+    /// Outside all blocks.
+    pub(super) main: &'static str,
+    /// In `http`.
+    pub(super) http: String,
+    /// In the `location` that is cached.
+    pub(super) location: String,
+}
+
+/// Starts a cache with more in its configuration.
+///
+/// # Errors
+/// As [`nginx`].
+pub(super) fn cache(binary: &Path, setting: &Setting, more: &More) -> Result<Server> {
     let (plain, secure) = (free_port()?, free_port()?);
     std::fs::create_dir_all(setting.dir.join("nginx/cache"))?;
-    let of_home = |home: &Path| configuration(setting, home, plain, secure);
+    let of_home = |home: &Path| configuration(setting, more, home, plain, secure);
     start(binary, &setting.dir, of_home, (plain, secure))
 }
 
@@ -73,7 +92,13 @@ pub(super) fn free_port() -> Result<SocketAddr> {
     Err("no port is free for both TCP and UDP".into())
 }
 
-fn configuration(setting: &Setting, home: &Path, plain: SocketAddr, secure: SocketAddr) -> String {
+fn configuration(
+    setting: &Setting,
+    more: &More,
+    home: &Path,
+    plain: SocketAddr,
+    secure: SocketAddr,
+) -> String {
     let log = if setting.log {
         format!("access_log {}/access.log combined buffer=64k flush=1s;", home.display())
     } else {
@@ -85,7 +110,7 @@ worker_processes 1;
 daemon off;
 pid {home}/nginx.pid;
 error_log {home}/error.log error;
-events {{ worker_connections 4096; }}
+{main}events {{ worker_connections 4096; }}
 http {{
     {log}
     default_type video/mp4;
@@ -105,7 +130,7 @@ http {{
     ssl_session_cache shared:tls:10m;
     http2_max_concurrent_streams 256;
     quic_gso on;
-    server {{
+{http}    server {{
         listen {plain};
         listen {secure} ssl;
         listen {secure} quic reuseport;
@@ -119,10 +144,13 @@ http {{
             proxy_cache_valid 200 1d;
             add_header Alt-Svc 'h3=":{port}"; ma=86400';
             add_header Cache-Status $upstream_cache_status;
-        }}
+{location}        }}
     }}
 }}
 "#,
+        main = more.main,
+        http = more.http,
+        location = more.location,
         home = home.display(),
         certificate = setting.certificate.display(),
         key = setting.key.display(),
