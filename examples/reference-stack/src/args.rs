@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use headwater_net::{ForwardedField, Proxies};
 use headwater_origin::PrefetchConfig;
 
-use crate::Viewers;
+use crate::{Clients, Viewers};
 
 /// The whole of Headwater on one machine: packager, shield and edge, with pages to watch by.
 ///
@@ -194,6 +194,10 @@ pub struct Args {
     #[expect(missing_docs, reason = "its own documentation would stand in the help")]
     #[command(flatten)]
     pub viewers: Viewers,
+
+    #[expect(missing_docs, reason = "its own documentation would stand in the help")]
+    #[command(flatten)]
+    pub clients: Clients,
 }
 
 /// A number of segments.

@@ -12,6 +12,7 @@
 pub mod args;
 pub mod banner;
 mod certificates;
+pub mod clients;
 pub mod demo_video;
 pub mod error;
 mod gate;
@@ -28,6 +29,7 @@ pub mod viewers;
 use std::io::Write as _;
 
 pub use args::{Args, Role};
+pub use clients::Clients;
 pub use error::Error;
 pub use viewers::Viewers;
 

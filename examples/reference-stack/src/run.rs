@@ -11,6 +11,7 @@ use headwater_net::Secret;
 use headwater_net::server::{End, Process, QuicConfig, ServerBuilder, ServerHandle, Tls};
 use prometheus_client::registry::Registry;
 
+use crate::clients::Lists;
 use crate::inputs::Inputs;
 use crate::pages::Pages;
 use crate::ready::{Ready, ReadyAsset};
@@ -41,7 +42,11 @@ async fn start(args: &Args) -> Result<(), Error> {
 
     let mut registry = Registry::default();
     let viewers = args.role.has_viewers().then(|| args.viewers.attend(&mut registry));
-    let viewers = viewers.transpose()?;
+    let mut viewers = viewers.transpose()?;
+    let mut lists = Lists::default();
+    if let Some(attended) = &mut viewers {
+        (attended.edge, lists) = args.clients.guard(attended.edge.clone())?;
+    }
     let (packager, names) = if args.role.packages() {
         let inputs = Inputs::open(&args.input, &state, process.asked_to_end()).await?;
         (Some(inputs.packager), inputs.playable)
@@ -76,7 +81,7 @@ async fn start(args: &Args) -> Result<(), Error> {
     let facts = describe(&running.server, &asked, spki, &names, prefix);
     let caches = running.caches.clone();
     let log_file = running.edge.as_ref().and_then(|edge| edge.log_file.clone());
-    let upkeep = Upkeep { tls, caches, log_file };
+    let upkeep = Upkeep { tls, caches, log_file, lists };
     process.begin(&upkeep).await?;
     let written = args.ready.as_ref().map_or(Ok(()), |path| {
         facts.write(path).map_err(|source| Error::File { path: path.clone(), source })

@@ -11,11 +11,14 @@ use headwater_edge::access_log::LogFile;
 use headwater_edge::operator::Caches;
 use headwater_net::server::{Duties, Tls};
 
+use crate::clients::Lists;
+
 /// See the module.
 pub(crate) struct Upkeep {
     pub(crate) tls: Tls,
     pub(crate) caches: Caches,
     pub(crate) log_file: Option<LogFile>,
+    pub(crate) lists: Lists,
 }
 
 impl Duties for Upkeep {
@@ -29,6 +32,12 @@ impl Duties for Upkeep {
             )),
             Ok(Err(error)) => self.say(&format!("certificates stay as they were: {error}")),
             Err(_) => {}
+        }
+        let lists = self.lists.clone();
+        match tokio::task::spawn_blocking(move || lists.reload()).await {
+            Ok(Ok(true)) => self.say("lists of addresses were read again"),
+            Ok(Err(error)) => self.say(&format!("lists of addresses stay as they were: {error}")),
+            Ok(Ok(false)) | Err(_) => {}
         }
     }
 
