@@ -195,13 +195,12 @@ pub(super) fn verify(
     let is_theirs = |signed: &Signed| {
         signed.bound.is_none_or(|bound| asked.address.map(Bound::of) == Some(bound))
     };
-    let signed = match verifier.seen().get(token).filter(is_theirs) {
-        Some(signed) => signed,
-        None => {
-            let signed = read(verifier, token, asked)?;
-            verifier.seen().put(token, &signed, asked.now);
-            signed
-        }
+    let signed = if let Some(signed) = verifier.seen().get(token).filter(is_theirs) {
+        signed
+    } else {
+        let signed = read(verifier, token, asked)?;
+        verifier.seen().put(token, &signed, asked.now);
+        signed
     };
     let Signed { expires, path, holder, .. } = signed;
     verifier.check_expiry(expires, asked.now)?;
