@@ -10,6 +10,7 @@ mod policy;
 mod real;
 mod report;
 mod tier;
+mod watched;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -134,7 +135,8 @@ fn measure_one(audience: &Traffic, args: &Args) -> Result<Row> {
             cells.push(Cell { policy: kind, share, found });
         }
     }
-    let cache = real::measure(capacity(COMPARED), &trace)?;
+    let cache = real::measure(capacity(COMPARED), &trace, false)?;
+    let cache_told = real::measure(capacity(COMPARED), &trace, true)?;
     Ok(Row {
         name: trace.name,
         objects: trace.objects.len(),
@@ -143,5 +145,6 @@ fn measure_one(audience: &Traffic, args: &Args) -> Result<Row> {
         cells,
         compared: COMPARED,
         cache,
+        cache_told,
     })
 }

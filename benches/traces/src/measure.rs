@@ -68,6 +68,7 @@ pub fn measure(kind: Kind, capacity: u64, trace: &Trace) -> Counted {
         if nth == warmed_up(trace) {
             before = policy.written();
         }
+        policy.passes(request.at_ms);
         let hit = policy.request(request.object, bytes);
         if nth >= warmed_up(trace) {
             counted.add(bytes, request.starts, hit);

@@ -19,6 +19,7 @@ const LEGEND: f64 = 40.0;
 const fn stroke(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Ram => ("#d62728", ""),
+        Kind::RamTold => ("#d62728", "6 2"),
         Kind::Disk => ("#ff9f1c", ""),
         Kind::Lru => ("#7f7f7f", ""),
         Kind::S3Fifo => ("#2ca02c", ""),
@@ -41,7 +42,7 @@ pub fn draw(figures: &Figures) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
     for (nth, kind) in Kind::ALL.into_iter().enumerate() {
-        let (x, (colour, dashes)) = (AROUND.0 + nth as f64 * 105.0, stroke(kind));
+        let (x, (colour, dashes)) = (AROUND.0 + nth as f64 * 98.0, stroke(kind));
         let _ = writeln!(
             svg,
             "<path d=\"M{x} 16h20\" stroke=\"{colour}\" stroke-dasharray=\"{dashes}\" \

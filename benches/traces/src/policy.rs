@@ -17,6 +17,11 @@ use crate::traffic::Trace;
 
 /// What a cache of a fixed size decides.
 pub trait Policy {
+    /// It is so many milliseconds since the trace began.
+    fn passes(&mut self, at_ms: u64) {
+        let _ = at_ms;
+    }
+
     /// The next request of the trace; says whether it was a hit.
     fn request(&mut self, object: u32, bytes: u32) -> bool;
 
@@ -30,6 +35,8 @@ pub trait Policy {
 pub enum Kind {
     /// Ours in memory, which is SIEVE.
     Ram,
+    /// The same, told by the shield what is worth keeping.
+    RamTold,
     /// Ours on disk: admission and readmission of the disk tier.
     Disk,
     Lru,
@@ -45,8 +52,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ram,
+        Self::RamTold,
         Self::Disk,
         Self::Lru,
         Self::S3Fifo,
@@ -61,6 +69,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ram => "RAM (SIEVE)",
+            Self::RamTold => "RAM, retention",
             Self::Disk => "disk",
             Self::Lru => "LRU",
             Self::S3Fifo => "S3-FIFO",
@@ -77,6 +86,7 @@ impl Kind {
         let objects = trace.objects.len();
         match self {
             Self::Ram => Box::new(ram::Ram::new(capacity)),
+            Self::RamTold => Box::new(ram::Told::new(capacity, trace)),
             Self::Disk => Box::new(disk::Disk::new(capacity, objects)),
             Self::Lru => Box::new(lru::Lru::new(capacity, objects)),
             Self::S3Fifo => Box::new(s3fifo::S3Fifo::new(capacity, objects)),
@@ -104,7 +114,8 @@ mod tests {
     pub(super) fn trace(sizes: &[u32], requests: &[u32]) -> Trace {
         let part = Part::Init;
         let object = |title| Object { title, rung: Rung::SOUND, part };
-        let objects = (0..).zip(sizes).map(|(n, &bytes)| Stored { object: object(n), bytes });
+        let objects =
+            (0..).zip(sizes).map(|(n, &bytes)| Stored { object: object(n), bytes, segments: None });
         let requests = requests.iter().map(|&object| Request { at_ms: 0, object, starts: false });
         Trace { name: "", objects: objects.collect(), requests: requests.collect() }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use headwater_cache::Cache;
+use headwater_cache::{Cache, Keep};
 use headwater_net::Body;
 use http::{HeaderValue, Request, Response};
 use tower_layer::Layer as _;
@@ -16,6 +16,7 @@ use tower_service::Service;
 use crate::Result;
 use crate::measure::{Counted, warmed_up};
 use crate::traffic::Trace;
+use crate::watched::Watched;
 
 /// How often the tasks of a fill are let run before it must be over.
 const TURNS: usize = 1000;
@@ -25,6 +26,8 @@ const TURNS: usize = 1000;
 struct Origin {
     sizes: Arc<[u32]>,
     bytes: Bytes,
+    /// What tells the cache by what it keeps each, where somebody does.
+    watched: Option<Watched>,
 }
 
 impl Service<Request<Body>> for Origin {
@@ -38,33 +41,42 @@ impl Service<Request<Body>> for Origin {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let object = request.uri().path().trim_start_matches('/').parse::<usize>();
-        let size = object.ok().and_then(|object| self.sizes.get(object)).copied().unwrap_or(0);
+        let size =
+            object.as_ref().ok().and_then(|object| self.sizes.get(*object)).copied().unwrap_or(0);
         let mut response = Response::new(Body::from(self.bytes.slice(..size as usize)));
         let fields = response.headers_mut();
         fields.insert("cache-control", HeaderValue::from_static("max-age=31536000"));
+        if let Some((watched, object)) = self.watched.as_ref().zip(object.ok()) {
+            response.extensions_mut().insert(Keep::by(watched.of(object as u32)));
+        }
         ready(Ok(response))
     }
 }
 
-/// What a cache with so many bytes of memory and no disk finds.
+/// What a cache with so many bytes of memory and no disk finds; `told` what is worth keeping, or not.
 ///
 /// # Errors
 /// When a fill does not end.
-pub fn measure(capacity: u64, trace: &Trace) -> Result<Counted> {
+pub fn measure(capacity: u64, trace: &Trace, told: bool) -> Result<Counted> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    runtime.block_on(run(capacity, trace))
+    let watched = told.then(|| Watched::new(trace));
+    runtime.block_on(run(capacity, trace, watched))
 }
 
-async fn run(capacity: u64, trace: &Trace) -> Result<Counted> {
+async fn run(capacity: u64, trace: &Trace, watched: Option<Watched>) -> Result<Counted> {
     let sizes: Arc<[u32]> = trace.objects.iter().map(|object| object.bytes).collect();
     let largest = sizes.iter().max().copied().unwrap_or(0);
-    let origin = Origin { sizes: Arc::clone(&sizes), bytes: vec![0; largest as usize].into() };
+    let bytes = vec![0; largest as usize].into();
+    let origin = Origin { sizes: Arc::clone(&sizes), bytes, watched: watched.clone() };
     let cache = Cache::builder().ram(capacity).build();
     let mut service = cache.layer().layer(origin);
     let metrics = cache.metrics();
     let mut counted = Counted::default();
     for (nth, asked) in trace.requests.iter().enumerate() {
         let uri = format!("http://video.example/{}", asked.object);
+        if let Some(watched) = &watched {
+            watched.asked(asked.object, asked.at_ms);
+        }
         let before = metrics.hits.get();
         let response = service.call(Request::get(uri).body(Body::empty())?).await?;
         drop(response.into_body().collect(u64::MAX).await?);

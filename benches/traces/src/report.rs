@@ -8,6 +8,13 @@ use serde::Serialize;
 use crate::measure::Counted;
 use crate::policy::Kind;
 
+/// What retention gains at least, in points: over SIEVE of starts and of bytes, over the better of S3-FIFO
+/// and W-TinyLFU of bytes, and over W-TinyLFU of starts.
+const GAIN: (f64, f64, f64, f64) = (10.0, 3.0, 3.0, -5.0);
+
+/// And where it gains least, of starts and of bytes.
+const LEAST: (f64, f64) = (0.0, 0.0);
+
 /// All figures of a run.
 #[derive(Debug, Serialize)]
 pub struct Figures {
@@ -30,6 +37,8 @@ pub struct Row {
     /// The size, in per cent, at which the cache itself was measured, and what it found.
     pub compared: f64,
     pub cache: Counted,
+    /// The same, told by the shield.
+    pub cache_told: Counted,
 }
 
 /// One policy at one size, in per cent of the footprint.
@@ -46,6 +55,12 @@ impl Row {
     pub fn at(&self, policy: Kind, share: f64) -> Counted {
         let cell = |cell: &&Cell| cell.policy == policy && cell.share.to_bits() == share.to_bits();
         self.cells.iter().find(cell).map(|cell| cell.found).unwrap_or_default()
+    }
+
+    /// What the cache itself found, and its model; without retention, and with it.
+    fn pairs(&self) -> [(Counted, Counted); 2] {
+        let model = |kind| self.at(kind, self.compared);
+        [(self.cache, model(Kind::Ram)), (self.cache_told, model(Kind::RamTold))]
     }
 }
 
@@ -92,12 +107,18 @@ impl Figures {
             }
             text.push_str("|\n");
         }
-        let _ =
-            writeln!(text, "\n| trace | the cache itself, hits, % | the model, % |\n|---|---|---|");
+        let _ = writeln!(
+            text,
+            "\n| trace | the cache itself, hits, % | the model, % | told | the model |"
+        );
+        text.push_str("|---|---|---|---|---|\n");
         for row in &self.traces {
-            let (cache, model) = (row.cache, row.at(Kind::Ram, row.compared));
-            let (cache, model) = (cache.hit_ratio(), model.hit_ratio());
-            let _ = writeln!(text, "| {} | {cache:.1} | {model:.1} |", row.name);
+            let _ = write!(text, "| {} ", row.name);
+            for (cache, model) in row.pairs() {
+                let (cache, model) = (cache.hit_ratio(), model.hit_ratio());
+                let _ = write!(text, "| {cache:.1} | {model:.1} ");
+            }
+            text.push_str("|\n");
         }
         text
     }
@@ -105,11 +126,12 @@ impl Figures {
     /// What is promised of them: the cache is what its model says; no other policy saves clearly
     /// more of its upstream, over all traces and sizes; and the disk is spared most writes.
     pub fn bars(&self) -> Vec<Bar> {
-        let model =
-            |row: &Row| (row.cache.hit_ratio() - row.at(Kind::Ram, row.compared).hit_ratio()).abs();
-        let apart = self.traces.iter().map(model).fold(0.0, f64::max);
+        let apart =
+            |(cache, model): (Counted, Counted)| (cache.hit_ratio() - model.hit_ratio()).abs();
+        let apart = self.traces.iter().flat_map(Row::pairs).map(apart).fold(0.0, f64::max);
         let mut bars =
             vec![Bar::most("the cache's hits, and its model's: points apart", apart, 1.0)];
+        bars.extend(self.retention());
         let ours = self.mean(Kind::Ram, Counted::byte_hit_ratio);
         for peer in [Kind::Lru, Kind::S3Fifo, Kind::WTinyLfu, Kind::Moka] {
             let ahead = self.mean(peer, Counted::byte_hit_ratio) - ours;
@@ -120,6 +142,33 @@ impl Figures {
         let all = self.mean(Kind::Lru, Counted::written_ratio);
         bars.push(Bar::most("written to disk, of what LRU writes", written / all, 0.25));
         bars
+    }
+
+    /// What is promised of retention: with it, no trace of any size saves less than without it, and
+    /// starts gain most.
+    fn retention(&self) -> [Bar; 6] {
+        let gain =
+            |of: fn(&Counted) -> f64| self.mean(Kind::RamTold, of) - self.mean(Kind::Ram, of);
+        let least = |of: fn(&Counted) -> f64| {
+            let each = self.traces.iter().flat_map(|row| {
+                let gain =
+                    |share| of(&row.at(Kind::RamTold, share)) - of(&row.at(Kind::Ram, share));
+                self.shares().into_iter().map(gain)
+            });
+            each.fold(f64::INFINITY, f64::min)
+        };
+        let (starts, bytes) = (Counted::start_hit_ratio, Counted::byte_hit_ratio);
+        let peer = self.mean(Kind::S3Fifo, bytes).max(self.mean(Kind::WTinyLfu, bytes));
+        let peers = self.mean(Kind::RamTold, bytes) - peer;
+        let tiny = self.mean(Kind::RamTold, starts) - self.mean(Kind::WTinyLfu, starts);
+        [
+            Bar::least("retention: starts, points over SIEVE", gain(starts), GAIN.0),
+            Bar::least("retention: bytes, points over SIEVE", gain(bytes), GAIN.1),
+            Bar::least("retention: starts where it gains least", least(starts), LEAST.0),
+            Bar::least("retention: bytes where it gains least", least(bytes), LEAST.1),
+            Bar::least("retention: bytes, over S3-FIFO and W-TinyLFU", peers, GAIN.2),
+            Bar::least("retention: starts, over W-TinyLFU", tiny, GAIN.3),
+        ]
     }
 
     /// The mean over all traces and sizes.

@@ -7,6 +7,9 @@
 pub(crate) mod admission;
 #[path = "../../../crates/cache/src/disk/evict.rs"]
 pub(crate) mod evict;
+#[path = "../../../crates/cache/src/store/keep.rs"]
+#[allow(dead_code, reason = "the tier needs all of it")]
+pub(crate) mod keep;
 #[path = "../../../crates/cache/src/store/sieve.rs"]
 #[allow(dead_code, reason = "the tier needs all of it")]
 pub(crate) mod sieve;

@@ -87,7 +87,9 @@ impl Traffic {
             let again = session.step(at, &mut random, &mut asked);
             for object in asked.drain(..) {
                 let number = *known.entry(object).or_insert_with(|| {
-                    trace.objects.push(Stored { object, bytes: ladder::bytes(seed, object) });
+                    let bytes = ladder::bytes(seed, object);
+                    let segments = popularity::segments(seed, object.title);
+                    trace.objects.push(Stored { object, bytes, segments });
                     trace.objects.len() as u32 - 1
                 });
                 trace.requests.push(Request { at_ms: at, object: number, starts });
@@ -143,6 +145,8 @@ pub struct Stored {
     pub object: Object,
     /// Its bytes, at most 4 MiB.
     pub bytes: u32,
+    /// How many segments its title has; `None` where it is live, and more are added.
+    pub segments: Option<u32>,
 }
 
 /// One request.

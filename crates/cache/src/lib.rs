@@ -109,4 +109,5 @@ pub use policy::{
 };
 pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeen, PurgeSeq, Tier, TierLayer};
 pub use service::{CacheFuture, CacheLayer, CacheService, StoredOnly};
+pub use store::keep::{Keep, Worth};
 pub use upstream::BoxError;

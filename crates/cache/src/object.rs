@@ -27,6 +27,7 @@ use crate::purge::ledger::Ledger;
 use crate::purge::standing::Standing;
 use crate::purge::{PurgeSeq, Tags, tags};
 use crate::status::CACHE_STATUS;
+use crate::store::keep::Keep;
 use crate::vary::Vary;
 
 /// A finished response.
@@ -247,6 +248,8 @@ pub(crate) struct Head {
     pub(crate) tags: Tags,
     /// The newest purge when the fetch began that it came by, or that confirmed it.
     pub(crate) purge_seq: PurgeSeq,
+    /// By what it is kept in memory, where that was told.
+    pub(crate) keep: Option<Keep>,
 }
 
 /// What is known of the exchange that a response came by.
@@ -275,7 +278,8 @@ impl Head {
         exchange: Exchange<'_>,
     ) -> Result<Self, Refusal> {
         let within = Lifetime::given(&parts.extensions);
-        Self::new(parts.status, parts.headers.clone(), len, within, exchange)
+        let head = Self::new(parts.status, parts.headers.clone(), len, within, exchange)?;
+        Ok(Self { keep: parts.extensions.get().cloned(), ..head })
     }
 
     fn new(
@@ -335,6 +339,7 @@ impl Head {
             aged,
             tags,
             purge_seq: exchange.purge_seq,
+            keep: None,
         };
         if !head.has_validator() && !head.is_ever_usable() {
             return Err(Refusal::Useless);
@@ -381,6 +386,7 @@ impl Head {
         if !tags::are_in(&update) {
             head.tags = self.tags.clone();
         }
+        head.keep = self.keep.clone();
         Ok(head)
     }
 

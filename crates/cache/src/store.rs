@@ -3,8 +3,9 @@
 //!
 //! A key holds a bounded list of variants, newest first. What goes from memory is chosen by
 //! [`sieve`], so that a scan of objects nobody asks for twice does not drive out those that many ask
-//! for.
+//! for; or, of what somebody knows more of, by what it is worth ([`keep`]).
 
+pub(crate) mod keep;
 mod sieve;
 
 use std::hash::RandomState;
@@ -17,6 +18,7 @@ use crate::disk::{Disk, Offers};
 use crate::key::Key;
 use crate::object::{Content, Object};
 use crate::{Error, Metrics};
+use keep::Worth;
 use sieve::{Change, Out, Sieve};
 
 /// The most variants of one key that are kept; the oldest goes first.
@@ -55,6 +57,11 @@ impl Variants {
         self.list.iter()
     }
 
+    /// What tells their worth: that of the newest.
+    fn worth(&self) -> Option<&dyn Worth> {
+        Some(self.list.first()?.head.keep.as_ref()?.worth())
+    }
+
     /// Whether two requests select the same response, as far as the stored ones tell.
     pub(crate) fn agree(&self, one: &HeaderMap, other: &HeaderMap) -> bool {
         self.list.iter().all(|object| object.head.vary.agree(one, other))
@@ -75,7 +82,8 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(bytes: u64, disk: Option<Disk>, metrics: Metrics) -> Self {
         let offers = disk.as_ref().map(Disk::offers);
-        let ram = Sieve::new(bytes, RandomState::new());
+        let ram =
+            Sieve::new(bytes, RandomState::new(), |variants: &Arc<Variants>| variants.worth());
         Self { ram, disk, offers, capacity: bytes, metrics }
     }
 

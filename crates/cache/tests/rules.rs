@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{
     Origin, Stand, cache_status, field, ok, reply, request, stand, stand_with, text, until,
 };
-use headwater_cache::{Choices, Decision, Downstream, Lifetime, Purge, Route, Rules};
+use headwater_cache::{Choices, Decision, Downstream, Keep, Lifetime, Purge, Route, Rules, Worth};
 use headwater_net::Secret;
 
 fn stand_by(origin: &Origin, route: Route) -> Stand {
@@ -76,6 +76,66 @@ async fn a_service_behind_may_give_a_lifetime_and_give_it_again_with_a_304() {
         assert!(stand.fetch("/a", &[]).await.2.contains("fwd=stale"));
         assert_eq!(origin.asked(), asked);
     }
+}
+
+/// So many requests a second.
+struct Asked(f32);
+
+impl Worth for Asked {
+    fn worth(&self, _: bool) -> f32 {
+        self.0
+    }
+}
+
+/// Of ten that are fetched first, those that are left after a hundred others; the ten are confirmed
+/// once, and told by the service behind what they are worth, if they are.
+async fn left_of_ten(told: bool) -> usize {
+    let body: &str = "x".repeat(10_000).leak();
+    let origin = Origin::new(move |parts| {
+        let fields = [("cache-control", "max-age=60"), ("etag", "\"v\"")];
+        let known = parts.headers.contains_key("if-none-match");
+        let mut response = if known { reply(304, &fields, "") } else { ok(&fields, body) };
+        if told && !known {
+            let worth = if parts.uri.path().starts_with("/dear/") { 1.0 } else { 0.01 };
+            response.extensions_mut().insert(Keep::by(Asked(worth)));
+        }
+        response
+    });
+    let stand = stand_with(&origin, |builder| builder.ram(250_000));
+    let fetch = async |path: String| {
+        let before = stand.cache.metrics().evictions.get();
+        let (_, _, found) = stand.fetch(&path, &[]).await;
+        let metrics = stand.cache.metrics();
+        let settled = || metrics.fill_bytes.get() == 0;
+        until(settled).await;
+        (found, metrics.evictions.get() - before)
+    };
+    for nth in 0..10 {
+        fetch(format!("/dear/{nth}")).await;
+    }
+    stand.advance(61);
+    for nth in 0..10 {
+        assert!(fetch(format!("/dear/{nth}")).await.0.contains("fwd=stale"));
+    }
+    let mut evicted = 0;
+    for nth in 0..100 {
+        evicted += fetch(format!("/cheap/{nth}")).await.1;
+    }
+    assert!(evicted > 80, "{evicted}");
+    let mut left = 0;
+    for nth in 0..10 {
+        let uri = format!("/dear/{nth}");
+        let answer = stand.send(request("GET", &uri, &[("cache-control", "only-if-cached")])).await;
+        left += usize::from(answer.status() == 200);
+    }
+    left
+}
+
+#[tokio::test]
+async fn a_service_behind_may_say_what_is_worth_keeping() {
+    let told = left_of_ten(true).await;
+    let plain = left_of_ten(false).await;
+    assert!(told >= 8 && plain <= 2, "{told} {plain}");
 }
 
 #[tokio::test]

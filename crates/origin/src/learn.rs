@@ -30,7 +30,12 @@ use crate::manners::{Manners, manners};
 use crate::map::{Known, Learnt, Limits, Manifest, ManifestKind, MapError, SegmentMap, Url};
 use crate::metrics::Metrics;
 use crate::prefetch;
+<<<<<<< HEAD
 use crate::upstream::held::{Awaited, asks_to_hold};
+=======
+use crate::retention::Retention;
+use crate::sense;
+>>>>>>> 24506a7 (Cache, shield: memory is made room in by who watches what, where that is told (retention))
 
 /// Manifests up to this size, unpacked, are read where they pass; larger ones on a thread of their
 /// own.
@@ -55,6 +60,7 @@ pub struct SharedMap {
     limits: Arc<Limits>,
     metrics: Metrics,
     listener: Arc<OnceLock<Weak<dyn Listener>>>,
+    retention: Arc<OnceLock<Retention>>,
 }
 
 impl std::fmt::Debug for SharedMap {
@@ -72,6 +78,7 @@ impl SharedMap {
             limits: Arc::new(limits),
             metrics,
             listener: Arc::default(),
+            retention: Arc::default(),
         }
     }
 
@@ -83,6 +90,11 @@ impl SharedMap {
     /// Has `listener` told of what is learnt from now on; there is one.
     pub(crate) fn tell(&self, listener: Weak<dyn Listener>) {
         let _ = self.listener.set(listener);
+    }
+
+    /// Has the cache told from now on what to keep; there is one that tells.
+    pub(crate) fn retain(&self, retention: Retention) {
+        let _ = self.retention.set(retention);
     }
 
     /// The map, locked: for the length of a look-up, never across an await.
@@ -282,7 +294,8 @@ where
         }
         let asked = url.map(|url| {
             let like = prefetch::is_anyones(&request).then(|| prefetch::like(&request));
-            Box::new(AskedFor { url, like, map: self.map.clone(), clock: self.clock.clone() })
+            let at = sense::first_byte(&request);
+            Box::new(AskedFor { url, at, like, map: self.map.clone(), clock: self.clock.clone() })
         });
         LearnFuture { inner: self.inner.call(request), asked, held: None }
     }
@@ -311,6 +324,8 @@ impl<F> std::fmt::Debug for LearnFuture<F> {
 #[derive(Debug)]
 struct AskedFor {
     url: Url,
+    /// The first byte that was asked for, where a range was.
+    at: Option<u64>,
     like: Option<Parts>,
     map: SharedMap,
     clock: Clock,
@@ -352,7 +367,7 @@ impl AskedFor {
     /// What is no manifest goes on as it comes; an index within it is read in passing.
     fn pass(self, response: Response<Body>) -> Response<Body> {
         let is_manifest = self.is_manifest(&response);
-        let response = self.shortened(response, is_manifest);
+        let response = self.kept(self.shortened(response, is_manifest));
         within::listen(response, self.url, self.like, self.map)
     }
 
@@ -367,7 +382,18 @@ impl AskedFor {
             content_encoding: text(&head.headers, &header::CONTENT_ENCODING),
         };
         let body = hold::hold(body, lesson, &self.map).await;
-        self.shortened(Response::from_parts(head, body), true)
+        self.kept(self.shortened(Response::from_parts(head, body), true))
+    }
+
+    /// Has the cache told by what it keeps what it has got, where somebody tells.
+    fn kept(&self, mut response: Response<Body>) -> Response<Body> {
+        if response.status().is_success()
+            && let Some(retention) = self.map.retention.get()
+            && let Some(keep) = retention.keep(&mut self.map.lock(), &self.url, self.at)
+        {
+            response.extensions_mut().insert(keep);
+        }
+        response
     }
 
     /// Has what is at the live edge kept for a shorter time.

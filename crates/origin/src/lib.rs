@@ -39,7 +39,7 @@
 //!
 //! In the order a request meets them: [`prefetch`] (what to fetch ahead, and its tasks), the cache
 //! of [`headwater_cache`], [`learn`] (the ear on passing manifests) with [`manners`] (how long what is
-//! live is kept), [`upstream`] (several origins as one, object stores among them by the feature `object-store`); beside
+//! live is kept), [`retention`] (what stays in memory, where that is on), [`upstream`] (several origins as one, object stores among them by the feature `object-store`); beside
 //! them [`hints`] (what edges tell). [`map`] is the pure heart: URLs to segments and back. Each is usable without the rest;
 //! [`Sense`] is all of it but cache and origins.
 
@@ -50,6 +50,7 @@ pub mod map;
 mod metrics;
 pub mod prefetch;
 mod pressure;
+pub mod retention;
 mod sense;
 mod shield;
 #[cfg(feature = "object-store")]

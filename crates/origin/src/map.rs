@@ -86,6 +86,8 @@ pub struct SegmentMap {
     preloads: HashMap<Url, (PresentationId, u32)>,
     /// Files whose index was not read yet.
     indexes: HashMap<Url, (PresentationId, u32)>,
+    /// Init segments that are files of their own.
+    inits: HashMap<Url, (PresentationId, u32)>,
     /// Renditions by the hash of their pattern's frame.
     framed: HashMap<u64, Vec<(PresentationId, u32)>>,
     weight: usize,
@@ -476,6 +478,9 @@ impl SegmentMap {
         if let Some(index) = rendition.track.unread() {
             self.indexes.insert(index.url.clone(), (id, at));
         }
+        for init in rendition.track.init_files() {
+            self.inits.insert(init.clone(), (id, at));
+        }
         for (index, url) in rendition.track.listed() {
             let position = Position { presentation: id, rendition: at, index };
             // A file that is met twice is found where it first stands.
@@ -508,6 +513,11 @@ impl SegmentMap {
             && self.indexes.get(&index.url) == Some(&(id, at))
         {
             self.indexes.remove(&index.url);
+        }
+        for init in rendition.track.init_files() {
+            if self.inits.get(init) == Some(&(id, at)) {
+                self.inits.remove(init);
+            }
         }
         for (_, url) in rendition.track.listed() {
             let key = hash(url.as_str().as_bytes());

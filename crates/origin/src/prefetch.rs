@@ -44,6 +44,7 @@ pub use starts::Starts;
 use crate::learn::{Listener, SharedMap};
 use crate::map::{Learnt, Neighbour, Position, SegmentMap, Target, Url};
 use crate::metrics::Metrics;
+use crate::retention::Retention;
 use crate::sense::Room;
 use crate::upstream::Pressure;
 use crate::upstream::held::Awaited;
@@ -96,6 +97,7 @@ pub(crate) struct Prefetcher<S> {
     clock: Clock,
     metrics: Metrics,
     map: SharedMap,
+    retention: Option<Retention>,
 }
 
 impl<S> Prefetcher<S>
@@ -117,7 +119,13 @@ where
         let load = Load { pressure, room };
         let workers =
             Workers::new(service, Arc::clone(&config), clock.clone(), metrics.clone(), load);
-        Self { workers, config, clock, metrics, map }
+        Self { workers, config, clock, metrics, map, retention: None }
+    }
+
+    /// Has `retention` told what sessions ask for.
+    pub(crate) fn retaining(mut self, retention: Option<Retention>) -> Self {
+        self.retention = retention;
+        self
     }
 
     /// A client asks for `url`. Returns what to ask ahead with when its answer is there; `None`
@@ -169,6 +177,9 @@ where
         place: Place,
         (late, viewers): (bool, u32),
     ) -> Step {
+        if let Some(retention) = &self.retention {
+            retention.asked(map, position, viewers);
+        }
         let duration = map.time(position).map_or(Duration::ZERO, |(_, duration)| duration);
         let now = self.clock.now();
         let is_head = map.is_head(position, now);
@@ -199,7 +210,7 @@ where
 
     /// An edge answered sessions from its own cache.
     pub(crate) fn hinted(&self, hints: &[Hint]) {
-        if self.config.ahead == 0 {
+        if self.config.ahead == 0 && self.retention.is_none() {
             return;
         }
         for hint in hints {
@@ -220,9 +231,14 @@ where
                 });
                 let depth = step.map_or(1, |step| step.depth);
                 let told = Told { throughput: hint.throughput, dry: hint.dry };
-                self.goes_on(&map, position, &url, &like, depth, told);
+                if self.config.ahead > 0 {
+                    self.goes_on(&map, position, &url, &like, depth, told);
+                }
             }
             drop(map);
+            if self.config.ahead == 0 {
+                continue;
+            }
             for next in &hint.next {
                 let range = next.range.map(|range| {
                     range.first..range.last.map_or(u64::MAX, |last| last.saturating_add(1))

@@ -19,6 +19,7 @@ use crate::learn::{Listener, SharedMap};
 use crate::map::Url;
 use crate::metrics::Metrics;
 use crate::prefetch::{Asked, PrefetchConfig, Prefetched, Prefetcher};
+use crate::retention::Retention;
 use crate::upstream::peers::{self, AskedByPeer};
 use crate::upstream::{PEER, Pressure};
 
@@ -72,11 +73,7 @@ where
             return None;
         }
         let url = Url::of_request(request.uri(), request.headers())?;
-        let at = match request.headers().get(header::RANGE).and_then(range::parse).as_deref() {
-            Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
-            _ => None,
-        };
-        let asked = self.0.prefetcher.asked(request, url, at)?;
+        let asked = self.0.prefetcher.asked(request, url, first_byte(request))?;
         Some(Noted(Box::new((asked, Arc::downgrade(&self.0)))))
     }
 
@@ -113,6 +110,14 @@ where
     }
 }
 
+/// The first byte that a request asks for, where it asks for a range (RFC 9110 §14.2).
+pub(crate) fn first_byte(request: &Request<Body>) -> Option<u64> {
+    match request.headers().get(header::RANGE).and_then(range::parse).as_deref() {
+        Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
+        _ => None,
+    }
+}
+
 /// A request that was noted, for when its answer is there.
 pub struct Noted<S>(Box<(Asked, Weak<Inner<S>>)>);
 
@@ -143,6 +148,7 @@ pub struct SenseBuilder {
     room: Option<Box<Room>>,
     pressure: Arc<Pressure>,
     clock: Clock,
+    retention: bool,
 }
 
 impl SenseBuilder {
@@ -176,6 +182,14 @@ impl SenseBuilder {
         self
     }
 
+    /// Whether the cache is told of each object how many requests are expected for it, and makes room in
+    /// memory by that ([`retention`](crate::retention)); it is not by default. That takes some memory for
+    /// each object, and some for each of up to 4096 titles.
+    pub fn retention(mut self, retention: bool) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// The clock that windows and budgets run by.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -191,7 +205,11 @@ impl SenseBuilder {
         S::Future: Send,
     {
         let metrics = map.metrics().clone();
-        let prefetcher = Arc::new(Prefetcher::new(
+        let retention = self.retention.then(|| Retention::new(self.clock.clone()));
+        if let Some(retention) = &retention {
+            map.retain(retention.clone());
+        }
+        let prefetcher = Prefetcher::new(
             through,
             self.prefetch,
             self.clock,
@@ -199,7 +217,8 @@ impl SenseBuilder {
             metrics.clone(),
             self.pressure,
             self.room.unwrap_or_else(|| Box::new(|_, _| true)),
-        ));
+        );
+        let prefetcher = Arc::new(prefetcher.retaining(retention));
         let listener: Arc<dyn Listener> = Arc::clone(&prefetcher) as _;
         map.tell(Arc::downgrade(&listener));
         Sense(Arc::new(Inner { map, prefetcher, metrics, trust: self.trust }))

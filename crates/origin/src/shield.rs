@@ -139,6 +139,7 @@ pub struct ShieldBuilder {
     limits: Limits,
     trust: HintTrust,
     clock: Clock,
+    retention: bool,
 }
 
 impl ShieldBuilder {
@@ -189,6 +190,13 @@ impl ShieldBuilder {
     /// How much is fetched ahead.
     pub fn prefetch(mut self, prefetch: PrefetchConfig) -> Self {
         self.prefetch = prefetch;
+        self
+    }
+
+    /// Whether the cache makes room in memory by who watches what
+    /// ([`SenseBuilder::retention`](crate::SenseBuilder::retention)); it does not by default.
+    pub fn retention(mut self, retention: bool) -> Self {
+        self.retention = retention;
         self
     }
 
@@ -285,6 +293,7 @@ impl ShieldBuilder {
             .hints(self.trust)
             .room(move |request, percent| seen.has_room(request.uri(), percent))
             .pressure(pressure)
+            .retention(self.retention)
             .clock(self.clock)
             .build(map, cached.clone());
         Shield { cached, cache, origins, sense }

@@ -143,6 +143,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = PrefetchConfig::default().ahead, value_parser = ahead)]
     pub ahead: usize,
 
+    /// Make room in a shield's memory by who watches what, and not by age: docs/shield.md
+    #[arg(long)]
+    pub retention: bool,
+
     /// RAM for the edge's cache, in MiB; the shield's gets the same. With 0, only disk tiers hold
     /// anything
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(0..=1_048_576))]

@@ -195,7 +195,7 @@ fn shield(
     registry: &mut Registry,
 ) -> Shield {
     let prefetch = PrefetchConfig::default().ahead(args.ahead);
-    let shield = builder.cache(cache).prefetch(prefetch).build();
+    let shield = builder.cache(cache).prefetch(prefetch).retention(args.retention).build();
     shield.metrics().register(registry);
     shield
 }

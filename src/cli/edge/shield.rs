@@ -77,6 +77,7 @@ impl Shield {
             .prefetch(prefetch(config))
             .hints(trust(config, held)?)
             .pressure(Arc::clone(pressure))
+            .retention(config.retention)
             .room(move |request, percent| has_room(&policy, request, percent))
             .build(map, ahead.clone());
         Ok(Self { sense, ahead, cache: cache.clone() })

@@ -65,6 +65,11 @@ impl Catalogue {
     }
 }
 
+/// How many segments a title of a seed has; `None` for a live channel.
+pub(super) fn segments(seed: u64, title: u32) -> Option<u32> {
+    (title < CHANNELS).then(|| ladder::segments(seed, title))
+}
+
 /// The summed shares of so many ranks.
 fn zipf(ranks: u32, exponent: f64) -> Vec<f64> {
     let mut sum = 0.0;

@@ -43,6 +43,8 @@ pub(crate) fn write(key: &[u8], head: &Head, known: PurgeSeq) -> Vec<u8> {
         aged,
         tags,
         purge_seq,
+        // Who told it may know otherwise when it is read again.
+        keep: _,
     } = head;
     let mut out = Vec::with_capacity(256 + key.len());
     put_counted(&mut out, key);
@@ -193,6 +195,7 @@ pub(crate) fn read(meta: &[u8]) -> Option<Head> {
         aged: flags & 2 != 0,
         tags,
         purge_seq,
+        keep: None,
     })
 }
 
@@ -246,6 +249,7 @@ mod tests {
             aged: false,
             tags: Tags::from_hashes(vec![5, 9], false),
             purge_seq: PurgeSeq::new(77),
+            keep: None,
         }
     }
 

@@ -41,6 +41,7 @@ fn varied(body: &[u8], request: &HeaderMap, vary: &str) -> Arc<Object> {
         aged: false,
         tags: crate::purge::Tags::default(),
         purge_seq: crate::purge::PurgeSeq::default(),
+        keep: None,
     };
     let body = chunks(&Bytes::copy_from_slice(body));
     Arc::new(Object::new(head, body, Weak::new()))

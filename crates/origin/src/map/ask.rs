@@ -128,12 +128,37 @@ impl SegmentMap {
         track.is_some_and(|track| track.live().is_some() || track.has_clock())
     }
 
+    /// Whose frame `url` is: a presentation's manifest, or (with the rendition) the playlist, init segment
+    /// or index of one; `at` is the byte of the file that is asked for.
+    pub fn frame(&self, url: &Url, at: Option<u64>) -> Option<(PresentationId, Option<u32>)> {
+        let of = |(id, rendition)| (id, Some(rendition));
+        if let Some(found) = self.rendition(url).or_else(|| self.inits.get(url).copied()) {
+            return Some(of(found));
+        }
+        if let Some(id) = self.by_manifest.get(&url.without_directives()) {
+            return Some((*id, None));
+        }
+        let (id, rendition) = self.holder(url)?;
+        self.track(id, rendition)?.beginning(url, at?)?;
+        Some(of((id, rendition)))
+    }
+
+    /// How many segments of a rendition are listed.
+    pub fn segments(&self, presentation: PresentationId, rendition: u32) -> u32 {
+        self.track(presentation, rendition).map_or(0, super::Track::len)
+    }
+
     /// What of the file at `url` holds byte `at` and is no segment: its init segment, or its index.
     pub fn beginning(&self, url: &Url, at: u64) -> Option<Target> {
+        let (presentation, rendition) = self.holder(url)?;
+        self.track(presentation, rendition)?.beginning(url, at)
+    }
+
+    /// The rendition whose segments lie in the file at `url`, or whose index.
+    fn holder(&self, url: &Url) -> Option<(PresentationId, u32)> {
         let listed = self.listed.get(&super::hash(url.as_str().as_bytes()));
         let listed = listed.map(|position| (position.presentation, position.rendition));
-        let (presentation, rendition) = listed.or_else(|| self.indexes.get(url).copied())?;
-        self.track(presentation, rendition)?.beginning(url, at)
+        listed.or_else(|| self.indexes.get(url).copied())
     }
 
     /// The index of a rendition's file, where it was not read yet.

@@ -56,6 +56,30 @@ fn a_presentation_is_learnt_from_its_playlists_whatever_the_names() {
 }
 
 #[test]
+fn what_a_presentation_is_framed_by_is_known() {
+    let mut map = SegmentMap::new(Limits::default());
+    let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=2\nhigh.m3u8\n";
+    let id = map.learn(&url("/f/main.m3u8"), None, main.as_bytes()).unwrap().unwrap().presentation;
+    let low = "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\n0.m4s\n#EXTINF:4,\n1.m4s\n";
+    map.learn(&url("/f/low.m3u8"), None, low.as_bytes()).unwrap();
+    let high = "#EXTM3U\n#EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"100@0\"\n\
+                #EXTINF:4,\n#EXT-X-BYTERANGE:50@100\nall.mp4\n";
+    map.learn(&url("/f/high.m3u8"), None, high.as_bytes()).unwrap();
+    let frame = |path, at| map.frame(&url(path), at);
+    assert_eq!(frame("/f/main.m3u8", None), Some((id, None)));
+    assert_eq!(frame("/f/low.m3u8", None), Some((id, Some(0))));
+    assert_eq!(frame("/f/init.mp4", None), Some((id, Some(0))));
+    assert_eq!(frame("/f/all.mp4", Some(99)), Some((id, Some(1))));
+    for (path, at) in [("/f/all.mp4", Some(100)), ("/f/all.mp4", None), ("/f/0.m4s", None)] {
+        assert_eq!(frame(path, at), None, "{path} {at:?}");
+    }
+    assert_eq!(map.segments(id, 0), 2);
+    map.learn(&url("/f/low.m3u8"), None, low.replace("init", "other").as_bytes()).unwrap();
+    assert_eq!(map.frame(&url("/f/init.mp4"), None), None);
+}
+
+#[test]
 fn a_media_playlist_that_came_first_joins_its_presentation() {
     let mut map = SegmentMap::new(Limits::default());
     map.learn(&url("/v.m3u8"), HLS, playlist(&["a.mp4", "b.mp4"]).as_bytes()).unwrap();

@@ -341,9 +341,16 @@ impl Track {
     /// Says that the segments from here on need `init` first.
     pub(super) fn push_init(&mut self, init: Target) {
         if self.inits.last().is_none_or(|(_, last)| *last != init) {
-            self.weight += init.url.as_str().len() + size_of::<(u32, Target)>();
+            // With the entry in the index of URLs.
+            self.weight += 2 * init.url.as_str().len() + size_of::<(u32, Target)>() + 64;
             self.inits.push((self.len, init));
         }
+    }
+
+    /// Its init segments that are files of their own.
+    pub(super) fn init_files(&self) -> impl Iterator<Item = &Url> {
+        let alone = self.inits.iter().filter(|(_, init)| init.range.is_none());
+        alone.map(|(_, init)| &init.url)
     }
 
     /// The init segment that segment `index` needs.

@@ -58,6 +58,11 @@ pub struct Shield {
     pub map: Size,
     /// Presentations that are known at once. Default 4096. Bound: 1 to 1,000,000. Danger: as for `map`.
     pub presentations: u32,
+    /// Whether the cache makes room in memory by who watches what: heads of titles, what a session comes to
+    /// next, the newest live window and popular renditions stay, tails of abandoned titles go. Default false.
+    /// Bound: none. Danger: titles that no manifest tells of share the memory as before, and disk does not
+    /// know.
+    pub retention: bool,
     /// The file of the secret by which edges are known, in `Headwater-Link`: their `link_file` of
     /// `[[upstream]]` holds the same. Default none: nobody is believed. Bound: not with `hints_from`.
     /// Danger: who has it can have this shield fetch from its origins, and pass for a peer.
@@ -106,6 +111,7 @@ impl Default for Shield {
             timeout: Time::secs(30),
             map: Size::bytes(64 << 20),
             presentations: 4096,
+            retention: false,
             link_file: None,
             hints_from: List::default(),
             known_as: None,
