@@ -30,12 +30,9 @@ use crate::manners::{Manners, manners};
 use crate::map::{Known, Learnt, Limits, Manifest, ManifestKind, MapError, SegmentMap, Url};
 use crate::metrics::Metrics;
 use crate::prefetch;
-<<<<<<< HEAD
-use crate::upstream::held::{Awaited, asks_to_hold};
-=======
 use crate::retention::Retention;
 use crate::sense;
->>>>>>> 24506a7 (Cache, shield: memory is made room in by who watches what, where that is told (retention))
+use crate::upstream::held::{Awaited, asks_to_hold};
 
 /// Manifests up to this size, unpacked, are read where they pass; larger ones on a thread of their
 /// own.

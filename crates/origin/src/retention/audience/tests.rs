@@ -1,3 +1,4 @@
+//! An audience: what stays, what goes, and its bounds.
 #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
 use proptest::prelude::*;
 
