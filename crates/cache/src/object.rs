@@ -386,7 +386,7 @@ impl Head {
         if !tags::are_in(&update) {
             head.tags = self.tags.clone();
         }
-        head.keep = self.keep.clone();
+        head.keep.clone_from(&self.keep);
         Ok(head)
     }
 

@@ -22,8 +22,8 @@ fn films(titles: usize) -> Origin {
             .body(text)
     };
     let list = |rendition: &str| {
-        let segments: String =
-            (0..SEGMENTS).map(|nth| format!("#EXTINF:4,\n{rendition}/{nth}.m4s\n")).collect();
+        let segments = (0..SEGMENTS).map(|nth| format!("#EXTINF:4,\n{rendition}/{nth}.m4s\n"));
+        let segments = segments.collect::<Vec<_>>().concat();
         manifest(format!(
             "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n\
              #EXT-X-MAP:URI=\"{rendition}/init.mp4\"\n{segments}#EXT-X-ENDLIST\n"

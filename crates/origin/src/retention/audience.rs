@@ -133,7 +133,7 @@ struct Title {
 /// Sessions of one title, among renditions that players switch between. Numbers are those of `at`.
 #[derive(Debug)]
 struct Group {
-    group: u32,
+    id: u32,
     at: Timestamp,
     sessions: f64,
     renditions: Vec<Rendition>,
@@ -144,7 +144,7 @@ struct Group {
 
 #[derive(Clone, Copy, Debug)]
 struct Rendition {
-    rendition: u32,
+    id: u32,
     /// Sessions that began in it, and requests for its segments.
     begun: f64,
     requests: f64,
@@ -222,7 +222,7 @@ impl<T: Copy + Eq + Hash> Audience<T> {
     /// count for more if it is `raised`. Zero for a title of which nothing is known.
     pub fn worth(&self, piece: &Piece<T>, raised: bool, now: Timestamp) -> f32 {
         let Some(title) = self.titles.get(&piece.title) else { return 0.0 };
-        let find = |track: Track| title.groups.iter().find(|group| group.group == track.group);
+        let find = |track: Track| title.groups.iter().find(|group| group.id == track.group);
         let worth = match piece.part {
             Part::Manifest => {
                 let sessions = title.groups.iter().map(|group| group.sessions(now));
@@ -262,7 +262,7 @@ impl<T: Copy + Eq + Hash> Audience<T> {
 
 impl Title {
     fn group(&mut self, group: u32, now: Timestamp) -> Option<&mut Group> {
-        let at = self.groups.iter().position(|known| known.group == group);
+        let at = self.groups.iter().position(|known| known.id == group);
         let at = at.or_else(|| {
             (self.groups.len() < MAX_GROUPS).then(|| {
                 self.groups.push(Group::new(group, now));
@@ -276,7 +276,7 @@ impl Title {
 impl Group {
     fn new(group: u32, at: Timestamp) -> Self {
         let (renditions, watchers, lasts) = (Vec::new(), Vec::new(), Duration::ZERO);
-        Self { group, at, sessions: 0.0, renditions, watchers, lasts }
+        Self { id: group, at, sessions: 0.0, renditions, watchers, lasts }
     }
 
     /// What is left by now of what was counted.
@@ -291,7 +291,7 @@ impl Group {
 
     /// Of its sessions, those that begin in a rendition, and of its requests, those for it.
     fn shares(&self, rendition: u32) -> (f64, f64) {
-        let known = self.renditions.iter().find(|known| known.rendition == rendition);
+        let known = self.renditions.iter().find(|known| known.id == rendition);
         let (begun, requests) = known.map_or((0.0, 0.0), |known| (known.begun, known.requests));
         let all = self.renditions.iter();
         let (sessions, asked) =
@@ -339,11 +339,11 @@ impl Group {
         }
         let begun = if begins { viewers } else { 0.0 };
         self.sessions += begun;
-        if let Some(known) = self.renditions.iter_mut().find(|known| known.rendition == rendition) {
+        if let Some(known) = self.renditions.iter_mut().find(|known| known.id == rendition) {
             known.begun += begun;
             known.requests += viewers;
         } else if self.renditions.len() < MAX_RENDITIONS {
-            self.renditions.push(Rendition { rendition, begun, requests: viewers });
+            self.renditions.push(Rendition { id: rendition, begun, requests: viewers });
         }
     }
 
