@@ -40,8 +40,8 @@ async fn pages_of_named_origins_may_read() {
         assert_eq!(answer.status(), 200);
         let told = answer.headers().get("access-control-allow-origin");
         assert_eq!(told.map(|origin| origin.to_str().unwrap()), may.then_some(page), "{page}");
-        let varies = answer.headers()["vary"].to_str().unwrap().to_lowercase();
-        assert!(varies.contains("origin"), "{varies}");
+        let varies = answer.headers().get_all("vary");
+        assert!(varies.iter().any(|line| line.as_bytes().eq_ignore_ascii_case(b"origin")));
     }
     let url = format!("{}/cmcd", stack.field("http"));
     let asks = Client::new().request(reqwest::Method::OPTIONS, url);
@@ -52,7 +52,8 @@ async fn pages_of_named_origins_may_read() {
     assert_eq!(answer.status(), 204);
     assert_eq!(answer.headers()["access-control-allow-headers"], "content-type");
 
-    let open = start(dir.path(), &[]);
+    let other = tempfile::tempdir().unwrap();
+    let open = start(other.path(), &[]);
     let answer = get(&open, HLS, Some("https://anybody.example")).await;
     assert_eq!(answer.headers()["access-control-allow-origin"], "*", "as without the flag");
 }
@@ -101,7 +102,8 @@ async fn countries_are_served_or_not() {
         (&["--not-countries", "FR"][..], 200),
         (&["--not-countries", "FR,DE"][..], 403),
     ] {
-        let stack = start(dir.path(), &[&["--geo", database], flags].concat());
+        let home = tempfile::tempdir().unwrap();
+        let stack = start(home.path(), &[&["--geo", database], flags].concat());
         assert_eq!(get(&stack, HLS, None).await.status(), status, "{flags:?}");
         if flags.is_empty() {
             let asked = get(&stack, "/media/clip/v1.m3u8?CMCD=sid%3D%22one%22", None).await;
