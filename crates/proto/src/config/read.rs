@@ -15,6 +15,7 @@ use serde::de::{
 };
 
 use super::near;
+use super::text::LIST;
 use super::tree::{Node, Step, Tree, Value};
 use super::wrong::Wrong;
 
@@ -248,9 +249,12 @@ impl<'de> de::Deserializer<'de> for Reader<'_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        if name == LIST && !matches!(self.node.value, Value::List(_) | Value::Table(_)) {
+            return visitor.visit_seq(Alone(Some(self))).map_err(|fault| self.own(fault));
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -337,6 +341,20 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         self.at += 1;
         let reader = Reader { node, trail: Some(&trail), unknown: self.of.unknown };
         seed.deserialize(reader).map(Some).map_err(|fault| fault.at(Some(&trail)))
+    }
+}
+
+/// One value in the place of a list.
+struct Alone<'t>(Option<Reader<'t>>);
+
+impl<'de> SeqAccess<'de> for Alone<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Fault> {
+        self.0.take().map(|reader| seed.deserialize(reader)).transpose()
     }
 }
 

@@ -444,6 +444,9 @@ fn is_host(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label)
 }
 
+/// What serde is told that a [`List`] is: who reads a document gives it one value as a list of that.
+pub(super) const LIST: &str = "List";
+
 /// Several values of one kind: written as a list, or where it is one as that alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List<T>(Vec<T>);
@@ -482,11 +485,26 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
             type Value = List<T>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a text or a list of texts")
+                f.write_str("one value or a list of values")
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                from: D,
+            ) -> Result<List<T>, D::Error> {
+                from.deserialize_any(self)
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<List<T>, E> {
                 T::deserialize(text.into_deserializer()).map(|one| List(vec![one]))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<List<T>, E> {
+                T::deserialize(number.into_deserializer()).map(|one| List(vec![one]))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<List<T>, E> {
+                T::deserialize(number.into_deserializer()).map(|one| List(vec![one]))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
@@ -498,6 +516,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
             }
         }
 
-        from.deserialize_any(Read(std::marker::PhantomData))
+        from.deserialize_newtype_struct(LIST, Read(std::marker::PhantomData))
     }
 }

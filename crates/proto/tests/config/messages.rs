@@ -351,6 +351,16 @@ fn upstreams_have_names_and_origins() {
             "edge.toml:10: key 'priorities': 1001 is not from 0 to 1000",
         ],
     );
+    // Where a list is taken, one may stand alone, a number as well.
+    assert_says(&upstream("choose = 'by_title'\nweights = 7\npriorities = 0"), &[]);
+    assert_says(
+        &upstream("choose = 'by_title'\nweights = 1001\npriorities = -1"),
+        &[
+            "edge.toml:9: key 'weights': 1001 is not from 0 to 1000",
+            "edge.toml:10: key 'priorities': it takes a whole number from 0 to 4294967295, not the \
+             number -1",
+        ],
+    );
     assert_says(
         &upstream("fields = { x-a = 'b' }\nfield_files = { x-a = 'file' }"),
         &["edge.toml:9: key 'field_files': 'x-a' is among fields, too"],

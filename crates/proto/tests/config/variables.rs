@@ -18,6 +18,12 @@ fn a_variable_is_what_its_key_wants_it_to_be() {
         ("HEADWATER__SERVER__LIMITS__IDLE_TIMEOUT", "90 s"),
         ("HEADWATER__CACHE__RAM", "1 GiB"),
         ("HEADWATER__UPSTREAM__MEDIA__ORIGINS", "[\"http://a\", \"http://b\"]"),
+        ("HEADWATER__UPSTREAM__MEDIA__CHOOSE", "by_title"),
+        ("HEADWATER__UPSTREAM__MEDIA__PRIORITIES", "[0, 1]"),
+        ("HEADWATER__SHIELD__WEIGHTS", "5"),
+        ("HEADWATER__SHIELD__PEERS", "http://a"),
+        ("HEADWATER__SHIELD__KNOWN_AS", "http://a"),
+        ("HEADWATER__CACHE__DOWNSTREAM", "caches"),
         ("HEADWATER__SITE__0__HOSTS", "video.example"),
         ("HEADWATER_MEDIA", "another program's"),
     ])
@@ -28,6 +34,10 @@ fn a_variable_is_what_its_key_wants_it_to_be() {
     assert_eq!(edge.server.limits.idle_timeout.to_string(), "90 s");
     assert_eq!(edge.cache.ram.get(), 1 << 30);
     assert_eq!(edge.upstreams[0].origins.len(), 2);
+    assert_eq!(
+        (&edge.upstreams[0].priorities[..], &edge.shield.weights[..]),
+        (&[0, 1][..], &[5][..])
+    );
     assert_eq!(&*edge.sites[0].hosts[0], "video.example");
 }
 
@@ -44,7 +54,7 @@ fn what_is_wrong_with_one_names_it() {
         (
             "HEADWATER__SERVER__LISTEN__0",
             "x",
-            "key 'listen': it takes a text or a list of texts, not a section",
+            "key 'listen': it takes one value or a list of values, not a section",
         ),
         (
             "HEADWATER__UPSTREAM__MDIA__ORIGINS",
