@@ -279,3 +279,35 @@ fn each_fault_of_a_group_of_keys_is_said() {
     let lines: std::collections::BTreeSet<&str> = said.lines().collect();
     assert_eq!(lines.len(), said.lines().count(), "none is said twice:\n{said}");
 }
+
+#[test]
+fn every_bad_line_of_a_list_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let [allowed, denied] = ["allowed", "denied"].map(|name| folder.path().join(name));
+    let config = format!(
+        "{GOOD}[[site.route]]\npath = '/a/'\naddresses = {{ allow_file = '{}', deny_file = '{}' }}\n\
+         [[policy]]\nname = 'p'\naddresses = {{ allow = ['10.0.0.1', 'here'], deny = ['there', 'unix'] }}\n",
+        allowed.display(),
+        denied.display(),
+    );
+    let files = Files::new(&config);
+    fs::write(&allowed, "192.0.2.0/24\n192.0.2\n").unwrap();
+    fs::write(&denied, "x\n".repeat(30)).unwrap();
+    let check = || text(&command(&files, &["--check"]).output().unwrap().stderr);
+    let said = check();
+    for (key, value) in [("allow", "here"), ("deny", "there")] {
+        let line = format!("edge.toml:15: key '{key}': '{value}' is neither an IP address, ");
+        assert!(said.lines().any(|one| one.starts_with(&line)), "{line} is not in\n{said}");
+    }
+    files.write(&config.replace(", 'here'", "").replace("'there', 'unix'", ""));
+    let (allowed, denied) = (allowed.display(), denied.display());
+    assert_eq!(
+        check(),
+        format!(
+            "edge.toml:12: key 'allow_file': cannot use {allowed}: line 2 is no address and no network such \
+         as 192.0.2.0/24\n\
+         edge.toml:12: key 'deny_file': cannot use {denied}: lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, \
+         14, 15, 16, 17, 18, 19, 20 and 10 more are no address and no network such as 192.0.2.0/24\n"
+        )
+    );
+}

@@ -23,6 +23,7 @@
 
 mod ranges;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -50,19 +51,83 @@ struct Lists {
     otherwise: bool,
 }
 
+/// The most lines or networks that are named of those that are wrong.
+pub const MAX_NAMED: usize = 20;
+
 /// What is wrong with a list: one sentence, without its file's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadAddresses {
-    /// A line is no network. Lines count from 1.
-    #[error("line {0} is no address and no network such as 192.0.2.0/24")]
-    Line(usize),
-    /// One network is on both lists.
-    #[error("{0} is both allowed and denied")]
-    Both(IpNet),
+    /// Lines that are no networks. They count from 1.
+    #[error("{} no address and no network such as 192.0.2.0/24", are(.0, "line ", "lines "))]
+    Lines(Few<usize>),
+    /// Networks that are on both lists.
+    #[error("{} both allowed and denied", are(.0, "", ""))]
+    Both(Few<IpNet>),
     /// There are too many.
     #[error("there are more than {MAX_NETWORKS} networks")]
     Many,
+}
+
+/// Some that are wrong, in their order: the first [`MAX_NAMED`], and how many there are beyond them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Few<T> {
+    first: Vec<T>,
+    more: usize,
+}
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self { first: Vec::new(), more: 0 }
+    }
+}
+
+impl<T> Few<T> {
+    /// The first of them.
+    pub fn first(&self) -> &[T] {
+        &self.first
+    }
+
+    /// How many there are that are not among the first.
+    pub const fn more(&self) -> usize {
+        self.more
+    }
+
+    fn add(&mut self, one: T) {
+        if self.first.len() < MAX_NAMED {
+            self.first.push(one);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// `None` where there is none.
+    fn any(self) -> Option<Self> {
+        (!self.first.is_empty()).then_some(self)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Few<T> {
+    /// `1`, `1 and 2`, `1, 2 and 3`, `1, 2, … and 7 more`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, one) in self.first.iter().enumerate() {
+            match number {
+                0 => {}
+                _ if number + 1 == self.first.len() && self.more == 0 => f.write_str(" and ")?,
+                _ => f.write_str(", ")?,
+            }
+            write!(f, "{one}")?;
+        }
+        if self.more > 0 { write!(f, " and {} more", self.more) } else { Ok(()) }
+    }
+}
+
+/// Those that are wrong, and the verb that goes with as many.
+fn are<T: fmt::Display>(few: &Few<T>, one: &str, several: &str) -> String {
+    match (few.first.len(), few.more) {
+        (1, 0) => format!("{one}{few} is"),
+        _ => format!("{several}{few} are"),
+    }
 }
 
 /// Puts lists together: [`Addresses::builder`].
@@ -78,7 +143,7 @@ impl AddressesBuilder {
     /// lets in nobody.
     ///
     /// # Errors
-    /// Where a line is no network, or there are too many.
+    /// Where lines are no networks, or there are too many.
     pub fn allow(mut self, list: &str) -> Result<Self, BadAddresses> {
         self.has_allowed = true;
         self.add(list, true)
@@ -87,38 +152,47 @@ impl AddressesBuilder {
     /// Refuses those of a list.
     ///
     /// # Errors
-    /// Where a line is no network, or there are too many.
+    /// Where lines are no networks, or there are too many.
     pub fn deny(self, list: &str) -> Result<Self, BadAddresses> {
         self.add(list, false)
     }
 
     fn add(mut self, list: &str, allowed: bool) -> Result<Self, BadAddresses> {
+        let mut wrong = Few::default();
         for (number, line) in list.lines().enumerate() {
             let line = line.split_once('#').map_or(line, |(line, _)| line).trim();
             if line.is_empty() {
                 continue;
             }
-            let network = network(line).ok_or(BadAddresses::Line(number + 1))?;
+            let Some(network) = network(line) else {
+                wrong.add(number + 1);
+                continue;
+            };
             if self.networks.len() >= MAX_NETWORKS {
                 return Err(BadAddresses::Many);
             }
             self.networks.push((network, allowed));
         }
-        Ok(self)
+        wrong.any().map_or(Ok(self), |lines| Err(BadAddresses::Lines(lines)))
     }
 
     /// The lists as one.
     ///
     /// # Errors
-    /// Where one network is both allowed and denied.
+    /// Where networks are both allowed and denied.
     pub fn build(mut self) -> Result<Addresses, BadAddresses> {
         self.networks.sort_unstable();
-        let both = self.networks.windows(2).find_map(|pair| match pair {
-            [(one, a), (other, b)] if one == other && a != b => Some(*one),
-            _ => None,
-        });
-        if let Some(network) = both {
-            return Err(BadAddresses::Both(network));
+        let mut both = Few::default();
+        for pair in self.networks.windows(2) {
+            if let [(one, a), (other, b)] = pair
+                && one == other
+                && a != b
+            {
+                both.add(*one);
+            }
+        }
+        if let Some(both) = both.any() {
+            return Err(BadAddresses::Both(both));
         }
         let verdict = |allowed| if allowed { Verdict::Allowed } else { Verdict::Denied };
         let v4 = self.networks.iter().filter_map(|(network, allowed)| match network {
@@ -271,12 +345,30 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_none_is_told_by_its_line() {
+    fn a_list_that_is_none_is_told_by_each_of_its_lines() {
         let wrong = |list: &str| Addresses::builder().allow(list).unwrap_err();
-        assert_eq!(wrong("10.0.0.0/8\n\n10.0.0/8"), BadAddresses::Line(3));
-        assert_eq!(wrong("10.0.0.0/33"), BadAddresses::Line(1));
-        let both = Addresses::builder().allow("10.0.0.0/8").unwrap().deny("10.9.9.9/8").unwrap();
-        let both = both.build().unwrap_err();
-        assert_eq!(both.to_string(), "10.0.0.0/8 is both allowed and denied");
+        let says = |list: &str| wrong(list).to_string();
+        let network = "no address and no network such as 192.0.2.0/24";
+        assert_eq!(says("10.0.0.0/8\n\n10.0.0/8"), format!("line 3 is {network}"));
+        assert_eq!(says("10.0.0.0/33\n::1\n# x\nx # y"), format!("lines 1 and 4 are {network}"));
+        assert_eq!(says("a\nb\nc"), format!("lines 1, 2 and 3 are {network}"));
+        let BadAddresses::Lines(lines) = wrong(&"none\n".repeat(21)) else { unreachable!() };
+        assert_eq!((lines.first().len(), lines.more()), (MAX_NAMED, 1));
+        let many = says(&"none\n".repeat(500_000));
+        assert!(many.starts_with("lines 1, 2, 3, ") && many.len() < 200, "{many}");
+        assert!(many.ends_with(&format!(", 20 and 499980 more are {network}")), "{many}");
+    }
+
+    #[test]
+    fn networks_that_are_on_both_lists_are_told() {
+        let both = |allow: &str, deny: &str| {
+            let lists = Addresses::builder().allow(allow).unwrap().deny(deny).unwrap();
+            lists.build().unwrap_err().to_string()
+        };
+        assert_eq!(both("10.0.0.0/8", "10.9.9.9/8"), "10.0.0.0/8 is both allowed and denied");
+        assert_eq!(
+            both("::1\n10.0.0.0/8\n10.0.0.0/8\n11.0.0.0/8", "10.0.0.0/8\n::1"),
+            "10.0.0.0/8 and ::1/128 are both allowed and denied"
+        );
     }
 }

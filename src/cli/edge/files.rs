@@ -12,7 +12,7 @@ use super::{certificates, route_policy, settings, shield, shields, tokens, trace
 ///
 /// # Errors
 /// All faults, each of a file by itself; those that only several files together have, such as a key that is
-/// not a certificate's, where none of them has one alone. Of a list the first line that is at fault.
+/// not a certificate's, where none of them has one alone.
 pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
     let found = certificates::look(&config.server)
         .into_iter()

@@ -139,8 +139,8 @@ impl Common {
     }
 }
 
-/// Each fault of the lists of addresses that routes and policies have: of each file the first, and of each
-/// list whose files can be read.
+/// Each fault of the lists of addresses that routes and policies have: of each file, and of each list whose
+/// files can be read.
 pub(super) fn look(config: &Config) -> Vec<Error> {
     let routes = || config.sites.iter().flat_map(|site| &site.routes).chain(&config.policies);
     let lists = || routes().filter_map(|route| route.addresses.as_ref());
