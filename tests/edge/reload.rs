@@ -7,6 +7,7 @@ use std::path::Path;
 use headwater::net::server::{Server, ServerHandle, Tls};
 use headwater::net::{Body, Clock};
 use http::{Request, Response};
+use serde_json::Value;
 
 use crate::authority::Authority;
 use crate::process::{Edge, Files, Origin, ask, get, wait_for};
@@ -186,12 +187,121 @@ fn events_of_sessions_move_to_another_file() {
     edge.signal("HUP");
     edge.hears("  sessions.events: \"two.jsonl\" became nothing\n");
 
-    // Where there was none at the start, nothing makes them.
+    // Where there was none at the start, they begin now.
     let files = Files::new(&text("on = true\n"));
     let edge = Edge::start(&files);
+    let watch = |title: &str| {
+        let asked = format!("/{title}/v.m3u8?CMCD=sid%3D%22{title}%22");
+        assert_eq!(get(edge.addr("http"), "a", &asked).status, 200);
+    };
+    watch("unseen");
     files.write(&text("on = true\nevents = 'one.jsonl'\n"));
     edge.signal("HUP");
-    edge.hears("sessions.events: nothing became \"one.jsonl\"; that needs a restart\n");
+    edge.hears("  sessions.events: nothing became \"one.jsonl\"\n");
+    watch("seen");
+    let lines = || fs::read_to_string(files.path("one.jsonl")).unwrap_or_default();
+    wait_for("an event", || lines().contains("/seen\"").then_some(()));
+    assert!(!lines().contains("/unseen\""), "{}", lines());
+}
+
+#[test]
+fn sessions_begin_and_end_and_change_while_they_are_watched() {
+    let one = Origin::start("one");
+    let text = |sessions: &str| {
+        let more = format!("[operator]\nlisten = '127.0.0.1:0'\n[sessions]\n{sessions}");
+        config(&format!("'{}'", one.url), &more)
+    };
+    let files = Files::new(&text(""));
+    let edge = Edge::start(&files);
+    let watch = |title: &str| {
+        let asked = format!("/{title}/v.m3u8?CMCD=sid%3D%22{title}%22");
+        assert_eq!(get(edge.addr("http"), "a", &asked).status, 200);
+    };
+    let asked = |path: &str| get(edge.addr("operator"), "localhost", path);
+    let view = || -> Value { serde_json::from_str(&asked("/sessions").body).unwrap() };
+    let ids = |view: &Value| -> Vec<String> {
+        let all = view["sessions"].as_array().unwrap();
+        all.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let reload = |sessions: &str, says: &str| {
+        files.write(&text(sessions));
+        edge.signal("HUP");
+        edge.hears(says);
+    };
+    watch("a");
+    assert_eq!(asked("/sessions").status, 404);
+    assert!(!asked("/metrics").body.contains("headwater_edge_sessions "));
+
+    reload("on = true\ncapacity = 8\n", "  sessions.on: false became true\n");
+    watch("b");
+    assert_eq!(ids(&view()), ["b"]);
+    assert_eq!(
+        (&view()["edge"], &view()["sessions"][0]["address"]),
+        (&"edge".into(), &"127.0.0.0".into())
+    );
+
+    let named = "on = true\nedge = 'e2'\naddresses = true\n";
+    reload(
+        named,
+        "  sessions.addresses: false became true\n  sessions.capacity: 8 became 10000\n  \
+         sessions.edge: \"edge\" became \"e2\"\n",
+    );
+    assert_eq!(
+        (&view()["edge"], &view()["sessions"][0]["address"]),
+        (&"e2".into(), &"127.0.0.1".into())
+    );
+    for number in 0..20 {
+        watch(&number.to_string());
+    }
+    assert_eq!((ids(&view()).len(), &view()["known"]), (21, &21.into()));
+    let page = asked("/metrics").body;
+    assert!(
+        page.contains("playback_sessions_total{title=\"/b\",country=\"\",edge=\"e2\"} 1\n"),
+        "{page}"
+    );
+
+    reload(&format!("{named}capacity = 1\n"), "  sessions.capacity: 10000 became 1\n");
+    assert_eq!(ids(&view()).len(), 8, "a set of them is the least");
+    reload(&format!("{named}idle = '1 s'\n"), "  sessions.idle: \"1 min\" became \"1 s\"\n");
+    wait_for("the end of all", || ids(&view()).is_empty().then_some(()));
+
+    reload(named, "  sessions.idle: \"1 s\" became \"1 min\"\n");
+    watch("c");
+    reload("", "  sessions.on: true became false\n");
+    watch("d");
+    assert_eq!(asked("/sessions").status, 404);
+    assert!(!asked("/metrics").body.contains("headwater_edge_sessions "));
+    let again = format!("{named}capacity = 9999\n");
+    reload(&again, "  sessions.capacity: 10000 became 9999\n");
+    assert!(ids(&view()).is_empty(), "those of before have ended");
+    watch("c");
+    assert_eq!(view()["sessions"][0]["requests"], 1);
+}
+
+#[test]
+fn every_bad_line_of_a_list_of_addresses_is_said_and_changes_nothing() {
+    let one = Origin::start("one");
+    let folder = tempfile::tempdir().unwrap();
+    let denied = folder.path().join("denied");
+    let list = format!("addresses = {{ deny_file = '{}' }}", denied.display());
+    let route = format!("[[site.route]]\npath = '/a/'\n{list}\n");
+    let files = Files::new(&config(&format!("'{}'", one.url), &route));
+    fs::write(&denied, "127.0.0.1\n").unwrap();
+    let edge = Edge::start(&files);
+    let asked = || get(edge.addr("http"), "h", "/a/x").status;
+    assert_eq!(asked(), 403);
+    fs::write(&denied, "10.0.0.0/8\nnone\n# a comment\n::1/129\n10.1\n").unwrap();
+    edge.signal("HUP");
+    edge.hears(&format!(
+        "edge.toml:11: key 'deny_file': cannot use {}: lines 2, 4 and 5 are no address and no \
+         network such as 192.0.2.0/24\nedge.toml: nothing was changed\n",
+        denied.display()
+    ));
+    assert_eq!(asked(), 403, "the list of before holds");
+    fs::write(&denied, "10.0.0.0/8\n").unwrap();
+    edge.signal("HUP");
+    edge.hears("edge.toml was read again: nothing in it changed\n");
+    assert_eq!(asked(), 200);
 }
 
 #[test]

@@ -111,11 +111,35 @@ fn what_is_recorded_changes_by_a_signal() {
     assert_eq!(ask(edge.addr("http"), "GET", "a", "/seen", "").status, 200);
     let span = wait_for("the span", || collector.spans("headwater-edge").into_iter().next());
     assert!(span.to_string().contains("\"/seen\""), "{span}");
-    files.write(&text.replace("sample = 0", "service = 'other'"));
+    files.write(&text.replace("sample = 0", "sample = 1\nservice = 'other'\nqueue = 1"));
     edge.signal("HUP");
-    edge.hears("trace.service: \"headwater-edge\" became \"other\"; that needs a restart");
-    let page = crate::process::get(edge.addr("operator"), "localhost", "/metrics").body;
-    assert!(page.contains("\nheadwater_edge_spans_exported_total 1\n"), "{page}");
+    edge.hears("trace.queue: 4096 became 1");
+    assert_eq!(ask(edge.addr("http"), "GET", "a", "/renamed", "").status, 200);
+    let span = wait_for("the span", || collector.spans("other").into_iter().next());
+    assert!(span.to_string().contains("\"/renamed\""), "{span}");
+    assert_eq!(collector.spans("headwater-edge").len(), 1);
+    // One is taken and waits for others, and one waits for it: what more comes in that second is dropped.
+    let page = || crate::process::get(edge.addr("operator"), "localhost", "/metrics").body;
+    let number = |name: &str| -> u64 {
+        let page = page();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().unwrap()
+    };
+    let dropped = || {
+        for _ in 0..20 {
+            assert_eq!(ask(edge.addr("http"), "GET", "a", "/many", "").status, 200);
+        }
+        (number("headwater_edge_spans_dropped_total") > 0).then_some(())
+    };
+    wait_for("a span that has no place", dropped);
+    files.write(&text.replace("sample = 0", "sample = 1\nservice = 'other'"));
+    edge.signal("HUP");
+    edge.hears("trace.queue: 1 became 4096");
+    let before = number("headwater_edge_spans_dropped_total");
+    for _ in 0..100 {
+        assert_eq!(ask(edge.addr("http"), "GET", "a", "/many", "").status, 200);
+    }
+    assert_eq!(number("headwater_edge_spans_dropped_total"), before, "all have a place now");
 }
 
 #[test]

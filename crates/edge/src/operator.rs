@@ -64,7 +64,7 @@ impl Operator {
         *self.inner.token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
-    /// Tells of these sessions, too.
+    /// Tells of these sessions, too, as long as they are on.
     #[must_use]
     pub fn with_sessions(mut self, sessions: Sessions) -> Self {
         self.sessions = Some(sessions);
@@ -168,7 +168,7 @@ impl Operator {
 
     fn sessions(&self, request: &Parts) -> Result<Response<Body>, Refusal> {
         self.admit(&request.headers)?;
-        let Some(sessions) = &self.sessions else {
+        let Some(sessions) = self.sessions.as_ref().filter(|sessions| sessions.is_on()) else {
             let detail = "no sessions are noted here";
             return Err(Problem::new(StatusCode::NOT_FOUND).detail(detail).into());
         };

@@ -22,16 +22,17 @@ mod view;
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use headwater_net::{Clock, Timestamp};
 use headwater_proto::session::{SessionEvent, What};
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
-use crate::table::Table;
+use crate::table::{Set, Table};
 pub use counts::MAX_SERIES;
 pub(crate) use counts::{By, Counts};
 pub(crate) use session::{Session, Who};
@@ -54,17 +55,23 @@ const STEP: u64 = 250;
 #[derive(Clone, Debug)]
 pub struct Sessions(Arc<Inner>);
 
+/// Each is `Some`: a place is as small as a pointer, and none is left empty.
+type Place = Option<Box<Session>>;
+
 #[derive(Debug)]
 struct Inner {
-    /// Each is `Some`: a place is as small as a pointer, and none is left empty.
-    table: Table<Option<Box<Session>>>,
+    table: ArcSwap<Table<Place>>,
+    /// Who has another table take this one's place, or looks at all of it.
+    whole: Mutex<()>,
     clock: Clock,
-    edge: Box<str>,
-    idle: Duration,
-    addresses: bool,
+    edge: ArcSwap<String>,
+    /// In nanoseconds.
+    idle: AtomicU64,
+    addresses: AtomicBool,
+    on: AtomicBool,
     known: AtomicUsize,
     counts: Counts,
-    events: Option<mpsc::Sender<SessionEvent>>,
+    events: OnceLock<mpsc::Sender<SessionEvent>>,
     /// When the table was last swept, and how far.
     swept: AtomicU64,
     step: AtomicUsize,
@@ -74,6 +81,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until build is called"]
 pub struct SessionsBuilder {
+    on: bool,
     capacity: usize,
     idle: Duration,
     edge: String,
@@ -83,6 +91,13 @@ pub struct SessionsBuilder {
 }
 
 impl SessionsBuilder {
+    /// Whether sessions are noted; they are by default. Where they are not, none is known, metrics say
+    /// nothing of any, and there is next to no table.
+    pub fn on(mut self, on: bool) -> Self {
+        self.on = on;
+        self
+    }
+
     /// The most sessions that are known at once; 10,000 by default. Each takes up to
     /// [`SESSION_BYTES`].
     pub fn capacity(mut self, sessions: usize) -> Self {
@@ -140,18 +155,29 @@ impl SessionsBuilder {
     /// The sessions: none yet.
     pub fn build(self) -> Sessions {
         Sessions(Arc::new(Inner {
-            table: Table::new(self.capacity),
+            table: ArcSwap::from_pointee(Table::new(self.places())),
+            whole: Mutex::new(()),
             clock: self.clock,
-            edge: self.edge.into(),
-            idle: self.idle,
-            addresses: self.addresses,
+            edge: ArcSwap::from_pointee(self.edge),
+            idle: AtomicU64::new(nanos(self.idle)),
+            addresses: AtomicBool::new(self.addresses),
+            on: AtomicBool::new(self.on),
             known: AtomicUsize::new(0),
             counts: Counts::default(),
-            events: self.events,
+            events: self.events.map(OnceLock::from).unwrap_or_default(),
             swept: AtomicU64::new(0),
             step: AtomicUsize::new(0),
         }))
     }
+
+    const fn places(&self) -> usize {
+        if self.on { self.capacity } else { 0 }
+    }
+}
+
+/// A time for an atomic; the longest is six centuries.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Which session something belongs to.
@@ -169,6 +195,7 @@ impl Sessions {
     /// Starts describing sessions.
     pub fn builder() -> SessionsBuilder {
         SessionsBuilder {
+            on: true,
             capacity: 10_000,
             idle: Duration::from_secs(60),
             edge: "edge".to_owned(),
@@ -176,6 +203,66 @@ impl Sessions {
             clock: Clock::system(),
             events: None,
         }
+    }
+
+    /// Goes by what another builder says from now on, its clock and its events left out: sessions that are
+    /// known go on, in the name and with the addresses that it says. Where there is less room than before,
+    /// those that were silent for longest are forgotten; where they are not noted any more
+    /// ([`SessionsBuilder::on`]), all of them end. Metrics that have the edge's name go on under the new one.
+    /// Whoever notes something waits while what is known moves to a table of another size.
+    pub fn put(&self, described: SessionsBuilder) {
+        let inner = &*self.0;
+        let _whole = self.whole();
+        let places = described.places();
+        inner.idle.store(nanos(described.idle), Ordering::Relaxed);
+        inner.addresses.store(described.addresses, Ordering::Relaxed);
+        inner.on.store(described.on, Ordering::Relaxed);
+        inner.edge.store(Arc::new(described.edge));
+        let (table, now) = (inner.table.load_full(), inner.clock.now());
+        if !described.on {
+            // None begins any more: whoever has a set after us sees that they are off.
+            for set in 0..table.sets() {
+                table.sweep(set, |place| {
+                    if let Some(session) = place {
+                        self.ended(session, now);
+                    }
+                    false
+                });
+            }
+        }
+        if Table::<Place>::sets_of(places) != table.sets() {
+            let gone = |place: Place| {
+                if let Some(session) = place {
+                    inner.counts.pushed_out.inc();
+                    self.ended(&session, now);
+                }
+            };
+            table.replace(places, gone, |other| inner.table.store(Arc::new(other)));
+        }
+    }
+
+    /// Writes events to `sink` from now on, as [`SessionsBuilder::events_to`] does; where they are told to
+    /// somebody already, nothing changes.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn events_to<W>(&self, sink: W, capacity: usize) -> io::Result<()>
+    where
+        W: io::Write + Send + 'static,
+    {
+        if self.0.events.get().is_some() {
+            return Ok(());
+        }
+        let (sender, receiver) = mpsc::channel(capacity.max(1));
+        events::write(receiver, sink)?;
+        // Of two who do so at once one is in vain: its thread ends with its sender.
+        let _ = self.0.events.set(sender);
+        Ok(())
+    }
+
+    /// Whether sessions are noted.
+    pub fn is_on(&self) -> bool {
+        self.0.on.load(Ordering::Relaxed)
     }
 
     /// How many are known now, those included that are silent but not over.
@@ -191,7 +278,7 @@ impl Sessions {
 
     /// The key of a session that has an id.
     pub(crate) fn key_of_id(&self, id: &str) -> Key {
-        Key(self.0.table.key(("sid", id)))
+        Key(self.0.table.load().key(("sid", id)))
     }
 
     /// The key of a session that has none, and the folder of its presentation: one that is known
@@ -204,7 +291,9 @@ impl Sessions {
         manifest: bool,
     ) -> (Key, &'p str) {
         let folder = folder(path);
-        let key = |folder: &str| Key(self.0.table.key((network, host, folder)));
+        // Every table has the keys of the first.
+        let table = self.0.table.load();
+        let key = |folder: &str| Key(table.key((network, host, folder)));
         let mut above = folder;
         for _ in 0..MAX_FOLDERS {
             let known = key(above);
@@ -227,7 +316,22 @@ impl Sessions {
         let alive = |session: &mut Option<Box<Session>>| {
             session.as_ref().is_some_and(|session| !self.is_over(session, now))
         };
-        self.0.table.get(key.0, alive).unwrap_or(false)
+        self.at(key, |mut set| set.get(key.0, alive)).unwrap_or(false)
+    }
+
+    /// Does something where a session has its place, in the table of the moment.
+    fn at<R>(&self, key: Key, look: impl FnOnce(Set<'_, Place>) -> R) -> R {
+        loop {
+            let table = self.0.table.load();
+            // Who has moved all has put the other table there before it let go of the set.
+            if let Some(set) = table.open(key.0) {
+                return look(set);
+            }
+        }
+    }
+
+    fn whole(&self) -> MutexGuard<'_, ()> {
+        self.0.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was said or answered: `look` sees the session, which begins now if it is not there, and
@@ -243,30 +347,31 @@ impl Sessions {
         let who = Cell::new(Some(who));
         let begin = || who.take().map(|who| Session::new(who(), now));
         let mut gone = None;
-        inner.table.with(
-            key.0,
-            now.as_millis(),
-            || begin().map(Box::new),
-            |before| gone = before,
-            |place| {
-                if place.as_ref().is_some_and(|session| self.is_over(session, now))
-                    && let Some(again) = begin()
-                    && let Some(before) = place.replace(Box::new(again))
-                {
-                    self.ended(&before, now);
-                }
-                let Some(session) = place else { return };
-                if who.take().is_none() {
-                    inner.known.fetch_add(1, Ordering::Relaxed);
-                    self.happened(session, now, What::Begun);
-                }
-                let mut happened = Vec::new();
-                look(session, now, &mut happened);
-                for what in happened {
-                    self.happened(session, now, what);
-                }
-            },
-        );
+        let note = |place: &mut Place| {
+            if place.as_ref().is_some_and(|session| self.is_over(session, now))
+                && let Some(again) = begin()
+                && let Some(before) = place.replace(Box::new(again))
+            {
+                self.ended(&before, now);
+            }
+            let Some(session) = place else { return };
+            if who.take().is_none() {
+                inner.known.fetch_add(1, Ordering::Relaxed);
+                self.happened(session, now, What::Begun);
+            }
+            let mut happened = Vec::new();
+            look(session, now, &mut happened);
+            for what in happened {
+                self.happened(session, now, what);
+            }
+        };
+        self.at(key, |mut set| {
+            // Asked with the set in hand: what ends all comes by here after it said so.
+            if self.is_on() {
+                let make = || begin().map(Box::new);
+                set.with(key.0, now.as_millis(), make, |before| gone = before, note);
+            }
+        });
         if let Some(before) = gone {
             inner.counts.pushed_out.inc();
             self.ended(&before, now);
@@ -281,7 +386,7 @@ impl Sessions {
         look: impl FnOnce(&mut Session, Timestamp, &mut Vec<What>),
     ) -> bool {
         let now = self.0.clock.now();
-        let found = self.0.table.get(key.0, |place| {
+        let look = |place: &mut Place| {
             let Some(session) = place else { return false };
             if self.is_over(session, now) {
                 return false;
@@ -292,8 +397,8 @@ impl Sessions {
                 self.happened(session, now, what);
             }
             true
-        });
-        found.unwrap_or(false)
+        };
+        self.at(key, |mut set| set.get(key.0, look)).unwrap_or(false)
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -301,7 +406,8 @@ impl Sessions {
     }
 
     fn is_over(&self, session: &Session, now: Timestamp) -> bool {
-        now.since(session.last) > if session.over { LINGER } else { self.0.idle }
+        let idle = || Duration::from_nanos(self.0.idle.load(Ordering::Relaxed));
+        now.since(session.last) > if session.over { LINGER } else { idle() }
     }
 
     fn ended(&self, session: &Session, now: Timestamp) {
@@ -312,12 +418,12 @@ impl Sessions {
     fn happened(&self, session: &Session, now: Timestamp, what: What) {
         let inner = &*self.0;
         inner.counts.happened(session, &what);
-        let Some(events) = &inner.events else { return };
+        let Some(events) = inner.events.get() else { return };
         // The channel is asked for a place first: what nobody takes is not written either.
         match events.try_reserve() {
             Ok(place) => place.send(SessionEvent {
                 at: now.as_millis(),
-                edge: inner.edge.to_string(),
+                edge: inner.edge.load().to_string(),
                 session: session.id.to_string(),
                 title: session.title.to_string(),
                 content: session.content.as_deref().map(ToOwned::to_owned),
@@ -338,16 +444,17 @@ impl Sessions {
         let mine =
             inner.swept.compare_exchange(before, now_millis, Ordering::Relaxed, Ordering::Relaxed);
         if mine.is_ok() {
-            let part = inner.table.sets().div_ceil(STEPS);
+            let table = inner.table.load();
+            let part = table.sets().div_ceil(STEPS);
             let step = inner.step.fetch_add(1, Ordering::Relaxed) % STEPS;
-            self.sweep(step * part..(step + 1) * part, now);
+            self.sweep(&table, step * part..(step + 1) * part, now);
         }
     }
 
     /// Ends what is over in some sets.
-    fn sweep(&self, sets: std::ops::Range<usize>, now: Timestamp) {
-        for set in sets.start..sets.end.min(self.0.table.sets()) {
-            self.0.table.sweep(set, |place| {
+    fn sweep(&self, table: &Table<Place>, sets: std::ops::Range<usize>, now: Timestamp) {
+        for set in sets.start..sets.end.min(table.sets()) {
+            table.sweep(set, |place| {
                 let over = place.as_ref().is_none_or(|session| self.is_over(session, now));
                 if let Some(session) = place.as_ref().filter(|_| over) {
                     self.ended(session, now);

@@ -17,6 +17,7 @@
 
 mod context;
 mod otlp;
+mod queue;
 
 use std::collections::hash_map::RandomState;
 use std::future::Future;
@@ -26,12 +27,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use headwater_net::{Clock, ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, Method, Request, Response};
 use pin_project_lite::pin_project;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -39,6 +40,7 @@ use tower_service::Service;
 use crate::cache_result::CacheResult;
 pub use context::{TRACEPARENT, TRACESTATE, TraceContext};
 pub use otlp::Exporter;
+use queue::Queue;
 
 /// The longest path of a span, in bytes.
 const MAX_PATH: usize = 160;
@@ -57,9 +59,20 @@ struct Inner {
     random: RandomState,
     /// Workers so far.
     workers: AtomicU64,
-    spans: mpsc::Sender<Span>,
+    queue: Arc<Queue>,
+    service: Name,
     counters: Counters,
     clock: Clock,
+}
+
+/// What a collector knows this server as; it may change.
+type Name = Arc<ArcSwap<String>>;
+
+/// Nobody is left who records.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,12 +108,13 @@ impl Tracer {
         capacity: usize,
         clock: Clock,
     ) -> (Self, Exporter) {
-        let (spans, received) = mpsc::channel(capacity.max(1));
+        let queue = Arc::new(Queue::new(capacity));
+        let service = Name::new(ArcSwap::from_pointee(service.into()));
         let counters = Counters::default();
-        let exporter = Exporter::new(received, counters.clone(), service.into());
+        let exporter = Exporter::new(Arc::clone(&queue), counters.clone(), Arc::clone(&service));
         let random = RandomState::new();
         let workers = AtomicU64::new(0);
-        let inner = Arc::new(Inner { random, workers, spans, counters, clock });
+        let inner = Arc::new(Inner { random, workers, queue, service, counters, clock });
         (Self { one_in, believes, inner }, exporter)
     }
 
@@ -108,6 +122,18 @@ impl Tracer {
     #[must_use]
     pub fn deciding(&self, one_in: u32, believes: bool) -> Self {
         Self { one_in, believes, inner: Arc::clone(&self.inner) }
+    }
+
+    /// Spans are those of this service from the next message on, those that wait among them; of all
+    /// tracers of this queue.
+    pub fn set_service(&self, service: impl Into<String>) {
+        self.inner.service.store(Arc::new(service.into()));
+    }
+
+    /// So many spans may wait from now on; of all tracers of this queue. What waits is sent, also where it
+    /// is more by then.
+    pub fn set_capacity(&self, capacity: usize) {
+        self.inner.queue.set_bound(capacity);
     }
 
     /// Adds what became of spans to `registry`.
@@ -301,8 +327,8 @@ impl Drop for Open {
             status: self.status,
             cache: self.cache,
         };
-        let Inner { spans, counters, .. } = &*self.tracer.inner;
-        if spans.try_send(span).is_err() {
+        let Inner { queue, counters, .. } = &*self.tracer.inner;
+        if !queue.put(span) {
             counters.dropped.inc();
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use headwater::edge::access_log::{LogFile, Reopened};
 use headwater::edge::rates::Per;
+use headwater::edge::sessions::SessionsBuilder;
 use headwater::edge::{
     CmcdLayer, CmsdLayer, EdgeBuilder, Limit, Pressure, PriorityLayer, RateLimitLayer, Sessions,
     ShedLayer, Steering, SteeringLayer, SteeringMetrics,
@@ -24,9 +25,9 @@ const EVENTS: usize = 1_024;
 
 /// What outlives a reload of it. Layers without a memory are made anew.
 pub(super) struct Media {
-    pub(super) sessions: Option<Sessions>,
-    /// Where events of sessions are written, where that was so at the start.
-    pub(super) events: Option<LogFile>,
+    pub(super) sessions: Sessions,
+    /// Where events of sessions are written.
+    pub(super) events: LogFile,
     pressure: Pressure,
     steered: SteeringMetrics,
     kept: Mutex<Kept>,
@@ -41,18 +42,8 @@ struct Kept {
 impl Media {
     /// Makes what lasts, and opens the file of events.
     pub(super) fn start(config: &Config, registry: &mut Registry) -> Result<Self, Error> {
-        let events = match (&config.sessions.events, config.sessions.on) {
-            (Some(_), true) => Some(LogFile::nowhere()),
-            _ => None,
-        };
-        if let Some(file) = &events {
-            file.put(events_file(&config.sessions)?);
-        }
-        let sessions = config.sessions.on.then(|| sessions(&config.sessions, events.clone()));
-        let sessions = sessions.transpose()?;
-        if let Some(sessions) = &sessions {
-            sessions.register(registry);
-        }
+        let sessions = sessions(&config.sessions).build();
+        sessions.register(registry);
         let (pressure, steered) = (Pressure::default(), SteeringMetrics::default());
         pressure.register(registry);
         steered.register(registry);
@@ -60,19 +51,35 @@ impl Media {
         let asked = Limits::of(config);
         let made = asked.make()?;
         let kept = Mutex::new(Kept { limits: (asked, made), steering: none });
-        Ok(Self { sessions, events, pressure, steered, kept })
+        let media = Self { sessions, events: LogFile::nowhere(), pressure, steered, kept };
+        media.events.put(media.events_file(&config.sessions)?);
+        Ok(media)
     }
 
-    /// Opens the file of events, where they are written.
-    pub(super) fn events_file(&self, config: &media::Sessions) -> Result<Option<Reopened>, Error> {
-        self.events.as_ref().map(|_| events_file(config)).transpose()
+    /// Opens the file of events, and has a thread that writes them from the first time on that there is one.
+    pub(super) fn events_file(&self, config: &media::Sessions) -> Result<Reopened, Error> {
+        let Some(path) = config.events.as_ref().filter(|_| config.on) else {
+            return Ok(Reopened::nowhere());
+        };
+        let opened = LogFile::reopen_at(path).map_err(|error| {
+            format!("the events of sessions cannot be written to {}: {error}", path.display())
+        })?;
+        self.sessions.events_to(self.events.clone(), EVENTS)?;
+        Ok(opened)
     }
 
-    /// Events are written there from now on.
-    pub(super) fn put_events(&self, opened: Option<Reopened>) {
-        if let (Some(file), Some(opened)) = (&self.events, opened) {
-            file.put(opened);
+    /// Sessions are as a configuration has them from now on, and events of them are written there.
+    pub(super) fn put(&self, config: &media::Sessions, events: Reopened) {
+        // What ends with them is told where it was told before.
+        if config.on {
+            self.events.put(events);
         }
+        self.sessions.put(sessions(config));
+    }
+
+    /// The sessions, where they are noted.
+    fn noted(&self, config: &Config) -> Option<&Sessions> {
+        config.sessions.on.then_some(&self.sessions)
     }
 
     /// Adds the layers to an edge that is being described.
@@ -92,17 +99,17 @@ impl Media {
             PriorityLayer::default()
         };
         Ok(edge
-            .cmcd(self.cmcd(&config.sessions)?)
+            .cmcd(self.cmcd(config)?)
             .cmsd(self.cmsd(&config.cmsd))
-            .shed(self.shed(&config.shed))
+            .shed(self.shed(config))
             .steering(kept.steering.1.clone())
             .priority(priority)
             .rates(kept.limits.1.clone()))
     }
 
-    fn cmcd(&self, config: &media::Sessions) -> Result<CmcdLayer, Error> {
-        let Some(sessions) = &self.sessions else { return Ok(CmcdLayer::default()) };
-        let mut layer = CmcdLayer::new(sessions.clone());
+    fn cmcd(&self, config: &Config) -> Result<CmcdLayer, Error> {
+        let Some(sessions) = self.noted(config) else { return Ok(CmcdLayer::default()) };
+        let (config, mut layer) = (&config.sessions, CmcdLayer::new(sessions.clone()));
         if let Some(path) = &config.reports {
             layer = layer.reports_at(&**path);
         }
@@ -125,13 +132,14 @@ impl Media {
         }
     }
 
-    fn shed(&self, config: &media::Shed) -> ShedLayer {
-        if !config.on {
+    fn shed(&self, config: &Config) -> ShedLayer {
+        let shed = &config.shed;
+        if !shed.on {
             return ShedLayer::default();
         }
-        let layer = ShedLayer::new(config.target.get(), config.interval.get());
+        let layer = ShedLayer::new(shed.target.get(), shed.interval.get());
         let layer = layer.pressure(self.pressure.clone());
-        match &self.sessions {
+        match self.noted(config) {
             Some(sessions) => layer.sessions(sessions.clone()),
             None => layer,
         }
@@ -144,8 +152,8 @@ impl Media {
         if let Some(here) = &config.here {
             steering = steering.here(&**here);
         }
-        if let (Some(most), Some(sessions)) = (config.most_sessions, &self.sessions) {
-            steering = steering.most_sessions(sessions.clone(), count(most));
+        if let Some(most) = config.most_sessions {
+            steering = steering.most_sessions(self.sessions.clone(), count(most));
         }
         if config.when_shedding {
             steering = steering.pressure(self.pressure.clone());
@@ -154,25 +162,13 @@ impl Media {
     }
 }
 
-/// Opens the file of events.
-fn events_file(config: &media::Sessions) -> Result<Reopened, Error> {
-    let Some(path) = &config.events else { return Ok(Reopened::nowhere()) };
-    let opened = LogFile::reopen_at(path);
-    Ok(opened.map_err(|error| {
-        format!("the events of sessions cannot be written to {}: {error}", path.display())
-    })?)
-}
-
-fn sessions(config: &media::Sessions, events: Option<LogFile>) -> Result<Sessions, Error> {
-    let mut builder = Sessions::builder()
+fn sessions(config: &media::Sessions) -> SessionsBuilder {
+    Sessions::builder()
+        .on(config.on)
         .capacity(count(config.capacity))
         .idle(config.idle.get())
         .edge(&*config.edge)
-        .addresses(config.addresses);
-    if let Some(file) = events {
-        builder = builder.events_to(file, EVENTS)?;
-    }
-    Ok(builder.build())
+        .addresses(config.addresses)
 }
 
 /// What limits are made of.
@@ -236,10 +232,10 @@ mod tests {
 
     #[test]
     fn shedding_is_configured() {
-        let media = Media::start(&Config::default(), &mut Registry::default()).unwrap();
-        let mut config = media::Shed::default();
+        let mut config = Config::default();
+        let media = Media::start(&config, &mut Registry::default()).unwrap();
         assert_eq!(format!("{:?}", media.shed(&config)), format!("{:?}", ShedLayer::default()));
-        (config.on, config.target) = (true, Time::millis(7));
+        (config.shed.on, config.shed.target) = (true, Time::millis(7));
         assert!(format!("{:?}", media.shed(&config)).contains("target: 7ms, interval: 100ms"));
     }
 }

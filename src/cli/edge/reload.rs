@@ -22,7 +22,7 @@ use super::trace;
 use super::upstreams::{self, Parts, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
-const LIVE: [&str; 34] = [
+const LIVE: [&str; 26] = [
     "cmsd",
     "geo",
     "limit",
@@ -43,19 +43,11 @@ const LIVE: [&str; 34] = [
     "server.tls.folder",
     "server.tls.key",
     "server.tls.self_signed",
-    "sessions.events",
-    "sessions.reports",
-    "sessions.reports_from",
+    "sessions",
     "shed",
     "site",
     "steering",
-    "trace.believe",
-    "trace.ca",
-    "trace.endpoint",
-    "trace.header_envs",
-    "trace.header_files",
-    "trace.sample",
-    "trace.timeout",
+    "trace",
     "upstream",
 ];
 
@@ -123,8 +115,8 @@ impl Running {
         let sites = self.policy.put(sites);
         // Before there are requests to be written there.
         self.log_file.put(log);
-        self.lasting.media.put_events(events);
-        self.lasting.recorder.put(collector);
+        self.lasting.media.put(&config.sessions, events);
+        self.lasting.recorder.put(collector, &config.trace);
         self.gate.put(edge, sites);
         self.server.set_limits(&settings::limits(&config.server.limits));
         self.standing.put(&upstreams);
@@ -145,11 +137,9 @@ impl Running {
 }
 
 impl Running {
-    /// Whether a change is of what there is no place for: the server began without certificates, or without
-    /// events of sessions.
+    /// Whether a change is of what there is no place for: the server began without certificates.
     fn has_no_place(&self, path: &str) -> bool {
         path.starts_with("server.tls.") && self.tls.is_none()
-            || path == "sessions.events" && self.lasting.media.events.is_none()
     }
 
     /// Reads certificates again, from where they are by now.
@@ -199,8 +189,7 @@ impl Duties for Upkeep {
             let running = self.running();
             (running.log_file.clone(), running.lasting.media.events.clone())
         };
-        let files = [("the access log", Some(log)), ("the file of sessions' events", events)];
-        for (what, file) in files.into_iter().filter_map(|(what, file)| Some((what, file?))) {
+        for (what, file) in [("the access log", log), ("the file of sessions' events", events)] {
             match file.reopen() {
                 Ok(reopened) => file.put(reopened),
                 Err(error) => self.say(&format!("{what} cannot be opened again: {error}")),
@@ -275,7 +264,8 @@ mod tests {
             "server.headers.x-a",
             "server.limits.max_body",
             "log.masked",
-            "sessions.events",
+            "sessions.capacity",
+            "trace.queue",
             "trace.header_files.authorization",
         ] {
             assert!(is_live(path), "{path}");
@@ -285,9 +275,7 @@ mod tests {
             "server.headerss",
             "server.limits.max_header_bytes",
             "server.tls.reload_every",
-            "sessions.on",
-            "trace.queue",
-            "trace.service",
+            "sessionss",
             "cache.ram",
             "operator.listen",
             "siteb",

@@ -69,11 +69,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let (log, writer) = AccessLog::start(log_file.clone(), settings::count(config.log.queue))?;
     log.register(&mut registry);
     let media = Media::start(&config, &mut registry)?;
-    let sessions = media.sessions.clone();
     let tokens = TokenLayer::default().seed(Clock::system().now().as_millis());
     let collector = trace::collector(&config.trace)?;
     let (recorder, telling) = Recorder::start(&config.trace, &mut registry);
-    recorder.put(collector);
+    recorder.put(collector, &config.trace);
     let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let router = Router::new(policy.clone(), map.clone().map(LearnLayer::new));
@@ -88,11 +87,9 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     headwater::edge::metrics::register_server(server.metrics(), &mut registry);
     let mut caches = Caches::default();
     caches.add("edge", Site::Public, cache.clone());
-    let operator = Operator::new(registry, caches.clone(), token).with_log(lasting.log.clone());
-    let operator = match sessions {
-        Some(sessions) => operator.with_sessions(sessions),
-        None => operator,
-    };
+    let operator = Operator::new(registry, caches.clone(), token)
+        .with_log(lasting.log.clone())
+        .with_sessions(lasting.media.sessions.clone());
     let operators = operator_listeners(process.server("operator"), &config.operator)
         .map(|listeners| {
             let operator = operator.clone();

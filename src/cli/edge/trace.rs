@@ -1,5 +1,5 @@
-//! `[trace]`: what records spans, and what tells a collector of them. A reload changes who is told, and what
-//! is recorded; the queue between both lasts as long as the process.
+//! `[trace]`: what records spans, and what tells a collector of them. A reload changes who is told, what is
+//! recorded, and how much may wait in the queue between both, which lasts as long as the process.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -72,10 +72,12 @@ impl Recorder {
         (Self { tracer, told }, Telling { end, task })
     }
 
-    /// This collector is told from now on, of what waits, too. Where it is none, the last one is told of
-    /// what waits.
-    pub(super) fn put(&self, collector: Option<Collector>) {
+    /// This collector is told from now on, of what waits, too, in the name that the configuration has. Where
+    /// it is none, the last one is told of what waits.
+    pub(super) fn put(&self, collector: Option<Collector>, config: &Config) {
+        self.tracer.set_capacity(count(config.queue));
         if let Some(collector) = collector {
+            self.tracer.set_service(&*config.service);
             *self.told.lock() = Some(collector);
         }
     }

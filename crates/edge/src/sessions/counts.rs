@@ -131,6 +131,9 @@ pub(super) struct Told(pub(super) Sessions);
 
 impl Collector for Told {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        if !self.0.is_on() {
+            return Ok(());
+        }
         let counts = self.0.counts();
         let known = i64::try_from(self.0.known()).unwrap_or(i64::MAX);
         ConstGauge::new(known).encode(encoder.encode_descriptor(
@@ -166,7 +169,7 @@ impl Collector for Told {
                 ConstCounter::new(counter.get()).encode(family.encode_family(&set)?)?;
             }
         }
-        counts.encode_series(encoder, &self.0.0.edge)
+        counts.encode_series(encoder, &self.0.0.edge.load())
     }
 }
 

@@ -105,6 +105,108 @@ fn strangers_make_no_more_sessions_and_series_than_there_is_room_for() {
 }
 
 #[test]
+fn what_sessions_were_described_by_changes_while_they_are_watched() {
+    let clock = Clock::manual(Timestamp::from_secs(100));
+    let described = || Sessions::builder().capacity(8).idle(Duration::from_secs(30)).edge("e1");
+    let (builder, mut events) = described().clock(clock.clone()).events(100);
+    let sessions = builder.build();
+    asked(&sessions, "a");
+    clock.advance(Duration::from_secs(20));
+    asked(&sessions, "b");
+    sessions.put(described().capacity(5_000).idle(Duration::from_secs(60)).edge("e2"));
+    clock.advance(Duration::from_secs(35));
+    for number in 0..100 {
+        asked(&sessions, &number.to_string());
+    }
+    asked(&sessions, "a");
+    assert_eq!(sessions.known(), 102, "there is room, and silence of 55 s is none");
+    sessions.put(described().capacity(5_000).addresses(true));
+    let view = sessions.view(1_000);
+    assert_eq!((view.edge.as_str(), view.sessions.len()), ("e1", 101), "b is over");
+    let a = view.sessions.iter().find(|one| one.id == "a").unwrap();
+    assert_eq!((a.requests, a.address.unwrap().to_string().as_str()), (2, "192.0.2.77"));
+    assert!(metrics(&sessions).contains("edge=\"e1\"} 102"), "{}", metrics(&sessions));
+    let told = std::iter::from_fn(|| events.try_recv().ok());
+    let begun =
+        told.filter(|event| event.what == What::Begun).map(|event| (event.session, event.edge));
+    let begun: Vec<_> = begun.collect();
+    assert_eq!(begun.len(), 100, "those that fit into the queue: {begun:?}");
+    assert_eq!(begun[1], ("b".to_owned(), "e1".to_owned()));
+    assert_eq!(begun[2], ("0".to_owned(), "e2".to_owned()));
+}
+
+#[test]
+fn where_there_is_less_room_the_longest_silent_are_forgotten() {
+    let clock = Clock::manual(Timestamp::from_secs(100));
+    let sessions = Sessions::builder().clock(clock.clone()).build();
+    for number in 0..20 {
+        asked(&sessions, &number.to_string());
+        clock.advance(Duration::from_millis(10));
+    }
+    sessions.put(Sessions::builder().capacity(8));
+    let mut left: Vec<_> = sessions.view(100).sessions.into_iter().map(|one| one.id).collect();
+    left.sort_by_key(|id| id.parse::<u64>().unwrap());
+    let last: Vec<_> = (12..20).map(|number| number.to_string()).collect();
+    assert_eq!((left, sessions.known()), (last, 8));
+    assert!(metrics(&sessions).contains("headwater_edge_sessions_pushed_out_total 12\n"));
+}
+
+#[test]
+fn where_sessions_are_off_none_is_known_and_nothing_is_said() {
+    let clock = Clock::manual(Timestamp::from_secs(100));
+    let off = || Sessions::builder().on(false);
+    let (builder, mut events) = off().clock(clock.clone()).events(100);
+    let sessions = builder.build();
+    asked(&sessions, "a");
+    assert_eq!(
+        (sessions.known(), sessions.is_on(), metrics(&sessions).as_str()),
+        (0, false, "# EOF\n")
+    );
+    sessions.put(Sessions::builder());
+    asked(&sessions, "a");
+    asked(&sessions, "b");
+    assert_eq!((sessions.known(), sessions.is_on()), (2, true));
+    sessions.put(off());
+    asked(&sessions, "c");
+    let key = sessions.key_of_id("a");
+    assert!(!sessions.is_known(key) && !sessions.look(key, |_, _, _| ()));
+    assert_eq!((sessions.known(), sessions.view(9).sessions.len()), (0, 0));
+    assert_eq!(metrics(&sessions), "# EOF\n");
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    let ended = told.iter().filter(|event| matches!(event.what, What::Ended { .. })).count();
+    assert_eq!((told.len(), ended), (4, 2), "two began, and both have ended: {told:?}");
+    sessions.put(Sessions::builder());
+    asked(&sessions, "a");
+    assert_eq!(sessions.view(9).sessions[0].requests, 1, "it begins anew");
+    assert!(metrics(&sessions).contains("headwater_edge_sessions_pushed_out_total 0\n"));
+}
+
+#[test]
+fn events_may_begin_later() {
+    struct Sink(std::sync::mpsc::Sender<String>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.0.send(String::from_utf8_lossy(bytes).into_owned()));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let sessions = Sessions::builder().build();
+    asked(&sessions, "a");
+    let (sender, lines) = std::sync::mpsc::channel();
+    sessions.events_to(Sink(sender.clone()), 10).unwrap();
+    sessions.events_to(Sink(sender), 10).unwrap();
+    asked(&sessions, "b");
+    let line = lines.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(line.contains("\"session\":\"b\"") && line.lines().count() == 1, "{line}");
+}
+
+#[test]
 fn without_an_id_what_lies_below_a_manifest_is_one_session() {
     let sessions = Sessions::builder().build();
     let network = "192.0.2.1".parse().ok();

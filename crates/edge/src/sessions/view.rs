@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -107,12 +108,15 @@ impl Sessions {
     /// 1,000. Looks at all that are known.
     pub fn view(&self, most: usize) -> View {
         let (inner, most) = (&*self.0, most.min(MAX_VIEW));
-        let now = inner.clock.now();
-        self.sweep(0..inner.table.sets(), now);
+        // No other table comes while this one is looked at.
+        let _whole = self.whole();
+        let (table, now) = (inner.table.load(), inner.clock.now());
+        let addresses = inner.addresses.load(Ordering::Relaxed);
+        self.sweep(&table, 0..table.sets(), now);
         let mut latest: BinaryHeap<Reverse<Row>> = BinaryHeap::new();
         let mut titles: BTreeMap<(Box<str>, Box<str>), Title> = BTreeMap::new();
-        for set in 0..inner.table.sets() {
-            inner.table.sweep(set, |place| {
+        for set in 0..table.sets() {
+            table.sweep(set, |place| {
                 let Some(session) = place else { return false };
                 let key = (session.host.clone(), session.title.clone());
                 let title = titles.entry(key).or_default();
@@ -121,8 +125,7 @@ impl Sessions {
                     usize::from(session.state == Some(headwater_proto::cmcd::State::Rebuffering));
                 title.bitrate_kbps =
                     title.bitrate_kbps.saturating_add(session.bitrate.unwrap_or(0));
-                let row =
-                    |session: &Session| Row(session.last.as_millis(), session.row(inner.addresses));
+                let row = |session: &Session| Row(session.last.as_millis(), session.row(addresses));
                 if latest.len() < most {
                     latest.push(Reverse(row(session)));
                 } else if latest
@@ -143,7 +146,7 @@ impl Sessions {
         titles.truncate(most);
         let sessions = latest.into_sorted_vec().into_iter().map(|Reverse(row)| row.1).collect();
         let known = self.known();
-        View { at: now.as_millis(), edge: inner.edge.to_string(), known, titles, sessions }
+        View { at: now.as_millis(), edge: inner.edge.load().to_string(), known, titles, sessions }
     }
 }
 

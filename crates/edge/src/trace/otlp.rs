@@ -2,16 +2,17 @@
 //! takes.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_cache::BoxError;
 use headwater_net::Body;
 use http::{HeaderValue, Request, Response, header};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tower_service::Service;
 
-use super::{Counters, Span};
+use super::queue::Queue;
+use super::{Counters, Name, Span};
 
 /// The most spans of one message.
 const BATCH: usize = 512;
@@ -25,15 +26,22 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Sends spans to a collector; a task of its own runs it.
 #[derive(Debug)]
 pub struct Exporter {
-    spans: mpsc::Receiver<Span>,
+    queue: Arc<Queue>,
     counters: Counters,
-    service: String,
+    service: Name,
     timeout: Duration,
 }
 
+/// What is recorded after it is dropped, and not sent.
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
 impl Exporter {
-    pub(super) fn new(spans: mpsc::Receiver<Span>, counters: Counters, service: String) -> Self {
-        Self { spans, counters, service, timeout: TIMEOUT }
+    pub(super) fn new(queue: Arc<Queue>, counters: Counters, service: Name) -> Self {
+        Self { queue, counters, service, timeout: TIMEOUT }
     }
 
     /// How long a collector may take for one message, its answer included; what it has not taken by then is
@@ -55,7 +63,7 @@ impl Exporter {
     }
 
     /// As [`Exporter::run`], until `end` comes: then it sends what waits, and nothing is recorded any more.
-    pub async fn run_until<S, E>(mut self, mut collector: S, end: E)
+    pub async fn run_until<S, E>(self, mut collector: S, end: E)
     where
         S: Service<Request<Body>, Response = Response<Body>>,
         S::Error: Into<BoxError>,
@@ -66,14 +74,14 @@ impl Exporter {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
-                received = self.spans.recv_many(&mut batch, BATCH) => {
-                    if received == 0 {
+                () = self.queue.wait(&mut batch, BATCH) => {
+                    if batch.is_empty() {
                         return;
                     }
                 }
                 () = &mut end, if !ends => {
                     ends = true;
-                    self.spans.close();
+                    self.queue.close();
                     continue;
                 }
             }
@@ -82,17 +90,13 @@ impl Exporter {
                     () = tokio::time::sleep(LINGER) => {}
                     () = &mut end => {
                         ends = true;
-                        self.spans.close();
+                        self.queue.close();
                     }
                 }
-                while batch.len() < BATCH
-                    && let Ok(span) = self.spans.try_recv()
-                {
-                    batch.push(span);
-                }
+                self.queue.take(&mut batch, BATCH);
             }
             let spans = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            let sending = send(&mut collector, message(&self.service, &batch));
+            let sending = send(&mut collector, message(&self.service.load(), &batch));
             let sent = tokio::time::timeout(self.timeout, sending).await;
             match sent.unwrap_or_else(|_| Err("it did not answer in time".into())) {
                 Ok(()) => drop(self.counters.exported.inc_by(spans)),

@@ -13,11 +13,13 @@ use super::text::{Host, List, Name, Origin, PathPattern};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Sessions {
-    /// Whether sessions are noted, for the operator's `/sessions`, for metrics and for events. Default
-    /// false. Bound: none. Danger: it is known who watches what.
+    /// Whether sessions are noted, for the operator's `/sessions`, for metrics and for events; where a reload
+    /// says that they are not any more, all of them end. Default false. Bound: none. Danger: it is known who
+    /// watches what.
     pub on: bool,
     /// The most sessions that are known at once; what makes room is the one of eight that was silent for
-    /// longest. Default 10,000. Bound: 1 to 1,000,000. Danger: each takes up to 1.5 KiB.
+    /// longest. Default 10,000. Bound: 1 to 1,000,000. Danger: each takes up to 1.5 KiB; where a reload says
+    /// fewer than are known, those that were silent for longest are forgotten.
     pub capacity: u32,
     /// For how long a session may be silent before it counts as over. Default 60 s. Bound: 1 s to 1 h.
     /// Danger: shorter than players' buffers are long, one that is paused counts twice.
