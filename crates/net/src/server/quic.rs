@@ -31,8 +31,9 @@ pub(super) use cid::{GENERATIONS, MAX_WORKERS};
 pub(super) use elders::{Elder, Elders, channel};
 pub(super) use handshakes::{Begun, Handshake};
 
-/// Unidirectional streams a client may have open: HTTP/3 needs three (RFC 9114 §6.2), and some
-/// send one of a reserved type.
+/// Unidirectional streams that a client of QUIC may have open at once; one more has to wait. Unit: streams.
+/// Default 16. Bound: not to be set. Danger: none known: HTTP/3 needs three (RFC 9114 §6.2), and some
+/// clients send one of a reserved type.
 const UNI_STREAMS: u32 = 16;
 /// Handshakes that may wait to be accepted, for each worker and address.
 const WAITING_HANDSHAKES: usize = 1024;

@@ -4,10 +4,15 @@ use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
 
-use headwater_net::server::{Server, ServerBuilder, ServerHandle};
-use headwater_net::{Body, ConnInfo, ForwardedField};
+use headwater_net::server::{ConnLimits, Server, ServerBuilder, ServerHandle};
+use headwater_net::{Body, ConnInfo, ForwardedField, Protocol};
 use http::{Request, Response};
+
+use crate::service::until;
+use crate::tls::Authority;
 
 /// A server that says whom it takes its client for, and what it still reads of such fields.
 fn serve(builder: ServerBuilder) -> ServerHandle {
@@ -106,6 +111,40 @@ async fn the_proxy_protocol_is_demanded_of_balancers_and_refused_from_others() {
     let open = tcp(|server| server.proxy_protocol_from("10.0.0.0/8".parse().unwrap()));
     assert!(!ask(connect(&open), &header(), "").contains("192.0.2.1"));
     assert!(ask(connect(&open), b"", "").starts_with("127.0.0.1:"));
+}
+
+/// A balancer that passes TLS on as it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_protocol_comes_before_tls() {
+    let authority = Authority::new();
+    let server = Server::builder().https("127.0.0.1:0").tls(authority.sign(&["localhost"]).tls());
+    let server = serve(server.proxy_protocol_from("127.0.0.1".parse().unwrap()));
+    let config = Arc::new(authority.client(None));
+    let through = |front: &[u8]| {
+        let mut socket = TcpStream::connect(server.https_addrs()[0]).unwrap();
+        socket.write_all(front).unwrap();
+        let name = "localhost".try_into().unwrap();
+        let tls = rustls::ClientConnection::new(Arc::clone(&config), name).unwrap();
+        ask(rustls::StreamOwned::new(tls, socket), b"", "")
+    };
+    assert_eq!(through(&header()), "192.0.2.1:4711 to 198.51.100.2:443, tls true, fields false");
+    assert_eq!(through(b""), "", "one that is a balancer's has to say whose it is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_proxy_header_is_not_waited_for_without_end() {
+    let mut limits = ConnLimits::default();
+    limits.handshake_timeout = Duration::from_secs(1);
+    let behind =
+        tcp(|server| server.limits(limits).proxy_protocol_from("127.0.0.1".parse().unwrap()));
+    for half in [&header()[..5], &header()[..20]] {
+        let mut stream = connect(&behind);
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(half).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is closed");
+    }
+    let metrics = behind.metrics();
+    until("counted", || metrics.handshakes_failed(Protocol::H1) == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

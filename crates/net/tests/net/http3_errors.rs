@@ -277,6 +277,7 @@ async fn rfc_9114_4_1_nothing_comes_behind_trailers_at_any_time() {
     assert_eq!(closed(&quic).await, Some(FRAME_UNEXPECTED));
 }
 
+/// Limit: `connection::FRAME_SLACK`.
 #[tokio::test]
 async fn rfc_9114_10_5_frames_that_bring_nothing_end_the_request() {
     let server = start();
@@ -352,6 +353,7 @@ async fn flood(quic: &Connection, mut more: impl AsyncFnMut() -> bool) -> Option
     panic!("no end");
 }
 
+/// Limit: `uni::STRANGE_STREAMS`, `uni::MOST_BYTES`.
 #[tokio::test]
 async fn rfc_9114_10_5_floods_end_the_connection() {
     let server = start();

@@ -51,6 +51,27 @@ async fn a_stream_too_many_has_to_wait() {
     assert!(opened.await.is_ok_and(|opened| opened.is_ok()));
 }
 
+/// Limit: `quic::UNI_STREAMS`.
+#[tokio::test]
+async fn a_unidirectional_stream_too_many_has_to_wait() {
+    let server = start(|_| {});
+    let (_endpoint, quic, _control) = connect(&server).await;
+    let mut held = Vec::new();
+    for _ in 1..16 {
+        let mut stream = quic.open_uni().await.unwrap();
+        // The first half of a type.
+        stream.write_all(&[0x40]).await.unwrap();
+        held.push(stream);
+    }
+    assert!(tokio::time::timeout(A_WHILE, quic.open_uni()).await.is_err());
+    // quinn tells of room by the eighth of it.
+    for stream in &mut held {
+        stream.finish().unwrap();
+    }
+    let opened = tokio::time::timeout(A_MINUTE, quic.open_uni()).await;
+    assert!(opened.is_ok_and(|opened| opened.is_ok()));
+}
+
 /// Limit: `QuicConfig::receive_window`.
 #[tokio::test]
 async fn a_body_that_nobody_reads_is_taken_up_to_the_window() {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headwater_net::client::Upstream;
-use headwater_net::server::{ClientCertificate, Reloaded, Server, ServerHandle, Tls};
+use headwater_net::server::{
+    ClientCertificate, QuicConfig, Reloaded, Server, ServerBuilder, ServerHandle, Tls,
+};
 use headwater_net::{Body, ConnInfo};
 use http::{Request, Response};
 use rustls::pki_types::pem::PemObject as _;
@@ -52,7 +54,7 @@ impl Authority {
     }
 
     /// A client that trusts this authority, and shows `own` where it is asked to.
-    fn client(&self, own: Option<&Pair>) -> ClientConfig {
+    pub(crate) fn client(&self, own: Option<&Pair>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -88,7 +90,11 @@ impl Pair {
 
 /// A server that says who its client is.
 fn serve(tls: Tls, workers: usize) -> ServerHandle {
-    let builder = Server::builder().https("127.0.0.1:0").tls(tls).workers(workers);
+    serve_by(Server::builder(), tls, workers)
+}
+
+fn serve_by(builder: ServerBuilder, tls: Tls, workers: usize) -> ServerHandle {
+    let builder = builder.https("127.0.0.1:0").tls(tls).workers(workers);
     let who = |request: Request<Body>| async move {
         let info = request.extensions().get::<ConnInfo>().unwrap();
         let client = info.client.as_ref().map_or(0, |certificate| certificate.len());
@@ -247,6 +253,65 @@ async fn a_session_is_resumed_by_whichever_worker() {
         let expected = if round == 0 { HandshakeKind::Full } else { HandshakeKind::Resumed };
         assert_eq!(stream.get_ref().1.handshake_kind(), Some(expected), "round {round}");
     }
+}
+
+/// A ticket of TLS over TCP is good any number of times (RFC 8446 §8), so none allows early data.
+#[tokio::test]
+async fn rfc_8446_8_nothing_is_early_over_tcp() {
+    let authority = Authority::new();
+    let mut quic = QuicConfig::default();
+    quic.early_data = true;
+    let tls = authority.sign(&["a.example"]).tls();
+    let server = serve_by(Server::builder().quic(quic), tls, 2);
+    let mut config = authority.client(None);
+    config.enable_early_data = true;
+    let kind = async || {
+        let mut stream = connect(&config, addr(&server), "a.example").await.unwrap();
+        ask(&mut stream).await.unwrap();
+        stream.get_ref().1.handshake_kind()
+    };
+    assert_eq!(kind().await, Some(HandshakeKind::Full));
+    // What it could send at once, it would know before it sends anything.
+    let name = ServerName::try_from("a.example").unwrap();
+    let mut back = rustls::ClientConnection::new(Arc::new(config.clone()), name).unwrap();
+    assert!(back.early_data().is_none());
+    assert_eq!(kind().await, Some(HandshakeKind::Resumed));
+}
+
+#[tokio::test]
+async fn rfc_7301_3_2_http_2_comes_before_http_1_1_and_what_nobody_speaks_is_refused() {
+    let authority = Authority::new();
+    let server = serve(authority.sign(&["localhost"]).tls(), 1);
+    let to = addr(&server);
+    let offering = |names: &[&str]| {
+        let mut config = authority.client(None);
+        config.alpn_protocols = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    };
+    for (offered, chosen) in [
+        (&[][..], None),
+        (&["http/1.1", "h2"], Some("h2")),
+        (&["spdy/3", "http/1.1"], Some("http/1.1")),
+    ] {
+        let mut stream = connect(&offering(offered), to, "localhost").await.unwrap();
+        let said = stream.get_ref().1.alpn_protocol();
+        assert_eq!(said, chosen.map(str::as_bytes), "{offered:?}");
+        if chosen != Some("h2") {
+            assert_eq!(ask(&mut stream).await.unwrap(), "localhost 0", "{offered:?}");
+        }
+    }
+    let refused = connect(&offering(&["h3", "imap"]), to, "localhost").await.unwrap_err();
+    let alert = refused.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    let expected = rustls::AlertDescription::NoApplicationProtocol;
+    assert_eq!(alert, Some(&rustls::Error::AlertReceived(expected)));
+    // RFC 9001 §8.1: over QUIC it is an error of the connection, and what TCP speaks is nothing there.
+    let config = quinn::crypto::rustls::QuicClientConfig::try_from(offering(&["h2"])).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(config));
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let refused = endpoint.connect_with(config, to, "localhost").unwrap().await.unwrap_err();
+    let quinn::ConnectionError::ConnectionClosed(close) = &refused else { panic!("{refused}") };
+    let alert = u8::from(rustls::AlertDescription::NoApplicationProtocol);
+    assert_eq!(close.error_code, quinn::TransportErrorCode::crypto(alert), "{refused}");
 }
 
 #[tokio::test]

@@ -45,8 +45,9 @@ use crate::{Body, ConnInfo, Protocol};
 /// the connection is closed (H3_EXCESSIVE_LOAD). Unit: streams. Default 500. Bound: not to be set.
 /// Danger: none known: who cancels a request has brought it.
 const WASTED_STREAMS: u32 = 500;
-/// Bytes of frames that bring nothing, and of the encoded fields of one section, beyond the limit on
-/// its fields.
+/// Bytes beyond `max_header_bytes` that the frames of a request of HTTP/3 may bring nothing with in a row
+/// (empty DATA, unknown types), and that the encoded fields of one section may have; with more, the
+/// request ends (H3_EXCESSIVE_LOAD). Unit: bytes. Default 16 KiB. Bound: not to be set. Danger: none known.
 const FRAME_SLACK: usize = 16 << 10;
 /// What separates the IDs of two requests' streams (RFC 9000 §2.1).
 const NEXT: u64 = 4;

@@ -26,11 +26,14 @@ const PUSH: u64 = 1;
 const ENCODER: u64 = 2;
 const DECODER: u64 = 3;
 
-/// Streams that a client may open and end, or that are of no type we know, in a connection's life.
-const STRANGE: u32 = 1000;
-/// The most that its control stream, or one of QPACK's, may carry in its life: 4 MiB are some
-/// 100,000 priority updates.
-const MOST: usize = 4 << 20;
+/// Unidirectional streams of one connection of HTTP/3 that a client ends before they have a type, or that
+/// are of no type we know; with one more, the connection is closed (H3_EXCESSIVE_LOAD). Unit: streams.
+/// Default 1,000. Bound: not to be set. Danger: none known: clients send one or none.
+const STRANGE_STREAMS: u32 = 1000;
+/// The most that the control stream of a client of HTTP/3, or one of its QPACK streams, carries in a
+/// connection's life; with more, the connection is closed (H3_EXCESSIVE_LOAD). Unit: bytes. Default 4 MiB.
+/// Bound: not to be set. Danger: none known: it is room for some 100,000 priority updates.
+const MOST_BYTES: usize = 4 << 20;
 /// The most that is read of one at once.
 const READ: usize = 4 << 10;
 
@@ -153,7 +156,11 @@ impl Arrivals {
                     let _ = stream.stop(var_int(Code::StreamCreation));
                 }
                 self.strange += 1;
-                return if self.strange > STRANGE { Err(Code::ExcessiveLoad) } else { Ok(()) };
+                return if self.strange > STRANGE_STREAMS {
+                    Err(Code::ExcessiveLoad)
+                } else {
+                    Ok(())
+                };
             }
         };
         if is_first { Ok(()) } else { Err(Code::StreamCreation) }
@@ -205,7 +212,7 @@ impl<R: Default> Read<R> {
                 Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Code::ClosedCriticalStream),
             };
             self.came += bytes.len();
-            if self.came > MOST {
+            if self.came > MOST_BYTES {
                 return Poll::Ready(Code::ExcessiveLoad);
             }
             if let Err(code) = pass(&mut self.reader, &bytes) {

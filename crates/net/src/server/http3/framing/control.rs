@@ -22,7 +22,8 @@ const MAX_FIELD_SECTION_SIZE: u64 = 0x6;
 
 /// The longest PRIORITY_UPDATE that is read; `u=0, i` and an ID are 15 bytes.
 const MAX_UPDATE: u64 = 64;
-/// The longest SETTINGS that are taken: those of browsers are 20 to 40 bytes.
+/// The longest SETTINGS of a client of HTTP/3; longer ones close the connection (H3_EXCESSIVE_LOAD). Unit:
+/// bytes. Default 1 KiB. Bound: not to be set. Danger: none known: those of browsers are 20 to 40 bytes.
 const MAX_SETTINGS: u64 = 1024;
 
 /// What a client has said of its connection, for the answers on it.
@@ -205,6 +206,7 @@ mod tests {
         assert!(control.held.capacity() < 1000);
     }
 
+    /// Limit: `control::MAX_SETTINGS`.
     #[test]
     fn rfc_9114_7_2_what_may_not_be_said_is_an_error() {
         for (frames, code) in [
