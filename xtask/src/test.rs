@@ -281,12 +281,12 @@ fn clients(places: &Places) -> Outcome {
 /// A few clients of it run with the other tests.
 fn hand_over(places: &Places) -> Outcome {
     setup::ensure(places, &[Group::Build])?;
-    // The binary that is replaced is an example, which cargo does not build for one test alone.
+    // The binary that is replaced, as people run it, is an example, which cargo does not build for one
+    // test alone.
+    stack::build(places, Profile::Release, "reference-stack")?;
     let mut cargo = process::cargo(places);
-    cargo.args(["build", "--locked", "-p", "headwater-reference-stack"]);
-    process::run(cargo.args(["--example", "reference-stack"]))?;
-    let mut cargo = process::cargo(places);
-    cargo.args(["test", "--locked", "-p", "headwater-reference-stack", "--test", "handover"]);
+    cargo.args(["test", "--locked", "--release", "-p", "headwater-reference-stack"]);
+    cargo.args(["--test", "handover"]);
     cargo.args(["--", "--nocapture"]);
     process::run(cargo.env("HEADWATER_HANDOVER_CLIENTS", "200"))
 }
