@@ -325,6 +325,7 @@ impl Head {
         }
         make_ready(&mut headers, received);
         set_len(&mut headers, status, len);
+        let headers = with_places(headers);
         let authorized = exchange.asked.authorization;
         let cookied = exchange.sent.headers.contains_key(header::COOKIE);
         let head = Self {
@@ -481,6 +482,16 @@ fn set_len(headers: &mut HeaderMap, status: StatusCode, len: Option<u64>) {
 
 /// Puts `Date` where it is missing (RFC 9110 §6.6.1), and places for `Age` and `Cache-Status`:
 /// ours comes after those of the caches nearer to the origin (RFC 9211 §2).
+/// Fields that are added to an answer on its way out: those of browsers' rules, of its path, of who may read.
+const ADDED: usize = 8;
+
+/// The same fields, with places in their index for those that are [`ADDED`] to each clone: else each hit
+/// made its index anew. The clone made here keeps the larger index, and no room for the fields themselves.
+fn with_places(mut headers: HeaderMap) -> HeaderMap {
+    headers.reserve(ADDED);
+    headers.clone()
+}
+
 fn make_ready(headers: &mut HeaderMap, received: Timestamp) {
     if !headers.contains_key(header::DATE)
         && let Ok(date) = HeaderValue::try_from(received.to_http_date())

@@ -185,7 +185,7 @@ impl EdgeBuilder {
     }
 
     /// Which tokens let requests in, WebSockets among them; by default none is asked for, unless a
-    /// request's extensions say so ([`TokensHere`](crate::tokens::TokensHere)).
+    /// request's route says so ([`RoutePolicy::tokens`](crate::RoutePolicy::tokens)).
     pub fn tokens(mut self, tokens: TokenLayer) -> Self {
         self.tokens = tokens;
         self

@@ -14,11 +14,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A lookup reads a tree of some 30 levels and allocates nothing. The database says who is registered
+//! A lookup reads a tree of some 30 levels and allocates nothing; those of the last clients are remembered. The database says who is registered
 //! where, which is where somebody is for most addresses, and not for those of a VPN.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use headwater_net::{ConnInfo, Problem};
 use http::{Request, StatusCode};
@@ -28,13 +29,26 @@ use crate::guard::{GuardLayer, Rule};
 use crate::route_policy::RoutePolicy;
 use crate::whom::{Country, Subdivision};
 
+/// Addresses of which is remembered where they are.
+const REMEMBERED: usize = 1024;
+
 /// A database that says where addresses are, in memory. Clones are of the same.
 #[derive(Clone)]
-pub struct GeoDatabase(Arc<Reader<Vec<u8>>>);
+pub struct GeoDatabase(Arc<Inner>);
+
+struct Inner {
+    reader: Reader<Vec<u8>>,
+    /// What was found for the last address of each place.
+    last: Box<[Mutex<Option<(IpAddr, Place)>>]>,
+    seed: RandomState,
+}
+
+/// Where an address is, as far as the database says.
+type Place = Option<(Country, Option<Subdivision>)>;
 
 impl std::fmt::Debug for GeoDatabase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("GeoDatabase").field(&self.0.metadata().database_type).finish()
+        f.debug_tuple("GeoDatabase").field(&self.0.reader.metadata().database_type).finish()
     }
 }
 
@@ -58,19 +72,37 @@ impl GeoDatabase {
     /// Where the bytes are none.
     pub fn read(bytes: Vec<u8>) -> Result<Self, BadGeo> {
         let reader = Reader::from_source(bytes);
-        reader
-            .map(|reader| Self(Arc::new(reader)))
-            .map_err(|error| BadGeo::Database(error.to_string()))
+        let reader = reader.map_err(|error| BadGeo::Database(error.to_string()))?;
+        let last = (0..REMEMBERED).map(|_| Mutex::default()).collect();
+        Ok(Self(Arc::new(Inner { reader, last, seed: RandomState::new() })))
     }
 
     /// In which country an address is, and in which part of it; `None` where the database does not say.
     pub fn locate(&self, address: IpAddr) -> Option<(Country, Option<Subdivision>)> {
+        let address = address.to_canonical();
+        let Inner { last, seed, .. } = &*self.0;
+        let at = seed.hash_one(address) as usize % REMEMBERED;
+        // Nobody waits: whom another is in the way looks it up.
+        let mut last = last.get(at).and_then(|last| last.try_lock().ok());
+        match last.as_deref() {
+            Some(Some((known, place))) if *known == address => *place,
+            _ => {
+                let place = self.look_up(address);
+                if let Some(last) = &mut last {
+                    **last = Some((address, place));
+                }
+                place
+            }
+        }
+    }
+
+    fn look_up(&self, address: IpAddr) -> Place {
         const COUNTRY: [PathElement<'static>; 2] =
             [PathElement::Key("country"), PathElement::Key("iso_code")];
         const SUBDIVISION: [PathElement<'static>; 3] =
             [PathElement::Key("subdivisions"), PathElement::Index(0), PathElement::Key("iso_code")];
         // An IPv6 address in a database of IPv4 is an error of theirs, and nowhere to us.
-        let found = self.0.lookup(address.to_canonical()).ok()?;
+        let found = self.0.reader.lookup(address).ok()?;
         let country = Country::new(text(&found, &COUNTRY)?)?;
         let subdivision = text(&found, &SUBDIVISION).and_then(Subdivision::new);
         Some((country, subdivision))
@@ -167,6 +199,10 @@ impl Rule for GeoRules {
 pub type GeoLayer = GuardLayer<GeoRules>;
 
 #[cfg(test)]
+#[path = "../tests/support/mmdb.rs"]
+mod mmdb;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
@@ -187,5 +223,23 @@ mod tests {
         for bytes in [Vec::new(), b"\xab\xcd\xefMaxMind.com".to_vec(), vec![0; 1_000]] {
             assert!(matches!(GeoDatabase::read(bytes), Err(BadGeo::Database(_))));
         }
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_a_lookup_finds() {
+        let networks =
+            [("192.0.2.0/25", "DE"), ("192.0.2.128/25", "FR-IDF"), ("2001:db8::/32", "JP")];
+        let database = GeoDatabase::read(mmdb::database(&networks)).unwrap();
+        let v4 = (0..=255).map(|last| IpAddr::from([192, 0, 2, last]));
+        let v6 =
+            (0..4_000).map(|last| IpAddr::from([0x2001, 0xdb7 + last % 2, 0, 0, 0, 0, 0, last]));
+        let all: Vec<IpAddr> = v4.chain(v6).collect();
+        // More than there are places for, so that some are in the way of others.
+        for address in all.iter().chain(all.iter().rev()) {
+            assert_eq!(database.locate(*address), database.look_up(*address), "{address}");
+        }
+        let country = |address: &str| Some(database.locate(address.parse().unwrap())?.0);
+        assert_eq!(country("::ffff:192.0.2.1"), Country::new("DE"));
+        assert_eq!(country("2001:db7::1"), None);
     }
 }

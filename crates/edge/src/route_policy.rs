@@ -30,6 +30,7 @@ use crate::geo::Countries;
 use crate::methods::MethodsLayer;
 use crate::referrers::Referrers;
 use crate::security::Security;
+use crate::tokens::TokensHere;
 
 /// What holds on a route, part by part: `None` is as the layer was made.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +40,8 @@ pub struct RoutePolicy {
     pub name: Option<Arc<str>>,
     /// What its requests are answered without anybody behind.
     pub answer: Option<FixedAnswer>,
+    /// Which tokens its requests need, or that they need none.
+    pub tokens: Option<TokensHere>,
     /// Methods that are let in.
     pub methods: Option<MethodsLayer>,
     /// Whose pages may read.
@@ -63,10 +66,21 @@ impl RoutePolicy {
 
     /// Whether it says nothing: then no request needs it.
     pub fn is_empty(&self) -> bool {
-        let Self { name, answer, methods, cors, security, addresses, countries, referrers, limits } =
-            self;
+        let Self {
+            name,
+            answer,
+            tokens,
+            methods,
+            cors,
+            security,
+            addresses,
+            countries,
+            referrers,
+            limits,
+        } = self;
         name.is_none()
             && answer.is_none()
+            && tokens.is_none()
             && methods.is_none()
             && cors.is_none()
             && security.is_none()

@@ -12,7 +12,7 @@ use headwater_cache::Cache;
 use headwater_edge::access_log::Masked;
 use headwater_edge::rates::{Holder, Per};
 use headwater_edge::tokens::{Grant, Key, Places, TokenLayer, TokenRules, TokensHere, Verifier};
-use headwater_edge::{AccessLog, Edge, Limit, RateLimitLayer};
+use headwater_edge::{AccessLog, Edge, Limit, RateLimitLayer, RoutePolicy};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{Request, Response, header};
 use support::{Lines, Origin};
@@ -201,6 +201,12 @@ fn named_rules() -> Arc<TokenRules> {
     Arc::new(TokenRules::new(Verifier::new([key("k")]).unwrap(), places))
 }
 
+fn on_a_route(here: TokensHere) -> Arc<RoutePolicy> {
+    let mut policy = RoutePolicy::default();
+    policy.tokens = Some(here);
+    Arc::new(policy)
+}
+
 #[tokio::test]
 async fn where_no_token_is_needed_one_that_is_there_is_taken_off_all_the_same() {
     let origin = Origin::default();
@@ -211,7 +217,7 @@ async fn where_no_token_is_needed_one_that_is_there_is_taken_off_all_the_same() 
         headers.insert(header::COOKIE, "a=1; pass=SECRET".parse().unwrap());
         headers.insert(header::AUTHORIZATION, "Bearer SECRET".parse().unwrap());
         headers.insert("cta-common-access-token", "SECRET".parse().unwrap());
-        request.extensions_mut().insert(here);
+        request.extensions_mut().insert(on_a_route(here));
         service.clone().oneshot(request).await.unwrap().status()
     };
     assert_eq!(ask(TokensHere::Public(named_rules())).await, 200);
@@ -250,7 +256,7 @@ async fn the_log_shows_no_token_whatever_its_parameter_is_called() {
         let here = [TokensHere::Needed, TokensHere::Public, TokensHere::Elsewhere];
         for here in here.map(|here: fn(_) -> _| here(named_rules())) {
             let mut request = support::get(path, Protocol::H2);
-            request.extensions_mut().insert(here);
+            request.extensions_mut().insert(on_a_route(here));
             by_the_request.clone().oneshot(request).await.unwrap();
         }
     }

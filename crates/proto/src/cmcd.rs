@@ -365,31 +365,39 @@ impl Object {
     }
 }
 
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
+/// What each byte is as a hexadecimal digit; [`NO_DIGIT`] where it is none.
+const HEX: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value];
+        values[digit as usize] = value as u8;
+        values[digit.to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
     }
-}
+    values
+};
+const NO_DIGIT: u8 = 0xff;
 
 /// Percent-decodes (RFC 3986 §2.1); `None` for an escape that is none, and for what is not UTF-8.
 fn decoded(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
-        let (plain, escape) = rest.split_at_checked(at)?;
-        bytes.extend_from_slice(plain);
-        let [_, high, low, after @ ..] = escape else { return None };
-        bytes.push(hex(*high)? << 4 | hex(*low)?);
-        rest = after;
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(mut byte) = bytes.next() {
+        if byte == b'%' {
+            let high = HEX[usize::from(bytes.next()?)];
+            let low = HEX[usize::from(bytes.next()?)];
+            if high == NO_DIGIT || low == NO_DIGIT {
+                return None;
+            }
+            byte = high << 4 | low;
+        }
+        out.push(byte);
     }
-    bytes.extend_from_slice(rest);
-    String::from_utf8(bytes).ok()
+    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

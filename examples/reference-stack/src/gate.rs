@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, Map};
-use headwater_edge::normalise;
 use headwater_edge::tokens::{Grant, Key, Places, TokenRules, TokensHere, Verifier};
+use headwater_edge::{RoutePolicy, normalise};
 use headwater_net::{Body, Clock, ConnInfo};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use tower_service::Service;
@@ -35,6 +35,9 @@ pub(crate) struct Gate(Option<Arc<Tokens>>);
 
 struct Tokens {
     rules: Arc<TokenRules>,
+    /// Of media, and of all else.
+    media: Arc<RoutePolicy>,
+    public: Arc<RoutePolicy>,
     key: Key,
     clock: Clock,
 }
@@ -55,7 +58,14 @@ impl Gate {
         let key = Key::signing("", secret.trim_ascii()).map_err(wrong)?;
         let verifier = Verifier::new([key.clone()]).map_err(wrong)?;
         let rules = TokenRules::new(verifier, Places::default().path(TOKENS).give_cookie(true));
-        Ok(Self(Some(Arc::new(Tokens { rules: Arc::new(rules), key, clock: Clock::system() }))))
+        let rules = Arc::new(rules);
+        let route = |tokens: fn(_) -> TokensHere| {
+            let mut policy = RoutePolicy::default();
+            policy.tokens = Some(tokens(Arc::clone(&rules)));
+            Arc::new(policy)
+        };
+        let (media, public) = (route(TokensHere::Needed), route(TokensHere::Public));
+        Ok(Self(Some(Arc::new(Tokens { rules, media, public, key, clock: Clock::system() }))))
     }
 
     /// Whether media needs a token.
@@ -122,8 +132,8 @@ where
         // What cannot be read is refused further in; it is nobody's page.
         let uri = normalise::checked(request.uri());
         let is_public = uri.as_ref().is_some_and(|uri| at_shield(uri).is_none());
-        let here = if is_public { TokensHere::Public } else { TokensHere::Needed };
-        request.extensions_mut().insert(here(Arc::clone(&tokens.rules)));
+        let here = if is_public { &tokens.public } else { &tokens.media };
+        request.extensions_mut().insert(Arc::clone(here));
         if !uri.as_ref().is_some_and(is_page) {
             return Either::Left(self.inner.call(request));
         }

@@ -158,7 +158,9 @@ fn places(bytes: &[u8]) {
     let request = Request::builder().uri(target).header("cookie", lines.next().unwrap_or_default());
     let (Ok(mut request), Some(verifier)) = (request.body(()), VERIFIER.clone()) else { return };
     let public = TokenRules::new(verifier, Places::default().path("/t/").give_cookie(true));
-    request.extensions_mut().insert(headwater_edge::tokens::TokensHere::Public(public.into()));
+    let mut policy = headwater_edge::RoutePolicy::default();
+    policy.tokens = Some(headwater_edge::tokens::TokensHere::Public(public.into()));
+    request.extensions_mut().insert(std::sync::Arc::new(policy));
     let mut service = TokenLayer::default().clock(Clock::manual(NOW)).layer(Inner);
     let answered = pin!(service.call(request)).poll(&mut Context::from_waker(Waker::noop()));
     assert!(answered.is_ready());

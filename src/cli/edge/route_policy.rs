@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use headwater::edge::addresses::BadAddresses;
 use headwater::edge::security::{Frames, Loads};
+use headwater::edge::tokens::TokensHere;
 use headwater::edge::{
     Addresses, Cors, Countries, FixedAnswer, MethodsLayer, Referrers, RoutePolicy, Security,
 };
@@ -26,10 +27,15 @@ pub(super) struct Common {
     addresses: Vec<(clients::Addresses, Addresses)>,
 }
 
-/// What a route that is [resolved](headwater::proto::config::Edge::resolved) wants of the layers; `None`
-/// where it wants nothing. Reads the files that it names.
-pub(super) fn make(config: &Route, common: &mut Common) -> Result<Option<Arc<RoutePolicy>>, Error> {
+/// What a route that is [resolved](headwater::proto::config::Edge::resolved) wants of the layers, with the
+/// tokens of its site; `None` where it wants nothing. Reads the files that it names.
+pub(super) fn make(
+    config: &Route,
+    tokens: Option<TokensHere>,
+    common: &mut Common,
+) -> Result<Option<Arc<RoutePolicy>>, Error> {
     let mut policy = RoutePolicy::default();
+    policy.tokens = tokens;
     policy.name = config.name.as_deref().map(Into::into);
     policy.answer = config.answer.as_ref().map(answer).transpose()?;
     policy.methods = config.methods.as_ref().map(|verbs| methods(verbs)).transpose()?;

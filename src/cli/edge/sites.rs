@@ -33,10 +33,6 @@ pub(super) struct Sites {
     /// By what follows the `*`, the longest first.
     below: Vec<(Box<[u8]>, usize)>,
     otherwise: Option<usize>,
-    /// Of a request whose path may be read as that of another route.
-    ambiguous: Arc<RoutePolicy>,
-    /// Of a request by plain HTTP for a site that is served by HTTPS alone.
-    plain: Arc<RoutePolicy>,
 }
 
 #[derive(Debug)]
@@ -46,6 +42,18 @@ struct Site {
     tokens: Option<Arc<TokenRules>>,
     routes: Vec<OfRoute>,
     otherwise: OfRoute,
+    odd: Odd,
+}
+
+/// What layers find on requests that are on no route.
+#[derive(Debug)]
+struct Odd {
+    /// The layers refuse the path.
+    refused: Option<Arc<RoutePolicy>>,
+    /// The path may be read as that of another route.
+    ambiguous: Arc<RoutePolicy>,
+    /// It comes by plain HTTP for a site that is served by HTTPS alone.
+    plain: Arc<RoutePolicy>,
 }
 
 /// What a route says beside the cache's rules.
@@ -53,8 +61,6 @@ struct Site {
 struct OfRoute {
     target: Option<Target>,
     policy: Option<Arc<RoutePolicy>>,
-    /// Whether it asks for no token.
-    public: bool,
 }
 
 /// Where the requests of a route go.
@@ -83,21 +89,8 @@ struct Came(Option<usize>, Uri);
 impl Sites {
     /// The sites of a configuration whose upstreams are there.
     pub(super) fn new(config: &Config, upstreams: &Upstreams) -> Result<Self, Error> {
-        let answers = |answer| {
-            let mut policy = RoutePolicy::default();
-            policy.answer = Some(answer);
-            Arc::new(policy)
-        };
-        let ambiguous = FixedAnswer::new(StatusCode::BAD_REQUEST);
-        let plain = FixedAnswer::new(StatusCode::PERMANENT_REDIRECT);
-        let mut sites = Self {
-            all: Vec::new(),
-            named: HashMap::new(),
-            below: Vec::new(),
-            otherwise: None,
-            ambiguous: answers(ambiguous.detail("the path may be read as that of another route")),
-            plain: answers(plain.location("https://{host}{target}")),
-        };
+        let mut sites =
+            Self { all: Vec::new(), named: HashMap::new(), below: Vec::new(), otherwise: None };
         let resolved = config.resolved();
         let mut common = Common::default();
         for (number, config) in resolved.sites.iter().enumerate() {
@@ -156,18 +149,20 @@ impl Site {
             let class = device.class.as_deref().unwrap_or_default();
             rules = rules.device(class, device.agents.iter().map(String::as_str));
         }
+        let tokens = config.tokens.as_ref().map(tokens::rules).transpose()?;
         let mut routes = Vec::new();
         for route in &config.routes {
             let path = route.path.as_ref().map(PathPattern::whole).unwrap_or_default();
             rules = rules.route(named(rule(route, path)));
-            routes.push(OfRoute::new(route, upstreams, common)?);
+            routes.push(OfRoute::new(route, tokens.as_ref(), upstreams, common)?);
         }
         Ok(Self {
             only_https: config.only_https,
             rules: rules.build()?,
-            tokens: config.tokens.as_ref().map(tokens::rules).transpose()?,
+            odd: Odd::new(tokens.as_ref()),
+            otherwise: OfRoute::new(otherwise, tokens.as_ref(), upstreams, common)?,
+            tokens,
             routes,
-            otherwise: OfRoute::new(otherwise, upstreams, common)?,
         })
     }
 
@@ -190,9 +185,32 @@ impl Site {
     }
 }
 
+impl Odd {
+    fn new(tokens: Option<&Arc<TokenRules>>) -> Self {
+        let policy = |here: fn(_) -> TokensHere, answer| {
+            let mut policy = RoutePolicy::default();
+            policy.tokens = tokens.cloned().map(here);
+            policy.answer = answer;
+            policy
+        };
+        let ambiguous = FixedAnswer::new(StatusCode::BAD_REQUEST)
+            .detail("the path may be read as that of another route");
+        let plain = FixedAnswer::new(StatusCode::PERMANENT_REDIRECT);
+        // A token in the query goes along to where it is asked for.
+        let plain = plain.location("https://{host}{target}");
+        let refused = policy(TokensHere::Needed, None);
+        Self {
+            refused: (!refused.is_empty()).then(|| Arc::new(refused)),
+            ambiguous: Arc::new(policy(TokensHere::Needed, Some(ambiguous))),
+            plain: Arc::new(policy(TokensHere::Elsewhere, Some(plain))),
+        }
+    }
+}
+
 impl OfRoute {
     fn new(
         config: &RouteConfig,
+        tokens: Option<&Arc<TokenRules>>,
         upstreams: &Upstreams,
         common: &mut Common,
     ) -> Result<Self, Error> {
@@ -202,11 +220,11 @@ impl OfRoute {
             let compress = (config.compress != Some(false)).then(|| level(config.compress_level));
             Some(Target { origins: origins.clone(), compress, shield })
         });
-        Ok(Self {
-            target,
-            policy: route_policy::make(config, common)?,
-            public: config.public == Some(true),
-        })
+        let here = match config.public {
+            Some(true) => TokensHere::Public,
+            _ => TokensHere::Needed,
+        };
+        Ok(Self { target, policy: route_policy::make(config, tokens.cloned().map(here), common)? })
     }
 }
 
@@ -287,28 +305,18 @@ impl Pinned {
     }
 
     /// Has a request that comes in, whose path has no token any more, belong to the site of its host, and
-    /// find there what its route wants of the layers, and which tokens.
+    /// find there what its route wants of the layers.
     pub(super) fn enter(self, request: &mut Parts) {
         if let Some(site) = self.site() {
             let is_plain = || request.extensions.get::<ConnInfo>().is_some_and(|conn| !conn.tls);
-            let needed = TokensHere::Needed as fn(Arc<TokenRules>) -> TokensHere;
-            let (policy, tokens) = match site.came(request) {
-                // One in the query goes along to where it is asked for.
-                _ if site.only_https && is_plain() => {
-                    (Some(&self.sites.plain), TokensHere::Elsewhere as fn(_) -> _)
-                }
-                Ok(Some(route)) if route.public => {
-                    (route.policy.as_ref(), TokensHere::Public as fn(_) -> _)
-                }
-                Ok(Some(route)) => (route.policy.as_ref(), needed),
-                Ok(None) => (None, needed),
-                Err(()) => (Some(&self.sites.ambiguous), needed),
+            let policy = match site.came(request) {
+                _ if site.only_https && is_plain() => Some(&site.odd.plain),
+                Ok(Some(route)) => route.policy.as_ref(),
+                Ok(None) => site.odd.refused.as_ref(),
+                Err(()) => Some(&site.odd.ambiguous),
             };
             if let Some(policy) = policy {
                 request.extensions.insert(Arc::clone(policy));
-            }
-            if let Some(rules) = &site.tokens {
-                request.extensions.insert(tokens(Arc::clone(rules)));
             }
         }
         request.extensions.insert(self);

@@ -138,7 +138,7 @@ impl Entry {
         let (uri, headers) = (request.uri(), request.headers());
         let conn = request.extensions().get::<ConnInfo>();
         let tells_query = target.told.query.is_some() && uri.query().is_some();
-        let tokens = tells_query.then(|| request.extensions().get::<TokensHere>()).flatten();
+        let tokens = tells_query.then(|| TokensHere::of(request.extensions())).flatten();
         Self {
             time: target.clock.now(),
             peer: conn.map(|conn| (conn.peer, conn.protocol)),

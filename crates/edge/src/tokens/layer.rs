@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::{Body, Clock, ConnInfo, Timestamp};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body as HttpBody;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -20,6 +20,7 @@ use super::verifier::{Refused, Verifier};
 use crate::amend::{Amend, Amended};
 use crate::answer::Answer;
 use crate::normalise;
+use crate::route_policy::RoutePolicy;
 
 /// Where tokens are looked for, and what is made of them.
 #[derive(Clone, Debug)]
@@ -117,8 +118,8 @@ impl Shared {
 }
 
 impl TokenLayer {
-    /// Verifies tokens so. The default layer verifies nothing, unless a request's extensions say so
-    /// ([`TokensHere`]). Clones remember tokens for one request together.
+    /// Verifies tokens so. The default layer verifies nothing, unless a request's route says so
+    /// ([`RoutePolicy::tokens`]). Clones remember tokens for one request together.
     pub fn new(rules: TokenRules) -> Self {
         Self { rules: Some(Arc::new(rules)), ..Self::default() }
     }
@@ -130,7 +131,7 @@ impl TokenLayer {
         self
     }
 
-    /// The rules that hold where a request's extensions do not say others.
+    /// The rules that hold where a request's route does not say others.
     pub const fn rules(&self) -> Option<&Arc<TokenRules>> {
         self.rules.as_ref()
     }
@@ -143,8 +144,8 @@ impl TokenLayer {
     }
 }
 
-/// In a request's extensions: what holds for it, whatever the layer's rules are. For who has rules of its
-/// own for each host or path; the layer takes it out.
+/// What holds on a route ([`RoutePolicy::tokens`]), whatever the layer's rules are: for who has rules of
+/// its own for each host or path.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum TokensHere {
@@ -157,6 +158,11 @@ pub enum TokensHere {
 }
 
 impl TokensHere {
+    /// What the route of a request says, by its extensions.
+    pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
+        RoutePolicy::of(extensions).and_then(|policy| policy.tokens.as_ref())
+    }
+
     /// The rules by which tokens are known.
     pub const fn rules(&self) -> &Arc<TokenRules> {
         match self {
@@ -230,7 +236,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        let here = request.extensions_mut().remove::<TokensHere>();
+        let here = TokensHere::of(request.extensions()).cloned();
         let rules = match &here {
             Some(TokensHere::Needed(rules)) => Some(rules),
             Some(TokensHere::Public(rules)) => {

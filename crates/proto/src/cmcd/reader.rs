@@ -89,7 +89,7 @@ pub(super) struct Members<'a> {
 impl<'a> Members<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let mut members = Self { text, at: 0, count: 0 };
-        members.skip(b" ");
+        members.skip_spaces();
         members
     }
 
@@ -109,12 +109,12 @@ impl<'a> Members<'a> {
             let parameters = self.parameters()?;
             Value::Item(Item { bare: Bare::Flag(true), parameters })
         };
-        self.skip(b" \t");
+        self.skip_blanks();
         if self.peek().is_some() {
             if !self.eat(b',') {
                 return Err(self.wrong());
             }
-            self.skip(b" \t");
+            self.skip_blanks();
             // A comma has a member after it.
             if self.peek().is_none() {
                 return Err(self.wrong());
@@ -133,8 +133,14 @@ impl<'a> Members<'a> {
         eaten
     }
 
-    fn skip(&mut self, any: &[u8]) {
-        while self.peek().is_some_and(|byte| any.contains(&byte)) {
+    fn skip_spaces(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t')) {
             self.at += 1;
         }
     }
@@ -166,7 +172,7 @@ impl<'a> Members<'a> {
         self.at += 1;
         let mut items = Vec::new();
         loop {
-            self.skip(b" ");
+            self.skip_spaces();
             if self.eat(b')') {
                 // What the list itself is said to be is of no use here.
                 self.parameters()?;
@@ -192,7 +198,7 @@ impl<'a> Members<'a> {
     fn parameters(&mut self) -> Result<Vec<(&'a str, Bare<'a>)>, CmcdError> {
         let mut all = Vec::new();
         while self.eat(b';') {
-            self.skip(b" ");
+            self.skip_spaces();
             if all.len() >= MAX_PARAMETERS {
                 return Err(self.wrong());
             }
@@ -238,7 +244,7 @@ impl<'a> Members<'a> {
     /// §4.2.4: up to fifteen digits, or twelve and three behind the point.
     fn number(&mut self) -> Result<Bare<'a>, CmcdError> {
         let start = self.at;
-        self.eat(b'-');
+        let is_negative = self.eat(b'-');
         let from = self.at;
         let whole = self.run(from, &DIGITS);
         if whole.is_empty() || whole.len() > 15 {
@@ -253,8 +259,9 @@ impl<'a> Members<'a> {
             let text = self.text.get(start..self.at).unwrap_or_default();
             return text.parse().map(Bare::Decimal).map_err(|_| self.wrong());
         }
-        let text = self.text.get(start..self.at).unwrap_or_default();
-        text.parse().map(Bare::Number).map_err(|_| self.wrong())
+        // Fifteen digits fit.
+        let number = whole.bytes().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        Ok(Bare::Number(if is_negative { -number } else { number }))
     }
 
     /// §4.2.5.
