@@ -39,12 +39,15 @@ pub struct GeoDatabase(Arc<Inner>);
 struct Inner {
     reader: Reader<Vec<u8>>,
     /// What was found for the last address of each place.
-    last: Box<[Mutex<Option<(IpAddr, Place)>>]>,
+    last: Box<[Last]>,
     seed: RandomState,
 }
 
 /// Where an address is, as far as the database says.
 type Place = Option<(Country, Option<Subdivision>)>;
+
+/// An address, and where it is.
+type Last = Mutex<Option<(IpAddr, Place)>>;
 
 impl std::fmt::Debug for GeoDatabase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
