@@ -2,6 +2,9 @@
 //! policies, with files that SIGHUP reads again.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use crate::process::{Edge, Files, Origin, ask, get, wait_for};
 
@@ -59,6 +62,54 @@ fn lists_of_addresses_are_read_again_all_or_nothing() {
     assert_eq!(from(addr, "10.1.0.1", "/a"), 200);
     edge.signal("TERM");
     assert!(edge.ended().success(), "{}", edge.said());
+}
+
+/// The first line of the answer to a request for `/a`, behind what comes in front of it and with these
+/// fields; empty where there is none.
+fn first_line(mut stream: impl Read + Write, front: &[u8], fields: &str) -> String {
+    let asks = format!("GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{fields}\r\n");
+    let mut answer = Vec::new();
+    // Who is not served may be closed while this is being sent.
+    if stream.write_all(&[front, asks.as_bytes()].concat()).is_ok() {
+        let _ = stream.read_to_end(&mut answer);
+    }
+    String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_client_is_whom_a_balancer_names_or_a_proxy_at_the_unix_socket() {
+    let origin = Origin::start("one");
+    let files = Files::new("");
+    let socket = files.path("edge.sock");
+    files.write(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\nproxy_protocol_from = '127.0.0.1'\n\
+         listen_unix = '{}'\nforwarded_by = 'unix'\n\
+         [[upstream]]\nname = 'media'\norigins = '{}'\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n\
+         [[site.route]]\npath = '/'\naddresses = {{ allow = '192.0.2.0/24' }}\n",
+        socket.display(),
+        origin.url
+    ));
+    let mut edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    // PROXY, version 2: TCP over IPv4, from port 4711 to 198.51.100.2:443.
+    let header = |client: [u8; 4]| {
+        let ends = [198, 51, 100, 2, 0x12, 0x67, 0x01, 0xbb];
+        [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".as_slice(), &client, &ends].concat()
+    };
+    let by_tcp =
+        |front: &[u8], fields: &str| first_line(TcpStream::connect(addr).unwrap(), front, fields);
+    let ours = "x-forwarded-for: 192.0.2.1\r\n";
+    assert!(by_tcp(&header([192, 0, 2, 1]), "").starts_with("HTTP/1.1 200 "));
+    let stranger = header([203, 0, 113, 5]);
+    assert!(by_tcp(&stranger, ours).starts_with("HTTP/1.1 403 "), "no proxy of ours");
+    assert_eq!(by_tcp(b"", ""), "", "a balancer has to say whom it speaks for");
+    let by_unix = |fields: &str| first_line(UnixStream::connect(&socket).unwrap(), b"", fields);
+    assert!(by_unix(ours).starts_with("HTTP/1.1 200 "));
+    assert!(by_unix("").starts_with("HTTP/1.1 403 "));
+    edge.signal("TERM");
+    assert!(edge.ended().success(), "{}", edge.said());
+    assert!(!socket.exists());
 }
 
 #[test]
