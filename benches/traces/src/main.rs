@@ -1,9 +1,11 @@
 //! `cargo xtask bench traces`: hit ratios of the cache's tiers beside other policies and the
 //! optimum, on synthetic video traffic.
 //!
-//! Everything but the last comparison, with the cache itself, is the same in every run of a seed.
+//! Everything but the last comparison, with the cache itself, and CPU times is the same in every run of a
+//! seed.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its results")]
 
+mod cost;
 mod measure;
 mod plot;
 mod policy;
@@ -21,6 +23,7 @@ use clap::Parser;
 use headwater_bench_traces::bar::Bar;
 use headwater_bench_traces::traffic::{self, Traffic};
 
+use cost::Cost;
 use policy::Kind;
 use report::{Cell, Figures, Row};
 
@@ -121,7 +124,16 @@ fn measure_all(args: &Args) -> Result<Figures> {
     let mut rows = rows.into_inner().map_err(|_| "a thread failed")?;
     rows.sort_by_key(|(at, _)| *at);
     let traces = rows.into_iter().map(|(_, row)| row).collect();
-    Ok(Figures { bench: "traces", seed: args.seed, requests: args.requests, traces })
+    let Args { seed, requests, .. } = *args;
+    let cost = cost(args);
+    Ok(Figures { bench: "traces", seed, requests, traces, cost })
+}
+
+/// Before the last audience, once nothing else runs.
+fn cost(args: &Args) -> Cost {
+    let [.., last] = audiences();
+    let trace = last.trace(args.seed, args.requests as usize);
+    Cost::measure((trace.footprint() as f64 * COMPARED / 100.0) as u64, &trace)
 }
 
 fn measure_one(audience: &Traffic, args: &Args) -> Result<Row> {

@@ -1,5 +1,5 @@
-//! The figures as a drawing: for each trace two small charts, hits and bytes of hits by the size of
-//! the cache, a line for each policy.
+//! The figures as a drawing: for each trace three small charts, hits, hits of what a start waits for and
+//! bytes of hits, by the size of the cache, a line for each policy.
 
 use std::fmt::Write as _;
 
@@ -14,6 +14,13 @@ const AROUND: (f64, f64) = (40.0, 44.0);
 const ACROSS: usize = 4;
 /// Pixels above all charts, for the legend.
 const LEGEND: f64 = 40.0;
+
+/// What is drawn of each trace.
+const MEASURES: [(&str, fn(&Counted) -> f64); 3] = [
+    ("hits", Counted::hit_ratio),
+    ("starts", Counted::start_hit_ratio),
+    ("bytes", Counted::byte_hit_ratio),
+];
 
 /// A colour for each policy, and dashes for who knows the future.
 const fn stroke(kind: Kind) -> (&'static str, &'static str) {
@@ -33,7 +40,7 @@ const fn stroke(kind: Kind) -> (&'static str, &'static str) {
 
 /// As SVG.
 pub fn draw(figures: &Figures) -> String {
-    let rows = figures.traces.len().div_ceil(ACROSS) * 2;
+    let rows = figures.traces.len().div_ceil(ACROSS) * MEASURES.len();
     let width = ACROSS as f64 * (CHART.0 + AROUND.0) + AROUND.0 / 2.0;
     let height = LEGEND + rows as f64 * (CHART.1 + AROUND.1);
     let mut svg = format!(
@@ -42,24 +49,20 @@ pub fn draw(figures: &Figures) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
     for (nth, kind) in Kind::ALL.into_iter().enumerate() {
-        let (x, (colour, dashes)) = (AROUND.0 + nth as f64 * 98.0, stroke(kind));
+        let (x, (colour, dashes)) = (AROUND.0 / 2.0 + nth as f64 * 100.0, stroke(kind));
         let _ = writeln!(
             svg,
             "<path d=\"M{x} 16h20\" stroke=\"{colour}\" stroke-dasharray=\"{dashes}\" \
-             stroke-width=\"2\"/><text x=\"{}\" y=\"20\">{}</text>",
+             stroke-width=\"2\"/><text x=\"{}\" y=\"20\" font-size=\"10\">{}</text>",
             x + 24.0,
             kind.name()
         );
     }
     let shares = figures.shares();
     for (nth, row) in figures.traces.iter().enumerate() {
-        let measures = [
-            ("hits", Counted::hit_ratio as fn(&Counted) -> f64),
-            ("bytes", Counted::byte_hit_ratio),
-        ];
-        for (of, (what, measure)) in measures.into_iter().enumerate() {
+        for (of, (what, measure)) in MEASURES.into_iter().enumerate() {
             let x = AROUND.0 + (nth % ACROSS) as f64 * (CHART.0 + AROUND.0);
-            let y = LEGEND + (nth / ACROSS * 2 + of) as f64 * (CHART.1 + AROUND.1);
+            let y = LEGEND + (nth / ACROSS * MEASURES.len() + of) as f64 * (CHART.1 + AROUND.1);
             chart(&mut svg, (x, y), row, &shares, (what, measure));
         }
     }

@@ -11,6 +11,8 @@
 //! - *What somebody is about to ask for* stays: the segments before a session, the nearest most (after
 //!   interval caching: Dan and Sitaram, MMCN 1996). Of what is live that is the newest window, for as long
 //!   as somebody is behind it; what nobody is about to come to goes.
+//! - *Where sessions of what is live begin*, near its newest segments and in some renditions, stays; what is
+//!   listed no more goes.
 //! - *What a start waits for* (manifests, playlists, init segments, the first segments of a title) counts
 //!   for more than its requests, as long as the cache has room for such ([`Worth::is_raised`]).
 //!

@@ -28,7 +28,7 @@ const UNKNOWN: f64 = 0.02;
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// Of what a start waits for: how many times its requests it counts for, of what is small, and of the
-/// first segments.
+/// first segments, those of a title or those that sessions of what is live begin with.
 const START: f64 = 100.0;
 const FIRST: f64 = 10.0;
 
@@ -41,8 +41,10 @@ const STAYS: f64 = 60.0;
 const SAME: f64 = 0.7;
 const OTHER: f64 = 0.06;
 
-/// Of the sessions of what is live, those that begin behind its newest segments.
+/// Of the sessions of what is live, those that begin behind its newest segments, anywhere in what is listed;
+/// the others begin with one of so many behind the newest (three target durations: RFC 8216 §6.3.3).
 const BEHIND: f64 = 0.1;
+const NEWEST: u64 = 3;
 
 /// Requests and sessions that are counted for a rendition which nobody has been in.
 const DOUBT: f64 = 2.0;
@@ -140,6 +142,9 @@ struct Group {
     watchers: Vec<Watcher>,
     /// How long a segment lasts.
     lasts: Duration,
+    /// Of what is live, the number of the last segment that is listed, and how many are.
+    newest: u64,
+    listed: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +217,9 @@ impl<T: Copy + Eq + Hash> Audience<T> {
         known.seen = now;
         let Some(group) = known.group(track.group, now) else { return };
         group.lasts = lasts;
+        if along.live {
+            group.lists(along);
+        }
         let begins = group.goes_on(track.rendition, along.number, now);
         let viewers = f64::from(viewers);
         group.count(track.rendition, viewers, begins, now);
@@ -234,12 +242,13 @@ impl<T: Copy + Eq + Hash> Audience<T> {
             }),
             Part::Segment(track, along) => find(track).map_or(0.0, |group| {
                 let (begin, asks) = group.shares(track.rendition);
-                let come = if along.live {
-                    BEHIND / f64::from(along.of.max(1))
+                let expected = if along.live {
+                    let (begun, come) = group.live(along.number);
+                    begin * begun * FIRST + asks * come
                 } else {
-                    self.depth.share(along)
+                    asks * self.depth.share(along)
                 };
-                let mut worth = group.sessions(now) * asks * come;
+                let mut worth = group.sessions(now) * expected;
                 if raised && piece.is_raised() {
                     worth = worth.max(group.sessions(now) * begin * FIRST);
                 }
@@ -276,7 +285,31 @@ impl Title {
 impl Group {
     fn new(group: u32, at: Timestamp) -> Self {
         let (renditions, watchers, lasts) = (Vec::new(), Vec::new(), Duration::ZERO);
-        Self { id: group, at, sessions: 0.0, renditions, watchers, lasts }
+        let (newest, listed) = (0, 0);
+        Self { id: group, at, sessions: 0.0, renditions, watchers, lasts, newest, listed }
+    }
+
+    /// Somebody asks for a segment of what is live, which was listed with so many others.
+    fn lists(&mut self, along: Along) {
+        let after = along.of.saturating_sub(along.index).saturating_sub(1);
+        let newest = along.number.saturating_add(after.into());
+        self.listed = along.of;
+        // Numbers that are so far back have begun anew.
+        let anew = newest.saturating_add(2 * u64::from(self.listed)) < self.newest;
+        self.newest = if anew { newest } else { self.newest.max(newest) };
+    }
+
+    /// Of the sessions that begin, those that begin with a live segment, and those that come to it behind the
+    /// newest; none once it is listed no more.
+    fn live(&self, number: u64) -> (f64, f64) {
+        let listed = self.listed.max(1);
+        let behind = self.newest.saturating_sub(number);
+        if self.newest.abs_diff(number) >= listed.into() {
+            return (0.0, 0.0);
+        }
+        let each = BEHIND / f64::from(listed);
+        let newest = if behind <= NEWEST { 1.0 - BEHIND } else { 0.0 };
+        (newest + each * f64::from(HEAD), each)
     }
 
     /// What is left by now of what was counted.

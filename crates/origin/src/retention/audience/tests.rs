@@ -110,6 +110,28 @@ fn of_what_is_live_the_newest_window_stays() {
 }
 
 #[test]
+fn what_is_live_begins_near_its_newest_and_is_worth_nothing_once_it_is_not_listed() {
+    let mut audience = Audience::new();
+    // 1449 is the newest, and 1464 a minute later.
+    ask(&mut audience, 1, pictures(0), live(1446, 446), NOW);
+    ask(&mut audience, 1, pictures(0), live(1461, 446), after(60));
+    ask(&mut audience, 1, pictures(1), live(1462, 447), after(60));
+    // They are gone.
+    let now = after(120);
+    let of = |audience: &Audience<u32>, rendition, number| {
+        worth(audience, segment(1, pictures(rendition), live(number, 9)), now)
+    };
+    assert!(of(&audience, 0, 1462) > 5.0 * of(&audience, 0, 1400), "there the next begins");
+    assert!(of(&audience, 0, 1462) > 2.0 * of(&audience, 1, 1462), "and in that rendition");
+    assert!(of(&audience, 0, 1015) > 0.0, "somebody may go back to that");
+    assert!(of(&audience, 0, 1014).abs() < f32::EPSILON, "and nobody to that");
+    // The origin counts from zero again.
+    ask(&mut audience, 1, pictures(0), live(5, 5), after(119));
+    assert!(of(&audience, 0, 1462).abs() < f32::EPSILON);
+    assert!(of(&audience, 0, 6) > 0.0);
+}
+
+#[test]
 fn starts_are_raised_and_only_where_they_may_be() {
     let mut audience = Audience::new();
     watch(&mut audience, 1, 3, NOW);
