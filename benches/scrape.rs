@@ -8,6 +8,7 @@
 #[path = "support/origin.rs"]
 mod origin;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
@@ -28,8 +29,8 @@ const BAR: Duration = Duration::from_millis(10);
 const SCRAPES: usize = 101;
 
 #[expect(clippy::print_stdout, reason = "a bench reports to a person")]
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+fn main() -> ExitCode {
+    let check = std::env::args().any(|arg| arg == "--check");
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let cache = Cache::builder().name("edge").ram(8 << 30).build();
     let metrics = Metrics::default();
@@ -74,8 +75,15 @@ fn main() {
     times.sort();
     let median = times[SCRAPES / 2];
     println!("{stored} objects in the cache, a page of {page} bytes: {median:?} in the median");
-    assert!(median < BAR, "a scrape takes {median:?}; the bar is {BAR:?}");
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let word = if median < BAR { "ok" } else { "missed" };
+    let (measured, bar) = (millis(median), millis(BAR));
+    println!("a scrape at {OBJECTS} objects, ms: {measured:.2}, less than {bar}: {word}");
+    if check || median >= BAR {
+        return if median < BAR { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
 
+    let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("scrape");
     group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
     group.bench_function("a_million_objects", |b| {
@@ -83,6 +91,7 @@ fn main() {
     });
     group.finish();
     criterion.final_summary();
+    ExitCode::SUCCESS
 }
 
 /// Puts the objects into the cache, past the edge. A fill is put away by a task of its own, which runs
