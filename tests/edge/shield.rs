@@ -191,6 +191,55 @@ fn what_a_shield_knows_outlives_a_reload_and_its_own_keys_need_a_restart() {
     shield.hears("shield.heads: 0 became 1; that needs a restart");
 }
 
+/// Films of so many segments of 20 kB, cacheable for long.
+fn films(segments: usize) -> Origin {
+    Origin::answering(move |asked| {
+        let fields =
+            |kind: &str| format!("content-type: {kind}\r\ncache-control: max-age=9999\r\n");
+        if asked.target.ends_with("v.m3u8") {
+            let segments = (0..segments).map(|at| format!("#EXTINF:4,\n{at}.m4s\n"));
+            let segments = segments.collect::<Vec<_>>().concat();
+            let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}#EXT-X-ENDLIST\n");
+            return (200, fields("application/vnd.apple.mpegurl"), text);
+        }
+        (200, fields("video/mp4"), "x".repeat(20_000))
+    })
+}
+
+/// Of the 24 objects that eight films begin with, which two viewers each have asked for, those that a shield of
+/// 3 MB has in memory once two crawlers have read two other films to their ends, one behind the other.
+fn heads_that_are_left(more: &str) -> usize {
+    let origin = films(160);
+    let files = sensing(&origin.url, &format!("ahead = 0\nheads = 0\n{more}"));
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    let ram = "[cache]\nram = '3 MB'\nmax_object = '64 KiB'\nslice = '64 KiB'";
+    files.write(&text.replace("[cache]", ram));
+    let shield = Edge::start(&files);
+    let is_hit = |target: &str| {
+        let answer = get(shield.addr("http"), "a.example", target);
+        assert_eq!(answer.status, 200, "{target}");
+        answer.field("cache-status").contains("shield; hit")
+    };
+    // The second finds what the first has brought.
+    let twice = |target: &str| {
+        is_hit(target);
+        wait_for(target, || is_hit(target).then_some(()));
+    };
+    let head = |film: usize| ["v.m3u8", "0.m4s", "1.m4s"].map(|of| format!("/film-{film}/{of}"));
+    (0..8).flat_map(head).for_each(|target| twice(&target));
+    for film in ["/long-1", "/long-2"] {
+        twice(&format!("{film}/v.m3u8"));
+        (0..160).for_each(|at| twice(&format!("{film}/{at}.m4s")));
+    }
+    (0..8).flat_map(head).filter(|target| is_hit(target)).count()
+}
+
+#[test]
+fn with_retention_what_popular_films_begin_with_outlives_crawlers() {
+    let (kept, plain) = (heads_that_are_left("retention = true"), heads_that_are_left(""));
+    assert!(kept >= 20 && plain <= 4, "{kept} {plain}");
+}
+
 /// The files of one of several shields that share titles, by the name of its cache, and what its `[server]` and
 /// its `[shield]` say besides.
 fn sharing(origin: &str, name: &str, server: &str, more: &str) -> Files {
