@@ -1,7 +1,7 @@
 //! The cache itself: built once, shared by every service that its layer makes.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use headwater_net::{Clock, Problem};
@@ -18,7 +18,7 @@ use crate::policy::{Choices, DefaultPolicy, Policy};
 use crate::purge::{Purge, PurgeError, PurgeLog, PurgeSeq, Purges};
 use crate::remembered::Remembered;
 use crate::service::CacheLayer;
-use crate::slices::Grid;
+use crate::slices::{Grid, Joints};
 use crate::status::Signature;
 use crate::store::Store;
 use crate::sync::Tasks;
@@ -80,6 +80,13 @@ impl Cache {
         }
         engine::mark(inner, request, inner.purges.ledger().newest());
         Ok(())
+    }
+
+    /// Has slices of what comes from now on end where that is said to be well, and none be longer than
+    /// [`Builder::slice`]; what is stored already keeps its slices. One says so for a cache: the first that
+    /// is given.
+    pub fn align(&self, to: impl Joints) {
+        let _ = self.inner().joints.set(Box::new(to));
     }
 
     /// The number of the newest purge; zero before the first.
@@ -196,6 +203,8 @@ pub(crate) struct Inner {
     pub(crate) passes: Arc<Semaphore>,
     pub(crate) pass_wait: Duration,
     pub(crate) grid: Option<Grid>,
+    /// Who knows where slices had better end.
+    pub(crate) joints: OnceLock<Box<dyn Joints>>,
     pub(crate) max_object: u64,
     pub(crate) window: u64,
     pub(crate) budget: Arc<Budget>,
@@ -293,7 +302,8 @@ impl Builder {
     ///
     /// A 200 that is larger than `max_object`, what a policy [says so of](Policy::in_slices), and
     /// what nothing is known of where a client wants a range beyond its first slice, is fetched by
-    /// aligned slices with `Range` and `If-Range`, and each is stored for itself. So is what came of
+    /// slices with `Range` and `If-Range`, at multiples of this unless the cache is
+    /// [told better](Cache::align), and each is stored for itself. So is what came of
     /// a body that broke off or was given up (RFC 9111 §3.3), and the rest is fetched when it is
     /// wanted (§3.4). That takes a strong validator, an upstream that gives parts, and at most
     /// 16,384 slices.
@@ -423,6 +433,7 @@ impl Builder {
             passes: Arc::new(Semaphore::new(self.max_passes.clamp(1, Semaphore::MAX_PERMITS))),
             pass_wait: self.pass_wait,
             grid: Grid::new(self.slice.min(self.max_object)),
+            joints: OnceLock::new(),
             max_object: self.max_object,
             window: self.window,
             budget: Budget::new(self.fill_memory, self.max_fills, metrics.clone()),

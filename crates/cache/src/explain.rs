@@ -186,7 +186,7 @@ impl Cache {
 
 /// What is stored of a response, where it is in slices.
 async fn slices_of(inner: &Inner, object: &Object, key: &[u8]) -> Option<Slices> {
-    let (grid, len) = (inner.grid?, object.head.len?);
+    let (grid, len) = (inner.grid.as_ref()?.of(&object.head), object.head.len?);
     if !is_sliced(object) {
         return None;
     }

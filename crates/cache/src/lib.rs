@@ -109,5 +109,6 @@ pub use policy::{
 };
 pub use purge::{Purge, PurgeError, PurgeLog, PurgeSeen, PurgeSeq, Tier, TierLayer};
 pub use service::{CacheFuture, CacheLayer, CacheService, StoredOnly};
+pub use slices::Joints;
 pub use store::keep::{Keep, Worth};
 pub use upstream::BoxError;

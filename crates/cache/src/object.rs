@@ -26,6 +26,7 @@ use crate::policy::{Choices, Lifetime, Policy};
 use crate::purge::ledger::Ledger;
 use crate::purge::standing::Standing;
 use crate::purge::{PurgeSeq, Tags, tags};
+use crate::slices::Ends;
 use crate::status::CACHE_STATUS;
 use crate::store::keep::Keep;
 use crate::vary::Vary;
@@ -186,7 +187,9 @@ impl Object {
         let fields = self.head.headers.iter();
         let fields: usize =
             fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum();
-        self.body.weight() + fields as u64 + self.head.tags.weight() + size_of::<Self>() as u64
+        let ends = self.head.ends.as_deref().map_or(0, size_of_val);
+        let beside = fields + ends + size_of::<Self>();
+        self.body.weight() + self.head.tags.weight() + beside as u64
     }
 }
 
@@ -250,6 +253,8 @@ pub(crate) struct Head {
     pub(crate) purge_seq: PurgeSeq,
     /// By what it is kept in memory, where that was told.
     pub(crate) keep: Option<Keep>,
+    /// Where its slices end, where they are not all of one size.
+    pub(crate) ends: Option<Ends>,
 }
 
 /// What is known of the exchange that a response came by.
@@ -341,6 +346,7 @@ impl Head {
             tags,
             purge_seq: exchange.purge_seq,
             keep: None,
+            ends: None,
         };
         if !head.has_validator() && !head.is_ever_usable() {
             return Err(Refusal::Useless);
@@ -388,6 +394,7 @@ impl Head {
             head.tags = self.tags.clone();
         }
         head.keep.clone_from(&self.keep);
+        head.ends.clone_from(&self.ends);
         Ok(head)
     }
 

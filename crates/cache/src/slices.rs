@@ -1,4 +1,4 @@
-//! Large responses in slices of one size (RFC 9110 §14, RFC 9111 §3.3 and §3.4): so that one byte of
+//! Large responses in slices (RFC 9110 §14, RFC 9111 §3.3 and §3.4): so that one byte of
 //! a film costs one slice of it, and what many ask for is kept though the whole is too large to be.
 //!
 //! Under its own key such a response is stored without its body: its fields, validator and length.
@@ -12,7 +12,12 @@
 //! (§3.3). They answer what lies within them, and where more is wanted the rest alone is fetched.
 //! So what is incomplete and what is large are one thing: fields, and of the body what there is.
 //!
-//! This module is the arithmetic of it, and what makes an answer a slice.
+//! Slices have one size, or [end where somebody knows](Joints) that what lies in the body does. Where they
+//! end is settled when the response comes, and kept with its fields, in memory and on disk: so whoever has
+//! those knows all slices, and what is learnt later of the same response changes nothing. A slice of the
+//! latter kind is named by its bytes, so that no byte of one has another's place.
+//!
+//! This module is the arithmetic of it (`grid`), and what makes an answer a slice.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -21,64 +26,21 @@ use headwater_net::range;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::directives::ResponseDirectives;
-use crate::key::{Key, KeyBuf};
+use crate::key::KeyBuf;
 use crate::object::{Exchange, Head, Object};
 use crate::policy::storable::Refusal;
 use crate::policy::{Lifetime, freshness};
 use crate::purge::PurgeSeq;
 use crate::vary::Vary;
 
+mod grid;
+
+pub use grid::Joints;
+pub(crate) use grid::{Ends, Grid};
+
 /// The most slices of one response: a larger one streams through a window. With slices of 4 MiB,
 /// that is 64 GiB.
 pub(crate) const MAX_SLICES: u64 = 1 << 14;
-
-/// How responses are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Grid {
-    size: u64,
-}
-
-impl Grid {
-    /// Slices of so many bytes; none of none.
-    pub(crate) fn new(size: u64) -> Option<Self> {
-        (size > 0).then_some(Self { size })
-    }
-
-    /// The number of the slice that a byte lies in.
-    pub(crate) fn number(self, offset: u64) -> u64 {
-        offset / self.size
-    }
-
-    /// The bytes of a slice of a body of `len` bytes.
-    pub(crate) fn range(self, number: u64, len: u64) -> Range<u64> {
-        let start = number.saturating_mul(self.size).min(len);
-        start..start.saturating_add(self.size).min(len)
-    }
-
-    /// The number of slices of a body of `len` bytes.
-    pub(crate) fn count(self, len: u64) -> u64 {
-        len.div_ceil(self.size)
-    }
-
-    /// Whether a response can be cut.
-    pub(crate) fn cuts(self, head: &Head) -> bool {
-        let Some(len) = head.len.filter(|len| *len > 0) else { return false };
-        let refuses = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"none");
-        head.status == StatusCode::OK
-            && self.count(len) <= MAX_SLICES
-            && validator(head).is_some()
-            && !head.headers.get(header::ACCEPT_RANGES).is_some_and(refuses)
-    }
-
-    /// The key of a slice of the response that is stored under `whole`.
-    pub(crate) fn key(self, whole: &[u8], head: &Head, number: u64) -> Key {
-        let mut key = KeyBuf::new();
-        key.push(whole);
-        key.push_beside(format!("slice {number} of {}", self.size).as_bytes());
-        identity(head, &mut key);
-        key.to_key()
-    }
-}
 
 /// Whether the response is stored without its body, which lies in slices.
 pub(crate) fn is_sliced(object: &Object) -> bool {
@@ -262,34 +224,7 @@ pub(crate) fn head_of(whole: &Head, part: &Range<u64>, purge_seq: PurgeSeq) -> H
         vary: Vary::default(),
         len: Some(len),
         purge_seq,
+        ends: None,
         ..whole.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn slices_cover_a_body_once(size in 1u64..5000, len in 1u64..1 << 20, at: prop::sample::Index) {
-            let grid = Grid::new(size).unwrap();
-            let at = at.index(len as usize) as u64;
-            let number = grid.number(at);
-            let slice = grid.range(number, len);
-            prop_assert!(slice.contains(&at) && slice.end - slice.start <= size);
-            prop_assert!(number < grid.count(len));
-            prop_assert_eq!(grid.range(number + 1, len).start, slice.end);
-            prop_assert_eq!(grid.range(grid.count(len) - 1, len).end, len);
-        }
-    }
-
-    #[test]
-    fn the_end_of_the_numbers_is_no_trouble() {
-        let grid = Grid::new(u64::MAX / 2).unwrap();
-        assert_eq!(grid.range(9, u64::MAX), u64::MAX..u64::MAX);
-        assert!(Grid::new(0).is_none());
     }
 }

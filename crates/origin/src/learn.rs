@@ -5,7 +5,8 @@
 //! how long it may be kept. Its bytes are not changed. Short manifests are read where they pass, long
 //! ones on another thread. Compressed ones (`gzip`) are unpacked for reading, within the same limit; how
 //! long they are unpacked decides where they are read. Of a file whose segments its own index tells,
-//! that is read in passing (`within`).
+//! that is read in passing (`within`); an answer that begins with it is held back for it, so that the cache
+//! knows the segments when it comes to cut the file ([`Joints`]).
 
 mod hold;
 mod within;
@@ -18,6 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use headwater_cache::Joints;
 use headwater_net::{Body, Clock};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, header};
@@ -33,6 +35,7 @@ use crate::prefetch;
 use crate::retention::Retention;
 use crate::sense;
 use crate::upstream::held::{Awaited, asks_to_hold};
+use within::Heard;
 
 /// Manifests up to this size, unpacked, are read where they pass; larger ones on a thread of their
 /// own.
@@ -112,6 +115,12 @@ impl SharedMap {
         }
     }
 
+    /// Where slices of the file at `url` had better end, for a cache that knows its requests by other URLs
+    /// than clients do ([`Joints`]).
+    pub fn joints_of(&self, url: &Uri, headers: &HeaderMap) -> Option<Vec<u64>> {
+        self.lock().joints(&Url::of_request(url, headers)?)
+    }
+
     /// Takes a lesson: at once when it is short, else on the blocking threads of the runtime.
     async fn take(&self, lesson: Lesson, bytes: Vec<Bytes>) {
         let len: usize = bytes.iter().map(Bytes::len).sum();
@@ -181,6 +190,14 @@ impl SharedMap {
             return Ok(None);
         };
         Ok(Some(self.lock().absorb(manifest)))
+    }
+}
+
+/// Slices of files that hold many segments end where segments do.
+impl Joints for SharedMap {
+    fn joints(&self, request: &Parts) -> Option<Vec<u64>> {
+        let uri = request.extensions.get().map_or(&request.uri, |AskedAs(uri)| uri);
+        self.joints_of(uri, &request.headers)
     }
 }
 
@@ -308,7 +325,7 @@ pin_project! {
     }
 }
 
-/// A manifest that is being read.
+/// A manifest that is being read, or an index.
 type Held = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 impl<F> std::fmt::Debug for LearnFuture<F> {
@@ -342,10 +359,14 @@ where
                 Err(error) => return Poll::Ready(Err(error)),
             };
             let Some(asked) = this.asked.take() else { return Poll::Ready(Ok(response)) };
-            if !asked.is_manifest(&response) || response.status() != StatusCode::OK {
-                return Poll::Ready(Ok(asked.pass(response)));
-            }
-            *this.held = Some(Box::pin(asked.read(response)));
+            *this.held = if !asked.is_manifest(&response) || response.status() != StatusCode::OK {
+                match asked.pass(response) {
+                    Heard::Passes(response) => return Poll::Ready(Ok(response)),
+                    Heard::Holds(holding) => Some(Box::pin(holding.until_heard())),
+                }
+            } else {
+                Some(Box::pin(asked.read(response)))
+            };
         }
         match this.held {
             Some(held) => held.as_mut().poll(cx).map(Ok),
@@ -361,8 +382,9 @@ impl AskedFor {
         ManifestKind::of(kind.as_deref(), self.url.path()).is_some()
     }
 
-    /// What is no manifest goes on as it comes; an index within it is read in passing.
-    fn pass(self, response: Response<Body>) -> Response<Body> {
+    /// What is no manifest goes on as it comes; an index within it is read in passing, and where it is at
+    /// the front, before.
+    fn pass(self, response: Response<Body>) -> Heard {
         let is_manifest = self.is_manifest(&response);
         let response = self.kept(self.shortened(response, is_manifest));
         within::listen(response, self.url, self.like, self.map)

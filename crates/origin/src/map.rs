@@ -221,6 +221,15 @@ impl SegmentMap {
         None
     }
 
+    /// Where the segments begin that lie in the file at `url`, and the last of them ends, and where its init
+    /// segment and its index do: in ascending order. `None` where it is no file of several segments, as far
+    /// as is known. Of two playlists that cut it differently, the one that was learnt last is heeded.
+    pub fn joints(&self, url: &Url) -> Option<Vec<u64>> {
+        let hint = self.listed.get(&hash(url.as_str().as_bytes()))?;
+        let joints = self.track(hint.presentation, hint.rendition)?.joints(url, hint.index);
+        (joints.len() > 1).then_some(joints)
+    }
+
     /// Where in the file at `url` its index is, which a manifest named and which was not read yet.
     pub fn index_of(&self, url: &Url) -> Option<Range<u64>> {
         let (id, at) = self.indexes.get(url)?;

@@ -285,6 +285,7 @@ impl ShieldBuilder {
                 .downstream(Downstream::Caches)
                 .build()
         });
+        cache.align(map.clone());
         let learn = LearnLayer::new(map.clone()).clock(self.clock.clone());
         let cached = cache.layer().layer(learn.layer(origins.clone()));
         let seen = origins.clone();

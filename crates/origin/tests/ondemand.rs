@@ -5,16 +5,23 @@
 mod support;
 
 use std::convert::Infallible;
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use headwater_cache::{Cache, Downstream};
-use headwater_net::Body;
 use headwater_net::range::{Selection, content_range, select};
+use headwater_net::{Body, BodyError};
 use headwater_origin::map::Url;
 use headwater_origin::{PrefetchConfig, Shield};
 use http::{Request, Response, StatusCode, header};
+use http_body::Frame;
 use support::{Answer, eventually, get, get_with, settle};
-use tower::service_fn;
+use tokio::time::Sleep;
+use tower::{ServiceExt as _, service_fn};
 
 /// Bytes of the init segment, of the index, and of each of the six segments.
 const INIT: usize = 300;
@@ -103,6 +110,10 @@ impl Origin {
 }
 
 fn shield(origin: &Origin) -> Shield {
+    shield_with(origin, PrefetchConfig::default().ahead(1))
+}
+
+fn shield_with(origin: &Origin, prefetch: PrefetchConfig) -> Shield {
     let answers = origin.clone();
     let origin = service_fn(move |request: Request<Body>| {
         let answer = answers.answer(&request);
@@ -113,7 +124,7 @@ fn shield(origin: &Origin) -> Shield {
     Shield::builder()
         .origin(origin)
         .cache(cache.downstream(Downstream::Caches).build())
-        .prefetch(PrefetchConfig::default().ahead(1))
+        .prefetch(prefetch)
         .build()
 }
 
@@ -168,4 +179,69 @@ async fn what_an_index_told_outlives_its_manifest() {
     settle().await;
     assert!(knows(&shield, "low"));
     assert_eq!(shield.map().lock().len(), 1);
+}
+
+/// The first answer is held until the index in it is read, so that the file is cut where its segments are.
+#[tokio::test]
+async fn slices_end_where_the_segments_do_that_the_index_tells() {
+    let origin = Origin::default();
+    let shield = shield_with(&origin, PrefetchConfig::off());
+    get(&shield, "/t/film.mpd").await;
+    let beginning = format!("bytes=0-{}", INIT - 1);
+    get_with(&shield, "/t/low.mp4", &[("range", &beginning)]).await;
+    assert!(knows(&shield, "low"));
+    settle().await;
+    origin.asked.lock().unwrap().clear();
+    segment(&shield, "low", 3).await;
+    settle().await;
+    let first = FIRST + 3 * SEGMENT;
+    let part = |from: usize, to: usize| format!("/t/low.mp4 bytes={from}-{}", to - 1);
+    let expected =
+        [part(first, first + SLICE as usize), part(first + SLICE as usize, first + SEGMENT)];
+    assert_eq!(*origin.asked.lock().unwrap(), expected);
+}
+
+/// A body whose second piece takes its time.
+struct Late {
+    pieces: Vec<Bytes>,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl http_body::Body for Late {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.pieces.len() == 1 {
+            std::task::ready!(self.sleep.as_mut().poll(cx));
+        }
+        Poll::Ready(self.pieces.pop().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_does_not_come_holds_an_answer_up_for_a_moment() {
+    let origin = service_fn(|request: Request<Body>| async move {
+        if request.uri().path() == "/t/film.mpd" {
+            return Ok(Origin::default().answer(&request));
+        }
+        let whole = Bytes::from(file());
+        let pieces = vec![whole.slice(INIT + 7..), whole.slice(..INIT + 7)];
+        let body = Late { pieces, sleep: Box::pin(tokio::time::sleep(Duration::from_secs(20))) };
+        let body = Body::stream(body);
+        let answer = Response::builder().header(header::CACHE_CONTROL, "max-age=3600");
+        let answer = answer.header(header::CONTENT_LENGTH, file().len());
+        Ok::<_, Infallible>(answer.body(body).unwrap())
+    });
+    let shield = Shield::builder().origin(origin).prefetch(PrefetchConfig::off()).build();
+    get(&shield, "/t/film.mpd").await;
+    let began = tokio::time::Instant::now();
+    let request = Request::get("http://video.example/t/low.mp4").body(Body::empty()).unwrap();
+    let answer = shield.clone().oneshot(request).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(answer.into_body().collect(1 << 20).await.unwrap().to_bytes(), file());
+    assert!(knows(&shield, "low"), "it was read when it came");
 }

@@ -1,5 +1,5 @@
-//! What slices of one size cost where a file holds many segments, against slices that end where the segments do:
-//! at the origin, and for who begins somewhere. Counted, on a scale of 1 to 64.
+//! What slices cost where a file holds many segments, at the origin and for who begins somewhere: of one size,
+//! and as they are cut where the shield knows the segments. Counted, on a scale of 1 to 64.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stdout, reason = "the figures are in docs/shield.md")]
 
@@ -11,10 +11,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use headwater_cache::{Cache, Downstream};
+use headwater_cache::{Cache, Downstream, Joints};
 use headwater_net::Body;
 use headwater_net::range::{Selection, content_range, select};
 use headwater_origin::{PrefetchConfig, Shield};
+use http::request::Parts;
 use http::{Request, Response, StatusCode, header};
 use support::{get, get_with, settle};
 use tower::service_fn;
@@ -22,65 +23,106 @@ use tower::service_fn;
 /// A slice of 4 MiB, and what is stored in one piece, on this scale.
 const SLICE: usize = 64 << 10;
 const MAX_OBJECT: usize = 1 << 20;
-const SEGMENTS: usize = 128;
+/// The init segment.
+const INIT: usize = 800;
 
-/// The segments of a file of 8 minutes and a half, 4 Mbit/s on average: each from half of that to one and a half.
-fn segments() -> Vec<Range<usize>> {
-    let (mut at, mut drawn) = (800, 1_u32);
-    let mut all = Vec::new();
-    for _ in 0..SEGMENTS {
-        drawn = drawn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let length = (16 << 10) + (drawn >> 17) as usize;
-        all.push(at..at + length);
-        at += length;
-    }
-    all
-}
-
-/// Where a segment is: a part of the one file, or a file of its own.
+/// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
-    InSlices,
-    Aligned,
+enum Of {
+    /// 128 segments, 8 minutes and a half of 4 Mbit/s on average: each from half of that to one and a half.
+    Pictures,
+    /// 800 segments of 96 KiB: an hour and a half of 128 kbit/s.
+    Sound,
 }
 
-/// What the origin sent of segments: requests, bytes, and of each request what it was for.
+impl Of {
+    fn segments(self) -> Vec<Range<usize>> {
+        let (mut at, mut drawn) = (INIT, 1_u32);
+        let lengths = (0..if self == Self::Sound { 800 } else { 128 }).map(|_| {
+            drawn = drawn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if self == Self::Sound { 1536 } else { (16 << 10) + (drawn >> 17) as usize }
+        });
+        lengths
+            .map(|length| {
+                at += length;
+                at - length..at
+            })
+            .collect()
+    }
+
+    fn playlist(self) -> String {
+        let mut text = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:4\n".to_owned();
+        writeln!(text, "#EXT-X-MAP:URI=\"film.mp4\",BYTERANGE=\"{INIT}@0\"").unwrap();
+        for Range { start, end } in self.segments() {
+            let length = end - start;
+            write!(text, "#EXTINF:4,\n#EXT-X-BYTERANGE:{length}@{start}\nfilm.mp4\n").unwrap();
+        }
+        text + "#EXT-X-ENDLIST\n"
+    }
+}
+
+/// How the file is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// In slices of one size.
+    OneSize,
+    /// In slices of as many whole segments as are no longer than this.
+    UpTo(usize),
+    /// As a shield does it.
+    Shield,
+}
+
+/// Joints that are made up.
+struct Given(Option<Vec<u64>>);
+
+impl Joints for Given {
+    fn joints(&self, _: &Parts) -> Option<Vec<u64>> {
+        self.0.clone()
+    }
+}
+
+impl Cut {
+    /// What the cache is told in the place of what the shield tells.
+    fn given(self, of: Of) -> Option<Given> {
+        let most = match self {
+            Self::OneSize => return Some(Given(None)),
+            Self::UpTo(most) => most,
+            Self::Shield => return None,
+        };
+        let (mut joints, mut end) = (vec![INIT as u64], INIT);
+        for segment in of.segments() {
+            if segment.end - joints.last().map_or(0, |at| *at as usize) > most {
+                joints.push(end as u64);
+            }
+            end = segment.end;
+        }
+        joints.push(end as u64);
+        Some(Given(Some(joints)))
+    }
+}
+
+/// What the origin sent of segments: of each request what it was for.
 type Sent = Arc<Mutex<Vec<Range<usize>>>>;
 
-fn playlist() -> String {
-    let mut text = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-TARGETDURATION:4\n".to_owned();
-    for range in segments() {
-        let length = range.len();
-        write!(text, "#EXTINF:4,\n#EXT-X-BYTERANGE:{length}@{}\nfilm.mp4\n", range.start).unwrap();
-    }
-    text + "#EXT-X-ENDLIST\n"
-}
-
-fn shield(sent: &Sent) -> Shield {
-    let (file, sent) = (Bytes::from(vec![7; segments().last().unwrap().end]), Arc::clone(sent));
+fn shield(of: Of, cut: Cut, sent: &Sent) -> Shield {
+    let file = Bytes::from(vec![7; of.segments().last().unwrap().end]);
+    let sent = Arc::clone(sent);
     let origin = service_fn(move |request: Request<Body>| {
-        let path = request.uri().path().to_owned();
-        let of = |kind: &str| Response::builder().header(header::CONTENT_TYPE, kind);
-        let number = path.strip_prefix("/").and_then(|name| name.strip_suffix(".m4s"));
-        let whole = match number.map(|number| number.parse::<usize>().unwrap()) {
-            Some(number) => segments()[number].clone(),
-            None => 0..file.len(),
-        };
-        let answer = if path == "/film.m3u8" {
-            of("application/vnd.apple.mpegurl").body(Body::from(playlist())).unwrap()
+        let typed = |kind: &str| Response::builder().header(header::CONTENT_TYPE, kind);
+        let answer = if request.uri().path() == "/film.m3u8" {
+            typed("application/vnd.apple.mpegurl").body(Body::from(of.playlist())).unwrap()
         } else {
-            let answer = of("video/mp4").header(header::ETAG, "\"v1\"");
+            let answer = typed("video/mp4").header(header::ETAG, "\"v1\"");
             let answer = answer.header(header::CACHE_CONTROL, "max-age=3600");
-            let size = whole.len() as u64;
-            let range = request.headers().get(header::RANGE);
-            let (answer, part) = match select(range, size) {
+            let size = file.len() as u64;
+            let (answer, part) = match select(request.headers().get(header::RANGE), size) {
                 Selection::Part(part) => (
                     answer
                         .status(StatusCode::PARTIAL_CONTENT)
                         .header(header::CONTENT_RANGE, content_range(&part, Some(size))),
-                    whole.start + part.start as usize..whole.start + part.end as usize,
+                    part.start as usize..part.end as usize,
                 ),
-                _ => (answer, whole),
+                _ => (answer, 0..file.len()),
             };
             sent.lock().unwrap().push(part.clone());
             answer.body(Body::from(file.slice(part))).unwrap()
@@ -88,11 +130,12 @@ fn shield(sent: &Sent) -> Shield {
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let cache = Cache::builder().name("shield").slice(SLICE as u64).max_object(MAX_OBJECT as u64);
-    Shield::builder()
-        .origin(origin)
-        .cache(cache.downstream(Downstream::Caches).build())
-        .prefetch(PrefetchConfig::off())
-        .build()
+    let cache = cache.downstream(Downstream::Caches).build();
+    if let Some(given) = cut.given(of) {
+        // The first that is told holds.
+        cache.align(given);
+    }
+    Shield::builder().origin(origin).cache(cache).prefetch(PrefetchConfig::off()).build()
 }
 
 /// What viewers cost who begin at these segments, before a cold shield each, and watch so many.
@@ -122,28 +165,21 @@ impl Cost {
     }
 }
 
-async fn watch(kept: Kept, starts: impl IntoIterator<Item = usize>, many: usize) -> Cost {
+async fn watch(of: Of, cut: Cut, starts: impl IntoIterator<Item = usize>, many: usize) -> Cost {
     let mut cost = Cost::default();
-    let all = segments();
+    let all = of.segments();
     for first in starts {
         let sent = Sent::default();
-        let shield = shield(&sent);
+        let shield = shield(of, cut, &sent);
         assert_eq!(get(&shield, "/film.m3u8").await.status, 200);
-        if kept == Kept::InSlices {
-            // As any viewer's first request: the beginning of the file, which tells how long it is.
-            let init = get_with(&shield, "/film.mp4", &[("range", "bytes=0-799")]).await;
-            assert_eq!(init.status, 206);
-            settle().await;
-            sent.lock().unwrap().clear();
-        }
+        // As any viewer's first request: the init segment, which tells how long the file is.
+        let init = get_with(&shield, "/film.mp4", &[("range", "bytes=0-799")]).await;
+        assert_eq!(init.status, 206);
+        settle().await;
+        sent.lock().unwrap().clear();
         for (at, range) in all.iter().enumerate().skip(first).take(many) {
-            let answer = match kept {
-                Kept::InSlices => {
-                    let field = format!("bytes={}-{}", range.start, range.end - 1);
-                    get_with(&shield, "/film.mp4", &[("range", &field)]).await
-                }
-                Kept::Aligned => get(&shield, &format!("/{at}.m4s")).await,
-            };
+            let field = format!("bytes={}-{}", range.start, range.end - 1);
+            let answer = get_with(&shield, "/film.mp4", &[("range", &field)]).await;
             assert_eq!(answer.body.unwrap().len(), range.len());
             if at == first {
                 let sent = sent.lock().unwrap();
@@ -162,35 +198,59 @@ async fn watch(kept: Kept, starts: impl IntoIterator<Item = usize>, many: usize)
     cost
 }
 
-#[tokio::test]
-async fn slices_of_one_size_are_fewer_requests_for_who_plays_on_and_more_bytes_for_who_looks_in() {
+/// The costs of who plays on, of who watches five segments, and of who watches one.
+async fn costs(of: Of, cut: Cut) -> [Cost; 3] {
+    let last = of.segments().len() - 8;
     // Behind the first slices, which the first request may have brought.
-    let everywhere = || (8..SEGMENTS - 8).step_by(3);
-    let mut costs = Vec::new();
-    for (who, many) in [("plays on", SEGMENTS), ("watches 20 s", 5), ("one segment", 1)] {
-        for kept in [Kept::InSlices, Kept::Aligned] {
-            let cost = match many {
-                SEGMENTS => watch(kept, [4], SEGMENTS).await,
-                _ => watch(kept, everywhere(), many).await,
-            };
-            println!(
-                "| {who} | {kept:?} | {:.2} | {:.2} | {:.1} |",
-                cost.requests_a_segment(),
-                cost.bytes_a_byte(),
-                cost.mib_before()
-            );
-            costs.push(cost);
-        }
+    let somewhere = || (8..last).step_by(if of == Of::Sound { 97 } else { 3 });
+    let costs = [
+        watch(of, cut, [4], last).await,
+        watch(of, cut, somewhere(), 5).await,
+        watch(of, cut, somewhere(), 1).await,
+    ];
+    for (who, cost) in ["plays on", "five segments", "one segment"].iter().zip(&costs) {
+        println!(
+            "| {of:?} | {cut:?} | {who} | {:.2} | {:.2} | {:.2} |",
+            cost.requests_a_segment(),
+            cost.bytes_a_byte(),
+            cost.mib_before()
+        );
     }
-    let [on, on_aligned, some, some_aligned, one, one_aligned] = costs[..] else { panic!() };
-    for aligned in [on_aligned, some_aligned, one_aligned] {
-        assert_eq!((aligned.requests, aligned.bytes), (aligned.segments, aligned.watched));
-        assert_eq!(aligned.before, 0);
-    }
+    costs
+}
+
+#[tokio::test]
+async fn slices_of_one_size_are_few_requests_and_a_wait_at_each_start() {
+    let [on, some, one] = costs(Of::Pictures, Cut::OneSize).await;
     // Two segments a slice: half the requests, and nothing twice.
-    assert!(on.requests_a_segment() < 0.6 && on.bytes_a_byte() < 1.02, "{on:?}");
+    assert!(on.requests_a_segment() < 0.6 && on.bytes_a_byte() < 1.03, "{on:?}");
     assert!(some.requests_a_segment() < 1.0 && some.bytes_a_byte() < 1.6, "{some:?}");
     assert!(one.bytes_a_byte() < 4.0, "{one:?}");
-    // Half a slice on average, and less than one always.
-    assert!(one.before / one.starts < SLICE * 6 / 10, "{one:?}");
+    // Half a slice on average.
+    assert!((4..6).contains(&(one.before / one.starts * 10 / SLICE)), "{one:?}");
+    let [on, _, one] = costs(Of::Sound, Cut::OneSize).await;
+    assert!(on.requests_a_segment() < 0.05 && one.bytes_a_byte() > 20.0, "{on:?} {one:?}");
+}
+
+#[tokio::test]
+async fn nobody_waits_at_a_start_where_the_segments_are_known() {
+    for cost in costs(Of::Pictures, Cut::Shield).await {
+        assert_eq!((cost.requests, cost.bytes, cost.before), (cost.segments, cost.watched, 0));
+    }
+    // Small ones are drawn together, up to the sixteenth part of a slice.
+    let [on, some, one] = costs(Of::Sound, Cut::Shield).await;
+    assert!(on.requests_a_segment() < 0.55, "{on:?}");
+    assert!(some.bytes_a_byte() < 1.4 && one.bytes_a_byte() < 2.1, "{some:?} {one:?}");
+    assert!(one.before / one.starts < SLICE / 32, "{one:?}");
+}
+
+/// What was thought of and not done: as many whole segments in a slice as fit.
+#[tokio::test]
+async fn slices_of_several_segments_are_fewer_requests_and_a_wait() {
+    for of in [Of::Pictures, Of::Sound] {
+        for part in [1, 4] {
+            let [on, _, one] = costs(of, Cut::UpTo(SLICE / part)).await;
+            assert!(one.before / one.starts < SLICE / part, "{on:?} {one:?}");
+        }
+    }
 }

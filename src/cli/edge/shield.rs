@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use headwater::cache::{Cache, Policy as _};
+use headwater::cache::{Cache, Joints, Policy as _};
 use headwater::edge::witness::{Hears, Witness};
 use headwater::edge::{EdgeBuilder, Kept};
 use headwater::net::client::Upstream;
@@ -24,6 +24,7 @@ use headwater::origin::upstream as origin;
 use headwater::origin::upstream::Pressure;
 use headwater::origin::{HintTrust, Metrics, PrefetchConfig, Sense};
 use headwater::proto::config::shield::Shield as Config;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use tower_service::Service;
 
@@ -32,7 +33,7 @@ use super::super::{Error, secret};
 use super::basis::authorities;
 use super::router::Router;
 use super::settings::{count, proxies, size};
-use super::sites::{Pinned, SitePolicy};
+use super::sites::{Pinned, SitePolicy, came_for};
 
 /// The cache of the edge that is in force, as what is fetched ahead meets it.
 #[derive(Clone)]
@@ -72,6 +73,7 @@ impl Shield {
         router: &Router,
     ) -> Result<Self, Error> {
         let ahead = Ahead(Arc::new(ArcSwap::from_pointee(edge.kept(router.clone()))));
+        cache.align(AsClients(map.clone()));
         let policy = router.policy().clone();
         let sense = Sense::builder()
             .prefetch(prefetch(config))
@@ -98,6 +100,15 @@ impl Shield {
             Some(behind) => Err(Box::pin(ready(behind))),
             None => Ok(request),
         }
+    }
+}
+
+/// What the map tells of requests for origins: it knows them by what clients ask for.
+struct AsClients(SharedMap);
+
+impl Joints for AsClients {
+    fn joints(&self, request: &Parts) -> Option<Vec<u64>> {
+        self.0.joints_of(came_for(request).unwrap_or(&request.uri), &request.headers)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::object::Head;
 use crate::policy::freshness::Freshness;
 use crate::purge::tags::MAX_TAGS;
 use crate::purge::{PurgeSeq, Tags};
+use crate::slices::{Ends, MAX_SLICES};
 use crate::vary::Vary;
 
 /// Most fields of a response that are read back: a record says how many, and is not believed.
@@ -45,11 +46,12 @@ pub(crate) fn write(key: &[u8], head: &Head, known: PurgeSeq) -> Vec<u8> {
         purge_seq,
         // Who told it may know otherwise when it is read again.
         keep: _,
+        ends,
     } = head;
     let mut out = Vec::with_capacity(256 + key.len());
     put_counted(&mut out, key);
     out.extend_from_slice(&status.as_u16().to_le_bytes());
-    let flags = [*authorized, *aged, len.is_some(), *cookied];
+    let flags = [*authorized, *aged, len.is_some(), *cookied, ends.is_some()];
     let flags = flags.iter().rev().fold(0u8, |all, &flag| all << 1 | u8::from(flag));
     out.push(flags);
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -71,6 +73,10 @@ pub(crate) fn write(key: &[u8], head: &Head, known: PurgeSeq) -> Vec<u8> {
     for (name, value) in headers {
         put_counted(&mut out, name.as_str().as_bytes());
         put_counted(&mut out, value.as_bytes());
+    }
+    if let Some(ends) = ends {
+        out.extend_from_slice(&(ends.len() as u32).to_le_bytes());
+        out.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
     }
     out
 }
@@ -180,6 +186,7 @@ pub(crate) fn read(meta: &[u8]) -> Option<Head> {
         let value = HeaderValue::from_bytes(read.counted()?).ok()?;
         headers.try_append(name, value).ok()?;
     }
+    let ends = if flags & 16 != 0 { Some(read_ends(&mut read)?) } else { None };
     if !read.is_empty() {
         return None;
     }
@@ -196,7 +203,15 @@ pub(crate) fn read(meta: &[u8]) -> Option<Head> {
         tags,
         purge_seq,
         keep: None,
+        ends,
     })
+}
+
+fn read_ends(read: &mut Cursor<'_>) -> Option<Ends> {
+    let count = usize::try_from(read.u32()?).ok().filter(|&count| count <= MAX_SLICES as usize)?;
+    let ends = (0..count).map(|_| read.u64()).collect::<Option<Vec<u64>>>()?;
+    let in_order = ends.first() > Some(&0) && ends.is_sorted_by(|one, next| one < next);
+    in_order.then(|| ends.into())
 }
 
 fn read_vary(read: &mut Cursor<'_>) -> Option<Vary> {
@@ -250,6 +265,7 @@ mod tests {
             tags: Tags::from_hashes(vec![5, 9], false),
             purge_seq: PurgeSeq::new(77),
             keep: None,
+            ends: Some([3, 9].into()),
         }
     }
 

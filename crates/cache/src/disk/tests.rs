@@ -42,6 +42,7 @@ fn varied(body: &[u8], request: &HeaderMap, vary: &str) -> Arc<Object> {
         tags: crate::purge::Tags::default(),
         purge_seq: crate::purge::PurgeSeq::default(),
         keep: None,
+        ends: None,
     };
     let body = chunks(&Bytes::copy_from_slice(body));
     Arc::new(Object::new(head, body, Weak::new()))

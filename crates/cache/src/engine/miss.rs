@@ -19,7 +19,7 @@ use crate::cache::Inner;
 use crate::directives::RequestDirectives;
 use crate::fill::reader::Reader;
 use crate::fill::table::{Joined, Joining};
-use crate::fill::task::{self, Order, Part, Slice};
+use crate::fill::task::{self, First, Order, Part, Slice};
 use crate::fill::{Interest, Located, Outcome};
 use crate::found::Found;
 use crate::headers;
@@ -29,7 +29,7 @@ use crate::policy::storable::Asked;
 use crate::proxy_status::ProxyError;
 use crate::purge::PurgeSeq;
 use crate::service::StoredOnly;
-use crate::slices::{Grid, is_sliced};
+use crate::slices::is_sliced;
 use crate::status::{Fwd, Member};
 use crate::upstream::{self, BoxError};
 
@@ -232,11 +232,18 @@ where
             let fill = Arc::clone(interest.fill());
             let seq = fill.purge_seq();
             let mut order = order(inner, &self.parts, miss.directives, current, None, seq);
-            if let Some(grid) = inner.grid {
+            if let Some(grid) = &inner.grid {
                 // Who jumps into what nothing is known of waits for no more than a slice.
-                let number = first_number(grid, &self.parts.headers);
-                if number > 0 && order.stale.is_none() || inner.policy.in_slices(&self.parts) {
-                    order.part = Part::First(number);
+                let at = first_byte(&self.parts.headers);
+                if grid.number(at) > 0 && order.stale.is_none()
+                    || inner.policy.in_slices(&self.parts)
+                {
+                    order.part = Part::First(First::at(
+                        at,
+                        inner,
+                        grid,
+                        (&order.request, order.stale.as_deref()),
+                    ));
                 }
             }
             inner.spawn(task::run(Arc::clone(inner), fill, self.service.clone(), order));
@@ -375,11 +382,11 @@ fn shared_request(
     (request, Asked { authorization, no_store: false }, left_out)
 }
 
-/// The number of the slice that a request's first range begins in, as far as that can be known.
-fn first_number(grid: Grid, request: &HeaderMap) -> u64 {
+/// Where a request's first range begins, as far as that can be known.
+fn first_byte(request: &HeaderMap) -> u64 {
     let specs = request.get(RANGE).and_then(range::parse);
     match specs.as_deref() {
-        Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => grid.number(*first),
+        Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => *first,
         _ => 0,
     }
 }

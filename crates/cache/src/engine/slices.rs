@@ -101,7 +101,7 @@ where
         marks: impl FnOnce(Got) -> Marks,
     ) -> Option<Response<Body>> {
         let inner = self.cache.inner();
-        let (grid, len) = (inner.grid?, object.head.len?);
+        let (grid, len) = (inner.grid.as_ref()?.of(&object.head), object.head.len?);
         let slices = Arc::new(Slices {
             cache: self.cache.clone(),
             service: self.service.clone(),

@@ -125,7 +125,7 @@ fn reuse(
 /// The slice that the request wants first, counted from one, where it is not stored; and how many
 /// there are.
 fn missing(inner: &Inner, asked: &Asked<'_>, object: &Object) -> Option<(u64, u64)> {
-    let (grid, len) = (inner.grid?, object.head.len?);
+    let (grid, len) = (inner.grid.as_ref()?.of(&object.head), object.head.len?);
     if !is_sliced(object) {
         return None;
     }

@@ -30,7 +30,7 @@ use crate::slices;
 use crate::sync::lock;
 use crate::upstream::{self, BoxError};
 
-pub(crate) use slice::{Part, Slice};
+pub(crate) use slice::{First, Part, Slice};
 
 /// What a fill needs to know of the request that began it.
 pub(crate) struct Order {
@@ -202,10 +202,9 @@ impl Work {
 
     /// The first slice of what nothing is known of, where that is to be asked for.
     fn first(&self, order: &Order) -> Option<Range<u64>> {
-        let Part::First(number) = order.part else { return None };
-        let grid = self.inner.grid?;
+        let Part::First(first) = &order.part else { return None };
         let whole = self.inner.remembered.is_whole(&self.fill.key, self.inner.clock.now());
-        (!whole).then(|| grid.range(number, u64::MAX))
+        (!whole).then(|| first.range.clone())
     }
 
     /// The fields that upstream answers to, for what `Vary` names.
@@ -301,10 +300,10 @@ impl Work {
             Ok(head) if self.anonymous.is_some() && !head.vary.matches(&self.fill.request) => {
                 Answer::Settled(Outcome::Alone)
             }
-            Ok(head) if len > Some(self.inner.max_object) && self.cuts(&head).is_some() => {
-                Answer::Sliced(Box::new(head), None)
-            }
-            Ok(head) => {
+            Ok(mut head) => {
+                if self.settle_ends(&mut head, order, None) && len > Some(self.inner.max_object) {
+                    return Answer::Sliced(Box::new(head), None);
+                }
                 let targets = self.inner.choices.targets();
                 *lock(&self.fill.withheld) = headers::withheld(&parts.headers, targets);
                 Answer::Stream(Arc::new(head), body)

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_net::{Body, BodyError};
-use http_body::{Body as HttpBody, Frame};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Lesson, SharedMap};
 
@@ -48,13 +48,13 @@ pub(super) async fn hold(mut body: Body, lesson: Lesson, map: &SharedMap) -> Bod
 }
 
 /// What was held, and what comes after it.
-struct Released {
+pub(super) struct Released {
     held: std::vec::IntoIter<Bytes>,
     rest: Result<Body, Option<BodyError>>,
 }
 
 impl Released {
-    fn new(held: Vec<Bytes>, rest: Result<Body, BodyError>) -> Self {
+    pub(super) fn new(held: Vec<Bytes>, rest: Result<Body, BodyError>) -> Self {
         Self { held: held.into_iter(), rest: rest.map_err(Some) }
     }
 }
@@ -73,6 +73,15 @@ impl HttpBody for Released {
         match &mut self.rest {
             Ok(rest) => Pin::new(rest).poll_frame(cx),
             Err(error) => Poll::Ready(error.take().map(Err)),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = self.held.as_slice().iter().map(|piece| piece.len() as u64).sum::<u64>();
+        let rest = self.rest.as_ref().ok().and_then(|rest| rest.size_hint().exact());
+        match rest.and_then(|rest| rest.checked_add(held)) {
+            Some(exact) => SizeHint::with_exact(exact),
+            None => SizeHint::default(),
         }
     }
 }

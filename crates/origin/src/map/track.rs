@@ -420,6 +420,31 @@ impl Track {
         same_file.find(|(_, target)| holds(target)).map(|(start, _)| start)
     }
 
+    /// Where in the file at `url` its segments begin, and the last of them ends, and where those parts of it
+    /// are that come before them: in order, each once. `hint` is the first of its segments, or one before.
+    pub(super) fn joints(&self, url: &Url, hint: u32) -> Vec<u64> {
+        let from = self.runs.partition_point(|(start, _)| *start < hint);
+        let listed = self.runs.get(from..).unwrap_or_default().iter();
+        let ranges = listed.filter_map(|(_, run)| match run {
+            Run::Listed(target) if target.url == *url => target.range.as_ref(),
+            _ => None,
+        });
+        let mut end = None;
+        let mut joints: Vec<u64> = ranges
+            .map(|range| {
+                end = end.max(Some(range.end));
+                range.start
+            })
+            .collect();
+        joints.extend(end);
+        let inits = self.inits.iter().map(|(_, init)| init).chain(self.index.as_deref());
+        let before = inits.filter(|part| part.url == *url).filter_map(|part| part.range.as_ref());
+        joints.extend(before.flat_map(|range| [range.start, range.end]));
+        joints.sort_unstable();
+        joints.dedup();
+        joints
+    }
+
     /// The patterns in use, each once in a row.
     pub(super) fn patterns(&self) -> impl Iterator<Item = &Arc<Pattern>> {
         let mut last: Option<&Arc<Pattern>> = None;
@@ -528,6 +553,13 @@ mod tests {
         assert_eq!(track.find("//h/all.mp4", None, Some(0)), Some(0));
         assert_eq!(track.find("//h/all.mp4", Some(300), Some(0)), None);
         assert_eq!(track.listed().count(), 1);
+        let file = target("/all.mp4").url;
+        assert_eq!(track.joints(&file, 0), [0, 100, 200, 300]);
+        track.push_init(Target { range: Some(400..410), ..target("/all.mp4") });
+        track.push(Target { range: Some(500..600), ..target("/other.mp4") });
+        track.push(target("/whole.mp4"));
+        assert_eq!(track.joints(&file, 0), [0, 100, 200, 300, 400, 410]);
+        assert!(track.joints(&target("/whole.mp4").url, 0).is_empty());
     }
 
     proptest! {

@@ -98,10 +98,12 @@ impl Work {
                 let body = self.fill.state().buffer.whole();
                 self.inner.fills.retire(&self.fill, || {
                     let Some(body) = body else { return };
-                    let head = match head.len {
+                    let mut head = match head.len {
                         Some(_) => Head::clone(head),
                         None => head.with_len(body.len()),
                     };
+                    // It is in one piece.
+                    head.ends = None;
                     let charge = Arc::downgrade(&self.fill.charge);
                     self.keep(Arc::new(Object::new(head, body, charge)));
                 });

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use headwater_net::{Body, Chunks, Timestamp};
+use http::request::Parts;
 use http::{Response, StatusCode, header};
 use tower_service::Service;
 
@@ -14,7 +15,7 @@ use crate::fill::meter;
 use crate::fill::table::{Joined, Joining};
 use crate::key::Key;
 use crate::object::{Content, Head, Object};
-use crate::slices::{self, Grid, Verdict};
+use crate::slices::{self, Ends, Grid, Verdict};
 use crate::sync::yield_now;
 use crate::upstream::{self, BoxError};
 
@@ -23,11 +24,43 @@ use crate::upstream::{self, BoxError};
 pub(crate) enum Part {
     /// All of it.
     Whole,
-    /// The slice of this number first, where upstream gives parts: the route says that what it
-    /// names is large, and nothing is known of it yet.
-    First(u64),
+    /// A slice first, where upstream gives parts: the route says that what it names is large, or the
+    /// client wants what lies far within, and nothing is known of it yet.
+    First(First),
     /// A slice.
     Slice(Slice),
+}
+
+/// A slice of a response of which nothing is known yet.
+#[derive(Clone)]
+pub(crate) struct First {
+    /// Its bytes, unless the response is shorter.
+    pub(crate) range: Range<u64>,
+    /// Where the response's slices end, if that is known already.
+    ends: Option<Ends>,
+}
+
+impl First {
+    /// The slice that the byte `at` lies in, of what a request names as it goes upstream, and of which
+    /// `stale` is stored.
+    pub(crate) fn at(
+        at: u64,
+        inner: &Inner,
+        grid: &Grid,
+        (request, stale): (&Parts, Option<&Object>),
+    ) -> Self {
+        let known = match stale.filter(|stale| slices::is_sliced(stale)) {
+            Some(stale) => Some(grid.of(&stale.head)),
+            None => joints(inner, request).and_then(|joints| grid.aligned(&joints, None)),
+        };
+        let grid = known.as_ref().unwrap_or(grid);
+        Self { range: grid.range(grid.number(at), u64::MAX), ends: grid.ends().cloned() }
+    }
+}
+
+/// Where what lies in the response to a request begins and ends, as far as somebody knows.
+fn joints(inner: &Inner, request: &Parts) -> Option<Vec<u64>> {
+    inner.joints.get()?.joints(request)
 }
 
 /// A slice of a response.
@@ -136,11 +169,48 @@ impl Work {
         forget_slices(inner, &slice.key, head);
     }
 
-    /// Whether a response to a fill of the whole is to be kept in slices.
+    /// How a response is cut, where it is to be kept in slices.
     pub(super) fn cuts(&self, head: &Head) -> Option<Grid> {
-        let grid = self.inner.grid.filter(|grid| grid.cuts(head))?;
+        let grid = self.inner.grid.as_ref()?.of(head);
         let now = self.inner.clock.now();
-        (!self.inner.remembered.is_whole(&self.fill.key, now)).then_some(grid)
+        let whole = || self.inner.remembered.is_whole(&self.fill.key, now);
+        (grid.cuts(head) && !whole()).then_some(grid)
+    }
+
+    /// Settles where the slices of a response end that has just come, of which those bytes are `begun`;
+    /// says whether it can be cut.
+    ///
+    /// The slices of one that is stored stay as they are: so no byte of it is fetched again for what
+    /// somebody has learnt since.
+    pub(super) fn settle_ends(
+        &self,
+        head: &mut Head,
+        order: &Order,
+        begun: Option<&Range<u64>>,
+    ) -> bool {
+        let Some(grid) = self.cuts(head) else { return false };
+        if begun.is_none() && head.len.is_none_or(|len| grid.count(len) < 2) {
+            return true;
+        }
+        let variants = self.inner.store.peek(&self.fill.key);
+        let stored = variants.as_ref().and_then(|all| all.select(self.request()));
+        let stored = stored.or(order.stale.as_ref());
+        let stored = stored.filter(|stored| slices::is_whole_of(stored, head));
+        let grid = match (stored, &order.part) {
+            (Some(stored), _) => grid.of(&stored.head),
+            (None, Part::First(First { ends: Some(ends), .. })) if begun.is_some() => {
+                grid.with(Some(Arc::clone(ends)))
+            }
+            _ => {
+                let joints = joints(&self.inner, &order.request);
+                joints.and_then(|joints| grid.aligned(&joints, begun)).unwrap_or(grid)
+            }
+        };
+        head.ends = grid.ends().cloned();
+        if !grid.cuts(head) {
+            head.ends = None;
+        }
+        true
     }
 
     /// A 206 to a fill that asked for the first slice of something unknown. `None` where it is
@@ -160,15 +230,19 @@ impl Work {
         parts.status = StatusCode::OK;
         self.inner.policy.receive(&order.request, parts.status, &mut parts.headers);
         parts.headers.remove(header::CONTENT_RANGE);
-        let head = Head::receive(&parts, Some(len), self.exchange(order, requested)).ok()?;
+        let mut head = Head::receive(&parts, Some(len), self.exchange(order, requested)).ok()?;
         if self.anonymous.is_some() && !head.vary.matches(&self.fill.request) {
             return None;
         }
         if part == (0..len) {
             return Some(Answer::Stream(Arc::new(head), body));
         }
-        self.cuts(&head)?;
-        Some(Answer::Sliced(Box::new(head), Some((part, body))))
+        self.settle_ends(&mut head, order, Some(range)).then(|| {
+            // Not where the slices of what is stored are others.
+            let slice = self.inner.grid.as_ref().map(|grid| grid.of(&head));
+            let fits = slice.is_some_and(|grid| grid.range(grid.number(part.start), len) == part);
+            Answer::Sliced(Box::new(head), fits.then_some((part, body)))
+        })
     }
 
     /// Stores a response without its body, and begins its first slice where that is coming.
@@ -186,7 +260,7 @@ impl Work {
 
     /// Begins the fill of a slice with a body that is there already.
     fn begin_slice(&self, object: &Arc<Object>, range: Range<u64>, body: Body) {
-        let Some(grid) = self.inner.grid else { return };
+        let Some(grid) = self.inner.grid.as_ref().map(|grid| grid.of(&object.head)) else { return };
         let key = grid.key(&self.fill.key, &object.head, grid.number(range.start));
         let joining = Joining {
             key: &key,
@@ -252,7 +326,8 @@ impl Work {
     pub(super) fn complete(&self) {
         let (inner, Some(slice)) = (&self.inner, &self.slice) else { return };
         let whole = &slice.whole.head;
-        let (Some(grid), Some(len)) = (inner.grid, whole.len) else { return };
+        let (Some(grid), Some(len)) = (&inner.grid, whole.len) else { return };
+        let grid = grid.of(whole);
         if len > inner.max_object {
             return;
         }
@@ -276,7 +351,7 @@ impl Work {
                 return;
             }
             let mut head = stored.head.clone();
-            head.purge_seq = purge_seq;
+            (head.purge_seq, head.ends) = (purge_seq, None);
             let object = Arc::new(Object::new(head, body, Weak::new()));
             if object.holds(ledger, &slice.key) {
                 inner.store.insert(&slice.key, object, self.request());
@@ -294,8 +369,9 @@ impl Work {
 
 /// Forgets all slices of a response.
 fn forget_slices(inner: &Arc<Inner>, key: &Key, whole: &Head) {
-    let (Some(grid), Some(len)) = (inner.grid, whole.len) else { return };
+    let (Some(grid), Some(len)) = (&inner.grid, whole.len) else { return };
     let (this, key, whole) = (Arc::clone(inner), Arc::clone(key), whole.clone());
+    let grid = grid.of(&whole);
     inner.spawn(async move {
         for number in 0..grid.count(len) {
             this.store.remove(&grid.key(&key, &whole, number));
