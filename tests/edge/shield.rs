@@ -170,6 +170,46 @@ fn the_command_is_a_shield_that_has_the_next_segment_before_it_is_asked_for() {
     assert_eq!(counted(&shield, "headwater_origin_hints_refused_total"), 2);
 }
 
+/// The slices of a file end where the segments of its playlist do, known as clients ask for them.
+#[test]
+fn the_command_cuts_a_large_file_where_its_segments_end() {
+    const LEN: usize = 200_000;
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let heard = Arc::clone(&asked);
+    let origin = Origin::answering(move |asked| {
+        let fields = |kind: &str| format!("content-type: {kind}\r\ncache-control: max-age=600\r\n");
+        if asked.target.ends_with("v.m3u8") {
+            let segment = |at: usize| format!("#EXTINF:4,\n#EXT-X-BYTERANGE:9000@{at}\nfilm.mp4\n");
+            let segments = (0..20).map(|number| segment(700 + number * 9000)).collect::<String>();
+            let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n{segments}#EXT-X-ENDLIST\n");
+            return (200, fields("application/vnd.apple.mpegurl"), text);
+        }
+        heard.lock().unwrap().push(format!("{} {}", asked.target, asked.field("range")));
+        let fields = fields("video/mp4") + "etag: \"1\"\r\n";
+        let range = asked.field("range").strip_prefix("bytes=").and_then(|one| one.split_once('-'));
+        let Some((first, last)) = range else { return (200, fields, "x".repeat(LEN)) };
+        let (first, last) = (first.parse::<usize>().unwrap(), last.parse::<usize>().unwrap());
+        let last = last.min(LEN - 1);
+        let named = format!("content-range: bytes {first}-{last}/{LEN}\r\n");
+        (206, fields + &named, "x".repeat(last + 1 - first))
+    });
+    let files = sensing(&origin.url, "ahead = 0\nheads = 0");
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    files.write(&text.replace("[cache]", "[cache]\nmax_object = '64 KiB'\nslice = '16 KiB'"));
+    let shield = Edge::start(&files);
+    assert_eq!(get(shield.addr("http"), "a.example", "/film/v.m3u8").status, 200);
+    // Somebody begins in the middle, and plays on.
+    for number in 10..13 {
+        let first = 700 + number * 9000;
+        let range = format!("range: bytes={first}-{}\r\n", first + 8999);
+        let part = ask(shield.addr("http"), "GET", "a.example", "/film/film.mp4", &range);
+        assert_eq!((part.status, part.body.len()), (206, 9000));
+    }
+    let expected = [90_700, 99_700, 108_700]
+        .map(|first| format!("/store/film/film.mp4 bytes={first}-{}", first + 8999));
+    assert_eq!(*asked.lock().unwrap(), expected);
+}
+
 #[test]
 fn what_a_shield_knows_outlives_a_reload_and_its_own_keys_need_a_restart() {
     let (origin, asked) = title();
