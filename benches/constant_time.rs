@@ -9,8 +9,8 @@
 //!
 //! A comparison of bytes that does end early is timed in the same way, after the same work: what measures too
 //! coarsely to see that says nothing about the others, and fails. The others fail where their classes differ for
-//! certain, and by more than a quarter of what that one's do: of less, caches and predictors may be the reason,
-//! a nanosecond or two on a machine that does other work, for a comparison without any branch as well. ES256,
+//! certain, and by more than a quarter of what that one's do: less than that
+//! a comparison without any branch shows as well on a machine that does other work. ES256,
 //! EdDSA and PS256 are not here: who verifies them holds nothing secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "benches fail loudly")]
 
