@@ -53,11 +53,14 @@ fn main() -> ExitCode {
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Whether a guess is right.
+type Check = Box<dyn Fn(&[u8]) -> bool>;
+
 /// A check, and what it is given: guesses that are wrong in the first byte, and those that are wrong in the last.
 struct Form {
     name: &'static str,
     guesses: [Vec<Vec<u8>>; 2],
-    check: Box<dyn Fn(&[u8]) -> bool>,
+    check: Check,
 }
 
 impl Form {
@@ -145,7 +148,7 @@ fn forms() -> (Form, [Form; 4]) {
 }
 
 /// Verifies tokens; has seen none.
-fn checking(key: Key, right: &str) -> Box<dyn Fn(&[u8]) -> bool> {
+fn checking(key: Key, right: &str) -> Check {
     let asked = || Asked::get("/films/7/a.m4s", NOW);
     let seen = Verifier::new([key.clone()]).unwrap();
     assert!(seen.verify(right, &asked()).is_ok(), "what guesses are made of is right: {right}");

@@ -15,8 +15,11 @@ const ACROSS: usize = 4;
 /// Pixels above all charts, for the legend.
 const LEGEND: f64 = 40.0;
 
+/// A number of a count.
+type Measure = fn(&Counted) -> f64;
+
 /// What is drawn of each trace.
-const MEASURES: [(&str, fn(&Counted) -> f64); 3] = [
+const MEASURES: [(&str, Measure); 3] = [
     ("hits", Counted::hit_ratio),
     ("starts", Counted::start_hit_ratio),
     ("bytes", Counted::byte_hit_ratio),
