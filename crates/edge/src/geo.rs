@@ -14,8 +14,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A lookup reads a tree of some 30 levels and allocates nothing; those of the last clients are remembered. The database says who is registered
-//! where, which is where somebody is for most addresses, and not for those of a VPN.
+//! A lookup reads a tree of some 30 levels and allocates nothing; those of the last clients are remembered.
+//! The database says who is registered where, which is where somebody is for most addresses, and not for
+//! those of a VPN.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;

@@ -238,12 +238,8 @@ where
                 if grid.number(at) > 0 && order.stale.is_none()
                     || inner.policy.in_slices(&self.parts)
                 {
-                    order.part = Part::First(First::at(
-                        at,
-                        inner,
-                        grid,
-                        (&order.request, order.stale.as_deref()),
-                    ));
+                    let stale = order.stale.as_deref();
+                    order.part = Part::First(First::at(at, inner, grid, &order.request, stale));
                 }
             }
             inner.spawn(task::run(Arc::clone(inner), fill, self.service.clone(), order));

@@ -47,7 +47,8 @@ impl First {
         at: u64,
         inner: &Inner,
         grid: &Grid,
-        (request, stale): (&Parts, Option<&Object>),
+        request: &Parts,
+        stale: Option<&Object>,
     ) -> Self {
         let known = match stale.filter(|stale| slices::is_sliced(stale)) {
             Some(stale) => Some(grid.of(&stale.head)),
