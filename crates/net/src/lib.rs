@@ -36,7 +36,6 @@ pub mod hop;
 mod interim;
 pub mod path;
 pub mod problem;
-#[cfg(feature = "server")]
 pub mod proxies;
 pub mod range;
 #[cfg(feature = "client")]
@@ -58,6 +57,5 @@ pub use conn::{ConnInfo, Protocol};
 pub use interim::{Interim, Interims};
 pub use path::Path;
 pub use problem::Problem;
-#[cfg(feature = "server")]
 pub use proxies::{ForwardedField, Proxies};
 pub use secret::Secret;
