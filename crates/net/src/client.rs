@@ -27,6 +27,7 @@
 
 mod allowed;
 mod body;
+mod bounds;
 mod builder;
 mod connector;
 #[cfg(feature = "dns")]
@@ -60,13 +61,12 @@ use tower_service::Service;
 use crate::hop::strip_hop_by_hop;
 use crate::interim::Interim;
 use crate::{Body, Clock, ConnInfo, Problem};
-use allowed::Allowed;
-use body::Bounds;
 use connector::Connector;
 use http3::Http3;
 use resolve::Names;
 
 pub use allowed::ALWAYS;
+pub use bounds::Bounds;
 pub use builder::UpstreamBuilder;
 #[cfg(feature = "dns")]
 pub use dns::NameServers;
@@ -110,11 +110,7 @@ struct Inner {
     prefix: String,
     keep_host: bool,
     first_byte_timeout: Duration,
-    idle_timeout: Duration,
-    whole_timeout: Option<Duration>,
-    max_body: Option<u64>,
-    /// The fields of answers that are taken, where not all are.
-    allowed: Option<Allowed>,
+    bounds: Bounds,
     redirects: Redirects,
     /// Others that redirects may lead to.
     others: Vec<Upstream>,
@@ -155,10 +151,10 @@ impl Service<Request<Body>> for Upstream {
             return Box::pin(inner.tunnel(request));
         }
         Box::pin(async move {
-            let until = inner.whole_timeout.map(|whole| Instant::now() + whole);
+            let until = inner.bounds.until();
             let first_byte = request.extensions().get::<FirstByte>();
             let first_byte = first_byte.map_or(inner.first_byte_timeout, |time| time.0);
-            let within = inner.whole_timeout.unwrap_or(Duration::MAX).min(first_byte);
+            let within = inner.bounds.whole.unwrap_or(Duration::MAX).min(first_byte);
             let answered = tokio::time::timeout(within, inner.answer(request, until));
             answered.await.map_err(|_| UpstreamError::Timeout)?
         })
@@ -287,17 +283,7 @@ impl Inner {
         B::Error: std::fmt::Display,
     {
         strip_hop_by_hop(&mut parts.headers);
-        if let Some(allowed) = &self.allowed {
-            allowed.strip(&mut parts.headers);
-        }
-        let length = incoming.size_hint().exact().filter(|_| !is_head);
-        if let Some(limit) = self.max_body.filter(|max| length.is_some_and(|length| length > *max))
-        {
-            return Err(UpstreamError::TooLarge { limit });
-        }
-        let trailers = self.allowed.clone();
-        let bounds = Bounds { idle: self.idle_timeout, until, max: self.max_body, trailers };
-        Ok(Response::from_parts(parts, body::receive(incoming, bounds)))
+        self.bounds.hold(Response::from_parts(parts, incoming), is_head, until)
     }
 
     /// Turns a request that came to us into one to the upstream.

@@ -9,23 +9,12 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
+use super::Bounds;
 use super::allowed::Allowed;
 use crate::{Body, BodyError};
 
-/// What a body is held to.
-pub(super) struct Bounds {
-    /// A silence of this while somebody waits is an error.
-    pub(super) idle: Duration,
-    /// When it must have come.
-    pub(super) until: Option<Instant>,
-    /// The most bytes that are taken.
-    pub(super) max: Option<u64>,
-    /// The trailers that are taken, where not all are.
-    pub(super) trailers: Option<Allowed>,
-}
-
-/// The body as it arrives.
-pub(super) fn receive<B>(incoming: B, bounds: Bounds) -> Body
+/// The body as it arrives, which must have come at `until`.
+pub(super) fn receive<B>(incoming: B, bounds: &Bounds, until: Option<Instant>) -> Body
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
@@ -34,7 +23,7 @@ where
         return Body::Empty;
     }
     let expected = incoming.size_hint().exact();
-    let Bounds { idle, until, max, trailers } = bounds;
+    let (idle, max, trailers) = (bounds.idle, bounds.max, bounds.allowed.clone());
     let whole = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
     let (received, silence) = (0, None);
     Body::Stream(Box::pin(Receiving {
@@ -53,8 +42,11 @@ struct Receiving<B> {
     incoming: B,
     expected: Option<u64>,
     received: u64,
+    /// The most bytes that are taken.
     max: Option<u64>,
+    /// The trailers that are taken, where not all are.
     trailers: Option<Allowed>,
+    /// A silence of this while somebody waits is an error.
     idle: Duration,
     silence: Option<Silence>,
     whole: Option<Pin<Box<Sleep>>>,

@@ -9,12 +9,11 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 
-use super::allowed::Allowed;
 use super::connector::{Connector, Way};
 use super::http3::{Http3, Target};
 use super::resolve::{Names, Resolve, System, bare};
 use super::trust::{Own, Trust};
-use super::{Inner, Redirects, SigV4, Upstream, UpstreamError};
+use super::{Bounds, Inner, Redirects, SigV4, Upstream, UpstreamError};
 use crate::Clock;
 
 /// Describes an [`Upstream`]; made by [`Upstream::builder`].
@@ -34,10 +33,7 @@ pub struct UpstreamBuilder {
     http3: bool,
     connect_timeout: Duration,
     first_byte_timeout: Duration,
-    idle_timeout: Duration,
-    whole_timeout: Option<Duration>,
-    max_body: Option<u64>,
-    allowed: Option<Allowed>,
+    bounds: Bounds,
     pool_idle_timeout: Duration,
     pool_max_idle: usize,
     max_websockets: usize,
@@ -64,10 +60,7 @@ impl UpstreamBuilder {
             http3: false,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
-            whole_timeout: None,
-            max_body: None,
-            allowed: None,
+            bounds: Bounds::default(),
             pool_idle_timeout: Duration::from_secs(60),
             pool_max_idle: 64,
             max_websockets: 1024,
@@ -175,7 +168,7 @@ impl UpstreamBuilder {
     /// Danger: too short cuts off live answers that come by and by, too long keeps those who wait
     /// from another upstream.
     pub const fn idle_timeout(mut self, time: Duration) -> Self {
-        self.idle_timeout = time;
+        self.bounds.idle = time;
         self
     }
 
@@ -184,7 +177,7 @@ impl UpstreamBuilder {
     /// come yet. Default none. Bound: more than zero. Danger: it ends answers that are long, and live
     /// ones that have no end.
     pub const fn whole_timeout(mut self, time: Duration) -> Self {
-        self.whole_timeout = Some(time);
+        self.bounds.whole = Some(time);
         self
     }
 
@@ -193,14 +186,20 @@ impl UpstreamBuilder {
     /// [`BodyError::TooLarge`](crate::BodyError::TooLarge). Unit: bytes. Default none. Bound: none. Danger:
     /// a range counts by its own length.
     pub const fn max_body(mut self, bytes: u64) -> Self {
-        self.max_body = Some(bytes);
+        self.bounds.max = Some(bytes);
         self
     }
 
     /// Takes no fields of answers but these, and those without which an answer cannot be read, kept or
     /// asked for again ([`ALWAYS`](super::ALWAYS)); of trailers, these alone. By default all are taken.
     pub fn response_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.allowed = Some(Allowed::new(names));
+        self.bounds = self.bounds.response_fields(names);
+        self
+    }
+
+    /// All four of these at once, in the place of what was said of them.
+    pub fn bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
         self
     }
 
@@ -342,10 +341,7 @@ impl UpstreamBuilder {
                 prefix,
                 keep_host: self.keep_host,
                 first_byte_timeout: self.first_byte_timeout,
-                idle_timeout: self.idle_timeout,
-                whole_timeout: self.whole_timeout,
-                max_body: self.max_body,
-                allowed: self.allowed,
+                bounds: self.bounds,
                 redirects: self.redirects,
                 others: self.others,
                 fields: self.fields,
