@@ -17,7 +17,7 @@ use headwater_net::range::{Selection, content_range, select};
 use headwater_net::{Body, BodyError, Clock, Timestamp};
 use headwater_origin::Shield;
 use headwater_origin::upstream::{HedgeConfig, Origins, RetryConfig};
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Frame;
 use proptest::prelude::*;
 use support::{Origin, Reply, get, get_with, reply, segment};
@@ -196,16 +196,16 @@ async fn a_part_is_resumed_within_its_own_bounds() {
     assert_eq!(origin.seen()[1][header::RANGE], "bytes=14-19");
 }
 
-/// Origins of one that gives the next of these answers to each request, and how often it was asked.
+/// Origins of one that gives the next of these answers to each request, and what it was asked.
 fn origins(
     answers: Vec<(http::response::Builder, Vec<Result<&'static str, BodyError>>)>,
-) -> (Origins, Arc<Mutex<usize>>) {
-    let asked = Arc::new(Mutex::new(0));
+) -> (Origins, Arc<Mutex<Vec<HeaderMap>>>) {
+    let asked = Arc::<Mutex<Vec<HeaderMap>>>::default();
     let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
     let service = tower::service_fn({
         let asked = Arc::clone(&asked);
-        move |_: Request<Body>| {
-            *asked.lock().unwrap() += 1;
+        move |request: Request<Body>| {
+            asked.lock().unwrap().push(request.headers().clone());
             let (head, pieces) = answers.lock().unwrap().pop_front().expect("it is asked so often");
             let pieces = pieces.into_iter().map(|piece| piece.map(Bytes::from)).collect();
             ready(Ok::<_, Infallible>(head.body(Body::stream(Pieces(pieces))).unwrap()))
@@ -247,7 +247,49 @@ async fn a_rest_in_another_coding_is_not_joined() {
         ]);
         let body = body_of(origins, Body::empty()).await;
         assert_eq!(body.is_ok(), is_joined, "{first:?} {second:?}");
-        assert_eq!(*asked.lock().unwrap(), 2);
+        assert_eq!(asked.lock().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_date_that_is_strong_names_a_representation_where_there_is_no_tag() {
+    const CHANGED: &str = "Wed, 01 Jan 2025 00:00:00 GMT";
+    let changed = ("last-modified", CHANGED);
+    let sent = ("date", "Wed, 01 Jan 2025 00:01:00 GMT");
+    let later = ("last-modified", "Wed, 01 Jan 2025 00:00:01 GMT");
+    let tag = ("etag", "\"v1\"");
+    let (range, date) = (HeaderValue::from_static("bytes=4-5"), HeaderValue::from_static(CHANGED));
+    for (first, second, resumed, joined) in [
+        (vec![changed, sent], vec![changed], true, true),
+        (vec![changed, sent], vec![later], true, false),
+        (vec![changed, sent], vec![], true, false),
+        (vec![changed, sent], vec![changed, tag], true, false),
+        // It may have changed twice in that second, by a clock that is not the one of the date.
+        (vec![changed, ("date", "Wed, 01 Jan 2025 00:00:59 GMT")], vec![changed], false, false),
+        (vec![changed, ("date", "Tue, 31 Dec 2024 00:00:00 GMT")], vec![changed], false, false),
+        (vec![changed], vec![changed], false, false),
+        (vec![("last-modified", "yesterday"), sent], vec![changed], false, false),
+        // Who has a tag, and be it a weak one, says no date.
+        (vec![changed, sent, ("etag", "W/\"v1\"")], vec![changed], false, false),
+    ] {
+        let bare = |status: u16, fields: &[(&str, &str)]| {
+            let head = Response::builder().status(status);
+            fields.iter().fold(head, |head, (name, value)| head.header(*name, *value))
+        };
+        let (origins, asked) = origins(vec![
+            (bare(200, &[&first[..], &[("content-length", "6")]].concat()), broken("0123")),
+            (
+                bare(206, &[&second[..], &[("content-range", "bytes 4-5/6")]].concat()),
+                vec![Ok("45")],
+            ),
+        ]);
+        let body = body_of(origins, Body::empty()).await;
+        assert_eq!(body.as_deref().ok(), joined.then_some(&b"012345"[..]), "{first:?} {second:?}");
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 1 + usize::from(resumed), "{first:?}");
+        if let Some(rest) = asked.get(1) {
+            assert_eq!((&rest[header::RANGE], &rest[header::IF_RANGE]), (&range, &date));
+        }
     }
 }
 
@@ -256,14 +298,14 @@ async fn a_part_that_says_two_lengths_is_not_resumed() {
     let fields = [("content-range", "bytes 0-5/6"), ("content-length", "5")];
     let (origins, asked) = origins(vec![(head(206, &fields), vec![Ok("01234")])]);
     assert_eq!(body_of(origins, Body::empty()).await.unwrap(), "01234");
-    assert_eq!(*asked.lock().unwrap(), 1);
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn the_answer_to_a_request_with_a_body_is_not_resumed() {
     let (origins, asked) = origins(vec![(head(200, &[("content-length", "6")]), broken("0123"))]);
     assert!(body_of(origins, Body::from(Bytes::from("question"))).await.is_err());
-    assert_eq!(*asked.lock().unwrap(), 1);
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -272,7 +314,7 @@ async fn what_this_side_gave_up_is_not_resumed() {
     let (origins, asked) = origins(vec![(head(200, &[("content-length", "6")]), pieces)]);
     let error = body_of(origins, Body::empty()).await.unwrap_err();
     assert!(matches!(error, CollectError::Body(BodyError::Aborted)), "{error}");
-    assert_eq!(*asked.lock().unwrap(), 1);
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 proptest! {

@@ -1,9 +1,15 @@
 //! Resuming: a body that breaks off is not lost where the rest of it can be asked for.
 //!
-//! The rest is asked for by `Range` and `If-Range` with the strong entity tag of what came before
-//! (RFC 9110 §13.1.5), of the same origin first and of others then, and joined to it only if the
-//! answer is exactly that rest of that very representation (§14.2, §15.3.7). Whoever reads the body
-//! sees a pause. Where it cannot be, the body ends in the error that it broke off with.
+//! The rest is asked for by `Range` and `If-Range` with the strong validator of what came before (RFC 9110
+//! §13.1.5), of the same origin first and of others then, and joined to it only if the answer is exactly
+//! that rest of that very representation (§14.2, §15.3.7). Whoever reads the body sees a pause. Where it
+//! cannot be, the body ends in the error that it broke off with.
+//!
+//! A strong validator is a strong entity tag (§8.8.3); or, where there is no entity tag at all, as §13.1.5
+//! wants it, a `Last-Modified` that was strong by itself when it was sent (§8.8.2.2): a minute or more before
+//! the answer's `Date`. §8.8.2.2 asks for a second where one clock makes both, and else for enough between
+//! them to make it unlikely that clocks are to blame; nobody tells us about the origin's clocks, and a minute
+//! is what RFC 7232 §2.2.2 asked for.
 //!
 //! One body is resumed a bounded number of times, and each counts against the budget of retries.
 
@@ -11,10 +17,11 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_net::range::{content_range, parse_content_range};
-use headwater_net::{Body, BodyError};
+use headwater_net::{Body, BodyError, Timestamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -24,10 +31,13 @@ use super::Origins;
 /// How often one body is resumed.
 const MOST: u32 = 3;
 
+/// How long after the last change an answer must have been sent for its date to name one state alone.
+const APART: Duration = Duration::from_secs(60);
+
 /// What an answer promised: bytes of one representation that can be named again.
 #[derive(Clone, Debug)]
 pub(super) struct Promise {
-    tag: HeaderValue,
+    validator: Validator,
     /// The content coding of the bytes.
     coding: Option<HeaderValue>,
     /// The bytes of the representation that are still to come.
@@ -36,14 +46,14 @@ pub(super) struct Promise {
 }
 
 impl Promise {
-    /// The promise of an answer; `None` where it has no length or no strong entity tag, says two
+    /// The promise of an answer; `None` where it has no length or no strong validator, says two
     /// lengths of a part, or needs no resuming since all of it is here.
     pub(super) fn of(method: &Method, response: &Response<Body>) -> Option<Self> {
         if *method != Method::GET || !matches!(response.body(), Body::Stream(_)) {
             return None;
         }
         let fields = response.headers();
-        let tag = strong_tag(fields)?.clone();
+        let validator = Validator::of(fields)?;
         if fields.get(header::ACCEPT_RANGES).is_some_and(|value| value == "none") {
             return None;
         }
@@ -59,7 +69,8 @@ impl Promise {
             }
             _ => return None,
         };
-        Some(Self { tag, coding: fields.get(header::CONTENT_ENCODING).cloned(), left, complete })
+        let coding = fields.get(header::CONTENT_ENCODING).cloned();
+        Some(Self { validator, coding, left, complete })
     }
 
     /// The request for what is left, like the one that was answered.
@@ -76,7 +87,7 @@ impl Promise {
         if let Ok(range) = HeaderValue::try_from(format!("bytes={start}-{}", end - 1)) {
             head.headers.insert(header::RANGE, range);
         }
-        head.headers.insert(header::IF_RANGE, self.tag.clone());
+        head.headers.insert(header::IF_RANGE, self.validator.value().clone());
         head
     }
 
@@ -87,7 +98,7 @@ impl Promise {
         // A part need not say what the whole has said, but must not contradict it (§15.3.7).
         let coding = fields.get(header::CONTENT_ENCODING);
         response.status() == StatusCode::PARTIAL_CONTENT
-            && strong_tag(fields) == Some(&self.tag)
+            && self.validator.is_of(fields)
             && (coding.is_none() || coding == self.coding.as_ref())
             && named.is_some_and(|named| *named == content_range(&self.left, Some(self.complete)))
     }
@@ -95,6 +106,49 @@ impl Promise {
     const fn is_kept(&self) -> bool {
         self.left.start >= self.left.end
     }
+}
+
+/// What names one state of a representation and no other (RFC 9110 §8.8.1).
+#[derive(Clone, Debug)]
+enum Validator {
+    Tag(HeaderValue),
+    /// Where there is no tag: a client that has one says no date (§13.1.5).
+    Date(HeaderValue),
+}
+
+impl Validator {
+    /// The strong one of an answer.
+    fn of(fields: &HeaderMap) -> Option<Self> {
+        if fields.contains_key(header::ETAG) {
+            return strong_tag(fields).cloned().map(Self::Tag);
+        }
+        strong_date(fields).cloned().map(Self::Date)
+    }
+
+    /// Whether an answer bears it. One that has a tag where there was none is of another make.
+    fn is_of(&self, fields: &HeaderMap) -> bool {
+        match self {
+            Self::Tag(tag) => strong_tag(fields) == Some(tag),
+            Self::Date(date) => {
+                let is_bare = !fields.contains_key(header::ETAG);
+                is_bare && fields.get(header::LAST_MODIFIED) == Some(date)
+            }
+        }
+    }
+
+    const fn value(&self) -> &HeaderValue {
+        match self {
+            Self::Tag(value) | Self::Date(value) => value,
+        }
+    }
+}
+
+/// The date of the last change, if there is one and it is strong (RFC 9110 §8.8.2.2); see the module.
+fn strong_date(fields: &HeaderMap) -> Option<&HeaderValue> {
+    let said = fields.get(header::LAST_MODIFIED)?;
+    let date = |value: &HeaderValue| Timestamp::from_http_date(value.to_str().ok()?);
+    let (changed, sent) = (date(said)?, date(fields.get(header::DATE)?)?);
+    (sent.since(changed) >= APART).then_some(said)
 }
 
 /// The entity tag, if there is one and it is strong (RFC 9110 §8.8.3).
