@@ -67,13 +67,13 @@ pub struct Metrics {
     pub origin_busy: Counter,
     /// Answers that never came, came too late, or were 502, 503 or 504.
     pub origin_failures: Counter,
-    /// Bodies that broke off, of those that can be resumed: answers to `GET` with a length and a
-    /// strong entity tag. Others that break off are not counted.
+    /// Bodies of origins that broke off, whether they could be resumed or not; those of resumed parts that
+    /// broke off again among them.
     pub origin_broken: Counter,
     /// Bodies that broke off and were resumed.
     pub bodies_resumed: Counter,
-    /// Those of [`origin_broken`](Self::origin_broken) that could not be resumed after all, or no
-    /// more.
+    /// Those of [`origin_broken`](Self::origin_broken) that had a length and a strong validator, and could
+    /// not be resumed after all, or no more. One without is lost when it breaks off, and not counted here.
     pub bodies_lost: Counter,
     /// Requests sent to peers.
     pub peer_requests: Counter,
@@ -120,15 +120,11 @@ impl Metrics {
             ("retries_refused", "Retries the budget forbade", &self.origin_retries_refused),
             ("busy", "Requests not sent: the origin had too many", &self.origin_busy),
             ("failures", "Requests that an origin failed", &self.origin_failures),
-            (
-                "bodies_broken",
-                "Bodies with a strong entity tag that broke off",
-                &self.origin_broken,
-            ),
+            ("bodies_broken", "Bodies of origins that broke off", &self.origin_broken),
             ("bodies_resumed", "Bodies that were resumed", &self.bodies_resumed),
             (
                 "bodies_lost",
-                "Bodies with a strong entity tag that could not be resumed",
+                "Bodies with a strong validator that broke off and were not resumed",
                 &self.bodies_lost,
             ),
             ("peer_requests", "Requests sent to peers", &self.peer_requests),
