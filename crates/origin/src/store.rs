@@ -8,8 +8,12 @@
 //! refused are a failure of the origin and no answer, as is everything else.
 //!
 //! Bodies stream as the store sends them, and what breaks off is an error
-//! ([`BodyError`]), which [`Origins`](crate::upstream::Origins) resumes.
+//! ([`BodyError`]), which [`Origins`](crate::upstream::Origins) resumes. Answers are held to the same
+//! [`Bounds`] as those of any upstream. A store that is opened here ([`StoreOrigin::open`]) is asked by a
+//! client that follows no redirect: where it is, and who gives credentials for it, only the settings say.
 
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+mod connect;
 mod open;
 
 use std::future::Future;
@@ -18,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::TryStreamExt as _;
+use headwater_net::client::{Bounds, UpstreamError};
 use headwater_net::conditional::{ETag, Validators, evaluate};
 use headwater_net::range::{self, RangeSpec};
 use headwater_net::{Body, BodyError, Problem, Timestamp};
@@ -26,9 +31,10 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use object_store::path::Path;
 use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectStore};
+use tokio::time::Instant;
 use tower_service::Service;
 
-pub use open::OpenError;
+pub use open::{Connections, OpenError};
 
 /// See the module. Clones are of the same store.
 #[derive(Clone)]
@@ -36,6 +42,7 @@ pub struct StoreOrigin {
     store: Arc<dyn ObjectStore>,
     /// What stands before each path.
     prefix: Path,
+    bounds: Bounds,
 }
 
 /// Why a store gave no answer. Its own words are not repeated: they may hold names and keys.
@@ -48,18 +55,34 @@ pub enum StoreError {
     /// It failed.
     #[error("the store failed")]
     Failed,
+    /// Its answer did not begin before it had to be whole ([`Bounds::whole_timeout`]).
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// The object, or the part of it, is larger than is taken ([`Bounds::max_body`]).
+    #[error("the store's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// Bytes allowed.
+        limit: u64,
+    },
 }
 
 impl StoreOrigin {
     /// The objects of a store.
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, prefix: Path::default() }
+        Self { store, prefix: Path::default(), bounds: Bounds::default() }
     }
 
     /// Those below a path alone, which requests do not name.
     #[must_use]
     pub fn below(mut self, prefix: Path) -> Self {
         self.prefix = prefix;
+        self
+    }
+
+    /// What its answers are held to; by default they may be silent for 30 s, and nothing else bounds them.
+    #[must_use]
+    pub fn bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
         self
     }
 
@@ -72,6 +95,17 @@ impl StoreOrigin {
     }
 
     async fn answer(self, request: Request<Body>) -> Result<Response<Body>, StoreError> {
+        let Some(until) = self.bounds.until() else { return self.whole_by(request, None).await };
+        let answered = tokio::time::timeout_at(until, self.whole_by(request, Some(until)));
+        answered.await.map_err(|_| StoreError::TimedOut)?
+    }
+
+    /// The answer, which must have come whole at `until`.
+    async fn whole_by(
+        &self,
+        request: Request<Body>,
+        until: Option<Instant>,
+    ) -> Result<Response<Body>, StoreError> {
         let (head, _) = request.into_parts();
         if !matches!(head.method, Method::GET | Method::HEAD) {
             let mut answer = Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response();
@@ -107,7 +141,13 @@ impl StoreOrigin {
             }
         }
         match got {
-            Ok(got) => Ok(response(got, &head.method, &head.headers, asked.is_some())),
+            Ok(got) => {
+                let answer = response(got, &head.method, &head.headers, asked.is_some());
+                self.bounds.hold(answer, is_head, until).map_err(|error| match error {
+                    UpstreamError::TooLarge { limit } => StoreError::TooLarge { limit },
+                    _ => StoreError::Failed,
+                })
+            }
             Err(error) => refused(&error, &head.headers),
         }
     }

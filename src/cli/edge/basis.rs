@@ -39,7 +39,7 @@ impl Basis {
             shown.map_err(|error| Named::file(certificate, error).under("client_certificate"))?;
         }
         if let Some(store) = &config.store {
-            drop(store::add(store, Origins::builder())?);
+            drop(store::add(store, config, Origins::builder())?);
         }
         Ok(Self { config: config.clone(), files })
     }

@@ -3,20 +3,27 @@
 use std::path::Path;
 
 #[cfg(feature = "object-store")]
-use headwater::origin::store::StoreOrigin;
+use headwater::origin::store::{Connections, StoreOrigin};
 #[cfg(feature = "object-store")]
 use headwater::origin::upstream::OriginConfig;
 use headwater::origin::upstream::OriginsBuilder;
 use headwater::proto::config::store::Store as Config;
+use headwater::proto::config::upstream::Upstream as Group;
 
 use super::super::named::Named;
 use super::super::{Error, secret};
+#[cfg(feature = "object-store")]
+use super::{settings::count, upstreams::bounds};
 
-/// Adds the store to a group. Reads the files that are named.
+/// Adds the store to a group whose it is. Reads the files that are named.
 ///
 /// # Errors
 /// In one sentence, which repeats no secret, and neither what a store says.
-pub(super) fn add(config: &Config, origins: OriginsBuilder) -> Result<OriginsBuilder, Error> {
+pub(super) fn add(
+    config: &Config,
+    group: &Group,
+    origins: OriginsBuilder,
+) -> Result<OriginsBuilder, Error> {
     let url = config.url.as_deref().unwrap_or_default();
     if let Some(feature) = lacks(url) {
         let says =
@@ -24,7 +31,12 @@ pub(super) fn add(config: &Config, origins: OriginsBuilder) -> Result<OriginsBui
         return Err(Named::new(url, says).under("url").into());
     }
     #[cfg(feature = "object-store")]
-    let origins = origins.origin_with(open(config, url)?, OriginConfig::new(url, 0));
+    let origins = {
+        let store = open(config, group, url)?.bounds(bounds(group)?);
+        origins.origin_with(store, OriginConfig::new(url, 0))
+    };
+    #[cfg(not(feature = "object-store"))]
+    let _ = group;
     Ok(origins)
 }
 
@@ -39,12 +51,17 @@ fn lacks(url: &str) -> Option<&'static str> {
 }
 
 #[cfg(feature = "object-store")]
-fn open(config: &Config, url: &str) -> Result<StoreOrigin, Error> {
+fn open(config: &Config, group: &Group, url: &str) -> Result<StoreOrigin, Error> {
     let files = config.setting_files.iter().map(|(name, path)| Ok((name, text(path)?)));
     let files: Vec<_> = files.collect::<Result<_, Error>>()?;
     let given = config.settings.iter().map(|(name, value)| (&**name, &**value));
     let read = files.iter().map(|(name, value)| (&***name, &**value));
-    let opened = StoreOrigin::open(url, given.chain(read), config.environment);
+    let connections = Connections::default()
+        .connect_timeout(group.connect_timeout.get())
+        .pool_idle_timeout(group.keep_alive.get())
+        .pool_max_idle(count(group.max_idle));
+    let settings = given.chain(read);
+    let opened = StoreOrigin::open_by(url, settings, config.environment, &connections);
     let fault = |error| Named::new(url, format_args!("{url}: {error}")).under("url").into();
     opened.map_err(fault)
 }

@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 
 use headwater::cache::TierLayer;
 use headwater::net::balance::BalanceConfig;
-use headwater::net::client::{NameServers, Redirects, Resolve, SigV4, Upstream, UpstreamBuilder};
+use headwater::net::client::{
+    Bounds, NameServers, Redirects, Resolve, SigV4, Upstream, UpstreamBuilder,
+};
 use headwater::net::{Body, encoding};
 use headwater::origin::Metrics;
 use headwater::origin::upstream::{
@@ -148,7 +150,7 @@ fn origins(config: &Config, parts: &Parts) -> Result<Origins, Error> {
         origins = origins.origin_with(client(&called, url)?, origin);
     }
     if let Some(store) = &config.store {
-        origins = store::add(store, origins)?;
+        origins = store::add(store, config, origins)?;
     }
     Ok(origins.build())
 }
@@ -229,6 +231,23 @@ fn signer(sign: &Sign) -> Result<SigV4, Error> {
     Ok(signer)
 }
 
+/// What answers of a group are held to, whoever gives them.
+pub(super) fn bounds(config: &Config) -> Result<Bounds, Error> {
+    let mut bounds = Bounds::default().idle_timeout(config.idle_timeout.get());
+    if let Some(whole) = config.whole_timeout {
+        bounds = bounds.whole_timeout(whole.get());
+    }
+    if let Some(most) = config.max_body {
+        bounds = bounds.max_body(most.get());
+    }
+    if let Some(taken) = &config.response_fields {
+        let taken: Result<Vec<_>, _> =
+            taken.iter().map(|name| HeaderName::try_from(&**name)).collect();
+        bounds = bounds.response_fields(taken?);
+    }
+    Ok(bounds)
+}
+
 /// A client of what is asked in the same way as the origins.
 fn bare(called: &Called<'_>, url: &str) -> Result<UpstreamBuilder, Error> {
     let config = called.config;
@@ -238,22 +257,11 @@ fn bare(called: &Called<'_>, url: &str) -> Result<UpstreamBuilder, Error> {
         .dns_ttl(config.dns_ttl.get())
         .connect_timeout(config.connect_timeout.get())
         .first_byte_timeout(config.first_byte_timeout.get())
-        .idle_timeout(config.idle_timeout.get())
         .pool_idle_timeout(config.keep_alive.get())
-        .pool_max_idle(count(config.max_idle));
+        .pool_max_idle(count(config.max_idle))
+        .bounds(bounds(config)?);
     if let Some(resolver) = &called.resolver {
         client = client.resolver(Arc::clone(resolver));
-    }
-    if let Some(whole) = config.whole_timeout {
-        client = client.whole_timeout(whole.get());
-    }
-    if let Some(most) = config.max_body {
-        client = client.max_body(most.get());
-    }
-    if let Some(taken) = &config.response_fields {
-        let taken: Result<Vec<_>, _> =
-            taken.iter().map(|name| HeaderName::try_from(&**name)).collect();
-        client = client.response_fields(taken?);
     }
     if let Some(authorities) = &config.ca {
         client = client.ca_pem(&read(authorities)?);

@@ -1,6 +1,7 @@
 //! One origin: a service whose type is forgotten, its health, its places, and how long it takes.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,8 @@ use super::held::longest_hold;
 use super::places::{Places, PlacesConfig};
 use super::{OriginError, Shared, lock, peers};
 use crate::prefetch::Prefetched;
+#[cfg(feature = "object-store")]
+use crate::store::StoreError;
 
 /// What is fetched ahead yields to what somebody waits for (RFC 9218 §4.1).
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
@@ -293,13 +296,19 @@ impl Shared {
 }
 
 impl OriginError {
-    /// Tells the errors of [`headwater_net::client::Upstream`] apart; any other service's error is
-    /// a failure.
+    /// Tells the errors of [`headwater_net::client::Upstream`] and of stores apart; any other service's error
+    /// is a failure.
     fn of(error: BoxError) -> Self {
+        let is_late =
+            |error: BoxError| Self::TimedOut(io::Error::new(io::ErrorKind::TimedOut, error));
+        #[cfg(feature = "object-store")]
+        match error.downcast_ref::<StoreError>() {
+            Some(StoreError::TimedOut) => return is_late(error),
+            Some(StoreError::TooLarge { .. }) => return Self::Refused(error),
+            _ => {}
+        }
         match error.downcast_ref::<UpstreamError>() {
-            Some(UpstreamError::Timeout) => {
-                Self::TimedOut(std::io::Error::new(std::io::ErrorKind::TimedOut, error))
-            }
+            Some(UpstreamError::Timeout) => is_late(error),
             Some(upstream) if !upstream.is_retryable() => Self::Refused(error),
             _ => Self::Failed(error),
         }

@@ -2,7 +2,11 @@
 //! stand-ins that ask for what each of them asks for.
 #![allow(clippy::format_push_string, reason = "tests have time")]
 
-use headwater_origin::store::{OpenError, StoreOrigin};
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use headwater_origin::store::{Connections, OpenError, StoreError, StoreOrigin};
 use http::StatusCode;
 use tower::ServiceExt as _;
 
@@ -151,6 +155,139 @@ async fn azures_store_by_its_url() {
     };
     let sas = "sv=2021-08-06&sig=made%2Belsewhere";
     knows("az://bucket", &settings(sas), &settings("sv=2021-08-06&sig=guessed")).await;
+}
+
+/// Somebody who answers nobody, and must not be found.
+struct Elsewhere(TcpListener);
+
+impl Elsewhere {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
+    }
+
+    /// Nobody has connected, as the system counts connections.
+    #[track_caller]
+    fn was_not_found(&self) {
+        let met = self.0.accept().map(|(_, peer)| peer).map_err(|error| error.kind());
+        assert_eq!(met, Err(ErrorKind::WouldBlock));
+    }
+}
+
+/// What comes of asking for an object, which has to come.
+async fn asked(origin: StoreOrigin) -> Option<StoreError> {
+    let answered = origin.oneshot(get("/film/1.m4s", &[]));
+    tokio::time::timeout(Duration::from_secs(60), answered).await.unwrap().err()
+}
+
+#[tokio::test]
+async fn where_a_store_sends_us_nobody_is_asked() {
+    let elsewhere = Elsewhere::new();
+    for status in [301, 302, 303, 307, 308] {
+        let store = S3::moved(status, elsewhere.url());
+        let url = store.url();
+        let s3 = [
+            ("endpoint", &*url),
+            ("allow_http", "true"),
+            ("region", "eu-test-1"),
+            ("access_key_id", "a"),
+            ("secret_access_key", "a"),
+        ];
+        let gs = [("base_url", &*url), ("bearer_token", "a")];
+        let az = [
+            ("endpoint", &*url),
+            ("allow_http", "true"),
+            ("account_name", "account"),
+            ("access_key", "YQ=="),
+        ];
+        let kinds: [(&str, Settings<'_>, bool); 3] = [
+            ("s3://bucket", &s3, cfg!(feature = "aws")),
+            ("gs://bucket", &gs, cfg!(feature = "gcp")),
+            ("az://bucket", &az, cfg!(feature = "azure")),
+        ];
+        let built = kinds.into_iter().filter(|(.., built)| *built);
+        let mut count = 0;
+        for (bucket, settings, _) in built {
+            count += 1;
+            let failed = asked(open(bucket, settings)).await;
+            assert_eq!(failed, Some(StoreError::Failed), "{bucket} {status}");
+            assert_eq!(store.asked.lock().unwrap().len(), count, "it is asked once");
+        }
+    }
+    elsewhere.was_not_found();
+}
+
+/// Nor where the giver of credentials does: here a machine's own metadata.
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn where_the_giver_of_credentials_sends_us_nobody_is_asked() {
+    let (elsewhere, store) = (Elsewhere::new(), S3::start());
+    for status in [302, 307] {
+        let giver = S3::moved(status, elsewhere.url());
+        let (endpoint, metadata) = (store.url(), giver.url());
+        let settings = [
+            ("endpoint", &*endpoint),
+            ("allow_http", "true"),
+            ("region", "eu-test-1"),
+            ("metadata_endpoint", &*metadata),
+        ];
+        let failed = asked(open("s3://bucket", &settings)).await;
+        assert_eq!(failed, Some(StoreError::Failed), "{status}");
+        assert!(!giver.asked.lock().unwrap().is_empty(), "it was asked");
+    }
+    elsewhere.was_not_found();
+    assert!(store.asked.lock().unwrap().is_empty());
+}
+
+#[cfg(feature = "gcp")]
+#[tokio::test]
+async fn connections_are_kept_as_it_is_said() {
+    let at_once = Connections::default().pool_idle_timeout(Duration::from_millis(1));
+    for (connections, is_kept) in [
+        (Connections::default(), true),
+        (Connections::default().pool_max_idle(0), false),
+        (at_once, false),
+    ] {
+        let store = S3::guarded(|_| Ok(()));
+        let url = store.url();
+        let settings = [("base_url", &*url), ("bearer_token", "a")];
+        let origin = StoreOrigin::open_by("gs://bucket", settings, false, &connections).unwrap();
+        // One may be asked for before it is back.
+        let mut met = std::collections::BTreeSet::new();
+        let mut is_again = false;
+        for _ in 0..if is_kept { 1000 } else { 3 } {
+            let answer = origin.clone().oneshot(get("/film/1.m4s", &[])).await.unwrap();
+            assert!(bytes(answer).await == content("/bucket/film/1.m4s"));
+            if !is_kept {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            is_again |= !met.insert(*store.by.lock().unwrap().last().unwrap());
+            if is_again {
+                break;
+            }
+        }
+        assert_eq!(is_again, is_kept);
+    }
+}
+
+#[test]
+fn times_and_connections_are_no_settings() {
+    for (scheme, built) in [
+        ("s3", cfg!(feature = "aws")),
+        ("gs", cfg!(feature = "gcp")),
+        ("az", cfg!(feature = "azure")),
+    ] {
+        for name in ["timeout", "connect_timeout", "pool_idle_timeout", "randomize_addresses"] {
+            let error = StoreOrigin::open(&format!("{scheme}://b"), [(name, "1s")], false);
+            let expected = OpenError::Elsewhere(name.to_owned());
+            assert_eq!(built, error.unwrap_err() == expected, "{scheme} {name}");
+        }
+    }
 }
 
 #[test]

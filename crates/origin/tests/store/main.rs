@@ -10,13 +10,14 @@ mod s3;
 use std::sync::Arc;
 
 use headwater_net::Body;
-use headwater_net::client::{SigV4, Upstream};
+use headwater_net::client::{Bounds, SigV4, Upstream};
 use headwater_origin::Shield;
-use headwater_origin::store::StoreOrigin;
+use headwater_origin::store::{StoreError, StoreOrigin};
+use headwater_origin::upstream::{OriginError, Origins};
 use http::{Method, Request, Response, StatusCode};
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutPayload};
+use object_store::{Attribute, Attributes, ObjectStore as _, ObjectStoreExt as _, PutPayload};
 use s3::{BREAKS, KEY_ID, REGION, S3, SECRET, content};
 use tower::ServiceExt as _;
 
@@ -95,6 +96,38 @@ async fn an_object_store_answers_as_an_origin() {
     assert_eq!(origin.oneshot(put).await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
+#[tokio::test]
+async fn what_a_store_answers_is_held_to_bounds() {
+    let store = Arc::new(InMemory::new());
+    let said = [(Attribute::ContentDisposition, "inline"), (Attribute::ContentType, "video/mp4")];
+    let said = said.into_iter().collect::<Attributes>();
+    let path = Path::from("film/1.m4s");
+    store.put_opts(&path, PutPayload::from(content("any")), said.into()).await.unwrap();
+    let bounds = Bounds::default().max_body(1000);
+    let origin = StoreOrigin::new(store).bounds(bounds.clone().response_fields([]));
+    let error = origin.clone().oneshot(get("/film/1.m4s", &[])).await.unwrap_err();
+    assert_eq!(error, StoreError::TooLarge { limit: 1000 });
+    // A part counts by its own length, and a HEAD has none.
+    let part = origin.clone().oneshot(get("/film/1.m4s", &[("range", "bytes=5-9")])).await.unwrap();
+    assert_eq!(
+        (field(&part, "content-type"), field(&part, "content-disposition")),
+        ("video/mp4", "")
+    );
+    assert!(bytes(part).await == content("any")[5..10]);
+    let head = Request::head("/film/1.m4s").body(Body::Empty).unwrap();
+    let head = origin.clone().oneshot(head).await.unwrap();
+    assert_eq!(field(&head, "content-length"), "300000");
+    // What is larger than is taken is no fault of the store's.
+    let origins = Origins::builder().origin(origin.clone()).build();
+    let error = origins.clone().oneshot(get("/film/1.m4s", &[])).await.unwrap_err();
+    assert!(matches!(error, OriginError::Refused(_)), "{error:?}");
+    assert_eq!(origins.standing()[0].failed, 0);
+    let taken = bounds.response_fields([http::header::CONTENT_DISPOSITION]);
+    let part = get("/film/1.m4s", &[("range", "bytes=5-9")]);
+    let part = origin.bounds(taken).oneshot(part).await.unwrap();
+    assert_eq!(field(&part, "content-disposition"), "inline");
+}
+
 /// Our own client signs, and pools and streams as ever.
 #[tokio::test]
 async fn a_plain_origin_is_asked_by_signed_requests() {
@@ -128,10 +161,13 @@ async fn a_signed_body_that_breaks_off_is_resumed() {
 
 #[cfg(feature = "aws")]
 mod aws {
+    use std::time::Duration;
+
     use super::*;
-    use headwater_origin::store::StoreError;
-    use headwater_origin::upstream::Origins;
+    use headwater_net::BodyError;
+    use headwater_net::body::CollectError;
     use object_store::aws::AmazonS3Builder;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
     use s3::FORBIDDEN;
 
     fn store(s3: &S3, secret: &str) -> StoreOrigin {
@@ -192,6 +228,40 @@ mod aws {
         let error = origin.oneshot(get("/film/1.m4s", &[])).await.unwrap_err();
         assert_eq!(error, StoreError::Failed);
         assert!(!error.to_string().contains("bucket") && !error.to_string().contains("127"));
+    }
+
+    /// A store that takes so long until an answer begins, and for each of the 300,000 bytes of its body.
+    async fn slow(call: Duration, byte: Duration) -> StoreOrigin {
+        let mut slow = ThrottleConfig::default();
+        (slow.wait_get_per_call, slow.wait_get_per_byte) = (call, byte);
+        let store = InMemory::new();
+        let payload = PutPayload::from(content("any"));
+        store.put(&Path::from("film/1.m4s"), payload).await.unwrap();
+        StoreOrigin::new(Arc::new(ThrottledStore::new(store, slow)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_long_a_store_may_take_is_what_its_bounds_say() {
+        let (none, second) = (Duration::ZERO, Duration::from_secs(1));
+        let bounds = Bounds::default().idle_timeout(1000 * second);
+        let ask = |origin: StoreOrigin| origin.oneshot(get("/film/1.m4s", &[]));
+
+        // Five minutes of one body, and five until it begins.
+        let origin = slow(300 * second, second / 1000).await.bounds(bounds.clone());
+        assert!(bytes(ask(origin).await.unwrap()).await == content("any"));
+
+        let whole = bounds.clone().whole_timeout(60 * second);
+        let origin = slow(300 * second, none).await.bounds(whole.clone());
+        assert_eq!(ask(origin.clone()).await.unwrap_err(), StoreError::TimedOut);
+        let origins = Origins::builder().origin(origin).first_byte_timeout(600 * second).build();
+        let error = origins.oneshot(get("/film/1.m4s", &[])).await.unwrap_err();
+        assert!(matches!(error, OriginError::TimedOut(_)), "{error:?}");
+
+        for bounds in [whole, bounds.idle_timeout(60 * second)] {
+            let origin = slow(none, second / 1000).await.bounds(bounds);
+            let error = ask(origin).await.unwrap().into_body().collect(1 << 20).await.unwrap_err();
+            assert!(matches!(error, CollectError::Body(BodyError::TimedOut)), "{error:?}");
+        }
     }
 
     #[tokio::test]

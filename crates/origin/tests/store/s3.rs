@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,7 @@ use aws_lc_rs::{digest, hmac};
 use bytes::Bytes;
 use headwater_net::range::{self, Selection};
 use headwater_net::server::{Server, ServerHandle};
-use headwater_net::{Body, BodyError};
+use headwater_net::{Body, BodyError, ConnInfo};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -22,6 +23,8 @@ pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 pub(crate) const REGION: &str = "eu-test-1";
 /// The object whose body breaks off halfway, the first time.
 pub(crate) const BREAKS: &str = "/bucket/film/breaks.m4s";
+/// The object whose body takes a second.
+pub(crate) const DRIPS: &str = "/bucket/film/drips.m4s";
 /// One that may not be read.
 pub(crate) const FORBIDDEN: &str = "/bucket/film/forbidden.m4s";
 
@@ -29,6 +32,8 @@ pub(crate) struct S3 {
     server: ServerHandle,
     /// The paths that were asked for, with the ranges.
     pub(crate) asked: Arc<Mutex<Vec<String>>>,
+    /// By which connections.
+    pub(crate) by: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 pub(crate) fn content(path: &str) -> Vec<u8> {
@@ -42,16 +47,33 @@ impl S3 {
 
     /// A bucket of another kind of store: nobody is answered for whom `let_in` has an objection.
     pub(crate) fn guarded(let_in: fn(&Request<Body>) -> Result<(), String>) -> Self {
+        let broke = Arc::new(AtomicBool::new(false));
+        Self::answering(move |request| answer(request, &broke, let_in))
+    }
+
+    /// One that sends whoever asks elsewhere, by this status.
+    pub(crate) fn moved(status: u16, to: String) -> Self {
+        Self::answering(move |request| {
+            let to = format!("{to}{}", request.uri().path());
+            Response::builder().status(status).header("location", to).body(Body::Empty).unwrap()
+        })
+    }
+
+    fn answering(
+        answer: impl Fn(&Request<Body>) -> Response<Body> + Clone + Send + Sync + 'static,
+    ) -> Self {
         let asked = Arc::<Mutex<Vec<String>>>::default();
-        let (heard, broke) = (Arc::clone(&asked), Arc::new(AtomicBool::new(false)));
+        let by = Arc::<Mutex<Vec<SocketAddr>>>::default();
+        let (heard, heard_by) = (Arc::clone(&asked), Arc::clone(&by));
         let service = service_fn(move |request: Request<Body>| {
+            heard_by.lock().unwrap().push(request.extensions().get::<ConnInfo>().unwrap().peer);
             let range = request.headers().get(header::RANGE).map(|range| range.to_str().unwrap());
             let line = format!("{} {}", request.uri().path(), range.unwrap_or("whole"));
             heard.lock().unwrap().push(line.trim().to_owned());
-            std::future::ready(Ok::<_, Infallible>(answer(&request, &broke, let_in)))
+            std::future::ready(Ok::<_, Infallible>(answer(&request)))
         });
         let server = Server::builder().http("127.0.0.1:0").workers(1);
-        Self { server: server.serve(move |_| service.clone()).unwrap(), asked }
+        Self { server: server.serve(move |_| service.clone()).unwrap(), asked, by }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -88,6 +110,7 @@ fn answer(
         .header("etag", "\"v1\"")
         .header("last-modified", "Wed, 01 Jan 2025 00:00:00 GMT")
         .header("content-type", "video/iso.segment")
+        .header("content-disposition", "inline")
         .header("cache-control", "max-age=600");
     let said = |name| request.headers().get(name).map(|value| value.to_str().unwrap());
     if said(header::IF_MATCH).is_some_and(|tag| tag != "\"v1\"") {
@@ -120,6 +143,16 @@ fn answer(
             // So long that the head and the half have left.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             Some((Err(BodyError::Aborted), None))
+        });
+        Body::stream(StreamBody::new(Box::pin(pieces)))
+    } else if path == DRIPS {
+        let pieces = futures_util::stream::unfold(bytes, |mut rest| async move {
+            if rest.is_empty() {
+                return None;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            let piece = rest.split_to(rest.len().min(30_000));
+            Some((Ok::<_, BodyError>(Frame::data(piece)), rest))
         });
         Body::stream(StreamBody::new(Box::pin(pieces)))
     } else {
@@ -157,7 +190,7 @@ fn written(path: &str) -> String {
 }
 
 /// Comes to the signature itself, from what came and what it says is signed.
-fn verify(request: &Request<Body>) -> Result<(), String> {
+pub(crate) fn verify(request: &Request<Body>) -> Result<(), String> {
     let said = |name: &str| {
         request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     };

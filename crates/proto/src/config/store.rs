@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{Name, StoreUrl};
 
-/// An object store, which is asked by requests that it knows us by. What an `[[upstream]]` says of
-/// connections, hosts, certificates, fields and redirects is not for it.
+/// An object store, which is asked by requests that it knows us by. Its answers are held to `idle_timeout`,
+/// `whole_timeout`, `max_body` and `response_fields` of the `[[upstream]]`, its connections to `connect_timeout`,
+/// `keep_alive` and `max_idle`; keys of hosts, names, certificates, protocols, fields and redirects are refused
+/// beside it, and a redirect of a store is a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -21,7 +23,7 @@ pub struct Store {
     pub url: Option<StoreUrl>,
     /// Settings by the names that the crate `object_store` knows them by, such as `region`, `endpoint`,
     /// `account_name` or `skip_signature`, and their values. Default none. Bound: those that this kind of
-    /// store has. Danger: who can read this file reads them; secrets belong into `setting_files`.
+    /// store has, without those of times, pools and HTTP/2's pings and frames. Danger: who can read this file reads them; secrets belong into `setting_files`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<Name, String>,
     /// Such settings whose values are in files, without space around them: `secret_access_key`,

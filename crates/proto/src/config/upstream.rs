@@ -199,7 +199,9 @@ pub struct Upstream {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign: Option<Sign>,
     /// An object store in the place of `origins`; without it, there is none. Default none. Bound: there are no
-    /// `origins` and no `sign`, and `shield` is false. Danger: none.
+    /// `origins` and no `sign`, `shield` is false, and none of `redirects`, `fields`, `field_files`, `host`,
+    /// `host_name`, `ca`, `client_certificate`, `client_key`, `http2`, `dns_ttl` and `name_servers` is said.
+    /// Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
 }

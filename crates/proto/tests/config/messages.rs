@@ -408,6 +408,36 @@ fn a_store_stands_in_the_place_of_origins() {
         &store("name_servers = '::1'\nstore = { url = 'az://c/p' }\n"),
         &["edge.toml:7: key 'name_servers': a store is found by the system's resolver"],
     );
+    let no_fields = "a store is sent no fields but its own";
+    let own_host = "a store is told its own host, that of its endpoint";
+    let knows_us = "a store knows us by the credentials of its settings";
+    for (line, says) in [
+        ("redirects = 'refuse'", "those of a store are refused in any case"),
+        ("fields = { x-a = 'b' }", no_fields),
+        ("field_files = { x-a = 'b' }", no_fields),
+        ("host = 'client'", own_host),
+        ("host_name = 'a'", own_host),
+        ("ca = 'a'", "the system's authorities vouch for a store"),
+        ("http2 = true", "of a store, http2_only of its settings says it"),
+        ("dns_ttl = '31 s'", "a store is found by the system's resolver"),
+        ("tls_name = 'a'", "no origin of this upstream is https"),
+        ("http3 = true", "no origin of this upstream is https"),
+        ("redirects_to = 'http://a'", "redirects is not follow: nobody is asked elsewhere"),
+    ] {
+        let key = line.split(' ').next().unwrap();
+        let said = store(&format!("{line}\nstore = {{ url = 'az://c/p' }}\n"));
+        assert_says(&said, &[&format!("edge.toml:7: key '{key}': {says}")]);
+    }
+    assert_says(
+        &store("client_certificate = 'a'\nclient_key = 'b'\nstore = { url = 'az://c/p' }\n"),
+        &[
+            &format!("edge.toml:7: key 'client_certificate': {knows_us}"),
+            &format!("edge.toml:8: key 'client_key': {knows_us}"),
+        ],
+    );
+    let held = "connect_timeout = '1 s'\nidle_timeout = '1 s'\nwhole_timeout = '1 s'\n\
+                max_body = '1 MiB'\nresponse_fields = 'x-a'\nkeep_alive = '1 s'\nmax_idle = 1\n";
+    assert_says(&store(&format!("{held}store = {{ url = 'az://c/p' }}\n")), &[]);
     assert_says(&store("store = {}\n"), &["edge.toml:7: [upstream.store] needs a url"]);
     assert_says(
         &store("store = { url = 'gs://b', settings = { a = 'b' }, setting_files = { a = 'c' } }\n"),

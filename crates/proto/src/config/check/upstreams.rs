@@ -168,6 +168,11 @@ fn shares(found: &mut Found, number: usize, upstream: &Upstream) {
     }
 }
 
+const NO_FIELDS: &str = "a store is sent no fields but its own";
+const OWN_HOST: &str = "a store is told its own host, that of its endpoint";
+const KNOWS_US: &str = "a store knows us by the credentials of its settings";
+const RESOLVED: &str = "a store is found by the system's resolver";
+
 /// What is asked in the place of origins.
 fn stored(found: &mut Found, number: usize, upstream: &Upstream) {
     let at = |key: &str| -> [Step; 3] { ["upstream".into(), number.into(), key.into()] };
@@ -179,10 +184,31 @@ fn stored(found: &mut Found, number: usize, upstream: &Upstream) {
         found.add(&at("shield"), "a store is no shield");
     }
     if !upstream.name_servers.is_empty() {
-        found.add(&at("name_servers"), "a store is found by the system's resolver");
+        found.add(&at("name_servers"), RESOLVED);
     }
     if upstream.sign.is_some() {
         found.section(&at("sign"), "[upstream.sign] is for origins, and there is a store");
+    }
+    let usual = Upstream::default();
+    for (key, is_said, says) in [
+        (
+            "redirects",
+            upstream.redirects != usual.redirects,
+            "those of a store are refused in any case",
+        ),
+        ("fields", !upstream.fields.is_empty(), NO_FIELDS),
+        ("field_files", !upstream.field_files.is_empty(), NO_FIELDS),
+        ("host", upstream.host != usual.host, OWN_HOST),
+        ("host_name", upstream.host_name.is_some(), OWN_HOST),
+        ("ca", upstream.ca.is_some(), "the system's authorities vouch for a store"),
+        ("client_certificate", upstream.client_certificate.is_some(), KNOWS_US),
+        ("client_key", upstream.client_key.is_some(), KNOWS_US),
+        ("http2", upstream.http2, "of a store, http2_only of its settings says it"),
+        ("dns_ttl", upstream.dns_ttl != usual.dns_ttl, RESOLVED),
+    ] {
+        if is_said {
+            found.add(&at(key), says);
+        }
     }
     let at =
         |key: &str| -> [Step; 4] { ["upstream".into(), number.into(), "store".into(), key.into()] };
