@@ -5,10 +5,14 @@ use std::convert::Infallible;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use headwater::net::Body;
-use headwater::net::server::{Server, ServerHandle, Tls};
+use bytes::Bytes;
+use headwater::net::server::{ClientCertificate, Server, ServerHandle, Tls};
+use headwater::net::{Body, BodyError};
 use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tokio::runtime::Runtime;
 use tower::service_fn;
 
@@ -147,6 +151,76 @@ fn http3_is_asked_where_it_is_switched_on_and_metrics_tell_which_protocol_answer
             "headwater_upstream_answers_total{{upstream=\"media\",origin=\"{url}\",protocol=\"{protocol}\"}} {count}"
         );
         assert!(page.lines().any(|told| told == line), "{line} is not in\n{page}");
+    }
+}
+
+/// An origin that is known by nobody without a certificate: it answers by the host that it was told, but for
+/// `/large`, and for `/endless`, a body that never comes to its end.
+fn wary(tls: Tls) -> ServerHandle {
+    let service = service_fn(|request: Request<Body>| {
+        let answer = Response::builder().header("x-title", "film").header("x-made-of", "secrets");
+        let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+        let told = request.uri().authority().map(ToString::to_string).or(host).unwrap();
+        let body = match request.uri().path() {
+            "/large" => Body::from("x".repeat(70_000)),
+            "/endless" => {
+                let pieces = futures_util::stream::unfold((), |()| async {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Some((Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"drip"))), ()))
+                });
+                Body::stream(StreamBody::new(Box::pin(pieces)))
+            }
+            _ => Body::from(told),
+        };
+        std::future::ready(Ok::<_, Infallible>(answer.body(body).unwrap()))
+    });
+    let server = Server::builder().https("127.0.0.1:0").tls(tls).workers(1);
+    server.serve(move |_| service).unwrap()
+}
+
+#[test]
+fn an_origin_is_shown_who_asks_told_another_host_and_held_to_bounds() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    let (authority, files) = (Authority::new(), Files::new(""));
+    let (certificate, key) = authority.issue(&files, "origin", &["localhost"]);
+    let tls = Tls::from_pem(&fs::read(certificate).unwrap(), &fs::read(key).unwrap()).unwrap();
+    let required = ClientCertificate::Required;
+    let origin = wary(tls.clients(authority.pem().as_bytes(), required).unwrap());
+    authority.write(&files);
+    authority.issue(&files, "own", &["edge.example"]);
+    let origins = format!(
+        "origins = 'https://{}'\ntls_name = 'localhost'\nca = 'ca.pem'",
+        origin.https_addrs()[0]
+    );
+    let known = format!("{origins}\nclient_certificate = 'own.pem'\nclient_key = 'own.key'");
+    files.write(&format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\n\
+         [[upstream]]\nname = 'media'\n{known}\nhost_name = 'told.example:81'\n\
+         response_fields = 'x-title'\nmax_body = '64 KiB'\n\
+         [[upstream]]\nname = 'hasty'\n{known}\nwhole_timeout = '500 ms'\n\
+         [[upstream]]\nname = 'stranger'\n{origins}\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n\
+         [[site.route]]\npath = '/endless'\nupstream = 'hasty'\n\
+         [[site.route]]\npath = '/stranger'\nupstream = 'stranger'\n"
+    ));
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let answer = get(addr, "a", "/1.m4s");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "told.example:81"), "{}", edge.said());
+    assert_eq!((answer.field("x-title"), answer.field("x-made-of")), ("film", ""));
+    assert_eq!(get(addr, "a", "/large").status, 502, "larger than is taken");
+    assert_eq!(get(addr, "a", "/stranger").status, 502, "who shows nothing is not let in");
+    // It ends, and is not taken for whole; on a machine with much to do it does not even begin.
+    let ended = runtime.block_on(async {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        let answer = client.get(format!("http://{addr}/endless")).send().await?;
+        let status = answer.status().as_u16();
+        answer.bytes().await.map(|_| status)
+    });
+    match ended {
+        Ok(status) => assert!(matches!(status, 502 | 504), "{status}"),
+        Err(error) => assert!(!error.is_timeout(), "{error}"),
     }
 }
 
