@@ -293,8 +293,13 @@ fn sharing(origin: &str, name: &str, server: &str, more: &str) -> Files {
 
 /// Asks for a segment of each of sixteen titles.
 fn each(of: &Edge) {
+    each_one(of, 1);
+}
+
+/// For this one of each.
+fn each_one(of: &Edge, segment: usize) {
     for title in 0..16 {
-        let target = format!("/title-{title}/1.m4s");
+        let target = format!("/title-{title}/{segment}.m4s");
         let answer = get(of.addr("http"), "a.example", &target);
         assert_eq!(answer.body, format!("segment {target}"));
     }
@@ -316,6 +321,37 @@ fn a_peer_is_asked_for_its_own_titles_before_the_origin() {
     assert_eq!(counted(&shield, "headwater_origin_peer_failures_total"), 0);
     each(&other);
     assert_eq!(origin.asked() as u64, 16 + (16 - its), "what is its own it has already");
+}
+
+#[test]
+fn peers_come_and_go_at_a_reload() {
+    let (origin, _) = title();
+    let of_other = sharing(&origin.url, "other", "", "");
+    let other = Edge::start(&of_other);
+    let files = sharing(&origin.url, "shield", "", "known_as = 'http://shield.example'");
+    let shield = Edge::start(&files);
+    let asked = || counted(&shield, "headwater_origin_peer_requests_total");
+    each_one(&shield, 1);
+    assert_eq!((asked(), origin.asked()), (0, 16));
+
+    let alone = fs::read_to_string(files.path("edge.toml")).unwrap();
+    let known = "known_as = 'http://shield.example'";
+    let peers = format!(
+        "{known}\npeers = ['http://shield.example', 'http://{}']\nweights = [0, 1]",
+        other.addr("http")
+    );
+    files.write(&alone.replace(known, &peers));
+    shield.signal("HUP");
+    shield.hears("  shield.weights: ");
+    each_one(&shield, 2);
+    assert_eq!(asked(), 16, "{}", shield.said());
+    assert_eq!(counted(&shield, "headwater_origin_peer_failures_total"), 0);
+
+    files.write(&alone);
+    shield.signal("HUP");
+    wait_for("the reload", || (shield.said().matches("is in force").count() == 2).then_some(()));
+    each_one(&shield, 3);
+    assert_eq!((asked(), origin.asked()), (16, 48));
 }
 
 #[test]

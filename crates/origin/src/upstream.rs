@@ -49,7 +49,7 @@ use tower_service::Service;
 
 use budget::Budget;
 use origin::Origin;
-use peers::Ring;
+use peers::Beside;
 use resume::{Promise, Resuming};
 
 pub use budget::RetryConfig;
@@ -103,8 +103,10 @@ pub enum WhenDown {
 /// Several origins as one service. Clones share health and budget.
 #[derive(Clone)]
 pub struct Origins {
-    /// By priority; behind them come peers.
+    /// By priority.
     origins: Arc<[Origin]>,
+    /// The peers that are known to what is under way, which are counted behind the origins.
+    beside: Arc<Beside>,
     shared: Arc<Shared>,
 }
 
@@ -117,9 +119,9 @@ struct Shared {
     when_down: WhenDown,
     budget: Mutex<Budget>,
     hedges: Mutex<Budget>,
-    /// How many of those that can be asked are no peers.
-    count: usize,
-    ring: Option<Ring>,
+    places: PlacesConfig,
+    /// The peers that requests to come will know.
+    beside: Mutex<Arc<Beside>>,
     /// Segments of a path that name what belongs together.
     depth: usize,
     balance: Option<(BalanceConfig, Mutex<Hot>)>,
@@ -132,6 +134,31 @@ impl Origins {
     /// Starts describing origins.
     pub fn builder() -> OriginsBuilder {
         OriginsBuilder::default()
+    }
+
+    /// Replaces the peers, from the next request on; what is under way goes on with those that it knows. A peer
+    /// of a name that is known stays, with its client, its connections and what is known of its health.
+    pub fn put_peers(&self, peers: Option<Peers>) {
+        let shared = &self.shared;
+        let mut beside = lock(&shared.beside);
+        let next = peers.map(|peers| peers.into_beside(&shared.places, &beside));
+        let next = next.unwrap_or_default();
+        beside.gone(&next).for_each(|peer| peer.retire(shared));
+        *beside = Arc::new(next);
+    }
+
+    /// With the peers that there are now.
+    fn now(&self) -> Self {
+        let beside = Arc::clone(&lock(&self.shared.beside));
+        Self { beside, ..self.clone() }
+    }
+
+    /// One of those that can be asked.
+    fn member(&self, at: usize) -> Option<&Origin> {
+        match at.checked_sub(self.origins.len()) {
+            Some(peer) => self.beside.get(peer),
+            None => self.origins.get(at),
+        }
     }
 
     async fn fetch(self, request: Request<Body>) -> Result<Response<Body>, OriginError> {
@@ -169,7 +196,7 @@ impl Origins {
         let idempotent = matches!(head.method, Method::GET | Method::HEAD)
             && http_body::Body::is_end_stream(&body);
         let mut body = Some(body);
-        let mut tried: Vec<bool> = vec![false; self.origins.len()];
+        let mut tried: Vec<bool> = vec![false; self.origins.len() + self.beside.len()];
         let shared = &self.shared;
         if !Prefetched::is_mark_of(head) {
             lock(&shared.budget).request(shared.clock.now());
@@ -184,7 +211,7 @@ impl Origins {
             }
         }
         while let Some((at, trial)) = self.pick(&order, &tried, shared.clock.now()) {
-            let Some(origin) = self.origins.get(at) else { break };
+            let Some(origin) = self.member(at) else { break };
             // Who turns from a peer to an origin asks no origin twice.
             let first = body.is_some() || self.is_peer(last.1);
             // Somebody may wait for it by now.
@@ -218,7 +245,7 @@ impl Origins {
         tried: &mut [bool],
     ) -> (Result<Response<Body>, OriginError>, usize) {
         let shared = &self.shared;
-        let Some(origin) = self.origins.get(at) else { return (Err(OriginError::NoOrigin), at) };
+        let Some(origin) = self.member(at) else { return (Err(OriginError::NoOrigin), at) };
         let request = || Request::from_parts(head.clone(), Body::Empty);
         let mut first = std::pin::pin!(origin.ask(request(), trial, shared));
         if Prefetched::is_mark_of(head) || held::is_held(head) {
@@ -284,14 +311,14 @@ impl Origins {
 
     /// An answer of the origin at `from` came whole.
     fn came_whole(&self, from: usize) {
-        if let Some(origin) = self.origins.get(from) {
+        if let Some(origin) = self.member(from) {
             origin.came_whole(&self.shared);
         }
     }
 
     /// A body of the origin at `from` broke off.
     fn broke(&self, from: usize) {
-        if let Some(origin) = self.origins.get(from) {
+        if let Some(origin) = self.member(from) {
             origin.broke(&self.shared);
         }
     }
@@ -313,7 +340,7 @@ impl Service<Request<Body>> for Origins {
     }
 
     fn call(&mut self, request: Request<Body>) -> OriginsFuture {
-        OriginsFuture(Box::pin(self.clone().fetch(request)))
+        OriginsFuture(Box::pin(self.now().fetch(request)))
     }
 }
 

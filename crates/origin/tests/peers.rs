@@ -304,3 +304,42 @@ fn peers_do_not_stand_among_the_origins() {
     let origins = Origins::builder().origin(Origin::new()).peers(peers).build();
     assert_eq!(origins.standing().len(), 1);
 }
+
+/// Peers come and go while requests are answered; who stays keeps what is known of it.
+#[tokio::test]
+async fn peers_are_replaced_and_who_stays_keeps_its_health() {
+    let clock = Clock::manual(Timestamp::from_secs(1_700_000_000));
+    let [origin, two, three] =
+        ["of the origin", "of two", "of three"].map(|text| Origin::new().otherwise(segment(text)));
+    let ill = Origin::new().otherwise(reply(502));
+    let own = || Peers::of("one").weight(0);
+    let origins = Origins::builder().origin(origin.clone()).clock(clock).peers(own());
+    let metrics = headwater_origin::Metrics::default();
+    let origins = origins.metrics(metrics.clone()).build();
+    let asked = async |path: &str| {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = origins.clone().oneshot(request).await.unwrap();
+        let bytes = answer.into_body().collect(100).await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    assert_eq!(asked("/film/1").await, "of the origin");
+    origins.put_peers(Some(own().peer("two", 1, two.clone())));
+    assert_eq!(asked("/film/2").await, "of two");
+    // A handle that there was before knows them, too.
+    origins.put_peers(Some(own().peer("ill", 1, ill.clone())));
+    for segment in 3..6 {
+        assert_eq!(asked(&format!("/film/{segment}")).await, "of the origin");
+    }
+    assert_eq!((ill.seen().len(), metrics.peers_down.get()), (3, 1));
+    // With another client and another weight it is the one that is down.
+    origins.put_peers(Some(own().peer("ill", 9, two.clone()).peer("three", 1, three.clone())));
+    assert_eq!(asked("/film/6").await, "of three");
+    assert_eq!((two.seen().len(), metrics.peers_down.get()), (1, 1));
+    origins.put_peers(Some(own().peer("three", 1, three.clone())));
+    assert_eq!(metrics.peers_down.get(), 0, "who is gone is not down");
+    // Who comes again is new.
+    origins.put_peers(Some(own().peer("ill", 1, two.clone())));
+    assert_eq!(asked("/film/7").await, "of two");
+    origins.put_peers(None);
+    assert_eq!(asked("/film/8").await, "of the origin");
+}

@@ -15,6 +15,7 @@ use super::certificates;
 use super::entrance::Gate;
 use super::files;
 use super::settings::{self, Lasting};
+use super::shield::{Held, Peers};
 use super::shields::{self, Shields};
 use super::sites::{SitePolicy, Sites};
 use super::standing::Standing;
@@ -22,7 +23,7 @@ use super::trace;
 use super::upstreams::{self, Parts, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
-const LIVE: [&str; 26] = [
+const LIVE: [&str; 30] = [
     "cmsd",
     "geo",
     "limit",
@@ -45,6 +46,10 @@ const LIVE: [&str; 26] = [
     "server.tls.self_signed",
     "sessions",
     "shed",
+    "shield.known_as",
+    "shield.patience",
+    "shield.peers",
+    "shield.weights",
     "site",
     "steering",
     "trace",
@@ -64,6 +69,8 @@ pub(super) struct Running {
     pub(super) upstreams: Upstreams,
     pub(super) standing: Standing,
     pub(super) parts: Parts,
+    /// What the files of `[shield]` held when it began: clients of peers that come later show the same.
+    pub(super) held: Held,
     pub(super) shields: Shields,
     pub(super) hints: HintMetrics,
     pub(super) policy: SitePolicy,
@@ -100,7 +107,8 @@ impl Running {
         if !fixed.is_empty() {
             return Err(format!("{}\n{RESTART}", fixed.join("\n")).into());
         }
-        let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &self.parts)?;
+        let parts = self.parts.beside(Peers::of(&config.shield, &self.held)?);
+        let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &parts)?;
         let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
         let log = settings::log_file(&config.log)?;
@@ -121,6 +129,10 @@ impl Running {
         self.server.set_limits(&settings::limits(&config.server.limits));
         self.standing.put(&upstreams);
         self.operator.put_token(token);
+        if self.config.shield != config.shield {
+            upstreams::put_peers(&upstreams, &parts);
+        }
+        self.parts = parts;
         self.upstreams = upstreams;
         self.shields = shields;
         self.config = config;
@@ -264,6 +276,7 @@ mod tests {
             "server.headers.x-a",
             "server.limits.max_body",
             "log.masked",
+            "shield.peers",
             "sessions.capacity",
             "trace.queue",
             "trace.header_files.authorization",
@@ -278,6 +291,8 @@ mod tests {
             "sessionss",
             "cache.ram",
             "operator.listen",
+            "shield.ahead",
+            "shield.ca",
             "siteb",
         ] {
             assert!(!is_live(path), "{path}");

@@ -104,6 +104,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
         upstreams,
         standing,
         parts,
+        held,
         shields,
         hints,
         policy,

@@ -76,6 +76,25 @@ pub(super) struct Parts {
     pub(super) peers: Option<Peers>,
 }
 
+impl Parts {
+    /// With other peers.
+    pub(super) fn beside(&self, peers: Option<Peers>) -> Self {
+        Self { peers, ..self.clone() }
+    }
+
+    /// The peers that a group knows: shields behind this one share titles among themselves.
+    fn peers_of(&self, config: &Config) -> Option<headwater::origin::upstream::Peers> {
+        self.peers.as_ref().filter(|_| !config.shield).map(Peers::beside)
+    }
+}
+
+/// Tells all groups of the peers that there are now.
+pub(super) fn put_peers(all: &Upstreams, parts: &Parts) {
+    for (basis, origins) in all.values() {
+        origins.put_peers(parts.peers_of(basis));
+    }
+}
+
 /// Makes the groups of a configuration; those of `before` that are the same go on. Reads the files
 /// that they name.
 pub(super) fn make(
@@ -135,9 +154,8 @@ fn origins(config: &Config, parts: &Parts) -> Result<Origins, Error> {
             .replicas(config.hot_members.into(), config.hot_requests);
         origins = origins.balance(balance);
     }
-    // Shields behind this one share titles among themselves.
-    if let Some(peers) = parts.peers.as_ref().filter(|_| !config.shield) {
-        origins = origins.peers(peers.beside());
+    if let Some(peers) = parts.peers_of(config) {
+        origins = origins.peers(peers);
     }
     let called = Called { config, resolver: resolver(config)? };
     for (at, url) in config.origins.iter().enumerate() {

@@ -31,7 +31,7 @@ impl Connector {
     }
 
     /// Whether a setting of clients is one of this one's.
-    pub(super) const fn knows(key: &ClientConfigKey) -> bool {
+    pub(super) const fn knows(key: ClientConfigKey) -> bool {
         use ClientConfigKey as Key;
         matches!(
             key,

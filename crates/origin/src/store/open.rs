@@ -139,7 +139,7 @@ macro_rules! kind {
             let mut builder = if from_environment { Builder::from_env() } else { Builder::new() };
             for (name, value) in settings {
                 let key = name.parse().map_err(|_| OpenError::Setting(name.to_owned()))?;
-                if matches!(&key, Key::Client(key) if !Connector::knows(key)) {
+                if matches!(&key, Key::Client(key) if !Connector::knows(*key)) {
                     return Err(OpenError::Elsewhere(name.to_owned()));
                 }
                 builder = builder.with_config(key, value);

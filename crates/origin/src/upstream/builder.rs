@@ -10,6 +10,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::origin::{Ask, Origin};
+use super::peers::Beside;
 use super::{
     HealthConfig, HedgeConfig, OriginConfig, Origins, Peers, PlacesConfig, RetryConfig, Shared,
     Statuses, WhenDown,
@@ -155,15 +156,11 @@ impl OriginsBuilder {
         let mut origins: Vec<_> =
             origins.map(|(service, config)| Origin::new(service, &config, &self.places)).collect();
         origins.sort_by_key(|origin| origin.priority);
-        let count = origins.len();
-        let ring = self.peers.map(|peers| {
-            let (ring, peers) = peers.into_ring(&self.places);
-            origins.extend(peers);
-            ring
-        });
-        let origins: Arc<[Origin]> = origins.into();
+        let peers = self.peers.map(|peers| peers.into_beside(&self.places, &Beside::default()));
+        let beside = Arc::new(peers.unwrap_or_default());
         Origins {
-            origins,
+            origins: origins.into(),
+            beside: Arc::clone(&beside),
             shared: Arc::new(Shared {
                 health: self.health,
                 retry: self.retry,
@@ -173,8 +170,8 @@ impl OriginsBuilder {
                 when_down: self.when_down,
                 budget: Mutex::default(),
                 hedges: Mutex::default(),
-                count,
-                ring,
+                places: self.places,
+                beside: Mutex::new(beside),
                 depth: self.depth.unwrap_or(1),
                 balance: self.balance.map(|config| (config, Mutex::default())),
                 clock: self.clock,

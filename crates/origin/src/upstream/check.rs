@@ -95,7 +95,7 @@ impl Origins {
             let origins = (Arc::downgrade(&self.origins), Arc::downgrade(&self.shared));
             Some(Box::pin(watch(origins, at, Arc::clone(&config))))
         };
-        let mut all: Vec<_> = (0..self.shared.count).map(one).collect();
+        let mut all: Vec<_> = (0..self.origins.len()).map(one).collect();
         std::future::poll_fn(move |cx| {
             for slot in &mut all {
                 if slot.as_mut().is_some_and(|one| Pin::new(one).poll(cx).is_ready()) {

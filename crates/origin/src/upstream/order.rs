@@ -16,14 +16,15 @@ impl Origins {
     /// of one, then origins.
     pub(super) fn order(&self, head: &Parts, idempotent: bool) -> Vec<usize> {
         let uri = rendezvous::asked_by(&head.uri, &head.extensions);
-        let (origins, peers) = self.split();
         let counts = head.extensions.get::<Prefetched>().is_none();
         let mut order = self.chosen(uri, counts);
-        let ring = self.shared.ring.filter(|_| idempotent && peers::may_be_asked(head));
         let now = self.shared.clock.now();
         let is_up = |peer: &Origin| lock(&peer.health).is_available(now);
-        if let Some(owner) = ring.and_then(|ring| ring.owner(self.key_of(uri), peers, is_up)) {
-            order.insert(0, origins.len() + owner);
+        if idempotent
+            && peers::may_be_asked(head)
+            && let Some(owner) = self.beside.owner(self.key_of(uri), is_up)
+        {
+            order.insert(0, self.origins.len() + owner);
         }
         order
     }
@@ -36,7 +37,7 @@ impl Origins {
     /// In which order origins are asked. Of the first priority of which one is up, it is one that is not
     /// full, and of what is asked for very often the least loaded of several, where that is wanted.
     fn chosen(&self, uri: &Uri, counts: bool) -> Vec<usize> {
-        let (origins, _) = self.split();
+        let origins = &*self.origins;
         let key = self.key_of(uri);
         let (mut order, shared) = by_priority(origins, key);
         let Some((config, hot)) = self.shared.balance.as_ref().filter(|_| shared) else {
@@ -71,7 +72,7 @@ impl Origins {
     /// Whether the origin that would be asked for this now, as long as nothing keeps it, has fewer than so
     /// many percent of its places taken; not where none is up.
     pub fn has_room(&self, uri: &Uri, percent: u8) -> bool {
-        let (origins, _) = self.split();
+        let origins = &*self.origins;
         let now = self.shared.clock.now();
         let order = self.chosen(uri, false);
         let mut known = order.iter().filter_map(|at| origins.get(*at));
@@ -79,20 +80,15 @@ impl Origins {
         up.is_some_and(|origin| origin.places.has_room(percent))
     }
 
-    /// The origins, and the peers.
-    pub(super) fn split(&self) -> (&[Origin], &[Origin]) {
-        self.origins.split_at_checked(self.shared.count).unwrap_or_default()
-    }
-
     pub(super) fn is_peer(&self, at: usize) -> bool {
-        at >= self.shared.count
+        at >= self.origins.len()
     }
 
     /// The name of the origin that is asked for this, as long as nothing keeps it: the first by
     /// priority and rendezvous that is up. What is known of a presentation beside its requests belongs
     /// there.
     pub fn home(&self, uri: &Uri) -> Option<String> {
-        let (origins, _) = self.split();
+        let origins = &*self.origins;
         let now = self.shared.clock.now();
         let order = by_priority(origins, self.key_of(uri)).0;
         let mut known = order.iter().filter_map(|at| origins.get(*at));
@@ -121,7 +117,7 @@ impl Origins {
         tried: &'a [bool],
     ) -> impl Iterator<Item = (&'o Origin, usize)> + use<'o, 'a> {
         let untried = order.iter().filter(|at| !tried.get(**at).copied().unwrap_or(true));
-        untried.filter_map(|at| self.origins.get(*at).map(|origin| (origin, *at)))
+        untried.filter_map(|at| self.member(*at).map(|origin| (origin, *at)))
     }
 
     /// The first origin that may be asked, and whether that tries it; when all are down, the one that
@@ -144,7 +140,7 @@ impl Origins {
             }
         }
         // A second origin that is known to be down is no help.
-        let mut origins = tried.iter().take(self.shared.count);
+        let mut origins = tried.iter().take(self.origins.len());
         if self.shared.when_down == WhenDown::Refuse || origins.any(|tried| *tried) {
             return None;
         }

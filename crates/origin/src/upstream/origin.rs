@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use headwater_cache::BoxError;
 use headwater_net::client::{FirstByte, UpstreamError};
@@ -80,6 +80,8 @@ impl OriginConfig {
 pub(super) struct Origin {
     service: Box<dyn Ask>,
     is_peer: bool,
+    /// Whether it is asked no more; written while its health is locked.
+    is_retired: AtomicBool,
     pub(super) name: String,
     pub(super) priority: u32,
     pub(super) contender: Contender,
@@ -99,6 +101,7 @@ impl Origin {
         Self {
             service,
             is_peer: false,
+            is_retired: AtomicBool::default(),
             name: name.clone(),
             priority: *priority,
             contender: Contender::new(name, *weight),
@@ -149,9 +152,10 @@ impl Origin {
         }
         let hold = longest_hold(&head);
         let held = hold.is_some();
-        let within = match &shared.ring {
-            Some(ring) if self.is_peer => ring.patience,
-            _ => shared.first_byte.max(hold.unwrap_or_default()),
+        let within = if self.is_peer {
+            lock(&shared.beside).patience()
+        } else {
+            shared.first_byte.max(hold.unwrap_or_default())
         };
         if held {
             head.extensions.insert(FirstByte(within));
@@ -220,11 +224,23 @@ impl Origin {
         self.tell(shared, Health::succeeded);
     }
 
+    /// It is asked no more, but by what is under way: it counts as one that is down no longer.
+    pub(super) fn retire(&self, shared: &Shared) {
+        let health = lock(&self.health);
+        let was_retired = self.is_retired.swap(true, Ordering::Relaxed);
+        if health.is_down() && !was_retired {
+            self.counted(shared).down.dec();
+        }
+    }
+
     /// Tells its health something, and who counts those that are down what became of it.
     pub(super) fn tell(&self, shared: &Shared, what: impl FnOnce(&mut Health)) {
         let mut health = lock(&self.health);
         let was_down = health.is_down();
         what(&mut health);
+        if self.is_retired.load(Ordering::Relaxed) {
+            return;
+        }
         let down = self.counted(shared).down;
         match (was_down, health.is_down()) {
             (false, true) => drop(down.inc()),

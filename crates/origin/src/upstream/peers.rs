@@ -23,6 +23,7 @@
 //! ([`PurgeSeen::Own`]) is never asked of a peer, but of an origin. So a shield that was purged without a
 //! number, or is asked by an edge that was, asks no peer from then on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_cache::{BoxError, PurgeSeen, PurgeSeq};
@@ -35,6 +36,9 @@ use tower_service::Service;
 use super::origin::{Ask, Origin};
 use super::{OriginConfig, PlacesConfig};
 use crate::prefetch::Prefetched;
+
+/// How long a peer may take, where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The field by which a shield says to another who asks. `ahead` as its value says besides that no
 /// client asked for it yet.
@@ -63,7 +67,7 @@ impl Peers {
     /// The peers of a shield that they all, and the edges before them, call by this name.
     pub fn of(name: &str) -> Self {
         let (own, members) = (Contender::new(name, 1), Vec::new());
-        Self { own, members, patience: Duration::from_secs(3) }
+        Self { own, members, patience: PATIENCE }
     }
 
     /// The weight that all know this shield by; 1 by default.
@@ -92,33 +96,56 @@ impl Peers {
         self
     }
 
-    /// The ring, and its members as those who can be asked.
-    pub(super) fn into_ring(self, places: &PlacesConfig) -> (Ring, Vec<Origin>) {
+    /// Its members as those who can be asked; those that are known by their names stay who they are.
+    pub(super) fn into_beside(self, places: &PlacesConfig, known: &Beside) -> Beside {
         let Self { own, members, patience } = self;
-        let peer = |(config, service): (OriginConfig, _)| Origin::peer(service, &config, places);
-        (Ring { own, patience }, members.into_iter().map(peer).collect())
+        let peer = |(config, service): (OriginConfig, _)| {
+            let contender = Contender::new(&config.name, config.weight);
+            let peer = known.named(&config.name).cloned();
+            let new = || Arc::new(Origin::peer(service, &config, places));
+            (contender, peer.unwrap_or_else(new))
+        };
+        Beside { own: Some((own, patience)), peers: members.into_iter().map(peer).collect() }
     }
 }
 
-/// What a shield knows of itself among its peers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ring {
-    own: Contender,
-    pub(super) patience: Duration,
+/// A shield among its peers, as they are at one time.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// What it knows of itself, and how long a peer may take.
+    own: Option<(Contender, Duration)>,
+    peers: Vec<(Contender, Arc<Origin>)>,
 }
 
-impl Ring {
-    /// Which of `peers` is to be asked for a key: the first of those before this shield that is up.
-    pub(super) fn owner(
-        &self,
-        key: u64,
-        peers: &[Origin],
-        is_up: impl Fn(&Origin) -> bool,
-    ) -> Option<usize> {
-        let own = std::iter::once(&self.own);
-        let all = own.chain(peers.iter().map(|peer| &peer.contender));
+impl Beside {
+    /// Which peer is to be asked for a key: the first of those before this shield that is up.
+    pub(super) fn owner(&self, key: u64, is_up: impl Fn(&Origin) -> bool) -> Option<usize> {
+        let own = self.own.iter().map(|(own, _)| own);
+        let all = own.chain(self.peers.iter().map(|(contender, _)| contender));
         let before = rendezvous::order(key, all).into_iter().map_while(|at| at.checked_sub(1));
-        before.into_iter().find(|at| peers.get(*at).is_some_and(&is_up))
+        before.into_iter().find(|at| self.get(*at).is_some_and(&is_up))
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&Origin> {
+        self.peers.get(at).map(|(_, peer)| &**peer)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.own.map_or(PATIENCE, |(_, patience)| patience)
+    }
+
+    fn named(&self, name: &str) -> Option<&Arc<Origin>> {
+        self.peers.iter().map(|(_, peer)| peer).find(|peer| peer.name == name)
+    }
+
+    /// Those of these that are not among others any more.
+    pub(super) fn gone<'b>(&'b self, others: &'b Self) -> impl Iterator<Item = &'b Origin> {
+        let peers = self.peers.iter().map(|(_, peer)| &**peer);
+        peers.filter(|peer| others.named(&peer.name).is_none())
     }
 }
 

@@ -40,7 +40,6 @@ impl Origins {
             failed: origin.failed.load(Ordering::Relaxed),
             answered: origin.answered.each_ref().map(|count| count.load(Ordering::Relaxed)),
         };
-        let (origins, _) = self.split();
-        origins.iter().enumerate().map(of).collect()
+        self.origins.iter().enumerate().map(of).collect()
     }
 }

@@ -232,8 +232,11 @@ mod aws {
 
     /// A store that takes so long until an answer begins, and for each of the 300,000 bytes of its body.
     async fn slow(call: Duration, byte: Duration) -> StoreOrigin {
-        let mut slow = ThrottleConfig::default();
-        (slow.wait_get_per_call, slow.wait_get_per_byte) = (call, byte);
+        let slow = ThrottleConfig {
+            wait_get_per_call: call,
+            wait_get_per_byte: byte,
+            ..ThrottleConfig::default()
+        };
         let store = InMemory::new();
         let payload = PutPayload::from(content("any"));
         store.put(&Path::from("film/1.m4s"), payload).await.unwrap();
