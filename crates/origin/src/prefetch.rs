@@ -3,11 +3,11 @@
 //!
 //! Fetched are, the most urgent first: the next segments of the rendition a session is in, when a
 //! known session asks for the last one, and as soon as the headers of the answer are there where
-//! the session is new; what a player said it will ask for; what
-//! a live rendition will have next, where its origin answers when it has it; the beginnings of a
+//! the session is new, and what a live rendition lists anew after the segment a session is at; what a
+//! player said it will ask for; what a live rendition will have next, where its origin answers when it has it; the beginnings of a
 //! presentation whose manifest is asked for the first time; and the next segment of a neighbouring
 //! rendition, where the throughput of its players says that a switch is near. What is chosen is
-//! decided by pure functions ([`next`], [`later`], [`switches`], [`heads`], [`live`], [`told`]).
+//! decided by pure functions ([`next`], [`listed`], [`later`], [`switches`], [`heads`], [`live`], [`told`]).
 //!
 //! A prefetch is an ordinary GET: a real request for the same joins it and then it is one, and what
 //! it fetches is stored by the same rules. It never delays a real request: a few background tasks
@@ -35,7 +35,9 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use tower_service::Service;
 
-pub use choose::{Allowed, Switch, Want, Why, heads, later, live, next, switch, switches, told};
+pub use choose::{
+    Allowed, Switch, Want, Why, heads, later, listed, live, next, switch, switches, told,
+};
 pub use config::PrefetchConfig;
 pub use recent::{Found, Recent, Wasted};
 pub use sessions::{Pace, Place, Sessions, Step, Variant};
@@ -342,8 +344,10 @@ where
         let map = self.map.lock();
         let now = self.clock.now();
         let mut state = self.workers.lock();
+        let places = state.sessions.places(learnt.presentation, now);
         let may = allowed(url, &state, now);
-        let mut wants = heads(&map, learnt, self.config.heads, &state.starts, may);
+        let mut wants = listed(&map, learnt, &places, self.config.ahead, may);
+        wants.extend(heads(&map, learnt, self.config.heads, &state.starts, may));
         if let Some(rendition) = learnt.rendition
             && let presentation = learnt.presentation
             && map.live(presentation, rendition).is_some()

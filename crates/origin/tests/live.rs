@@ -187,6 +187,95 @@ async fn nobody_waits_where_the_origin_does_not_offer_it_or_nobody_watches() {
     assert_eq!(origin.seen().len(), 2, "the last viewer has left");
 }
 
+/// A plain live playlist: nobody can wait for what it will list, and who plays the newest segment is not
+/// there to ask for the next one until the list has it.
+#[tokio::test]
+async fn what_a_new_list_names_is_fetched_for_who_waits_at_the_end_of_the_old_one() {
+    let clock = clock();
+    let origin =
+        Origin::new().on("/l.m3u8", playlist(7, "", "max-age=1")).otherwise(segment("a segment"));
+    let shield = shield(&origin, &clock);
+    for path in ["/l.m3u8", "/8.mp4", "/9.mp4"] {
+        get(&shield, path).await;
+        settle().await;
+    }
+    assert_eq!(shield.metrics().prefetch_issued.get(), 1, "9; what comes next is not listed");
+    clock.advance(Duration::from_secs(4));
+    let origin = origin.on("/l.m3u8", playlist(8, "", "max-age=1"));
+    get(&shield, "/l.m3u8").await;
+    eventually("10 is fetched", || origin.times("/10.mp4") == 1).await;
+    settle().await;
+    assert_eq!(shield.metrics().prefetch_issued.get(), 2, "and nothing else");
+    assert!(get(&shield, "/10.mp4").await.is_hit());
+    assert_eq!(shield.metrics().prefetch_used.get(), 2);
+
+    // It stays at 10, and is gone when the next list comes.
+    clock.advance(Duration::from_secs(21));
+    let origin = origin.on("/l.m3u8", playlist(9, "", "max-age=1"));
+    get(&shield, "/l.m3u8").await;
+    settle().await;
+    assert_eq!(origin.times("/11.mp4"), 0);
+}
+
+/// Two who watch two renditions: a new list of the one is news for who is in it.
+#[tokio::test]
+async fn a_new_list_is_news_for_who_is_in_its_rendition() {
+    let clock = clock();
+    let main = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na/l.m3u8\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=2\nb/l.m3u8\n";
+    let main = reply(200).header("content-type", "application/vnd.apple.mpegurl").body(main);
+    let origin = Origin::new()
+        .on("/main.m3u8", main)
+        .on("/a/l.m3u8", playlist(7, "", "max-age=1"))
+        .on("/b/l.m3u8", playlist(7, "", "max-age=1"))
+        .otherwise(segment("a segment"));
+    let shield = shield(&origin, &clock);
+    for path in ["/main.m3u8", "/a/l.m3u8", "/b/l.m3u8", "/a/9.mp4", "/b/8.mp4"] {
+        get(&shield, path).await;
+    }
+    eventually("what was listed is fetched", || origin.times("/b/9.mp4") == 1).await;
+    clock.advance(Duration::from_secs(4));
+    let origin = origin.on("/b/l.m3u8", playlist(8, "", "max-age=1"));
+    get(&shield, "/b/l.m3u8").await;
+    settle().await;
+    assert_eq!(origin.times("/b/10.mp4"), 0, "who is at 8 comes to 9 first");
+    assert_eq!(origin.times("/a/10.mp4"), 0, "of this one there is no new list");
+    let origin = origin.on("/a/l.m3u8", playlist(8, "", "max-age=1"));
+    get(&shield, "/a/l.m3u8").await;
+    eventually("and now there is", || origin.times("/a/10.mp4") == 1).await;
+}
+
+/// A timeline that grows: all renditions are in one manifest.
+#[tokio::test]
+async fn what_a_timeline_grows_by_is_fetched_for_who_waits_at_its_end() {
+    let clock = clock();
+    let mpd = |segments: u32| {
+        let text = format!(
+            "<MPD type='dynamic' minimumUpdatePeriod='PT2S'><Period><AdaptationSet>\
+             <SegmentTemplate timescale='1' media='$RepresentationID$/$Time$.m4s'>\
+             <SegmentTimeline><S t='0' d='4' r='{}'/></SegmentTimeline></SegmentTemplate>\
+             <Representation id='a' bandwidth='1'/><Representation id='b' bandwidth='2'/>\
+             </AdaptationSet></Period></MPD>",
+            segments - 1
+        );
+        reply(200).header("content-type", "application/dash+xml").body(text)
+    };
+    let origin = Origin::new().on("/l.mpd", mpd(3)).otherwise(segment("a segment"));
+    let shield = shield(&origin, &clock);
+    for path in ["/l.mpd", "/b/4.m4s", "/b/8.m4s"] {
+        get(&shield, path).await;
+        settle().await;
+    }
+    assert_eq!(origin.times("/b/12.m4s"), 0, "it is not listed");
+    clock.advance(Duration::from_secs(4));
+    let origin = origin.on("/l.mpd", mpd(4));
+    get(&shield, "/l.mpd").await;
+    eventually("it is fetched", || origin.times("/b/12.m4s") == 1).await;
+    settle().await;
+    assert_eq!(origin.times("/a/12.m4s"), 0, "nobody is there");
+    assert!(get(&shield, "/b/12.m4s").await.is_hit());
+}
+
 /// An MPD that lists nothing: by the clock there are five segments, and the sixth in three seconds.
 #[tokio::test(start_paused = true)]
 async fn what_comes_by_the_clock_is_fetched_when_it_is_there() {

@@ -65,6 +65,17 @@ impl SegmentMap {
         Some(self.track(position.presentation, position.rendition)?.number(position.index))
     }
 
+    /// Where the segment of this number is now, where it is listed.
+    pub fn numbered(
+        &self,
+        presentation: PresentationId,
+        rendition: u32,
+        number: u64,
+    ) -> Option<Position> {
+        let index = self.track(presentation, rendition)?.index(number)?;
+        Some(Position { presentation, rendition, index })
+    }
+
     /// Start and duration of the segment at `position`, from the start of what its manifest lists.
     pub fn time(&self, position: Position) -> Option<(Duration, Duration)> {
         let track = self.track(position.presentation, position.rendition)?;

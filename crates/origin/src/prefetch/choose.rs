@@ -6,6 +6,7 @@
 use headwater_net::Timestamp;
 
 use super::recent::Recent;
+use super::sessions::Place;
 use super::starts::Starts;
 use crate::map::{
     Learnt, Neighbour, Neighbours, Position, PresentationId, SegmentMap, Target, Url,
@@ -175,6 +176,33 @@ pub fn later(
     let why = Why::Next { presentation, rendition, number: map.number(next)? };
     let target = map.target(next).filter(|target| allowed.allows(target))?;
     Some((comes, Want::new(target, why)))
+}
+
+/// What sessions come to next in live renditions of which a new list was learnt: at each of `places` as
+/// many segments as are fetched ahead of it, `most` at the most. Who had come to the end of what was
+/// listed is not there to ask for what is listed since.
+pub fn listed(
+    map: &SegmentMap,
+    learnt: &Learnt,
+    places: &[(Place, usize)],
+    most: usize,
+    allowed: Allowed<'_>,
+) -> Vec<Want> {
+    let is_new = |place: &Place| {
+        learnt.rendition.is_none_or(|rendition| rendition == place.rendition)
+            && map.live(place.presentation, place.rendition).is_some()
+    };
+    let mut wants: Vec<Want> = Vec::new();
+    for (place, depth) in places.iter().filter(|(place, _)| is_new(place)) {
+        let at = map.numbered(place.presentation, place.rendition, place.number);
+        let coming = at.map_or_else(Vec::new, |at| next(map, at, (*depth).min(most), allowed));
+        for want in coming {
+            if !wants.iter().any(|known| known.target == want.target) {
+                wants.push(want);
+            }
+        }
+    }
+    wants
 }
 
 /// What a session at `position` needs next if it switches to `to`: its playlist or its file's index

@@ -290,6 +290,21 @@ impl Sessions {
         })
     }
 
+    /// Where the sessions of a presentation are that have not fallen silent, and how many segments are
+    /// fetched ahead of each; 64 at most.
+    pub fn places(&self, presentation: PresentationId, now: Timestamp) -> Vec<(Place, usize)> {
+        let Some(watchers) = self.presentations.get(&presentation) else { return Vec::new() };
+        let here = watchers
+            .sessions
+            .iter()
+            .filter(|session| !session.jumped && now.since(session.seen) < self.silence);
+        let place = |session: &Session| {
+            let Session { rendition, group, number, depth, .. } = *session;
+            (Place { presentation, rendition, group, number }, usize::from(depth))
+        };
+        here.map(place).collect()
+    }
+
     /// Whether the playlist of `rendition` was asked for lately.
     pub fn watches(&self, presentation: PresentationId, rendition: u32, now: Timestamp) -> bool {
         let Some(watchers) = self.presentations.get(&presentation) else { return false };
@@ -467,6 +482,25 @@ mod tests {
         assert!(sessions.watches(presentation(), 3, later(19)));
         assert!(!sessions.watches(presentation(), 3, later(20)));
         assert!(!sessions.watches(presentation(), 1, NOW));
+    }
+
+    #[test]
+    fn the_places_are_those_of_who_is_there_still() {
+        let mut sessions = Sessions::new(Duration::from_secs(20));
+        let later = NOW.plus(Duration::from_secs(10));
+        let begins = Pace { begins: true, ..IN_PACE };
+        sessions.asked(at(1, 5), begins, 4, NOW);
+        sessions.asked(at(1, 50), begins, 4, later);
+        sessions.asked(at(1, 51), LATE, 4, later);
+        sessions.asked(at(10, 7), begins, 4, later);
+        let places = |secs| sessions.places(presentation(), NOW.plus(Duration::from_secs(secs)));
+        assert_eq!(places(19), [(at(1, 5), 1), (at(1, 51), 2), (at(10, 7), 1)]);
+        assert_eq!(places(20), [(at(1, 51), 2), (at(10, 7), 1)], "one is silent");
+        assert_eq!(places(30), []);
+        assert_eq!(
+            self::sessions(&[(1, 5), (1, 60)]).places(presentation(), NOW),
+            [(at(1, 60), 1)]
+        );
     }
 
     #[test]
