@@ -276,6 +276,8 @@ impl Origins {
         }
         let mut second = std::pin::pin!(other.ask(request(), trial, shared));
         tokio::select! {
+            // Of two that are there at once the first counts: what was asked again was for nothing.
+            biased;
             answer = &mut first => {
                 if shared.is_failure(&answer) {
                     (second.await, hedge)

@@ -1,6 +1,6 @@
 //! What waits to be fetched ahead, what is under way, and what that may cost. Pure: time is given.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,7 +47,8 @@ pub(super) struct State {
     pub(super) sessions: Sessions,
     pub(super) starts: Starts,
     lanes: [VecDeque<Job>; LANES],
-    flights: HashMap<u64, Flight>,
+    /// In the order in which they began: so they are told to look again.
+    flights: BTreeMap<u64, Flight>,
     next_flight: u64,
     /// Workers that take jobs from the queue.
     pub(super) running: usize,
@@ -63,7 +64,7 @@ impl State {
             sessions: Sessions::new(config.silence),
             starts: Starts::default(),
             lanes: Default::default(),
-            flights: HashMap::new(),
+            flights: BTreeMap::new(),
             next_flight: 0,
             running: 0,
             waiting: 0,

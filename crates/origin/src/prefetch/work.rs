@@ -215,6 +215,7 @@ impl Shared {
     async fn is_given_up(&self, flight: &Flight) {
         loop {
             let pressed = tokio::select! {
+                biased;
                 () = self.load.pressure.high() => true,
                 () = flight.doubt.notified() => false,
                 () = tokio::time::sleep(LOOK) => false,

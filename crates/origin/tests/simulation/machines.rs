@@ -2,7 +2,9 @@
 //! them, and origins whose titles have new versions.
 
 use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
 use std::future::Future;
+use std::hash::{Hash as _, Hasher as _};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -49,6 +51,8 @@ pub struct World {
     pub troubled: Arc<AtomicBool>,
     /// The titles of which there was a new version, each time that there was one.
     pub published: Arc<Mutex<Vec<String>>>,
+    /// Of all that machines answered, when, where, for what and how.
+    seen: Arc<Mutex<DefaultHasher>>,
 }
 
 impl World {
@@ -59,7 +63,19 @@ impl World {
             begin: Instant::now(),
             troubled: Arc::new(AtomicBool::new(true)),
             published: Arc::default(),
+            seen: Arc::default(),
         }
+    }
+
+    /// A machine answered a request for a path; 0 where no answer came.
+    pub fn note(&self, machine: &str, path: &str, status: u16) {
+        let now = self.begin.elapsed().as_millis();
+        (now, machine, path, status).hash(&mut *self.seen.lock().unwrap());
+    }
+
+    /// What tells this play from every other one: all that was noted, in its order.
+    pub fn digest(&self) -> u64 {
+        self.seen.lock().unwrap().finish()
     }
 
     /// The version of a title after the first so many new ones of all.
@@ -161,6 +177,7 @@ impl Service<Request<Body>> for Source {
 
 /// A machine that may be killed: what it was is then gone, and nobody hears of it any more.
 pub struct Node<S> {
+    pub name: &'static str,
     /// `None` while it is down.
     service: Mutex<Option<S>>,
     /// How often it was killed.
@@ -170,9 +187,9 @@ pub struct Node<S> {
 
 impl<S: Clone> Node<S> {
     /// One that is not there yet: the ways to it are.
-    pub fn to_be() -> Arc<Self> {
+    pub fn to_be(name: &'static str) -> Arc<Self> {
         let (service, deaths, build) = (Mutex::new(None), AtomicU64::new(0), OnceLock::new());
-        Arc::new(Self { service, deaths, build })
+        Arc::new(Self { name, service, deaths, build })
     }
 
     /// Starts it for the first time.
@@ -233,37 +250,51 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Self { world, to, cut } = self.clone();
+        let (link, path) = (self.clone(), request.uri().path().to_owned());
         Box::pin(async move {
-            world.sleep(1 + world.random.below(20)).await;
-            if cut.load(Ordering::Relaxed) {
-                // Some partitions are noticed, in others there is silence.
-                if world.random.below(2) == 0 {
-                    world.sleep(PATIENCE).await;
-                }
-                return Err(std::io::ErrorKind::ConnectionReset.into());
-            }
-            let (service, deaths) = (to.up(), to.deaths.load(Ordering::Relaxed));
-            let Some(mut service) = service else {
-                return Err(std::io::ErrorKind::ConnectionRefused.into());
-            };
-            let answer = service.call(sent(request));
-            drop(service);
-            let response = answer
-                .await
-                .map_err(|_| std::io::Error::from(std::io::ErrorKind::ConnectionReset))?;
-            if to.deaths.load(Ordering::Relaxed) != deaths {
-                return Err(std::io::ErrorKind::ConnectionReset.into());
-            }
-            let breaks = world.is_troubled() && world.random.below(6) == 0;
-            let left = breaks.then(|| world.random.below(1500));
-            Ok(received(response).map(|inner| {
-                let is_empty = matches!(inner, Body::Empty);
-                let (pause, paused) = (None, false);
-                let travelling = Travelling { inner, world, to, cut, deaths, left, pause, paused };
-                if is_empty { Body::empty() } else { Body::stream(travelling) }
-            }))
+            let (world, to) = (link.world.clone(), link.to.name);
+            let answer = link.send(request).await;
+            world.note(to, &path, answer.as_ref().map_or(0, |answer| answer.status().as_u16()));
+            answer
         })
+    }
+}
+
+impl<S> Link<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: std::fmt::Debug + Send,
+{
+    async fn send(self, request: Request<Body>) -> std::io::Result<Response<Body>> {
+        let Self { world, to, cut } = self;
+        world.sleep(1 + world.random.below(20)).await;
+        if cut.load(Ordering::Relaxed) {
+            // Some partitions are noticed, in others there is silence.
+            if world.random.below(2) == 0 {
+                world.sleep(PATIENCE).await;
+            }
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        let (service, deaths) = (to.up(), to.deaths.load(Ordering::Relaxed));
+        let Some(mut service) = service else {
+            return Err(std::io::ErrorKind::ConnectionRefused.into());
+        };
+        let answer = service.call(sent(request));
+        drop(service);
+        let response =
+            answer.await.map_err(|_| std::io::Error::from(std::io::ErrorKind::ConnectionReset))?;
+        if to.deaths.load(Ordering::Relaxed) != deaths {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        let breaks = world.is_troubled() && world.random.below(6) == 0;
+        let left = breaks.then(|| world.random.below(1500));
+        Ok(received(response).map(|inner| {
+            let is_empty = matches!(inner, Body::Empty);
+            let (pause, paused) = (None, false);
+            let travelling = Travelling { inner, world, to, cut, deaths, left, pause, paused };
+            if is_empty { Body::empty() } else { Body::stream(travelling) }
+        }))
     }
 }
 

@@ -107,13 +107,13 @@ impl Network {
         let world = World::new(seed);
         let asked: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
         let source = Source { world: world.clone(), asked: Arc::clone(&asked) };
-        let sources = [(); 2].map(|()| Node::to_be());
+        let sources = ["origin-one", "origin-two"].map(Node::to_be);
         for node in &sources {
             let source = source.clone();
             node.set_up(move || source.clone());
         }
         let mut cuts = Vec::new();
-        let shields = SHIELDS.map(|_| Node::to_be());
+        let shields = SHIELDS.map(Node::to_be);
         for (at, name) in SHIELDS.iter().copied().enumerate() {
             let links: Vec<_> = sources.iter().map(|to| Link::new(&world, to)).collect();
             let (other, to) = (SHIELDS[1 - at], Link::new(&world, &shields[1 - at]));
@@ -132,7 +132,7 @@ impl Network {
                 Shielding { shield: shield.build(), cache }
             });
         }
-        let edges = EDGES.map(|_| Node::to_be());
+        let edges = EDGES.map(Node::to_be);
         for (node, name) in edges.iter().zip(EDGES) {
             let links = [0, 1].map(|at| Link::new(&world, &shields[at]));
             cuts.extend(links.iter().map(|link| Arc::clone(&link.cut)));
@@ -306,6 +306,7 @@ impl Network {
     }
 
     async fn ask_at(&self, edge: &Node<Edge>, path: &str) -> Result<bool, String> {
+        let name = edge.name;
         let Some(mut edge) = edge.up() else { return Ok(false) };
         // What was purged here before is never seen again.
         let purged = edge.cache.purges_followed().get() as usize;
@@ -325,6 +326,7 @@ impl Network {
         let Ok((status, length, body)) = tokio::time::timeout(DEADLINE, answer).await else {
             return Err(format!("{path}: no end within {DEADLINE:?}"));
         };
+        self.world.note(name, path, status.as_u16());
         let Ok(body) = body else { return Ok(false) };
         let body = body.to_bytes();
         let newest = self.world.version(path, usize::MAX);
