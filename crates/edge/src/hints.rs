@@ -35,6 +35,7 @@ use tower_service::Service;
 
 use crate::cache_result::CacheResult;
 use crate::cmcd::{self, Told};
+use crate::kind::Kind;
 use crate::normalise;
 
 pub use sender::HintSender;
@@ -400,7 +401,8 @@ impl Asked {
             CacheResult::of(response.headers()),
             CacheResult::Miss | CacheResult::Pass | CacheResult::None
         );
-        if !response.status().is_success() || !is_media(response.headers()) || passed && !told {
+        let is_media = || is_media(response.headers(), self.uri.path());
+        if !response.status().is_success() || passed && !told || !is_media() {
             return;
         }
         let host = match self.uri.authority() {
@@ -434,11 +436,18 @@ impl Asked {
     }
 }
 
-/// Whether an answer is what sessions are made of.
-fn is_media(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    [&b"video/"[..], b"audio/", b"application/mp4"].iter().any(|media| kind.starts_with(media))
+/// Whether an answer is what sessions are made of: by its type, and by its name where that is one that
+/// stores give to everything, or there is none.
+fn is_media(headers: &HeaderMap, path: &str) -> bool {
+    let media = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let media = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let is_vague = media.is_empty() || VAGUE.iter().any(|vague| media.eq_ignore_ascii_case(vague));
+    let guess = if is_vague { Kind::of_path(path) } else { Kind::Other };
+    matches!(Kind::of_answer(headers, guess), Kind::Audio | Kind::Video | Kind::Init)
 }
+
+/// Types that say nothing: those of S3 and of other stores where nobody told them.
+const VAGUE: [&[u8]; 2] = [b"binary/octet-stream", b"application/octet-stream"];
 
 #[cfg(test)]
 mod tests;

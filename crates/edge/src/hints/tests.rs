@@ -24,8 +24,11 @@ fn worker(
 ) -> impl Service<Request<Said>, Response = Response<()>, Error = Infallible> + Clone + use<> {
     HintLayer::new(hints).layer(service_fn(|request: Request<Said>| async {
         let (kind, status) = request.into_body();
-        let response = Response::builder().header("content-type", kind);
-        Ok::<_, Infallible>(response.header("cache-status", status).body(()).unwrap())
+        let mut response = Response::builder().header("cache-status", status);
+        if !kind.is_empty() {
+            response = response.header("content-type", kind);
+        }
+        Ok::<_, Infallible>(response.body(()).unwrap())
     }))
 }
 
@@ -63,6 +66,32 @@ async fn hits_of_media_are_noted_once_for_all_who_ask() {
     let (text, _) = headwater_proto::hints::write(&all);
     for private in ["one", "two", "three", "secret", "token"] {
         assert!(!text.contains(private), "{private} in {text}");
+    }
+}
+
+/// S3 calls `binary/octet-stream` what nobody gave a type, others `application/octet-stream`, and a plain
+/// server says nothing of what it does not know.
+#[tokio::test]
+async fn what_has_no_type_of_its_own_is_media_by_its_name() {
+    let hit = "edge; hit; ttl=9";
+    for (path, kind, is_media) in [
+        ("/a/1.m4s", "binary/octet-stream", true),
+        ("/a/1.TS", "application/octet-stream", true),
+        ("/a/1.m4a", "Application/Octet-Stream; x=y", true),
+        ("/a/init.mp4", "", true),
+        ("/a/1.m4s?x=1", "", true),
+        ("/a/1", "binary/octet-stream", false),
+        ("/a/main.m3u8", "binary/octet-stream", false),
+        ("/a/main.mpd", "", false),
+        ("/a/key.key", "application/octet-stream", false),
+        ("/a/x.zip?f=1.m4s", "application/octet-stream", false),
+        ("/a/page.ts", "text/javascript", false),
+        ("/a/1", "Video/MP2T", true),
+        ("/a/1", "application/mp4", true),
+        ("/a/list", "audio/mpegurl", false),
+    ] {
+        let all = noted(&[(path, &[], (kind, hit))]).await;
+        assert_eq!(all.len(), usize::from(is_media), "{path} of type {kind}");
     }
 }
 
