@@ -47,11 +47,10 @@ use crate::learn::{Listener, SharedMap};
 use crate::map::{Learnt, Neighbour, Position, SegmentMap, Target, Url};
 use crate::metrics::Metrics;
 use crate::retention::Retention;
-use crate::sense::Room;
-use crate::upstream::Pressure;
+use crate::sense::Load;
 use crate::upstream::held::Awaited;
 use queue::State;
-use work::{Load, Workers};
+use work::Workers;
 
 /// Marks a request as sent ahead of need: an extension of the request. A shield that meets it
 /// answers, and counts it as nobody's.
@@ -114,11 +113,9 @@ where
         clock: Clock,
         map: SharedMap,
         metrics: Metrics,
-        pressure: Arc<Pressure>,
-        room: Box<Room>,
+        load: Box<Load>,
     ) -> Self {
         let config = Arc::new(config);
-        let load = Load { pressure, room };
         let workers =
             Workers::new(service, Arc::clone(&config), clock.clone(), metrics.clone(), load);
         Self { workers, config, clock, metrics, map, retention: None }

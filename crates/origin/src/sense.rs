@@ -23,9 +23,8 @@ use crate::retention::Retention;
 use crate::upstream::peers::{self, AskedByPeer};
 use crate::upstream::{PEER, Pressure};
 
-/// Whether there is room to fetch ahead at the origin that a request would be sent to, by percent of its
-/// places.
-pub(crate) type Room = dyn Fn(&Request<Body>, u8) -> bool + Send + Sync;
+/// How loaded the origin is that a request would be sent to; `None` where there is none to ask.
+pub(crate) type Load = dyn Fn(&Request<Body>) -> Option<Pressure> + Send + Sync;
 
 /// See the module. Clones are handles of one; its background fetches end when the last of them is dropped.
 pub struct Sense<S>(Arc<Inner<S>>);
@@ -145,8 +144,7 @@ where
 pub struct SenseBuilder {
     prefetch: PrefetchConfig,
     trust: HintTrust,
-    room: Option<Box<Room>>,
-    pressure: Arc<Pressure>,
+    load: Option<Box<Load>>,
     clock: Clock,
     retention: bool,
 }
@@ -165,20 +163,15 @@ impl SenseBuilder {
         self
     }
 
-    /// What tells whether the origin that a request would be sent to is filled to less than so many percent
-    /// ([`Origins::has_room`](crate::upstream::Origins::has_room)); by default each always is.
-    pub fn room(
+    /// What tells how loaded the origin is that a request would be sent to
+    /// ([`Origins::pressure`](crate::upstream::Origins::pressure)): beyond
+    /// [`PrefetchConfig::share`] of its places, and while a real request waits for one there, nothing is
+    /// fetched ahead of it. Where there is none to ask nothing is, either. By default each has room for all.
+    pub fn pressure(
         mut self,
-        room: impl Fn(&Request<Body>, u8) -> bool + Send + Sync + 'static,
+        load: impl Fn(&Request<Body>) -> Option<Pressure> + Send + Sync + 'static,
     ) -> Self {
-        self.room = Some(Box::new(room));
-        self
-    }
-
-    /// What real requests say that wait at the origins behind
-    /// ([`OriginsBuilder::pressure`](crate::upstream::OriginsBuilder::pressure)).
-    pub fn pressure(mut self, pressure: Arc<Pressure>) -> Self {
-        self.pressure = pressure;
+        self.load = Some(Box::new(load));
         self
     }
 
@@ -215,8 +208,7 @@ impl SenseBuilder {
             self.clock,
             map.clone(),
             metrics.clone(),
-            self.pressure,
-            self.room.unwrap_or_else(|| Box::new(|_, _| true)),
+            self.load.unwrap_or_else(|| Box::new(|_| Some(Pressure::default()))),
         );
         let prefetcher = Arc::new(prefetcher.retaining(retention));
         let listener: Arc<dyn Listener> = Arc::clone(&prefetcher) as _;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::prefetch::{PrefetchConfig, Prefetched};
 use crate::sense::{Noted, Sense};
 use crate::upstream::{
     CheckConfig, HealthConfig, HedgeConfig, OriginConfig, Origins, OriginsBuilder, Peers,
-    PlacesConfig, Pressure, RetryConfig, Statuses, WhenDown, peers,
+    PlacesConfig, RetryConfig, Statuses, WhenDown, peers,
 };
 
 type Cached = CacheService<Learn<Origins>>;
@@ -275,9 +274,7 @@ impl ShieldBuilder {
     pub fn build(self) -> Shield {
         let metrics = Metrics::default();
         let map = SharedMap::new(self.limits, metrics.clone());
-        let pressure = Arc::new(Pressure::default());
-        let origins = self.origins.clock(self.clock.clone()).metrics(metrics);
-        let origins = origins.pressure(Arc::clone(&pressure)).build();
+        let origins = self.origins.clock(self.clock.clone()).metrics(metrics).build();
         let cache = self.cache.unwrap_or_else(|| {
             Cache::builder()
                 .name("headwater-shield")
@@ -292,8 +289,7 @@ impl ShieldBuilder {
         let sense = Sense::builder()
             .prefetch(self.prefetch)
             .hints(self.trust)
-            .room(move |request, percent| seen.has_room(request.uri(), percent))
-            .pressure(pressure)
+            .pressure(move |request| seen.pressure(request.uri()))
             .retention(self.retention)
             .clock(self.clock)
             .build(map, cached.clone());

@@ -127,7 +127,6 @@ struct Shared {
     balance: Option<(BalanceConfig, Mutex<Hot>)>,
     clock: Clock,
     metrics: Metrics,
-    pressure: Arc<Pressure>,
 }
 
 impl Origins {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_net::{Clock, Timestamp};
-use headwater_origin::upstream::PlacesConfig;
+use headwater_origin::upstream::{HedgeConfig, OriginConfig, PlacesConfig};
 use headwater_origin::{PrefetchConfig, Shield};
 use support::{Origin, eventually, get, get_with, reply, segment, settle};
 use tokio::sync::Notify;
@@ -105,6 +105,58 @@ async fn a_real_request_does_not_wait_behind_a_prefetch() {
     assert_eq!(get(&shield, "/other").await.text(), "a segment");
     assert!(shield.metrics().prefetch_cancelled.get() >= 1);
     assert_eq!(shield.metrics().origin_busy.get(), 0);
+}
+
+/// Two origins that share titles, each of which answers one request at a time.
+#[tokio::test]
+async fn who_waits_at_one_origin_ends_and_keeps_back_nothing_at_another() {
+    let (never, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let full = Origin::new().otherwise(segment("a segment"));
+    let free = Origin::new().otherwise(segment("a segment"));
+    let shield = Shield::builder()
+        .origin_with(full.clone(), OriginConfig::new("full", 0))
+        .origin_with(free.clone(), OriginConfig::new("free", 0))
+        .places(PlacesConfig::new(1, 8).patience(Duration::from_secs(60)))
+        .hedge(HedgeConfig::new(0, Duration::from_secs(60)))
+        .prefetch(PrefetchConfig::default().heads(0).ahead(1).share(100))
+        .build();
+    let titles: Vec<String> = (0..64).map(|n| format!("/{n}")).collect();
+    for title in &titles {
+        get(&shield, &format!("{title}/which")).await;
+    }
+    let of = |origin: &Origin| {
+        let mut its = titles.iter().filter(|title| origin.times(&format!("{title}/which")) == 1);
+        its.next().unwrap().clone()
+    };
+    let (there, here) = (of(&full), of(&free));
+    let at = |name: &str| format!("{here}/low{name}");
+    let free = free
+        .on(&at(".m3u8"), manifest(list("low")))
+        .on(&at("/1.mp4"), segment(vec![0; 1001]).body_after(&gate));
+    get(&shield, &at(".m3u8")).await;
+    get(&shield, &at("/0.mp4")).await;
+    eventually("a prefetch is under way", || free.times(&at("/1.mp4")) == 1).await;
+
+    let ask = |path: String| {
+        let shield = shield.clone();
+        tokio::spawn(async move { get(&shield, &path).await })
+    };
+    let busy = format!("{there}/busy");
+    let full = full.on(&busy, segment("long awaited").body_after(&never));
+    let first = ask(busy.clone());
+    eventually("the one place is taken", || full.times(&busy) == 1).await;
+    let second = ask(format!("{there}/waits"));
+    settle().await;
+    let metrics = shield.metrics();
+    assert_eq!((full.times(&format!("{there}/waits")), metrics.prefetch_cancelled.get()), (0, 0));
+    gate.notify_one();
+    assert_eq!(get(&shield, &at("/1.mp4")).await.status, 200);
+    eventually("and the next is begun", || free.times(&at("/2.mp4")) == 1).await;
+    assert_eq!((metrics.prefetch_cancelled.get(), metrics.prefetch_refused.get()), (0, 0));
+    assert!(!second.is_finished(), "all the while");
+    never.notify_one();
+    assert_eq!(first.await.unwrap().text(), "long awaited");
+    assert_eq!(second.await.unwrap().status, 200);
 }
 
 #[tokio::test]

@@ -47,11 +47,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     origins.register(&mut registry);
     let map = shield::map(&config.shield, &origins);
     let held = Held::read(&config.shield)?;
-    let parts = Parts {
-        metrics: origins,
-        pressure: Arc::default(),
-        peers: Peers::of(&config.shield, &held)?,
-    };
+    let parts = Parts { metrics: origins, peers: Peers::of(&config.shield, &held)? };
     let upstreams = upstreams::make(&config.upstreams, &Upstreams::new(), &parts)?;
     let standing = Standing::default();
     standing.put(&upstreams);
@@ -76,9 +72,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let router = Router::new(policy.clone(), map.clone().map(LearnLayer::new));
-    let shield = map.map(|map| {
-        Shield::begin(&config.shield, &held, map, &parts.pressure, (&edge, &cache), &router)
-    });
+    let shield = map.map(|map| Shield::begin(&config.shield, &held, map, (&edge, &cache), &router));
     let gate = Arc::new(Gate::new(edge, policy.current(), router, shield.transpose()?));
 
     let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;

@@ -68,7 +68,6 @@ impl Shield {
         config: &Config,
         held: &Held,
         map: SharedMap,
-        pressure: &Arc<Pressure>,
         (edge, cache): (&EdgeBuilder, &Cache),
         router: &Router,
     ) -> Result<Self, Error> {
@@ -78,9 +77,8 @@ impl Shield {
         let sense = Sense::builder()
             .prefetch(prefetch(config))
             .hints(trust(config, held)?)
-            .pressure(Arc::clone(pressure))
+            .pressure(move |request| load(&policy, request))
             .retention(config.retention)
-            .room(move |request, percent| has_room(&policy, request, percent))
             .build(map, ahead.clone());
         Ok(Self { sense, ahead, cache: cache.clone() })
     }
@@ -134,18 +132,17 @@ fn limits(config: &Config) -> Limits {
     limits
 }
 
-/// Whether the origin that a request for what is fetched ahead would be sent to has room. It is asked for
-/// as the cache and the router would ask for it.
-fn has_room(policy: &SitePolicy, request: &Request<Body>, percent: u8) -> bool {
+/// How loaded the origin is that a request for what is fetched ahead would be sent to. It is asked for as
+/// the cache and the router would ask for it.
+fn load(policy: &SitePolicy, request: &Request<Body>) -> Option<Pressure> {
     let mut head = Request::get(request.uri().clone());
     if let Some(headers) = head.headers_mut() {
         headers.clone_from(request.headers());
     }
-    let Ok(head) = head.body(()) else { return false };
-    let (mut parts, ()) = head.into_parts();
+    let (mut parts, ()) = head.body(()).ok()?.into_parts();
     policy.prepare(&mut parts);
-    let target = parts.extensions.get::<Pinned>().and_then(|pinned| pinned.target(&parts));
-    target.is_some_and(|target| target.origins.has_room(&parts.uri, percent))
+    let target = parts.extensions.get::<Pinned>()?.target(&parts)?;
+    target.origins.pressure(&parts.uri)
 }
 
 fn prefetch(config: &Config) -> PrefetchConfig {

@@ -14,7 +14,7 @@ use headwater::net::{Body, encoding};
 use headwater::origin::Metrics;
 use headwater::origin::upstream::{
     CheckConfig, HealthConfig, HedgeConfig, OriginConfig, OriginError, Origins, OriginsFuture,
-    PlacesConfig, Pressure, RetryConfig, Statuses, WhenDown,
+    PlacesConfig, RetryConfig, Statuses, WhenDown,
 };
 use headwater::proto::config::text::{Name, NameServer, Statuses as Range};
 use headwater::proto::config::upstream::{
@@ -72,7 +72,6 @@ const RETRIES: u32 = 10;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parts {
     pub(super) metrics: Metrics,
-    pub(super) pressure: Arc<Pressure>,
     pub(super) peers: Option<Peers>,
 }
 
@@ -145,7 +144,6 @@ fn origins(config: &Config, parts: &Parts) -> Result<Origins, Error> {
             _ => WhenDown::Ask,
         })
         .title_depth(config.title_depth.into())
-        .pressure(Arc::clone(&parts.pressure))
         .metrics(parts.metrics.clone());
     if config.choose == Choose::ByTitle {
         let balance = BalanceConfig::default()

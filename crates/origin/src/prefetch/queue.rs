@@ -16,6 +16,7 @@ use super::sessions::Sessions;
 use super::starts::Starts;
 use crate::map::{PresentationId, Target};
 use crate::metrics::Metrics;
+use crate::upstream::Pressure;
 
 /// URLs remembered as recent.
 const RECENT: usize = 16_384;
@@ -38,6 +39,8 @@ pub(super) struct Flight {
     pub(super) bytes: Arc<AtomicU64>,
     /// Called when it may not be wanted any more.
     pub(super) doubt: Arc<Notify>,
+    /// The load of the origin that it is asked of.
+    pub(super) at: Pressure,
     wanted: Wanted,
 }
 
@@ -153,11 +156,11 @@ impl State {
         &mut self,
         now: Timestamp,
         config: &PrefetchConfig,
-        has_room: impl Fn(&Request<Body>) -> bool,
+        room: impl Fn(&Request<Body>) -> Option<Pressure>,
         metrics: &Metrics,
     ) -> Option<(u64, Flight, Request<Body>)> {
         while let Some(job) = self.lanes.iter_mut().find_map(VecDeque::pop_front) {
-            let sent = self.send(job, now, config, &has_room, metrics);
+            let sent = self.send(job, now, config, &room, metrics);
             if sent.is_some() {
                 return sent;
             }
@@ -171,20 +174,22 @@ impl State {
         job: Job,
         now: Timestamp,
         config: &PrefetchConfig,
-        has_room: impl Fn(&Request<Body>) -> bool,
+        room: impl Fn(&Request<Body>) -> Option<Pressure>,
         metrics: &Metrics,
     ) -> Option<(u64, Flight, Request<Body>)> {
         let target = &job.want.target;
         if !self.is_wanted(&job.want.why, job.since, now, config) {
             self.recent.forget(target);
             metrics.prefetch_cancelled.inc();
-        } else if !self.spent.may(config.bytes_per_second, now) || !has_room(&job.request) {
+            return None;
+        }
+        let may = self.spent.may(config.bytes_per_second, now);
+        let Some(at) = may.then(|| room(&job.request)).flatten() else {
             self.recent.forget(target);
             metrics.prefetch_refused.inc();
-        } else if self.recent.begins(target) {
-            return Some(self.begin(job, now));
-        }
-        None
+            return None;
+        };
+        self.recent.begins(target).then(|| self.begin(job, at, now))
     }
 
     /// Has something wait for its time, past the queue; whether it may: there are not enough yet.
@@ -203,13 +208,18 @@ impl State {
         (want, request): (Want, Request<Body>),
         now: Timestamp,
         config: &PrefetchConfig,
-        has_room: impl Fn(&Request<Body>) -> bool,
+        room: impl Fn(&Request<Body>) -> Option<Pressure>,
         metrics: &Metrics,
     ) -> Option<(u64, Flight, Request<Body>)> {
-        self.send(Job { want, request, since: now }, now, config, has_room, metrics)
+        self.send(Job { want, request, since: now }, now, config, room, metrics)
     }
 
-    fn begin(&mut self, mut job: Job, now: Timestamp) -> (u64, Flight, Request<Body>) {
+    fn begin(
+        &mut self,
+        mut job: Job,
+        at: Pressure,
+        now: Timestamp,
+    ) -> (u64, Flight, Request<Body>) {
         let wanted = Wanted::default();
         job.request.extensions_mut().insert(wanted.clone());
         let flight = Flight {
@@ -217,6 +227,7 @@ impl State {
             since: now,
             bytes: Arc::default(),
             doubt: Arc::new(Notify::new()),
+            at,
             wanted,
         };
         self.next_flight += 1;
@@ -227,8 +238,8 @@ impl State {
     /// Begins one that waits at its origin, past the queue; `None` where there are enough.
     pub(super) fn wait(
         &mut self,
-        want: Want,
-        request: Request<Body>,
+        (want, request): (Want, Request<Body>),
+        at: Pressure,
         now: Timestamp,
         config: &PrefetchConfig,
     ) -> Option<(u64, Flight, Request<Body>)> {
@@ -238,7 +249,7 @@ impl State {
         self.recent.queued(&want.target, now);
         self.recent.begins(&want.target);
         self.waiting += 1;
-        Some(self.begin(Job { want, request, since: now }, now))
+        Some(self.begin(Job { want, request, since: now }, at, now))
     }
 
     /// The flight is over.

@@ -16,7 +16,7 @@ use super::choose::{Want, Why};
 use super::config::PrefetchConfig;
 use super::queue::{Flight, State};
 use crate::metrics::Metrics;
-use crate::sense::Room;
+use crate::sense::Load;
 use crate::upstream::Pressure;
 
 /// How often a prefetch looks whether its session is still there, where nothing tells it.
@@ -29,17 +29,11 @@ pub(super) struct Workers<S> {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// How loaded origins are.
-pub(super) struct Load {
-    pub(super) pressure: Arc<Pressure>,
-    pub(super) room: Box<Room>,
-}
-
 struct Shared {
     config: Arc<PrefetchConfig>,
     clock: Clock,
     metrics: Metrics,
-    load: Load,
+    load: Box<Load>,
     state: Mutex<State>,
 }
 
@@ -54,7 +48,7 @@ where
         config: Arc<PrefetchConfig>,
         clock: Clock,
         metrics: Metrics,
-        load: Load,
+        load: Box<Load>,
     ) -> Self {
         let state = Mutex::new(State::new(&config));
         let shared = Arc::new(Shared { config, clock, metrics, load, state });
@@ -76,7 +70,9 @@ where
         let mut waiting = Vec::new();
         for (want, request) in jobs {
             if matches!(want.why, Why::Live { .. }) {
-                waiting.extend(state.wait(want, request, now, &shared.config));
+                // What waits there takes nothing from anybody until it comes.
+                let at = (shared.load)(&request).unwrap_or_default();
+                waiting.extend(state.wait((want, request), at, now, &shared.config));
             } else if state.put(want, request, now, &shared.config, &shared.metrics)
                 && state.running < shared.config.concurrency.max(1)
             {
@@ -140,8 +136,8 @@ where
     let Some(shared) = slot.0.clone() else { return };
     tokio::time::sleep(comes.since(shared.clock.now())).await;
     let sent = {
-        let has_room = |request: &Request<Body>| shared.has_room(request);
-        shared.lock().come(job, shared.clock.now(), &shared.config, has_room, &shared.metrics)
+        let room = |request: &Request<Body>| shared.room(request);
+        shared.lock().come(job, shared.clock.now(), &shared.config, room, &shared.metrics)
     };
     if let Some((id, flight, request)) = sent {
         shared.fly(&mut service, id, &flight, request).await;
@@ -216,7 +212,7 @@ impl Shared {
         loop {
             let pressed = tokio::select! {
                 biased;
-                () = self.load.pressure.high() => true,
+                () = flight.at.high() => true,
                 () = flight.doubt.notified() => false,
                 () = tokio::time::sleep(LOOK) => false,
             };
@@ -231,18 +227,17 @@ impl Shared {
         std::future::pending::<()>().await;
     }
 
-    /// Whether the load lets something be fetched ahead.
-    fn has_room(&self, request: &Request<Body>) -> bool {
-        let Load { pressure, room } = &self.load;
-        !pressure.is_high() && room(request, self.config.share)
+    /// The origin that a request would be sent to, where its load lets something be fetched ahead.
+    fn room(&self, request: &Request<Body>) -> Option<Pressure> {
+        (self.load)(request).filter(|at| at.has_room(self.config.share))
     }
 
     /// The next job worth doing; when there is none the slot is given back, with the queue still
     /// locked, so that no job slips in unseen.
     fn next_job(&self, slot: &mut Slot) -> Option<(u64, Flight, Request<Body>)> {
         let mut state = self.lock();
-        let has_room = |request: &Request<Body>| self.has_room(request);
-        let job = state.take(self.clock.now(), &self.config, has_room, &self.metrics);
+        let room = |request: &Request<Body>| self.room(request);
+        let job = state.take(self.clock.now(), &self.config, room, &self.metrics);
         if job.is_none() {
             slot.0 = None;
             state.running = state.running.saturating_sub(1);

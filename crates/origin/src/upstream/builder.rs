@@ -16,7 +16,6 @@ use super::{
     Statuses, WhenDown,
 };
 use crate::metrics::Metrics;
-use crate::pressure::Pressure;
 
 /// Describes [`Origins`].
 #[must_use = "a builder does nothing until build is called"]
@@ -35,7 +34,6 @@ pub struct OriginsBuilder {
     balance: Option<BalanceConfig>,
     clock: Clock,
     metrics: Metrics,
-    pressure: Arc<Pressure>,
 }
 
 impl OriginsBuilder {
@@ -144,12 +142,6 @@ impl OriginsBuilder {
         self
     }
 
-    /// Whom to tell that real requests wait for a place.
-    pub fn pressure(mut self, pressure: Arc<Pressure>) -> Self {
-        self.pressure = pressure;
-        self
-    }
-
     /// The service. Without any origin every request fails with [`OriginError::NoOrigin`](super::OriginError::NoOrigin).
     pub fn build(self) -> Origins {
         let origins = self.origins.into_iter();
@@ -176,7 +168,6 @@ impl OriginsBuilder {
                 balance: self.balance.map(|config| (config, Mutex::default())),
                 clock: self.clock,
                 metrics: self.metrics,
-                pressure: self.pressure,
             }),
         }
     }

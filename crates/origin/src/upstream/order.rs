@@ -8,7 +8,7 @@ use headwater_net::{Timestamp, rendezvous};
 use http::Uri;
 use http::request::Parts;
 
-use super::{Origin, Origins, WhenDown, lock, peers};
+use super::{Origin, Origins, Pressure, WhenDown, lock, peers};
 use crate::prefetch::Prefetched;
 
 impl Origins {
@@ -53,7 +53,7 @@ impl Origins {
         let Some(run) = first_up(origins, &order, is_up) else { return order };
         let candidate = |(at, origin): (usize, &Origin)| Candidate {
             weight: origin.contender.weight(),
-            under_way: origin.places.taken() as u64,
+            under_way: origin.places.pressure().taken() as u64,
             is_up: is_up(at) && order.get(run.clone()).is_some_and(|all| all.contains(&at)),
             is_tried: false,
         };
@@ -70,14 +70,19 @@ impl Origins {
     }
 
     /// Whether the origin that would be asked for this now, as long as nothing keeps it, has fewer than so
-    /// many percent of its places taken; not where none is up.
+    /// many percent of its places taken, and nobody waits for one; not where none is up.
     pub fn has_room(&self, uri: &Uri, percent: u8) -> bool {
+        self.pressure(uri).is_some_and(|pressure| pressure.has_room(percent))
+    }
+
+    /// How loaded that origin is; `None` where none is up.
+    pub fn pressure(&self, uri: &Uri) -> Option<Pressure> {
         let origins = &*self.origins;
         let now = self.shared.clock.now();
         let order = self.chosen(uri, false);
         let mut known = order.iter().filter_map(|at| origins.get(*at));
         let up = known.find(|origin| lock(&origin.health).is_available(now));
-        up.is_some_and(|origin| origin.places.has_room(percent))
+        up.map(|origin| origin.places.pressure().clone())
     }
 
     pub(super) fn is_peer(&self, at: usize) -> bool {

@@ -137,8 +137,7 @@ impl Origin {
         let verdict = Verdict { origin: self, trial, given: false };
         let (mut head, body) = request.into_parts();
         let ahead = Prefetched::is_mark_of(&head);
-        let pressure = (!ahead && !self.is_peer).then_some(&*shared.pressure);
-        let Some(place) = self.places.take(pressure).await else {
+        let Some(place) = self.places.take(ahead).await else {
             // It says nothing about the origin's health: it was not asked.
             shared.metrics.origin_busy.inc();
             return Ok(busy());

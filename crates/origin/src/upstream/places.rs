@@ -50,9 +50,10 @@ impl PlacesConfig {
 #[derive(Debug)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
-    at_once: usize,
     waiting: Semaphore,
     patience: Duration,
+    /// What those are told that fetch ahead.
+    pressure: Pressure,
 }
 
 /// A place, given back when it is dropped.
@@ -62,33 +63,26 @@ pub(super) struct Place(#[expect(dead_code, reason = "held for its drop")] Owned
 impl Places {
     pub(super) fn new(config: &PlacesConfig) -> Self {
         let semaphore = |permits: usize| Semaphore::new(permits.min(Semaphore::MAX_PERMITS));
-        Self {
-            free: Arc::new(semaphore(config.at_once.max(1))),
-            at_once: config.at_once.clamp(1, Semaphore::MAX_PERMITS),
-            waiting: semaphore(config.waiting),
-            patience: config.patience,
-        }
+        let at_once = config.at_once.clamp(1, Semaphore::MAX_PERMITS);
+        let free = Arc::new(semaphore(at_once));
+        let pressure = Pressure::of(&free, at_once);
+        Self { free, waiting: semaphore(config.waiting), patience: config.patience, pressure }
     }
 
-    /// How many are taken.
-    pub(super) fn taken(&self) -> usize {
-        self.at_once.saturating_sub(self.free.available_permits())
+    /// How loaded they are.
+    pub(super) const fn pressure(&self) -> &Pressure {
+        &self.pressure
     }
 
-    /// Whether fewer than so many percent of the places are taken.
-    pub(super) fn has_room(&self, percent: u8) -> bool {
-        self.taken() as u128 * 100 < self.at_once as u128 * u128::from(percent)
-    }
-
-    /// A place, at once or after a wait in turn; `None` where too many wait, or too long. A real
-    /// request says under `pressure` that it waits.
-    pub(super) async fn take(&self, pressure: Option<&Pressure>) -> Option<Place> {
+    /// A place, at once or after a wait in turn; `None` where too many wait, or too long. Of a real
+    /// request is told that it waits, of one `ahead` of need is not.
+    pub(super) async fn take(&self, ahead: bool) -> Option<Place> {
         let places = || Arc::clone(&self.free);
         if let Ok(place) = places().try_acquire_owned() {
             return Some(Place(place));
         }
         let _waiting = self.waiting.try_acquire().ok()?;
-        let _told = pressure.map(Pressure::wait);
+        let _told = (!ahead).then(|| self.pressure.wait());
         let place = tokio::time::timeout(self.patience, places().acquire_owned()).await;
         // The semaphore is never closed.
         place.ok()?.ok().map(Place)
