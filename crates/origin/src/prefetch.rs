@@ -17,6 +17,7 @@
 
 mod choose;
 mod config;
+mod marks;
 mod queue;
 mod recent;
 mod sessions;
@@ -25,7 +26,6 @@ mod work;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use headwater_cache::BoxError;
@@ -39,6 +39,7 @@ pub use choose::{
     Allowed, Switch, Want, Why, heads, later, listed, live, next, switch, switches, told,
 };
 pub use config::PrefetchConfig;
+pub use marks::Prefetched;
 pub use recent::{Found, Recent, Wasted};
 pub use sessions::{Pace, Place, Sessions, Step, Variant};
 pub use starts::Starts;
@@ -49,26 +50,9 @@ use crate::metrics::Metrics;
 use crate::retention::Retention;
 use crate::sense::Load;
 use crate::upstream::held::Awaited;
+pub(crate) use marks::Wanted;
 use queue::State;
 use work::Workers;
-
-/// Marks a request as sent ahead of need: an extension of the request. A shield that meets it
-/// answers, and counts it as nobody's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefetched;
-
-impl Prefetched {
-    /// Whether nobody waits for the answer to a request.
-    pub(crate) fn is_mark_of(request: &Parts) -> bool {
-        let wanted = request.extensions.get::<Wanted>();
-        request.extensions.get::<Self>().is_some()
-            && !wanted.is_some_and(|wanted| wanted.0.load(Ordering::Relaxed))
-    }
-}
-
-/// Beside [`Prefetched`]: whether somebody waits for it by now.
-#[derive(Clone, Debug, Default)]
-struct Wanted(Arc<AtomicBool>);
 
 /// What a session's player told.
 #[derive(Clone, Copy, Debug, Default)]

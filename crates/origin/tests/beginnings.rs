@@ -6,11 +6,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_net::{Clock, Timestamp};
+use headwater_net::{Body, Clock, Timestamp};
 use headwater_origin::upstream::{HedgeConfig, OriginConfig, PlacesConfig};
-use headwater_origin::{PrefetchConfig, Shield};
+use headwater_origin::{HintTrust, PrefetchConfig, Shield};
+use http::Request;
 use support::{Origin, eventually, get, get_with, reply, segment, settle};
 use tokio::sync::Notify;
+use tower::ServiceExt;
 
 fn manifest(text: impl Into<String>) -> support::Reply {
     let reply = reply(200).header("content-type", "application/vnd.apple.mpegurl");
@@ -105,6 +107,39 @@ async fn a_real_request_does_not_wait_behind_a_prefetch() {
     assert_eq!(get(&shield, "/other").await.text(), "a segment");
     assert!(shield.metrics().prefetch_cancelled.get() >= 1);
     assert_eq!(shield.metrics().origin_busy.get(), 0);
+}
+
+/// Two are fetched ahead, and the origin answers one at a time: the other waits, behind what nobody waits
+/// for, until somebody waits for it.
+#[tokio::test]
+async fn what_waits_for_its_place_yields_until_somebody_waits_for_it() {
+    let never = Arc::new(Notify::new());
+    let slow = segment(vec![0; 1001]).body_after(&never);
+    let origin = film().on("/f/low/3.mp4", slow).on("/f/high/5.mp4", segment("long awaited"));
+    let shield = Shield::builder()
+        .origin(origin.clone())
+        .places(PlacesConfig::new(1, 8).patience(Duration::from_secs(60)))
+        .hints(HintTrust::Everyone)
+        .prefetch(PrefetchConfig::default().heads(0).share(100))
+        .build();
+    let hints = "headwater-hints 1\n//video.example/f/x n=low/3.mp4 n=high/5.mp4\n";
+    let told = Request::post(headwater_proto::hints::PATH).body(Body::from(hints)).unwrap();
+    assert_eq!(shield.clone().oneshot(told).await.unwrap().status(), 204);
+    eventually("both are sent", || shield.metrics().prefetch_issued.get() == 2).await;
+    eventually("one has the place", || origin.times("/f/low/3.mp4") == 1).await;
+    settle().await;
+    assert_eq!(origin.times("/f/high/5.mp4"), 0);
+    let client = tokio::spawn({
+        let shield = shield.clone();
+        async move { get(&shield, "/f/high/5.mp4").await }
+    });
+    eventually("what is in its way is given up", || shield.metrics().prefetch_cancelled.get() == 1)
+        .await;
+    assert_eq!(client.await.unwrap().text(), "long awaited");
+    assert_eq!(shield.metrics().prefetch_promoted.get(), 1);
+    assert_eq!(origin.headers_of("/f/low/3.mp4")["priority"], "u=6");
+    let fields = origin.headers_of("/f/high/5.mp4");
+    assert!(!fields.contains_key("priority"), "it was sent for somebody who waits");
 }
 
 /// Two origins that share titles, each of which answers one request at a time.

@@ -163,6 +163,10 @@ async fn who_runs_dry_is_fetched_for_first() {
     eventually("all are fetched", || shield.metrics().prefetch_issued.get() == 4).await;
     settle().await;
     assert_eq!(origin.seen()[4..], ["/a/1.mp4", "/c/1.mp4", "/d/1.mp4", "/b/1.mp4"]);
+    for (title, yields) in [("a", true), ("b", true), ("c", false), ("d", false)] {
+        let fields = origin.headers_of(&format!("/{title}/1.mp4"));
+        assert_eq!(fields.contains_key("priority"), yields, "{title}");
+    }
 }
 
 #[tokio::test]

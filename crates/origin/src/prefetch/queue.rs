@@ -8,9 +8,9 @@ use headwater_net::{Body, Timestamp};
 use http::Request;
 use tokio::sync::Notify;
 
-use super::Wanted;
 use super::choose::{Want, Why};
 use super::config::PrefetchConfig;
+use super::marks::{Urgent, Wanted};
 use super::recent::{Found, Recent};
 use super::sessions::Sessions;
 use super::starts::Starts;
@@ -89,7 +89,7 @@ impl State {
             Found::Nothing => {}
             Found::Coming => {
                 let coming = self.flights.values().filter(|flight| flight.want.target == *target);
-                coming.for_each(|flight| flight.wanted.0.store(true, Ordering::Relaxed));
+                coming.for_each(|flight| flight.wanted.set());
                 metrics.prefetch_used.inc();
                 metrics.prefetch_promoted.inc();
             }
@@ -148,7 +148,10 @@ impl State {
             let at = lane.iter().position(|job| job.want.target == *target)?;
             lane.remove(at)
         });
-        urgent.extend(found);
+        urgent.extend(found.map(|mut job| {
+            job.want.urgent = true;
+            job
+        }));
     }
 
     /// The most urgent job that is worth doing.
@@ -222,6 +225,9 @@ impl State {
     ) -> (u64, Flight, Request<Body>) {
         let wanted = Wanted::default();
         job.request.extensions_mut().insert(wanted.clone());
+        if job.want.urgent {
+            job.request.extensions_mut().insert(Urgent);
+        }
         let flight = Flight {
             want: job.want,
             since: now,

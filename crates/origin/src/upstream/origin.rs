@@ -20,7 +20,7 @@ use super::hedge::Latency;
 use super::held::longest_hold;
 use super::places::{Places, PlacesConfig};
 use super::{OriginError, Shared, lock, peers};
-use crate::prefetch::Prefetched;
+use crate::prefetch::{Prefetched, Wanted};
 #[cfg(feature = "object-store")]
 use crate::store::StoreError;
 
@@ -136,8 +136,7 @@ impl Origin {
     ) -> Result<Response<Body>, OriginError> {
         let verdict = Verdict { origin: self, trial, given: false };
         let (mut head, body) = request.into_parts();
-        let ahead = Prefetched::is_mark_of(&head);
-        let Some(place) = self.places.take(ahead).await else {
+        let Some(place) = self.places.take(Wanted::of(&head).as_ref()).await else {
             // It says nothing about the origin's health: it was not asked.
             shared.metrics.origin_busy.inc();
             return Ok(busy());
@@ -146,7 +145,8 @@ impl Origin {
         requests.inc();
         self.asked.fetch_add(1, Ordering::Relaxed);
         peers::sign(&mut head, self.is_peer);
-        if ahead {
+        // Somebody may wait for it by now.
+        if Prefetched::yields(&head) {
             head.headers.insert(PRIORITY, AHEAD);
         }
         let hold = longest_hold(&head);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use headwater_net::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::prefetch::Wanted;
 use crate::pressure::Pressure;
 
 /// How many requests one origin is given.
@@ -74,18 +75,29 @@ impl Places {
         &self.pressure
     }
 
-    /// A place, at once or after a wait in turn; `None` where too many wait, or too long. Of a real
-    /// request is told that it waits, of one `ahead` of need is not.
-    pub(super) async fn take(&self, ahead: bool) -> Option<Place> {
+    /// A place, at once or after a wait in turn; `None` where too many wait, or too long. That a request
+    /// waits is told under [`pressure`](Self::pressure); of one that is sent ahead, once somebody waits for it.
+    pub(super) async fn take(&self, ahead: Option<&Wanted>) -> Option<Place> {
         let places = || Arc::clone(&self.free);
         if let Ok(place) = places().try_acquire_owned() {
             return Some(Place(place));
         }
         let _waiting = self.waiting.try_acquire().ok()?;
-        let _told = (!ahead).then(|| self.pressure.wait());
-        let place = tokio::time::timeout(self.patience, places().acquire_owned()).await;
-        // The semaphore is never closed.
-        place.ok()?.ok().map(Place)
+        let place = async {
+            // The semaphore is never closed.
+            let place = tokio::time::timeout(self.patience, places().acquire_owned()).await;
+            place.ok()?.ok().map(Place)
+        };
+        let mut place = std::pin::pin!(place);
+        if let Some(wanted) = ahead {
+            tokio::select! {
+                biased;
+                place = &mut place => return place,
+                () = wanted.comes() => {}
+            }
+        }
+        let _told = self.pressure.wait();
+        place.await
     }
 }
 
