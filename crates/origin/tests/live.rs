@@ -164,6 +164,45 @@ async fn what_comes_next_is_asked_for_before_it_is_there() {
     eventually("and so on", || origin.times("/l.m3u8?_HLS_msn=11&_HLS_part=0") == 1).await;
 }
 
+/// Two things come next: a part, and the version of the playlist that has it. One that ends makes room.
+#[tokio::test]
+async fn so_many_wait_at_origins_as_may_wait() {
+    let control = "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3\n\
+                   #EXT-X-PART-INF:PART-TARGET=1\n";
+    let hinted = format!("{control}#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.0.mp4\"\n");
+    let announced = ["/10.0.mp4", "/l.m3u8?_HLS_msn=10&_HLS_part=0"];
+    for most in 0..3 {
+        let gate = Arc::new(Notify::new());
+        let origin = Origin::new()
+            .on("/l.m3u8", playlist(7, &hinted, "max-age=1"))
+            .on(announced[0], segment("a part").head_after(&gate))
+            .on(announced[1], support::Reply::silence());
+        let clock = clock();
+        let cache = Cache::builder().clock(clock.clone()).downstream(Downstream::Caches);
+        let shield = Shield::builder()
+            .origin(origin.clone())
+            .cache(cache.build())
+            .prefetch(PrefetchConfig::default().heads(0).waiting_live(most))
+            .clock(clock.clone())
+            .build();
+        get(&shield, "/l.m3u8").await;
+        let waiting = || announced.map(|path| origin.times(path)).iter().sum::<usize>();
+        eventually("as many as may wait", || waiting() == most).await;
+        settle().await;
+        assert_eq!(waiting(), most);
+        if most == 1 {
+            gate.notify_one();
+            settle().await;
+            clock.advance(Duration::from_secs(2));
+            // Another version with the same announcement: the part has come, and its place is free.
+            let list = playlist(7, &format!("{hinted}# again\n"), "max-age=1");
+            let origin = origin.clone().on("/l.m3u8", list);
+            get(&shield, "/l.m3u8").await;
+            eventually("the playlist's turn", || origin.times(announced[1]) == 1).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_waits_where_the_origin_does_not_offer_it_or_nobody_watches() {
     let clock = clock();

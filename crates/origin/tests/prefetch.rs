@@ -218,6 +218,62 @@ async fn a_failed_prefetch_harms_nobody() {
     assert!(cut.body.is_err(), "what was cut is never stored as whole: {cut:?}");
 }
 
+/// Five things to fetch at once: the playlists of a ladder.
+fn ladder() -> Origin {
+    let entry = |n| format!("#EXT-X-STREAM-INF:BANDWIDTH={n}\nv{n}.m3u8\n");
+    let main = (1..6).map(entry).collect::<Vec<_>>().concat();
+    let main = reply(200)
+        .header("content-type", "application/vnd.apple.mpegurl")
+        .body(format!("#EXTM3U\n{main}"));
+    Origin::new().on("/l/main.m3u8", main)
+}
+
+/// Of five, two or three are under way at one time, and one begins when one ends.
+#[tokio::test]
+async fn so_many_are_in_flight_as_there_may_be() {
+    for most in [2, 3] {
+        let gate = Arc::new(Notify::new());
+        let origin = ladder().otherwise(segment("no playlist at all").head_after(&gate));
+        let config = PrefetchConfig::default().concurrency(most);
+        let shield = Shield::builder().origin(origin.clone()).prefetch(config).build();
+        get(&shield, "/l/main.m3u8").await;
+        for done in 0..=5 - most {
+            let asked = 1 + most + done;
+            eventually("as many as there may be", || origin.seen().len() == asked).await;
+            settle().await;
+            assert_eq!(origin.seen().len(), asked, "{most} at a time, {done} of them done");
+            gate.notify_one();
+        }
+        for _ in 1..most {
+            settle().await;
+            gate.notify_one();
+        }
+        let metrics = shield.metrics();
+        eventually("all of it comes", || metrics.prefetch_issued.get() == 5).await;
+        settle().await;
+        assert_eq!((origin.seen().len(), metrics.prefetch_dropped.get()), (6, 0));
+    }
+}
+
+/// It has failed, and its place is another's.
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_is_given_up() {
+    let origin = ladder().on("/l/v1.m3u8", support::Reply::silence());
+    let origin = origin.otherwise(segment("no playlist at all"));
+    let config = PrefetchConfig::default().concurrency(1).timeout(Duration::from_secs(3));
+    let shield = Shield::builder().origin(origin.clone()).prefetch(config).build();
+    get(&shield, "/l/main.m3u8").await;
+    eventually("the first is asked for", || origin.times("/l/v1.m3u8") == 1).await;
+    tokio::time::sleep(Duration::from_millis(2_900)).await;
+    settle().await;
+    assert_eq!((origin.seen().len(), shield.metrics().prefetch_failed.get()), (2, 0));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    eventually("the others are", || origin.seen().len() == 6).await;
+    settle().await;
+    assert_eq!(shield.metrics().prefetch_failed.get(), 1);
+    assert_eq!(origin.times("/l/v1.m3u8"), 1, "it is not asked for again");
+}
+
 #[tokio::test]
 async fn queue_budget_and_switch_hold() {
     let origin = title();
@@ -227,15 +283,7 @@ async fn queue_budget_and_switch_hold() {
     settle().await;
     assert_eq!(origin.seen().len(), 2);
 
-    // Five things at once: the playlists of a ladder, which are none.
-    let ladder = || {
-        let entry = |n| format!("#EXT-X-STREAM-INF:BANDWIDTH={n}\nv{n}.m3u8\n");
-        let main = (1..6).map(entry).collect::<Vec<_>>().concat();
-        let main = reply(200)
-            .header("content-type", "application/vnd.apple.mpegurl")
-            .body(format!("#EXTM3U\n{main}"));
-        Origin::new().on("/l/main.m3u8", main).otherwise(segment("no playlist at all"))
-    };
+    let ladder = || ladder().otherwise(segment("no playlist at all"));
     let narrow = PrefetchConfig::default().queue(1).concurrency(1);
     let narrow = Shield::builder().origin(ladder()).prefetch(narrow).build();
     get(&narrow, "/l/main.m3u8").await;
