@@ -71,6 +71,21 @@ pub(crate) static SPEC: Spec = Spec {
             help: "Of shield: bits a second of one answer of the origin [default: 8000000]",
         },
         Flag {
+            name: "--latency",
+            value: Some("MS"),
+            help: "Of shield: milliseconds until the origin's first byte [default: 300]",
+        },
+        Flag {
+            name: "--ram",
+            value: Some("GB"),
+            help: "Of shield: gigabytes of its memory [default: 1000]",
+        },
+        Flag {
+            name: "--seed",
+            value: Some("N"),
+            help: "Of shield: what the viewers follow from [default: 1]",
+        },
+        Flag {
             name: "--check",
             value: None,
             help: "Run only the cases that have bars, print one line a bar (case, measured, bar, \
@@ -150,7 +165,9 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
             "traces" | "shield" => {
                 let package = format!("headwater-bench-{name}");
                 let passed: &[&str] = match name {
-                    "shield" => &["--sessions", "--ahead", "--bandwidth"],
+                    "shield" => {
+                        &["--sessions", "--seed", "--ahead", "--ram", "--latency", "--bandwidth"]
+                    }
                     _ => &[],
                 };
                 let passed = passed.iter().filter_map(|flag| Some((*flag, given.last(flag)?)));

@@ -59,9 +59,7 @@ const LINES: [Line; 27] = [
     ("first requests at an edge: hits, %", |of| format!("{:.1}", of.edge_first.hits())),
     ("all segment requests at the edges: hits, %", |of| format!("{:.1}", of.edge.hits())),
     ("origin offload, % of bytes", |of| format!("{:.1}", of.origin.offload)),
-    ("origin requests an object", |of| {
-        format!("{:.3}", of.origin.requests as f64 / of.origin.objects.max(1) as f64)
-    }),
+    ("origin requests an object", |of| format!("{:.3}", of.origin.requests_an_object())),
     ("origin, GB", |of| format!("{:.1}", of.origin.bytes as f64 / 1e9)),
     ("fetched ahead, GB", |of| format!("{:.1}", of.prefetch.bytes as f64 / 1e9)),
     ("of it wasted, %", |of| format!("{:.1}", of.prefetch.waste())),
@@ -102,6 +100,7 @@ impl Figures {
             ),
             Bar::most("wasted of the bytes fetched ahead, %", with.prefetch.waste(), 10.0),
             Bar::most("rebuffering, % of that without prefetch", stalled, 50.0),
+            Bar::most("origin requests an object", with.origin.requests_an_object(), 1.1),
             Bar::most("answers that failed", with.players.failed as f64, 0.0),
         ]
     }

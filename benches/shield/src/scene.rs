@@ -143,6 +143,13 @@ pub struct AtOrigin {
     pub offload: f64,
 }
 
+impl AtOrigin {
+    /// How often it was asked for an object, on average.
+    pub fn requests_an_object(&self) -> f64 {
+        self.requests as f64 / self.objects.max(1) as f64
+    }
+}
+
 /// What was fetched ahead, as the shield counts it.
 #[derive(Debug, Serialize)]
 pub struct Ahead {
