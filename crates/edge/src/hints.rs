@@ -3,7 +3,8 @@
 //!
 //! A request costs a look-up in a table of its worker, and nothing is formatted but what players name.
 //! What is noted is media alone, and of it the URL as the shield knows it, a count, the throughput that
-//! was measured and the next objects that were named, where the client could ask this edge for them: of
+//! was measured, or where the player told none what the path to the client lets through at most
+//! ([`ConnInfo::path`]), and the next objects that were named, where the client could ask this edge for them: of
 //! clients, addresses, sessions and tokens nothing leaves the edge. Parameters that tell of who asks
 //! ([`PERSONAL`]) are taken off before anything is noted.
 //!
@@ -23,9 +24,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use headwater_cache::PERSONAL;
+use headwater_net::ConnInfo;
 use headwater_net::range::{self, RangeSpec};
 use headwater_proto::cmcd::Cmcd;
-use headwater_proto::hints::{Batch, Hint, Seen};
+use headwater_proto::hints::{Batch, Hint, MAX_PATH, Seen};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use pin_project_lite::pin_project;
 use prometheus_client::metrics::counter::Counter;
@@ -371,12 +373,14 @@ struct Asked {
     host: Option<HeaderValue>,
     range: Option<HeaderValue>,
     cmcd: Option<Arc<Cmcd>>,
+    /// Its connection, where its player told no throughput.
+    conn: Option<ConnInfo>,
 }
 
 impl Asked {
     fn of<A>(shards: &Arc<[Arc<Shard>]>, request: &Request<A>) -> Self {
         let headers = request.headers();
-        Self {
+        let asked = Self {
             shards: Arc::clone(shards),
             uri: request.uri().clone(),
             host: headers.get(header::HOST).cloned(),
@@ -387,7 +391,19 @@ impl Asked {
                     cmcd::read(request.uri(), headers).and_then(|(_, told)| told.ok()).map(Arc::new)
                 }
             },
-        }
+            conn: None,
+        };
+        let told = asked.cmcd.as_ref().is_some_and(|cmcd| cmcd.throughput.is_some());
+        let conn = || request.extensions().get::<ConnInfo>().cloned();
+        Self { conn: if told { None } else { conn() }, ..asked }
+    }
+
+    /// What the path to the client lets through at most, in kbit/s, where that is known.
+    fn path<B>(&self, response: &Response<B>) -> Option<u64> {
+        let length = response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?;
+        let length: u64 = length.parse().ok()?;
+        let known = || self.conn.as_ref()?.path();
+        (length > MUCH).then(known).flatten().and_then(|path| bound(path.rate(), path.window))
     }
 
     /// Notes it, where the shield would not know it otherwise: what the cache answered, and what
@@ -415,10 +431,11 @@ impl Asked {
         };
         let key = self.key(host);
         let cmcd = self.cmcd.as_deref();
+        let path = self.path(response);
         for shard in &*self.shards {
             let named = cmcd.filter(|cmcd| !cmcd.next.is_empty());
             let told = named.map(|cmcd| shard.inner.told(cmcd, &self.uri, host));
-            let seen = Seen { first_byte, cmcd: told.as_ref().or(cmcd) };
+            let seen = Seen { first_byte, path, cmcd: told.as_ref().or(cmcd) };
             let location = || shard.inner.location(&self.uri, host);
             lock(&shard.batch).note(key, seen, location);
         }
@@ -434,6 +451,16 @@ impl Asked {
         }
         hasher.finish()
     }
+}
+
+/// Bytes from which on an answer, and a congestion window, show what a path bears: a connection begins with
+/// a window of some 14 KiB (RFC 6928 §2), and has one of more where as much went through.
+const MUCH: u64 = 64 << 10;
+
+/// What a path lets through at most, in kbit/s, by its rate in bytes a second and its congestion window in
+/// bytes; `None` as long as not much has been sent.
+fn bound(rate: u64, window: u64) -> Option<u64> {
+    (window >= MUCH).then(|| (rate / 125).min(MAX_PATH))
 }
 
 /// Whether an answer is what sessions are made of: by its type, and by its name where that is one that

@@ -59,6 +59,8 @@ use work::Workers;
 struct Told {
     /// The least and the most that its clients measured, in kbit/s.
     throughput: Option<(u64, u64)>,
+    /// What the slowest of their paths lets through at most, in kbit/s.
+    path: Option<u64>,
     /// In how many milliseconds it has nothing to play.
     dry: Option<u64>,
 }
@@ -213,7 +215,7 @@ where
                     self.steps(state, &map, position, place, (false, hint.requests))
                 });
                 let depth = step.map_or(1, |step| step.depth);
-                let told = Told { throughput: hint.throughput, dry: hint.dry };
+                let told = Told { throughput: hint.throughput, path: hint.path, dry: hint.dry };
                 if self.config.ahead > 0 {
                     self.goes_on(&map, position, &url, &like, depth, told);
                 }
@@ -247,7 +249,10 @@ where
         told: Told,
     ) {
         let mut state = self.workers.lock();
-        let likely = told.throughput.map_or_else(Vec::new, |throughput| {
+        // A path that lets through less than its player needs has it go down. One that lets through more
+        // says nothing: what the player gets of it nobody has measured.
+        let throughput = told.throughput.or(told.path.map(|most| (most, 0)));
+        let likely = throughput.map_or_else(Vec::new, |throughput| {
             self.switches(&mut state, map, position, throughput)
         });
         let now = self.clock.now();

@@ -135,6 +135,28 @@ async fn neighbours_are_fetched_where_throughput_says_so() {
     eventually("a way down is kept open", || origin.times("/f/low/2.mp4") == 1).await;
 }
 
+/// What an edge knows of a path is more than a player gets of it: less than is needed says that it goes
+/// down, and more says nothing. What a player has measured counts alone.
+#[tokio::test]
+async fn of_who_has_not_measured_the_path_says_who_goes_down() {
+    for (at, told, low, high) in [
+        ("high", "p=4100", 1, 1),
+        ("high", "p=4700", 0, 1),
+        ("high", "p=100 t=9000-9000", 0, 1),
+        ("low", "p=9000", 1, 0),
+        ("low", "p=100", 1, 0),
+    ] {
+        let origin = film();
+        let shield = shield(&origin, HintTrust::Everyone).await;
+        let line = format!("//video.example/f/{at}/1.mp4 k=1 {told}\n");
+        assert_eq!(tell(&shield, None, false, &line).await, 204);
+        let times = || (origin.times("/f/low/2.mp4"), origin.times("/f/high/2.mp4"));
+        eventually("what it needs is fetched", || times() == (low, high)).await;
+        settle().await;
+        assert_eq!(times(), (low, high), "{told} at {at}");
+    }
+}
+
 /// One fetch at a time: whose player has less to play than it has just asked for goes first, whether it
 /// waits already or comes last.
 #[tokio::test]

@@ -9,13 +9,19 @@
 //! ```text
 //! headwater-hints 1
 //! //video.example/film/v2/17.m4s k=12 t=2500-8000 d=900
+//! //video.example/film/v2/18.m4s k=3 p=4100
 //! //video.example/film/all.mp4 k=1 b=1048576 n=all.mp4 r=2097152-3145727
 //! ```
 //!
 //! A line is a location and fields: `k` requests, `t` the least and the most throughput in kbit/s,
-//! `d` in how many milliseconds the first of its clients has nothing to play, `b` the first byte that was asked for, and for each next object `n`, a reference relative to the
-//! location, with `r`, its range, behind it. A message is read whole or not at all, and is bounded
-//! by [`MAX_MESSAGE`] and [`MAX_HINTS`].
+//! `p` what the slowest of the paths to its clients lets through at most in kbit/s, `d` in how many
+//! milliseconds the first of its clients has nothing to play, `b` the first byte that was asked for, and for
+//! each next object `n`, a reference relative to the location, with `r`, its range, behind it. A message is read
+//! whole or not at all, and is bounded by [`MAX_MESSAGE`] and [`MAX_HINTS`].
+//!
+//! A field of another name (one to eight small letters) is left out, so that who sends may be newer than who
+//! reads. Readers from before `p` refuse messages with it: shields are renewed before the edges in front of
+//! them.
 
 mod batch;
 
@@ -40,6 +46,12 @@ pub const MAX_HINTS: usize = 256;
 /// The longest location and the longest reference, in bytes.
 pub const MAX_LOCATION: usize = 2048;
 
+/// The most that [`Hint::path`] is told as, in kbit/s: a terabit a second.
+pub const MAX_PATH: u64 = 1_000_000_000;
+
+/// The longest name of a field that is not known, in bytes.
+const MAX_NAME: usize = 8;
+
 const FIRST_LINE: &str = "headwater-hints 1";
 
 /// Marks a request that never left the process, as one between an edge and a shield that are in the
@@ -59,6 +71,9 @@ pub struct Hint {
     pub first_byte: Option<u64>,
     /// The least and the most that its clients measured, in kbit/s.
     pub throughput: Option<(u64, u64)>,
+    /// What the path to one of them lets through at most, in kbit/s, of those that have not measured: the
+    /// least of these, as the edge's connections know it; [`MAX_PATH`] at most. An estimate from above.
+    pub path: Option<u64>,
     /// In how many milliseconds the first of them has nothing to play.
     pub dry: Option<u64>,
     /// What they said they will ask for next; at most [`MAX_NEXT`].
@@ -107,6 +122,7 @@ impl Hint {
             requests: 1,
             first_byte: None,
             throughput: None,
+            path: None,
             dry: None,
             next: Vec::new(),
         })
@@ -120,6 +136,9 @@ impl Hint {
         }
         if let Some((least, most)) = self.throughput {
             let _ = write!(out, " t={least}-{most}");
+        }
+        if let Some(most) = self.path {
+            let _ = write!(out, " p={}", most.min(MAX_PATH));
         }
         if let Some(millis) = self.dry {
             let _ = write!(out, " d={millis}");
@@ -147,15 +166,26 @@ impl Hint {
                     hint.throughput = (least <= most).then_some((least, most));
                     hint.throughput?;
                 }
+                "p" => {
+                    hint.path = value.parse().ok().filter(|most| *most <= MAX_PATH);
+                    hint.path?;
+                }
                 "d" => hint.dry = Some(value.parse().ok()?),
-                "n" if hint.next.len() < MAX_NEXT => {
-                    hint.next.push(NextObject::new(value, None)?);
+                "n" => {
+                    let next = NextObject::new(value, None)?;
+                    (hint.next.len() < MAX_NEXT).then(|| hint.next.push(next))?;
                 }
                 "r" => {
                     let next = hint.next.last_mut().filter(|next| next.range.is_none())?;
                     next.range = Some(NextRange::read(value)?);
                 }
-                _ => return None,
+                // Of one who is newer.
+                _ => {
+                    let is_name = (1..=MAX_NAME).contains(&key.len())
+                        && key.bytes().all(|byte| byte.is_ascii_lowercase())
+                        && value.bytes().all(|byte| byte.is_ascii_graphic());
+                    is_name.then_some(())?;
+                }
             }
         }
         Some(hint)
@@ -213,6 +243,7 @@ mod tests {
         let mut hint = Hint::new("//h/a/1.m4s?x=1").unwrap();
         hint.requests = 7;
         hint.throughput = Some((1000, 9000));
+        hint.path = Some(4100);
         hint.first_byte = Some(100);
         hint.dry = Some(400);
         hint.next.push(NextObject::new("../b.m4s?y=1", None).unwrap());
@@ -228,7 +259,7 @@ mod tests {
         assert_eq!(
             text,
             "headwater-hints 1\n\
-             //h/a/1.m4s?x=1 k=7 b=100 t=1000-9000 d=400 n=../b.m4s?y=1 n= r=200-299\n//h/b k=1\n"
+             //h/a/1.m4s?x=1 k=7 b=100 t=1000-9000 p=4100 d=400 n=../b.m4s?y=1 n= r=200-299\n//h/b k=1\n"
         );
         assert_eq!(read(&text).unwrap(), hints);
     }
@@ -246,7 +277,15 @@ mod tests {
             ("headwater-hints 1\n//h/a r=1-2", 2),
             ("headwater-hints 1\n//h/a n=x r=1-2 r=3-4", 2),
             ("headwater-hints 1\n//h/a  k=1", 2),
-            ("headwater-hints 1\n//h/a z=1", 2),
+            ("headwater-hints 1\n//h/a p=-1", 2),
+            ("headwater-hints 1\n//h/a p=1-2", 2),
+            ("headwater-hints 1\n//h/a p=1000000001", 2),
+            ("headwater-hints 1\n//h/a z", 2),
+            ("headwater-hints 1\n//h/a =1", 2),
+            ("headwater-hints 1\n//h/a Z=1", 2),
+            ("headwater-hints 1\n//h/a z1=1", 2),
+            ("headwater-hints 1\n//h/a ninechars=1", 2),
+            ("headwater-hints 1\n//h/a z=\u{e4}", 2),
             ("headwater-hints 1\n//h/a n=1 n=2 n=3 n=4 n=5", 2),
             ("headwater-hints 1\n//h/\u{e4}", 2),
             ("headwater-hints 1\n\n", 2),
@@ -261,6 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_who_is_newer_are_left_out() {
+        let text = "headwater-hints 1\n//h/a z=1 k=2 later=x,y=z n=b x= r=1-2 p=1000000000\n";
+        let hints = read(text).unwrap();
+        assert_eq!(write(&hints).0, "headwater-hints 1\n//h/a k=2 p=1000000000 n=b r=1-2\n");
+        let mut most = Hint::new("//h/a").unwrap();
+        most.path = Some(u64::MAX);
+        assert_eq!(read(&write(&[most]).0).unwrap()[0].path, Some(MAX_PATH));
+    }
+
+    #[test]
     fn a_message_stays_within_its_bounds() {
         let long = Hint::new(&format!("//h/{}", "a".repeat(2000))).unwrap();
         let (text, held) = write(&vec![long; 300]);
@@ -271,7 +320,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "(headwater-hints 1\n)?([ -~\u{e4}\n]{0,80}|(//h/a|k=|t=1-2|d=3|n=x|r=| |\n){0,12})") {
+        fn nothing_makes_it_panic(text in "(headwater-hints 1\n)?([ -~\u{e4}\n]{0,80}|(//h/a|k=|t=1-2|p=9|zz=1|d=3|n=x|r=| |\n){0,12})") {
             if let Ok(hints) = read(&text) {
                 let (again, held) = write(&hints);
                 prop_assert_eq!(held, hints.len());

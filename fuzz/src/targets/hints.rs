@@ -6,6 +6,7 @@ use headwater_proto::hints;
 pub(crate) const SEEDS: &[&str] = &[
     "headwater-hints 1\n//video.example/film/v2/17.m4s k=12 t=2500-8000\n\
      //video.example/film/all.mp4 k=1 b=1048576 n=all.mp4 r=2097152-3145727\n",
+    "headwater-hints 1\n//h/a k=3 p=4100 later=1\n",
     "headwater-hints 1\n//h/a k=4294967295 n= n=../x n=y r=0-\n",
     "headwater-hints 2\n//h/a k=-1\n",
 ];

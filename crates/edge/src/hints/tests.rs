@@ -120,6 +120,45 @@ async fn what_players_tell_is_noted_of_misses_too() {
     );
 }
 
+#[test]
+fn a_path_shows_what_it_bears_once_much_went_through() {
+    assert_eq!(bound(512_500, 64 << 10), Some(4100));
+    assert_eq!(bound(512_500, (64 << 10) - 1), None);
+    assert_eq!(bound(u64::MAX, u64::MAX), Some(MAX_PATH));
+    assert_eq!(bound(0, 1 << 20), Some(0));
+}
+
+/// By a real connection. On the loopback interface a window begins with more than much.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_the_path_to_a_client_bears_is_told_where_its_player_told_nothing() {
+    let (hints, _sender) = Hints::builder().build(());
+    let layer = HintLayer::new(&hints);
+    let answer = service_fn(|request: Request<Body>| async move {
+        let bytes = vec![7; if request.uri().path() == "/small" { 64 << 10 } else { 100 << 10 }];
+        let response = Response::builder()
+            .header("content-type", HIT.0)
+            .header("cache-status", HIT.1)
+            .header("content-length", bytes.len());
+        Ok::<_, Infallible>(response.body(Body::from(bytes)).unwrap())
+    });
+    let server = headwater_net::server::Server::builder().http("127.0.0.1:0").workers(1);
+    let server = server.serve(move |_| layer.layer(answer)).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (target, is_told) in
+        [("/large", true), ("/small", false), ("/large?CMCD=mtp%3D2500", false)]
+    {
+        let url = format!("http://{}{target}", server.http_addrs()[0]);
+        let bytes = client.get(url).send().await.unwrap().bytes().await.unwrap();
+        assert!(bytes.len() >= 64 << 10);
+        let all = hints.inner.take();
+        assert_eq!(all.len(), 1, "{target}");
+        assert_eq!(all[0].path.is_some(), is_told, "{target}: {all:?}");
+        assert_eq!(all[0].throughput.is_some(), target.contains("CMCD"));
+    }
+    server.drain(Duration::from_secs(60)).await;
+}
+
 /// What a player names is a stranger's word: it tells of nobody, and of nothing that the player could
 /// not ask for itself.
 #[tokio::test]

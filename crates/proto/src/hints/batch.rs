@@ -11,6 +11,9 @@ use crate::cmcd::{Cmcd, MAX_NEXT};
 pub struct Seen<'a> {
     /// The first byte that was asked for, where a range was.
     pub first_byte: Option<u64>,
+    /// What the path to the client lets through at most, in kbit/s; heeded where the player told no
+    /// throughput.
+    pub path: Option<u64>,
     /// What the player told.
     pub cmcd: Option<&'a Cmcd>,
 }
@@ -93,6 +96,7 @@ impl Hint {
             let (low, high) = self.throughput.unwrap_or((least, most));
             self.throughput = Some((low.min(least), high.max(most)));
         }
+        self.path = self.path.into_iter().chain(other.path).min();
         self.dry = self.dry.into_iter().chain(other.dry).min();
         for next in other.next.drain(..) {
             if self.next.len() < MAX_NEXT && !self.next.contains(&next) {
@@ -104,6 +108,9 @@ impl Hint {
     fn take(&mut self, seen: Seen<'_>) {
         // Of several who read one file, the one who is furthest tells what comes next.
         self.first_byte = self.first_byte.max(seen.first_byte);
+        if seen.cmcd.is_none_or(|cmcd| cmcd.throughput.is_none()) {
+            self.path = self.path.into_iter().chain(seen.path).min();
+        }
         let Some(cmcd) = seen.cmcd else { return };
         if let Some(rate) = cmcd.throughput {
             let (least, most) = self.throughput.unwrap_or((rate, rate));
@@ -135,13 +142,15 @@ mod tests {
         let told = |text: &str| Cmcd::read(text).unwrap();
         let one = told("sid=\"secret\",mtp=9000,bl=8000,nor=\"2.m4s\"");
         let two = told("sid=\"other\",mtp=1000,bl=3000,nor=(\"2.m4s\" \"../b/2.m4s\" \"a b\"),v=2");
-        batch.note(1, Seen { cmcd: Some(&one), first_byte: None }, at);
-        batch.note(1, Seen { cmcd: Some(&two), first_byte: Some(7) }, || unreachable!());
-        batch.note(1, Seen::default(), || unreachable!());
+        batch.note(1, Seen { cmcd: Some(&one), path: Some(100), ..Seen::default() }, at);
+        let two = Seen { cmcd: Some(&two), first_byte: Some(7), ..Seen::default() };
+        batch.note(1, two, || unreachable!());
+        batch.note(1, Seen { path: Some(5000), ..Seen::default() }, || unreachable!());
         let (hints, dropped) = batch.take();
         assert_eq!((hints.len(), dropped), (1, 0));
         let hint = &hints[0];
         assert_eq!((hint.requests, hint.throughput), (3, Some((1000, 9000))));
+        assert_eq!(hint.path, Some(5000), "of who has not measured");
         assert_eq!(hint.dry, Some(3000), "the first that runs dry counts");
         let next: Vec<_> = hint.next.iter().map(|next| next.reference.as_str()).collect();
         assert_eq!(next, ["2.m4s", "../b/2.m4s"], "what no URL holds is left out");
@@ -154,13 +163,16 @@ mod tests {
         let hint = |path: &str, rate| {
             let mut batch = Batch::new();
             let told = Cmcd::read(&format!("mtp={rate},dl={rate},nor=\"{rate}\"")).unwrap();
-            batch.note(1, Seen { cmcd: Some(&told), first_byte: Some(rate) }, || Some(path.into()));
+            let seen = Seen { cmcd: Some(&told), first_byte: Some(rate), ..Seen::default() };
+            batch.note(1, seen, || Some(path.into()));
+            batch.note(1, Seen { path: Some(rate), ..Seen::default() }, || unreachable!());
             batch.take().0.remove(0)
         };
         let all = vec![hint("//h/b", 5), hint("//h/a", 7), hint("//h/b", 3)];
         let all = joined(all);
         let told: Vec<_> = all.iter().map(|one| (&one.location[..], one.requests)).collect();
-        assert_eq!(told, [("//h/a", 1), ("//h/b", 2)]);
+        assert_eq!(told, [("//h/a", 2), ("//h/b", 4)]);
+        assert_eq!((all[0].path, all[1].path), (Some(7), Some(3)));
         assert_eq!((all[1].throughput, all[1].first_byte), (Some((3, 5)), Some(5)));
         assert_eq!((all[1].dry, all[1].next.len()), (Some(3), 2));
     }
