@@ -48,9 +48,10 @@ pub struct ConnLimits {
     /// low makes fast clients wait.
     pub send_budget: usize,
     /// Streams of HTTP/2 that a client has reset and the server has not yet come to; one more ends
-    /// the connection (ENHANCE_YOUR_CALM), as do a thousand in which the server found errors. Unit:
-    /// streams. Default 20. Bound: at least 1. Danger: each was a request that was begun for nothing
-    /// (CVE-2023-44487); too low ends the connections of players that seek.
+    /// the connection (ENHANCE_YOUR_CALM), as does, in a connection's life, one more than a thousand that the
+    /// server reset for errors in the client's frames. Unit: streams. Default 20. Bound: at least 1. Danger:
+    /// each was a request that was begun for nothing (CVE-2023-44487, CVE-2025-8671); too low ends the
+    /// connections of players that seek.
     pub h2_pending_resets: usize,
     /// Size of a request's body; one that says it is larger is answered 413, and one that turns out
     /// to be ends in [`BodyError::TooLarge`](crate::BodyError::TooLarge). Unit: bytes. Default

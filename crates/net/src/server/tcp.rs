@@ -41,6 +41,10 @@ use super::worker::{Worker, finish};
 use crate::interim::Line;
 use crate::{Body, ConnInfo, Protocol, Proxies};
 
+/// Streams of one connection of HTTP/2 that its client may make the server reset by errors in its frames; one
+/// more ends the connection (CVE-2025-8671).
+const STREAM_ERRORS: usize = 1000;
+
 /// Plaintext that rustls holds for a connection whose socket is full.
 const TLS_BUFFER: usize = 64 << 10;
 
@@ -251,6 +255,7 @@ where
             .max_header_list_size(limits.max_header_bytes)
             .max_send_buf_size(limits.h2_send_buffer)
             .max_pending_accept_reset_streams(limits.h2_pending_resets.max(1))
+            .max_local_error_reset_streams(STREAM_ERRORS)
             .initial_stream_window_size(window / 4)
             .initial_connection_window_size(window)
             .serve_connection(io, service);

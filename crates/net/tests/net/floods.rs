@@ -11,18 +11,18 @@ use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::client::Client;
-use crate::http2_frames::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame};
+use crate::http2_frames::{
+    END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame,
+    request,
+};
 use crate::service::{Running, start, start_with, until};
 
-const SETTINGS: u8 = 0x4;
-const GOAWAY: u8 = 0x7;
 const CONTINUATION: u8 = 0x9;
-const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// Only stops what would go on forever.
 const A_HANG: Duration = Duration::from_secs(120);
 
 /// A connection by HTTP/2 with prior knowledge, and the code of the GOAWAY that ended it.
-fn ended_by(port: u16, frames: impl Iterator<Item = Vec<u8>>) -> (usize, Option<u32>) {
+pub(crate) fn ended_by(port: u16, frames: impl Iterator<Item = Vec<u8>>) -> (usize, Option<u32>) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -56,14 +56,6 @@ fn ended_by(port: u16, frames: impl Iterator<Item = Vec<u8>>) -> (usize, Option<
     (sent, reader.join().unwrap())
 }
 
-/// GET, http, `/forever` and `x`, as literals with static names (RFC 7541 §6.2.2).
-fn request() -> Vec<u8> {
-    let mut block = vec![0x82, 0x86, 0x04, 8];
-    block.extend(b"/forever");
-    block.extend([0x01, 1, b'x']);
-    block
-}
-
 /// CVE-2023-44487.
 ///
 /// Limit: `ConnLimits::h2_pending_resets`.
@@ -73,7 +65,7 @@ async fn rapid_resets_end_the_connection() {
     let port = server.plain_port();
     let resets = (0..50_000u32).map(|nth| {
         let stream = 2 * nth + 1;
-        let mut both = frame(HEADERS, END_HEADERS | END_STREAM, stream, &request());
+        let mut both = frame(HEADERS, END_HEADERS | END_STREAM, stream, &request("/forever"));
         both.extend(frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()));
         both
     });
@@ -97,7 +89,7 @@ async fn continuations_without_end_end_the_connection() {
     // A literal field that is not indexed, `x: ` and 1,000 bytes (its length is 127 + 873).
     let mut field = vec![0x00, 1, b'x', 0x7f, 0xe9, 0x06];
     field.resize(field.len() + 1000, b'y');
-    let first = frame(HEADERS, END_STREAM, 1, &request());
+    let first = frame(HEADERS, END_STREAM, 1, &request("/forever"));
     let more = std::iter::repeat_with(move || frame(CONTINUATION, 0, 1, &field)).take(100_000);
     let flood = std::iter::once(first).chain(more);
     let (sent, _) = tokio::task::spawn_blocking(move || ended_by(port, flood)).await.unwrap();
@@ -106,10 +98,14 @@ async fn continuations_without_end_end_the_connection() {
     assert_eq!(server.handle.metrics().requests(Protocol::H2), 0);
 }
 
-fn small_bodies() -> ConnLimits {
+fn limits(change: impl FnOnce(&mut ConnLimits)) -> ConnLimits {
     let mut limits = ConnLimits::default();
-    limits.max_body = 100_000;
+    change(&mut limits);
     limits
+}
+
+fn small_bodies() -> ConnLimits {
+    limits(|limits| limits.max_body = 100_000)
 }
 
 /// Limit: `ConnLimits::max_body`.

@@ -15,7 +15,7 @@ use http_body::Frame;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::http2_frames::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, next};
+use crate::http2_frames::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, next, request};
 use crate::service::start_with;
 
 const PIECE: usize = 16 << 10;
@@ -52,12 +52,8 @@ fn serve(limits: ConnLimits, made: &Arc<AtomicUsize>) -> ServerHandle {
     serving.unwrap()
 }
 
-/// GET, http, `/forever` and `x`, as literals with static names (RFC 7541 §6.2.2).
-fn request(stream: u32) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86, 0x04, 8];
-    block.extend(b"/forever");
-    block.extend([0x01, 1, b'x']);
-    frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
+fn forever(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &request("/forever"))
 }
 
 /// A client that has room for all there is, by its word, and reads none of it.
@@ -70,7 +66,7 @@ async fn greedy(port: u16) -> TcpStream {
     open.extend(frame(0x4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]));
     open.extend(frame(0x8, 0, 0, &0x7fff_0000u32.to_be_bytes()));
     for nth in 0..STREAMS {
-        open.extend(request(2 * nth + 1));
+        open.extend(forever(2 * nth + 1));
     }
     stream.write_all(&open).await.unwrap();
     stream
@@ -129,7 +125,7 @@ async fn one_stream_too_many_is_refused() {
     let mut open = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     open.extend(frame(0x4, 0, 0, &[]));
     for id in [1, 3, 5, 7] {
-        open.extend(request(id));
+        open.extend(forever(id));
     }
     stream.write_all(&open).await.unwrap();
     loop {

@@ -9,13 +9,17 @@ use headwater_net::server::ConnLimits;
 
 use crate::service::{start, start_with};
 
-const DATA: u8 = 0x0;
+pub(crate) const DATA: u8 = 0x0;
 pub(crate) const HEADERS: u8 = 0x1;
 pub(crate) const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const WINDOW_UPDATE: u8 = 0x8;
+pub(crate) const SETTINGS: u8 = 0x4;
+pub(crate) const PING: u8 = 0x6;
+pub(crate) const GOAWAY: u8 = 0x7;
+pub(crate) const WINDOW_UPDATE: u8 = 0x8;
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
+pub(crate) const ACK: u8 = 0x1;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
@@ -23,6 +27,34 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
+}
+
+/// The fields of a request by http for what is at `path`, `:method` in the first byte, as literals with
+/// static names (RFC 7541 §6.2.2).
+fn fields(method: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![method, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+    block.extend(path.as_bytes());
+    block.extend([0x01, 1, b'x']);
+    block
+}
+
+/// Those of a GET.
+pub(crate) fn request(path: &str) -> Vec<u8> {
+    fields(0x82, path)
+}
+
+/// Those of a POST.
+pub(crate) fn post(path: &str) -> Vec<u8> {
+    fields(0x83, path)
+}
+
+/// A connection with prior knowledge on which the client's settings are these (RFC 9113 §6.5.1).
+pub(crate) async fn open(port: u16, settings: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let mut open = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    open.extend(frame(SETTINGS, 0, 0, settings));
+    stream.write_all(&open).await.unwrap();
+    stream
 }
 
 /// The next frame: type, flags, stream.
@@ -33,12 +65,12 @@ pub(crate) async fn next(stream: &mut TcpStream) -> (u8, u8, u32) {
 }
 
 /// The next frame: type and payload.
-async fn next_whole(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+pub(crate) async fn next_whole(stream: &mut TcpStream) -> (u8, Vec<u8>) {
     let (head, payload) = read(stream).await;
     (head[3], payload)
 }
 
-async fn read(stream: &mut TcpStream) -> ([u8; 9], Vec<u8>) {
+pub(crate) async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> ([u8; 9], Vec<u8>) {
     let mut head = [0; 9];
     let read = stream.read_exact(&mut head);
     tokio::time::timeout(Duration::from_secs(60), read).await.unwrap().unwrap();

@@ -14,6 +14,7 @@ mod fronts;
 mod h3_client;
 mod hand_over;
 mod held;
+mod http2_floods;
 mod http2_frames;
 mod http3;
 mod http3_errors;
