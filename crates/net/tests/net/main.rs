@@ -35,6 +35,7 @@ mod quic;
 mod quic_limits;
 mod relay;
 mod service;
+mod slow;
 mod startup;
 mod tls;
 mod unread;
