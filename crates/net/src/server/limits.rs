@@ -27,8 +27,9 @@ pub struct ConnLimits {
     /// players that pause a download in its middle and cannot go on where they were; too long
     /// lets clients that do not read hold connections and memory.
     pub write_timeout: Duration,
-    /// Header fields in one HTTP/1.1 request; more is answered 431. Unit: fields. Default 100.
-    /// Bound: 1 to 10,000. Danger: each costs memory while the request lives.
+    /// Header fields in one request, whatever the protocol; more is answered 431. The lines that HTTP/2 and
+    /// HTTP/3 clients may spread their cookies over count as one. Unit: fields. Default 100. Bound: 1 to
+    /// 10,000. Danger: each costs memory while the request lives.
     pub max_headers: usize,
     /// Size of a request's header section; more is answered 431 or reset. Unit: bytes. Default
     /// 32 KiB. Bound: at least 8 KiB. Danger: one client can make the server hold this much for each
