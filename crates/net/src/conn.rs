@@ -95,6 +95,29 @@ impl ConnInfo {
     }
 }
 
+/// Held, it has its request count as under way after the answer, so that its connection is not idle: an
+/// extension of each CONNECT over HTTP/2, whose stream may go on as a tunnel, such as a WebSocket (RFC 8441).
+/// Who makes it one takes this from the request and drops it at the tunnel's end. Over HTTP/1.1 there is none:
+/// an upgraded connection counts by itself.
+#[derive(Clone)]
+pub struct UnderWay {
+    _busy: Arc<dyn Send + Sync>,
+}
+
+impl UnderWay {
+    /// With what counts until it is dropped.
+    #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "listeners make it"))]
+    pub(crate) fn new(busy: impl Send + Sync + 'static) -> Self {
+        Self { _busy: Arc::new(busy) }
+    }
+}
+
+impl fmt::Debug for UnderWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnderWay").finish_non_exhaustive()
+    }
+}
+
 /// The HTTP version of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {

@@ -53,7 +53,7 @@ mod spki;
 pub use balance::Balance;
 pub use body::{Body, BodyError, Chunks};
 pub use clock::{Clock, Timestamp};
-pub use conn::{ConnInfo, Protocol};
+pub use conn::{ConnInfo, Protocol, UnderWay};
 pub use interim::{Interim, Interims};
 pub use path::Path;
 pub use problem::Problem;

@@ -32,6 +32,17 @@
 //!   request's `Priority`, the answer's own, or a PRIORITY_UPDATE. HTTP/2 shares alike: hyper has no
 //!   place for priorities.
 //! - Nothing a client sends makes memory grow past the [`ConnLimits`].
+//! - A connection that changed its protocol, to a WebSocket for one, is a connection still: see below.
+//!
+//! # Connections that change their protocol
+//! A service may take a connection of HTTP/1.1, or a stream of HTTP/2, by `hyper::upgrade::on` and speak
+//! something else on it. Until it lets go of what it was given, the connection has its place among
+//! `max_connections` and `max_per_address`, counts as open in the [`Metrics`], and holds up a
+//! [drain](ServerHandle::drain), which cuts it at its deadline. Nothing has to be done for that. But what is
+//! said on a stream of HTTP/2 then does not tell the server that its connection is in use, so that this is closed
+//! after `idle_timeout`, unless the request's [`UnderWay`](crate::UnderWay) is held meanwhile. What speaks the
+//! other protocol should be a task of the worker's own runtime, in which the service is called: it ends with
+//! that, and outlives no server. [`Upstream`](crate::client::Upstream) does all of this.
 
 #[cfg(feature = "acme")]
 mod acme;
@@ -68,6 +79,7 @@ mod tcp_path;
 mod tls;
 mod unfinished;
 mod unix;
+mod watched;
 mod wire;
 mod worker;
 
@@ -212,7 +224,8 @@ impl ServerBuilder {
 
     /// Whether clients of HTTP/2 are told that they may ask for a WebSocket on a stream (RFC 8441); by
     /// default they are not, and open a connection of HTTP/1.1 for it. For a service that answers
-    /// such a CONNECT, as [`Upstream`](crate::client::Upstream) does.
+    /// such a CONNECT, as [`Upstream`](crate::client::Upstream) does, and holds its
+    /// [`UnderWay`](crate::UnderWay).
     pub fn extended_connect(mut self, on: bool) -> Self {
         self.extended_connect = on;
         self

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, sp
 
 use super::{Inner, UpstreamError};
 use crate::hop::strip_hop_by_hop;
-use crate::{Body, Problem, spki};
+use crate::{Body, Problem, UnderWay, spki};
 
 /// What is read at a time, for each direction of each connection.
 const BUFFER: usize = 16 << 10;
@@ -61,6 +61,7 @@ impl Inner {
             return Ok(problem.detail("a request for a WebSocket has no content").into_response());
         }
         let client = hyper::upgrade::on(&mut request);
+        let under_way = request.extensions_mut().remove::<UnderWay>();
         let mut request = self.aim(request)?;
         let headers = request.headers_mut();
         // A length, even of nothing, is one of content, and over HTTP/2 it would be the client's.
@@ -95,12 +96,13 @@ impl Inner {
             parts.headers.insert(header::UPGRADE, WEBSOCKET);
         }
         let idle = self.tunnel_idle_timeout;
-        // Owned by the runtime of the worker that the client came to: it ends with that.
+        // Owned by the runtime of the worker that the client came to: it ends with that, which waits for the
+        // client's connection, while this holds it, up to the deadline of a drain.
         tokio::spawn(async move {
             if let Err(error) = join(client, upstream, idle).await {
                 tracing::debug!(%error, "WebSocket ended");
             }
-            drop(place);
+            drop((place, under_way));
         });
         Ok(Response::from_parts(parts, Body::Empty))
     }

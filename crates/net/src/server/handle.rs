@@ -37,7 +37,8 @@ pub struct ServerHandle {
 pub struct Drained {
     /// Connections that ended in order.
     pub finished: usize,
-    /// Connections that were still open at the deadline and were cut.
+    /// Connections that were still open at the deadline and were cut: WebSockets, in most cases, which do not
+    /// end by themselves.
     pub cut: usize,
 }
 
@@ -74,7 +75,8 @@ impl ServerHandle {
     }
 
     /// Stops accepting, tells clients to go elsewhere (`Connection: close`, GOAWAY), waits until
-    /// every request has been answered or `deadline` has passed, then closes what is left. After
+    /// every request has been answered and every WebSocket has ended, or `deadline` has passed, then closes
+    /// what is left. After
     /// the server was handed over, handshakes come to their end, too, and idle connections of
     /// HTTP/1.1 get up to two seconds for one more request.
     ///

@@ -76,8 +76,8 @@ pub struct ConnLimits {
     /// Bound: more than zero. Danger: too short breaks uploads from phones off, too long lets
     /// senders that stopped hold requests.
     pub body_timeout: Duration,
-    /// Connections of all kinds open at once from one address, or one IPv6 network of 64 bits; one
-    /// more is closed at once (TCP) or refused (QUIC). What a trusted balancer or proxy opens counts
+    /// Connections of all kinds, WebSockets among them, open at once from one address, or one IPv6 network of
+    /// 64 bits; one more is closed at once (TCP) or refused (QUIC). What a trusted balancer or proxy opens counts
     /// for the client it names by the PROXY protocol, or not at all. Unit: connections. Default
     /// 2,048. Bound: at least 1. Danger: too low locks out the many behind one address of a
     /// provider; too high lets one client take all of `max_connections`.

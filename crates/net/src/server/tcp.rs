@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{self, Context, Poll};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::Either;
@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
@@ -29,17 +29,18 @@ use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::limited::{Limited, has_too_many, too_large, too_many};
 use super::malformed::{has_odd_coding, odd_coding};
-use super::metrics::{Counters, Ended, OpenConnection, Refused};
+use super::metrics::{Counters, Ended, Refused};
 use super::proxy_protocol;
 use super::received::Received;
 use super::respond::{Outgoing, is_head, settle};
 use super::shared::{Called, Shared};
 use super::tls::Acceptors;
 use super::unfinished::Turn;
+use super::watched::Watched;
 use super::wire::{Listening, Socket, Wire};
 use super::worker::{Worker, finish};
 use crate::interim::Line;
-use crate::{Body, ConnInfo, Protocol, Proxies};
+use crate::{Body, ConnInfo, Protocol, Proxies, UnderWay};
 
 /// Streams of one connection of HTTP/2 that its client may make the server reset by errors in its frames; one
 /// more ends the connection (CVE-2025-8671).
@@ -238,7 +239,7 @@ where
     let open = worker.counters.open(protocol);
     let line = (protocol == Protocol::H1).then(Arc::<Line>::default);
     let watch = line.clone().map(|line| (Arc::clone(&activity), line));
-    let conn = Conn { about, activity, line, worker: Arc::clone(worker), _open: open };
+    let conn = Conn { about, activity, line, worker: Arc::clone(worker) };
     let service = HyperService { service, conn: Arc::new(conn) };
     let counters = Arc::clone(&worker.counters);
     let Some((activity, line)) = watch else {
@@ -260,9 +261,14 @@ where
             .initial_connection_window_size(window)
             .serve_connection(io, service);
         let send = move |cx: &mut Context<'_>| gather.poll_send(cx);
-        return Box::pin(drive(Box::pin(conn), send, drain, idle, false, counters));
+        let driven = drive(Box::pin(conn), send, drain, idle, false, counters);
+        return Box::pin(async move {
+            driven.await;
+            drop(open);
+        });
     };
-    let io = TokioIo::new(Watched { stream, activity, line });
+    let (watched, left) = Watched::new(stream, activity, line);
+    let io = TokioIo::new(watched);
     let conn = http1::Builder::new()
         .header_read_timeout(None)
         .max_headers(limits.max_headers)
@@ -270,81 +276,18 @@ where
         .serve_connection(io, service)
         .with_upgrades();
     let send = |_: &mut Context<'_>| Poll::Ready(Ok(()));
-    Box::pin(drive(Box::pin(conn), send, drain, idle, true, counters))
+    let driven = drive(Box::pin(conn), send, drain, idle, true, counters);
+    Box::pin(async move {
+        driven.await;
+        // After an upgrade the stream is somebody's who speaks another protocol, and a connection still.
+        left.await;
+        drop(open);
+    })
 }
 
 /// An IPv4 client of a socket that takes both families is an IPv4 client.
 pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
-}
-
-/// A socket whose reads are noted, so that half a request is told from none, and where interim
-/// responses are written between hyper's. Only for HTTP/1.1: an HTTP/2 client has more to say than
-/// requests.
-struct Watched<I> {
-    stream: I,
-    activity: Arc<Activity>,
-    line: Arc<Line>,
-}
-
-impl<I: AsyncWrite + Unpin> Watched<I> {
-    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, line, .. } = self;
-        line.poll_write(|bytes| Pin::new(&mut *stream).poll_write(cx, bytes))
-    }
-
-    /// Sees an interim response that is half written to its end before anything else is.
-    fn poll_free(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.line.is_under_way() { self.poll_line(cx) } else { Poll::Ready(Ok(())) }
-    }
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_ready() {
-            self.activity.read();
-        }
-        read
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        task::ready!(self.poll_free(cx))?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        task::ready!(self.poll_free(cx))?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes when all that it had is written: nothing is cut in two.
-        task::ready!(self.poll_line(cx))?;
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 /// Runs one connection; on a drain and on idleness it is asked to end, and one more idle check
@@ -454,7 +397,6 @@ struct Conn {
     /// For interim responses; HTTP/1.1 only.
     line: Option<Arc<Line>>,
     worker: Arc<Worker>,
-    _open: OpenConnection,
 }
 
 impl Conn {
@@ -510,6 +452,7 @@ where
         self.conn.worker.counters.request(info.protocol);
         let method: &Method = request.method();
         let to_head = is_head(method);
+        let may_become_a_tunnel = method == Method::CONNECT;
         let limits = &self.conn.worker.limits;
         let is_too_large = request.body().size_hint().lower() > limits.max_body;
         let expects = info.protocol == Protocol::H1 && request.headers().contains_key(EXPECT);
@@ -529,6 +472,10 @@ where
         // hyper has counted those of HTTP/1.1.
         let is_http2 = info.protocol == Protocol::H2;
         request.extensions_mut().insert(info);
+        if is_http2 && may_become_a_tunnel {
+            let busy = self.conn.activity.begin();
+            request.extensions_mut().insert(UnderWay::new(busy));
+        }
         Answer {
             future: if is_too_large {
                 Either::Left(ready(Ok(too_large(limits).into_response())))

@@ -18,7 +18,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::client::Client;
-use crate::service::{start, until};
+use crate::service::{start, start_with, until};
+use crate::websockets::{PROTOCOLS, Socket, echo};
 
 #[tokio::test]
 async fn a_drain_finishes_what_was_begun_and_refuses_the_rest() {
@@ -64,6 +65,48 @@ async fn a_drain_cuts_what_outlasts_its_deadline() {
     assert_eq!((drained.finished, drained.cut), (0, 3));
     for request in begun {
         assert!(request.await.unwrap(), "an answer that never was");
+    }
+}
+
+#[tokio::test]
+async fn websockets_go_on_while_the_server_drains() {
+    let through = echo().await;
+    for protocol in PROTOCOLS {
+        let server = Arc::new(start_with(|builder| builder.extended_connect(true)));
+        let mut sockets = Vec::new();
+        for path in [through.as_str(), "/websocket"] {
+            sockets.push(Socket::open(&server, protocol, path).await);
+        }
+        let addr = server.handle.https_addrs()[0];
+        let draining = tokio::spawn({
+            let server = Arc::clone(&server);
+            async move { server.handle.drain(Duration::from_secs(3600)).await }
+        });
+        until("refuses", || TcpStream::connect(addr).is_err()).await;
+        for socket in &mut sockets {
+            socket.echoes("while it drains").await;
+        }
+        assert!(!draining.is_finished(), "{protocol}: nobody has ended them");
+        drop(sockets);
+        let drained = tokio::time::timeout(Duration::from_secs(60), draining).await;
+        let drained = drained.expect("both are over").unwrap();
+        // The probes above may have been accepted too.
+        assert!(drained.finished >= 2 && drained.cut == 0, "{protocol}: {drained:?}");
+    }
+}
+
+#[tokio::test]
+async fn websockets_that_outlast_a_drain_are_cut_and_counted() {
+    let through = echo().await;
+    for protocol in PROTOCOLS {
+        for path in [through.as_str(), "/websocket"] {
+            let server = start_with(|builder| builder.extended_connect(true));
+            let mut socket = Socket::open(&server, protocol, path).await;
+            socket.echoes("hello").await;
+            let drained = server.handle.drain(Duration::from_millis(100)).await;
+            assert_eq!((drained.finished, drained.cut), (0, 1), "{protocol}, {path}");
+            socket.ends().await;
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::http2_frames::{
     request,
 };
 use crate::service::{Running, start, start_with, until};
+use crate::websockets::{PROTOCOLS, Socket};
 
 const CONTINUATION: u8 = 0x9;
 /// Only stops what would go on forever.
@@ -192,6 +193,28 @@ async fn one_address_has_so_many_connections_and_others_theirs() {
     held.clear();
     until("closed", || metrics.connections_open(Protocol::H2) == 1).await;
     assert_eq!(fourth.get("/bytes/1").await.unwrap().status, 200);
+}
+
+/// Limit: `ConnLimits::max_per_address`, `ConnLimits::max_connections`.
+#[tokio::test]
+async fn websockets_count_among_the_connections() {
+    for (why, one) in [
+        (Refused::Address, limits(|limits| limits.max_per_address = 1)),
+        (Refused::Connections, limits(|limits| limits.max_connections = 1)),
+    ] {
+        for protocol in PROTOCOLS {
+            let server = start_with(|builder| builder.extended_connect(true).limits(one.clone()));
+            let metrics = server.handle.metrics();
+            let mut socket = Socket::open(&server, protocol, "/websocket").await;
+            socket.echoes("hello").await;
+            let other = Client::new(&server, Protocol::H1).await;
+            assert!(other.get("/bytes/1").await.is_err(), "{protocol}: there is one already");
+            assert!(metrics.connections_refused_for(why) > 0, "{protocol}");
+            socket.echoes("still there").await;
+            drop(socket);
+            places_are_given_back(&server).await;
+        }
+    }
 }
 
 #[tokio::test]

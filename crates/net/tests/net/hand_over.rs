@@ -19,6 +19,7 @@ use crate::early_data::{known_client, return_to, with_early_data};
 use crate::http3_frames::{REQUEST_REJECTED, addr, connect, goaway, headers, server_control};
 use crate::relay::Relay;
 use crate::service::{Running, pattern, start_with, start_with_tls, until};
+use crate::websockets::{PROTOCOLS, Socket, echo};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -126,6 +127,36 @@ async fn three_hand_overs_in_a_row_fail_no_request() {
         let asked = server.handle.metrics().requests(protocol);
         assert!(asked > 0, "nobody came to the last server by {protocol}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn websockets_go_on_across_a_hand_over() {
+    let through = echo().await;
+    let dir = tempfile::tempdir().unwrap();
+    let first = Arc::new(start_with(|builder| builder.extended_connect(true)));
+    let mut sockets = Vec::new();
+    for protocol in PROTOCOLS {
+        for path in [through.as_str(), "/websocket"] {
+            sockets.push(Socket::open(&first, protocol, path).await);
+        }
+    }
+    let second = succeed(&first, &door(&dir)).await;
+    let drain = tokio::spawn({
+        let first = Arc::clone(&first);
+        async move { first.handle.drain(Duration::from_secs(3600)).await }
+    });
+    // Longer than it waits for clients that may yet ask something.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for socket in &mut sockets {
+        socket.echoes("in the process where it began").await;
+    }
+    let client = Client::new(&second, Protocol::H1).await;
+    assert_eq!(client.get("/bytes/10").await.unwrap().body.len(), 10);
+    assert_eq!(first.handle.metrics().requests(Protocol::H1), 2);
+    assert!(!drain.is_finished(), "nobody has ended them");
+    drop(sockets);
+    let drained = tokio::time::timeout(WITHIN, drain).await.expect("all are over").unwrap();
+    assert_eq!((drained.finished, drained.cut), (4, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,3 +40,4 @@ mod startup;
 mod tls;
 mod unread;
 mod upstream;
+mod websockets;

@@ -8,11 +8,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater_net::client::Upstream;
 use headwater_net::server::{ConnLimits, Server, ServerBuilder, ServerHandle, Tls};
-use headwater_net::{Body, BodyError, Clock, ConnInfo};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use headwater_net::{Body, BodyError, Clock, ConnInfo, UnderWay};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
+use tower::Service as _;
 
 /// What the service and the test share.
 #[derive(Clone)]
@@ -120,9 +124,42 @@ impl Drop for Count {
 
 impl Play {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        let path: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
+        let (mut parts, body) = request.into_parts();
+        let uri = parts.uri.clone();
+        let path: Vec<&str> = uri.path().trim_start_matches('/').split('/').collect();
         match path[..] {
+            // Through to an upstream at this port.
+            ["websocket", port] => {
+                let mut upstream = Upstream::builder(format!("http://127.0.0.1:{port}"))
+                    .websocket_idle_timeout(Duration::from_secs(3600))
+                    .build()
+                    .unwrap();
+                upstream.call(Request::from_parts(parts, body)).await.unwrap()
+            }
+            // The same without an upstream: a service that speaks it by itself.
+            ["websocket"] => {
+                let under_way = parts.extensions.remove::<UnderWay>();
+                let by_http2 = parts.method == Method::CONNECT;
+                let mut request = Request::from_parts(parts, ());
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move {
+                    let Ok(upgraded) = upgrade.await else { return };
+                    let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                    let _ = write.shutdown().await;
+                    drop(under_way);
+                });
+                let response = Response::builder();
+                let response = if by_http2 {
+                    response
+                } else {
+                    response
+                        .status(101)
+                        .header("connection", "upgrade")
+                        .header("upgrade", "websocket")
+                };
+                response.body(Body::Empty).unwrap()
+            }
             ["bytes", len] => {
                 let all = pattern(len.parse().unwrap());
                 let chunks: Vec<Bytes> =

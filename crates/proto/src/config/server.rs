@@ -70,7 +70,7 @@ pub struct Server {
     /// Load balancers that begin each connection with a header of the PROXY protocol, version 2.
     /// Default none. Bound: none. Danger: without the header they are not served.
     pub proxy_protocol_from: List<Network>,
-    /// How long requests under way get to finish at the process's end. Default 30 s. Bound: at most
+    /// How long requests under way and WebSockets get to finish at the process's end. Default 30 s. Bound: at most
     /// 1 h. Danger: too short breaks downloads off; longer than a supervisor waits, it kills.
     pub drain: Time,
     /// The certificates of `listen`.
