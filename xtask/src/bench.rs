@@ -12,7 +12,7 @@ use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{claim, process, ui};
+use crate::{claim, process, profiled, ui};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "bench",
@@ -32,6 +32,12 @@ pub(crate) static SPEC: Spec = Spec {
             name: "--doc",
             value: None,
             help: "Of edge: put the figures into docs/results (page, JSON and plot)",
+        },
+        Flag {
+            name: "--profiled",
+            value: None,
+            help: "Of edge: measure what is built by a profile of itself, as the package of \
+                   `cargo xtask deb --profiled` is",
         },
         Flag {
             name: "--peer",
@@ -185,11 +191,17 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
 fn edge(places: &Places, json: Option<&Path>, given: &Given, check: bool) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Bench])?;
     setup::peers(places);
-    let stack = stack::build(places, Profile::Release, "reference-stack")?;
+    let (stack, command) = if given.has("--profiled") {
+        let built = profiled::build(places)?;
+        (built.stack, built.command)
+    } else {
+        let stack = stack::build(places, Profile::Release, "reference-stack")?;
+        (stack, stack::command(places, Profile::Release)?)
+    };
     let mut harness = setup::harness(places);
     harness.arg("edge").arg("--stack").arg(stack).arg("--cache").arg(&places.cache);
     if given.last("--tier").is_none() {
-        harness.arg("--command").arg(stack::command(places, Profile::Release)?);
+        harness.arg("--command").arg(command);
     }
     if let Some(tier) = given.last("--tier") {
         harness.arg("--part").arg(tier);

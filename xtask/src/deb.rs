@@ -13,21 +13,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cli::{Failure, Given, Outcome, Spec};
+use crate::cli::{Failure, Flag, Given, Outcome, Spec};
 use crate::places::Places;
 use crate::setup::{self, Group};
 use crate::stack::{self, Profile};
-use crate::{claim, h2spec, process, rehearsal, ui};
+use crate::{claim, h2spec, process, profiled, rehearsal, ui};
 
 pub(crate) static SPEC: Spec = Spec {
     name: "deb",
     summary: "Build a Debian package of the command `headwater`",
-    usage: "deb",
+    usage: "deb [--profiled]",
     about: "Builds the command in release and packs it with its systemd units, its manual pages, what \
             shells complete it by and an example of a configuration into a .deb below the target folder. cargo-deb is built first where it \
             is missing.",
     names: &[],
-    flags: &[],
+    flags: &[Flag {
+        name: "--profiled",
+        value: None,
+        help: "Build it by a profile of itself under the load of `bench edge`: it takes three times \
+               as long, and answers with less CPU time (docs/results/edge.md)",
+    }],
 };
 
 /// What packs; built once, beside everything else.
@@ -47,11 +52,19 @@ const BESIDE: [&str; 6] = [
 ];
 
 /// `cargo xtask deb`.
-pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
+pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
     claim::target(places)?;
     setup::ensure(places, &[Group::Build])?;
-    stack::command(places, Profile::Release)?;
-    let package = pack(places, "release", &places.target.join("debian"), &[])?;
+    let folder = places.target.join("debian");
+    let package = if given.has("--profiled") {
+        let built = profiled::build(places)?;
+        let profile = "by-profile";
+        copied(places, profile, &built.command)?;
+        pack(places, profile, &folder, &["--profile", profile])?
+    } else {
+        stack::command(places, Profile::Release)?;
+        pack(places, "release", &folder, &[])?
+    };
     ui::line(&format!("the package is {}", package.display()));
     Ok(())
 }
@@ -60,11 +73,17 @@ pub(crate) fn main(places: &Places, _: &Given) -> Outcome {
 fn unoptimised(places: &Places, binary: &Path) -> Outcome<PathBuf> {
     // cargo-deb packs no debug builds that it knows for such.
     let profile = "unoptimised";
+    let folder = copied(places, profile, binary)?;
+    pack(places, profile, &folder, &["--profile", profile, "--fast"])
+}
+
+/// Puts the command where a profile of that name would have it, and gives back the folder.
+fn copied(places: &Places, profile: &str, binary: &Path) -> Outcome<PathBuf> {
     let folder = places.target.join(profile);
     fs::create_dir_all(&folder)
         .and_then(|()| fs::copy(binary, folder.join("headwater")))
         .map_err(|error| Failure::file("copy", binary, &error))?;
-    pack(places, profile, &folder, &["--profile", profile, "--fast"])
+    Ok(folder)
 }
 
 /// Packs what was built under a profile, with what its binary says of itself, into a folder.

@@ -18,6 +18,7 @@ mod pebble;
 mod places;
 mod platforms;
 mod process;
+mod profiled;
 mod prometheus;
 mod python;
 mod rehearsal;

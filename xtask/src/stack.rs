@@ -1,6 +1,7 @@
 //! Building the reference stack, another example, or the command, and asking cargo where it put it.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -20,7 +21,11 @@ pub(crate) enum Profile {
 /// Builds the example `name` of the stack's package, under [`Profile::Tests`] of any, and gives back
 /// its path. Cargo's progress stays on the terminal.
 pub(crate) fn build(places: &Places, profile: Profile, name: &str) -> Outcome<PathBuf> {
-    let mut cargo = process::cargo(places);
+    build_by(process::cargo(places), profile, name)
+}
+
+/// The same by a cargo that was told more.
+pub(crate) fn build_by(mut cargo: Command, profile: Profile, name: &str) -> Outcome<PathBuf> {
     cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
     match profile {
         Profile::Release => {
@@ -38,7 +43,11 @@ pub(crate) fn build(places: &Places, profile: Profile, name: &str) -> Outcome<Pa
 
 /// Builds the command `headwater`, and gives back its path.
 pub(crate) fn command(places: &Places, profile: Profile) -> Outcome<PathBuf> {
-    let mut cargo = process::cargo(places);
+    command_by(process::cargo(places), profile)
+}
+
+/// The same by a cargo that was told more.
+pub(crate) fn command_by(mut cargo: Command, profile: Profile) -> Outcome<PathBuf> {
     cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
     match profile {
         Profile::Release => cargo.args(["--release", "-p", "headwater", "--bin", "headwater"]),

@@ -75,8 +75,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     /// Run only the cases that have bars, and fail where one is missed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "alone")]
     check: bool,
+    /// Start no peers: load for a profile of ours
+    #[arg(long)]
+    alone: bool,
 }
 
 /// A part of the bench.
@@ -138,12 +141,12 @@ pub async fn run(args: &Args) -> Result<()> {
     }
     if let Some(command) = args.command.as_deref().filter(|_| bench.wants(Part::Layered)) {
         let setting = bench.setting("layered", args.log, Tier::Ram)?;
-        let nginx = peer::nginx_binary(&args.cache)?;
-        let servers = [
-            peer::layered(command, &setting)?,
-            peer::nginx(&nginx, &setting)?,
-            peer::guarded(&nginx, &setting)?,
-        ];
+        let mut servers = vec![peer::layered(command, &setting)?];
+        if !args.alone {
+            let nginx = peer::nginx_binary(&args.cache)?;
+            servers.push(peer::nginx(&nginx, &setting)?);
+            servers.push(peer::guarded(&nginx, &setting)?);
+        }
         for server in servers.iter().filter(|server| server.asks_for_tokens()) {
             admits::check(server, &bench.tls).await?;
         }
@@ -198,9 +201,11 @@ impl Bench<'_> {
     /// Starts ours and every peer that there is.
     fn servers(&self, name: &str, log: bool, tier: Tier) -> Result<Vec<Server>> {
         let setting = self.setting(name, log, tier)?;
-        let nginx = peer::nginx_binary(&self.args.cache)?;
-        let mut servers =
-            vec![peer::headwater(&self.args.stack, &setting)?, peer::nginx(&nginx, &setting)?];
+        let mut servers = vec![peer::headwater(&self.args.stack, &setting)?];
+        if self.args.alone {
+            return Ok(servers);
+        }
+        servers.push(peer::nginx(&peer::nginx_binary(&self.args.cache)?, &setting)?);
         if let Some(other) = &self.args.beside {
             let dir = setting.dir.join("beside");
             std::fs::create_dir_all(&dir)?;
