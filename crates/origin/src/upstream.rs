@@ -102,6 +102,7 @@ pub enum WhenDown {
 
 /// Several origins as one service. Clones share health and budget.
 #[derive(Clone)]
+#[expect(clippy::struct_field_names, reason = "they are what the struct is named after")]
 pub struct Origins {
     /// By priority.
     origins: Arc<[Origin]>,
