@@ -1,28 +1,19 @@
 //! Clients: reqwest for HTTP/1.1 and HTTP/2, h3 for HTTP/3.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use headwater_net::Protocol;
 use headwater_net::server::Tls;
-use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http::Method;
 
-use crate::h3_client::{Opener, Transport};
+pub(crate) use crate::h3_client::{Answer, H3, quic_config};
 use crate::service::Running;
 
 /// A client of one server by one protocol.
 pub(crate) enum Client {
     Tcp { client: reqwest::Client, base: String },
     H3(Box<H3>),
-}
-
-/// An answer that arrived whole.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) version: Version,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
 }
 
 impl Client {
@@ -70,21 +61,6 @@ impl Client {
     }
 }
 
-/// An HTTP/3 connection.
-pub(crate) struct H3 {
-    pub(crate) quic: quinn::Connection,
-    pub(crate) requests: h3::client::SendRequest<Opener, Bytes>,
-    authority: String,
-    pub(crate) endpoint: quinn::Endpoint,
-    driver: tokio::task::JoinHandle<String>,
-}
-
-impl Drop for H3 {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
 /// A QUIC connection, for tests that speak HTTP/3 by hand.
 pub(crate) async fn quic(
     addr: SocketAddr,
@@ -105,87 +81,4 @@ pub(crate) async fn quic_with(
     let endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
     let quic = endpoint.connect_with(config, addr, name).unwrap().await.unwrap();
     (endpoint, quic)
-}
-
-/// The settings of QUIC clients that trust `tls`; those made of one share its sessions.
-pub(crate) fn quic_config(tls: &Tls, transport: quinn::TransportConfig) -> quinn::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(tls.leaf_der().into()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h3".to_vec()];
-    config.enable_early_data = true;
-    let config = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
-    let mut config = quinn::ClientConfig::new(Arc::new(config));
-    config.transport_config(Arc::new(transport));
-    config
-}
-
-impl H3 {
-    pub(crate) async fn connect(addr: SocketAddr, name: &str, tls: &Tls) -> Self {
-        let (endpoint, quic) = quic(addr, name, tls).await;
-        Self::over(endpoint, quic, addr, name).await
-    }
-
-    /// HTTP/3 over a connection.
-    pub(crate) async fn over(
-        endpoint: quinn::Endpoint,
-        quic: quinn::Connection,
-        addr: SocketAddr,
-        name: &str,
-    ) -> Self {
-        let transport = Transport::new(quic.clone());
-        let (mut driver, requests) =
-            h3::client::builder().send_grease(false).build(transport).await.unwrap();
-        let driver = tokio::spawn(async move {
-            std::future::poll_fn(|cx| driver.poll_close(cx)).await.to_string()
-        });
-        let authority = format!("{name}:{}", addr.port());
-        Self { quic, requests, authority, endpoint, driver }
-    }
-
-    pub(crate) fn request(&self, method: Method, path: &str) -> Request<()> {
-        let uri = format!("https://{}{path}", self.authority);
-        Request::builder().method(method).uri(uri).body(()).unwrap()
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, String> {
-        let text = |error: h3::error::StreamError| error.to_string();
-        let mut requests = self.requests.clone();
-        let request = self.request(method, path);
-        let stream = requests.send_request(request).await.map_err(text)?;
-        let (mut send, mut recv) = stream.split();
-        let sending = async move {
-            if !body.is_empty() {
-                send.send_data(body).await?;
-            }
-            send.finish().await
-        };
-        let receiving = async move {
-            let head = recv.recv_response().await?;
-            let mut all = Vec::new();
-            while let Some(mut data) = recv.recv_data().await? {
-                while data.has_remaining() {
-                    let chunk = data.chunk();
-                    all.extend_from_slice(chunk);
-                    let len = chunk.len();
-                    data.advance(len);
-                }
-            }
-            Ok((head, Bytes::from(all)))
-        };
-        let (sent, received) = tokio::join!(sending, receiving);
-        let (head, body): (http::Response<()>, Bytes) = received.map_err(text)?;
-        sent.map_err(text)?;
-        Ok(Answer {
-            status: head.status(),
-            version: Version::HTTP_3,
-            headers: head.headers().clone(),
-            body,
-        })
-    }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_net::server::{QuicConfig, ServerBuilder};
 use http::Method;
-use quinn::{ClientConfig, Endpoint};
+use quinn::ClientConfig;
 
-use crate::client::{Client, H3, quic_config};
+use crate::client::{Client, H3};
+use crate::h3_client::{endpoint, visited};
 use crate::relay::Relay;
 use crate::service::{Running, start_with, until};
 
@@ -20,22 +21,9 @@ pub(crate) fn with_early_data(builder: ServerBuilder) -> ServerBuilder {
     builder.quic(config)
 }
 
-fn endpoint() -> Endpoint {
-    Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap()
-}
-
 /// A client that has been here before, and its settings with what it remembers.
 pub(crate) async fn known_client(server: &Running) -> ClientConfig {
-    let config = quic_config(&server.tls, quinn::TransportConfig::default());
-    let addr = server.handle.https_addrs()[0];
-    let endpoint = endpoint();
-    let quic = endpoint.connect_with(config.clone(), addr, "localhost").unwrap().await.unwrap();
-    let client = Client::H3(Box::new(H3::over(endpoint.clone(), quic, addr, "localhost").await));
-    // The tickets came before the answer.
-    client.get("/bytes/5").await.unwrap();
-    drop(client);
-    endpoint.wait_idle().await;
-    config
+    visited(server.handle.https_addrs()[0], &server.tls, "/bytes/5").await
 }
 
 /// A connection of such a client by which it may ask at once.
@@ -43,10 +31,7 @@ pub(crate) async fn return_to(
     relay: &Relay,
     config: &ClientConfig,
 ) -> (Client, quinn::ZeroRttAccepted) {
-    let endpoint = endpoint();
-    let connecting = endpoint.connect_with(config.clone(), relay.addr, "localhost").unwrap();
-    let (quic, accepted) = connecting.into_0rtt().map_err(|_| "no ticket").unwrap();
-    let h3 = H3::over(endpoint, quic, relay.addr, "localhost").await;
+    let (h3, accepted) = H3::return_to(relay.addr, relay.addr, config).await;
     (Client::H3(Box::new(h3)), accepted)
 }
 
@@ -146,8 +131,8 @@ async fn workers_share_sessions() {
 async fn unless_it_is_asked_for_nothing_is_early() {
     let server = start_with(|builder| builder);
     let config = known_client(&server).await;
-    let connecting =
-        endpoint().connect_with(config, server.handle.https_addrs()[0], "localhost").unwrap();
+    let addr = server.handle.https_addrs()[0];
+    let connecting = endpoint(addr).connect_with(config, addr, "localhost").unwrap();
     assert!(connecting.into_0rtt().is_err(), "the ticket allows none");
 }
 

@@ -11,6 +11,7 @@ mod drain;
 mod early_data;
 mod floods;
 mod fronts;
+#[path = "../support/h3_client.rs"]
 mod h3_client;
 mod hand_over;
 mod held;
@@ -33,6 +34,7 @@ mod protocols;
 mod qlog;
 mod quic;
 mod quic_limits;
+#[path = "../support/relay.rs"]
 mod relay;
 mod service;
 mod slow;

@@ -1,5 +1,6 @@
 //! Somebody on the path between a QUIC client and its server: sees datagrams, keeps them, and lets
 //! through what it likes.
+#![allow(dead_code, clippy::unwrap_used, reason = "shared by tests of several crates")]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
