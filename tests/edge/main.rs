@@ -7,15 +7,20 @@ mod access;
 mod authority;
 mod check;
 mod collector;
+#[path = "../../crates/net/tests/support/h3_client.rs"]
+mod h3_client;
 mod log;
 mod media;
 #[path = "../../crates/net/tests/support/name_server.rs"]
 mod name_server;
 mod observing;
 mod operator;
+mod over_quic;
 mod process;
 mod prometheus;
 mod recipes;
+#[path = "../../crates/net/tests/support/relay.rs"]
+mod relay;
 mod reload;
 mod routes;
 mod serves;
@@ -25,6 +30,8 @@ mod stores;
 mod succession;
 mod tokens;
 mod trace;
+#[path = "../../crates/net/tests/support/unfinished.rs"]
+mod unfinished;
 mod unprivileged;
 mod upstreams;
 mod watch;

@@ -37,22 +37,20 @@ use crate::upgrades::Upgrades;
 use crate::witness::{Witness, WitnessLayer, Witnessed};
 
 /// An edge in front of `S`, layer by layer, outermost first: traces, access log and metrics, whose pages
-/// may read, load shedding, what is said of the path and of what goes first, what browsers are told,
-/// response headers, one way to write each target, addresses and countries and pages that are let in,
-/// limits by address and route, tokens, limits by token, answers of the route, steering, what
-/// players say, allowed methods, hints for
-/// the shield, fields that nobody behind needs, a witness, early data, cache. A concrete type: a hit calls through
-/// no pointer and boxes nothing. Layers that ask who comes in stand between the targets and the methods:
-/// they see paths in one form.
+/// may read, load shedding, what is said of the path, what browsers are told, response headers, one way to
+/// write each target, addresses and countries and pages that are let in, limits by address and route,
+/// tokens, limits by token, answers of the route, steering, what players say, what goes first, allowed
+/// methods, hints for the shield, fields that nobody behind needs, a witness, early data, cache. A concrete
+/// type: a hit calls through no pointer and boxes nothing. Layers that ask who comes in stand between the
+/// targets and the methods: they see paths in one form.
 ///
 /// A token in the path is taken off before anything else, so that the log does not see it.
 ///
 /// The response headers are there twice. Behind the cache they are added once for an object and
 /// kept with it, so that a hit has them without being made larger; before it they are added to what
 /// the edge says itself.
-pub type EdgeService<S> = TakePaths<
-    Recorded<Observed<CorsService<Shed<Cmsd<Prioritised<Secured<Headers<Guarded<S>>>>>>>>>,
->;
+pub type EdgeService<S> =
+    TakePaths<Recorded<Observed<CorsService<Shed<Cmsd<Secured<Headers<Guarded<S>>>>>>>>>;
 
 /// What records spans, where that is a part of this build.
 #[cfg(feature = "otel")]
@@ -70,7 +68,9 @@ stretch! {
 
 stretch! {
     /// What answers who may come in.
-    Answered, AnsweredFuture, Fixed<Steered<CmcdService<Upgrades<Cached<S>, Normalise<S>>>>>
+    Answered, AnsweredFuture, Fixed<
+        Steered<CmcdService<Prioritised<Upgrades<Cached<S>, Normalise<S>>>>>,
+    >
 }
 
 /// The cache of an edge, and what its answers are made of behind it.
@@ -304,15 +304,15 @@ impl EdgeBuilder {
         };
         let lean = normalise.fields(self.witness.layer(self.early_data.layer(kept)));
         let let_in = Cached(self.methods.layer(self.hints.layer(lean)));
-        let answered = self.cmcd.layer(Upgrades::new(let_in, direct));
+        let ordered = self.priority.layer(Upgrades::new(let_in, direct));
+        let answered = self.cmcd.layer(ordered);
         let (by_client, by_token) = self.rates.split();
         let answered = Answered(FixedLayer.layer(self.steering.layer(answered)));
         let limited = by_token.layer(answered);
         let admitted = by_client.layer(self.tokens.layer(limited));
         let rules = (self.addresses.clone(), self.geo.clone(), self.referrers.clone());
         let guarded = Guarded(normalise.targets(GuardLayer::new(rules).layer(admitted)));
-        let told = self.headers.layer(guarded);
-        let told = self.priority.layer(self.security.layer(told));
+        let told = self.security.layer(self.headers.layer(guarded));
         let answered = self.cors.layer(self.shed.layer(self.cmsd.layer(told)));
         let log = self
             .access_log

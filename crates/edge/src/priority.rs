@@ -1,6 +1,10 @@
 //! What goes first on a connection where the client does not say (RFC 9218): manifests and keys before
 //! sound and init segments, these before pictures, and what a browser fetches ahead last.
 //!
+//! What an object is, its player says best: where one does (CMCD's `ot`) and
+//! [`CmcdLayer`](crate::CmcdLayer), further out, has read it, that counts, so that sound in a `.m4s` of
+//! type `video/mp4` is known for what it is. Else its name and type tell.
+//!
 //! The answer says it in `Priority` (§5), by which HTTP/3 orders its streams; HTTP/2 and HTTP/1.1 do not
 //! heed it. A request that has the field, and an answer that has it already, stay as they are. It costs
 //! a field of static text where the urgency is not the usual one.
@@ -13,6 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::amend::{Amend, Amended};
+use crate::cmcd::Told;
 use crate::kind::Kind;
 
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
@@ -77,7 +82,9 @@ where
         let silent = silent.then(|| {
             let said = PURPOSE.iter().find_map(|name| request.headers().get(*name));
             let prefetch = said.is_some_and(|said| said.as_bytes().starts_with(b"prefetch"));
-            Silent { guess: Kind::of_path(request.uri().path()), prefetch }
+            let told = request.extensions().get::<Told>().and_then(|Told(cmcd)| cmcd.object);
+            let told = told.map(Kind::of_object);
+            Silent { told, guess: Kind::of_path(request.uri().path()), prefetch }
         });
         Amended::new(self.inner.call(request), silent)
     }
@@ -86,15 +93,19 @@ where
 /// A request that does not say how urgent it is.
 #[derive(Debug)]
 pub struct Silent {
+    /// What the player says that it asks for.
+    told: Option<Kind>,
     guess: Kind,
     prefetch: bool,
 }
 
 impl Amend for Silent {
     fn amend(self, headers: &mut HeaderMap) {
-        if !headers.contains_key(PRIORITY)
-            && let Some(field) = urgency(Kind::of_answer(headers, self.guess), self.prefetch)
-        {
+        if headers.contains_key(PRIORITY) {
+            return;
+        }
+        let kind = self.told.unwrap_or_else(|| Kind::of_answer(headers, self.guess));
+        if let Some(field) = urgency(kind, self.prefetch) {
             headers.insert(PRIORITY, field);
         }
     }

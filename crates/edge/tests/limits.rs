@@ -244,6 +244,7 @@ fn media()
     tower::service_fn(async |request: Request<Body>| {
         let kind = match request.uri().path().rsplit('.').next() {
             Some("m3u8") => "application/vnd.apple.mpegurl",
+            Some("m4a") => "audio/mp4",
             _ => "video/mp4",
         };
         let response = Response::builder().header("content-type", kind);
@@ -406,7 +407,9 @@ async fn players_are_steered_away_from_an_edge_with_too_many_sessions() {
 
 #[tokio::test]
 async fn what_is_urgent_goes_first_unless_somebody_says_otherwise() {
+    // As an edge has it: what players say is read further out.
     let service = PriorityLayer::by_kind().layer(media());
+    let service = CmcdLayer::new(Sessions::builder().build()).layer(service);
     let urgency = async |path: &str, protocol, said: Option<(&'static str, &'static str)>| {
         let mut request = support::get(path, protocol);
         if let Some((name, value)) = said {
@@ -419,6 +422,20 @@ async fn what_is_urgent_goes_first_unless_somebody_says_otherwise() {
     assert_eq!(urgency("/a/main.m3u8", h3, None).await.as_deref(), Some("u=1"));
     assert_eq!(urgency("/a/init.mp4", h3, None).await.as_deref(), Some("u=2"));
     assert_eq!(urgency("/a/1.m4s", h3, None).await, None, "the usual one");
+    assert_eq!(urgency("/a/1.m4a", h3, None).await.as_deref(), Some("u=2"), "by its type");
+    for (object, urgent) in [
+        ("ot=a", Some("u=2")),
+        ("ot=av", None),
+        ("ot=v", None),
+        ("ot=i", Some("u=2")),
+        ("ot=m", Some("u=1")),
+        ("bl=2000", None),
+    ] {
+        let said = Some(("cmcd-object", object));
+        assert_eq!(urgency("/a/1.m4s", h3, said).await.as_deref(), urgent, "{object}");
+    }
+    let in_query = urgency("/a/1.m4s?CMCD=ot%3Da", h3, None).await;
+    assert_eq!(in_query.as_deref(), Some("u=2"));
     let ahead = Some(("sec-purpose", "prefetch"));
     assert_eq!(urgency("/a/1.m4s", h3, ahead).await.as_deref(), Some("u=6"));
     assert_eq!(urgency("/a/main.m3u8", h3, Some(("priority", "u=5"))).await, None);

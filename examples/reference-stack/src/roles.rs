@@ -11,7 +11,9 @@ use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLay
 use headwater_edge::access_log::LogFile;
 use headwater_edge::hints::HintsBuilder;
 use headwater_edge::operator::{Caches, Site};
-use headwater_edge::{AccessLog, CompressLayer, EarlyDataLayer, Hints, LogWriter, Sessions};
+use headwater_edge::{
+    AccessLog, CompressLayer, EarlyDataLayer, Hints, LogWriter, PriorityLayer, Sessions,
+};
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_net::{Balance, Body};
@@ -164,6 +166,7 @@ where
     log.register(registry);
     builder = builder.access_log(log.clone());
     builder = builder.early_data(EarlyDataLayer::new().forward(args.early_data_upstream));
+    builder = builder.priority(PriorityLayer::by_kind());
     let prefix = gate.prefix();
     let behind = Router::new(TierLayer.layer(shield), pages);
     let server = server.serve(move |_| gate.before(builder.build(behind.clone())))?;

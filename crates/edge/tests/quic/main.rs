@@ -4,6 +4,7 @@
 mod early_data;
 #[path = "../../../net/tests/support/h3_client.rs"]
 mod h3_client;
+mod priorities;
 #[path = "../../../net/tests/support/relay.rs"]
 mod relay;
 #[path = "../../../net/tests/support/unfinished.rs"]

@@ -45,8 +45,10 @@ pub struct Server {
     /// Whether WebSockets pass through to the upstream of their route. Default false. Bound: none.
     /// Danger: each holds a connection to the upstream, and passes the cache.
     pub websockets: bool,
-    /// Whether answers over HTTP/3 go by what they are where the client does not say: manifests before
-    /// sound, sound before pictures (RFC 9218). Default false. Bound: none. Danger: none.
+    /// Whether answers over HTTP/3 go by what they are where the client does not say: manifests and keys
+    /// before sound and init segments, these before pictures, and what a browser fetches ahead last (RFC
+    /// 9218). What it is, players tell where `[sessions]` are on (CMCD), and else name and type. Default
+    /// true. Bound: none. Danger: none known: it orders what one client asked for on one connection.
     pub priorities: bool,
     /// Methods that are let in; others are answered 405. Default GET, HEAD, OPTIONS. Bound: at least
     /// one. Danger: what is let in reaches the upstream.
@@ -95,7 +97,7 @@ impl Default for Server {
             early_data: true,
             early_data_upstream: false,
             websockets: false,
-            priorities: false,
+            priorities: true,
             methods: ["GET", "HEAD", "OPTIONS"].map(Verb::fixed).to_vec().into(),
             max_target: Size::bytes(8 << 10),
             headers: [nosniff].into(),

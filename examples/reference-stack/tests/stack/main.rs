@@ -7,15 +7,22 @@ mod clients;
 #[path = "../../../../tests/edge/collector.rs"]
 mod collector;
 mod composition;
+#[path = "../../../../crates/net/tests/support/h3_client.rs"]
+mod h3_client;
 mod hand_over;
 mod hints;
 mod manners;
 #[path = "../../../../crates/edge/tests/support/mmdb.rs"]
 mod mmdb;
 mod operator;
+mod over_quic;
+#[path = "../../../../crates/net/tests/support/relay.rs"]
+mod relay;
 mod replaced;
 mod shields;
 mod supervised;
 mod support;
 mod traces;
+#[path = "../../../../crates/net/tests/support/unfinished.rs"]
+mod unfinished;
 mod viewers;
