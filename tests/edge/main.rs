@@ -9,6 +9,7 @@ mod check;
 mod collector;
 #[path = "../../crates/net/tests/support/h3_client.rs"]
 mod h3_client;
+mod leaving;
 mod log;
 mod media;
 #[path = "../../crates/net/tests/support/name_server.rs"]

@@ -14,8 +14,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use headwater_cache::PurgeError;
 use headwater_net::{Body, Problem, Secret};
@@ -33,7 +35,8 @@ use order::Order;
 /// The most bytes of a purge's JSON.
 const MAX_BODY: u64 = 16 << 10;
 
-/// Answers `/metrics` (OpenMetrics text), `/health` (200 while the process serves), `/purge`,
+/// Answers `/metrics` (OpenMetrics text), `/health` (200 while the process serves, 503 with `Retry-After`
+/// from when it [leaves](Operator::leave)), `/purge`,
 /// `/explain`, `/` with a page for a person, and where there is what they tell of, `/log` and `/sessions`
 /// (a [`View`](crate::sessions::View) as JSON, of the 100 sessions that asked last, or of `most=N`).
 #[derive(Clone)]
@@ -47,7 +50,12 @@ struct Inner {
     registry: Registry,
     caches: Caches,
     token: RwLock<Option<Secret>>,
+    /// Seconds in which this process is gone; [`STAYS`] while it serves.
+    leaves: AtomicU64,
 }
+
+/// A process that does not leave.
+const STAYS: u64 = u64::MAX;
 
 /// Sessions that are told of where nobody says how many.
 const SESSIONS: usize = 100;
@@ -55,8 +63,17 @@ const SESSIONS: usize = 100;
 impl Operator {
     /// Over everything that was registered, and the caches of this process.
     pub fn new(registry: Registry, caches: Caches, token: Option<Secret>) -> Self {
-        let token = RwLock::new(token);
-        Self { inner: Arc::new(Inner { registry, caches, token }), log: None, sessions: None }
+        let (token, leaves) = (RwLock::new(token), AtomicU64::new(STAYS));
+        let inner = Arc::new(Inner { registry, caches, token, leaves });
+        Self { inner, log: None, sessions: None }
+    }
+
+    /// This process takes no new clients and is gone within this time: from now on `/health` says so, of
+    /// all clones, so that who balances load among processes sends clients elsewhere. Not for one that
+    /// another process took over from: the service goes on.
+    pub fn leave(&self, within: Duration) {
+        let seconds = within.as_secs().saturating_add(u64::from(within.subsec_nanos() > 0));
+        self.inner.leaves.store(seconds.min(STAYS - 1), Ordering::Relaxed);
     }
 
     /// Wants another token from now on, or none; of all clones.
@@ -84,7 +101,7 @@ impl Operator {
         let reads = request.method() == Method::GET || request.method() == Method::HEAD;
         let answered = match request.uri().path() {
             "/metrics" if reads => self.metrics(request.headers()),
-            "/health" if reads => Ok(Response::new(Body::from("ok\n"))),
+            "/health" if reads => self.health(),
             "/explain" if reads => self.explain(&request.into_parts().0).await,
             "/sessions" if reads => self.sessions(&request.into_parts().0),
             "/log" if request.method() == Method::GET => self.watch(&request.into_parts().0),
@@ -106,6 +123,16 @@ impl Operator {
             self.admit(headers)?;
         }
         Ok(crate::metrics::scrape(&self.inner.registry, headers))
+    }
+
+    fn health(&self) -> Result<Response<Body>, Refusal> {
+        match self.inner.leaves.load(Ordering::Relaxed) {
+            STAYS => Ok(Response::new(Body::from("ok\n"))),
+            seconds => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+                .detail("this process takes no new clients, and ends")
+                .retry_after(seconds)
+                .into()),
+        }
     }
 
     async fn purge(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
@@ -320,6 +347,25 @@ mod tests {
                 assert_eq!(answer.status(), status, "{path} {host}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_leaves_is_not_well() {
+        let operator = Operator::new(Registry::default(), Caches::default(), None);
+        let ask = async |operator: &Operator| {
+            let request = Request::get("/health").body(Body::empty()).unwrap();
+            let answer = operator.answer(request).await;
+            let after = answer.headers().get(header::RETRY_AFTER);
+            (answer.status().as_u16(), after.map(|after| after.to_str().unwrap().to_owned()))
+        };
+        let clone = operator.clone();
+        assert_eq!(ask(&clone).await, (200, None));
+        for (within, after) in [(Duration::ZERO, "0"), (Duration::from_millis(1500), "2")] {
+            operator.leave(within);
+            assert_eq!(ask(&clone).await, (503, Some(after.to_owned())));
+        }
+        operator.leave(Duration::MAX);
+        assert_eq!(ask(&clone).await.0, 503);
     }
 
     #[tokio::test]

@@ -76,6 +76,7 @@ async fn start(args: &Args) -> Result<(), Error> {
         prefix = &edge.prefix;
     }
     let asked = process.server("operator").http(&addresses.operator[..]).workers(1);
+    let told = operator.clone();
     let asked = asked.serve(move |_| operator.clone())?;
 
     let facts = describe(&running.server, &asked, spki, &names, prefix);
@@ -95,7 +96,12 @@ async fn start(args: &Args) -> Result<(), Error> {
     let servers = [&running.server, &asked];
     let status = format!("serving at {}", facts.base);
     let end = process.run(&servers, &upkeep, &status).await;
-    process.drain(end, &servers[..1], Duration::from_secs(args.drain), &upkeep).await;
+    let deadline = Duration::from_secs(args.drain);
+    // After a hand-over, the operator's port is another process's already, and the service goes on.
+    if end == End::Asked {
+        told.leave(deadline);
+    }
+    process.drain(end, &servers[..1], deadline, &upkeep).await;
     asked.drain(Duration::from_millis(200)).await;
     running.caches.close().await;
     if let Some(edge) = running.edge {

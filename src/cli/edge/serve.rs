@@ -10,7 +10,7 @@ use headwater::edge::metrics::register_certificates;
 use headwater::edge::operator::{Caches, Site};
 use headwater::edge::{AccessLog, Operator, TokenLayer};
 use headwater::net::Clock;
-use headwater::net::server::{Duties as _, Process, ServerBuilder, ServerHandle};
+use headwater::net::server::{Duties as _, End, Process, ServerBuilder, ServerHandle};
 use headwater::origin::learn::LearnLayer;
 use headwater::proto::config::Edge as Config;
 use headwater::proto::config::running::Operator as OperatorConfig;
@@ -115,6 +115,10 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let servers: Vec<&ServerHandle> = [&*server].into_iter().chain(operators.as_ref()).collect();
     let end = process.run(&servers, &upkeep, "serving").await;
     let deadline = upkeep.running().config.server.drain.get();
+    // After a hand-over, the operator's port is another process's already, and the service goes on.
+    if end == End::Asked {
+        upkeep.running().operator.leave(deadline);
+    }
     process.drain(end, &[&server], deadline, &upkeep).await;
     if let Some(operators) = &operators {
         operators.drain(OPERATOR_DRAIN).await;
