@@ -2,9 +2,10 @@
 //! curl_cffi brings it) and ngtcp2's own client with GnuTLS.
 //!
 //! The Python ones need `HEADWATER_PYTHON`, an interpreter that has them (`cargo xtask test --clients`
-//! makes one); `gtlsclient` is looked for on the path. What is not there is skipped and said. The
-//! table of clients and cases is printed; docs/clients.md keeps it. Large bodies are of 1 MiB, or of
-//! 64 MiB where `HEADWATER_CLIENTS` is `all`.
+//! makes one); `gtlsclient` is looked for on the path. The table of clients and cases is printed, and has
+//! to be the one that is [`EXPECTED`], which docs/clients.md keeps, too. Where `HEADWATER_CLIENTS` is set, as
+//! `cargo xtask test` does, each client has to be there; else what is not is skipped, and said. Large bodies
+//! are of 1 MiB, or of 64 MiB where it is `all`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stdout, reason = "the table is what this is for")]
 
@@ -28,10 +29,25 @@ pub(crate) const CASES: [&str; 10] = [
     "version",
 ];
 
+/// What comes of each case with each client: whether it can do it.
+const EXPECTED: [(&str, [bool; CASES.len()]); 3] = {
+    const Y: bool = true;
+    const N: bool = false;
+    [
+        ("aioquic", [Y, Y, Y, Y, Y, Y, Y, Y, Y, Y]),
+        ("curl", [Y, Y, Y, Y, Y, N, Y, N, N, N]),
+        ("ngtcp2", [Y, N, Y, Y, N, Y, Y, Y, Y, Y]),
+    ]
+};
+
+/// Which clients there must be, and how large bodies are.
+fn asked_for() -> Option<std::ffi::OsString> {
+    std::env::var_os("HEADWATER_CLIENTS").filter(|set| !set.is_empty())
+}
+
 /// The length of a large body.
 pub(crate) fn large() -> usize {
-    let all = std::env::var_os("HEADWATER_CLIENTS").is_some_and(|set| set == "all");
-    if all { 64 << 20 } else { 1 << 20 }
+    if asked_for().is_some_and(|set| set == "all") { 64 << 20 } else { 1 << 20 }
 }
 
 /// How a case ended.
@@ -40,6 +56,26 @@ pub(crate) enum Outcome {
     /// The client has no way to do this.
     Unable,
     Failed(String),
+}
+
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Passed => "ok",
+            Self::Unable => "-",
+            Self::Failed(_) => "FAILED",
+        }
+    }
+
+    /// What is wrong with it, for a client that can do it or not.
+    fn wrong(&self, able: bool) -> Option<String> {
+        match self {
+            Self::Failed(why) => Some(why.clone()),
+            Self::Unable if able => Some("it has no way to do it any more".to_owned()),
+            Self::Passed if !able => Some("it can do it now: tell EXPECTED".to_owned()),
+            Self::Passed | Self::Unable => None,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -52,27 +88,39 @@ async fn independent_clients() {
     let mut failures = Vec::new();
     let mut all = python::clients();
     all.extend(ngtcp2::client());
-    if all.is_empty() {
-        println!("skipped: neither HEADWATER_PYTHON nor gtlsclient is there");
-        return;
-    }
-    for client in all {
-        let _ = write!(table, "\n{:<10}", client.name);
-        for case in CASES {
+    for (name, expected) in EXPECTED {
+        let _ = write!(table, "\n{name:<10}");
+        let Some(client) = all.iter().find(|client| client.name == name) else {
+            let _ = write!(table, " skipped: it is not there");
+            if asked_for().is_some() {
+                failures.push(format!("{name} is not there"));
+            }
+            continue;
+        };
+        for (case, able) in CASES.into_iter().zip(expected) {
             let outcome = (client.run)(case, &servers).await;
-            let word = match outcome {
-                Outcome::Passed => "ok",
-                Outcome::Unable => "-",
-                Outcome::Failed(why) => {
-                    failures.push(format!("{} {case}: {why}", client.name));
-                    "FAILED"
-                }
-            };
-            let _ = write!(table, " {word:<10}");
+            let _ = write!(table, " {:<10}", outcome.word());
+            if let Some(why) = outcome.wrong(able) {
+                failures.push(format!("{name} {case}: {why}"));
+            }
         }
     }
     println!("{table}\n");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let unknown = all.iter().find(|one| EXPECTED.iter().all(|(name, _)| *name != one.name));
+    assert!(unknown.is_none(), "a client is in no table");
+}
+
+/// The table tells what is wrong both ways.
+#[test]
+fn who_can_no_more_what_it_could_is_told_and_so_is_who_can_more() {
+    assert_eq!(Outcome::Passed.wrong(true), None);
+    assert_eq!(Outcome::Unable.wrong(false), None);
+    assert!(Outcome::Unable.wrong(true).unwrap().contains("no way"));
+    assert!(Outcome::Passed.wrong(false).unwrap().contains("EXPECTED"));
+    for able in [true, false] {
+        assert_eq!(Outcome::Failed("late".to_owned()).wrong(able).as_deref(), Some("late"));
+    }
 }
 
 type Running<'a> = std::pin::Pin<Box<dyn Future<Output = Outcome> + 'a>>;
