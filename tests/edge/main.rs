@@ -36,3 +36,4 @@ mod unfinished;
 mod unprivileged;
 mod upstreams;
 mod watch;
+mod websockets;

@@ -75,7 +75,7 @@ pub use http3::{BothHalves, Opener, RecvHalf, SendHalf, Transport};
 pub use redirect::Redirects;
 pub use resolve::{Answer, Resolve, Resolving, System};
 pub use sigv4::SigV4;
-pub use tunnel::is_websocket;
+pub use tunnel::{Unasked, is_websocket};
 
 /// Time until the answer to this one request begins, in the place of the upstream's
 /// ([`UpstreamBuilder::first_byte_timeout`]): an extension of the request, for what an upstream holds until it

@@ -212,6 +212,9 @@ fn client(called: &Called<'_>, url: &str) -> Result<Upstream, Error> {
             _ => Redirects::Pass,
         },
     );
+    client = client
+        .max_websockets(count(config.max_websockets))
+        .websocket_idle_timeout(config.websocket_idle_timeout.get());
     if let Some(host) = &config.host_name {
         client = client.host(&**host);
     }

@@ -44,6 +44,12 @@ fn names(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool {
     headers.get(name).is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(word.as_bytes()))
 }
 
+/// In the extensions of a 503 that an [`Upstream`](crate::client::Upstream) gave without asking, since
+/// [its places](crate::client::UpstreamBuilder::max_websockets) are taken: it says nothing of the health of
+/// what is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unasked;
+
 impl Inner {
     /// Asks the upstream for a WebSocket and joins the two.
     pub(super) async fn tunnel(
@@ -52,7 +58,10 @@ impl Inner {
     ) -> Result<Response<Body>, UpstreamError> {
         let Ok(place) = Arc::clone(&self.tunnels).try_acquire_owned() else {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(5);
-            return Ok(problem.detail("too many WebSockets are open").into_response());
+            let problem = problem.detail("too many WebSockets are open");
+            let mut response = problem.into_response();
+            response.extensions_mut().insert(Unasked);
+            return Ok(response);
         };
         let by_http2 = request.method() == Method::CONNECT;
         // Where the content ends and the WebSocket begins, not everybody would agree on.

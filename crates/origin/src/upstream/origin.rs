@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use headwater_cache::BoxError;
-use headwater_net::client::{FirstByte, UpstreamError};
+use headwater_net::client::{FirstByte, Unasked, UpstreamError};
 use headwater_net::health::{Health, Trial};
 use headwater_net::rendezvous::Contender;
 use headwater_net::{Body, Problem, Protocol};
@@ -177,7 +177,10 @@ impl Origin {
             Ok(Ok(response)) if self.is_peer && peers::is_no_answer(response.status()) => {
                 (Err(OriginError::Failed("the peer is not the one to ask".into())), false)
             }
-            Ok(Ok(response)) => (Ok(response.map(|body| place.hold(body))), true),
+            Ok(Ok(response)) => {
+                let asked = response.extensions().get::<Unasked>().is_none();
+                (Ok(response.map(|body| place.hold(body))), asked)
+            }
         };
         if let Ok(response) = &answer
             && let Some(count) = self.answered.get(protocol(response.version()) as usize)

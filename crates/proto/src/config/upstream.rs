@@ -168,6 +168,14 @@ pub struct Upstream {
     pub max_waiting: u32,
     /// How long one may wait. Default 5 s. Bound: none. Danger: none.
     pub max_wait: Time,
+    /// WebSockets that are open to each origin at a time, where `websockets` of `[server]` lets them pass;
+    /// one more is answered 503. Default 1024. Bound: none; 0 allows none. Danger: each is a connection to
+    /// the origin, which nobody shares, and holds 32 KiB here.
+    pub max_websockets: u32,
+    /// Silence of both sides after which a WebSocket is ended, at most twice as late. Default 120 s. Bound:
+    /// more than zero. Danger: shorter than the pings of clients and origin (often 20 to 60 s) it ends what
+    /// is only quiet; too long keeps places for clients that left.
+    pub websocket_idle_timeout: Time,
     /// Failures in a row that take an origin down. Default 3. Bound: at least 1. Danger: with 1, one
     /// lost packet does.
     pub failures: u32,
@@ -248,6 +256,8 @@ impl Default for Upstream {
             max_requests: 1024,
             max_waiting: 1024,
             max_wait: Time::secs(5),
+            max_websockets: 1024,
+            websocket_idle_timeout: Time::secs(120),
             failures: 3,
             successes: 1,
             cool_off: Time::secs(2),

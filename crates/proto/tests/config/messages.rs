@@ -327,6 +327,11 @@ fn upstreams_have_names_and_origins() {
             "key 'host_name': 'a/b' is no host: it is a name or an address, with a port or without one",
         ),
         ("http3 = true", "key 'http3': no origin of this upstream is https"),
+        ("websocket_idle_timeout = '0 s'", "key 'websocket_idle_timeout': it is more than zero"),
+        (
+            "max_websockets = -1",
+            "key 'max_websockets': it takes a whole number from 0 to 4294967295, not the number -1",
+        ),
         ("tls_name = 'a'", "key 'tls_name': no origin of this upstream is https"),
         ("tls_name = 'a:1'", "key 'tls_name': 'a:1' has a port: certificates are of names"),
         ("sign = { key_id = 'a', secret_env = 'S' }", "[upstream.sign] needs a region"),

@@ -52,6 +52,8 @@ check = { path = "/health", every = "1 s" }
 tls_name = "origin.example"
 whole_timeout = "1 min"
 max_body = "1 GiB"
+max_websockets = 64
+websocket_idle_timeout = "5 min"
 response_fields = ["surrogate-key"]
 [[upstream]]
 name = "store"

@@ -78,6 +78,7 @@ pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSe
             ("connect_timeout", upstream.connect_timeout),
             ("first_byte_timeout", upstream.first_byte_timeout),
             ("idle_timeout", upstream.idle_timeout),
+            ("websocket_idle_timeout", upstream.websocket_idle_timeout),
             ("cool_off", upstream.cool_off),
         ] {
             found.positive(&at(key), time);
