@@ -59,7 +59,7 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--plot",
             value: Some("FILE"),
-            help: "Of traces and shield: draw the figures here, as SVG",
+            help: "Of edge, traces and shield: draw the figures here, as SVG",
         },
         Flag {
             name: "--sessions",
@@ -213,7 +213,10 @@ fn edge(places: &Places, json: Option<&Path>, given: &Given, check: bool) -> Out
     let doc = given.has("--doc");
     if doc {
         harness.arg("--markdown").arg(results.join("edge.md"));
-        harness.arg("--svg").arg(results.join("edge.svg"));
+    }
+    let plot = given.last("--plot").map(absolute).transpose()?;
+    if let Some(plot) = plot.or_else(|| doc.then(|| results.join("edge.svg"))) {
+        harness.arg("--svg").arg(plot);
     }
     let json = json.map(Path::to_owned).or_else(|| doc.then(|| results.join("edge.json")));
     if let Some(json) = json {
