@@ -28,7 +28,7 @@ pub(crate) static SPEC: Spec = Spec {
         value: Some("GROUP"),
         help: "One of: build (compiler, FFmpeg and libclang), web (node and npm), test (chromium, \
                Go, the Python HTTP/3 client, rustfmt and clippy), bench (an nginx with QUIC, \
-               Varnish, HAProxy). May be \
+               Varnish, HAProxy, nginx with Lua). May be \
                repeated [default: all]",
     }],
 };
@@ -51,6 +51,8 @@ enum Look {
     Programs(&'static [&'static str]),
     /// This program is on PATH or where daemons are, which not every PATH has.
     Daemon(&'static str),
+    /// There is a file at this place.
+    File(&'static str),
     /// pkg-config knows all of these modules.
     Modules(&'static [&'static str]),
     /// libclang and the compiler's own headers, which bindgen reads FFmpeg's headers with.
@@ -180,8 +182,8 @@ const NEEDS: [Need; 15] = [
     },
 ];
 
-/// What stands beside ours on plain HTTP/1.1, and need not: without them a bench leaves them out.
-const PEERS: [Need; 2] = [
+/// What stands beside ours and need not: without them a bench leaves them out.
+const PEERS: [Need; 3] = [
     Need {
         group: Group::Bench,
         why: "a cache that the edge is measured beside",
@@ -194,6 +196,12 @@ const PEERS: [Need; 2] = [
         packages: &["haproxy"],
         look: Look::Daemon("haproxy"),
     },
+    Need {
+        group: Group::Bench,
+        why: "an nginx that is scripted, which the edge is measured beside with every layer on",
+        packages: &["nginx", "libnginx-mod-http-lua"],
+        look: Look::File("/usr/lib/nginx/modules/ngx_http_lua_module.so"),
+    },
 ];
 
 /// Sees to the peers that are packages of the system, as far as that goes: where they cannot be
@@ -205,7 +213,7 @@ pub(crate) fn peers(places: &Places) {
     }
     match install(&missing) {
         Ok(()) => ui::line(
-            "Debian starts both as services; `systemctl disable --now varnish haproxy` stops them.",
+            "Debian starts them as services; `systemctl disable --now varnish haproxy nginx` stops them.",
         ),
         Err(_) => ui::line("They could not be installed: the bench goes on without them."),
     }
@@ -369,6 +377,7 @@ fn found(look: &Look, places: &Places) -> bool {
         Look::Daemon(name) => {
             on_path(name).is_some() || Path::new("/usr/sbin").join(name).is_file()
         }
+        Look::File(path) => Path::new(path).is_file(),
         Look::Modules(names) => {
             process::succeeds(Command::new("pkg-config").arg("--exists").args(*names))
         }
@@ -462,6 +471,8 @@ mod tests {
         assert!(!found(&Look::Programs(&["sh", "no-such-program"]), &places));
         assert!(found(&Look::Programs(&["sh"]), &places));
         assert!(!found(&Look::Modules(&["no-such-module"]), &places));
+        assert!(!found(&Look::File("/usr/lib"), &places));
+        assert!(found(&Look::File("/etc/passwd"), &places));
     }
 
     #[test]

@@ -141,11 +141,22 @@ pub async fn run(args: &Args) -> Result<()> {
     }
     if let Some(command) = args.command.as_deref().filter(|_| bench.wants(Part::Layered)) {
         let setting = bench.setting("layered", args.log, Tier::Ram)?;
-        let mut servers = vec![peer::layered(command, &setting)?];
+        let ours = peer::layered(command, &setting)?;
+        admits::check_answer(&ours).await?;
+        let mut servers = vec![ours];
         if !args.alone {
             let nginx = peer::nginx_binary(&args.cache)?;
             servers.push(peer::nginx(&nginx, &setting)?);
             servers.push(peer::guarded(&nginx, &setting)?);
+            match peer::scripted_nginx() {
+                Some(nginx) => {
+                    let scripted = peer::scripted(&nginx, command, &setting)?;
+                    admits::check_answer(&scripted).await?;
+                    admits::check_sessions(&scripted).await?;
+                    servers.push(scripted);
+                }
+                None => bench.bar.println("no nginx with Lua is installed: left out"),
+            }
         }
         for server in servers.iter().filter(|server| server.asks_for_tokens()) {
             admits::check(server, &bench.tls).await?;

@@ -9,6 +9,7 @@ mod headwater;
 mod layered;
 mod nginx;
 mod own;
+mod scripted;
 mod varnish;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use headwater::headwater;
 pub use layered::layered;
 pub use nginx::nginx;
 pub use own::{own, tell};
+pub use scripted::{SESSIONS, scripted, scripted_nginx};
 pub use varnish::varnish;
 
 /// How long a server may take to answer for the first time.
@@ -69,6 +71,8 @@ pub struct Server {
     helper: Option<Child>,
     /// How it is asked.
     player: Player,
+    /// What it speaks.
+    protocols: &'static [Protocol],
     plain: SocketAddr,
     secure: SocketAddr,
 }
@@ -97,7 +101,7 @@ impl Server {
 
     /// Whether it speaks a protocol.
     pub fn speaks(&self, protocol: Protocol) -> bool {
-        protocol == Protocol::H1 || self.secure != self.plain
+        self.protocols.contains(&protocol)
     }
 
     /// Where it answers a protocol.

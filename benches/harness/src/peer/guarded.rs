@@ -41,7 +41,8 @@ pub fn guarded(binary: &Path, setting: &Setting) -> Result<Server> {
     let expires = Clock::system().now().plus(VALID).as_secs();
     let token = digest(&format!("{expires}/media/ {SECRET}"))?;
     let after = format!("{CMCD}&expires={expires}&md5={token}");
-    let more = More { main: "pcre_jit on;\n", http: rules(), location: guards() };
+    let location = guards();
+    let more = More { main: "pcre_jit on;\n", http: rules("$arg_md5"), location };
     let mut server = cache(binary, &setting, &more)?.called("nginx, layered");
     server.player = Player { before: String::new(), after, page: Some(PAGE), token };
     Ok(server)
@@ -57,8 +58,8 @@ fn digest(text: &str) -> Result<String> {
     if digest.len() == 22 { Ok(digest) } else { Err("openssl makes no MD5 for nginx".into()) }
 }
 
-/// What its tables and limits are: those of ours.
-fn rules() -> String {
+/// What its tables and limits are: those of ours, with a limit for each value of `holder`.
+pub(super) fn rules(holder: &str) -> String {
     r#"    geo $country {
         default "";
         127.0.0.0/8 DE;
@@ -79,22 +80,30 @@ fn rules() -> String {
         https "max-age=31536000";
     }
     limit_req_zone $binary_remote_addr zone=address:10m rate=1000000r/s;
-    limit_req_zone $arg_md5 zone=token:10m rate=1000000r/s;
+    limit_req_zone $holder zone=token:10m rate=1000000r/s;
     limit_conn_zone $binary_remote_addr zone=connections:10m;
 "#
-    .to_owned()
+    .replace("$holder", holder)
 }
 
 /// What stands before the cache, and what answers say.
 fn guards() -> String {
+    let rest = behind_the_token();
     format!(
         r#"            secure_link $arg_md5,$arg_expires;
             secure_link_md5 "$secure_link_expires/media/ {SECRET}";
             if ($secure_link = "") {{ return 403; }}
             if ($secure_link = "0") {{ return 403; }}
-            if ($served = 0) {{ return 403; }}
+            proxy_cache_key $uri;
+{rest}"#
+    )
+}
+
+/// What is asked of everyone, token or not, and what answers say.
+pub(super) const fn behind_the_token() -> &'static str {
+    r"            if ($served = 0) { return 403; }
             valid_referers none *.video.example;
-            if ($invalid_referer) {{ return 403; }}
+            if ($invalid_referer) { return 403; }
             deny 192.0.2.0/24;
             deny 198.51.100.0/24;
             deny 2001:db8::/32;
@@ -102,15 +111,13 @@ fn guards() -> String {
             limit_req zone=token burst=1000000 nodelay;
             limit_conn connections 60000;
             limit_rate 1048576m;
-            proxy_cache_key $uri;
             add_header Access-Control-Allow-Origin $page;
             add_header Access-Control-Expose-Headers cmsd-dynamic;
             add_header Vary Origin;
             add_header Strict-Transport-Security $sts;
             add_header X-Frame-Options SAMEORIGIN;
             add_header Cross-Origin-Resource-Policy cross-origin;
-"#
-    )
+"
 }
 
 #[cfg(test)]

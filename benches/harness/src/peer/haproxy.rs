@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::nginx::free_port;
 use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
-use crate::load::{Player, Result};
+use crate::load::{Player, Protocol, Result};
 
 /// Starts HAProxy with one thread.
 ///
@@ -28,6 +28,7 @@ pub fn haproxy(binary: &Path, setting: &Setting) -> Result<Server> {
         workers,
         helper: None,
         player: Player::default(),
+        protocols: &[Protocol::H1],
         plain,
         secure: plain,
     })

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Server, Setting, Tier, on_the_servers_core, spawn, wait_for};
-use crate::load::{Player, Result};
+use crate::load::{Player, Protocol, Result};
 
 /// Starts the reference stack's edge with one worker.
 ///
@@ -47,6 +47,7 @@ pub fn headwater(binary: &Path, setting: &Setting) -> Result<Server> {
         workers,
         helper: None,
         player: Player::default(),
+        protocols: &Protocol::ALL,
         plain,
         secure,
     })

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
-use crate::load::{Player, Result};
+use crate::load::{Player, Protocol, Result};
 
 #[path = "../../../../crates/edge/tests/support/mmdb.rs"]
 mod mmdb;
@@ -26,7 +26,7 @@ pub fn layered(binary: &Path, setting: &Setting) -> Result<Server> {
     let home = setting.dir.join("layered");
     std::fs::create_dir_all(&home)?;
     let secret = home.join("secret");
-    std::fs::write(&secret, "a secret of tokens that is long enough")?;
+    std::fs::write(&secret, SECRET)?;
     std::fs::write(home.join("geo.mmdb"), mmdb::database(&NETWORKS))?;
     let config = home.join("edge.toml");
     std::fs::write(&config, configuration(setting, &home))?;
@@ -43,18 +43,30 @@ pub fn layered(binary: &Path, setting: &Setting) -> Result<Server> {
     let player = Player { before, after: CMCD.to_owned(), page: Some(PAGE), token };
     // `taskset` becomes the program that it starts.
     let workers = vec![process.id()];
-    Ok(Server { name: "headwater", process, workers, helper: None, player, plain, secure })
+    Ok(Server {
+        name: "headwater",
+        process,
+        workers,
+        helper: None,
+        player,
+        protocols: &Protocol::ALL,
+        plain,
+        secure,
+    })
 }
 
 /// What a player says with each request for a segment.
 pub(super) const CMCD: &str = "?CMCD=bl%3D12000%2Cbr%3D4000%2Ccid%3D%22film%22%2Cd%3D4000%2Cmtp%3D25000%2Cot%3Dv%2C\
                     sf%3Dh%2Csid%3D%226e2fb550-c457-11e9-bb97-0800200c9a66%22%2Cst%3Dv%2Ctb%3D8000";
 
+/// What signs its tokens.
+pub(super) const SECRET: &str = "a secret of tokens that is long enough";
+
 const NETWORKS: [(&str, &str); 3] =
     [("127.0.0.0/8", "DE"), ("192.0.2.0/24", "FR"), ("2001:db8::/32", "JP")];
 
 /// A token for all of the media.
-fn signed(binary: &Path, secret: &Path) -> Result<String> {
+pub(super) fn signed(binary: &Path, secret: &Path) -> Result<String> {
     let mut sign = Command::new(binary);
     sign.args(["sign", "--path", "/media/", "--valid", "24 h", "--key-file"]).arg(secret);
     let output = sign.output()?;

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 
 use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
-use crate::load::{Player, Result};
+use crate::load::{Player, Protocol, Result};
 
 /// Starts nginx with one worker.
 ///
@@ -66,6 +66,7 @@ pub(super) fn start(
         workers: vec![worker],
         helper: None,
         player: Player::default(),
+        protocols: &Protocol::ALL,
         plain,
         secure,
     })

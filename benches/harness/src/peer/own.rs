@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Server, on_the_servers_core, spawn, wait_for};
-use crate::load::{Player, Result};
+use crate::load::{Player, Protocol, Result};
 
 /// Starts this program with a command that serves, and more arguments; it [tells](tell) its address
 /// by a file.
@@ -28,6 +28,7 @@ pub fn own(serve: &str, name: &'static str, dir: &Path, arguments: &[&OsStr]) ->
         workers: vec![worker],
         helper: None,
         player: Player::default(),
+        protocols: &[Protocol::H1],
         plain,
         secure: plain,
     })

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::nginx::free_port;
 use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
-use crate::load::{Player, Result};
+use crate::load::{Player, Protocol, Result};
 
 /// Starts Varnish. Where requests are logged, `varnishncsa` writes the file, and what that takes
 /// counts as well.
@@ -47,6 +47,7 @@ pub fn varnish(binary: &Path, setting: &Setting) -> Result<Server> {
         workers: vec![worker],
         helper: None,
         player: Player::default(),
+        protocols: &[Protocol::H1],
         plain,
         secure: plain,
     };
