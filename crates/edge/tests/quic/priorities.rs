@@ -20,7 +20,7 @@ const AUDIO: usize = 1 << 20;
 /// Segments of video, of 4 MiB each, sound in files that look alike, and a large playlist.
 async fn media(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let (kind, len) = match request.uri().path() {
-        path if path.ends_with(".m3u8") => ("application/vnd.apple.mpegurl", 64 << 10),
+        "/video/main.m3u8" => ("application/vnd.apple.mpegurl", 64 << 10),
         path if path.starts_with("/sound/") => ("video/mp4", AUDIO),
         _ => ("video/mp4", VIDEO),
     };
