@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// The load of one origin, for what fetches ahead of it: while a real request waits for a place there, nothing
 /// is begun, and what stands in its way is given up. What waits at another origin is none of its concern.
@@ -15,29 +15,39 @@ pub struct Pressure(Arc<Load>);
 
 #[derive(Debug, Default)]
 struct Load {
-    /// Those that are free, and how many there are.
-    places: Option<(Arc<Semaphore>, usize)>,
+    /// How many places there are; `None` where there is room for all.
+    places: Option<usize>,
+    /// Those that are taken.
+    taken: AtomicUsize,
     /// Real requests that wait for a place.
     waiting: AtomicUsize,
     changed: Notify,
 }
 
 impl Pressure {
-    /// That of an origin of so many places.
-    pub(crate) fn of(free: &Arc<Semaphore>, at_once: usize) -> Self {
-        let places = Some((Arc::clone(free), at_once));
-        Self(Arc::new(Load { places, ..Load::default() }))
+    /// That of an origin of so many places, none of which is taken.
+    pub(crate) fn of(at_once: usize) -> Self {
+        Self(Arc::new(Load { places: Some(at_once), ..Load::default() }))
+    }
+
+    /// One more is taken.
+    pub(crate) fn take(&self) {
+        self.0.taken.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One that was is free.
+    pub(crate) fn give_back(&self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// How many places are taken.
     pub(crate) fn taken(&self) -> usize {
-        let places = self.0.places.as_ref();
-        places.map_or(0, |(free, at_once)| at_once.saturating_sub(free.available_permits()))
+        self.0.taken.load(Ordering::Acquire)
     }
 
     /// Whether fewer than so many percent of the places are taken, and nobody waits for one.
     pub(crate) fn has_room(&self, percent: u8) -> bool {
-        let Some((_, at_once)) = self.0.places else { return true };
+        let Some(at_once) = self.0.places else { return true };
         !self.is_high() && self.taken() as u128 * 100 < at_once as u128 * u128::from(percent)
     }
 

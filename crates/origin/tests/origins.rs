@@ -9,6 +9,7 @@ use std::time::Duration;
 use headwater_net::balance::BalanceConfig;
 use headwater_net::{Body, Clock, Timestamp};
 use headwater_origin::Shield;
+use headwater_origin::prefetch::Prefetched;
 use headwater_origin::upstream::{
     HealthConfig, OriginConfig, OriginError, Origins, OriginsBuilder, PlacesConfig, RetryConfig,
 };
@@ -228,6 +229,79 @@ async fn nobody_waits_for_a_place_for_ever_and_places_come_back() {
     assert_eq!(second.seen(), ["/6"]);
     holds.abort();
     waits.abort();
+}
+
+/// One request at one time, and so many that may wait a minute for it; answers end when they are dropped.
+fn narrow(waiting: usize) -> (Origin, Origins) {
+    let origin = Origin::new().otherwise(segment("x").body_after(&Arc::new(Notify::new())));
+    let places = PlacesConfig::new(1, waiting).patience(Duration::from_secs(60));
+    let origins = Origins::builder().origin(origin.clone()).places(places).build();
+    (origin, origins)
+}
+
+/// Sends a request, ahead of need where its path says so, and lets it come to where it waits.
+async fn send(origins: &Origins, path: &str) -> tokio::task::JoinHandle<http::Response<Body>> {
+    let mut request = fetch(path);
+    if path.starts_with("/ahead") {
+        request.extensions_mut().insert(Prefetched);
+    }
+    let origins = origins.clone();
+    let sent = tokio::spawn(async move { origins.oneshot(request).await.unwrap() });
+    support::settle().await;
+    sent
+}
+
+#[tokio::test]
+async fn a_real_request_overtakes_what_is_sent_ahead() {
+    let (origin, origins) = narrow(8);
+    let mut waiting = Vec::new();
+    for path in ["/first", "/ahead-1", "/ahead-2", "/real-1", "/ahead-3", "/gone", "/real-2"] {
+        waiting.push((path, send(&origins, path).await));
+    }
+    assert_eq!(origin.seen(), ["/first"]);
+    assert!(!origins.has_room(&"/".parse().unwrap(), 100));
+    for (path, sent) in waiting {
+        if path == "/gone" {
+            sent.abort();
+        }
+    }
+    support::settle().await;
+    // Nobody keeps an answer: each gives its place to the next.
+    let order = ["/first", "/real-1", "/real-2", "/ahead-1", "/ahead-2", "/ahead-3"];
+    eventually("all are answered", || origin.seen().len() == order.len()).await;
+    assert_eq!(origin.seen(), order);
+    assert!(origins.has_room(&"/".parse().unwrap(), 100), "the place came back");
+}
+
+#[tokio::test]
+async fn a_real_request_that_finds_no_room_gets_that_of_one_sent_ahead() {
+    let (origin, origins) = narrow(3);
+    let held = ask(&origins, "/held".to_owned()).await;
+    let mut ahead = Vec::new();
+    for n in 1..=3 {
+        ahead.push(send(&origins, &format!("/ahead-{n}")).await);
+    }
+    let mut real = Vec::new();
+    for n in 1..=2 {
+        real.push(send(&origins, &format!("/real-{n}")).await);
+        let refused = ahead.pop().unwrap().await.unwrap();
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["retry-after"]),
+            (503, &"1".parse().unwrap())
+        );
+    }
+    let late = send(&origins, "/ahead-4").await;
+    assert_eq!(late.await.unwrap().status(), 503, "what is sent ahead takes nobody's room");
+    assert!(!ahead[0].is_finished());
+    real.push(send(&origins, "/real-3").await);
+    assert_eq!(ahead.remove(0).await.unwrap().status(), 503);
+    let late = send(&origins, "/real-4").await;
+    assert_eq!(late.await.unwrap().status(), 503, "there are no more than so many");
+    drop(held);
+    for sent in real {
+        assert_eq!(sent.await.unwrap().status(), 200);
+    }
+    assert_eq!(origin.seen(), ["/held", "/real-1", "/real-2", "/real-3"]);
 }
 
 /// Two origins of one priority.
