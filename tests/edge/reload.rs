@@ -37,6 +37,32 @@ fn a_good_file_is_put_in_force_and_what_changed_is_said() {
     edge.hears("edge.toml was read again: nothing in it changed\n");
 }
 
+/// Of a group that another takes the place of, nobody is down any more, though its requests are not at their end.
+#[test]
+fn who_is_down_in_a_group_that_is_replaced_is_not_counted_on() {
+    let one = Origin::start("one");
+    let more = "[operator]\nlisten = '127.0.0.1:0'\n";
+    // Nobody listens there.
+    let origins = format!(
+        "['{}', 'http://127.0.0.1:9']\nfailures = 1\ncheck = {{ path = '/', every = '100 ms' }}",
+        one.url
+    );
+    let files = Files::new(&config(&origins, more));
+    let edge = Edge::start(&files);
+    let down = |count: u32| {
+        let line = format!("headwater_origin_down {count}");
+        wait_for(&line, || {
+            let page = get(edge.addr("operator"), "localhost", "/metrics").body;
+            page.lines().any(|one| one == line).then_some(())
+        });
+    };
+    down(1);
+    files.write(&config(&format!("'{}'", one.url), more));
+    edge.signal("HUP");
+    edge.hears("is in force:\n");
+    down(0);
+}
+
 #[test]
 fn a_bad_file_changes_nothing_and_every_fault_is_said() {
     let one = Origin::start("one");

@@ -141,10 +141,17 @@ impl Origins {
     pub fn put_peers(&self, peers: Option<Peers>) {
         let shared = &self.shared;
         let mut beside = lock(&shared.beside);
-        let next = peers.map(|peers| peers.into_beside(&shared.places, &beside));
+        let next = peers.map(|peers| peers.into_beside((&shared.places, &shared.metrics), &beside));
         let next = next.unwrap_or_default();
-        beside.gone(&next).for_each(|peer| peer.retire(shared));
+        beside.gone(&next).for_each(Origin::retire);
         *beside = Arc::new(next);
+    }
+
+    /// Says that these are asked no more, but by what is under way, as after others took their place: from now
+    /// on none of them counts as down, nor do the peers that they know. What was dropped does not count either.
+    pub fn retire(&self) {
+        self.origins.iter().for_each(Origin::retire);
+        lock(&self.shared.beside).gone(&Beside::default()).for_each(Origin::retire);
     }
 
     /// With the peers that there are now.
@@ -314,7 +321,7 @@ impl Origins {
     /// An answer of the origin at `from` came whole.
     fn came_whole(&self, from: usize) {
         if let Some(origin) = self.member(from) {
-            origin.came_whole(&self.shared);
+            origin.came_whole();
         }
     }
 

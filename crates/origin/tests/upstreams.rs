@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use headwater_cache::{Cache, Choices, Downstream};
 use headwater_net::{Body, Clock, Timestamp};
-use headwater_origin::Shield;
 use headwater_origin::upstream::{
-    CheckConfig, HealthConfig, HedgeConfig, OriginConfig, Origins, WhenDown,
+    CheckConfig, HealthConfig, HedgeConfig, OriginConfig, Origins, Peers, WhenDown,
 };
+use headwater_origin::{Metrics, Shield};
 use http::{Request, Response};
 use support::{Origin, Reply, get, reply, segment};
 use tower::ServiceExt;
@@ -155,6 +155,39 @@ async fn checks_take_an_origin_down_and_bring_it_up_while_nobody_asks() {
     assert_eq!(shield.metrics().origins_down.get(), 1);
     drop((second, shield));
     tokio::time::timeout(Duration::from_secs(30), watching).await.expect("it ends").unwrap();
+}
+
+#[tokio::test]
+async fn who_is_asked_no_more_is_not_down() {
+    let [ill, peer] =
+        [Reply::refuse(), Reply::refuse()].map(|reply| Origin::new().otherwise(reply));
+    let metrics = Metrics::default();
+    let group = || {
+        let peers = Peers::of("own").weight(0).peer("other", 1, peer.clone());
+        let origins = Origins::builder().origin(ill.clone()).peers(peers).clock(clock());
+        origins.health(HealthConfig::default().failures(1)).metrics(metrics.clone()).build()
+    };
+    let down = || (metrics.origins_down.get(), metrics.peers_down.get());
+    let ask = async |origins: &Origins| {
+        origins.clone().oneshot(Request::new(Body::Empty)).await.unwrap_err();
+    };
+    for retired in [true, false] {
+        let (one, other) = (group(), group());
+        ask(&one).await;
+        ask(&other).await;
+        assert_eq!(down(), (2, 2));
+        if retired {
+            one.retire();
+            assert_eq!(down(), (1, 1));
+            // What is under way there says nothing any more.
+            ask(&one).await;
+            one.retire();
+        }
+        drop(one);
+        assert_eq!(down(), (1, 1), "the other group is as it was");
+        drop(other);
+        assert_eq!(down(), (0, 0));
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,7 @@ impl Running {
         if self.config.shield != config.shield {
             upstreams::put_peers(&upstreams, &parts);
         }
+        upstreams::retire(&self.upstreams, &upstreams);
         self.parts = parts;
         self.upstreams = upstreams;
         self.shields = shields;

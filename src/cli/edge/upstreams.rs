@@ -118,6 +118,16 @@ pub(super) fn make(
     Ok(all)
 }
 
+/// Has groups of `before` that are not among those of `now` count as down no longer: they end what they have
+/// begun, and are asked no more.
+pub(super) fn retire(before: &Upstreams, now: &Upstreams) {
+    for (name, (was, origins)) in before {
+        if now.get(name).is_none_or(|(is, _)| is != was) {
+            origins.retire();
+        }
+    }
+}
+
 /// Each fault of the files that groups name.
 pub(super) fn look(configs: &[Config]) -> Vec<Error> {
     configs.iter().flat_map(basis::faults).collect()

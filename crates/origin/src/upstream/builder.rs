@@ -145,10 +145,11 @@ impl OriginsBuilder {
     /// The service. Without any origin every request fails with [`OriginError::NoOrigin`](super::OriginError::NoOrigin).
     pub fn build(self) -> Origins {
         let origins = self.origins.into_iter();
-        let mut origins: Vec<_> =
-            origins.map(|(service, config)| Origin::new(service, &config, &self.places)).collect();
+        let origin = |(service, config)| Origin::new(service, &config, &self.places, &self.metrics);
+        let mut origins: Vec<_> = origins.map(origin).collect();
         origins.sort_by_key(|origin| origin.priority);
-        let peers = self.peers.map(|peers| peers.into_beside(&self.places, &Beside::default()));
+        let common = (&self.places, &self.metrics);
+        let peers = self.peers.map(|peers| peers.into_beside(common, &Beside::default()));
         let beside = Arc::new(peers.unwrap_or_default());
         Origins {
             origins: origins.into(),

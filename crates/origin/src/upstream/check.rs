@@ -121,7 +121,7 @@ async fn watch(origins: (Weak<[Origin]>, Weak<Shared>), at: usize, config: Arc<C
             *request.uri_mut() = uri.clone();
             let is_well = tokio::time::timeout(config.timeout, ask(origin, request, &config)).await;
             let is_well = is_well.unwrap_or(false);
-            origin.tell(&shared, |health| {
+            origin.tell(|health| {
                 health.checked(is_well, config.failures, config.successes);
             });
             config.wait(&format!("{at} {}", shared.clock.now().as_millis()))

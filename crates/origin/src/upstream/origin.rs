@@ -20,6 +20,7 @@ use super::hedge::Latency;
 use super::held::longest_hold;
 use super::places::{Places, PlacesConfig};
 use super::{OriginError, Shared, lock, peers};
+use crate::metrics::Metrics;
 use crate::prefetch::{Prefetched, Wanted};
 #[cfg(feature = "object-store")]
 use crate::store::StoreError;
@@ -88,6 +89,8 @@ pub(super) struct Origin {
     pub(super) health: Mutex<Health>,
     pub(super) places: Places,
     pub(super) latency: Mutex<Latency>,
+    /// What counts those of its kind that are down; this one as long as it is asked.
+    down: Gauge,
     /// Requests that were sent to it, and those of them that it failed.
     pub(super) asked: AtomicU64,
     pub(super) failed: AtomicU64,
@@ -96,7 +99,12 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(service: Box<dyn Ask>, config: &OriginConfig, places: &PlacesConfig) -> Self {
+    pub(super) fn new(
+        service: Box<dyn Ask>,
+        config: &OriginConfig,
+        places: &PlacesConfig,
+        metrics: &Metrics,
+    ) -> Self {
         let OriginConfig { priority, weight, name } = config;
         Self {
             service,
@@ -108,6 +116,7 @@ impl Origin {
             health: Mutex::default(),
             places: Places::new(places),
             latency: Mutex::default(),
+            down: metrics.origins_down.clone(),
             asked: AtomicU64::default(),
             failed: AtomicU64::default(),
             answered: Default::default(),
@@ -119,8 +128,12 @@ impl Origin {
         service: Box<dyn Ask>,
         config: &OriginConfig,
         places: &PlacesConfig,
+        metrics: &Metrics,
     ) -> Self {
-        Self { is_peer: true, ..Self::new(service, config, places) }
+        let mut peer = Self::new(service, config, places, metrics);
+        peer.is_peer = true;
+        peer.down = metrics.peers_down.clone();
+        peer
     }
 
     /// One request, counted by nobody.
@@ -141,7 +154,7 @@ impl Origin {
             shared.metrics.origin_busy.inc();
             return Ok(busy());
         };
-        let Counted { requests, failures, .. } = self.counted(shared);
+        let (requests, failures) = self.counted(shared);
         requests.inc();
         self.asked.fetch_add(1, Ordering::Relaxed);
         peers::sign(&mut head, self.is_peer);
@@ -204,59 +217,57 @@ impl Origin {
         answer
     }
 
-    /// What is counted of it.
-    fn counted<'s>(&self, shared: &'s Shared) -> Counted<'s> {
+    /// What counts the requests that are sent to it, and those that it fails.
+    const fn counted<'s>(&self, shared: &'s Shared) -> (&'s Counter, &'s Counter) {
         let all = &shared.metrics;
-        let (requests, failures, down) = if self.is_peer {
-            (&all.peer_requests, &all.peer_failures, &all.peers_down)
+        if self.is_peer {
+            (&all.peer_requests, &all.peer_failures)
         } else {
-            (&all.origin_requests, &all.origin_failures, &all.origins_down)
-        };
-        Counted { requests, failures, down }
+            (&all.origin_requests, &all.origin_failures)
+        }
     }
 
     /// A body of this origin broke off: it counts as an answer that never came.
     pub(super) fn broke(&self, shared: &Shared) {
         shared.metrics.origin_broken.inc();
-        self.tell(shared, |health| health.failed(shared.clock.now(), None, &shared.health));
+        self.tell(|health| health.failed(shared.clock.now(), None, &shared.health));
     }
 
     /// An answer of this origin came whole.
-    pub(super) fn came_whole(&self, shared: &Shared) {
-        self.tell(shared, Health::succeeded);
+    pub(super) fn came_whole(&self) {
+        self.tell(Health::succeeded);
     }
 
     /// It is asked no more, but by what is under way: it counts as one that is down no longer.
-    pub(super) fn retire(&self, shared: &Shared) {
+    pub(super) fn retire(&self) {
         let health = lock(&self.health);
         let was_retired = self.is_retired.swap(true, Ordering::Relaxed);
         if health.is_down() && !was_retired {
-            self.counted(shared).down.dec();
+            self.down.dec();
         }
     }
 
     /// Tells its health something, and who counts those that are down what became of it.
-    pub(super) fn tell(&self, shared: &Shared, what: impl FnOnce(&mut Health)) {
+    pub(super) fn tell(&self, what: impl FnOnce(&mut Health)) {
         let mut health = lock(&self.health);
         let was_down = health.is_down();
         what(&mut health);
         if self.is_retired.load(Ordering::Relaxed) {
             return;
         }
-        let down = self.counted(shared).down;
         match (was_down, health.is_down()) {
-            (false, true) => drop(down.inc()),
-            (true, false) => drop(down.dec()),
+            (false, true) => drop(self.down.inc()),
+            (true, false) => drop(self.down.dec()),
             _ => {}
         }
     }
 }
 
-/// What is counted of origins, and of peers for themselves.
-struct Counted<'s> {
-    requests: &'s Counter,
-    failures: &'s Counter,
-    down: &'s Gauge,
+impl Drop for Origin {
+    /// Who is gone is not down.
+    fn drop(&mut self) {
+        self.retire();
+    }
 }
 
 /// Tells an origin's health what became of a request, also when the request is dropped.
@@ -269,7 +280,7 @@ struct Verdict<'a> {
 impl Verdict<'_> {
     fn give(mut self, failed: bool, shared: &Shared) {
         self.given = true;
-        self.origin.tell(shared, |health| {
+        self.origin.tell(|health| {
             if failed {
                 health.failed(shared.clock.now(), self.trial, &shared.health);
             } else {

@@ -35,6 +35,7 @@ use tower_service::Service;
 
 use super::origin::{Ask, Origin};
 use super::{OriginConfig, PlacesConfig};
+use crate::metrics::Metrics;
 use crate::prefetch::Prefetched;
 
 /// How long a peer may take, where nothing else is said.
@@ -97,12 +98,16 @@ impl Peers {
     }
 
     /// Its members as those who can be asked; those that are known by their names stay who they are.
-    pub(super) fn into_beside(self, places: &PlacesConfig, known: &Beside) -> Beside {
+    pub(super) fn into_beside(
+        self,
+        (places, metrics): (&PlacesConfig, &Metrics),
+        known: &Beside,
+    ) -> Beside {
         let Self { own, members, patience } = self;
         let peer = |(config, service): (OriginConfig, _)| {
             let contender = Contender::new(&config.name, config.weight);
             let peer = known.named(&config.name).cloned();
-            let new = || Arc::new(Origin::peer(service, &config, places));
+            let new = || Arc::new(Origin::peer(service, &config, places, metrics));
             (contender, peer.unwrap_or_else(new))
         };
         Beside { own: Some((own, patience)), peers: members.into_iter().map(peer).collect() }
