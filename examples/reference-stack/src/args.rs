@@ -139,6 +139,13 @@ pub struct Args {
     #[arg(long, value_name = "URL", requires = "peer")]
     pub known_as: Option<http::Uri>,
 
+    /// Where the edges of a shield come from, and the shields beside it: addresses and networks such as
+    /// 10.0.0.0/8, separated by commas. They are believed what they say of sessions and of purges; whoever
+    /// comes from elsewhere is answered 403. Who comes by --socket is let in
+    /// [default: this machine]
+    #[arg(long, value_name = "NETWORKS")]
+    pub edges: Option<Proxies>,
+
     /// Segments that a shield fetches ahead for a session, at the most; with 0 it fetches nothing ahead
     #[arg(long, value_name = "N", default_value_t = PrefetchConfig::default().ahead, value_parser = ahead)]
     pub ahead: usize,

@@ -14,6 +14,7 @@ pub mod banner;
 mod certificates;
 pub mod clients;
 pub mod demo_video;
+mod edges;
 pub mod error;
 mod gate;
 pub mod inputs;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
@@ -26,6 +27,7 @@ use prometheus_client::registry::Registry;
 use tower::Layer as _;
 use tower_service::Service;
 
+use crate::edges::Edges;
 use crate::pages::Pages;
 use crate::router::{BEHIND, MEDIA_HOST, Router, at_shield};
 use crate::traces::Traces;
@@ -104,7 +106,7 @@ pub fn serve(
             Ok(server.serve(move |_| traced.layer(packager.clone()))?.into())
         }
         (Role::Shield, ..) => {
-            // Who can reach a shield is an edge: it is believed what it says of purges, too.
+            // Whoever is not turned away is an edge: it is believed what it says of purges, too.
             let mut builder = Shield::builder().hints(HintTrust::Everyone);
             for url in &args.upstream {
                 builder = builder.origin(upstream(url)?);
@@ -117,7 +119,9 @@ pub fn serve(
             caches.add("shield", Site::BehindEdge, cache.clone());
             let shield = shield(args, builder, cache, registry);
             let traced = traces.layer("shield", false, registry)?;
-            let server = server.serve(move |_| traced.layer(shield.clone()))?;
+            let networks = args.edges.clone().map(Arc::new);
+            let server = server
+                .serve(move |_| Edges::new(networks.clone(), traced.layer(shield.clone())))?;
             Ok(Running { server, caches, edge: None })
         }
         (Role::Edge, _, Some(viewers)) => {

@@ -288,6 +288,9 @@ fn check_upstreams(args: &Args) -> Result<(), Error> {
     if args.known_as.is_some() && args.role != Role::Shield {
         return Err(Error::Usage("--peer and --known-as are for --role shield".into()));
     }
+    if args.edges.is_some() && args.role != Role::Shield {
+        return Err(Error::Usage("--edges is for --role shield".into()));
+    }
     match (args.role, args.upstream.len()) {
         (Role::Edge | Role::Shield, 1..) | (Role::All | Role::Packager, 0) => Ok(()),
         (Role::Edge, 0) => Err(Error::Usage("--role edge needs --upstream, its shield".into())),

@@ -79,3 +79,41 @@ async fn a_title_is_asked_of_one_shield_and_of_the_other_when_that_is_gone() {
         assert_eq!(stack.end("-TERM"), Some(0));
     }
 }
+
+/// A shield believes its edges; whoever else reaches it is not answered at all.
+#[tokio::test]
+async fn a_shield_answers_edges_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody is home behind it: who is let in is answered so.
+    let args =
+        ["--role", "shield", "--upstream", "http://127.0.0.1:9", "--forwarded-by", "127.0.0.1"];
+    let more = ["--edges", "198.51.100.0/24"];
+    let own = Stack::start(&dir.path().join("own"), &args);
+    let named = Stack::start(&dir.path().join("named"), &[&args[..], &more].concat());
+    let client = Client::new();
+    let ask = async |shield: &Stack, from: Option<&str>, hints: bool| {
+        let mut request = if hints {
+            let told = "headwater-hints 1\n//media/clip/1.mp4\n";
+            client.post(format!("{}/.well-known/headwater-hints", shield.field("http"))).body(told)
+        } else {
+            client.get(format!("{}/clip/main.m3u8", shield.field("http")))
+        };
+        if let Some(from) = from {
+            request = request.header("x-forwarded-for", from);
+        }
+        request.send().await.unwrap().status().as_u16()
+    };
+    for (shield, from, let_in) in [
+        (&own, None, true),
+        (&own, Some("198.51.100.7"), false),
+        (&named, None, false),
+        (&named, Some("198.51.100.7"), true),
+        (&named, Some("192.0.2.7"), false),
+    ] {
+        let answers = (ask(shield, from, false).await, ask(shield, from, true).await);
+        assert_eq!(answers, if let_in { (502, 204) } else { (403, 403) }, "{from:?}");
+    }
+    for stack in [own, named] {
+        assert_eq!(stack.end("-TERM"), Some(0));
+    }
+}
