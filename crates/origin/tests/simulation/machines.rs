@@ -6,7 +6,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::future::Future;
 use std::hash::{Hash as _, Hasher as _};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub struct World {
     pub clock: Clock,
     begin: Instant,
     pub troubled: Arc<AtomicBool>,
+    /// Answers that were given, and arrived nowhere.
+    pub lost: Arc<AtomicU64>,
     /// The titles of which there was a new version, each time that there was one.
     pub published: Arc<Mutex<Vec<String>>>,
     /// Of all that machines answered, when, where, for what and how.
@@ -62,6 +64,7 @@ impl World {
             clock: Clock::manual(BEGIN),
             begin: Instant::now(),
             troubled: Arc::new(AtomicBool::new(true)),
+            lost: Arc::default(),
             published: Arc::default(),
             seen: Arc::default(),
         }
@@ -88,6 +91,14 @@ impl World {
     pub async fn sleep(&self, millis: u64) {
         tokio::time::sleep(Duration::from_millis(millis)).await;
         self.clock.advance(self.begin.elapsed().saturating_sub(self.clock.now().since(BEGIN)));
+    }
+
+    /// What who asks finds out: some partitions are noticed, in others there is silence.
+    async fn partition(&self) -> std::io::Error {
+        if self.random.below(2) == 0 {
+            self.sleep(PATIENCE).await;
+        }
+        std::io::ErrorKind::ConnectionReset.into()
     }
 
     pub fn is_troubled(&self) -> bool {
@@ -215,23 +226,55 @@ impl<S: Clone> Node<S> {
     }
 }
 
+/// Whether the way to a machine is cut: both ways, or so that what is asked arrives, and no answer does.
+/// Clones are of the same.
+#[derive(Clone, Default)]
+pub struct Cut(Arc<AtomicU8>);
+
+const ONE_WAY: u8 = 1;
+const BOTH_WAYS: u8 = 2;
+
+impl Cut {
+    pub fn both_ways(&self) {
+        self.0.store(BOTH_WAYS, Ordering::Relaxed);
+    }
+
+    pub fn one_way(&self) {
+        self.0.store(ONE_WAY, Ordering::Relaxed);
+    }
+
+    pub fn mend(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether nothing that is asked arrives.
+    fn stops_requests(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == BOTH_WAYS
+    }
+
+    /// Whether nothing that is answered arrives.
+    fn stops_answers(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+}
+
 /// The way to a machine.
 pub struct Link<S> {
     world: World,
     to: Arc<Node<S>>,
-    pub cut: Arc<AtomicBool>,
+    pub cut: Cut,
 }
 
 impl<S> Clone for Link<S> {
     fn clone(&self) -> Self {
-        let (world, to, cut) = (self.world.clone(), Arc::clone(&self.to), Arc::clone(&self.cut));
+        let (world, to, cut) = (self.world.clone(), Arc::clone(&self.to), self.cut.clone());
         Self { world, to, cut }
     }
 }
 
 impl<S> Link<S> {
     pub fn new(world: &World, to: &Arc<Node<S>>) -> Self {
-        Self { world: world.clone(), to: Arc::clone(to), cut: Arc::default() }
+        Self { world: world.clone(), to: Arc::clone(to), cut: Cut::default() }
     }
 }
 
@@ -269,12 +312,8 @@ where
     async fn send(self, request: Request<Body>) -> std::io::Result<Response<Body>> {
         let Self { world, to, cut } = self;
         world.sleep(1 + world.random.below(20)).await;
-        if cut.load(Ordering::Relaxed) {
-            // Some partitions are noticed, in others there is silence.
-            if world.random.below(2) == 0 {
-                world.sleep(PATIENCE).await;
-            }
-            return Err(std::io::ErrorKind::ConnectionReset.into());
+        if cut.stops_requests() {
+            return Err(world.partition().await);
         }
         let (service, deaths) = (to.up(), to.deaths.load(Ordering::Relaxed));
         let Some(mut service) = service else {
@@ -286,6 +325,10 @@ where
             answer.await.map_err(|_| std::io::Error::from(std::io::ErrorKind::ConnectionReset))?;
         if to.deaths.load(Ordering::Relaxed) != deaths {
             return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        if cut.stops_answers() {
+            world.lost.fetch_add(1, Ordering::Relaxed);
+            return Err(world.partition().await);
         }
         let breaks = world.is_troubled() && world.random.below(6) == 0;
         let left = breaks.then(|| world.random.below(1500));
@@ -321,7 +364,7 @@ struct Travelling<S> {
     inner: Body,
     world: World,
     to: Arc<Node<S>>,
-    cut: Arc<AtomicBool>,
+    cut: Cut,
     deaths: u64,
     /// Bytes until it breaks off.
     left: Option<u64>,
@@ -347,7 +390,7 @@ impl<S: Send> http_body::Body for Travelling<S> {
             (self.pause, self.paused) = (None, true);
         }
         let died = self.to.deaths.load(Ordering::Relaxed) != self.deaths;
-        if died || self.cut.load(Ordering::Relaxed) {
+        if died || self.cut.stops_answers() {
             return Poll::Ready(Some(Err(BodyError::source("reset"))));
         }
         let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));

@@ -1,28 +1,28 @@
 //! Three edges, two shields and two origins, every link between them, and what goes on beside requests:
-//! hints from edges to shields, and purges that a control plane numbers for all.
+//! hints from edges to shields, by the edges' own layer and sender, and purges that a control plane numbers for
+//! all.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use headwater_cache::{
     Cache, CacheFuture, CacheService, Downstream, Purge, PurgeSeq, Tier, TierLayer,
 };
+use headwater_edge::Hints;
+use headwater_edge::hints::{HintFuture, HintLayer, Hinted};
 use headwater_net::Body;
 use headwater_net::balance::{Balance, BalanceConfig};
-use headwater_net::rendezvous::Like;
 use headwater_origin::upstream::Peers;
 use headwater_origin::{HintTrust, Shield, ShieldFuture};
-use headwater_proto::hints::{self, Hint};
-use http::{Method, Request, Uri, header};
+use http::{Request, header};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use super::machines::{Link, Node, Source, World, content, title};
+use super::machines::{Cut, Link, Node, Source, World, content};
 use super::{DEADLINE, DISASTERS, HOST, ROUNDS, SEGMENTS};
 
 const SHIELDS: [&str; 2] = ["shield-one", "shield-two"];
@@ -56,39 +56,19 @@ type Shields = Balance<Link<Shielding>>;
 /// An edge, with what it has to tell the shields.
 #[derive(Clone)]
 pub struct Edge {
-    cached: CacheService<Tier<Shields>>,
+    hinted: Hinted<CacheService<Tier<Shields>>>,
     cache: Cache,
     pub shields: Shields,
-    noted: Arc<Mutex<Vec<Hint>>>,
 }
 
 impl Edge {
-    fn ask(&mut self, request: Request<Body>) -> CacheFuture {
-        self.cached.call(request)
+    fn ask(&mut self, request: Request<Body>) -> HintFuture<CacheFuture> {
+        self.hinted.call(request)
     }
 
     /// The shield that is asked for a path.
     pub fn home(&self, path: &str) -> Option<String> {
         self.shields.home(&path.parse().unwrap())
-    }
-
-    /// Tells each shield of what this edge answered by itself.
-    async fn tell(&self) {
-        let noted = hints::joined(std::mem::take(&mut *self.noted.lock().unwrap()));
-        let mut shares = BTreeMap::<_, Vec<Hint>>::new();
-        for hint in noted {
-            let path = hint.location.trim_start_matches("//").trim_start_matches(HOST).to_owned();
-            shares.entry(title(&path).to_owned()).or_default().push(hint);
-        }
-        for (title, share) in shares {
-            let mut request = Request::new(Body::from(hints::write(&share).0));
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = Uri::from_static(hints::PATH);
-            request.extensions_mut().insert(Like(format!("/{title}/").parse().unwrap()));
-            let told = self.shields.clone().oneshot(request);
-            // Best effort, as edges do it.
-            let _ = tokio::time::timeout(Duration::from_secs(2), told).await;
-        }
     }
 }
 
@@ -98,7 +78,7 @@ pub struct Network {
     sources: Vec<Arc<Node<Source>>>,
     pub shields: Vec<Arc<Node<Shielding>>>,
     pub edges: Vec<Arc<Node<Edge>>>,
-    cuts: Vec<Arc<AtomicBool>>,
+    cuts: Vec<Cut>,
     pub asked: Arc<Mutex<HashMap<String, u32>>>,
 }
 
@@ -117,8 +97,8 @@ impl Network {
         for (at, name) in SHIELDS.iter().copied().enumerate() {
             let links: Vec<_> = sources.iter().map(|to| Link::new(&world, to)).collect();
             let (other, to) = (SHIELDS[1 - at], Link::new(&world, &shields[1 - at]));
-            cuts.extend(links.iter().map(|link| Arc::clone(&link.cut)));
-            cuts.push(Arc::clone(&to.cut));
+            cuts.extend(links.iter().map(|link| link.cut.clone()));
+            cuts.push(to.cut.clone());
             let clock = world.clock.clone();
             shields[at].set_up(move || {
                 let cache = Cache::builder().name(name).clock(clock.clone());
@@ -135,7 +115,7 @@ impl Network {
         let edges = EDGES.map(Node::to_be);
         for (node, name) in edges.iter().zip(EDGES) {
             let links = [0, 1].map(|at| Link::new(&world, &shields[at]));
-            cuts.extend(links.iter().map(|link| Arc::clone(&link.cut)));
+            cuts.extend(links.iter().map(|link| link.cut.clone()));
             let clock = world.clock.clone();
             node.set_up(move || {
                 let all = SHIELDS.iter().zip(&links);
@@ -148,7 +128,12 @@ impl Network {
                     .build();
                 let cache = Cache::builder().name(name).clock(clock.clone()).build();
                 let cached = cache.layer().layer(TierLayer.layer(shields.clone()));
-                Edge { cached, cache, shields, noted: Arc::default() }
+                let home = shields.clone();
+                let hints = Hints::builder().home(move |uri| home.home(uri));
+                let (hints, sender) = hints.build(shields.clone());
+                // It ends with the edge.
+                tokio::spawn(sender.run());
+                Edge { hinted: HintLayer::new(&hints).layer(cached), cache, shields }
             });
         }
         let (sources, shields, edges) = (sources.into(), shields.into(), edges.into());
@@ -158,17 +143,6 @@ impl Network {
     /// What goes on beside requests, until it is dropped.
     pub fn beside(self: &Arc<Self>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        for at in 0..self.edges.len() {
-            let network = Arc::clone(self);
-            tasks.spawn(async move {
-                loop {
-                    network.world.sleep(250).await;
-                    if let Some(edge) = network.edges[at].up() {
-                        edge.tell().await;
-                    }
-                }
-            });
-        }
         for at in 0..self.edges.len() + self.shields.len() {
             let network = Arc::clone(self);
             tasks.spawn(async move {
@@ -270,14 +244,15 @@ impl Network {
     pub async fn disasters(&self, titles: &[String]) {
         let random = &self.world.random;
         for _ in 0..DISASTERS {
-            match random.below(9) {
+            match random.below(10) {
                 0 => self.sources[random.below(2) as usize].kill(),
                 1 => self.shields[random.below(2) as usize].kill(),
                 2 => self.edges[random.below(3) as usize].kill(),
                 3 | 4 => {
-                    let cut = &self.cuts[random.below(self.cuts.len() as u64) as usize];
-                    cut.store(true, Ordering::Relaxed);
+                    self.cuts[random.below(self.cuts.len() as u64) as usize].both_ways();
                 }
+                // What is asked arrives, and is answered for nobody.
+                8 => self.cuts[random.below(self.cuts.len() as u64) as usize].one_way(),
                 5 => self.mend(),
                 // New bytes under new validators, and a purge of what was there before.
                 6 | 7 => {
@@ -296,7 +271,7 @@ impl Network {
         self.sources.iter().for_each(|node| node.start());
         self.shields.iter().for_each(|node| node.start());
         self.edges.iter().for_each(|node| node.start());
-        self.cuts.iter().for_each(|cut| cut.store(false, Ordering::Relaxed));
+        self.cuts.iter().for_each(Cut::mend);
     }
 
     /// A client asks an edge for a path; whether it got it. What is neither that nor an honest error
@@ -312,15 +287,10 @@ impl Network {
         let purged = edge.cache.purges_followed().get() as usize;
         let oldest = self.world.version(path, purged);
         let request = Request::get(path).header("host", HOST).body(Body::empty()).unwrap();
-        let noted = Arc::clone(&edge.noted);
         let answer = async move {
             let response = edge.ask(request).await.unwrap_or_else(|never| match never {});
             let status = response.status();
             let length = response.headers().get(header::CONTENT_LENGTH).cloned();
-            let served = response.headers().get_all("cache-status").iter().next_back();
-            if served.is_some_and(|served| served.to_str().unwrap().contains("; hit")) {
-                noted.lock().unwrap().extend(Hint::new(&format!("//{HOST}{path}")));
-            }
             (status, length, response.into_body().collect(1 << 20).await)
         };
         let Ok((status, length, body)) = tokio::time::timeout(DEADLINE, answer).await else {
