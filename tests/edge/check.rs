@@ -270,7 +270,7 @@ fn each_fault_of_a_group_of_keys_is_said() {
         ("edge.toml:23: key 'authorization': ", "the file empty holds no secret"),
         ("edge.toml:24: key 'x-tenant': ", "there is no variable NO_SUCH_VARIABLE_OF_THIS_TEST"),
         ("edge.toml:27: key 'deny_file': ", "cannot use /nowhere/denied: No such file"),
-        ("edge.toml:1: addresses: ", "192.0.2.1/32 is both allowed and denied"),
+        ("edge.toml:30: key 'deny': ", "192.0.2.1/32 is both allowed and denied"),
     ];
     for (at, what) in expected {
         let line = said.lines().find(|line| line.starts_with(at));
@@ -310,4 +310,8 @@ fn every_bad_line_of_a_list_is_said() {
          14, 15, 16, 17, 18, 19, 20 and 10 more are no address and no network such as 192.0.2.0/24\n"
         )
     );
+    fs::write(allowed.to_string(), "192.0.2.0/24\n").unwrap();
+    fs::write(denied.to_string(), "192.0.2.7/24\n").unwrap();
+    let both = "edge.toml:12: key 'deny_file': 192.0.2.0/24 is both allowed and denied\n";
+    assert_eq!(check(), both);
 }

@@ -36,6 +36,9 @@ pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
 
 /// Where what is at fault is named.
 fn wrongs(error: &(dyn std::error::Error + 'static), places: &Places) -> Vec<Wrong> {
+    if let Some(wrong) = error.downcast_ref::<Wrong>() {
+        return vec![wrong.clone()];
+    }
     let named = error.downcast_ref::<Named>();
     let named =
         named.map(|named| places.naming(&named.value, named.key, named)).unwrap_or_default();

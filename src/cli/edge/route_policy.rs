@@ -10,12 +10,11 @@ use headwater::edge::tokens::TokensHere;
 use headwater::edge::{
     Addresses, Cors, Countries, FixedAnswer, MethodsLayer, Referrers, RoutePolicy, Security,
 };
-use headwater::proto::config::Edge as Config;
 use headwater::proto::config::answer::Answer;
 use headwater::proto::config::cors::PageOrigin;
 use headwater::proto::config::route::Route;
 use headwater::proto::config::text::{List, Network, Verb};
-use headwater::proto::config::{clients, cors, security};
+use headwater::proto::config::{Edge as Config, Step, Wrong, clients, cors, security};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::super::Error;
@@ -139,7 +138,7 @@ impl Common {
         if let Some(path) = &config.deny_file {
             lists = of_file("deny_file", path, |list| lists.deny(list))?;
         }
-        let made = lists.build().map_err(|error| format!("addresses: {error}"))?;
+        let made = lists.build()?;
         self.addresses.push((config.clone(), made.clone()));
         Ok(made)
     }
@@ -148,10 +147,10 @@ impl Common {
 /// Each fault of the lists of addresses that routes and policies have: of each file, and of each list whose
 /// files can be read.
 pub(super) fn look(config: &Config) -> Vec<Error> {
-    let routes = || config.sites.iter().flat_map(|site| &site.routes).chain(&config.policies);
-    let lists = || routes().filter_map(|route| route.addresses.as_ref());
-    let files =
-        lists().flat_map(|one| [("allow_file", &one.allow_file), ("deny_file", &one.deny_file)]);
+    let lists = listed(config);
+    let files = lists
+        .iter()
+        .flat_map(|(_, one)| [("allow_file", &one.allow_file), ("deny_file", &one.deny_file)]);
     let files: BTreeSet<_> =
         files.filter_map(|(key, file)| file.as_deref().map(|file| (key, file))).collect();
     let mut unread = BTreeSet::new();
@@ -162,13 +161,45 @@ pub(super) fn look(config: &Config) -> Vec<Error> {
             all.push(error.into());
         }
     }
-    let is_read = |one: &&clients::Addresses| {
+    let is_read = |one: &clients::Addresses| {
         let mut files = [&one.allow_file, &one.deny_file].into_iter().flatten();
         files.all(|file| !unread.contains(&**file))
     };
     let mut common = Common::default();
-    all.extend(lists().filter(is_read).filter_map(|lists| common.addresses(lists).err()));
+    for (path, one) in lists.into_iter().filter(|(_, one)| is_read(one)) {
+        if let Err(error) = common.addresses(one) {
+            all.push(match error.downcast::<BadAddresses>() {
+                Ok(bad) => Wrong::with(path.into_iter().chain(at_fault(one, &bad)), bad).into(),
+                Err(error) => error,
+            });
+        }
+    }
     all
+}
+
+/// The lists of addresses of a configuration, with the way to each.
+fn listed(config: &Config) -> Vec<(Vec<Step>, &clients::Addresses)> {
+    let sites = config.sites.iter().enumerate().flat_map(|(site, of)| {
+        let way = move |at| vec!["site".into(), Step::Item(site), "route".into(), Step::Item(at)];
+        of.routes.iter().enumerate().map(move |(at, route)| (way(at), route))
+    });
+    let policies = config.policies.iter().enumerate();
+    let all =
+        sites.chain(policies.map(|(at, route)| (vec!["policy".into(), Step::Item(at)], route)));
+    all.filter_map(|(mut way, route)| {
+        way.push("addresses".into());
+        route.addresses.as_ref().map(|lists| (way, lists))
+    })
+    .collect()
+}
+
+/// Which key of lists that contradict each other says what is denied.
+fn at_fault(config: &clients::Addresses, bad: &BadAddresses) -> Option<Step> {
+    let BadAddresses::Both(both) = bad else { return None };
+    let both: Vec<String> = both.first().iter().map(ToString::to_string).collect();
+    let allowed = Addresses::builder().allow(&both.join("\n"));
+    let alone = allowed.and_then(|lists| lists.deny(&lines(&config.deny))?.build());
+    Some(if alone.is_err() { "deny" } else { "deny_file" }.into())
 }
 
 fn lines(networks: &List<Network>) -> String {
