@@ -6,8 +6,8 @@
 //!
 //! | key | what |
 //! |---|---|
-//! | `etp` | what the path to the client takes, in kbit/s: the congestion window in each round trip |
-//! | `rtt` | the round trip, in milliseconds |
+//! | `etp` | what the path to the client takes, in kbit/s, to the nearest: the congestion window in each round trip |
+//! | `rtt` | the round trip, in milliseconds, to the nearest |
 //! | `rd` | from the request to the head of the answer, in milliseconds |
 //! | `mb` | the most that a player should ask for, in kbit/s, where the operator says so |
 //! | `du` | this edge is under duress: [`Pressure`] is above zero |
@@ -90,8 +90,10 @@ impl On {
             decimal(&mut text, number.min(LARGEST), 1);
         };
         if let Some(path) = path {
-            say(b";etp=", path.rate().saturating_mul(8) / 1_000);
-            say(b";rtt=", u64::try_from(path.rtt.as_millis()).unwrap_or(LARGEST));
+            let micros = path.rtt.as_micros().max(1);
+            // Eight bits a byte; a kilobit in a millisecond is 1,000 of them.
+            say(b";etp=", nearest(u128::from(path.window) * 8_000, micros));
+            say(b";rtt=", nearest(path.rtt.as_micros(), 1_000));
         }
         say(b";rd=", delay);
         if let Some(most) = self.most {
@@ -102,6 +104,11 @@ impl On {
         }
         HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
     }
+}
+
+/// A fraction as the nearest whole number; `LARGEST` where that is too large.
+fn nearest(number: u128, of: u128) -> u64 {
+    u64::try_from((number + of / 2) / of).unwrap_or(LARGEST)
 }
 
 /// The largest number of structured fields (RFC 9651 §3.3.1).
@@ -193,6 +200,15 @@ mod tests {
             format!("\"e\";rd={LARGEST}")
         );
         assert_eq!(CmsdLayer::new(&"n".repeat(500)).on.unwrap().name.len(), MAX_NAME + 2);
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_the_nearest() {
+        assert_eq!(
+            [1_499, 1_500, 1_501, 499, 0].map(|micros| nearest(micros, 1_000)),
+            [1, 2, 2, 0, 0]
+        );
+        assert_eq!(nearest(u128::from(u64::MAX) * 8_000, 1), LARGEST);
     }
 
     #[test]
