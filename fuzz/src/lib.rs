@@ -77,6 +77,8 @@ pub const TARGETS: &[Target] = &[
     target("filter", Input::Text(targets::filter::SEEDS), targets::filter::run, 256),
     target("traceparent", Input::Text(targets::traceparent::SEEDS), targets::traceparent::run, 64),
     target("addresses", Input::Text(targets::addresses::SEEDS), targets::addresses::run, 256),
+    target("steering", Input::Text(targets::steering::SEEDS), targets::steering::run, 64),
+    target("orders", Input::Text(targets::orders::SEEDS), targets::orders::run, 256),
     target("config", Input::Text(targets::config::SEEDS), targets::config::run, 1_024),
 ];
 

@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 18] = [
+const TARGETS: [(&str, &str); 20] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -47,6 +47,8 @@ const TARGETS: [(&str, &str); 18] = [
     ("filter", "filters of the live log"),
     ("traceparent", "which trace a request says it is a part of"),
     ("addresses", "lists of addresses"),
+    ("steering", "what players ask of content steering"),
+    ("orders", "what an operator asks: purges, explanations"),
     ("config", "configuration files of edges"),
 ];
 
