@@ -64,7 +64,7 @@ pub(crate) static SPEC: Spec = Spec {
         Flag {
             name: "--fast",
             value: None,
-            help: "Leave out what takes longest: qlog, soak, cache-tests, browser, demo, deb, doc and package, and \
+            help: "Leave out what takes longest: alone, qlog, soak, cache-tests, browser, demo, deb, doc and package, and \
                    clippy with any features but the default ones",
         },
         Flag {
@@ -76,12 +76,13 @@ pub(crate) static SPEC: Spec = Spec {
     ],
 };
 
-const STEP_NAMES: [(&str, &str); 15] = [
+const STEP_NAMES: [(&str, &str); 16] = [
     ("setup", "install what this machine lacks"),
     ("format", "rustfmt, in check mode"),
     ("tidy", "what `cargo xtask tidy` looks at"),
     ("clippy", "clippy with warnings denied: default features, all, and the packager with none"),
     ("test", "unit, integration and documentation tests of every crate"),
+    ("alone", "each library by itself, with its default features and with none"),
     ("qlog", "the tests of QUIC's logs, whose feature no other test has"),
     ("h2spec", "the conformance suite of HTTP/2 against the stack that the tests have built"),
     ("soak", "a minute or so of mixed load on that stack, whose memory must not grow"),
@@ -98,7 +99,8 @@ const STEP_NAMES: [(&str, &str); 15] = [
 ];
 
 /// What a step leaves out under `--fast`.
-const SLOW: [&str; 8] = ["qlog", "soak", "cache-tests", "browser", "demo", "deb", "doc", "package"];
+const SLOW: [&str; 9] =
+    ["alone", "qlog", "soak", "cache-tests", "browser", "demo", "deb", "doc", "package"];
 
 /// What the tests counted.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -165,6 +167,7 @@ fn run(name: &str, places: &Places, fast: bool, tally: &mut Tally) -> Outcome {
         "tidy" => tidy::main(places, &Given::default()),
         "clippy" => clippy(places, fast),
         "test" => rust_tests(places, tally),
+        "alone" => alone(places),
         "qlog" => qlog(places, tally),
         "h2spec" => h2spec::against_stack(places),
         "soak" => soak::short(places),
@@ -240,6 +243,47 @@ fn rust_tests(places: &Places, tally: &mut Tally) -> Outcome {
         ui::line(line);
         tally.add(line);
     })
+}
+
+/// In a build of the whole workspace each crate has the features that any other one asks for: what a crate
+/// lacks that is used by itself, nothing else notices.
+fn alone(places: &Places) -> Outcome {
+    for (name, defaults) in libraries(&process::capture(process::cargo(places).args(METADATA))?) {
+        let mut cargo = process::cargo(places);
+        cargo.args(["check", "--locked", "--quiet", "--lib", "-p", &name]);
+        if !defaults {
+            cargo.arg("--no-default-features");
+        }
+        ui::line(&format!("$ {}", process::words(&cargo)));
+        process::run(&mut cargo)?;
+    }
+    Ok(())
+}
+
+/// The libraries that others use, of cargo's metadata, each with whether its default features are asked for;
+/// without them, too, where there are any.
+fn libraries(metadata: &str) -> Vec<(String, bool)> {
+    let own = unpublished(metadata);
+    let metadata: serde_json::Value = serde_json::from_str(metadata).unwrap_or_default();
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let is_library = |target: &serde_json::Value| {
+        target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib"))
+    };
+    packages
+        .filter(|package| {
+            let mut targets = package["targets"].as_array().into_iter().flatten();
+            targets.any(is_library)
+        })
+        .filter_map(|package| {
+            let name =
+                package["name"].as_str().filter(|name| !own.iter().any(|one| one == name))?;
+            let defaults = package["features"]["default"].as_array();
+            let has_some = defaults.is_some_and(|all| !all.is_empty());
+            let sets = if has_some { &[true, false][..] } else { &[true] };
+            Some(sets.iter().map(move |set| (name.to_owned(), *set)))
+        })
+        .flatten()
+        .collect()
 }
 
 /// Alone, since the feature has all JSON of a build keep its order.
@@ -404,6 +448,18 @@ mod tests {
             {"name":"c","publish":["one"]}]}"#;
         assert_eq!(unpublished(metadata), ["b"]);
         assert!(unpublished("").is_empty());
+    }
+
+    #[test]
+    fn libraries_are_checked_with_their_default_features_and_with_none() {
+        let metadata = r#"{"packages":[
+            {"name":"a","targets":[{"kind":["lib"]}],"features":{"default":["x"],"x":[]}},
+            {"name":"b","targets":[{"kind":["test"]},{"kind":["lib"]}],"features":{"y":[]}},
+            {"name":"c","targets":[{"kind":["lib"]}],"features":{"default":[]}},
+            {"name":"d","publish":[],"targets":[{"kind":["lib"]}],"features":{}},
+            {"name":"e","targets":[{"kind":["bin"]}],"features":{}}]}"#;
+        let all = [("a", true), ("a", false), ("b", true), ("c", true)];
+        assert_eq!(libraries(metadata), all.map(|(name, defaults)| (name.to_owned(), defaults)));
     }
 
     #[test]
