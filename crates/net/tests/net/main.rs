@@ -42,4 +42,5 @@ mod startup;
 mod tls;
 mod unread;
 mod upstream;
+mod watchdog;
 mod websockets;
