@@ -4,17 +4,25 @@ use std::time::Duration;
 
 use crate::client::{Client, Field, framed, headers};
 use crate::h2::{Ended, MALFORMED, NEXT, WELL_FORMED, fields, name};
-use crate::rig::Reaches::{Cut, Nothing, Once};
+use crate::rig::Reaches::{AtMost, Cut, Nothing, Once};
 use crate::rig::Rig;
 
 /// Of a body that does not come.
 const LENGTH: Field<'_> = (b"content-length", b"5");
 
-async fn send(client: &Client, fields: &[Field<'_>], body: Option<&[u8]>) -> Ended {
+async fn send(
+    client: &Client,
+    fields: &[Field<'_>],
+    body: Option<&[u8]>,
+    trailers: Option<&[Field<'_>]>,
+) -> Ended {
     let Ok((mut send, mut recv)) = client.quic.open_bi().await else { return Ended::Reset };
     let mut frames = headers(fields);
     if let Some(body) = body {
         frames.extend(framed(0, body));
+    }
+    if let Some(trailers) = trailers {
+        frames.extend(headers(trailers));
     }
     let _ = send.write_all(&frames).await;
     let _ = send.finish();
@@ -30,9 +38,18 @@ async fn send(client: &Client, fields: &[Field<'_>], body: Option<&[u8]>) -> End
 }
 
 async fn case(rig: &Rig, fields: &[Field<'_>], body: Option<&[u8]>) -> [Ended; 2] {
+    with_trailers(rig, fields, body, None).await
+}
+
+async fn with_trailers(
+    rig: &Rig,
+    fields: &[Field<'_>],
+    body: Option<&[u8]>,
+    trailers: Option<&[Field<'_>]>,
+) -> [Ended; 2] {
     let client = Client::connect(rig.edge.https_addrs()[0], &rig.tls).await;
-    let first = send(&client, fields, body).await;
-    [first, send(&client, &NEXT, None).await]
+    let first = send(&client, fields, body, trailers).await;
+    [first, send(&client, &NEXT, None, None).await]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -76,4 +93,96 @@ async fn bodies_are_as_long_as_they_say() {
         assert_ne!(first, Ended::Ok, "{}", name(&others));
         rig.check(&name(&others), Cut, next == Ended::Ok);
     }
+}
+
+/// What no trailer section may have (RFC 9114 §4.2, §4.3): the request is malformed (§4.1.2).
+const MALFORMED_TRAILERS: &[&[Field<'static>]] = &[
+    &[(b":path", b"/evil")],
+    &[(b":method", b"GET")],
+    &[(b":scheme", b"http")],
+    &[(b":authority", b"evil.example")],
+    &[(b":status", b"200")],
+    &[(b":evil", b"x")],
+    &[(b"x", b"a"), (b":path", b"/evil")],
+    &[(b"connection", b"close")],
+    &[(b"keep-alive", b"5")],
+    &[(b"proxy-connection", b"close")],
+    &[(b"transfer-encoding", b"chunked")],
+    &[(b"upgrade", b"h2c")],
+    &[(b"te", b"gzip")],
+    &[(b"X-Upper", b"a")],
+    &[(b"x:y", b"a")],
+    &[(b"", b"a")],
+    &[(b"x\r\ny", b"a")],
+    &[(b"x", b"a\r\n\r\nGET /evil HTTP/1.1")],
+    &[(b"x", b"a\nb")],
+    &[(b"x", b"a\0b")],
+];
+
+/// What a trailer section is not to have (RFC 9110 §6.5.1), and what it may: an upstream of HTTP/1.1 might
+/// take it for the request's own, so it is told of neither.
+const FORBIDDEN_TRAILERS: &[&[Field<'static>]] = &[
+    &[(b"content-length", b"50")],
+    &[(b"content-length", b"0"), (b"content-length", b"5")],
+    &[(b"host", b"evil.example")],
+    &[(b"authorization", b"evil")],
+    &[(b"cookie", b"evil=1")],
+    &[(b"content-encoding", b"gzip")],
+    &[(b"content-type", b"text/evil")],
+    &[(b"expect", b"100-continue")],
+    &[(b"range", b"bytes=0-0")],
+    &[(b"te", b"trailers")],
+    &[(b"trailer", b"x-evil")],
+    &[(b"x-forwarded-for", b"192.0.2.1")],
+    &[(b"x-evil", b"evil")],
+    &[],
+];
+
+/// Without a word about them beforehand, announced, and behind a body of which the length is said.
+const BEFORE_TRAILERS: [&[Field<'static>]; 3] = [
+    &[],
+    &[
+        (b"te", b"trailers"),
+        (b"trailer", b"content-length, host, authorization, cookie, x, x-evil, te, trailer"),
+    ],
+    &[LENGTH],
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn rfc_9114_4_1_2_malformed_trailers_end_their_request_alone_and_go_nowhere() {
+    let rig = Rig::start();
+    for before in BEFORE_TRAILERS {
+        for trailers in MALFORMED_TRAILERS {
+            let name = format!("{} / {}", name(before), name(trailers));
+            let request = fields("POST", before);
+            let [first, next] = with_trailers(&rig, &request, Some(b"hello"), Some(trailers)).await;
+            assert_eq!(next, Ended::Ok, "{name}: it is an error of the stream");
+            if before == [LENGTH] {
+                // All that the length says has been passed on by then.
+                rig.check(&name, AtMost("POST /x HTTP/1.1", b"hello"), true);
+            } else {
+                assert_ne!(first, Ended::Ok, "{name}");
+                rig.check(&name, Cut, true);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn rfc_9110_6_5_1_trailers_do_not_become_fields_of_the_request() {
+    let rig = Rig::start();
+    for before in BEFORE_TRAILERS {
+        for trailers in FORBIDDEN_TRAILERS {
+            let name = format!("{} / {}", name(before), name(trailers));
+            let request = fields("POST", before);
+            let ended = with_trailers(&rig, &request, Some(b"hello"), Some(trailers)).await;
+            assert_eq!(ended, [Ended::Ok; 2], "{name}");
+            rig.check(&name, Once("POST /x HTTP/1.1", b"hello"), true);
+        }
+    }
+    // They are no body either.
+    let trailers: &[Field<'_>] = &[(b"content-length", b"5")];
+    let ended = with_trailers(&rig, &fields("POST", &[]), None, Some(trailers)).await;
+    assert_eq!(ended, [Ended::Ok; 2]);
+    rig.check("no body", Once("POST /x HTTP/1.1", b""), true);
 }

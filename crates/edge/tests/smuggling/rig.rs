@@ -24,6 +24,8 @@ pub enum Reaches {
     Once(&'static str, &'static [u8]),
     /// One request that is cut off before its end.
     Cut,
+    /// Any of these.
+    AtMost(&'static str, &'static [u8]),
 }
 
 impl Rig {
@@ -66,7 +68,12 @@ impl Rig {
                     one.values("content-length").len() + one.values("transfer-encoding").len();
                 assert!(framings == 1 || body.is_empty(), "{name}: {one:?}");
             }
-            (Reaches::Nothing, []) | (Reaches::Cut, [] | [Seen { whole: false, .. }]) => {}
+            (Reaches::AtMost(line, body), [Seen { whole: true, .. }]) => {
+                let one = &seen[0];
+                assert_eq!((one.line.as_str(), &one.body[..]), (line, body), "{name}");
+            }
+            (Reaches::Nothing, [])
+            | (Reaches::Cut | Reaches::AtMost(..), [] | [Seen { whole: false, .. }]) => {}
             _ => panic!("{name}: {reaches:?}, and the upstream saw {seen:?}"),
         }
     }
