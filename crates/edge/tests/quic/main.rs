@@ -37,7 +37,10 @@ where
     let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
     let mut quic = QuicConfig::default();
     quic.early_data = true;
-    // Handshakes are held up.
+    // Handshakes and answers are held up.
+    quic.idle_timeout = Duration::from_secs(120);
+    // All that is asked for here, at once.
+    quic.send_window = 32 << 20;
     let mut limits = ConnLimits::default();
     limits.handshake_timeout = Duration::from_secs(60);
     let edge = tune(Edge::builder().cache(Cache::builder().build()));

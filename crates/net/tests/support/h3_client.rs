@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use headwater_net::client::{Opener, Transport};
@@ -35,9 +36,16 @@ pub(crate) fn quic_config(tls: &Tls, transport: quinn::TransportConfig) -> quinn
     config
 }
 
+/// What waits for a server that is held up for longer than clients usually do.
+pub(crate) fn patient() -> quinn::TransportConfig {
+    let mut transport = quinn::TransportConfig::default();
+    transport.max_idle_timeout(Some(Duration::from_secs(120).try_into().unwrap()));
+    transport
+}
+
 /// What a client remembers that has asked a server for `path` by the name of `localhost`.
 pub(crate) async fn visited(addr: SocketAddr, tls: &Tls, path: &str) -> quinn::ClientConfig {
-    let config = quic_config(tls, quinn::TransportConfig::default());
+    let config = quic_config(tls, patient());
     let endpoint = endpoint(addr);
     let quic = endpoint.connect_with(config.clone(), addr, "localhost").unwrap().await.unwrap();
     let client = H3::over(endpoint.clone(), quic, addr, "localhost").await;

@@ -21,7 +21,8 @@ pub(crate) struct Unfinished {
 
 impl Unfinished {
     /// Comes back to the server at `addr` with what it remembers, and hears nothing yet: what a client
-    /// sends after that is early no more.
+    /// sends after that is early no more. However long that takes, all that it sends until then is let
+    /// through, again where it says it again.
     pub(crate) async fn return_to(addr: SocketAddr, config: &quinn::ClientConfig) -> Self {
         let relay = Relay::new(addr).await;
         relay.only_first_flight(true);
