@@ -1,10 +1,15 @@
 //! An HTTP/3 client by hand: fields and frames as they are given, and no more checks than that.
 #![allow(dead_code, clippy::unwrap_used, reason = "shared by several test files")]
 
+// The settings of QUIC are those of the client that h3 makes.
+#[path = "../../../net/tests/support/h3_client.rs"]
+mod h3_client;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use headwater_net::server::Tls;
+
+use h3_client::{endpoint, quic_config};
 
 /// A field line: name and value.
 pub type Field<'a> = (&'a [u8], &'a [u8]);
@@ -18,18 +23,8 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(addr: SocketAddr, tls: &Tls) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(tls.leaf_der().into()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h3".to_vec()];
-        let config = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
-        let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-        let config = quinn::ClientConfig::new(Arc::new(config));
+        let endpoint = endpoint(addr);
+        let config = quic_config(tls, quinn::TransportConfig::default());
         let quic = endpoint.connect_with(config, addr, "localhost").unwrap().await.unwrap();
         let mut control = quic.open_uni().await.unwrap();
         // A control stream, and SETTINGS that set nothing.
