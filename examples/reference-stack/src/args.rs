@@ -130,6 +130,12 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub upstream: Vec<http::Uri>,
 
+    /// An application that an edge passes everything below /app to, paths as they are: the base URL of an
+    /// HTTP server. It gets requests of any method and bodies as they come, its answers are cached where
+    /// they say so, and WebSockets pass
+    #[arg(long, value_name = "URL")]
+    pub app: Option<http::Uri>,
+
     /// Another shield that shares titles with this one, by its base URL as edges know it; it is asked for
     /// what is its own before an origin is. Several times for several
     #[arg(long, value_name = "URL", requires = "known_as")]

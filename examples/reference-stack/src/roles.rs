@@ -13,7 +13,8 @@ use headwater_edge::access_log::LogFile;
 use headwater_edge::hints::HintsBuilder;
 use headwater_edge::operator::{Caches, Site};
 use headwater_edge::{
-    AccessLog, CompressLayer, EarlyDataLayer, Hints, LogWriter, PriorityLayer, Sessions,
+    AccessLog, CompressLayer, EarlyDataLayer, Hints, LogWriter, MethodsLayer, PriorityLayer,
+    Sessions,
 };
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
@@ -22,7 +23,7 @@ use headwater_origin::upstream::Peers;
 use headwater_origin::{HintTrust, PrefetchConfig, Shield};
 use headwater_packager::Packager;
 use http::request::Parts;
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use prometheus_client::registry::Registry;
 use tower::Layer as _;
 use tower_service::Service;
@@ -172,11 +173,28 @@ where
     builder = builder.early_data(EarlyDataLayer::new().forward(args.early_data_upstream));
     builder = builder.priority(PriorityLayer::by_kind());
     let prefix = gate.prefix();
-    let behind = Router::new(TierLayer.layer(shield), pages);
+    let app = args.app.as_ref().map(upstream).transpose()?;
+    if app.is_some() {
+        builder = builder.methods(MethodsLayer::new(OF_APPLICATIONS)).websockets(true);
+    }
+    // What an application is sent is nothing for media.
+    let media = MethodsLayer::default().layer(TierLayer.layer(shield));
+    let behind = Router::new(media, pages, app);
     let server = server.serve(move |_| gate.before(builder.build(behind.clone())))?;
     let edge = Some(RunningEdge { sessions, log, log_file, log_writer, prefix });
     Ok(Running { server, caches, edge })
 }
+
+/// What browsers and other clients send to applications.
+const OF_APPLICATIONS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
 
 /// The access log, in a file where one is named.
 fn access_log(path: Option<&Path>) -> Result<(AccessLog, Option<LogFile>, LogWriter), Error> {

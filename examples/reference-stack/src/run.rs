@@ -254,6 +254,7 @@ impl Addresses {
         // A packager and a shield do nothing twice that they should not either.
         quic.early_data = !args.no_early_data;
         let mut server = server.https(&self.https[..]).http(&self.http[..]).tls(tls).quic(quic);
+        server = server.extended_connect(args.app.is_some());
         if let Some(workers) = args.workers {
             server = server.workers(workers.into());
         }
@@ -290,6 +291,9 @@ fn check_upstreams(args: &Args) -> Result<(), Error> {
     }
     if args.edges.is_some() && args.role != Role::Shield {
         return Err(Error::Usage("--edges is for --role shield".into()));
+    }
+    if args.app.is_some() && !args.role.has_viewers() {
+        return Err(Error::Usage("--app is for --role all and --role edge".into()));
     }
     match (args.role, args.upstream.len()) {
         (Role::Edge | Role::Shield, 1..) | (Role::All | Role::Packager, 0) => Ok(()),

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
+#[allow(dead_code, reason = "other tests use the rest")]
+mod app;
+mod application;
 mod certificates;
 mod clients;
 #[path = "../../../../tests/edge/collector.rs"]
