@@ -1,19 +1,28 @@
-//! Clients that download segment after segment, each on a connection of its own that it keeps as
-//! long as it may, and what becomes of their requests.
+//! Clients that download segment after segment, or send what goes on while the binary is replaced, each on a
+//! connection of its own that it keeps as long as it may, and what becomes of their requests.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::Method;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper::body::Frame;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use crate::app::{SINK, Sum};
 use crate::h3;
 
 /// How a client asks.
@@ -148,9 +157,12 @@ pub struct Answer {
     pub last: bool,
 }
 
+/// A body that is sent.
+type Sent = UnsyncBoxBody<Bytes, Infallible>;
+
 enum Connection {
-    H1(http1::SendRequest<Empty<Bytes>>),
-    H2(http2::SendRequest<Empty<Bytes>>),
+    H1(http1::SendRequest<Sent>),
+    H2(http2::SendRequest<Sent>),
     H3(h3::Connection),
 }
 
@@ -196,42 +208,179 @@ pub async fn ask(protocol: Protocol, asked: Asked, stop: Arc<AtomicBool>) {
     }
 }
 
-async fn open(protocol: Protocol, addr: SocketAddr) -> Result<Connection, String> {
-    let text = |error: &dyn std::error::Error| format!("{error:?}");
+/// How long a piece of an upload is, and the time between two.
+const PIECE: usize = 16 << 10;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Uploads whose bodies go on while the binary is replaced.
+#[derive(Default)]
+pub struct Uploads(Mutex<Sending>);
+
+#[derive(Default)]
+struct Sending {
+    /// How often it has been.
+    replaced: usize,
+    /// Those that have begun since, and are half sent.
+    under_way: usize,
+    ends: bool,
+    pieces: u8,
+}
+
+impl Uploads {
+    fn now(&self) -> MutexGuard<'_, Sending> {
+        self.0.lock().unwrap()
+    }
+
+    /// The binary has been replaced: those that are under way end, and others begin.
+    pub fn were_survived(&self) {
+        let mut now = self.now();
+        now.replaced += 1;
+        now.under_way = 0;
+    }
+
+    /// No more are begun, and those that are under way end.
+    pub fn end(&self) {
+        self.now().ends = true;
+    }
+
+    /// How many are half sent that will not end before the binary is replaced.
+    pub fn under_way(&self) -> usize {
+        self.now().under_way
+    }
+
+    /// The next piece of one that began when the binary had been replaced so often, and of which so many were
+    /// sent; `None` when it is to end.
+    async fn piece(&self, began: usize, sent: usize) -> Option<Bytes> {
+        if sent > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let mut now = self.now();
+        if sent > 0 && (now.replaced != began || now.ends) {
+            return None;
+        }
+        // The first ones may still be in a buffer here.
+        now.under_way += usize::from(sent == 8);
+        now.pieces = now.pieces.wrapping_add(1);
+        Some(Bytes::from(vec![now.pieces; PIECE]))
+    }
+}
+
+/// Uploads until told to stop, each on a new connection: the old process reads it to its end.
+pub async fn upload(
+    protocol: Protocol,
+    addr: SocketAddr,
+    uploads: Arc<Uploads>,
+    tally: Arc<Tally>,
+) {
+    while !uploads.now().ends {
+        let mut connection = match open(protocol, addr).await {
+            Ok(connection) => connection,
+            Err(error) => return tally.failed(format!("cannot connect: {error}")),
+        };
+        let began = uploads.now().replaced;
+        let sum = Arc::<Mutex<Sum>>::default();
+        let (of, added) = (Arc::clone(&uploads), Arc::clone(&sum));
+        let pieces = stream::unfold(0, move |sent| {
+            let (of, added) = (Arc::clone(&of), Arc::clone(&added));
+            async move {
+                let piece = of.piece(began, sent).await?;
+                added.lock().unwrap().add(&piece);
+                Some((piece, sent + 1))
+            }
+        });
+        match connection.send(addr, SINK, Box::pin(pieces)).await {
+            Ok(answer) => {
+                let sum = sum.lock().unwrap().clone();
+                if *answer.body != *sum.text().as_bytes() {
+                    let said = String::from_utf8_lossy(&answer.body).into_owned();
+                    return tally.failed(format!("an upload: {said}, and not {}", sum.text()));
+                }
+                tally.answers.fetch_add(1, Ordering::Relaxed);
+                tally.bytes.fetch_add(sum.len, Ordering::Relaxed);
+                tally.told.fetch_add(u64::from(answer.last), Ordering::Relaxed);
+            }
+            // A process that leaves takes no more on a connection that was just opened: it is sent again.
+            Err(Ended::Told) => _ = tally.told.fetch_add(1, Ordering::Relaxed),
+            Err(Ended::Idle) => return tally.failed("an upload's connection was closed before it"),
+            Err(Ended::Failed(error)) => return tally.failed(format!("an upload: {error}")),
+        }
+    }
+}
+
+/// A connection over TLS that speaks one of the protocols that TCP has.
+pub async fn secure(
+    protocol: Protocol,
+    addr: SocketAddr,
+) -> Result<TokioIo<TlsStream<TcpStream>>, String> {
+    let text = |error: std::io::Error| format!("{error:?}");
     let mut tls = h3::trusting_anything();
-    let alpn: &[u8] = match protocol {
-        Protocol::H1 => b"http/1.1",
-        Protocol::H2 => b"h2",
-        Protocol::H3 => return h3::Connection::open(addr, tls).await.map(Connection::H3),
-    };
+    let alpn: &[u8] = if protocol == Protocol::H1 { b"http/1.1" } else { b"h2" };
     tls.alpn_protocols = vec![alpn.to_vec()];
-    let socket = TcpStream::connect(addr).await.map_err(|error| text(&error))?;
+    let socket = TcpStream::connect(addr).await.map_err(text)?;
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(tls)).connect(name, socket).await;
-    let io = TokioIo::new(stream.map_err(|error| text(&error))?);
+    Ok(TokioIo::new(stream.map_err(text)?))
+}
+
+async fn open(protocol: Protocol, addr: SocketAddr) -> Result<Connection, String> {
+    let text = |error: hyper::Error| format!("{error:?}");
+    if protocol == Protocol::H3 {
+        return h3::Connection::open(addr, h3::trusting_anything()).await.map(Connection::H3);
+    }
+    let io = secure(protocol, addr).await?;
     if protocol == Protocol::H1 {
-        let (send, connection) = http1::handshake(io).await.map_err(|error| text(&error))?;
+        let (send, connection) = http1::handshake(io).await.map_err(text)?;
         tokio::spawn(connection);
         return Ok(Connection::H1(send));
     }
-    let (send, connection) =
-        http2::handshake(TokioExecutor::new(), io).await.map_err(|error| text(&error))?;
+    let (send, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(text)?;
     tokio::spawn(connection);
     Ok(Connection::H2(send))
 }
 
+/// Pieces of a body.
+pub type Pieces = std::pin::Pin<Box<dyn stream::Stream<Item = Bytes> + Send>>;
+
 impl Connection {
     async fn get(&mut self, addr: SocketAddr, path: &str) -> Result<Answer, Ended> {
-        let request = |uri: String| {
-            let host = format!("localhost:{}", addr.port());
-            http::Request::get(uri).header("host", host).body(Empty::new()).unwrap()
-        };
+        match self {
+            Self::H3(connection) => connection.get(path).await,
+            _ => self.ask(addr, Method::GET, path, Empty::new().boxed_unsync()).await,
+        }
+    }
+
+    /// Sends a body of which the length is not known.
+    async fn send(
+        &mut self,
+        addr: SocketAddr,
+        path: &str,
+        pieces: Pieces,
+    ) -> Result<Answer, Ended> {
+        match self {
+            Self::H3(connection) => connection.post(path, pieces).await,
+            _ => {
+                let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))));
+                self.ask(addr, Method::POST, path, body.boxed_unsync()).await
+            }
+        }
+    }
+
+    /// By those of TCP.
+    async fn ask(
+        &mut self,
+        addr: SocketAddr,
+        method: Method,
+        path: &str,
+        body: Sent,
+    ) -> Result<Answer, Ended> {
+        let host = format!("localhost:{}", addr.port());
+        let request = http::Request::builder().method(method).header("host", &host);
         let answer = match self {
             Self::H1(send) => {
                 if send.ready().await.is_err() {
                     return Err(Ended::Idle);
                 }
-                let sent = send.send_request(request(path.to_owned())).await;
+                let sent = send.send_request(request.uri(path).body(body).unwrap()).await;
                 sent.map_err(|error| ended(&error, Ended::Idle))?
             }
             Self::H2(send) => {
@@ -239,11 +388,11 @@ impl Connection {
                     // hyper ends a connection so when it has read a GOAWAY.
                     return Err(Ended::Told);
                 }
-                let uri = format!("https://localhost:{}{path}", addr.port());
-                let sent = send.send_request(request(uri)).await;
+                let uri = format!("https://{host}{path}");
+                let sent = send.send_request(request.uri(uri).body(body).unwrap()).await;
                 sent.map_err(|error| ended(&error, Ended::Told))?
             }
-            Self::H3(connection) => return connection.get(path).await,
+            Self::H3(_) => return Err(Ended::Failed("it is not of TCP".to_owned())),
         };
         if !answer.status().is_success() {
             return Err(Ended::Failed(answer.status().to_string()));

@@ -1,22 +1,26 @@
-//! As much of an HTTP/3 client (RFC 9114) as a download needs: requests by static QPACK entries,
-//! DATA frames of answers, and GOAWAY.
+//! As much of an HTTP/3 client (RFC 9114) as a download or an upload needs: requests by static QPACK entries,
+//! DATA frames both ways, and GOAWAY; and 0-RTT for one that comes back.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::clients::{Answer, Ended};
+use crate::clients::{Answer, Ended, Pieces};
 
 const DATA: u64 = 0x0;
 const HEADERS: u64 = 0x1;
 const GOAWAY: u64 = 0x7;
+/// `:method` in the static table.
+const GET: u8 = 17;
+const POST: u8 = 20;
 /// H3_NO_ERROR (RFC 9114 §8.1).
 const NO_ERROR: u32 = 0x100;
 /// H3_REQUEST_REJECTED: it was not processed (RFC 9114 §4.1.1).
@@ -32,19 +36,49 @@ pub struct Connection {
     _endpoint: quinn::Endpoint,
 }
 
+/// The settings of a client, which keeps the sessions that servers give it.
+pub fn settings(mut tls: rustls::ClientConfig) -> Result<quinn::ClientConfig, String> {
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    tls.enable_early_data = true;
+    let config = QuicClientConfig::try_from(tls).map_err(|error| error.to_string())?;
+    Ok(quinn::ClientConfig::new(Arc::new(config)))
+}
+
 impl Connection {
     /// Connects; a socket of its own for each connection.
-    pub async fn open(addr: SocketAddr, mut tls: rustls::ClientConfig) -> Result<Self, String> {
-        tls.alpn_protocols = vec![b"h3".to_vec()];
-        let config = QuicClientConfig::try_from(tls).map_err(|error| error.to_string())?;
-        let config = quinn::ClientConfig::new(Arc::new(config));
+    pub async fn open(addr: SocketAddr, tls: rustls::ClientConfig) -> Result<Self, String> {
+        Self::first(addr, &settings(tls)?).await
+    }
+
+    /// Connects, and keeps what the server gives it for the next time in `settings`.
+    pub async fn first(addr: SocketAddr, settings: &quinn::ClientConfig) -> Result<Self, String> {
+        let (endpoint, connecting) = Self::connect(addr, settings)?;
+        let quic = connecting.await.map_err(|error| format!("QUIC handshake: {error}"))?;
+        Ok(Self::over(endpoint, quic, addr))
+    }
+
+    /// Comes back with what is in `settings`: what is asked now goes out before the handshake is done. The
+    /// other one tells whether the server took it so. `None` where there is nothing to come back with.
+    pub fn again(
+        addr: SocketAddr,
+        settings: &quinn::ClientConfig,
+    ) -> Result<Option<(Self, quinn::ZeroRttAccepted)>, String> {
+        let (endpoint, connecting) = Self::connect(addr, settings)?;
+        let Ok((quic, accepted)) = connecting.into_0rtt() else { return Ok(None) };
+        Ok(Some((Self::over(endpoint, quic, addr), accepted)))
+    }
+
+    fn connect(
+        addr: SocketAddr,
+        settings: &quinn::ClientConfig,
+    ) -> Result<(quinn::Endpoint, quinn::Connecting), String> {
         let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into())
             .map_err(|error| error.to_string())?;
-        let connecting = endpoint.connect_with(config, addr, "localhost");
-        let quic = connecting
-            .map_err(|error| error.to_string())?
-            .await
-            .map_err(|error| format!("QUIC handshake: {error}"))?;
+        let connecting = endpoint.connect_with(settings.clone(), addr, "localhost");
+        Ok((endpoint, connecting.map_err(|error| error.to_string())?))
+    }
+
+    fn over(endpoint: quinn::Endpoint, quic: quinn::Connection, addr: SocketAddr) -> Self {
         let goaway = Arc::new(AtomicU64::new(u64::MAX));
         let (seen, accepts) = (Arc::clone(&goaway), quic.clone());
         tokio::spawn(async move {
@@ -56,16 +90,25 @@ impl Connection {
             }
         });
         let authority = format!("localhost:{}", addr.port());
-        Ok(Self { quic, authority, goaway, _endpoint: endpoint })
+        Self { quic, authority, goaway, _endpoint: endpoint }
     }
 
     /// Downloads `path`.
     pub async fn get(&self, path: &str) -> Result<Answer, Ended> {
+        self.ask(GET, path, None).await
+    }
+
+    /// Sends `pieces` as a body, each in a DATA frame, when they come.
+    pub async fn post(&self, path: &str, pieces: Pieces) -> Result<Answer, Ended> {
+        self.ask(POST, path, Some(pieces)).await
+    }
+
+    async fn ask(&self, method: u8, path: &str, body: Option<Pieces>) -> Result<Answer, Ended> {
         if self.is_going() {
             return Err(Ended::Told);
         }
         let failed = |error: &dyn std::error::Error| Ended::Failed(format!("{error:?}"));
-        let (mut send, mut receive) = match self.quic.open_bi().await {
+        let (mut send, receive) = match self.quic.open_bi().await {
             Ok(stream) => stream,
             // Closed in order before this request was sent.
             Err(quinn::ConnectionError::ApplicationClosed(close))
@@ -76,13 +119,31 @@ impl Connection {
             Err(error) => return Err(failed(&error)),
         };
         let id = quinn::VarInt::from(send.id()).into_inner();
-        let request = encode(&self.authority, path);
-        if let Err(error) = send.write_all(&request).await
-            && !self.is_going()
-        {
-            return Err(failed(&error));
+        let request = encode(method, &self.authority, path);
+        let sending = async {
+            send.write_all(&request).await?;
+            if let Some(mut pieces) = body {
+                while let Some(piece) = pieces.next().await {
+                    // A DATA frame whose length takes four bytes.
+                    let length = 0x8000_0000 | piece.len() as u32;
+                    send.write_all(&[&[DATA as u8][..], &length.to_be_bytes()].concat()).await?;
+                    send.write_chunk(piece).await?;
+                }
+            }
+            let _ = send.finish();
+            Ok::<_, quinn::WriteError>(())
+        };
+        let (sent, answer) = tokio::join!(sending, self.receive(id, receive));
+        match (sent, answer) {
+            // Why it could not be sent tells more, but where the server said so.
+            (Err(error), Err(Ended::Failed(_))) if !self.is_going() => Err(failed(&error)),
+            (_, answer) => answer,
         }
-        let _ = send.finish();
+    }
+
+    /// Reads the answer on stream `id`.
+    async fn receive(&self, id: u64, mut receive: quinn::RecvStream) -> Result<Answer, Ended> {
+        let failed = |error: &dyn std::error::Error| Ended::Failed(format!("{error:?}"));
         let mut frames = Frames::default();
         let mut body = BytesMut::new();
         loop {
@@ -139,10 +200,10 @@ async fn watch(mut stream: quinn::RecvStream, goaway: Arc<AtomicU64>) {
     }
 }
 
-/// A GET as one HEADERS frame: `:method GET`, `:scheme https` by static index, `:authority` and
-/// `:path` as literals with static names (RFC 9204 §4.5, appendix A).
-fn encode(authority: &str, path: &str) -> Bytes {
-    let mut block = vec![0, 0, 0xc0 | 0x11, 0xc0 | 0x17];
+/// A request as one HEADERS frame: `:method` and `:scheme https` by static index, `:authority` and `:path` as
+/// literals with static names (RFC 9204 §4.5, appendix A).
+fn encode(method: u8, authority: &str, path: &str) -> Bytes {
+    let mut block = vec![0, 0, 0xc0 | method, 0xc0 | 0x17];
     for (name, value) in [(0, authority), (1, path)] {
         block.push(0x50 | name);
         assert!(value.len() < 0x7f + 0x80, "a longer length is not written here");

@@ -1,5 +1,6 @@
 //! The binary is replaced three times while clients download by every protocol, and no request
-//! fails.
+//! fails. Others upload meanwhile, with bodies that begin before each time and end after it, and talk over
+//! WebSockets, which the old process keeps until their clients end them.
 //!
 //! A few clients with the other tests; `cargo xtask test --handover` runs it with 200, by
 //! `HEADWATER_HANDOVER_CLIENTS`, and prints the table.
@@ -7,8 +8,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stderr, reason = "the table is for people")]
 
+#[path = "../stack/app.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod app;
 mod clients;
+#[allow(dead_code, reason = "other tests use the rest")]
 mod h3;
+mod sockets;
 #[path = "../stack/support.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
@@ -19,7 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clients::{Asked, Protocol, Site, Tally};
+use clients::{Asked, Protocol, Site, Tally, Uploads};
+use sockets::Socket;
 use support::{Stack, video};
 
 /// How often the binary is replaced.
@@ -36,7 +43,10 @@ async fn a_binary_is_replaced_three_times_and_no_request_fails() {
     std::fs::create_dir(&videos).unwrap();
     video(&videos, "clip.mp4", 14);
     let state = dir.path().join("state");
-    let stack = Stack::start(&state, &["--drain", "60", "--input", videos.to_str().unwrap()]);
+    let app = app::start().await;
+    // Longer than everything between a replacement and the end of what the old process has.
+    let args = ["--drain", "600", "--app", &app, "--input", videos.to_str().unwrap()];
+    let stack = Stack::start(&state, &args);
     let ready = state.join("ready.json");
     let site = Arc::new(Site::look(stack.field("base"), stack.field("http")).await);
 
@@ -48,20 +58,44 @@ async fn a_binary_is_replaced_three_times_and_no_request_fails() {
         let asked = Asked { site: Arc::clone(&site), tally: Arc::clone(tally), number };
         asking.push(tokio::spawn(clients::ask(*protocol, asked, Arc::clone(&stop))));
     }
+    let uploads = Arc::<Uploads>::default();
+    let uploaded = Protocol::ALL.map(|protocol| (protocol, Arc::<Tally>::default()));
+    let uploaders = uploaded.len() * clients.div_ceil(20);
+    for number in 0..uploaders {
+        let (protocol, tally) = &uploaded[number % uploaded.len()];
+        let (uploads, tally) = (Arc::clone(&uploads), Arc::clone(tally));
+        asking.push(tokio::spawn(clients::upload(*protocol, site.addr, uploads, tally)));
+    }
+    let has_failed = || uploaded.iter().any(|(_, tally)| tally.has_failed());
     let mut pids = vec![pid(&ready)];
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         everybody_got_more(&tallies, clients).await;
+        wait(|| uploads.under_way() == uploaders || has_failed()).await;
+        let mut sockets = Vec::new();
+        for protocol in Socket::PROTOCOLS {
+            let mut socket = Socket::open(protocol, site.addr).await.unwrap();
+            socket.echoes(b"before").await.unwrap();
+            sockets.push(socket);
+        }
         let old = *pids.last().unwrap();
         signal("-USR2", old);
         wait(|| pid(&ready) != old).await;
         pids.push(pid(&ready));
+        uploads.were_survived();
+        // The next process answers, and the old one is still there for who has not finished.
+        everybody_got_more(&tallies, clients).await;
+        for socket in &mut sockets {
+            socket.echoes(b"after").await.unwrap();
+        }
+        assert!(!is_gone(old), "round {round}: it has not waited for its WebSockets");
     }
-    everybody_got_more(&tallies, clients).await;
+    uploads.end();
     stop.store(true, Ordering::Relaxed);
     for client in asking {
         tokio::time::timeout(PATIENCE, client).await.expect("a client hangs").unwrap();
     }
     eprintln!("{}", table(clients, &tallies));
+    eprintln!("{}", table_of_uploads(uploaders, &uploaded));
     // Each has ended, and the last one ends as any does.
     for old in &pids[..ROUNDS] {
         wait(|| is_gone(*old)).await;
@@ -70,9 +104,12 @@ async fn a_binary_is_replaced_three_times_and_no_request_fails() {
     signal("-TERM", last);
     wait(|| is_gone(last)).await;
     assert!(!ready.exists(), "the ready file stays behind");
-    for (protocol, tally) in &tallies {
+    for (protocol, tally) in tallies.iter().chain(&uploaded) {
         assert_eq!(tally.failures(), Vec::<String>::new(), "{}", protocol.name());
     }
+    // Each upload that was under way came to its end.
+    let whole: u64 = uploaded.iter().map(|(_, tally)| tally.answers()).sum();
+    assert!(whole >= (ROUNDS * uploaders) as u64, "{whole} uploads came to their end");
     drop(stack);
 }
 
@@ -113,14 +150,21 @@ async fn everybody_got_more(tallies: &[(Protocol, Arc<Tally>); 3], clients: usiz
     .await;
 }
 
+const COLUMNS: &str = "protocol  answers        MB  told to leave  closed idle  failed";
+
 fn table(clients: usize, tallies: &[(Protocol, Arc<Tally>); 3]) -> String {
-    let mut text = format!(
-        "{clients} clients, the binary replaced {ROUNDS} times\n\
-         protocol  answers        MB  told to leave  closed idle  failed\n"
+    let sockets = ROUNDS * Socket::PROTOCOLS.len();
+    let head = format!(
+        "{clients} clients, the binary replaced {ROUNDS} times; {sockets} WebSockets outlived it"
     );
-    for (protocol, tally) in tallies {
-        text.push_str(&tally.row(protocol.name()));
-        text.push('\n');
-    }
-    text
+    rows(head, tallies)
+}
+
+fn table_of_uploads(clients: usize, tallies: &[(Protocol, Arc<Tally>); 3]) -> String {
+    rows(format!("beside them, {clients} that upload while it is replaced"), tallies)
+}
+
+fn rows(head: String, tallies: &[(Protocol, Arc<Tally>); 3]) -> String {
+    let rows = tallies.iter().map(|(protocol, tally)| tally.row(protocol.name()));
+    [head, COLUMNS.to_owned()].into_iter().chain(rows).collect::<Vec<_>>().join("\n") + "\n"
 }
