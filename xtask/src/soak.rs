@@ -14,8 +14,10 @@ pub(crate) static SPEC: Spec = Spec {
     name: "soak",
     summary: "Load the stack for some minutes and see whether its memory grows",
     usage: "soak [OPTIONS]",
-    about: "Builds the reference stack as people run it and asks it for hits, misses, ranges, half \
-            downloads, uploads, slow ones and playlists over HTTP/1.1, TLS, HTTP/2 and HTTP/3. Exits 1 \
+    about: "Builds the reference stack as people run it, with a tier on disk and an access log, and asks it \
+            for hits, misses, ranges, half downloads, slow ones and playlists over HTTP/1.1, TLS, HTTP/2 and \
+            HTTP/3, now and then in early data; uploads to an application behind it, hears its events and \
+            speaks over its WebSockets. Exits 1 \
             when its resident memory grows by more than 1 % (within less than five minutes: 2 %) after a \
             warm-up of 40 s (before five minutes and more: eight minutes), 8,000 requests and 2,048 QUIC \
             connections, or a request fails.",

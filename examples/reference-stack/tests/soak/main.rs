@@ -2,9 +2,14 @@
 //! `HEADWATER_SOAK_SECONDS` of mixed load; without that it is skipped, and says so.
 //!
 //! Clients of HTTP/1.1, with and without TLS, HTTP/2 and HTTP/3 ask for segments: hits, and misses
-//! after purges, ranges, downloads that are given up in their middle, uploads (which an edge of videos
-//! refuses), readers that are slow, and playlists that are compressed, on connections that are kept and on new ones. The caches' memory is
-//! smaller than what is asked for, so that they are full at once.
+//! after purges, ranges, downloads that are given up in their middle, uploads (which are none for videos and are
+//! refused), readers that are slow, and playlists that are compressed, on connections that are kept and on new ones. The caches' memory is
+//! smaller than what is asked for, so that they are full at once; behind it is a tier on disk, which holds more.
+//! There is an access log, whose file is moved away each minute.
+//!
+//! Beside the videos there is an application. It is sent bodies of a MiB as they come, and others that it sends
+//! back; it tells events, to clients that stay to the end and to some that leave before; and it speaks to
+//! WebSockets, which come and go. And a client of HTTP/3 comes back again and again, and asks in early data.
 //!
 //! Resident memory (`VmRSS`) is read twice a second, after a warm-up of at least [`WARM_UP`], or
 //! [`LONG_WARM_UP`] before [`LONG`] and more, and [`WARM_UP_REQUESTS`], in which it does grow: threads come to have arenas of the allocator, the
@@ -22,12 +27,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 #![allow(clippy::print_stderr, reason = "the lines are for people")]
 
+#[path = "../stack/app.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod app;
+mod application;
 #[path = "../handover/clients.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod clients;
 #[path = "../handover/h3.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod h3;
+#[path = "../handover/sockets.rs"]
+mod sockets;
 #[path = "../stack/support.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
@@ -38,6 +49,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use application::{talk, with_app, with_app_by_quic};
 use clients::{Answer, Ended, Site};
 use support::{Stack, video};
 
@@ -65,6 +77,9 @@ const LONGEST_COUNT: Duration = Duration::from_secs(180);
 /// Clients of each protocol.
 const CLIENTS: usize = 3;
 
+/// What clients of the application, and one that comes back, leave to the others.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// What was done, by kind.
 #[derive(Default)]
 struct Done {
@@ -75,6 +90,12 @@ struct Done {
     playlists: AtomicU64,
     purges: AtomicU64,
     slow: AtomicU64,
+    /// Bodies that the application got, and event streams and WebSockets of its.
+    sent: AtomicU64,
+    events: AtomicU64,
+    sockets: AtomicU64,
+    /// Requests that were answered before their handshake was done.
+    early: AtomicU64,
     /// QUIC connections that were opened.
     connections: AtomicU64,
     /// What went wrong, and how often: kinds of errors are few.
@@ -96,15 +117,21 @@ impl Done {
     /// Requests that came to their end.
     fn all(&self) -> u64 {
         let kinds = [&self.answers, &self.ranges, &self.given_up, &self.uploads];
-        let more = [&self.playlists, &self.slow];
-        kinds.into_iter().chain(more).map(|counter| counter.load(Ordering::Relaxed)).sum()
+        let more = [&self.playlists, &self.slow, &self.early];
+        let of_app = [&self.sent, &self.events, &self.sockets];
+        kinds
+            .into_iter()
+            .chain(more)
+            .chain(of_app)
+            .map(|counter| counter.load(Ordering::Relaxed))
+            .sum()
     }
 
     fn line(&self) -> String {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         format!(
-            "{} answers, {} ranges, {} given up, {} uploads, {} playlists, {} purges, {} slow, \
-             {} QUIC connections, {} failed",
+            "{} answers, {} ranges, {} given up, {} uploads refused, {} playlists, {} purges, {} slow, \
+             {} bodies sent, {} event streams, {} WebSockets, {} early, {} QUIC connections, {} failed",
             read(&self.answers),
             read(&self.ranges),
             read(&self.given_up),
@@ -112,6 +139,10 @@ impl Done {
             read(&self.playlists),
             read(&self.purges),
             read(&self.slow),
+            read(&self.sent),
+            read(&self.events),
+            read(&self.sockets),
+            read(&self.early),
             read(&self.connections),
             self.failed()
         )
@@ -130,7 +161,17 @@ async fn memory_does_not_grow_under_a_mixed_load() {
     std::fs::create_dir(&videos).unwrap();
     video(&videos, "clip.mp4", 60);
     let state = dir.path().join("state");
-    let stack = Stack::start(&state, &["--cache-mib", "1", "--input", videos.to_str().unwrap()]);
+    let (cache, log) = (dir.path().join("cache"), dir.path().join("access.log"));
+    let app = app::start().await;
+    let args = [
+        ["--input", videos.to_str().unwrap()],
+        ["--app", &app],
+        ["--cache-mib", "1"],
+        ["--cache-dir", cache.to_str().unwrap()],
+        ["--cache-disk-mib", "64"],
+        ["--access-log", log.to_str().unwrap()],
+    ];
+    let stack = Stack::start(&state, args.as_flattened());
     let pid = stack.ready()["pid"].as_u64().unwrap();
     let site = Arc::new(Site::look(stack.field("base"), stack.field("http")).await);
     let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<Done>::default());
@@ -145,6 +186,13 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         let (site, stop, done) = (Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done));
         asking.spawn(by_quic(number, site, stop, done));
     }
+    for (url, http2) in [(&plain, false), (&base, false), (&base, true)] {
+        let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
+        asking.spawn(with_app(url.clone(), http2, stop, done));
+    }
+    asking.spawn(with_app_by_quic(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
+    asking.spawn(talk(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
+    asking.spawn(come_back(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
     asking.spawn(fill(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
     let (warm_up, bar) = if time < LONG { (WARM_UP, SHORT_BAR) } else { (LONG_WARM_UP, BAR) };
     let (begun, mut readings) = (Instant::now(), Vec::new());
@@ -176,6 +224,11 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         }
         if at.as_secs() / 60 > minute {
             minute = at.as_secs() / 60;
+            assert!(std::fs::metadata(&log).is_ok_and(|file| file.len() > 0), "there is no log");
+            std::fs::remove_file(&log).unwrap();
+            let reopens =
+                std::process::Command::new("kill").args(["-USR1", &pid.to_string()]).status();
+            assert!(reopens.unwrap().success());
             eprintln!("{minute} min: {} KiB; {}", readings[readings.len() - 1].1, done.line());
         }
         tokio::time::sleep(STEP).await;
@@ -212,6 +265,14 @@ async fn memory_does_not_grow_under_a_mixed_load() {
     assert_eq!(stack.end("-TERM"), Some(0));
     assert_eq!(*done.failed.lock().unwrap(), BTreeMap::new(), "requests failed");
     assert!(growth <= bar, "memory grew by {growth} ‰");
+    for (kind, counter) in [
+        ("bodies", &done.sent),
+        ("event streams", &done.events),
+        ("WebSockets", &done.sockets),
+        ("early answers", &done.early),
+    ] {
+        assert!(counter.load(Ordering::Relaxed) > 0, "there were no {kind}");
+    }
 }
 
 /// `VmRSS` in KiB.
@@ -419,5 +480,38 @@ async fn by_quic(number: usize, site: Arc<Site>, stop: Arc<AtomicBool>, done: Ar
             Err(Ended::Told | Ended::Idle) => Err("H3 answer: the connection ended".into()),
         };
         done.count(&done.answers, asked);
+    }
+}
+
+/// Comes back with what it was given the time before, and asks at once.
+async fn come_back(site: Arc<Site>, stop: Arc<AtomicBool>, done: Arc<Done>) {
+    let settings = h3::settings(h3::trusting_anything()).expect("settings");
+    let (path, whole) = &site.segments[0];
+    let right_one = |asked: Result<Answer, Ended>| match asked {
+        Ok(Answer { body, .. }) => right(body == *whole, "early answer", body.len()),
+        Err(Ended::Failed(why)) => Err(format!("early answer: {why}")),
+        Err(Ended::Told | Ended::Idle) => Err("early answer: the connection ended".into()),
+    };
+    while !stop.load(Ordering::Relaxed) {
+        let asked = match h3::Connection::again(site.addr, &settings) {
+            Ok(Some((one, accepted))) => {
+                let answer = one.get(path).await;
+                // Who is refused that asks anew; it is none that counts.
+                if accepted.await {
+                    done.count(&done.early, right_one(answer));
+                }
+                Ok(())
+            }
+            Ok(None) => match h3::Connection::first(site.addr, &settings).await {
+                Ok(one) => right_one(one.get(path).await),
+                Err(why) => Err(why),
+            },
+            Err(why) => Err(why),
+        };
+        if let Err(why) = asked {
+            done.count(&done.early, Err(why));
+        }
+        done.connections.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(PAUSE).await;
     }
 }
