@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::Server;
-use super::nginx::{self, free_port};
+use super::nginx::{self, TUNED, free_port};
 use crate::load::Result;
 
 /// Starts nginx with one worker on the files below `root`.
@@ -27,15 +27,7 @@ error_log {home}/error.log error;
 events {{ worker_connections 4096; }}
 http {{
     access_log off;
-    default_type video/mp4;
-    sendfile on;
-    tcp_nodelay on;
-    keepalive_timeout 300s;
-    keepalive_requests 1000000000;
-    keepalive_time 24h;
-    open_file_cache max=10000 inactive=300s;
-    open_file_cache_valid 300s;
-    server {{
+{TUNED}    server {{
         listen {plain};
         location / {{ root {root}; }}
     }}

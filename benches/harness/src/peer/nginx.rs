@@ -93,6 +93,35 @@ pub(super) fn free_port() -> Result<SocketAddr> {
     Err("no port is free for both TCP and UDP".into())
 }
 
+/// What all of them have in `http`, whatever they serve.
+pub(super) const TUNED: &str = "    default_type video/mp4;
+    sendfile on;
+    tcp_nodelay on;
+    keepalive_timeout 300s;
+    keepalive_requests 1000000000;
+    keepalive_time 24h;
+    open_file_cache max=10000 inactive=300s;
+    open_file_cache_valid 300s;
+";
+
+/// What those that cache have in `http` besides: the cache itself, and TLS.
+pub(super) fn caching(setting: &Setting, home: &Path) -> String {
+    format!(
+        "    proxy_cache_path {home}/cache levels=1:2 keys_zone=objects:16m max_size=2g inactive=1d use_temp_path=off;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    ssl_buffer_size 16k;
+    ssl_session_cache shared:tls:10m;
+    http2_max_concurrent_streams 256;
+",
+        home = home.display(),
+        certificate = setting.certificate.display(),
+        key = setting.key.display(),
+    )
+}
+
 fn configuration(
     setting: &Setting,
     more: &More,
@@ -114,23 +143,7 @@ error_log {home}/error.log error;
 {main}events {{ worker_connections 4096; }}
 http {{
     {log}
-    default_type video/mp4;
-    sendfile on;
-    tcp_nodelay on;
-    keepalive_timeout 300s;
-    keepalive_requests 1000000000;
-    keepalive_time 24h;
-    open_file_cache max=10000 inactive=300s;
-    open_file_cache_valid 300s;
-    proxy_cache_path {home}/cache levels=1:2 keys_zone=objects:16m max_size=2g inactive=1d use_temp_path=off;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
-    ssl_protocols TLSv1.3;
-    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-    ssl_buffer_size 16k;
-    ssl_session_cache shared:tls:10m;
-    http2_max_concurrent_streams 256;
-    quic_gso on;
+{TUNED}{cache}    quic_gso on;
 {http}    server {{
         listen {plain};
         listen {secure} ssl;
@@ -153,8 +166,7 @@ http {{
         http = more.http,
         location = more.location,
         home = home.display(),
-        certificate = setting.certificate.display(),
-        key = setting.key.display(),
+        cache = caching(setting, home),
         origin = setting.origin,
         port = secure.port(),
     )

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 
 use super::guarded::{behind_the_token, rules};
 use super::layered::{CMCD, PAGE, SECRET, signed};
-use super::nginx::{free_port, start};
+use super::nginx::{TUNED, caching, free_port, start};
 use super::{Server, Setting};
 use crate::load::{Player, Protocol, Result};
 
@@ -110,23 +110,7 @@ pcre_jit on;
 events {{ worker_connections 4096; }}
 http {{
     {log}
-    default_type video/mp4;
-    sendfile on;
-    tcp_nodelay on;
-    keepalive_timeout 300s;
-    keepalive_requests 1000000000;
-    keepalive_time 24h;
-    open_file_cache max=10000 inactive=300s;
-    open_file_cache_valid 300s;
-    proxy_cache_path {home}/cache levels=1:2 keys_zone=objects:16m max_size=2g inactive=1d use_temp_path=off;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
-    ssl_protocols TLSv1.3;
-    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-    ssl_buffer_size 16k;
-    ssl_session_cache shared:tls:10m;
-    http2_max_concurrent_streams 256;
-    lua_code_cache on;
+{TUNED}{cache}    lua_code_cache on;
     lua_package_path "{home}/?.lua;;";
     init_by_lua_block {{
         edge = require "edge"
@@ -160,8 +144,7 @@ http {{
 "#,
         load = MODULES.iter().map(load).collect::<String>(),
         home = home.display(),
-        certificate = setting.certificate.display(),
-        key = setting.key.display(),
+        cache = caching(setting, home),
         rules = rules("$holder"),
         origin = setting.origin,
         behind = behind_the_token(),
