@@ -12,8 +12,11 @@ const CHART: (f64, f64) = (210.0, 130.0);
 const AROUND: (f64, f64) = (40.0, 44.0);
 /// Charts side by side.
 const ACROSS: usize = 4;
-/// Pixels above all charts, for the legend.
-const LEGEND: f64 = 40.0;
+/// Pixels above all charts, for the legend and what lies across, and of an entry.
+const LEGEND: f64 = 70.0;
+const ENTRY: (f64, f64) = (140.0, 15.0);
+/// Entries side by side.
+const ENTRIES: usize = 5;
 
 /// A number of a count.
 type Measure = fn(&Counted) -> f64;
@@ -52,15 +55,25 @@ pub fn draw(figures: &Figures) -> String {
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
     );
     for (nth, kind) in Kind::ALL.into_iter().enumerate() {
-        let (x, (colour, dashes)) = (AROUND.0 / 2.0 + nth as f64 * 100.0, stroke(kind));
+        let x = AROUND.0 + (nth % ENTRIES) as f64 * ENTRY.0;
+        let y = ENTRY.1 * (1 + nth / ENTRIES) as f64;
+        let (colour, dashes) = stroke(kind);
         let _ = writeln!(
             svg,
-            "<path d=\"M{x} 16h20\" stroke=\"{colour}\" stroke-dasharray=\"{dashes}\" \
-             stroke-width=\"2\"/><text x=\"{}\" y=\"20\" font-size=\"10\">{}</text>",
+            "<path d=\"M{x} {y}h20\" stroke=\"{colour}\" stroke-dasharray=\"{dashes}\" \
+             stroke-width=\"2\"/><text x=\"{}\" y=\"{}\" font-size=\"10\">{}</text>",
             x + 24.0,
+            y + 4.0,
             kind.name()
         );
     }
+    let _ = writeln!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" font-size=\"10\">across: the size of the cache, % of all bytes that \
+         the trace asks for, each counted once</text>",
+        AROUND.0,
+        ENTRY.1 * (2 + Kind::ALL.len().div_ceil(ENTRIES)) as f64 - ENTRY.1 / 2.0
+    );
     let shares = figures.shares();
     for (nth, row) in figures.traces.iter().enumerate() {
         for (of, (what, measure)) in MEASURES.into_iter().enumerate() {
