@@ -356,13 +356,11 @@ impl Connection {
         path: &str,
         pieces: Pieces,
     ) -> Result<Answer, Ended> {
-        match self {
-            Self::H3(connection) => connection.post(path, pieces).await,
-            _ => {
-                let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))));
-                self.ask(addr, Method::POST, path, body.boxed_unsync()).await
-            }
+        if let Self::H3(connection) = self {
+            return connection.post(path, pieces).await;
         }
+        let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))));
+        self.ask(addr, Method::POST, path, body.boxed_unsync()).await
     }
 
     /// By those of TCP.
