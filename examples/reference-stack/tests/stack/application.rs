@@ -17,16 +17,17 @@ async fn an_application_gets_what_is_below_its_path_and_media_get_nothing() {
     let without = Stack::start(&dir.path().join("without"), &EDGE);
     // A connection each: one that was refused a body is at its end.
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    let body = vec![7; 300_000];
     let send = async |stack: &Stack, path: &str| {
         let url = format!("{}{path}", stack.field("http"));
-        let answer = client.post(url).body(vec![7; 300_000]).send().await;
+        let answer = client.post(url).body(body.clone()).send().await;
         // One that reads no body may end the connection.
         let Ok(answer) = answer else { return (405, Vec::new()) };
         (answer.status().as_u16(), answer.bytes().await.unwrap_or_default().to_vec())
     };
-    let sum = Sum::of(&[7; 300_000]);
+    let sum = Sum::of(&body);
     assert_eq!(send(&with, SINK).await, (200, sum.text().into_bytes()));
-    assert_eq!(send(&with, ECHO).await, (200, vec![7; 300_000]));
+    assert_eq!(send(&with, ECHO).await, (200, body.clone()));
     let nothing = client.get(format!("{}/app/nothing", with.field("http"))).send().await.unwrap();
     assert_eq!(nothing.text().await.unwrap(), "there is no /app/nothing", "the application's word");
     for path in ["/media/clip/main.m3u8", "/", "/application"] {
