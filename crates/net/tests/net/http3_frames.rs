@@ -442,7 +442,9 @@ async fn rfc_9218_the_most_urgent_overtakes_what_fills_the_window() {
     let others: Vec<_> = others.collect();
     assert!(urgent.read_to_end(2 * LEN).await.unwrap().len() > LEN);
     let came = came.load(Ordering::SeqCst);
-    assert!(came < LEN, "{came} bytes of the others came first");
+    // By turns it would be three of theirs for each of its own, and in the order of asking, all. Whenever its
+    // task is not there in time with more, something of theirs goes out.
+    assert!(came < 2 * LEN, "{came} bytes of the others came first");
     others.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
