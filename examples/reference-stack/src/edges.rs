@@ -1,31 +1,26 @@
 //! Who may ask a shield: its edges, and the shields beside it. They are believed what they say of sessions, of
 //! purges and of what is fetched ahead, so nobody else is answered.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::future::Either;
-use headwater_net::{Body, ConnInfo, Problem, Proxies};
-use http::{Request, Response, StatusCode};
-use tower_service::Service;
+use headwater_edge::guard::Rule;
+use headwater_net::{ConnInfo, Problem, Proxies};
+use http::{Request, StatusCode};
 
-/// A shield behind its edges.
+/// Lets edges in.
 #[derive(Clone)]
-pub(crate) struct Edges<S> {
+pub(crate) struct Edges {
     networks: Option<Arc<Proxies>>,
-    shield: S,
 }
 
-impl<S> Edges<S> {
-    /// Answers those that come from `networks`, by default from this machine, or by a Unix socket, whose file
+impl Edges {
+    /// Lets those in that come from `networks`, by default from this machine, or by a Unix socket, whose file
     /// says who may.
-    pub(crate) const fn new(networks: Option<Arc<Proxies>>, shield: S) -> Self {
-        Self { networks, shield }
+    pub(crate) const fn new(networks: Option<Arc<Proxies>>) -> Self {
+        Self { networks }
     }
 
-    fn know(&self, request: &Request<Body>) -> bool {
+    fn know<B>(&self, request: &Request<B>) -> bool {
         let connection = request.extensions().get::<ConnInfo>();
         connection.is_some_and(|connection| {
             let peer = connection.peer.ip();
@@ -39,58 +34,47 @@ impl<S> Edges<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Edges<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.shield.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if self.know(&request) {
-            return Either::Left(self.shield.call(request));
+impl Rule for Edges {
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Problem> {
+        if self.know(request) {
+            return Ok(());
         }
         let problem = Problem::new(StatusCode::FORBIDDEN);
-        let problem = problem.detail("a shield answers its edges: --edges says where they are");
-        Either::Right(ready(Ok(problem.into_response())))
+        Err(problem.detail("a shield answers its edges: --edges says where they are"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use std::convert::Infallible;
     use std::net::SocketAddr;
 
-    use headwater_net::Protocol;
-    use tower::{ServiceExt as _, service_fn};
+    use headwater_edge::GuardLayer;
+    use headwater_net::{Body, Protocol};
+    use http::Response;
+    use tower::{Layer as _, ServiceExt as _, service_fn};
 
     use super::*;
 
-    async fn ask<S>(edges: &Edges<S>, from: Option<&str>) -> StatusCode
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
-    {
+    async fn ask(edges: &Edges, from: Option<&str>) -> StatusCode {
         let mut request = Request::new(Body::Empty);
         if let Some(from) = from {
             let from: SocketAddr = from.parse().unwrap();
             request.extensions_mut().insert(ConnInfo::new(from, from, Protocol::H1));
         }
-        edges.clone().oneshot(request).await.unwrap().status()
+        let shield = service_fn(|_: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Body::Empty))
+        });
+        let guarded = GuardLayer::new(edges.clone()).layer(shield);
+        guarded.oneshot(request).await.unwrap().status()
     }
 
     #[tokio::test]
     async fn edges_are_answered_and_nobody_else_is() {
-        let shield = service_fn(|_: Request<Body>| async {
-            Ok::<_, Infallible>(Response::new(Body::Empty))
-        });
-        let own = Edges::new(None, shield);
+        let own = Edges::new(None);
         let networks: Proxies = "10.0.0.0/8,2001:db8::/32".parse().unwrap();
-        let named = Edges::new(Some(Arc::new(networks)), shield);
+        let named = Edges::new(Some(Arc::new(networks)));
         let here = ["127.0.0.1:9", "127.9.9.9:9", "[::1]:9", "[::ffff:127.0.0.1]:9"];
         let there = ["10.1.2.3:9", "[::ffff:10.1.2.3]:9", "[2001:db8::7]:9"];
         let elsewhere = ["192.0.2.1:9", "[2001:db9::1]:9", "11.0.0.1:9"];

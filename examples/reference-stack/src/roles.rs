@@ -14,8 +14,8 @@ use headwater_edge::access_log::LogFile;
 use headwater_edge::hints::HintsBuilder;
 use headwater_edge::operator::{Caches, Site};
 use headwater_edge::{
-    AccessLog, CompressLayer, EarlyDataLayer, Hints, LogWriter, MethodsLayer, PriorityLayer,
-    Sessions,
+    AccessLog, CompressLayer, EarlyDataLayer, GuardLayer, Hints, LogWriter, MethodsLayer,
+    PriorityLayer, Sessions,
 };
 use headwater_net::client::{Upstream, UpstreamBuilder};
 use headwater_net::server::{ServerBuilder, ServerHandle};
@@ -121,9 +121,8 @@ pub fn serve(
             caches.add("shield", Site::BehindEdge, cache.clone());
             let shield = shield(args, builder, cache, registry);
             let traced = traces.layer("shield", false, registry)?;
-            let networks = args.edges.clone().map(Arc::new);
-            let server = server
-                .serve(move |_| Edges::new(networks.clone(), traced.layer(shield.clone())))?;
+            let edges = GuardLayer::new(Edges::new(args.edges.clone().map(Arc::new)));
+            let server = server.serve(move |_| edges.layer(traced.layer(shield.clone())))?;
             Ok(Running { server, caches, edge: None })
         }
         (Role::Edge, _, Some(viewers)) => {
