@@ -14,6 +14,7 @@ mod define;
 mod hls;
 mod live;
 mod manifest;
+mod numbers;
 mod sidx;
 mod template;
 mod timing;
@@ -173,7 +174,7 @@ impl SegmentMap {
             Content::Hls(hls::Hls::Multivariant(list, variables)) => {
                 self.learn_multivariant(&url, digest, list, variables)
             }
-            Content::Hls(hls::Hls::Media(track)) => self.learn_media(&url, digest, track),
+            Content::Hls(hls::Hls::Media(track)) => self.learn_media(&url, digest, *track),
         };
         self.evict(learnt.presentation);
         learnt
@@ -395,16 +396,22 @@ impl SegmentMap {
     fn replace(&mut self, manifest: &Url, digest: u64, mut renditions: Vec<Rendition>) -> Learnt {
         let before = self.by_manifest.get(manifest).copied();
         let known = before.and_then(|id| self.remove(id)).map_or_else(Vec::new, |p| p.renditions);
+        let mut carried = vec![false; renditions.len()];
         for known in known {
+            let found = renditions.iter_mut().zip(&mut carried);
+            let mut same = found.filter(|(new, _)| new.name == known.name);
+            let Some((new, carried)) = same.next() else { continue };
             // An index that was read does not pass again as long as a cache has it.
             let place = known.track.index_place();
-            let same = |new: &&mut Rendition| {
-                place.is_some() && new.name == known.name && new.track.index_place() == place
-            };
-            if let Some(new) = renditions.iter_mut().find(same) {
+            if place.is_some() && new.track.index_place() == place {
                 new.track = known.track;
+            } else if known.track.is_live() && matches!(new.name, Name::Id(_)) {
+                // HLS has its own numbers (RFC 8216 §4.3.3.2).
+                new.track.go_on_from(&known.track);
+                *carried = true;
             }
         }
+        numbers::alike(&mut renditions, &carried);
         self.insert(before, manifest.clone(), digest, renditions)
     }
 

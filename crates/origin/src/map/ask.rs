@@ -136,7 +136,7 @@ impl SegmentMap {
     /// Whether segments are still added to a rendition.
     pub fn is_live(&self, presentation: PresentationId, rendition: u32) -> bool {
         let track = self.track(presentation, rendition);
-        track.is_some_and(|track| track.live().is_some() || track.has_clock())
+        track.is_some_and(super::Track::is_live)
     }
 
     /// Whose frame `url` is: a presentation's manifest, or (with the rendition) the playlist, init segment

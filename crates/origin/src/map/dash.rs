@@ -20,7 +20,7 @@ use quick_xml::reader::Reader;
 use super::live::Live;
 use super::sidx::MAX_INDEX;
 use super::template::Template;
-use super::timing::Timing;
+use super::timing::{GAP, Timing};
 use super::track::{Clock, Target, Track};
 use super::url::Url;
 use super::{Limits, MapError};
@@ -397,13 +397,22 @@ impl Level {
             track.push_init(init);
         }
         track.timing.breaks_here();
+        if track.len() == 0 {
+            track.set_origin(times.0.start.unwrap_or(0));
+        }
         match a.kind {
             Some(Kind::Template) => {
                 if let Some(media) = a.media.as_deref().and_then(template) {
+                    if track.len() == 0 && !media.is_by_time_alone() {
+                        track.set_said(a.start_number.unwrap_or(1));
+                    }
                     a.fill(&media, track, times, budget, limits);
                 }
             }
             Some(Kind::List) => {
+                if track.len() == 0 {
+                    track.set_said(a.start_number.unwrap_or(1));
+                }
                 for (url, range) in a.list.as_deref().into_iter().flatten() {
                     if track.weight() > budget {
                         return;
@@ -430,9 +439,6 @@ impl Level {
     }
 }
 
-/// Microseconds that a timeline may be off what came before without being a gap.
-const GAP: u64 = 50_000;
-
 impl Addressing {
     fn micros(&self, ticks: u64) -> u64 {
         Timing::micros(ticks, self.timescale.unwrap_or(1))
@@ -449,6 +455,11 @@ impl Addressing {
     ) {
         let timescale = self.timescale.unwrap_or(1).max(1);
         let offset = self.time_offset.unwrap_or(0);
+        // A period begins when it says, whatever of the one before it is still listed.
+        let begins = period.start.and_then(|start| start.checked_sub(track.origin()));
+        if let Some(begins) = begins.filter(|begins| begins.abs_diff(track.timing.end()) > GAP) {
+            track.timing.start_at(begins);
+        }
         let end = period.length.map(|micros| {
             let ticks = u128::from(micros) * u128::from(timescale) / 1_000_000;
             u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(offset)

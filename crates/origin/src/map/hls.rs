@@ -23,7 +23,7 @@ pub(super) enum Hls {
     /// A multivariant playlist: its media playlists, and what they may import.
     Multivariant(Vec<Listed>, Variables),
     /// A media playlist.
-    Media(Track),
+    Media(Box<Track>),
 }
 
 /// A media playlist that a multivariant one names.
@@ -103,7 +103,7 @@ pub(super) fn read(
                 let next = first.saturating_add(u64::from(track.len()));
                 track.set_live(tags.live(at, list.target_duration, next));
             }
-            Ok(Hls::Media(track))
+            Ok(Hls::Media(Box::new(track)))
         }
         Err(_) => Err(MapError::Malformed),
     }
@@ -210,7 +210,7 @@ mod tests {
     fn media(text: &str) -> Track {
         let at = Url::new("h", "/a/v1.m3u8").unwrap();
         match read(&at, text.as_bytes(), &Limits::default(), None).unwrap() {
-            Hls::Media(track) => track,
+            Hls::Media(track) => *track,
             Hls::Multivariant(..) => panic!("a media playlist was taken for a multivariant one"),
         }
     }

@@ -90,6 +90,12 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(Variable::Time, _)))
     }
 
+    /// Whether segments are named by their start time, and their numbers by nothing.
+    pub(super) fn is_by_time_alone(&self) -> bool {
+        let number = |piece: &Piece| matches!(piece, Piece::Variable(Variable::Number, _));
+        self.by_time() && !self.pieces.iter().any(number)
+    }
+
     /// Appends `count` segments: numbers from `number` on, times from `time` on, `duration` apart.
     /// Stops when the track weighs more than `budget`.
     pub(super) fn push(

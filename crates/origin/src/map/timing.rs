@@ -4,6 +4,10 @@
 //! are microseconds from the start of the first segment that the manifest lists, or of the period's
 //! timeline in DASH.
 
+/// Microseconds that a segment may be off what came before, or off what another manifest says of it,
+/// without being elsewhere: what is rounded away adds up.
+pub(super) const GAP: u64 = 50_000;
+
 /// Starts and durations, by index.
 #[derive(Debug, Default)]
 pub(super) struct Timing {
