@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_net::body::CollectError;
-use headwater_net::range::{Selection, content_range, select};
+use headwater_net::range::{Selection, content_range, select, unsatisfied_range};
 use headwater_net::{Body, BodyError, Clock, Timestamp};
 use headwater_origin::Shield;
 use headwater_origin::upstream::{HedgeConfig, Origins, RetryConfig};
@@ -32,6 +32,8 @@ struct Mirror(Arc<Mutex<Script>>);
 struct Script {
     tag: &'static str,
     file: Bytes,
+    /// Whether the whole says how long it is.
+    measured: bool,
     cuts: VecDeque<usize>,
     seen: Vec<HeaderMap>,
 }
@@ -39,7 +41,19 @@ struct Script {
 impl Mirror {
     fn new(tag: &'static str, file: impl Into<Bytes>, cuts: &[usize]) -> Self {
         let cuts = cuts.iter().copied().collect();
-        Self(Arc::new(Mutex::new(Script { tag, file: file.into(), cuts, seen: Vec::new() })))
+        Self(Arc::new(Mutex::new(Script {
+            tag,
+            file: file.into(),
+            measured: true,
+            cuts,
+            seen: Vec::new(),
+        })))
+    }
+
+    /// Does not say how long the whole is.
+    fn unmeasured(self) -> Self {
+        self.0.lock().unwrap().measured = false;
+        self
     }
 
     fn replace(&self, tag: &'static str) {
@@ -70,19 +84,31 @@ impl Service<Request<Body>> for Mirror {
         let (status, part) = match select(range, whole) {
             Selection::Whole => (StatusCode::OK, 0..whole),
             Selection::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
-            Selection::Unsatisfiable => panic!("nobody asks for what is not there"),
+            Selection::Unsatisfiable => {
+                assert!(!script.measured, "nobody asks for what is not there");
+                let answer = Response::builder().status(416).header("etag", script.tag);
+                let answer = answer.header("content-range", unsatisfied_range(whole));
+                return ready(Ok(answer.body(Body::empty()).unwrap()));
+            }
         };
         let mut response = Response::builder()
             .status(status)
             .header("etag", script.tag)
             .header("cache-control", "max-age=3600")
-            .header("content-length", part.end - part.start);
+            .header("accept-ranges", "bytes");
+        if script.measured || status == StatusCode::PARTIAL_CONTENT {
+            response = response.header("content-length", part.end - part.start);
+        }
         if status == StatusCode::PARTIAL_CONTENT {
             response = response.header("content-range", content_range(&part, Some(whole)));
         }
         let bytes = script.file.slice(part.start as usize..part.end as usize);
         let body = match script.cuts.pop_front() {
-            Some(cut) if cut < bytes.len() => {
+            // Of one that does not say its length, the end may be all that is missing.
+            Some(cut)
+                if cut < bytes.len()
+                    || (!script.measured && status == StatusCode::OK && cut == bytes.len()) =>
+            {
                 let cut = bytes.slice(..cut);
                 Pieces(VecDeque::from([Ok(cut), Err(BodyError::source("reset by the script"))]))
             }
@@ -293,6 +319,133 @@ async fn a_date_that_is_strong_names_a_representation_where_there_is_no_tag() {
     }
 }
 
+const PARTS: (&str, &str) = ("accept-ranges", "bytes");
+
+/// Nobody said how long it is (RFC 9110 §14.1.2: all from there on): the part that comes does.
+#[tokio::test]
+async fn a_body_of_unknown_length_is_resumed_by_all_that_is_left() {
+    let (origins, asked) = origins(vec![
+        (head(200, &[PARTS]), broken("0123")),
+        (head(206, &[("content-range", "bytes 4-9/10")]), broken("45")),
+        (head(206, &[("content-range", "bytes 6-9/10")]), vec![Ok("67"), Ok("89")]),
+    ]);
+    assert_eq!(body_of(origins, Body::empty()).await.unwrap(), "0123456789");
+    let asked = asked.lock().unwrap();
+    let ranges: Vec<_> = asked[1..].iter().map(|fields| &fields[header::RANGE]).collect();
+    assert_eq!(ranges, ["bytes=4-", "bytes=6-9"], "by then its length is known");
+    assert!(asked[1..].iter().all(|fields| fields[header::IF_RANGE] == "\"v1\""));
+}
+
+#[tokio::test]
+async fn what_cannot_be_the_rest_of_a_body_of_unknown_length_is_an_error() {
+    let part = ("content-range", "bytes 4-5/6");
+    for (status, fields, rest) in [
+        (200, vec![], "012345"),
+        (206, vec![part, ("etag", "\"v2\"")], "45"),
+        // Nobody knows whether that is all (§14.4), or it says that it is not.
+        (206, vec![("content-range", "bytes 4-5/*")], "45"),
+        (206, vec![("content-range", "bytes 4-5/7")], "45"),
+        (206, vec![("content-range", "bytes 3-5/6")], "345"),
+        (206, vec![], "45"),
+        (206, vec![part, ("content-encoding", "gzip")], "45"),
+        // Whose length that is it does not say, or another's.
+        (416, vec![("content-range", "bytes */4"), ("etag", "\"v2\"")], "none"),
+        (416, vec![("content-range", "bytes */3")], "none"),
+        (416, vec![], "none"),
+        (404, vec![part], "45"),
+    ] {
+        // One tag alone: what says another does not say both.
+        let mut answer = Response::builder().status(status);
+        if !fields.iter().any(|(name, _)| *name == "etag") {
+            answer = answer.header("etag", "\"v1\"");
+        }
+        let answer =
+            fields.iter().fold(answer, |answer, (name, value)| answer.header(*name, *value));
+        let (origins, asked) =
+            origins(vec![(head(200, &[PARTS]), broken("0123")), (answer, vec![Ok(rest)])]);
+        let error = body_of(origins, Body::empty()).await.unwrap_err();
+        assert!(error.to_string().contains("reset by the script"), "{status} {fields:?} {error}");
+        assert_eq!(asked.lock().unwrap().len(), 2);
+    }
+}
+
+/// All of it had come but its end (RFC 9110 §15.5.17).
+#[tokio::test]
+async fn where_nothing_is_left_the_same_validator_says_that_it_was_all() {
+    let unsatisfied = ("content-range", "bytes */4");
+    let (whole, asked) = origins(vec![
+        (head(200, &[PARTS]), broken("0123")),
+        (head(416, &[unsatisfied]), vec![Ok("nothing is left")]),
+    ]);
+    assert_eq!(body_of(whole, Body::empty()).await.unwrap(), "0123");
+    assert_eq!(asked.lock().unwrap()[1][header::RANGE], "bytes=4-");
+    // Of one whose length is known something is left: that it is not there is an error.
+    let (short, _) = origins(vec![
+        (head(200, &[PARTS, ("content-length", "6")]), broken("0123")),
+        (head(416, &[unsatisfied]), vec![Ok("nothing is left")]),
+    ]);
+    assert!(body_of(short, Body::empty()).await.is_err());
+    // Nobody said which representation had four bytes.
+    let answer = Response::builder().status(416).header(unsatisfied.0, unsatisfied.1);
+    let (unnamed, _) =
+        origins(vec![(head(200, &[PARTS]), broken("0123")), (answer, vec![Ok("nothing")])]);
+    assert!(body_of(unnamed, Body::empty()).await.is_err());
+}
+
+#[tokio::test]
+async fn of_unknown_length_only_what_has_parts_and_a_validator_is_resumed() {
+    let bare = |fields: &[(&'static str, &'static str)]| {
+        fields.iter().fold(Response::builder(), |head, (name, value)| head.header(*name, *value))
+    };
+    for first in [
+        head(200, &[]),
+        head(200, &[("accept-ranges", "none")]),
+        bare(&[PARTS]),
+        bare(&[PARTS, ("etag", "W/\"v1\"")]),
+    ] {
+        let (origins, asked) = origins(vec![(first, broken("0123"))]);
+        assert!(body_of(origins, Body::empty()).await.is_err());
+        assert_eq!(asked.lock().unwrap().len(), 1);
+    }
+    // One that ends is ended, and what is too large for this side is not asked for again.
+    let (ends, asked) = origins(vec![(head(200, &[PARTS]), vec![Ok("01"), Ok("23")])]);
+    assert_eq!(body_of(ends, Body::empty()).await.unwrap(), "0123");
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    let pieces = vec![Ok("0123"), Err(BodyError::TooLarge { limit: 4 })];
+    let (large, asked) = origins(vec![(head(200, &[PARTS]), pieces)]);
+    let error = body_of(large, Body::empty()).await.unwrap_err();
+    assert!(matches!(error, CollectError::Body(BodyError::TooLarge { limit: 4 })), "{error}");
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+/// A part says where it ends, whoever knows how long the whole is.
+#[tokio::test]
+async fn a_part_of_what_nobody_knows_the_length_of_is_resumed_within_its_bounds() {
+    for whole in ["*", "6"] {
+        let rest = format!("bytes 2-3/{whole}");
+        let (origins, asked) = origins(vec![
+            (head(206, &[("content-range", "bytes 0-3/*")]), broken("01")),
+            (head(206, &[("content-range", &rest)]), vec![Ok("23")]),
+        ]);
+        assert_eq!(body_of(origins, Body::empty()).await.unwrap(), "0123");
+        assert_eq!(asked.lock().unwrap()[1][header::RANGE], "bytes=2-3");
+    }
+}
+
+/// The player sees a pause, and the cache a whole body.
+#[tokio::test]
+async fn a_body_of_unknown_length_that_was_resumed_is_stored() {
+    let (origins, _) = origins(vec![
+        (head(200, &[PARTS, ("cache-control", "max-age=60")]), broken("0123")),
+        (head(206, &[("content-range", "bytes 4-5/6")]), vec![Ok("45")]),
+    ]);
+    let shield = Shield::builder().origin(origins).build();
+    assert_eq!(get(&shield, "/s.m4s").await.text(), "012345");
+    let again = get(&shield, "/s.m4s").await;
+    assert!(again.is_hit());
+    assert_eq!(again.text(), "012345");
+}
+
 #[tokio::test]
 async fn a_part_that_says_two_lengths_is_not_resumed() {
     let fields = [("content-range", "bytes 0-5/6"), ("content-length", "5")];
@@ -326,19 +479,21 @@ proptest! {
         len in 1usize..2000,
         first in proptest::collection::vec(0usize..2000, 0..6),
         second in proptest::collection::vec(0usize..2000, 0..6),
+        measured in any::<bool>(),
     ) {
         let file: Bytes = (0..len).map(|i| (i * 31 % 251) as u8).collect();
-        let origins = Origins::builder()
-            .origin(Mirror::new("\"v1\"", file.clone(), &first))
-            .origin(Mirror::new("\"v1\"", file.clone(), &second))
-            .build();
+        let mirror = |cuts: &[usize]| {
+            let mirror = Mirror::new("\"v1\"", file.clone(), cuts);
+            if measured { mirror } else { mirror.unmeasured() }
+        };
+        let origins = Origins::builder().origin(mirror(&first)).origin(mirror(&second)).build();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let body = runtime.block_on(async {
             let request = Request::get("/s").body(Body::empty()).unwrap();
             let response = origins.oneshot(request).await.unwrap();
             response.into_body().collect(10_000).await
         });
-        let breaks = first.iter().chain(&second).filter(|cut| **cut < len).count();
+        let breaks = first.iter().chain(&second).filter(|cut| **cut <= len).count();
         match body {
             Ok(body) => prop_assert_eq!(body.to_bytes(), file),
             Err(_) => prop_assert!(breaks > 3, "{} breaks", breaks),

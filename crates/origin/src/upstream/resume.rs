@@ -11,16 +11,23 @@
 //! them to make it unlikely that clocks are to blame; nobody tells us about the origin's clocks, and a minute
 //! is what RFC 7232 §2.2.2 asked for.
 //!
+//! Of a body whose length nobody told (chunked, or of HTTP/2 and HTTP/3 without `Content-Length`) the rest is all
+//! from there on (`bytes=N-`), where the answer says that its origin gives parts (`Accept-Ranges: bytes`, §14.3):
+//! the part that comes has to say how long the whole is, and to reach to its end. Where nothing is left, since it
+//! broke off between its last byte and its end, the origin says so by 416 with the length (§15.5.17): with the
+//! same validator that is the end, and without one it is an error, for a 416 may be of another representation.
+//! What counts as a break is an error: a reset, or a chunked body without its last chunk. A body that ends as its
+//! connection does (RFC 9112 §6.3) has no end of its own: closed is ended, as it is without resuming.
+//!
 //! One body is resumed a bounded number of times, and each counts against the budget of retries.
 
 use std::future::Future;
-use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_net::range::{content_range, parse_content_range};
+use headwater_net::range::{parse_content_range, unsatisfied_range};
 use headwater_net::{Body, BodyError, Timestamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -40,14 +47,17 @@ pub(super) struct Promise {
     validator: Validator,
     /// The content coding of the bytes.
     coding: Option<HeaderValue>,
-    /// The bytes of the representation that are still to come.
-    left: Range<u64>,
-    complete: u64,
+    /// The first byte of the representation that is still to come.
+    next: u64,
+    /// The first that is not to come any more; `None` as long as nobody told.
+    end: Option<u64>,
+    /// How long the representation is, where that was told.
+    complete: Option<u64>,
 }
 
 impl Promise {
-    /// The promise of an answer; `None` where it has no length or no strong validator, says two
-    /// lengths of a part, or needs no resuming since all of it is here.
+    /// The promise of an answer; `None` where it has no strong validator, says two lengths of a part, has no
+    /// length and does not say that parts are given, or needs no resuming since all of it is here.
     pub(super) fn of(method: &Method, response: &Response<Body>) -> Option<Self> {
         if *method != Method::GET || !matches!(response.body(), Body::Stream(_)) {
             return None;
@@ -58,19 +68,19 @@ impl Promise {
             return None;
         }
         let len = response.body().exact_len().or_else(|| length(fields));
-        let (left, complete) = match response.status() {
-            StatusCode::OK => (0..len?, len?),
+        let (next, end, complete) = match response.status() {
+            StatusCode::OK if len.is_some() || gives_parts(fields) => (0, len, len),
             StatusCode::PARTIAL_CONTENT => {
                 let (part, complete) = parse_content_range(fields.get(header::CONTENT_RANGE)?)?;
                 if len.is_some_and(|len| len != part.end - part.start) {
                     return None;
                 }
-                (part, complete?)
+                (part.start, Some(part.end), complete)
             }
             _ => return None,
         };
         let coding = fields.get(header::CONTENT_ENCODING).cloned();
-        Some(Self { validator, coding, left, complete })
+        Some(Self { validator, coding, next, end, complete })
     }
 
     /// The request for what is left, like the one that was answered.
@@ -83,29 +93,55 @@ impl Promise {
         ] {
             head.headers.remove(condition);
         }
-        let Range { start, end } = self.left;
-        if let Ok(range) = HeaderValue::try_from(format!("bytes={start}-{}", end - 1)) {
+        let next = self.next;
+        let range = match self.end {
+            Some(end) => format!("bytes={next}-{}", end.saturating_sub(1)),
+            None => format!("bytes={next}-"),
+        };
+        if let Ok(range) = HeaderValue::try_from(range) {
             head.headers.insert(header::RANGE, range);
         }
         head.headers.insert(header::IF_RANGE, self.validator.value().clone());
         head
     }
 
-    /// Whether an answer is what is left, all of it and nothing else.
-    fn is_kept_by(&self, response: &Response<Body>) -> bool {
+    /// Whether an answer is what is left, all of it and nothing else: then up to where that is.
+    fn kept_by(&self, response: &Response<Body>) -> Option<u64> {
         let fields = response.headers();
-        let named = fields.get(header::CONTENT_RANGE);
+        let named = fields.get(header::CONTENT_RANGE)?;
+        if !self.validator.is_of(fields) {
+            return None;
+        }
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            let nothing_left = self.end.is_none() && *named == unsatisfied_range(self.next);
+            return nothing_left.then_some(self.next);
+        }
         // A part need not say what the whole has said, but must not contradict it (§15.3.7).
         let coding = fields.get(header::CONTENT_ENCODING);
-        response.status() == StatusCode::PARTIAL_CONTENT
-            && self.validator.is_of(fields)
-            && (coding.is_none() || coding == self.coding.as_ref())
-            && named.is_some_and(|named| *named == content_range(&self.left, Some(self.complete)))
+        let is_part = response.status() == StatusCode::PARTIAL_CONTENT
+            && (coding.is_none() || coding == self.coding.as_ref());
+        let (part, complete) = parse_content_range(named).filter(|_| is_part)?;
+        let end = self.end.or(complete)?;
+        let is_same = self.complete.is_none() || self.complete == complete;
+        (is_same && part == (self.next..end)).then_some(end)
     }
 
-    const fn is_kept(&self) -> bool {
-        self.left.start >= self.left.end
+    /// Bytes that are still to come, where that is known.
+    fn left(&self) -> Option<u64> {
+        Some(self.end?.saturating_sub(self.next))
     }
+
+    fn is_kept(&self) -> bool {
+        self.left() == Some(0)
+    }
+}
+
+/// Whether an answer says that its origin gives parts (RFC 9110 §14.3).
+fn gives_parts(fields: &HeaderMap) -> bool {
+    let units =
+        fields.get_all(header::ACCEPT_RANGES).iter().filter_map(|units| units.to_str().ok());
+    let mut units = units.flat_map(|units| units.split(','));
+    units.any(|unit| unit.trim().eq_ignore_ascii_case("bytes"))
 }
 
 /// What names one state of a representation and no other (RFC 9110 §8.8.1).
@@ -179,8 +215,8 @@ enum State {
     Ended,
 }
 
-/// The rest of a body, and which origin it comes from.
-type Rest = Pin<Box<dyn Future<Output = Option<(Body, usize)>> + Send>>;
+/// The rest of a body, up to where it is, and which origin it comes from.
+type Rest = Pin<Box<dyn Future<Output = Option<(Body, u64, usize)>> + Send>>;
 
 impl Resuming {
     pub(super) fn new(
@@ -206,11 +242,14 @@ impl Resuming {
         let avoid = (self.resumed > 1).then_some(self.from);
         let (origins, promise) = (origins.clone(), self.promise.clone());
         let head = promise.ask(self.head.clone());
-        tracing::debug!(%error, at = promise.left.start, "a body broke off and is resumed");
+        tracing::debug!(%error, at = promise.next, "a body broke off and is resumed");
         let rest = async move {
             let (answer, from) = origins.answer(&head, Body::Empty, avoid).await;
-            let answer = answer.ok().filter(|answer| promise.is_kept_by(answer))?;
-            Some((answer.into_body(), from))
+            let answer = answer.ok()?;
+            let end = promise.kept_by(&answer)?;
+            // What says that nothing is left has words of its own.
+            let body = if end > promise.next { answer.into_body() } else { Body::Empty };
+            Some((body, end, from))
         };
         State::Asking(Box::pin(rest), error)
     }
@@ -228,17 +267,21 @@ impl HttpBody for Resuming {
         loop {
             match &mut this.state {
                 State::Reading(body) => {
-                    let left = this.promise.left.end - this.promise.left.start;
-                    let error = match ready!(Pin::new(body).poll_frame(cx)) {
+                    let left = this.promise.left();
+                    let error = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                         Some(Ok(frame)) => {
                             let len = frame.data_ref().map_or(0, |data| data.len() as u64);
-                            if len > left {
+                            if left.is_some_and(|left| len > left) {
                                 this.state = State::Ended;
-                                let limit = this.promise.complete;
+                                let limit = this.promise.complete.or(this.promise.end);
+                                let limit = limit.unwrap_or(u64::MAX);
                                 return Poll::Ready(Some(Err(BodyError::TooLarge { limit })));
                             }
-                            this.promise.left.start += len;
-                            if len > 0 && this.promise.is_kept() {
+                            this.promise.next = this.promise.next.saturating_add(len);
+                            if left.is_none() && body.is_end_stream() {
+                                this.state = State::Ended;
+                                this.origins.came_whole(this.from);
+                            } else if len > 0 && this.promise.is_kept() {
                                 this.origins.came_whole(this.from);
                             }
                             return Poll::Ready(Some(Ok(frame)));
@@ -248,20 +291,29 @@ impl HttpBody for Resuming {
                             this.state = State::Ended;
                             return Poll::Ready(Some(Err(error)));
                         }
+                        // More than this side takes does not become less by asking again.
+                        Some(Err(error @ BodyError::TooLarge { .. })) => {
+                            this.origins.broke(this.from);
+                            this.state = State::Ended;
+                            return Poll::Ready(Some(Err(error)));
+                        }
                         Some(Err(error)) => error,
-                        None if left == 0 => {
+                        None if left.is_none_or(|left| left == 0) => {
+                            if left.is_none() {
+                                this.origins.came_whole(this.from);
+                            }
                             this.state = State::Ended;
                             return Poll::Ready(None);
                         }
                         None => BodyError::Truncated {
-                            expected: this.promise.left.end,
-                            received: this.promise.left.start,
+                            expected: this.promise.end.unwrap_or(u64::MAX),
+                            received: this.promise.next,
                         },
                     };
                     this.state = this.broke(error);
                 }
                 State::Asking(rest, error) => {
-                    let Some((body, from)) = ready!(rest.as_mut().poll(cx)) else {
+                    let Some((body, end, from)) = ready!(rest.as_mut().poll(cx)) else {
                         this.origins.shared.metrics.bodies_lost.inc();
                         let error = error.clone();
                         this.state = State::Ended;
@@ -269,6 +321,10 @@ impl HttpBody for Resuming {
                     };
                     this.origins.shared.metrics.bodies_resumed.inc();
                     this.from = from;
+                    this.promise.end = Some(end);
+                    if this.promise.is_kept() {
+                        this.origins.came_whole(from);
+                    }
                     this.state = State::Reading(body);
                 }
                 State::Ended => return Poll::Ready(None),
@@ -278,13 +334,15 @@ impl HttpBody for Resuming {
 
     fn is_end_stream(&self) -> bool {
         match &self.state {
-            State::Reading(body) => self.promise.is_kept() && body.is_end_stream(),
+            State::Reading(body) => {
+                self.promise.left().is_none_or(|left| left == 0) && body.is_end_stream()
+            }
             State::Asking(..) => false,
             State::Ended => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.promise.left.end - self.promise.left.start)
+        self.promise.left().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
