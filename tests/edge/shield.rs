@@ -170,6 +170,56 @@ fn the_command_is_a_shield_that_has_the_next_segment_before_it_is_asked_for() {
     assert_eq!(counted(&shield, "headwater_origin_hints_refused_total"), 2);
 }
 
+/// What its own players say they will ask for is fetched, whether the cache has what they ask for now or not;
+/// who says nothing is noted once, by the request alone.
+#[test]
+fn the_command_heeds_what_its_own_players_tell() {
+    let (origin, asked) = title();
+    let files = sensing(&origin.url, "heads = 0");
+    let shield = Edge::start(&files);
+    let addr = shield.addr("http");
+    let has = |target: &str| asked.lock().unwrap().iter().filter(|one| *one == target).count();
+    let told = |target: &str, next: &str| {
+        let field = format!("cmcd-request: nor=\"{next}\"\r\n");
+        let answer = ask(addr, "GET", "a.example", target, &field);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    };
+
+    // No manifest says what comes next: the player does.
+    assert!(!told("/film/1.m4s", "2.m4s").field("cache-status").contains("; hit"));
+    wait_for("what was named", || (has("/store/film/2.m4s") == 1).then_some(()));
+    let is_hit = |target: &str| {
+        let answer = get(addr, "a.example", target);
+        answer.field("cache-status").contains("shield; hit").then_some(())
+    };
+    wait_for("it in the cache", || is_hit("/film/2.m4s"));
+    assert_eq!(has("/store/film/2.m4s"), 1, "what is fetched ahead and what is asked for are one");
+
+    // Of a hit, too; and in the query, where it is no part of what is asked for.
+    assert!(told("/film/1.m4s", "..%2Fother%2F7.m4s").field("cache-status").contains("; hit"));
+    wait_for("what was named with a hit", || (has("/store/other/7.m4s") == 1).then_some(()));
+    let target = "/film/1.m4s?CMCD=nor%3D%223.m4s%22";
+    assert!(get(addr, "a.example", target).field("cache-status").contains("; hit"));
+    wait_for("what was named in the query", || (has("/store/film/3.m4s") == 1).then_some(()));
+
+    // No other host, and nothing that a client could not ask for.
+    told("/film/1.m4s", "%2F%2Fb.example%2Ffilm%2F8.m4s");
+    told("/film/1.m4s", "4.m4s");
+    wait_for("what was named last", || (has("/store/film/4.m4s") == 1).then_some(()));
+    assert_eq!(has("/store/film/8.m4s"), 0);
+    assert_eq!(counted(&shield, "headwater_edge_hints_noted_total"), 5, "who told something");
+    assert_eq!(counted(&shield, "headwater_origin_hints_refused_total"), 0);
+
+    // A reload leaves it as it is.
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    files.write(&text.replace("[server]", "[server]\nheaders = { x-new = 'yes' }"));
+    shield.signal("HUP");
+    shield.hears("edge.toml was read again and is in force");
+    assert_eq!(told("/film/1.m4s", "5.m4s").field("x-new"), "yes");
+    wait_for("what was named after it", || (has("/store/film/5.m4s") == 1).then_some(()));
+}
+
 /// The slices of a file end where the segments of its playlist do, known as clients ask for them.
 #[test]
 fn the_command_cuts_a_large_file_where_its_segments_end() {

@@ -59,6 +59,7 @@ struct Inner {
     interval: Duration,
     timeout: Duration,
     link: Option<HeaderValue>,
+    told_only: bool,
     metrics: HintMetrics,
 }
 
@@ -104,6 +105,7 @@ pub struct HintsBuilder {
     interval: Duration,
     timeout: Duration,
     link: Option<HeaderValue>,
+    told_only: bool,
     metrics: HintMetrics,
 }
 
@@ -147,6 +149,13 @@ impl HintsBuilder {
         self
     }
 
+    /// Whether only requests are noted whose players told something, and not what the cache answered: for a
+    /// shield that sees every request itself, as one around this edge's own cache does. By default both are.
+    pub fn told_only(mut self, told_only: bool) -> Self {
+        self.told_only = told_only;
+        self
+    }
+
     /// The counters to use; by default new ones.
     pub fn metrics(mut self, metrics: HintMetrics) -> Self {
         self.metrics = metrics;
@@ -163,6 +172,7 @@ impl HintsBuilder {
             interval: self.interval,
             timeout: self.timeout,
             link: self.link,
+            told_only: self.told_only,
             metrics: self.metrics,
         });
         let sender = HintSender::new(Arc::downgrade(&inner), shield);
@@ -179,6 +189,7 @@ impl Hints {
             interval: Duration::from_millis(250),
             timeout: Duration::from_secs(2),
             link: None,
+            told_only: false,
             metrics: HintMetrics::default(),
         }
     }
@@ -417,8 +428,12 @@ impl Asked {
             CacheResult::of(response.headers()),
             CacheResult::Miss | CacheResult::Pass | CacheResult::None
         );
+        let wants = |shard: &Shard| told || !(passed || shard.inner.told_only);
         let is_media = || is_media(response.headers(), self.uri.path());
-        if !response.status().is_success() || passed && !told || !is_media() {
+        if !response.status().is_success()
+            || !self.shards.iter().any(|shard| wants(shard))
+            || !is_media()
+        {
             return;
         }
         let host = match self.uri.authority() {
@@ -432,7 +447,7 @@ impl Asked {
         let key = self.key(host);
         let cmcd = self.cmcd.as_deref();
         let path = self.path(response);
-        for shard in &*self.shards {
+        for shard in self.shards.iter().filter(|shard| wants(shard)) {
             let named = cmcd.filter(|cmcd| !cmcd.next.is_empty());
             let told = named.map(|cmcd| shard.inner.told(cmcd, &self.uri, host));
             let seen = Seen { first_byte, path, cmcd: told.as_ref().or(cmcd) };

@@ -194,8 +194,8 @@ where
     }
 
     /// An edge answered sessions from its own cache.
-    pub(crate) fn hinted(&self, hints: &[Hint]) {
-        if self.config.ahead == 0 && self.retention.is_none() {
+    pub(crate) fn hinted(&self, hints: &[Hint], noted: bool) {
+        if self.config.ahead == 0 && (noted || self.retention.is_none()) {
             return;
         }
         for hint in hints {
@@ -207,16 +207,20 @@ where
             let Some(mut like) = like_of(&url) else { continue };
             let mut map = self.map.lock();
             if let Some(position) = map.lookup(&url, hint.first_byte) {
-                let step = place(&map, position).map(|place| {
+                let depth = place(&map, position).map_or(Some(1), |place| {
                     let state = &mut self.workers.lock();
                     if let Some(variant) = state.sessions.variant(position.presentation) {
                         ask_for(&mut like, variant);
                     }
-                    self.steps(state, &map, position, place, (false, hint.requests))
+                    if noted {
+                        return state.sessions.depth(place);
+                    }
+                    Some(self.steps(state, &map, position, place, (false, hint.requests)).depth)
                 });
-                let depth = step.map_or(1, |step| step.depth);
                 let told = Told { throughput: hint.throughput, path: hint.path, dry: hint.dry };
-                if self.config.ahead > 0 {
+                if let Some(depth) = depth
+                    && self.config.ahead > 0
+                {
                     self.goes_on(&map, position, &url, &like, depth, told);
                 }
             }

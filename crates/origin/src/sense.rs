@@ -84,7 +84,15 @@ where
     /// Takes hints, and answers who sent them.
     pub async fn take_hints(self, request: Request<Body>) -> Response<Body> {
         let Inner { prefetcher, metrics, trust, .. } = &*self.0;
-        hints::take(request, trust, metrics, |hints| prefetcher.hinted(hints)).await
+        hints::take(request, trust, metrics, |hints| prefetcher.hinted(hints, false)).await
+    }
+
+    /// Takes hints of requests that were [noted](Self::note) here, for what players told with them, and
+    /// answers who sent them: an edge around the same cache. They are not counted as requests once more, and
+    /// of a session that has gone on since, only what it named is fetched ahead.
+    pub async fn take_told(self, request: Request<Body>) -> Response<Body> {
+        let Inner { prefetcher, metrics, trust, .. } = &*self.0;
+        hints::take(request, trust, metrics, |hints| prefetcher.hinted(hints, true)).await
     }
 
     /// Takes what a peer says of itself ([`Peers`](crate::upstream::Peers)), where whoever asks is one of

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_net::{Body, Clock, Secret, Timestamp};
-use headwater_origin::{HintTrust, PrefetchConfig, Shield};
+use headwater_origin::learn::{LearnLayer, SharedMap};
+use headwater_origin::map::Limits;
+use headwater_origin::{HintTrust, Metrics, PrefetchConfig, Sense, Shield};
 use headwater_proto::hints::{PATH, SameProcess};
 use http::{Method, Request};
 use support::{Origin, eventually, get, reply, segment, settle};
 use tokio::sync::Notify;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
 /// Two renditions of six segments, and one file of three.
 fn film() -> Origin {
@@ -80,6 +82,52 @@ async fn a_session_that_an_edge_serves_is_fetched_for() {
     let metrics = shield.metrics();
     assert_eq!((metrics.hint_messages.get(), metrics.hints_taken.get()), (1, 1));
     assert_eq!(metrics.segment_requests.get(), 1, "a hint is no request");
+}
+
+/// Hints of what was noted here already bring what players told, and are no requests once more.
+#[tokio::test]
+async fn what_was_noted_here_is_not_counted_again() {
+    let origin = film();
+    let map = SharedMap::new(Limits::default(), Metrics::default());
+    let behind = LearnLayer::new(map.clone()).layer(origin.clone());
+    let config = PrefetchConfig::default().heads(0).ahead(1);
+    let sense = Sense::builder().prefetch(config).build(map, behind.clone());
+    let request = |path: &str| {
+        Request::get(path).header("host", "video.example").body(Body::empty()).unwrap()
+    };
+    for path in ["/f/main.m3u8", "/f/low.m3u8", "/f/high.m3u8"] {
+        let answer = behind.clone().oneshot(request(path)).await.unwrap();
+        answer.into_body().collect(1 << 16).await.unwrap();
+    }
+    let tell = async |line: &str| {
+        let message = format!("headwater-hints 1\n//video.example/f/low/{line}\n");
+        let request = Request::post(PATH).extension(SameProcess).body(Body::from(message)).unwrap();
+        assert_eq!(sense.clone().take_told(request).await.status(), 204);
+    };
+    let asked = async |path: &str| {
+        let noted = sense.note(&request(path));
+        if let Some(noted) = noted {
+            noted.answered(http::StatusCode::OK);
+        }
+    };
+    // Of nobody who is there, what was named is all that is fetched.
+    tell("3.mp4 k=1 t=9000-9000 n=named.mp4").await;
+    eventually("it is fetched", || origin.times("/f/low/named.mp4") == 1).await;
+    settle().await;
+    assert_eq!((origin.times("/f/low/4.mp4"), origin.times("/f/high/4.mp4")), (0, 0));
+    // Of who is, what is about to come, too.
+    asked("/f/low/1.mp4").await;
+    eventually("2 of low is fetched", || origin.times("/f/low/2.mp4") == 1).await;
+    tell("1.mp4 k=1 t=9000-9000").await;
+    eventually("2 of high is fetched", || origin.times("/f/high/2.mp4") == 1).await;
+    // Who has gone on has not jumped back.
+    asked("/f/low/2.mp4").await;
+    eventually("3 of low is fetched", || origin.times("/f/low/3.mp4") == 1).await;
+    tell("1.mp4 k=1 t=9000-9000 n=other.mp4").await;
+    eventually("what was named", || origin.times("/f/low/other.mp4") == 1).await;
+    settle().await;
+    assert_eq!(origin.times("/f/low/2.mp4"), 1);
+    assert_eq!((sense.metrics().hints_taken.get(), sense.metrics().segment_requests.get()), (3, 2));
 }
 
 /// Players of another site: what is fetched ahead for them is what they will ask for.

@@ -87,10 +87,8 @@ impl Gate {
 impl Inner {
     /// For one worker: it has a queue and counters of its own.
     fn in_force(&self) -> InForce {
-        let mut edge = self.edge.clone();
-        if let Some(shield) = &self.shield {
-            edge = edge.witness(Arc::new(shield.clone()));
-        }
+        let edge = self.edge.clone();
+        let edge = self.shield.iter().fold(edge, |edge, shield| shield.attend(edge));
         let edge = Mutex::new(edge.build(self.router.clone()));
         InForce { sites: Arc::clone(&self.sites), edge }
     }

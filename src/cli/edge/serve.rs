@@ -72,7 +72,8 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
     let edge = settings::edge(&config, &lasting, &shields)?;
     let router = Router::new(policy.clone(), map.clone().map(LearnLayer::new));
-    let shield = map.map(|map| Shield::begin(&config.shield, &held, map, (&edge, &cache), &router));
+    let shield =
+        map.map(|map| Shield::begin(&config.shield, &held, map, (&edge, &cache), &router, &hints));
     let gate = Arc::new(Gate::new(edge, policy.current(), router, shield.transpose()?));
 
     let listeners = settings::listeners(process.server("main"), &config.server, tls.clone())?;

@@ -4,6 +4,7 @@
 //! It outlives reloads: what was learnt stays known. What is fetched ahead goes through the cache as the
 //! edge in force has it, and from there to the sites in force.
 
+use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::path::Path;
 use std::pin::Pin;
@@ -13,8 +14,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use headwater::cache::{Cache, Joints, Policy as _};
+use headwater::edge::hints::HintMetrics;
 use headwater::edge::witness::{Hears, Witness};
-use headwater::edge::{EdgeBuilder, Kept};
+use headwater::edge::{EdgeBuilder, Hints, Kept};
 use headwater::net::client::Upstream;
 use headwater::net::{Body, Secret};
 use headwater::origin::hints::LINK;
@@ -60,16 +62,20 @@ pub(super) struct Shield {
     sense: Sense<Ahead>,
     ahead: Ahead,
     cache: Cache,
+    /// What players of this edge tell; `None` where nothing is fetched ahead.
+    told: Option<Hints>,
 }
 
 impl Shield {
-    /// Begins to sense what passes `edge`.
+    /// Begins to sense what passes `edge`. What players tell is brought by a task, which ends with the last
+    /// handle of this.
     pub(super) fn begin(
         config: &Config,
         held: &Held,
         map: SharedMap,
         (edge, cache): (&EdgeBuilder, &Cache),
         router: &Router,
+        counted: &HintMetrics,
     ) -> Result<Self, Error> {
         let ahead = Ahead(Arc::new(ArcSwap::from_pointee(edge.kept(router.clone()))));
         cache.align(AsClients(map.clone()));
@@ -80,7 +86,19 @@ impl Shield {
             .pressure(move |request| load(&policy, request))
             .retention(config.retention)
             .build(map, ahead.clone());
-        Ok(Self { sense, ahead, cache: cache.clone() })
+        let told = (config.ahead > 0).then(|| {
+            let hints = Hints::builder().told_only(true).metrics(counted.clone());
+            let (hints, sender) = hints.build(Own(sense.clone()));
+            tokio::spawn(sender.run());
+            hints
+        });
+        Ok(Self { sense, ahead, cache: cache.clone(), told })
+    }
+
+    /// Sees what passes this edge, and hears what its players tell.
+    pub(super) fn attend(&self, edge: EdgeBuilder) -> EdgeBuilder {
+        let edge = edge.witness(Arc::new(self.clone()));
+        self.told.iter().fold(edge, EdgeBuilder::hints)
     }
 
     /// What is fetched ahead from now on goes through this edge's cache.
@@ -98,6 +116,25 @@ impl Shield {
             Some(behind) => Err(Box::pin(ready(behind))),
             None => Ok(request),
         }
+    }
+}
+
+/// Where what players tell this edge is brought: nobody is asked over a wire.
+struct Own(Sense<Ahead>);
+
+impl Service<Request<Body>> for Own {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    /// Always ready: it waits for nobody.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let sense = self.0.clone();
+        Box::pin(async move { Ok(sense.take_told(request).await) })
     }
 }
 

@@ -69,6 +69,27 @@ async fn hits_of_media_are_noted_once_for_all_who_ask() {
     }
 }
 
+/// One that sees every request itself is told what players told, and of nothing else.
+#[tokio::test]
+async fn where_the_shield_sees_requests_itself_only_what_players_tell_is_noted() {
+    let (own, _sender) = Hints::builder().told_only(true).build(());
+    let (far, _sender) = Hints::builder().build(());
+    let worker = HintLayer::new(&own).and(&far).layer(service_fn(|_: Request<Said>| async {
+        let response = Response::builder().header("content-type", HIT.0);
+        Ok::<_, Infallible>(response.header("cache-status", HIT.1).body(()).unwrap())
+    }));
+    let named = [("cmcd-request", "nor=\"2.m4s\"")];
+    for (path, fields) in [("/a/1.m4s", &named[..]), ("/b/1.m4s", &[])] {
+        ask(&worker, &(path, fields, HIT)).await;
+    }
+    let told = |hints: &Hints| -> Vec<_> {
+        hints.inner.take().into_iter().map(|hint| (hint.location, hint.next.len())).collect()
+    };
+    let (with, without) = ("//video.example/a/1.m4s", "//video.example/b/1.m4s");
+    assert_eq!(told(&own), [(with.to_owned(), 1)]);
+    assert_eq!(told(&far), [(with.to_owned(), 1), (without.to_owned(), 0)]);
+}
+
 /// S3 calls `binary/octet-stream` what nobody gave a type, others `application/octet-stream`, and a plain
 /// server says nothing of what it does not know.
 #[tokio::test]

@@ -242,6 +242,15 @@ impl Sessions {
         self.presentations.get(&presentation).map(|watchers| &watchers.variant)
     }
 
+    /// How many segments are fetched ahead of the session at `place`, where there is one.
+    pub fn depth(&self, place: Place) -> Option<usize> {
+        let watchers = self.presentations.get(&place.presentation)?;
+        let mut here = watchers.sessions.iter().filter(|session| {
+            (session.rendition, session.number) == (place.rendition, place.number)
+        });
+        here.next().map(|session| usize::from(session.depth))
+    }
+
     /// Whether the session at `place`, whose throughput is `rate` bits per second, may be about to
     /// switch to rendition `to`. What was thought once and did not come true is not thought again
     /// before the throughput has changed by a tenth.
