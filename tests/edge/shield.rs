@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -258,6 +258,42 @@ fn the_command_cuts_a_large_file_where_its_segments_end() {
     let expected = [90_700, 99_700, 108_700]
         .map(|first| format!("/store/film/film.mp4 bytes={first}-{}", first + 8999));
     assert_eq!(*asked.lock().unwrap(), expected);
+}
+
+/// Tells a shield, from an address of this machine, that somebody is at a segment; returns the status.
+fn tell_from(from: &str, shield: SocketAddr, line: &str) -> u16 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().local_address(from.parse::<IpAddr>().unwrap());
+        let url = format!("http://{shield}/.well-known/headwater-hints");
+        let message =
+            client.build().unwrap().post(url).body(format!("headwater-hints 1\n{line}\n"));
+        message.send().await.unwrap().status().as_u16()
+    })
+}
+
+#[test]
+fn hints_are_believed_that_come_from_the_networks_that_are_named() {
+    let (origin, asked) = title();
+    let files = sensing(&origin.url, "heads = 0\nhints_from = ['127.0.0.2', '127.1.0.0/16']");
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    files.write(&text.replace("link_file = 'link'\n", ""));
+    let shield = Edge::start(&files);
+    let addr = shield.addr("http");
+    let has = |target: &str| asked.lock().unwrap().iter().filter(|one| *one == target).count();
+    for (number, (from, status)) in
+        [("127.0.0.1", 403), ("127.0.0.3", 403), ("127.0.0.2", 204), ("127.1.2.3", 204)]
+            .into_iter()
+            .enumerate()
+    {
+        let line = format!("//a.example/film/1.m4s k=1 n=named-{number}.m4s");
+        assert_eq!(tell_from(from, addr, &line), status, "{from}");
+    }
+    wait_for("what was named first", || (has("/store/film/named-2.m4s") == 1).then_some(()));
+    wait_for("what was named last", || (has("/store/film/named-3.m4s") == 1).then_some(()));
+    assert_eq!((has("/store/film/named-0.m4s"), has("/store/film/named-1.m4s")), (0, 0));
+    assert_eq!(counted(&shield, "headwater_origin_hints_refused_total"), 2);
+    assert_eq!(counted(&shield, "headwater_origin_hints_taken_total"), 2);
 }
 
 #[test]
