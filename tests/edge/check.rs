@@ -245,6 +245,16 @@ addresses = { deny_file = '/nowhere/denied' }
 [[policy]]
 name = 'contradicting'
 addresses = { allow = '192.0.2.1', deny = '192.0.2.1' }
+[cache]
+downstream = 'caches'
+[shield]
+on = true
+known_as = 'http://shield.example'
+peers = 'https://127.0.0.1:9'
+link_file = 'empty'
+ca = 'none.peers'
+client_certificate = 'none.peer'
+client_key = 'bare'
 ";
 
 #[test]
@@ -252,6 +262,7 @@ fn each_fault_of_a_group_of_keys_is_said() {
     let files = Files::new(SEVERAL);
     fs::write(files.path("text"), "no PEM at all").unwrap();
     fs::write(files.path("newline"), "one\ntwo").unwrap();
+    fs::write(files.path("bare"), "no PEM either").unwrap();
     fs::write(files.path("empty"), "").unwrap();
     let said = command(&files, &["--check"]).output().unwrap();
     assert_eq!((said.status.code(), text(&said.stdout)), (Some(1), String::new()));
@@ -271,6 +282,10 @@ fn each_fault_of_a_group_of_keys_is_said() {
         ("edge.toml:24: key 'x-tenant': ", "there is no variable NO_SUCH_VARIABLE_OF_THIS_TEST"),
         ("edge.toml:27: key 'deny_file': ", "cannot use /nowhere/denied: No such file"),
         ("edge.toml:30: key 'deny': ", "192.0.2.1/32 is both allowed and denied"),
+        ("edge.toml:37: key 'link_file': ", "the file empty holds no secret"),
+        ("edge.toml:38: key 'ca': ", "cannot use none.peers: No such file"),
+        ("edge.toml:39: key 'client_certificate': ", "cannot use none.peer: No such file"),
+        ("edge.toml:40: key 'client_key': ", "bare holds no private key in PEM form"),
     ];
     for (at, what) in expected {
         let line = said.lines().find(|line| line.starts_with(at));

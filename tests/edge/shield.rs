@@ -468,3 +468,64 @@ fn a_peer_has_the_share_that_it_is_given_and_shows_a_certificate_of_the_authorit
     each(&stranger);
     assert!(counted(&stranger, failed) > 0);
 }
+
+#[test]
+fn a_peer_that_asks_for_a_certificate_is_shown_one_and_another_after_a_reload() {
+    let (origin, _) = title();
+    let authority = Authority::new();
+    let tls = "listen = '127.0.0.1:0'\n[server.tls]\ncertificate = 'own.pem'\nkey = 'own.key'\n\
+               client_ca = 'ca.pem'";
+    let of_other = sharing(&origin.url, "other", tls, "");
+    authority.issue(&of_other, "own", &["127.0.0.1"]);
+    authority.write(&of_other);
+    let other = Edge::start(&of_other);
+    let peers = format!(
+        "known_as = 'http://shield.example'\n\
+         peers = ['http://shield.example', 'https://{}']\nweights = [0, 1]\nca = 'ca.pem'",
+        other.addr("https")
+    );
+    let failed = "headwater_origin_peer_failures_total";
+    let asked = "headwater_origin_peer_requests_total";
+
+    // Without one it is turned away.
+    let files = sharing(&origin.url, "shield", "", &peers);
+    authority.write(&files);
+    let shield = Edge::start(&files);
+    each_one(&shield, 1);
+    assert!(counted(&shield, failed) > 0);
+
+    let shown = format!("{peers}\nclient_certificate = 'shown.pem'\nclient_key = 'shown.key'");
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    // Of an authority that the peer does not know.
+    Authority::new().issue(&files, "shown", &["shield.example"]);
+    files.write(&text.replace(&peers, &shown));
+    let reload = |times: usize| {
+        shield.signal("HUP");
+        let is_done = || shield.said().matches("was read again").count() == times;
+        wait_for("the reload", || is_done().then_some(()));
+    };
+    reload(1);
+    let before = counted(&shield, failed);
+    each_one(&shield, 2);
+    assert!(counted(&shield, failed) > before, "{}", shield.said());
+
+    // The file holds another one: nothing in the configuration says so.
+    authority.issue(&files, "shown", &["shield.example"]);
+    reload(2);
+    let before = (counted(&shield, asked), counted(&shield, failed));
+    each_one(&shield, 3);
+    assert_eq!(
+        (counted(&shield, asked), counted(&shield, failed)),
+        (before.0 + 16, before.1),
+        "{}",
+        shield.said()
+    );
+
+    // What cannot be used changes nothing.
+    fs::write(files.path("shown.key"), "no key").unwrap();
+    shield.signal("HUP");
+    shield.hears("shown.key holds no private key in PEM form");
+    shield.hears("edge.toml: nothing was changed");
+    each_one(&shield, 4);
+    assert_eq!(counted(&shield, asked), before.0 + 32);
+}

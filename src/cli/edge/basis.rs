@@ -33,10 +33,7 @@ impl Basis {
             authorities(path)?;
         }
         if let (Some(certificate), Some(key)) = (&config.client_certificate, &config.client_key) {
-            // Whom it trusts does not matter.
-            let shown = Upstream::builder(ANY).pin_spki_sha256("");
-            let shown = shown.certificate_pem(&read(certificate)?, &read(key)?).build();
-            shown.map_err(|error| Named::file(certificate, error).under("client_certificate"))?;
+            shown(certificate, key)?;
         }
         if let Some(store) = &config.store {
             drop(store::add(store, config, Origins::builder())?);
@@ -104,6 +101,16 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<u8>, Error> {
     let believed = Upstream::builder(ANY).ca_pem(&pem).build();
     believed.map_err(|error| Named::file(path, error).under("ca"))?;
     Ok(pem)
+}
+
+/// A certificate that is shown, and its key, in PEM.
+pub(super) fn shown(certificate: &Path, key: &Path) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let (chain, private) = (read(certificate)?, read(key)?);
+    // Whom it trusts does not matter.
+    let shown = Upstream::builder(ANY).pin_spki_sha256("").certificate_pem(&chain, &private);
+    let shown = shown.build();
+    shown.map_err(|error| Named::file(certificate, error).under("client_certificate"))?;
+    Ok((chain, private))
 }
 
 /// The files that are read for a group.

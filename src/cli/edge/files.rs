@@ -18,7 +18,7 @@ pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
         .into_iter()
         .chain(upstreams::look(&config.upstreams))
         .chain(shields::look(&config.upstreams))
-        .chain(shield::Held::read(&config.shield).err())
+        .chain(shield::look(&config.shield))
         .chain(tokens::look(&config.sites))
         .chain(settings::geo(&config.geo).err())
         .chain(route_policy::look(config))

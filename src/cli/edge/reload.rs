@@ -23,7 +23,7 @@ use super::trace;
 use super::upstreams::{self, Parts, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
-const LIVE: [&str; 30] = [
+const LIVE: [&str; 33] = [
     "cmsd",
     "geo",
     "limit",
@@ -46,6 +46,9 @@ const LIVE: [&str; 30] = [
     "server.tls.self_signed",
     "sessions",
     "shed",
+    "shield.ca",
+    "shield.client_certificate",
+    "shield.client_key",
     "shield.known_as",
     "shield.patience",
     "shield.peers",
@@ -69,7 +72,8 @@ pub(super) struct Running {
     pub(super) upstreams: Upstreams,
     pub(super) standing: Standing,
     pub(super) parts: Parts,
-    /// What the files of `[shield]` held when it began: clients of peers that come later show the same.
+    /// What the files of `[shield]` hold: of the secret, what they held when it began, which clients of peers
+    /// that come later show, too.
     pub(super) held: Held,
     pub(super) shields: Shields,
     pub(super) hints: HintMetrics,
@@ -107,7 +111,8 @@ impl Running {
         if !fixed.is_empty() {
             return Err(format!("{}\n{RESTART}", fixed.join("\n")).into());
         }
-        let parts = self.parts.beside(Peers::of(&config.shield, &self.held)?);
+        let held = self.held.again(&config.shield)?;
+        let parts = self.parts.beside(Peers::of(&config.shield, &held)?);
         let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &parts)?;
         let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
@@ -129,9 +134,11 @@ impl Running {
         self.server.set_limits(&settings::limits(&config.server.limits));
         self.standing.put(&upstreams);
         self.operator.put_token(token);
-        if self.config.shield != config.shield {
-            upstreams::put_peers(&upstreams, &parts);
+        let anew = self.held.differs(&held);
+        if anew || self.config.shield != config.shield {
+            upstreams::put_peers(&upstreams, &parts, anew);
         }
+        self.held = held;
         upstreams::retire(&self.upstreams, &upstreams);
         self.parts = parts;
         self.upstreams = upstreams;
@@ -293,7 +300,7 @@ mod tests {
             "cache.ram",
             "operator.listen",
             "shield.ahead",
-            "shield.ca",
+            "shield.link_file",
             "siteb",
         ] {
             assert!(!is_live(path), "{path}");

@@ -32,7 +32,8 @@ use tower_service::Service;
 
 use super::super::named::Named;
 use super::super::{Error, secret};
-use super::basis::authorities;
+use super::basis::{authorities, shown};
+use super::pair;
 use super::router::Router;
 use super::settings::{count, proxies, size};
 use super::sites::{Pinned, SitePolicy, came_for};
@@ -221,7 +222,36 @@ pub(super) fn link(file: Option<&Path>) -> Result<Option<HeaderValue>, Error> {
 /// What the files of `[shield]` hold.
 pub(super) struct Held {
     link: Option<HeaderValue>,
+    peers: OfPeers,
+}
+
+/// What its files hold of how peers are met.
+#[derive(PartialEq, Eq)]
+struct OfPeers {
     authorities: Option<Vec<u8>>,
+    /// A certificate that is shown, and its key.
+    shown: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl OfPeers {
+    fn read(config: &Config) -> Result<Self, Error> {
+        let authorities = config.ca.as_deref().map(authorities).transpose()?;
+        let pair = config.client_certificate.as_deref().zip(config.client_key.as_deref());
+        let shown = pair.map(|(certificate, key)| shown(certificate, key)).transpose()?;
+        Ok(Self { authorities, shown })
+    }
+}
+
+/// Each fault of those files. Reads them.
+pub(super) fn look(config: &Config) -> Vec<Error> {
+    let mut all = Vec::new();
+    all.extend(link(config.link_file.as_deref()).err());
+    all.extend(config.ca.as_deref().map(authorities).transpose().err());
+    if let (Some(certificate), Some(key)) = (&config.client_certificate, &config.client_key) {
+        all.extend(pair::faults(("client_certificate", certificate), ("client_key", key)));
+    }
+    // What no file shows by itself.
+    if all.is_empty() { Held::read(config).err().into_iter().collect() } else { all }
 }
 
 impl Held {
@@ -230,9 +260,20 @@ impl Held {
     /// # Errors
     /// Of the first that cannot be read or used.
     pub(super) fn read(config: &Config) -> Result<Self, Error> {
-        let link = link(config.link_file.as_deref())?;
-        let authorities = config.ca.as_deref().map(authorities).transpose()?;
-        Ok(Self { link, authorities })
+        Ok(Self { link: link(config.link_file.as_deref())?, peers: OfPeers::read(config)? })
+    }
+
+    /// Reads again how peers are met; the secret stays that which hints are believed by.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub(super) fn again(&self, config: &Config) -> Result<Self, Error> {
+        Ok(Self { link: self.link.clone(), peers: OfPeers::read(config)? })
+    }
+
+    /// Whether peers are met in another way by what was read since.
+    pub(super) fn differs(&self, since: &Self) -> bool {
+        self.peers != since.peers
     }
 }
 
@@ -263,8 +304,11 @@ impl Peers {
             if let Some(link) = &held.link {
                 client = client.field(LINK, link.clone());
             }
-            if let Some(authorities) = &held.authorities {
+            if let Some(authorities) = &held.peers.authorities {
                 client = client.ca_pem(authorities);
+            }
+            if let Some((certificate, key)) = &held.peers.shown {
+                client = client.certificate_pem(certificate, key);
             }
             let client = client.build();
             let client =

@@ -87,9 +87,14 @@ impl Parts {
     }
 }
 
-/// Tells all groups of the peers that there are now.
-pub(super) fn put_peers(all: &Upstreams, parts: &Parts) {
+/// Tells all groups of the peers that there are now; those that are met in another way than before are new,
+/// as origins are.
+pub(super) fn put_peers(all: &Upstreams, parts: &Parts, anew: bool) {
     for (basis, origins) in all.values() {
+        if anew {
+            // Else one that is known by its name stays, with its client.
+            origins.put_peers(None);
+        }
         origins.put_peers(parts.peers_of(basis));
     }
 }

@@ -88,6 +88,14 @@ pub struct Shield {
     /// Default none. Bound: some peer is `https`. Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// The file of a certificate chain that peers are shown that ask for one. Default none. Bound: `client_key`
+    /// must be there, too, and some peer is `https`. Danger: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<PathBuf>,
+    /// The file of its private key. Default none. Bound: it is that of `client_certificate`. Danger: who can read
+    /// it can be this shield.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
     /// How long a peer may take until its answer begins, before an origin is asked. Default 3 s. Bound: more
     /// than zero. Danger: too short asks origins for what a peer is about to have.
     pub patience: Time,
@@ -118,6 +126,8 @@ impl Default for Shield {
             peers: List::default(),
             weights: List::default(),
             ca: None,
+            client_certificate: None,
+            client_key: None,
             patience: Time::secs(3),
         }
     }

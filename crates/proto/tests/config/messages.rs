@@ -497,6 +497,20 @@ fn a_shield_knows_its_peers_and_whom_it_believes() {
             "edge.toml:19: key 'ca': no peer is https",
         ],
     );
+    let shown = "client_certificate = 'a'\nclient_key = 'b'";
+    assert_says(&among(&format!("peers = 'https://b'\n{shown}")), &[]);
+    assert_says(
+        &among(&format!("{both}{shown}")),
+        &["edge.toml:18: key 'client_certificate': no peer is https"],
+    );
+    assert_says(
+        &among("peers = 'https://b'\nclient_certificate = 'a'"),
+        &["edge.toml:18: key 'client_certificate': its client_key is missing"],
+    );
+    assert_says(
+        &among("peers = 'https://b'\nclient_key = 'b'"),
+        &["edge.toml:18: key 'client_key': its client_certificate is missing"],
+    );
     assert_says(
         &among(&format!("{both}weights = [1]")),
         &["edge.toml:18: key 'weights': there are 1 of them, of 2 peers"],

@@ -67,7 +67,16 @@ fn peers(found: &mut Found, edge: &Edge) {
         }
     }
     shares(found, edge);
-    if shield.ca.is_some() && !shield.peers.iter().any(|peer| peer.starts_with("https:")) {
+    let encrypted = shield.peers.iter().any(|peer| peer.starts_with("https:"));
+    match (&shield.client_certificate, &shield.client_key) {
+        (Some(_), None) => found.add(&at("client_certificate"), "its client_key is missing"),
+        (None, Some(_)) => found.add(&at("client_key"), "its client_certificate is missing"),
+        (Some(_), Some(_)) if !encrypted => {
+            found.add(&at("client_certificate"), "no peer is https");
+        }
+        _ => {}
+    }
+    if shield.ca.is_some() && !encrypted {
         found.add(&at("ca"), "no peer is https");
     }
     if shield.peers.is_empty() {
