@@ -87,7 +87,7 @@ pub(super) fn an_origin_shield(files: &[&str]) {
     let urls = format!("[\"{url}\", \"http://{}\"]", second.http());
     let set = [("UPSTREAM__SHIELD__ORIGINS", &*urls), ("UPSTREAM__SHIELD__LINK_FILE", &link)];
     let edge = Kitchen::start(edge, &set);
-    for title in 0..8 {
+    for title in 0..20 {
         let target = |name: &str| format!("/vod/title-{title}/{name}");
         for name in ["v.m3u8", "1.m4s"] {
             assert_eq!(edge.get("h", &target(name)).status, 200);
@@ -97,7 +97,7 @@ pub(super) fn an_origin_shield(files: &[&str]) {
         });
         assert_eq!(edge.get("h", &target("2.m4s")).body, target("2.m4s"));
     }
-    assert_eq!(origin.asked(), 3 * 8, "each once, whoever asked");
+    assert_eq!(origin.asked(), 3 * 20, "each once, whoever asked");
     assert!(is_hit(&edge.get("h", "/vod/title-0/2.m4s")));
     let said = |shield: &Kitchen, name: &str| {
         let page = shield.operator("GET", "/metrics", "").body;
