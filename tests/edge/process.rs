@@ -29,6 +29,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 pub(crate) struct Origin {
     pub(crate) url: String,
     asked: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// What an origin was asked.
@@ -71,15 +72,22 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::<AtomicUsize>::default();
-        let (count, say) = (Arc::clone(&asked), Arc::new(say));
+        let connections = Arc::<AtomicUsize>::default();
+        let (count, say, met) = (Arc::clone(&asked), Arc::new(say), Arc::clone(&connections));
         // Ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                met.fetch_add(1, Ordering::SeqCst);
                 let (count, say) = (Arc::clone(&count), Arc::clone(&say));
                 std::thread::spawn(move || answer(stream, &*say, &count));
             }
         });
-        Self { url, asked }
+        Self { url, asked, connections }
+    }
+
+    /// How many connections came.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How many requests came.

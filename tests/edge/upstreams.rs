@@ -18,7 +18,7 @@ use tower::service_fn;
 
 use crate::authority::Authority;
 use crate::name_server::NameServer;
-use crate::process::{Edge, Files, get, wait_for};
+use crate::process::{self, Edge, Files, get, wait_for};
 
 /// An origin that answers with its name, but for what paths ask of it, and what it was asked.
 struct Origin {
@@ -343,4 +343,44 @@ fn redirects_lead_where_it_is_said_and_secrets_go_to_the_origin_alone() {
     );
     let told = storage.last("/there");
     assert!(!told.contains_key("x-tier") && !told.contains_key("x-secret"), "{told:?}");
+}
+
+#[test]
+fn connections_are_kept_for_as_long_and_as_many_as_is_said() {
+    const TIMES: usize = 4;
+    let connections = |key: &str| {
+        let origin = process::Origin::answering(|asked| {
+            (200, "cache-control: no-store\r\n".to_owned(), asked.target.clone())
+        });
+        let edge = Edge::start(&Files::new(&format!(
+            "[server]\nlisten_http = '127.0.0.1:0'\nworkers = 1\n[[upstream]]\nname = 'media'\n\
+             origins = '{}'\n{key}\n[[site]]\nhosts = '*'\nupstream = 'media'\n",
+            origin.url
+        )));
+        for _ in 0..TIMES {
+            assert_eq!(get(edge.addr("http"), "a", "/x").body, "/x");
+            // Long after what is said, and long before what is usual.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        origin.connections()
+    };
+    assert!(connections("") < TIMES, "by default they are used again");
+    for key in ["keep_alive = '1 ms'", "max_idle = 0"] {
+        assert_eq!(connections(key), TIMES, "{key}");
+    }
+}
+
+#[test]
+fn http2_is_spoken_in_the_clear_where_it_is_said() {
+    let runtime = runtime();
+    let _within = runtime.enter();
+    for (key, protocol) in [("", "h1"), ("http2 = true", "h2")] {
+        let origin = Origin::start("one");
+        let edge = Edge::start(&files(&[&origin], key));
+        assert_eq!(get(edge.addr("http"), "a", "/1").body, "one");
+        let page = get(edge.addr("operator"), "localhost", "/metrics").body;
+        let of = format!("upstream=\"media\",origin=\"{}\"", origin.url());
+        let line = format!("headwater_upstream_answers_total{{{of},protocol=\"{protocol}\"}} 1");
+        assert!(page.lines().any(|told| told == line), "{key}: {line} is not in\n{page}");
+    }
 }

@@ -364,9 +364,24 @@ impl Future for OriginsFuture {
     }
 }
 
+/// Who is asked, and how: all but what is told to nobody.
 impl std::fmt::Debug for Origins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Origins").field("origins", &self.origins.len()).finish_non_exhaustive()
+        let shared = &self.shared;
+        let names: Vec<_> = self.origins.iter().map(|origin| &origin.name).collect();
+        f.debug_struct("Origins")
+            .field("origins", &names)
+            .field("health", &shared.health)
+            .field("retry", &shared.retry)
+            .field("hedge", &shared.hedge)
+            .field("first_byte", &shared.first_byte)
+            .field("failover", &shared.failover)
+            .field("when_down", &shared.when_down)
+            .field("places", &shared.places)
+            .field("depth", &shared.depth)
+            .field("balance", &shared.balance.as_ref().map(|(config, _)| config))
+            .field("peers", &**lock(&shared.beside))
+            .finish_non_exhaustive()
     }
 }
 

@@ -330,6 +330,7 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::*;
 
     #[test]
@@ -338,5 +339,40 @@ mod tests {
         let (ahead, known) = (PrefetchConfig::default(), Limits::default());
         assert_eq!(format!("{:?}", prefetch(&config)), format!("{ahead:?}"));
         assert_eq!(format!("{:?}", limits(&config)), format!("{known:?}"));
+    }
+
+    /// Each with a value that no default has.
+    #[test]
+    fn each_key_of_what_is_fetched_ahead_arrives_there() {
+        for (key, says) in [
+            ("ahead = 7", " ahead: 7,"),
+            ("heads = 7", "heads: 7,"),
+            ("neighbours = false", "neighbours: false"),
+            ("concurrency = 77", "concurrency: 77,"),
+            ("queue = 77", "queue: 77,"),
+            ("waiting_live = 7", "waiting_live: 7,"),
+            ("share = 77", "share: 77,"),
+            ("bytes_per_second = '77 B'", "bytes_per_second: Some(77)"),
+            ("bytes_per_second = '0 B'", "bytes_per_second: None"),
+            ("max_object = '77 B'", "max_object: 77,"),
+            ("window = '77 s'", "window: 77s"),
+            ("silence = '77 s'", "silence: 77s"),
+            ("timeout = '77 s'", "timeout: 77s"),
+            ("map = '7 MiB'", " bytes: 7340032"),
+            ("presentations = 77", " presentations: 77,"),
+        ] {
+            let made = |key: &str| {
+                let text =
+                    format!("server.listen_http = '127.0.0.1:0'\n[shield]\non = true\n{key}\n");
+                let text = text
+                    + "[[upstream]]\nname = 'o'\norigins = 'http://a'\n\
+                       [[site]]\nhosts = '*'\nupstream = 'o'\n";
+                let config = headwater::proto::config::Edge::parse("edge.toml", &text, []).unwrap();
+                format!("{:?} {:?}", prefetch(&config.shield), limits(&config.shield))
+            };
+            let (with, without) = (made(key), made(""));
+            assert!(with.contains(says), "{key}: {with}");
+            assert!(!without.contains(says), "{key} says {says} anyway: {without}");
+        }
     }
 }

@@ -305,3 +305,71 @@ fn bare(called: &Called<'_>, url: &str) -> Result<UpstreamBuilder, Error> {
     }
     Ok(client)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+    use headwater::proto::config::Edge;
+
+    use super::super::shield::Held;
+    use super::*;
+
+    /// What a group says of itself that is made of these keys, in a configuration that says more.
+    fn made(keys: &str, more: &str) -> String {
+        let text = format!(
+            "server.listen_http = '127.0.0.1:0'\n[cache]\ndownstream = 'caches'\n\
+             [shield]\non = true\nknown_as = 'http://s'\npeers = 'http://p'\n{more}\n\
+             [[upstream]]\nname = 'o'\norigins = ['http://a', 'http://b']\n{keys}\n\
+             [[site]]\nhosts = '*'\nupstream = 'o'\n"
+        );
+        let config = Edge::parse("edge.toml", &text, []).unwrap();
+        let held = Held::read(&config.shield).unwrap();
+        let peers = Peers::of(&config.shield, &held).unwrap();
+        let parts = Parts::default().beside(peers);
+        let all = make(&config.upstreams, &Upstreams::new(), &parts).unwrap();
+        format!("{:?}", all["o"].1)
+    }
+
+    /// Each with a value that no default has.
+    #[test]
+    fn each_key_of_how_origins_are_asked_arrives_there() {
+        for (key, says) in [
+            ("choose = 'by_title'", "balance: Some("),
+            ("title_depth = 7", "depth: 7"),
+            ("load_percent = 177", "factor: 177"),
+            ("load_slack = 77", "slack: 77"),
+            ("hot_requests = 77", "hot: 77"),
+            ("hot_members = 7", "replicas: 7"),
+            ("failover_on = '418'", "418..=418"),
+            ("when_down = 'refuse'", "when_down: Refuse"),
+            ("first_byte_timeout = '77 s'", "first_byte: 77s"),
+            ("max_requests = 77", "at_once: 77"),
+            ("max_waiting = 77", "waiting: 77"),
+            ("max_wait = '77 s'", " patience: 77s"),
+            ("failures = 77", "failures: 77"),
+            ("successes = 77", "successes: 77"),
+            ("cool_off = '777 ms'", " cool_off: 777ms"),
+            ("longest_cool_off = '77 s'", "longest_cool_off: 77s"),
+            ("retry_percent = 77", "RetryConfig { percent: 77"),
+            ("hedge_percent = 77", "HedgeConfig { percent: 77"),
+            ("hedge_after = '777 ms'", "shortest_wait: 777ms"),
+        ] {
+            // Some hold where origins share titles alone.
+            let titled = key.starts_with("load_") || key.starts_with("hot_");
+            let before = if titled { "choose = 'by_title'\n" } else { "" };
+            let (with, without) = (made(&format!("{before}{key}"), ""), made(before, ""));
+            assert!(with.contains(says), "{key}: {with}");
+            assert!(!without.contains(says), "{key} says {says} anyway: {without}");
+        }
+    }
+
+    #[test]
+    fn the_patience_with_peers_arrives_where_they_are_asked() {
+        let (with, without) = (made("", "patience = '77 s'"), made("", ""));
+        assert!(with.contains("peer_patience: 77s"), "{with}");
+        assert!(without.contains("peer_patience: 3s"), "{without}");
+        // Shields behind this one have peers of their own.
+        let behind = made("shield = true", "patience = '77 s'");
+        assert!(!behind.contains("77s") && behind.contains("members: []"), "{behind}");
+    }
+}

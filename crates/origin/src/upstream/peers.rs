@@ -206,3 +206,13 @@ impl std::fmt::Debug for Peers {
         f.debug_struct("Peers").field("members", &names).finish_non_exhaustive()
     }
 }
+
+impl std::fmt::Debug for Beside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.peers.iter().map(|(_, peer)| &peer.name).collect();
+        f.debug_struct("Beside")
+            .field("members", &names)
+            .field("peer_patience", &self.patience())
+            .finish_non_exhaustive()
+    }
+}
