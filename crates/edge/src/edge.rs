@@ -41,7 +41,7 @@ use crate::witness::{Witness, WitnessLayer, Witnessed};
 /// write each target, addresses and countries and pages that are let in, limits by address and route,
 /// tokens, limits by token, answers of the route, steering, what players say, what goes first, allowed
 /// methods, hints for the shield, fields that nobody behind needs, a witness, early data, cache. A concrete
-/// type: a hit calls through no pointer and boxes nothing. Layers that ask who comes in stand between the
+/// type: a hit calls through no table of functions. Layers that ask who comes in stand between the
 /// targets and the methods: they see paths in one form.
 ///
 /// A token in the path is taken off before anything else, so that the log does not see it.
