@@ -36,6 +36,7 @@ mod error;
 mod http3;
 mod redirect;
 mod resolve;
+mod sending;
 mod sigv4;
 mod trust;
 mod tunnel;
@@ -74,6 +75,7 @@ pub use error::{Unconnected, UpstreamError};
 pub use http3::{BothHalves, Opener, RecvHalf, SendHalf, Transport};
 pub use redirect::Redirects;
 pub use resolve::{Answer, Resolve, Resolving, System};
+pub use sending::answered_within;
 pub use sigv4::SigV4;
 pub use tunnel::{Unasked, is_websocket};
 
@@ -154,9 +156,11 @@ impl Service<Request<Body>> for Upstream {
             let until = inner.bounds.until();
             let first_byte = request.extensions().get::<FirstByte>();
             let first_byte = first_byte.map_or(inner.first_byte_timeout, |time| time.0);
-            let within = inner.bounds.whole.unwrap_or(Duration::MAX).min(first_byte);
-            let answered = tokio::time::timeout(within, inner.answer(request, until));
-            answered.await.map_err(|_| UpstreamError::Timeout)?
+            let asked = |request| inner.answer(request, until);
+            let answered = answered_within(first_byte, request, asked);
+            let whole = inner.bounds.whole.unwrap_or(Duration::MAX);
+            let answered = tokio::time::timeout(whole, answered).await;
+            answered.and_then(|answered| answered).map_err(|_| UpstreamError::Timeout)?
         })
     }
 }

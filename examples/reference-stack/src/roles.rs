@@ -6,7 +6,6 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_cache::key::write_target;
 use headwater_cache::{BoxError, Cache, Disk, Downstream, KeyBuf, Policy, TierLayer};
@@ -17,7 +16,7 @@ use headwater_edge::{
     AccessLog, CompressLayer, EarlyDataLayer, GuardLayer, Hints, LogWriter, MethodsLayer,
     PriorityLayer, Sessions,
 };
-use headwater_net::client::{Upstream, UpstreamBuilder};
+use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_net::{Balance, Body};
 use headwater_origin::upstream::Peers;
@@ -173,7 +172,7 @@ where
     builder = builder.early_data(EarlyDataLayer::new().forward(args.early_data_upstream));
     builder = builder.priority(PriorityLayer::by_kind());
     let prefix = gate.prefix();
-    let app = args.app.as_ref().map(application).transpose()?;
+    let app = args.app.as_ref().map(upstream).transpose()?;
     if app.is_some() {
         builder = builder.methods(MethodsLayer::new(OF_APPLICATIONS)).websockets(true);
     }
@@ -292,19 +291,7 @@ fn hints_by_share(shields: &Balance<Upstream>) -> HintsBuilder {
 
 /// A client of the process that `url` names.
 pub(crate) fn upstream(url: &http::Uri) -> Result<Upstream, Error> {
-    built(url, Upstream::builder(url.clone()))
-}
-
-/// A client of an application, which answers an upload when it has all of it.
-fn application(url: &http::Uri) -> Result<Upstream, Error> {
-    built(url, Upstream::builder(url.clone()).first_byte_timeout(LONGEST_UPLOAD))
-}
-
-/// For how long one may go on.
-const LONGEST_UPLOAD: Duration = Duration::from_secs(3600);
-
-fn built(url: &http::Uri, described: UpstreamBuilder) -> Result<Upstream, Error> {
-    described
+    Upstream::builder(url.clone())
         .build()
         .map_err(|error| Error::Upstream { url: url.to_string(), why: error.to_string() })
 }

@@ -155,9 +155,10 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Time from sending a request, its body and a connection included, to the response's headers;
-    /// then it fails ([`UpstreamError::Timeout`]). Default 30 s. Bound: more than zero. Danger: too
-    /// short cuts off uploads and slow packagers.
+    /// Time from sending a request, a connection included, to the response's headers; then it fails
+    /// ([`UpstreamError::Timeout`]). As long as its body goes out, the time begins anew with each part of it
+    /// that is taken. Default 30 s. Bound: more than zero. Danger: too short cuts off slow packagers, and
+    /// uploads that pause.
     pub const fn first_byte_timeout(mut self, time: Duration) -> Self {
         self.first_byte_timeout = time;
         self

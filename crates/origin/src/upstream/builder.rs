@@ -99,8 +99,8 @@ impl OriginsBuilder {
         self
     }
 
-    /// How long an origin may take until its response begins; 10 s by default. What it holds until it has it
-    /// (`_HLS_msn`) may take three target durations in any case, or a minute where none are known.
+    /// How long an origin may take until its response begins; 10 s by default, which begin anew with each part
+    /// of the request's body that is taken. What it holds until it has it (`_HLS_msn`) may take three target durations in any case, or a minute where none are known.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.first_byte = Some(timeout);
         self

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use headwater_cache::BoxError;
-use headwater_net::client::{FirstByte, Unasked, UpstreamError};
+use headwater_net::client::{FirstByte, Unasked, UpstreamError, answered_within};
 use headwater_net::health::{Health, Trial};
 use headwater_net::rendezvous::Contender;
 use headwater_net::{Body, Problem, Protocol};
@@ -174,7 +174,8 @@ impl Origin {
         }
         let request = Request::from_parts(head, body);
         let sent = shared.clock.now();
-        let answer = tokio::time::timeout(within, self.service.ask(request)).await;
+        let asked = |request| self.service.ask(request);
+        let answer = answered_within(within, request, asked).await;
         // What a stranger can bring about at a peer says nothing of its health.
         let (answer, is_verdict) = match answer {
             Err(elapsed) => (Err(OriginError::TimedOut(elapsed.into())), !self.is_peer && !held),

@@ -133,9 +133,10 @@ pub struct Upstream {
     /// 64; there are `origins`. Danger: `/etc/hosts`, `/etc/resolv.conf` and search domains do not count then,
     /// and who answers in their place leads requests elsewhere, but for `https`.
     pub name_servers: List<NameServer>,
-    /// Time from sending a request to the head of its answer; for a playlist that the origin holds until it
-    /// has it (`_HLS_msn`), three of its target durations at least, or a minute where none is known. Default
-    /// 10 s. Bound: more than zero. Danger: too short cuts off slow origins and uploads.
+    /// Time from sending a request to the head of its answer, which begins anew with each part of the
+    /// request's body that is taken; for a playlist that the origin holds until it has it (`_HLS_msn`), three
+    /// of its target durations at least, or a minute where none is known. Default 10 s. Bound: more than zero.
+    /// Danger: too short cuts off slow origins, and uploads that pause.
     pub first_byte_timeout: Time,
     /// Longest silence inside a body that somebody waits for. Default 30 s. Bound: more than zero.
     /// Danger: too long holds clients that get nothing.
