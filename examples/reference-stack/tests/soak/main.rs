@@ -14,12 +14,17 @@
 //! Resident memory (`VmRSS`) is read twice a second, after a warm-up of at least [`WARM_UP`], or
 //! [`LONG_WARM_UP`] before [`LONG`] and more, and [`WARM_UP_REQUESTS`], in which it does grow: threads come to have arenas of the allocator, the
 //! allocator's free lists and the buffers of connections and runtimes come to the sizes of the worst
-//! moment, pages of the program are read in. What counts is the median of the last tenth of the time
-//! after the warm-up against the median of its first tenth: single readings differ by what is being
-//! sent. It may be at most 1 % more; within five minutes at most 2 %, for the allocator's arenas go on
-//! filling their holes more and more slowly, and the program's own pages come and go with the machine's
-//! memory. Nothing is trimmed for the reading. At least [`COUNTED_REQUESTS`] are asked after the warm-up,
+//! moment, pages of the program are read in. At least [`COUNTED_REQUESTS`] are asked after the warm-up,
 //! so that what grows by a kilobyte a request is seen on a busy machine, too.
+//!
+//! In a long one, what counts is the median of the last tenth of the time after the warm-up against the
+//! median of its first tenth: single readings differ by what is being sent. It may be at most 1 % more.
+//! Nothing is trimmed for the reading, and the allocator is as it is.
+//!
+//! A short one cannot wait until glibc's arenas are full, which takes minutes (`docs/results/soak.md`), and swings by
+//! some percent with what is compressed at the moment. So its stack gives large blocks back as soon as they are
+//! free (`MALLOC_MMAP_THRESHOLD_`), and is read at rest: after the warm-up and at the end all clients leave, all is
+//! purged, and what counts is the least that is read within [`REST`]. It may be at most 2 % more.
 //!
 //! The store of QUIC sessions fills up, too: two for each connection, 4,096 at most (`headwater_net`).
 //! So the warm-up lasts until [`FULL`] connections have been opened, by a client that does nothing else.
@@ -71,6 +76,8 @@ const BAR: i64 = 10;
 /// The same, of less time than [`LONG`].
 const SHORT_BAR: i64 = 20;
 const LONG: Duration = Duration::from_secs(300);
+/// For how long memory is read at rest.
+const REST: Duration = Duration::from_secs(10);
 /// How many requests count at least; and for how long they are waited for at most.
 const COUNTED_REQUESTS: u64 = 5_000;
 const LONGEST_COUNT: Duration = Duration::from_secs(180);
@@ -171,33 +178,30 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         ["--cache-disk-mib", "64"],
         ["--access-log", log.to_str().unwrap()],
     ];
-    let stack = Stack::start(&state, args.as_flattened());
+    let is_long = time >= LONG;
+    let mut command = support::command();
+    if !is_long {
+        command.env("MALLOC_MMAP_THRESHOLD_", "131072");
+    }
+    let stack = Stack::start_by(command, &state, args.as_flattened());
     let pid = stack.ready()["pid"].as_u64().unwrap();
     let site = Arc::new(Site::look(stack.field("base"), stack.field("http")).await);
-    let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<Done>::default());
-    let (base, plain) = (stack.field("base").to_owned(), stack.field("http").to_owned());
-    let purge = stack.field("metrics").replace("/metrics", "/purge?all");
-    let mut asking = tokio::task::JoinSet::new();
-    for number in 0..CLIENTS {
-        for (url, http2) in [(&plain, false), (&base, false), (&base, true)] {
-            let (site, stop, done) = (Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done));
-            asking.spawn(by_tcp(url.clone(), http2, number, site, stop, done));
-        }
-        let (site, stop, done) = (Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done));
-        asking.spawn(by_quic(number, site, stop, done));
-    }
-    for (url, http2) in [(&plain, false), (&base, false), (&base, true)] {
-        let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
-        asking.spawn(with_app(url.clone(), http2, stop, done));
-    }
-    asking.spawn(with_app_by_quic(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
-    asking.spawn(talk(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
-    asking.spawn(come_back(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
-    asking.spawn(fill(Arc::clone(&site), Arc::clone(&stop), Arc::clone(&done)));
-    let (warm_up, bar) = if time < LONG { (WARM_UP, SHORT_BAR) } else { (LONG_WARM_UP, BAR) };
+    let done = Arc::<Done>::default();
+    let load = Load {
+        plain: stack.field("http").to_owned(),
+        base: stack.field("base").to_owned(),
+        site,
+        done: Arc::clone(&done),
+    };
+    let operator = Operator {
+        client: client(false),
+        purge: stack.field("metrics").replace("/metrics", "/purge?all"),
+        done: Arc::clone(&done),
+    };
+    let (warm_up, bar) = if is_long { (LONG_WARM_UP, BAR) } else { (WARM_UP, SHORT_BAR) };
+    let mut asking = load.start();
     let (begun, mut readings) = (Instant::now(), Vec::new());
-    let operator = client(false);
-    let mut warm: Option<(Duration, u64)> = None;
+    let mut warm: Option<Warm> = None;
     let mut minute = 0;
     loop {
         let at = begun.elapsed();
@@ -207,20 +211,24 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         };
         if warm.is_none() && (is_warm() || at >= warm_up + LONGEST_WAIT) {
             eprintln!("warm after {} s; {}", at.as_secs(), done.line());
-            warm = Some((at, done.all()));
+            let mut rested = None;
+            if !is_long {
+                asking.end().await;
+                rested = Some(rest(pid, &operator).await);
+                asking = load.start();
+            }
+            warm = Some(Warm { at: begun.elapsed(), requests: done.all(), rested });
         }
-        if warm.is_some_and(|(warm, before)| {
-            let counted = at.saturating_sub(warm);
-            let enough = done.all() >= before + COUNTED_REQUESTS;
+        if warm.as_ref().is_some_and(|warm| {
+            let counted = at.saturating_sub(warm.at);
+            let enough = done.all() >= warm.requests + COUNTED_REQUESTS;
             counted >= time && (enough || counted >= LONGEST_COUNT)
         }) {
             break;
         }
         readings.push((at, resident(pid)));
         if readings.len().is_multiple_of(20) {
-            let purged = operator.post(&purge).send().await.map_err(|error| error.to_string());
-            let purged = purged.and_then(|it| right(it.status() == 200, "purge", it.status()));
-            done.count(&done.purges, purged);
+            operator.purge().await;
         }
         if at.as_secs() / 60 > minute {
             minute = at.as_secs() / 60;
@@ -233,16 +241,19 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         }
         tokio::time::sleep(STEP).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    asking.join_all().await;
-    let (warm, _) = warm.unwrap();
+    asking.end().await;
+    let warm = warm.unwrap();
     let counted: Vec<u64> =
-        readings.iter().filter(|(at, _)| *at >= warm).map(|(_, resident)| *resident).collect();
-    let (first, last) = ends(&counted);
+        readings.iter().filter(|(at, _)| *at >= warm.at).map(|(_, resident)| *resident).collect();
+    let (first, last) = match warm.rested {
+        Some(rested) => (rested, rest(pid, &operator).await),
+        None => ends(&counted),
+    };
     let growth = permille(first, last);
     let report = serde_json::json!({
         "seconds": time.as_secs(),
-        "warm_up_seconds": warm.as_secs(),
+        "warm_up_seconds": warm.at.as_secs(),
+        "at_rest": !is_long,
         "first_kib": first,
         "last_kib": last,
         "most_kib": counted.iter().max(),
@@ -257,7 +268,8 @@ async fn memory_does_not_grow_under_a_mixed_load() {
     });
     eprintln!("soak: {}", done.line());
     eprintln!(
-        "soak: {first} KiB after the warm-up, {last} KiB at the end: {growth} ‰, at most {bar}"
+        "soak: {first} KiB after the warm-up, {last} KiB at the end{}: {growth} ‰, at most {bar}",
+        if is_long { "" } else { ", both at rest" }
     );
     if let Some(path) = std::env::var_os("HEADWATER_SOAK_JSON") {
         std::fs::write(path, format!("{report:#}\n")).unwrap();
@@ -273,6 +285,92 @@ async fn memory_does_not_grow_under_a_mixed_load() {
     ] {
         assert!(counter.load(Ordering::Relaxed) > 0, "there were no {kind}");
     }
+}
+
+/// What there was when the warm-up had ended.
+struct Warm {
+    at: Duration,
+    requests: u64,
+    /// KiB at rest, where that is what counts.
+    rested: Option<u64>,
+}
+
+/// All clients, which can be started more than once.
+struct Load {
+    plain: String,
+    base: String,
+    site: Arc<Site>,
+    done: Arc<Done>,
+}
+
+impl Load {
+    fn start(&self) -> Asking {
+        let (stop, mut clients) = (Arc::<AtomicBool>::default(), tokio::task::JoinSet::new());
+        let shared = || (Arc::clone(&stop), Arc::clone(&self.done));
+        let site = || Arc::clone(&self.site);
+        let by_tcp_to = [(&self.plain, false), (&self.base, false), (&self.base, true)];
+        for number in 0..CLIENTS {
+            for (url, http2) in by_tcp_to {
+                let (stop, done) = shared();
+                clients.spawn(by_tcp(url.clone(), http2, number, site(), stop, done));
+            }
+            let (stop, done) = shared();
+            clients.spawn(by_quic(number, site(), stop, done));
+        }
+        for (url, http2) in by_tcp_to {
+            let (stop, done) = shared();
+            clients.spawn(with_app(url.clone(), http2, stop, done));
+        }
+        let (stopped, done) = shared();
+        clients.spawn(with_app_by_quic(site(), stopped, done));
+        let (stopped, done) = shared();
+        clients.spawn(talk(site(), stopped, done));
+        let (stopped, done) = shared();
+        clients.spawn(come_back(site(), stopped, done));
+        let (stopped, done) = shared();
+        clients.spawn(fill(site(), stopped, done));
+        Asking { stop, clients }
+    }
+}
+
+/// Clients at work.
+struct Asking {
+    stop: Arc<AtomicBool>,
+    clients: tokio::task::JoinSet<()>,
+}
+
+impl Asking {
+    /// Each ends what it is at, and its connections with it.
+    async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.clients.join_all().await;
+    }
+}
+
+/// Who purges everything.
+struct Operator {
+    client: reqwest::Client,
+    purge: String,
+    done: Arc<Done>,
+}
+
+impl Operator {
+    async fn purge(&self) {
+        let purged = self.client.post(&self.purge).send().await.map_err(|error| error.to_string());
+        let purged = purged.and_then(|it| right(it.status() == 200, "purge", it.status()));
+        self.done.count(&self.done.purges, purged);
+    }
+}
+
+/// KiB of a stack that nobody asks and whose caches hold nothing: the least within [`REST`].
+async fn rest(pid: u64, operator: &Operator) -> u64 {
+    operator.purge().await;
+    let (begun, mut least) = (Instant::now(), u64::MAX);
+    while begun.elapsed() < REST {
+        least = least.min(resident(pid));
+        tokio::time::sleep(STEP).await;
+    }
+    least
 }
 
 /// `VmRSS` in KiB.

@@ -23,12 +23,17 @@ pub struct Stack {
     ready: serde_json::Value,
 }
 
+/// The stack on ports that the system chooses, for [`Stack::start_by`].
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    command.args(["--port", "0"]);
+    command
+}
+
 impl Stack {
     /// Starts the stack with its state in `dir`, and waits until it answers.
     pub fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut command = Command::new(binary());
-        command.args(["--port", "0"]);
-        Self::start_by(command, dir, args)
+        Self::start_by(command(), dir, args)
     }
 
     /// As [`Stack::start`], by a command that starts the binary or is about to.
