@@ -85,6 +85,8 @@ pub struct SegmentMap {
     listed: HashMap<u64, Position>,
     /// What is announced at live edges.
     preloads: HashMap<Url, (PresentationId, u32)>,
+    /// Files that hold parts of live segments, by the hash of their URL: what is found is verified.
+    parts: HashMap<u64, (PresentationId, u32)>,
     /// Files whose index was not read yet.
     indexes: HashMap<Url, (PresentationId, u32)>,
     /// Init segments that are files of their own.
@@ -198,6 +200,17 @@ impl SegmentMap {
         let found = self.find(url, at)?;
         self.touch(found.presentation);
         Some(found)
+    }
+
+    /// The segment that `url` is a part of (`EXT-X-PART`, or one that was announced), and which part of it
+    /// from 0; where several lie in one file, the one that holds byte `at`. Of the segment that is not complete
+    /// the position is the one after the last: it has its number, and nothing is there to be fetched.
+    /// A presentation that is looked at stays longest.
+    pub fn part(&mut self, url: &Url, at: Option<u64>) -> Option<(Position, u32)> {
+        let &(presentation, rendition) = self.parts.get(&hash(url.as_str().as_bytes()))?;
+        let (index, part) = self.track(presentation, rendition)?.part(url, at)?;
+        self.touch(presentation);
+        Some((Position { presentation, rendition, index }, part))
     }
 
     fn find(&self, url: &Url, at: Option<u64>) -> Option<Position> {
@@ -491,6 +504,9 @@ impl SegmentMap {
         for preload in rendition.track.live().into_iter().flat_map(|live| &live.preloads) {
             self.preloads.insert(preload.url.clone(), (id, at));
         }
+        for file in rendition.track.part_files() {
+            self.parts.insert(hash(file.as_str().as_bytes()), (id, at));
+        }
         if let Some(index) = rendition.track.unread() {
             self.indexes.insert(index.url.clone(), (id, at));
         }
@@ -523,6 +539,12 @@ impl SegmentMap {
         for preload in rendition.track.live().into_iter().flat_map(|live| &live.preloads) {
             if self.preloads.get(&preload.url) == Some(&(id, at)) {
                 self.preloads.remove(&preload.url);
+            }
+        }
+        for file in rendition.track.part_files() {
+            let key = hash(file.as_str().as_bytes());
+            if self.parts.get(&key) == Some(&(id, at)) {
+                self.parts.remove(&key);
             }
         }
         if let Some(index) = rendition.track.unread()

@@ -45,7 +45,7 @@ pub use sessions::{Pace, Place, Sessions, Step, Variant};
 pub use starts::Starts;
 
 use crate::learn::{Listener, SharedMap};
-use crate::map::{Learnt, Neighbour, Position, SegmentMap, Target, Url};
+use crate::map::{Learnt, Neighbour, Position, PresentationId, SegmentMap, Target, Url};
 use crate::metrics::Metrics;
 use crate::retention::Retention;
 use crate::sense::Load;
@@ -143,6 +143,11 @@ where
             // Nobody has been answered yet in this session: its origin has the first word.
             return Some(Asked { url, at, depth: step.depth, like });
         }
+        if let Some(presentation) = self.asked_part(&mut state, &mut map, &url, at, 0)
+            && may_fetch
+        {
+            state.sessions.asks_for(presentation, variant(&like(request)), now);
+        }
         if let Some((presentation, rendition)) = map.rendition(&url) {
             state.sessions.watched(presentation, rendition, now);
         }
@@ -151,6 +156,24 @@ where
         let target = beginning.unwrap_or(Target { url, range: None });
         state.asked(&target, now, &self.metrics);
         None
+    }
+
+    /// Where `url` is a part of a live segment, a session is on that. Returns of which presentation.
+    fn asked_part(
+        &self,
+        state: &mut State,
+        map: &mut SegmentMap,
+        url: &Url,
+        at: Option<u64>,
+        viewers: u32,
+    ) -> Option<PresentationId> {
+        let (position, _) = map.part(url, at)?;
+        let place = place(map, position)?;
+        let step = state.sessions.asked_part(place, viewers, self.clock.now());
+        if let Some(left) = step.left {
+            state.doubt((place.presentation, left));
+        }
+        Some(place.presentation)
     }
 
     /// A session asks for the segment at `position`.
@@ -223,6 +246,9 @@ where
                 {
                     self.goes_on(&map, position, &url, &like, depth, told);
                 }
+            } else {
+                let state = &mut self.workers.lock();
+                self.asked_part(state, &mut map, &url, hint.first_byte, hint.requests);
             }
             drop(map);
             if self.config.ahead == 0 {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use headwater_cache::{Cache, Downstream};
 use headwater_net::{Clock, Timestamp};
+use headwater_origin::map::{Limits, SegmentMap, Url};
 use headwater_origin::{PrefetchConfig, Shield};
-use support::{Origin, eventually, get, reply, segment, settle};
+use support::{Origin, eventually, get, get_with, reply, segment, settle};
 use tokio::sync::Notify;
 
 /// A playlist of three segments from number `first` on, with what its origin offers.
@@ -162,6 +163,158 @@ async fn what_comes_next_is_asked_for_before_it_is_there() {
     assert_eq!((origin.times(next), origin.times("/10.0.mp4")), (1, 1), "all in one request each");
     assert_eq!(shield.metrics().prefetch_promoted.get(), 1);
     eventually("and so on", || origin.times("/l.m3u8?_HLS_msn=11&_HLS_part=0") == 1).await;
+}
+
+/// A live playlist of segments 7 to 9, and what its origin says of 10, which is not complete.
+fn unfinished(of_ten: &str) -> String {
+    let segments = (7..10).map(|i| format!("#EXTINF:4,\n{i}.mp4\n")).collect::<Vec<_>>().concat();
+    format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:7\n\
+         #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3\n\
+         #EXT-X-PART-INF:PART-TARGET=1\n{segments}{of_ten}"
+    )
+}
+
+/// RFC 8216bis §4.4.5.3: the file of a segment grows at the origin, and each part of it is announced by
+/// where it starts. In the cache that is one fetch, whoever reads which of its bytes.
+#[tokio::test]
+async fn a_segment_that_grows_is_fetched_once_for_all_parts_that_are_announced() {
+    let clock = clock();
+    let gate = Arc::new(Notify::new());
+    let list = |of_ten: &str| {
+        let list = reply(200).header("content-type", "application/vnd.apple.mpegurl");
+        list.header("cache-control", "max-age=1").body(unfinished(of_ten))
+    };
+    let first = "#EXT-X-PART:DURATION=1,URI=\"10.mp4\",BYTERANGE=\"4@0\"\n\
+                 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.mp4\",BYTERANGE-START=4\n";
+    let second = "#EXT-X-PART:DURATION=1,URI=\"10.mp4\",BYTERANGE=\"4@0\"\n\
+                  #EXT-X-PART:DURATION=1,URI=\"10.mp4\",BYTERANGE=\"2\"\n\
+                  #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.mp4\",BYTERANGE-START=6\n";
+    let origin = Origin::new()
+        .on("/l.m3u8", list(first))
+        .on("/10.mp4", segment("0123456789ab").unmeasured().body_after(&gate))
+        .otherwise(support::Reply::silence());
+    let shield = shield(&origin, &clock);
+    get(&shield, "/l.m3u8").await;
+    eventually("the segment is asked for", || origin.times("/10.mp4") == 1).await;
+    assert!(!origin.headers_of("/10.mp4").contains_key("range"));
+    // Half of it is there.
+    let part = get_with(&shield, "/10.mp4", &[("range", "bytes=0-3")]).await;
+    assert_eq!((part.status.as_u16(), part.text()), (206, "0123"));
+    clock.advance(Duration::from_secs(2));
+    let origin = origin.on("/l.m3u8", list(second));
+    get(&shield, "/l.m3u8").await;
+    let part = get_with(&shield, "/10.mp4", &[("range", "bytes=4-5")]).await;
+    assert_eq!((part.status.as_u16(), part.text()), (206, "45"));
+    let open = tokio::spawn({
+        let shield = shield.clone();
+        async move { get_with(&shield, "/10.mp4", &[("range", "bytes=6-")]).await }
+    });
+    settle().await;
+    assert!(!open.is_finished(), "how much it is nobody knows before its end");
+    gate.notify_one();
+    let rest = open.await.unwrap();
+    assert_eq!((rest.status.as_u16(), rest.text()), (206, "6789ab"));
+    assert_eq!(origin.times("/10.mp4"), 1);
+}
+
+/// A hint that says its length is asked for as that range; one of the whole file as the file.
+#[test]
+fn what_is_announced_with_its_length_is_asked_for_as_a_range() {
+    let mut map = SegmentMap::new(Limits::default());
+    let at = |path| Url::new("h", path).unwrap();
+    for (hint, range) in [
+        ("", None),
+        (",BYTERANGE-START=0", None),
+        (",BYTERANGE-START=4", None),
+        (",BYTERANGE-START=4,BYTERANGE-LENGTH=6", Some(4..10)),
+        (",BYTERANGE-LENGTH=6", Some(0..6)),
+    ] {
+        let list = unfinished(&format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.mp4\"{hint}\n"));
+        let learnt = map.learn(&at("/l.m3u8"), None, list.as_bytes()).unwrap().unwrap();
+        let live = map.live(learnt.presentation, 0).unwrap();
+        assert_eq!(live.preloads.len(), 1, "{hint}");
+        assert_eq!((live.preloads[0].url.path(), &live.preloads[0].range), ("/10.mp4", &range));
+    }
+}
+
+/// RFC 8216bis §4.4.4.9: parts are of the segment that follows them; without an offset, one begins where
+/// the one before it ended.
+#[test]
+fn a_part_is_of_its_segment_whether_that_is_complete_or_not() {
+    let mut map = SegmentMap::new(Limits::default());
+    let at = |path| Url::new("h", path).unwrap();
+    let parts = "#EXT-X-PART:DURATION=1,URI=\"10.mp4\",BYTERANGE=\"4@0\"\n\
+                 #EXT-X-PART:DURATION=1,URI=\"10.mp4\",BYTERANGE=\"5\"\n\
+                 #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.mp4\",BYTERANGE-START=9\n\
+                 #EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init.mp4\"\n";
+    let of_nine =
+        "#EXT-X-PART:DURATION=2,URI=\"9.0.mp4\"\n#EXT-X-PART:DURATION=2,URI=\"9.1.mp4\"\n";
+    let list =
+        unfinished(parts).replace("#EXTINF:4,\n9.mp4", &format!("{of_nine}#EXTINF:4,\n9.mp4"));
+    map.learn(&at("/l.m3u8"), None, list.as_bytes()).unwrap();
+    for (path, byte, number, part) in [
+        ("/9.0.mp4", None, 9, 0),
+        ("/9.1.mp4", Some(70), 9, 1),
+        ("/10.mp4", None, 10, 0),
+        ("/10.mp4", Some(3), 10, 0),
+        ("/10.mp4", Some(4), 10, 1),
+        ("/10.mp4", Some(8), 10, 1),
+        ("/10.mp4", Some(9), 10, 2),
+        ("/10.mp4", Some(9000), 10, 2),
+    ] {
+        let (position, found) = map.part(&at(path), byte).unwrap();
+        assert_eq!((map.number(position), found), (Some(number), part), "{path} {byte:?}");
+    }
+    let (growing, _) = map.part(&at("/10.mp4"), None).unwrap();
+    assert_eq!((growing.index, map.target(growing), map.next(growing, 2).len()), (3, None, 0));
+    for path in ["/9.mp4", "/init.mp4", "/11.mp4"] {
+        assert_eq!(map.part(&at(path), None), None, "{path}");
+    }
+    // The next version has other parts, and these are forgotten.
+    map.learn(&at("/l.m3u8"), None, unfinished("").as_bytes()).unwrap();
+    assert_eq!((map.part(&at("/9.0.mp4"), None), map.part(&at("/10.mp4"), None)), (None, None));
+    // However many are listed, the newest are kept.
+    let many: Vec<_> =
+        (0..400).map(|i| format!("#EXT-X-PART:DURATION=1,URI=\"10.{i}.mp4\"\n")).collect();
+    map.learn(&at("/l.m3u8"), None, unfinished(&many.concat()).as_bytes()).unwrap();
+    assert_eq!(map.part(&at("/10.0.mp4"), None), None);
+    assert_eq!(map.part(&at("/10.399.mp4"), None).unwrap().1, 399);
+}
+
+/// Who plays parts does not want the segments that they make, and who plays segments still does.
+#[tokio::test]
+async fn for_who_asks_for_parts_no_segment_is_fetched() {
+    let kind = |text: &str| {
+        let list = reply(200).header("content-type", "application/vnd.apple.mpegurl");
+        list.header("cache-control", "max-age=1").body(text.to_owned())
+    };
+    let parts =
+        "#EXT-X-PART:DURATION=2,URI=\"10.0.mp4\"\n#EXT-X-PART:DURATION=2,URI=\"10.1.mp4\"\n";
+    let plain = "#EXT-X-SERVER-CONTROL:PART-HOLD-BACK=3";
+    let before = unfinished(parts)
+        .replace("#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3", plain);
+    let after = format!("{before}#EXTINF:4,\n10.mp4\n#EXTINF:4,\n11.mp4\n");
+    for whole in [false, true] {
+        let clock = clock();
+        let origin = Origin::new().on("/l.m3u8", kind(&before)).otherwise(segment("media"));
+        let shield = shield(&origin, &clock);
+        let own =
+            if whole { &["/l.m3u8", "/9.mp4", "/10.0.mp4"][..] } else { &["/l.m3u8", "/10.0.mp4"] };
+        for path in own {
+            get(&shield, path).await;
+            settle().await;
+        }
+        clock.advance(Duration::from_secs(4));
+        let origin = origin.on("/l.m3u8", kind(&after));
+        get(&shield, "/l.m3u8").await;
+        if whole {
+            eventually("10 is fetched for who is at 9", || origin.times("/10.mp4") == 1).await;
+        }
+        settle().await;
+        assert_eq!(origin.times("/10.mp4"), usize::from(whole));
+        assert_eq!(origin.times("/11.mp4"), 0);
+    }
 }
 
 /// Two things come next: a part, and the version of the playlist that has it. One that ends makes room.

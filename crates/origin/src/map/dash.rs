@@ -110,7 +110,8 @@ pub(super) fn read(
             let track = &mut representation.track;
             let next = (track.number(track.len()), None);
             let target = target.max(Duration::from_secs(1));
-            track.set_live(Live { target, can_block: false, next, preloads: Vec::new() });
+            let (preloads, parts) = (Vec::new(), Vec::new());
+            track.set_live(Live { target, can_block: false, next, preloads, parts });
         }
     }
     Ok(found)

@@ -102,6 +102,11 @@ pub(super) fn read(
             if !list.end_list {
                 let next = first.saturating_add(u64::from(track.len()));
                 track.set_live(tags.live(at, list.target_duration, next));
+                // Of what was left out nobody knows which number it has.
+                if track.len() as usize == list.segments.len() {
+                    let left = limits.presentation_bytes.saturating_sub(track.weight());
+                    track.set_parts(tags.parts(at), left);
+                }
             }
             Ok(Hls::Media(Box::new(track)))
         }

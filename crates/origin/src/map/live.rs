@@ -1,6 +1,8 @@
 //! The live edge of a rendition: how its playlist moves on, and what may be asked for before it is
 //! there (RFC 8216 §6.2.1; draft-pantos-hls-rfc8216bis §4.4.3.8, §4.4.5.3, §6.2.5.2).
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::track::Target;
@@ -20,10 +22,25 @@ pub struct Live {
     pub next: (u64, Option<u32>),
     /// What the origin says it will have next (`EXT-X-PRELOAD-HINT`); at most [`MAX_PRELOADS`].
     pub preloads: Vec<Target>,
+    /// Parts of its segments, by when they are.
+    pub(super) parts: Vec<Part>,
 }
 
 /// Preload hints that are kept of one playlist: one part and one init segment are usual.
 pub const MAX_PRELOADS: usize = 2;
+
+/// Parts that are kept of one playlist, the newest: they stand in its last three target durations (§4.4.4.9).
+const MAX_PARTS: usize = 256;
+
+/// A part of a segment (§4.4.4.9), listed or announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The index of its segment; that of one that is not complete is the one after the last.
+    pub(super) segment: u32,
+    /// Which part of it, from 0.
+    pub(super) number: u32,
+    pub(super) target: Target,
+}
 
 impl Live {
     /// The request for the version of `playlist` that has what comes next: it waits at the origin
@@ -43,6 +60,9 @@ pub(super) struct Tags {
     has_parts: bool,
     /// Parts of the segment that is not complete.
     parts: u32,
+    /// The newest parts: before how many segments each stands, which one of its segment it is, and what
+    /// its tag says.
+    listed_parts: VecDeque<(u32, u32, String)>,
     preloads: Vec<String>,
     /// Segments that are not there (§4.4.4.7), counted from the first that is listed.
     pub(super) gaps: Vec<u32>,
@@ -59,7 +79,11 @@ impl Tags {
             self.can_block = attribute(list, "CAN-BLOCK-RELOAD") == Some("YES");
         } else if line.starts_with("#EXT-X-PART-INF:") {
             self.has_parts = true;
-        } else if line.starts_with("#EXT-X-PART:") {
+        } else if let Some(list) = line.strip_prefix("#EXT-X-PART:") {
+            if self.listed_parts.len() >= MAX_PARTS {
+                self.listed_parts.pop_front();
+            }
+            self.listed_parts.push_back((self.listed, self.parts, list.to_owned()));
             self.parts = self.parts.saturating_add(1);
         } else if let Some(list) = line.strip_prefix("#EXT-X-SKIP:") {
             let skipped = attribute(list, "SKIPPED-SEGMENTS").and_then(|n| n.parse().ok());
@@ -79,31 +103,67 @@ impl Tags {
         }
     }
 
+    /// The parts that are listed, in their order, and the one that is announced; their segments are counted
+    /// from the first that is listed.
+    pub(super) fn parts(&self, playlist: &Url) -> Vec<Part> {
+        let mut parts: Vec<Part> = Vec::with_capacity(self.listed_parts.len());
+        for (segment, number, list) in &self.listed_parts {
+            let url = attribute(list, "URI").and_then(|uri| playlist.resolve(uri));
+            let Some(url) = url else { continue };
+            let last = parts.last().map(|part| &part.target);
+            let range = attribute(list, "BYTERANGE");
+            let range = range.and_then(|text| part_range(text, &url, last));
+            let target = Target { url, range };
+            parts.push(Part { segment: *segment, number: *number, target });
+        }
+        let announced = self.preloads.iter().find(|list| attribute(list, "TYPE") == Some("PART"));
+        if let Some(target) = announced.and_then(|list| hinted(playlist, list)) {
+            parts.push(Part { segment: self.listed, number: self.parts, target });
+        }
+        parts
+    }
+
     /// The live edge after `next`, the media sequence number of the first segment that is not
     /// listed.
     pub(super) fn live(&self, playlist: &Url, target: u64, next: u64) -> Live {
-        let preload = |list: &String| {
-            let url = playlist.resolve(attribute(list, "URI")?)?;
-            let number = |name| attribute(list, name).and_then(|n| n.parse::<u64>().ok());
-            let start = number("BYTERANGE-START");
-            let range = match number("BYTERANGE-LENGTH") {
-                Some(length) => {
-                    let start = start.unwrap_or(0);
-                    Some(start..start.checked_add(length)?)
-                }
-                // The rest of something that grows: there is no end to ask for.
-                None if start.is_some_and(|start| start > 0) => return None,
-                None => None,
-            };
-            Some(Target { url, range })
+        // Of what grows, the cache has one fetch for all of its ranges.
+        let preload = |list: &String| match hinted(playlist, list)? {
+            Target { url, range: Some(range) } if range.end == u64::MAX => {
+                Some(Target { url, range: None })
+            }
+            target => Some(target),
         };
         Live {
             target: Duration::from_secs(target.max(1)),
             can_block: self.can_block,
             next: (next, self.has_parts.then_some(self.parts)),
             preloads: self.preloads.iter().filter_map(preload).collect(),
+            parts: Vec::new(),
         }
     }
+}
+
+/// What a preload hint announces (§4.4.5.3): without a length, all from its start on.
+fn hinted(playlist: &Url, list: &str) -> Option<Target> {
+    let url = playlist.resolve(attribute(list, "URI")?)?;
+    let number = |name| attribute(list, name).and_then(|n| n.parse::<u64>().ok());
+    let start = number("BYTERANGE-START").unwrap_or(0);
+    let range = match number("BYTERANGE-LENGTH") {
+        Some(length) => Some(start..start.checked_add(length)?),
+        None => (start > 0).then_some(start..u64::MAX),
+    };
+    Some(Target { url, range })
+}
+
+/// `length[@offset]` (§4.4.4.9); without an offset it begins where `last`, of the same file, ended.
+fn part_range(text: &str, url: &Url, last: Option<&Target>) -> Option<Range<u64>> {
+    let (length, offset) = match text.split_once('@') {
+        Some((length, offset)) => (length, Some(offset.trim().parse().ok()?)),
+        None => (text, None),
+    };
+    let follows = last.filter(|last| last.url == *url).and_then(|last| last.range.as_ref());
+    let start: u64 = offset.or(follows.map(|range| range.end)).unwrap_or(0);
+    Some(start..start.checked_add(length.trim().parse().ok()?)?)
 }
 
 /// The value of an attribute in a list of them (RFC 8216 §4.2), without its quotes.

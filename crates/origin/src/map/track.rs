@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use headwater_net::Timestamp;
 
-use super::live::Live;
+use super::live::{Live, Part};
 use super::timing::{GAP, Timing};
 use super::url::Url;
 
@@ -270,6 +270,48 @@ impl Track {
             live.preloads.iter().map(|one| 2 * one.url.as_str().len() + 2 * size_of::<Target>());
         self.weight += size_of::<Live>() + urls.sum::<usize>();
         self.live = Some(Box::new(live));
+    }
+
+    /// Says which parts of its segments may be asked for, where it goes on: the newest of them that weigh `left` bytes at most.
+    pub(super) fn set_parts(&mut self, mut parts: Vec<Part>, mut left: usize) {
+        // With the entry in the index of URLs.
+        let weight = |part: &Part| part.target.url.as_str().len() + size_of::<Part>() + 64;
+        let fits = parts.iter().rev().take_while(|part| {
+            let rest = left.checked_sub(weight(part));
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        });
+        let most = fits.count();
+        parts.drain(..parts.len() - most);
+        if let Some(live) = &mut self.live {
+            self.weight += parts.iter().map(weight).sum::<usize>();
+            live.parts = parts;
+        }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.live.iter().flat_map(|live| &live.parts)
+    }
+
+    /// The files that hold its parts, each once in a row.
+    pub(super) fn part_files(&self) -> impl Iterator<Item = &Url> {
+        let mut last: Option<&Url> = None;
+        self.parts().map(|part| &part.target.url).filter(move |url| {
+            let new = last != Some(url);
+            last = Some(url);
+            new
+        })
+    }
+
+    /// The index of the segment that the part at `url` is of, and which part it is; where several lie in
+    /// one file, the one that holds byte `at`, or the first of them.
+    pub(super) fn part(&self, url: &Url, at: Option<u64>) -> Option<(u32, u32)> {
+        let mut parts = self.parts().filter(|part| part.target.url == *url);
+        let holds = |part: &&Part| match (&part.target.range, at) {
+            (Some(range), Some(at)) => range.contains(&at),
+            _ => true,
+        };
+        parts.find(holds).map(|part| (part.segment, part.number))
     }
 
     /// Says that its segments are there by the clock.

@@ -106,6 +106,8 @@ struct Session {
     guess: Option<(u32, u64)>,
     /// It seems to have jumped from here.
     jumped: bool,
+    /// It asks for parts, and not for the segments that they are of.
+    parts: bool,
     /// Viewers of the segment before this one, and of this one so far.
     viewers: (u32, u32),
 }
@@ -159,11 +161,29 @@ impl Sessions {
 
     /// A client asks for the segment at `place`; at most `most` are fetched ahead for it.
     pub fn asked(&mut self, place: Place, pace: Pace, most: usize, now: Timestamp) -> Step {
+        self.step((place, false), pace, most, now)
+    }
+
+    /// A client asks for a part of the segment at `place`: nothing is fetched ahead for it that is
+    /// a whole segment.
+    pub fn asked_part(&mut self, place: Place, viewers: u32, now: Timestamp) -> Step {
+        let pace = Pace { late: false, duration: Duration::MAX, begins: true, viewers };
+        Step { depth: 0, ..self.step((place, true), pace, 1, now) }
+    }
+
+    fn step(
+        &mut self,
+        (place, parts): (Place, bool),
+        pace: Pace,
+        most: usize,
+        now: Timestamp,
+    ) -> Step {
         let silence = self.silence;
         let is_here = |session: &Session| now.since(session.seen) < silence;
         let follows = |session: &Session| {
             let ahead = place.number.checked_sub(session.number);
             session.group == place.group
+                && session.parts == parts
                 && ahead.is_some_and(|ahead| ahead <= 2)
                 && (!session.jumped || is_here(session))
         };
@@ -202,10 +222,10 @@ impl Sessions {
             return Step { follows: true, left, depth: usize::from(session.depth) };
         }
         let (mut left, mut depth) = (None, apart.unwrap_or(1));
-        let mut here = watchers
-            .sessions
-            .iter_mut()
-            .filter(|session| session.group == place.group && !session.jumped && is_here(session));
+        let mut here = watchers.sessions.iter_mut().filter(|session| {
+            let is_like = session.group == place.group && session.parts == parts;
+            is_like && !session.jumped && is_here(session)
+        });
         if let (Some(alone), None, false) =
             (here.next(), here.next(), pace.begins || apart.is_some())
         {
@@ -226,8 +246,18 @@ impl Sessions {
         let Place { rendition, group, number, .. } = place;
         let (seen, in_time, guess, jumped) = (now, 0, None, false);
         let viewers = (0, pace.viewers);
-        let new =
-            Session { rendition, group, number, seen, depth, in_time, guess, jumped, viewers };
+        let new = Session {
+            rendition,
+            group,
+            number,
+            seen,
+            depth,
+            in_time,
+            guess,
+            jumped,
+            parts,
+            viewers,
+        };
         watchers.sessions.push(new);
         Step { follows: apart.is_some(), left, depth: usize::from(depth) }
     }
@@ -306,7 +336,8 @@ impl Sessions {
         let here = watchers
             .sessions
             .iter()
-            .filter(|session| !session.jumped && now.since(session.seen) < self.silence);
+            .filter(|session| !session.jumped && !session.parts)
+            .filter(|session| now.since(session.seen) < self.silence);
         let place = |session: &Session| {
             let Session { rendition, group, number, depth, .. } = *session;
             (Place { presentation, rendition, group, number }, usize::from(depth))
@@ -521,5 +552,19 @@ mod tests {
         }
         let watchers = &sessions.presentations[&presentation()];
         assert_eq!((watchers.sessions.len(), watchers.playlists.len()), (64, 64));
+    }
+
+    /// Who asks for parts is on their segment, and is no other's player of whole segments.
+    #[test]
+    fn a_session_on_parts_is_apart_from_those_on_segments() {
+        let mut sessions = sessions(&[(0, 9)]);
+        assert!(!sessions.asked_part(at(0, 10), 0, NOW).follows);
+        let again = sessions.asked_part(at(0, 10), 0, NOW);
+        assert_eq!(again, Step { follows: true, left: None, depth: 0 });
+        let elsewhere = sessions.asked_part(at(1, 11), 0, NOW);
+        assert_eq!(elsewhere, Step { follows: true, left: Some(0), depth: 0 });
+        let places = sessions.places(presentation(), NOW);
+        assert_eq!(places, [(at(0, 9), 1)], "nothing whole is fetched for who asks for parts");
+        assert!(sessions.asked(at(0, 10), IN_PACE, 4, NOW).follows);
     }
 }
