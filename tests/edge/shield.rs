@@ -220,6 +220,44 @@ fn the_command_heeds_what_its_own_players_tell() {
     wait_for("what was named after it", || (has("/store/film/5.m4s") == 1).then_some(()));
 }
 
+/// It is one title, whichever of its site's names and whatever port clients ask for it by, and whether they name
+/// them in the target or beside it.
+#[test]
+fn what_comes_next_is_known_by_all_names_of_a_site() {
+    let (origin, asked) = title();
+    let files = sensing(&origin.url, "heads = 0");
+    let text = fs::read_to_string(files.path("edge.toml")).unwrap();
+    let named = "hosts = ['a.example', 'b.example']\nupstream = 'origin'\n\
+                 [[site]]\nhosts = '*'\nupstream = 'origin'";
+    files.write(&text.replace("hosts = '*'\nupstream = 'origin'", named));
+    let shield = Edge::start(&files);
+    let addr = shield.addr("http");
+    let fetch = |host: &str, whole: &str, target: &str| {
+        assert_eq!(ask(addr, "GET", host, &format!("{whole}{target}"), "").status, 200, "{host}");
+    };
+    for (number, (manifest, segment)) in [
+        ("a.example", "a.example"),
+        ("b.example", "b.example"),
+        ("a.example", "B.example:8443"),
+        ("c.example:81", "c.example:81"),
+        ("c.example", "c.example:81"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (form, at) in [("", "beside"), ("http://", "within")] {
+            let whole =
+                |host: &str| if form.is_empty() { String::new() } else { format!("{form}{host}") };
+            let title = format!("/title-{number}-{at}");
+            fetch(manifest, &whole(manifest), &format!("{title}/v.m3u8"));
+            fetch(segment, &whole(segment), &format!("{title}/1.m4s"));
+            let next = format!("{title}/2.m4s");
+            let has = || asked.lock().unwrap().iter().any(|one| one.ends_with(&next));
+            wait_for(&format!("{next} after {segment}"), || has().then_some(()));
+        }
+    }
+}
+
 /// The slices of a file end where the segments of its playlist do, known as clients ask for them.
 #[test]
 fn the_command_cuts_a_large_file_where_its_segments_end() {

@@ -68,10 +68,21 @@ where
     /// Notes what a client asks for, where it is one that asks and nothing fetched ahead. What is returned
     /// wants to be told of the answer.
     pub fn note(&self, request: &Request<Body>) -> Option<Noted<S>> {
+        self.note_at(request, None)
+    }
+
+    /// As [`note`](Self::note), where manifests are learnt under another authority than that which the request
+    /// names: of a site with several names, the one that its cache asks upstream by.
+    pub fn note_at(&self, request: &Request<Body>, authority: Option<&str>) -> Option<Noted<S>> {
         if request.method() != Method::GET || request.extensions().get::<Prefetched>().is_some() {
             return None;
         }
-        let url = Url::of_request(request.uri(), request.headers())?;
+        let mut url = Url::of_request(request.uri(), request.headers())?;
+        if let Some(authority) = authority
+            && !url.authority().eq_ignore_ascii_case(authority)
+        {
+            url = Url::new(authority, url.path_and_query())?;
+        }
         let asked = self.0.prefetcher.asked(request, url, first_byte(request))?;
         Some(Noted(Box::new((asked, Arc::downgrade(&self.0)))))
     }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use headwater::cache::key::host_of;
 use headwater::cache::{Cache, Joints, Policy as _};
 use headwater::edge::hints::HintMetrics;
 use headwater::edge::witness::{Hears, Witness};
@@ -88,7 +89,13 @@ impl Shield {
             .retention(config.retention)
             .build(map, ahead.clone());
         let told = (config.ahead > 0).then(|| {
+            let policy = router.policy().clone();
             let hints = Hints::builder().told_only(true).metrics(counted.clone());
+            let hints = hints.locate(move |uri, host| {
+                let host = host.as_bytes();
+                let site = Pinned::new(&policy.current(), host);
+                Some((site.called(host)?.to_ascii_lowercase(), uri.clone()))
+            });
             let (hints, sender) = hints.build(Own(sense.clone()));
             tokio::spawn(sender.run());
             hints
@@ -153,7 +160,10 @@ pub(super) type Told = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 impl Witness for Shield {
     fn sees(&self, request: &Request<Body>) -> Option<Hears> {
-        let noted = self.sense.note(request)?;
+        let host = host_of(request.uri(), request.headers());
+        // Manifests are learnt as they are asked for upstream: by one name for all that their site has.
+        let called = request.extensions().get::<Pinned>().and_then(|site| site.called(host));
+        let noted = self.sense.note_at(request, called)?;
         Some(Box::new(move |status| noted.answered(status)))
     }
 }

@@ -18,6 +18,7 @@ use headwater::proto::config::route::{CompressLevel, Route as RouteConfig};
 use headwater::proto::config::site::Site as SiteConfig;
 use headwater::proto::config::text::PathPattern;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Request, StatusCode, Uri};
 
 use super::super::Error;
@@ -38,6 +39,8 @@ pub(super) struct Sites {
 #[derive(Debug)]
 struct Site {
     only_https: bool,
+    /// The name of all its hosts, in keys and upstream, where they are all known.
+    one: Option<Box<str>>,
     rules: Rules,
     tokens: Option<Arc<TokenRules>>,
     routes: Vec<OfRoute>,
@@ -82,7 +85,7 @@ pub(super) struct Pinned {
 }
 
 /// In the extensions of a request that goes upstream: its route, and what it was for, before its path was
-/// rewritten.
+/// rewritten; by the name that its site has upstream.
 #[derive(Clone)]
 struct Came(Option<usize>, Uri);
 
@@ -158,6 +161,7 @@ impl Site {
         }
         Ok(Self {
             only_https: config.only_https,
+            one: one.map(|host| host.to_ascii_lowercase().into()),
             rules: rules.build()?,
             odd: Odd::new(tokens.as_ref()),
             otherwise: OfRoute::new(otherwise, tokens.as_ref(), upstreams, common)?,
@@ -326,6 +330,13 @@ impl Pinned {
         self.sites.all.get(self.site?)
     }
 
+    /// What the host of a request of this site is called in keys and upstream, whichever of the site's names
+    /// and whatever port it has; `None` where no site has it.
+    pub(super) fn called<'h>(&'h self, host: &'h [u8]) -> Option<&'h str> {
+        let one = self.site()?.one.as_deref();
+        one.or_else(|| std::str::from_utf8(name_of(host)).ok())
+    }
+
     /// Where a request goes that [`Policy::prepare`] has seen; `None` where no site or no route takes
     /// it.
     pub(super) fn target(&self, request: &Parts) -> Option<&Target> {
@@ -337,6 +348,16 @@ impl Pinned {
     pub(super) fn is_served(&self) -> bool {
         self.site.is_some()
     }
+}
+
+/// A target that names an authority, with the one that its site has upstream.
+fn called_as(uri: Uri, authority: Option<&Authority>) -> Uri {
+    if authority.is_none() || uri.authority().is_none() || uri.authority() == authority {
+        return uri;
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.authority = authority.cloned();
+    Uri::from_parts(parts).unwrap_or(uri)
 }
 
 /// Whether a request has been made ready for its upstream.
@@ -413,9 +434,9 @@ impl Policy for SitePolicy {
         };
         if let Some(site) = pinned.site() {
             let route = site.rules.position(request);
-            let came = Came(route, request.uri.clone());
+            let came = request.uri.clone();
             site.rules.prepare(request);
-            request.extensions.insert(came);
+            request.extensions.insert(Came(route, called_as(came, request.uri.authority())));
         }
         request.extensions.insert(pinned);
     }
