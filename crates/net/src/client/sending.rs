@@ -133,7 +133,7 @@ mod tests {
         let began = Instant::now();
         let deaf = |request| async {
             std::future::pending::<()>().await;
-            drop::<Request<Body>>(request)
+            drop::<Request<Body>>(request);
         };
         answered_within(TIME, slow(2, Duration::from_secs(1)), deaf).await.unwrap_err();
         let asked = |request| taker(request, Duration::ZERO);
