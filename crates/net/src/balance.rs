@@ -24,7 +24,8 @@
 //! - The order for a key is a function of the members' names and weights and of nothing else.
 //! - Load is what this process has under way, each request until the last byte of its answer's body.
 //! - A `GET` or `HEAD` without a body that gets no answer at all is asked of another member, once. An
-//!   answer is an answer, whatever its status.
+//!   answer is an answer, whatever its status, and one that breaks off in its body ends in an error: nothing is
+//!   resumed here.
 //! - A member whose failures take it down is left alone as [`Health`] says, and tried again.
 //!
 //! Who asks in another way, and wants to choose alike, finds the choice by itself in [`choose`] and what

@@ -14,6 +14,12 @@
 //!   not fetched ahead for nobody, unless a shield asked a second origin because the first was slow
 //!   (one in twenty, as they look for the slowest).
 //!
+//! What is asked for are whole objects by `GET`: the playlist of a title and its segments, which say how long they
+//! are. Ranges, bodies of unknown length, live titles and DASH have plays of their own (`resume`, `slices`, `live`,
+//! `numbers`, and `stress` of the cache). The network is made here, of in-process services on tokio's paused
+//! clock: every layer between a client and an origin is a service, so that nothing of theirs has to be exchanged
+//! for sockets or a runtime of a simulator's own, and one thread's order of steps follows from the seed.
+//!
 //! `SEEDS=5000` tries more than the usual, `SEED=17` one again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
