@@ -246,7 +246,7 @@ where
                 {
                     self.goes_on(&map, position, &url, &like, depth, told);
                 }
-            } else {
+            } else if !noted {
                 let state = &mut self.workers.lock();
                 self.asked_part(state, &mut map, &url, hint.first_byte, hint.requests);
             }

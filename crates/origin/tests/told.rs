@@ -130,6 +130,37 @@ async fn what_was_noted_here_is_not_counted_again() {
     assert_eq!((sense.metrics().hints_taken.get(), sense.metrics().segment_requests.get()), (3, 2));
 }
 
+/// A hint comes later than parts do: by then its session has left the part that it names, and a session for
+/// each would drive out those that are there.
+#[tokio::test]
+async fn of_parts_that_were_noted_here_no_session_is_made() {
+    let segment_of = |i| format!("#EXT-X-PART:DURATION=4,URI=\"{i}.0.mp4\"\n#EXTINF:4,\n{i}.mp4\n");
+    let segments = (0..75).map(segment_of).collect::<Vec<_>>().concat();
+    let list =
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-PART-INF:PART-TARGET=4\n{segments}");
+    let list = reply(200).header("content-type", "application/vnd.apple.mpegurl").body(list);
+    let origin = film().on("/p/l.m3u8", list);
+    let map = SharedMap::new(Limits::default(), Metrics::default());
+    let behind = LearnLayer::new(map.clone()).layer(origin.clone());
+    let config = PrefetchConfig::default().heads(0).ahead(1);
+    let sense = Sense::builder().prefetch(config).build(map, behind.clone());
+    let request = |path: &str| {
+        Request::get(path).header("host", "video.example").body(Body::empty()).unwrap()
+    };
+    let answer = behind.clone().oneshot(request("/p/l.m3u8")).await.unwrap();
+    answer.into_body().collect(1 << 16).await.unwrap();
+    let tell = async |lines: String| {
+        let message = format!("headwater-hints 1\n{lines}");
+        let request = Request::post(PATH).extension(SameProcess).body(Body::from(message)).unwrap();
+        assert_eq!(sense.clone().take_told(request).await.status(), 204);
+    };
+    assert!(sense.note(&request("/p/72.mp4")).is_some(), "a session begins, and has no answer yet");
+    let late = (0..70).rev().map(|i| format!("//video.example/p/{i}.0.mp4 k=1\n"));
+    tell(late.collect::<Vec<_>>().concat()).await;
+    tell("//video.example/p/72.mp4 k=1\n".to_owned()).await;
+    eventually("it is still there", || origin.times("/p/73.mp4") == 1).await;
+}
+
 /// Players of another site: what is fetched ahead for them is what they will ask for.
 #[tokio::test]
 async fn what_is_fetched_for_those_edges_serve_is_the_variant_that_browsers_ask_for() {
