@@ -200,15 +200,16 @@ impl SegmentMap {
         Some(found)
     }
 
-    /// The segment that `url` is a part of (`EXT-X-PART`, or one that was announced), and which part of it
-    /// from 0; where several lie in one file, the one that holds byte `at`. Of the segment that is not complete
+    /// The segment that `url` is a part of (`EXT-X-PART`, or one that was announced), which part of it
+    /// from 0, and where that is; where several lie in one file, the one that holds byte `at`. Of the segment that is not complete
     /// the position is the one after the last: it has its number, and nothing is there to be fetched.
     /// A presentation that is looked at stays longest.
-    pub fn part(&mut self, url: &Url, at: Option<u64>) -> Option<(Position, u32)> {
+    pub fn part(&mut self, url: &Url, at: Option<u64>) -> Option<(Position, u32, Target)> {
         let &(presentation, rendition) = self.parts.get(&hash(url.as_str().as_bytes()))?;
-        let (index, part) = self.track(presentation, rendition)?.part(url, at)?;
+        let part = self.track(presentation, rendition)?.part(url, at)?;
+        let (index, number, target) = (part.segment, part.number, part.target.clone());
         self.touch(presentation);
-        Some((Position { presentation, rendition, index }, part))
+        Some((Position { presentation, rendition, index }, number, target))
     }
 
     fn find(&self, url: &Url, at: Option<u64>) -> Option<Position> {

@@ -143,7 +143,8 @@ where
             // Nobody has been answered yet in this session: its origin has the first word.
             return Some(Asked { url, at, depth: step.depth, like });
         }
-        if let Some(presentation) = self.asked_part(&mut state, &mut map, &url, at, 0)
+        let part = self.asked_part(&mut state, &mut map, &url, at, 0);
+        if let Some((presentation, _)) = part
             && may_fetch
         {
             state.sessions.asks_for(presentation, variant(&like(request)), now);
@@ -153,12 +154,16 @@ where
         }
         // Init segments, indexes, playlists and what players told of.
         let beginning = at.and_then(|at| map.beginning(&url, at));
-        let target = beginning.unwrap_or(Target { url, range: None });
+        // One that was announced with its length was fetched as that range, any other with its file.
+        let ranged = part.map(|(_, target)| target);
+        let ranged = ranged.filter(|target| at.is_some() && state.recent.contains(target));
+        let target = ranged.or(beginning).unwrap_or(Target { url, range: None });
         state.asked(&target, now, &self.metrics);
         None
     }
 
-    /// Where `url` is a part of a live segment, a session is on that. Returns of which presentation.
+    /// Where `url` is a part of a live segment, a session is on that. Returns of which presentation, and
+    /// where the part is.
     fn asked_part(
         &self,
         state: &mut State,
@@ -166,14 +171,14 @@ where
         url: &Url,
         at: Option<u64>,
         viewers: u32,
-    ) -> Option<PresentationId> {
-        let (position, _) = map.part(url, at)?;
+    ) -> Option<(PresentationId, Target)> {
+        let (position, _, target) = map.part(url, at)?;
         let place = place(map, position)?;
         let step = state.sessions.asked_part(place, viewers, self.clock.now());
         if let Some(left) = step.left {
             state.doubt((place.presentation, left));
         }
-        Some(place.presentation)
+        Some((place.presentation, target))
     }
 
     /// A session asks for the segment at `position`.

@@ -238,6 +238,42 @@ fn what_is_announced_with_its_length_is_asked_for_as_a_range() {
     }
 }
 
+/// Whether it has come or is coming, what is fetched as a range is known when that range is asked for.
+#[tokio::test]
+async fn what_was_announced_with_its_length_is_used_by_who_asks_for_it() {
+    for here in [true, false] {
+        let clock = clock();
+        let gate = Arc::new(Notify::new());
+        let hint = "#EXT-X-PART:DURATION=1,URI=\"10.mp4\",BYTERANGE=\"4@0\"\n\
+                    #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"10.mp4\",BYTERANGE-START=4,BYTERANGE-LENGTH=6\n";
+        let list = reply(200).header("content-type", "application/vnd.apple.mpegurl");
+        let list = list.header("cache-control", "max-age=1").body(unfinished(hint));
+        let file = segment("0123456789ab").header("etag", "\"v1\"");
+        let file = if here { file } else { file.head_after(&gate) };
+        let origin = Origin::new()
+            .on("/l.m3u8", list)
+            .on("/10.mp4", file)
+            .otherwise(support::Reply::silence());
+        let shield = shield(&origin, &clock);
+        get(&shield, "/l.m3u8").await;
+        eventually("the part is asked for", || origin.times("/10.mp4") == 1).await;
+        settle().await;
+        let player = tokio::spawn({
+            let shield = shield.clone();
+            async move { get_with(&shield, "/10.mp4", &[("range", "bytes=4-9")]).await }
+        });
+        let metrics = shield.metrics();
+        eventually("it is known", || metrics.prefetch_used.get() == 1).await;
+        gate.notify_one();
+        let part = player.await.unwrap();
+        assert_eq!((part.status.as_u16(), part.text()), (206, "456789"));
+        assert_eq!(metrics.prefetch_promoted.get(), u64::from(!here));
+        clock.advance(Duration::from_secs(61));
+        get(&shield, "/l.m3u8").await;
+        assert_eq!(metrics.prefetch_wasted.get(), 0);
+    }
+}
+
 /// RFC 8216bis §4.4.4.9: parts are of the segment that follows them; without an offset, one begins where
 /// the one before it ended.
 #[test]
@@ -263,10 +299,11 @@ fn a_part_is_of_its_segment_whether_that_is_complete_or_not() {
         ("/10.mp4", Some(9), 10, 2),
         ("/10.mp4", Some(9000), 10, 2),
     ] {
-        let (position, found) = map.part(&at(path), byte).unwrap();
+        let (position, found, target) = map.part(&at(path), byte).unwrap();
         assert_eq!((map.number(position), found), (Some(number), part), "{path} {byte:?}");
+        assert!(byte.zip(target.range).is_none_or(|(byte, range)| range.contains(&byte)), "{path}");
     }
-    let (growing, _) = map.part(&at("/10.mp4"), None).unwrap();
+    let (growing, ..) = map.part(&at("/10.mp4"), None).unwrap();
     assert_eq!((growing.index, map.target(growing), map.next(growing, 2).len()), (3, None, 0));
     for path in ["/9.mp4", "/init.mp4", "/11.mp4"] {
         assert_eq!(map.part(&at(path), None), None, "{path}");

@@ -212,15 +212,15 @@ impl Track {
         })
     }
 
-    /// The index of the segment that the part at `url` is of, and which part it is; where several lie in
-    /// one file, the one that holds byte `at`, or the first of them.
-    pub(super) fn part(&self, url: &Url, at: Option<u64>) -> Option<(u32, u32)> {
+    /// The part at `url`; where several lie in one file, the one that holds byte `at`, or the first of
+    /// them.
+    pub(super) fn part(&self, url: &Url, at: Option<u64>) -> Option<&Part> {
         let mut parts = self.parts().filter(|part| part.target.url == *url);
         let holds = |part: &&Part| match (&part.target.range, at) {
             (Some(range), Some(at)) => range.contains(&at),
             _ => true,
         };
-        parts.find(holds).map(|part| (part.segment, part.number))
+        parts.find(holds)
     }
 
     /// Says that its segments are there by the clock.
