@@ -113,6 +113,10 @@ struct Session {
 }
 
 impl Session {
+    fn is_at(&self, place: Place) -> bool {
+        (self.rendition, self.number) == (place.rendition, place.number)
+    }
+
     /// How many they are, besides so many of them.
     fn others(&self, viewers: u32) -> u32 {
         let (before, here) = self.viewers;
@@ -272,12 +276,12 @@ impl Sessions {
         self.presentations.get(&presentation).map(|watchers| &watchers.variant)
     }
 
-    /// How many segments are fetched ahead of the session at `place`, where there is one.
+    /// How many segments are fetched ahead of the session at `place`, where there is one that asks for
+    /// segments.
     pub fn depth(&self, place: Place) -> Option<usize> {
         let watchers = self.presentations.get(&place.presentation)?;
-        let mut here = watchers.sessions.iter().filter(|session| {
-            (session.rendition, session.number) == (place.rendition, place.number)
-        });
+        let mut here =
+            watchers.sessions.iter().filter(|session| !session.parts && session.is_at(place));
         here.next().map(|session| usize::from(session.depth))
     }
 
@@ -286,9 +290,8 @@ impl Sessions {
     /// before the throughput has changed by a tenth.
     pub fn guess(&mut self, place: Place, to: u32, rate: u64) -> bool {
         let Some(watchers) = self.presentations.get_mut(&place.presentation) else { return false };
-        let mut here = watchers.sessions.iter_mut().filter(|session| {
-            (session.rendition, session.number) == (place.rendition, place.number)
-        });
+        let mut here =
+            watchers.sessions.iter_mut().filter(|session| !session.parts && session.is_at(place));
         let Some(session) = here.next() else { return false };
         if session
             .guess
@@ -310,7 +313,7 @@ impl Sessions {
         playlists.push((rendition, now));
     }
 
-    /// Whether a session is in `rendition` at most `ahead` segments before `number`.
+    /// Whether a session that asks for segments is in `rendition` at most `ahead` segments before `number`.
     pub fn wants(
         &self,
         presentation: PresentationId,
@@ -324,6 +327,7 @@ impl Sessions {
             let far = number.checked_sub(session.number);
             session.rendition == rendition
                 && !session.jumped
+                && !session.parts
                 && far.is_some_and(|far| far <= ahead as u64)
                 && now.since(session.seen) < self.silence
         })
@@ -566,5 +570,16 @@ mod tests {
         let places = sessions.places(presentation(), NOW);
         assert_eq!(places, [(at(0, 9), 1)], "nothing whole is fetched for who asks for parts");
         assert!(sessions.asked(at(0, 10), IN_PACE, 4, NOW).follows);
+    }
+
+    #[test]
+    fn of_who_asks_for_parts_no_segment_is_expected() {
+        let mut sessions = sessions(&[]);
+        sessions.asked_part(at(0, 10), 0, NOW);
+        assert_eq!(sessions.depth(at(0, 10)), None);
+        assert!(!sessions.guess(at(0, 10), 1, 1_000_000) && !wants(&sessions, 0, 11));
+        sessions.asked(at(0, 10), IN_PACE, 4, NOW);
+        assert_eq!(sessions.depth(at(0, 10)), Some(1), "another is there for segments");
+        assert!(sessions.guess(at(0, 10), 1, 1_000_000) && wants(&sessions, 0, 11));
     }
 }
