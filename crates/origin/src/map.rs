@@ -43,7 +43,7 @@ pub use url::{MAX_URL, Url};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PresentationId(u64);
 
-/// One segment: of which presentation and rendition, and the how-manieth.
+/// One segment: of which presentation and rendition, and which of its segments.
 ///
 /// Positions are of the moment: a newer manifest may number segments anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

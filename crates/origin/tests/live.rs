@@ -218,6 +218,33 @@ async fn a_segment_that_grows_is_fetched_once_for_all_parts_that_are_announced()
     assert_eq!(origin.times("/10.mp4"), 1);
 }
 
+/// One file a rendition, that grows for hours: for what comes at its end nobody reads it from its beginning.
+#[tokio::test]
+async fn what_grows_in_a_file_of_several_segments_is_not_asked_for_ahead() {
+    let clock = clock();
+    let of_ten = |range| format!("#EXT-X-PART:DURATION=1,URI=\"all.mp4\",BYTERANGE=\"{range}\"\n");
+    for (part, number, start, whole) in [
+        (of_ten("4@0"), 1, 4, 1),
+        (of_ten("4@4999999996"), 1, 5_000_000_000_u64, 0),
+        (String::new(), 0, 5_000_000_000, 0),
+    ] {
+        let hint = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"all.mp4\",BYTERANGE-START";
+        let list = reply(200).header("content-type", "application/vnd.apple.mpegurl");
+        let list = list.body(unfinished(&format!("{part}{hint}={start}\n")));
+        let origin = Origin::new().on("/l.m3u8", list).otherwise(support::Reply::silence());
+        let shield = shield(&origin, &clock);
+        get(&shield, "/l.m3u8").await;
+        let next = format!("/l.m3u8?_HLS_msn=10&_HLS_part={number}");
+        eventually("the next version is", || origin.times(&next) == 1).await;
+        eventually("so is a file of its own", || origin.times("/all.mp4") >= whole).await;
+        settle().await;
+        assert_eq!(origin.times("/all.mp4"), whole, "{part}");
+        let url = Url::new("video.example", "/all.mp4").unwrap();
+        let target = shield.map().lock().announced(&url);
+        assert_eq!(target, Some(Duration::from_secs(4)), "an origin may hold who asks for it");
+    }
+}
+
 /// A hint that says its length is asked for as that range; one of the whole file as the file.
 #[test]
 fn what_is_announced_with_its_length_is_asked_for_as_a_range() {
@@ -226,7 +253,7 @@ fn what_is_announced_with_its_length_is_asked_for_as_a_range() {
     for (hint, range) in [
         ("", None),
         (",BYTERANGE-START=0", None),
-        (",BYTERANGE-START=4", None),
+        (",BYTERANGE-START=4", Some(4..u64::MAX)),
         (",BYTERANGE-START=4,BYTERANGE-LENGTH=6", Some(4..10)),
         (",BYTERANGE-LENGTH=6", Some(0..6)),
     ] {

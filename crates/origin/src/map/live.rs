@@ -20,7 +20,9 @@ pub struct Live {
     /// The media sequence number of the next segment, and the number of its next part where
     /// segments have parts.
     pub next: (u64, Option<u32>),
-    /// What the origin says it will have next (`EXT-X-PRELOAD-HINT`); at most [`MAX_PRELOADS`].
+    /// What the origin says it will have next (`EXT-X-PRELOAD-HINT`); at most [`MAX_PRELOADS`]. What grows in a
+    /// file that begins with the segment is that file; in one that began earlier it is a range without an
+    /// end ([`Target::is_open`]), and no fetch of its own.
     pub preloads: Vec<Target>,
     /// Parts of its segments, by when they are.
     pub(super) parts: Vec<Part>,
@@ -126,10 +128,17 @@ impl Tags {
     /// The live edge after `next`, the media sequence number of the first segment that is not
     /// listed.
     pub(super) fn live(&self, playlist: &Url, target: u64, next: u64) -> Live {
+        let parts = self.parts(playlist);
+        // Whether a file begins with the segment that is not complete, as far as its parts tell.
+        let begins = |url: &Url| {
+            let own = parts.iter().filter(|part| part.segment == self.listed);
+            let mut at = own.filter(|part| part.target.url == *url).map(|part| &part.target.range);
+            at.any(|range| range.as_ref().is_none_or(|range| range.start == 0))
+        };
         // Of what grows, the cache has one fetch for all of its ranges.
         let preload = |list: &String| match hinted(playlist, list)? {
-            Target { url, range: Some(range) } if range.end == u64::MAX => {
-                Some(Target { url, range: None })
+            target if target.is_open() && begins(&target.url) => {
+                Some(Target { range: None, ..target })
             }
             target => Some(target),
         };

@@ -89,6 +89,13 @@ pub struct Target {
     pub range: Option<Range<u64>>,
 }
 
+impl Target {
+    /// Whether it is a range that goes on to the end of its file, wherever that is.
+    pub fn is_open(&self) -> bool {
+        self.range.as_ref().is_some_and(|range| range.end == u64::MAX)
+    }
+}
+
 #[derive(Debug)]
 enum Run {
     Progression { pattern: Arc<Pattern>, first: u64, step: u64, count: u32 },

@@ -264,7 +264,8 @@ pub fn heads(
 }
 
 /// What a live rendition will have next, where its origin answers a request for it when it has it:
-/// the next version of the playlist, and what the playlist announces.
+/// the next version of the playlist, and what the playlist announces. Left out is what grows in a file of
+/// several segments: it could only be had with all that is before it.
 pub fn live(
     map: &SegmentMap,
     presentation: PresentationId,
@@ -272,9 +273,9 @@ pub fn live(
     allowed: Allowed<'_>,
 ) -> Vec<Want> {
     let Some(url) = map.blocking(presentation, rendition) else { return Vec::new() };
-    let preloads = map.live(presentation, rendition).map(|live| live.preloads.clone());
-    let playlist = Target { url, range: None };
-    let targets = preloads.unwrap_or_default().into_iter().chain([playlist]);
+    let preloads = map.live(presentation, rendition).into_iter().flat_map(|live| &live.preloads);
+    let preloads = preloads.filter(|target| !target.is_open()).cloned();
+    let targets = preloads.chain([Target { url, range: None }]);
     let why = Why::Live { presentation, rendition };
     targets.filter(|target| allowed.allows(target)).map(|target| Want::new(target, why)).collect()
 }
