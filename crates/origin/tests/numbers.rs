@@ -143,6 +143,62 @@ fn a_packager_that_moves_its_start_number_is_believed() {
     assert_eq!(number(&mut map, "/v/12.m4s"), 12);
 }
 
+/// §5.3.9.3: a list without `startNumber` begins with the first segment that it has, and only names say how far
+/// it has moved on.
+#[test]
+fn segments_of_a_list_that_says_no_number_go_by_their_names() {
+    let window = |names: &[&str]| {
+        let urls: Vec<_> =
+            names.iter().map(|name| format!("<SegmentURL media='{name}'/>")).collect();
+        mpd(&format!(
+            "<Period start='PT0S'><AdaptationSet><Representation id='v' bandwidth='1'>\
+             <SegmentList duration='4'>{}</SegmentList></Representation></AdaptationSet></Period>",
+            urls.concat()
+        ))
+    };
+    for names in [["k", "q", "c", "z", "m", "b"], ["s8", "s9", "s10", "s11", "s12", "s13"]] {
+        let path = |at: usize| format!("/{}", names[at]);
+        let mut map = taught(&[window(&names[..3])]);
+        let first = number(&mut map, &path(0));
+        learn(&mut map, &window(&names[1..4]));
+        for at in 1..4 {
+            assert_eq!(number(&mut map, &path(at)), first + at as u64, "{at} of {names:?}");
+        }
+        let now = at(&mut map, &path(3));
+        assert_eq!(map.live(now.presentation, 0).unwrap().next.0, first + 4);
+        // An origin that lags behind, and then one that has dropped all that was.
+        learn(&mut map, &window(&names[..3]));
+        assert_eq!(number(&mut map, &path(2)), first + 2, "{names:?}");
+        learn(&mut map, &window(&names[4..]));
+        assert_eq!(number(&mut map, &path(4)), first + 3, "{names:?}");
+    }
+}
+
+/// A rendition that is in the second period alone begins there, and not at the beginning of all.
+#[test]
+fn beside_a_segment_is_what_is_shown_at_its_time_whichever_period_a_rendition_begins_in() {
+    let period = |lasts: u64, template: &str, ids: &[&str]| {
+        let representation = |id: &&str| format!("<Representation id='{id}' bandwidth='1'/>");
+        let representations = ids.iter().map(representation).collect::<Vec<_>>().concat();
+        format!(
+            "<Period duration='PT{lasts}S'><AdaptationSet><SegmentTemplate duration='4' \
+             media='{template}/$RepresentationID$/$Number$.m4s'/>{representations}</AdaptationSet></Period>"
+        )
+    };
+    let periods = period(8, "one", &["a"]) + &period(12, "two", &["a", "b"]);
+    let mut map = taught(&[format!("<MPD>{periods}</MPD>")]);
+    for (from, to, there) in [
+        ("/two/a/2.m4s", 1, Some("/two/b/2.m4s")),
+        ("/two/b/1.m4s", 0, Some("/two/a/1.m4s")),
+        ("/one/a/2.m4s", 1, None),
+    ] {
+        let position = at(&mut map, from);
+        let beside = map.beside(position, to).and_then(|beside| map.target(beside));
+        let beside = beside.map(|target| target.url.path().to_owned());
+        assert_eq!(beside.as_deref(), there, "beside {from}");
+    }
+}
+
 /// A player that switches finds its segment by number.
 #[test]
 fn a_rendition_that_joins_counts_as_those_beside_it() {

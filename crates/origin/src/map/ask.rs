@@ -235,8 +235,11 @@ impl SegmentMap {
         let index = if own.live().is_some() && other.live().is_some() {
             other.index(own.number(position.index))
         } else {
-            let middle = own.timing.of(position.index).map(|(start, len)| start + len / 2);
-            middle.and_then(|middle| other.timing.at(middle)).filter(|at| *at < other.len())
+            // Each counts from where it begins: of what is in a later period alone, that is there.
+            let (start, len) = own.timing.of(position.index)?;
+            let middle = start.saturating_add(len / 2).saturating_add(own.origin());
+            let middle = middle.checked_sub(other.origin())?;
+            other.timing.at(middle).filter(|at| *at < other.len())
         }?;
         Some(Position { rendition, index, ..position })
     }

@@ -412,7 +412,10 @@ impl Level {
             }
             Some(Kind::List) => {
                 if track.len() == 0 {
-                    track.set_said(a.start_number.unwrap_or(1));
+                    match a.start_number {
+                        Some(first) => track.set_said(first),
+                        None => track.set_unsaid(),
+                    }
                 }
                 for (url, range) in a.list.as_deref().into_iter().flatten() {
                     if track.weight() > budget {

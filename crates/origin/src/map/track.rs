@@ -146,6 +146,8 @@ pub(super) struct Track {
     first: u64,
     /// The number that its packager says the first segment has, where the names of segments hold it.
     said: Option<u64>,
+    /// Nothing says how many segments were listed before the first one: times count from it, too.
+    unsaid: bool,
     /// When what `timing` counts from is within the presentation, in microseconds.
     origin: u64,
     pub(super) timing: Timing,

@@ -1,8 +1,9 @@
 //! The numbers of segments from one manifest to the next (DASH): a segment is known by its name where that
-//! holds a number, and else by when it starts within the presentation.
+//! holds a number, and else by when it starts within the presentation; in a list that says neither, by the
+//! name alone.
 
 use super::super::timing::GAP;
-use super::Track;
+use super::{Run, Target, Track};
 
 /// Segments at an end of a list that are looked for in another.
 const TRIES: u32 = 16;
@@ -11,6 +12,11 @@ impl Track {
     /// Says that segments are named by their number, from this one on.
     pub(in crate::map) fn set_said(&mut self, first: u64) {
         self.said = Some(first);
+    }
+
+    /// Says that neither numbers nor times tell how far its list has moved on.
+    pub(in crate::map) fn set_unsaid(&mut self) {
+        self.unsaid = true;
     }
 
     /// When what its times count from is within the presentation, in microseconds.
@@ -56,7 +62,17 @@ impl Track {
     /// Numbers its segments so that they go on from those of `old`, the same rendition a while ago: as
     /// there, or else after its last, by as many as would have fitted in between.
     pub(in crate::map) fn go_on_from(&mut self, old: &Self) {
-        if self.len == 0 || old.len == 0 || self.number_as(old) {
+        if self.len == 0 || old.len == 0 {
+            return;
+        }
+        if self.unsaid || old.unsaid {
+            let first = match self.namesake(old) {
+                Some((own, olds)) => old.number(olds).saturating_sub(u64::from(own)),
+                None => old.number(old.len),
+            };
+            return self.number_from(first);
+        }
+        if self.number_as(old) {
             return;
         }
         let last = old.len.checked_sub(1).and_then(|last| old.timing.of(last));
@@ -67,6 +83,21 @@ impl Track {
             between.checked_div(duration).unwrap_or(0)
         });
         self.number_from(old.number(old.len).saturating_add(left_out));
+    }
+
+    /// One of its first segments that `other` lists as well, by its name: its index here and there.
+    fn namesake(&self, other: &Self) -> Option<(u32, u32)> {
+        (0..self.len.min(TRIES)).find_map(|at| Some((at, other.named(&self.get(at)?)?)))
+    }
+
+    /// The first segment that is `target`.
+    fn named(&self, target: &Target) -> Option<u32> {
+        let listed = self.runs.iter().find_map(|(at, run)| match run {
+            Run::Listed(own) if own == target => Some(*at),
+            _ => None,
+        });
+        let whole = target.range.is_none();
+        listed.or_else(|| whole.then(|| self.find(target.url.as_str(), None, None)).flatten())
     }
 
     /// The newest segment that `other` lists as well, by its start: its index here and there. Looked for
