@@ -27,9 +27,11 @@ use headwater_cache::BoxError;
 use headwater_net::{Body, Problem};
 use http::{Request, Response, StatusCode};
 use http_body::Body as HttpBody;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tower_layer::Layer;
@@ -61,12 +63,18 @@ struct Inner {
     /// Zero only where every worker's level is.
     raised: Arc<AtomicU32>,
     shed: Family<[(&'static str, &'static str); 1], Counter>,
-    level: Gauge,
 }
 
 impl Inner {
     fn at(&self, level: &'static str) -> Counter {
         self.shed.get_or_create_owned(&[("level", level)])
+    }
+
+    /// The highest level of any worker that is still there.
+    fn highest(&self) -> u8 {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.retain(|worker| Arc::strong_count(worker) > 1);
+        workers.iter().map(|worker| worker.level()).max().unwrap_or(0)
     }
 }
 
@@ -76,11 +84,8 @@ impl Pressure {
         if self.inner.raised.swap(0, Ordering::Relaxed) == 0 {
             return 0;
         }
-        let mut workers = self.inner.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.retain(|worker| Arc::strong_count(worker) > 1);
-        let level = workers.iter().map(|worker| worker.level()).max().unwrap_or(0);
+        let level = self.inner.highest();
         self.inner.raised.fetch_max(level.into(), Ordering::Relaxed);
-        self.inner.level.set(level.into());
         level
     }
 
@@ -90,12 +95,21 @@ impl Pressure {
     }
 
     /// Adds `headwater_edge_shed_total`, by the level at which it was, and
-    /// `headwater_edge_shed_level`, as it was last looked at, to `registry`.
+    /// `headwater_edge_shed_level`, as it is when it is scraped, to `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let help = "Requests turned away: a worker was too busy";
         registry.register("headwater_edge_shed", help, self.inner.shed.clone());
+        registry.register_collector(Box::new(self.clone()));
+    }
+}
+
+/// The level: where shedding is on alone, nobody but a scrape asks for that of all workers.
+impl Collector for Pressure {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let help = "The level at which requests are turned away";
-        registry.register("headwater_edge_shed_level", help, self.inner.level.clone());
+        let name = "headwater_edge_shed_level";
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&i64::from(self.inner.highest()))
     }
 }
 

@@ -16,6 +16,7 @@ use headwater_edge::{
 };
 use headwater_net::{Body, Chunks, Clock, ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, Request, Response, StatusCode};
+use prometheus_client::registry::Registry;
 use support::{LARGE, Origin};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
@@ -313,6 +314,31 @@ async fn a_worker_that_is_late_turns_new_sessions_away_first() {
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(pressure.level(), 0);
     assert_eq!(ask("/v/main.m3u8", "another").await.0, StatusCode::OK);
+}
+
+/// Nobody but the scrape asks: players are told nothing, and sent nowhere.
+#[tokio::test(start_paused = true)]
+async fn a_scrape_tells_how_busy_workers_are_where_nobody_else_asks() {
+    let pressure = Pressure::default();
+    let mut registry = Registry::default();
+    pressure.register(&mut registry);
+    let shed = ShedLayer::new(Duration::from_millis(20), Duration::from_millis(100));
+    let service = shed.pressure(pressure).layer(media());
+    let told = |level: u8| {
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        page.lines().any(|line| line == format!("headwater_edge_shed_level {level}"))
+    };
+    assert!(told(0));
+    // The task that each request leaves behind comes to its turn 50 ms later.
+    for _ in 0..12 {
+        let _ = status(&service, from("192.0.2.7:1", "/v/1.m4s")).await;
+        tokio::time::advance(Duration::from_millis(50)).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(told(3));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(told(0), "a worker without work is in time again");
 }
 
 #[tokio::test]
