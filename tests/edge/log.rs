@@ -32,6 +32,31 @@ fn a_rotation_moves_the_log_away_and_sends_a_signal() {
 }
 
 #[test]
+fn a_line_has_the_name_of_its_route_where_that_has_one() {
+    let origin = Origin::start("one");
+    let routes = "[[policy]]\nname = 'shared'\ncompress = false\n\
+                  [[site.route]]\npath = '/films/'\nname = 'films'\n\
+                  [[site.route]]\npath = '/live/'\npolicy = 'shared'\n";
+    let files = Files::new(&config(&origin, routes));
+    let mut edge = Edge::start(&files);
+    for path in ["/films/a", "/live/a", "/a"] {
+        get(edge.addr("http"), "a", path);
+    }
+    edge.signal("TERM");
+    assert!(edge.ended().success(), "{}", edge.said());
+    let log = fs::read_to_string(files.path("access.log")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let named: Vec<_> = lines.map(|line| (line["path"].clone(), line["route"].clone())).collect();
+    let none = serde_json::Value::Null;
+    let expected = [
+        ("/films/a".into(), "films".into()),
+        ("/live/a".into(), none.clone()),
+        ("/a".into(), none),
+    ];
+    assert_eq!(named, expected);
+}
+
+#[test]
 fn the_log_is_as_it_is_configured() {
     let origin = Origin::start("one");
     let log = "format = 'combined'\nanonymise = true\nquery = true\nmasked = 'viewer'\n\

@@ -11,7 +11,8 @@ fn files(origin: &Origin) -> Files {
     let socket = files.path("operator.sock");
     files.write(&format!(
         "[server]\nlisten_http = '127.0.0.1:0'\n[[upstream]]\nname = 'media'\norigins = '{}'\n\
-         [[site]]\nhosts = '*'\nupstream = 'media'\n[operator]\nlisten_unix = '{}'\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n\
+         [[site.route]]\npath = '/missing'\nname = 'gone'\n[operator]\nlisten_unix = '{}'\n\
          token_file = 'token'\n",
         origin.url,
         socket.display()
@@ -35,7 +36,7 @@ fn lines_are_seen_as_they_come_where_none_are_written() {
     let origin = Origin::start("one");
     let files = files(&origin);
     let edge = Edge::start(&files);
-    let filter = "status = 404 and (path ~ missing or host = \"x y\")";
+    let filter = "status = 404 and route = gone and (path ~ missing or host = \"x y\")";
     let mut child =
         headwater(&files, &["log", "--config", "edge.toml", "--filter", filter, "--count", "2"])
             .stdout(Stdio::piped())
@@ -61,7 +62,7 @@ fn lines_are_seen_as_they_come_where_none_are_written() {
     for line in &seen {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!((&line["path"], &line["status"]), (&"/missing".into(), &404.into()));
-        assert!(line.get("query").is_none());
+        assert!(line["route"] == "gone" && line.get("query").is_none(), "{line}");
     }
 }
 
@@ -71,7 +72,7 @@ fn top_counts_what_comes_and_tells_scripts() {
     let files = files(&origin);
     let edge = Edge::start(&files);
     let addr = edge.addr("http");
-    let arguments = ["top", "--config", "edge.toml", "--by", "status", "--once", "--json"];
+    let arguments = ["top", "--config", "edge.toml", "--by", "route", "--once", "--json"];
     let top = headwater(&files, &arguments).args(["--every", "2"]).stdout(Stdio::piped()).spawn();
     let mut top = top.unwrap();
     while top.try_wait().unwrap().is_none() {
@@ -81,8 +82,8 @@ fn top_counts_what_comes_and_tells_scripts() {
     let output = top.wait_with_output().unwrap();
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let groups = told["groups"].as_array().unwrap();
-    let statuses: Vec<_> = groups.iter().map(|group| group["value"].as_str().unwrap()).collect();
-    assert!(statuses.contains(&"200") && statuses.contains(&"404"), "{told}");
+    let routes: Vec<_> = groups.iter().map(|group| group["value"].as_str().unwrap()).collect();
+    assert!(routes.contains(&"-") && routes.contains(&"gone"), "{told}");
     let sum: u64 = groups.iter().map(|group| group["requests"].as_u64().unwrap()).sum();
     assert_eq!(told["requests"].as_u64().unwrap(), sum);
     assert_eq!(told["lost"], 0);

@@ -36,7 +36,7 @@ use crate::tokens::TokensHere;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RoutePolicy {
-    /// What the access log calls the route.
+    /// What the access log calls the route: `route` of its JSON lines, of which 64 bytes are told.
     pub name: Option<Arc<str>>,
     /// What its requests are answered without anybody behind.
     pub answer: Option<FixedAnswer>,

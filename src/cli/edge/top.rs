@@ -26,7 +26,7 @@ pub(crate) struct Args {
 
     /// By which field
     #[arg(long, value_name = "FIELD", default_value = "path", value_parser = [
-        "path", "host", "peer", "status", "cache", "protocol", "method", "end", "user_agent",
+        "path", "host", "peer", "route", "status", "cache", "protocol", "method", "end", "user_agent",
     ])]
     by: String,
 

@@ -38,10 +38,10 @@ pub(crate) struct Whom {
 
     /// Only answers for which this holds, such as 'status >= 500 and not path ~ /health'
     ///
-    /// Numbers are status, bytes and duration_us, with = != < <= > >=. Texts are method, host, path, query
-    /// and user_agent, with = and !=, and with ~ and !~ for what is part of them. Words are protocol, cache
-    /// and end, with = and !=, and so is peer, an address or a network such as 10.0.0.0/8. They are joined
-    /// by and, or, not and brackets; a text with spaces stands in "
+    /// Numbers are status, bytes and duration_us, with = != < <= > >=. Texts are method, host, path, query,
+    /// route and user_agent, with = and !=, and with ~ and !~ for what is part of them. Words are protocol,
+    /// cache and end, with = and !=, and so is peer, an address or a network such as 10.0.0.0/8. They are
+    /// joined by and, or, not and brackets; a text with spaces stands in "
     #[arg(long, value_name = "FILTER", default_value = "", hide_default_value = true)]
     filter: String,
 }

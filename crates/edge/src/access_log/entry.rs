@@ -14,6 +14,7 @@ use super::live::Count;
 use super::record::{Facts, Words};
 use super::writer::Queue;
 use crate::cache_result::CacheResult;
+use crate::route_policy::RoutePolicy;
 use crate::tokens::{TokenRules, TokensHere};
 use crate::watch::End;
 
@@ -86,6 +87,7 @@ impl Target {
                 .map(|rules| rules.places().parameters()),
             referer: entry.referer.as_ref().map_or(&b""[..], |value| before_query(value)),
             user_agent: entry.user_agent.as_ref().map_or(&b""[..], HeaderValue::as_bytes),
+            route: entry.route.as_deref().map_or(&b""[..], str::as_bytes),
         };
         if !self.queue.push(facts, words) {
             self.dropped.inc();
@@ -124,6 +126,8 @@ pub(crate) struct Entry {
     user_agent: Option<HeaderValue>,
     /// Those of this request, where its query is told.
     tokens: Option<Arc<TokenRules>>,
+    /// What the operator calls its route.
+    route: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -152,6 +156,7 @@ impl Entry {
             referer: target.told.referer().then(|| headers.get(header::REFERER).cloned()).flatten(),
             user_agent: headers.get(header::USER_AGENT).cloned(),
             tokens: tokens.map(|here| Arc::clone(here.rules())),
+            route: RoutePolicy::of(request.extensions()).and_then(|policy| policy.name.clone()),
         }
     }
 

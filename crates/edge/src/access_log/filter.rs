@@ -10,7 +10,7 @@
 //! | fields | operators | values |
 //! |---|---|---|
 //! | `status`, `bytes`, `duration_us` | `=` `!=` `<` `<=` `>` `>=` | a whole number |
-//! | `method`, `host`, `path`, `query`, `user_agent` | `=` `!=`, `~` and `!~` for what is part of it | a word, or a text in `"` in which `\"` and `\\` stand for themselves |
+//! | `method`, `host`, `path`, `query`, `route`, `user_agent` | `=` `!=`, `~` and `!~` for what is part of it | a word, or a text in `"` in which `\"` and `\\` stand for themselves |
 //! | `protocol`, `cache`, `end` | `=` `!=` | a word of the log |
 //! | `peer` | `=` `!=` | an address, or a network such as `10.0.0.0/8` |
 //!
@@ -78,6 +78,7 @@ enum TextField {
     Host,
     Path,
     Query,
+    Route,
     UserAgent,
 }
 
@@ -88,8 +89,8 @@ enum Order {
     Greater,
 }
 
-const FIELDS: &str = "status, bytes, duration_us, method, host, path, query, user_agent, protocol, \
-                      cache, end and peer";
+const FIELDS: &str = "status, bytes, duration_us, method, host, path, query, route, user_agent, \
+                      protocol, cache, end and peer";
 
 impl FromStr for Filter {
     type Err = FilterError;
@@ -280,6 +281,7 @@ impl Field {
             "host" => Self::Text(TextField::Host),
             "path" => Self::Text(TextField::Path),
             "query" => Self::Text(TextField::Query),
+            "route" => Self::Text(TextField::Route),
             "user_agent" => Self::Text(TextField::UserAgent),
             "protocol" => Self::Protocol,
             "cache" => Self::Cache,
@@ -386,6 +388,7 @@ impl Comparison {
                     TextField::Host => record.host,
                     TextField::Path => record.path,
                     TextField::Query => record.query,
+                    TextField::Route => record.route,
                     TextField::UserAgent => record.user_agent,
                 };
                 if *part { contains(value.bytes, text) } else { value.bytes == &**text }
@@ -431,7 +434,8 @@ mod tests {
 
     fn takes(filter: &str) -> bool {
         let client = Some(Client::At("192.0.2.7:4711".parse().unwrap()));
-        let words = Words { host: b"video.example", user_agent: b"a \"Smart\" TV", ..WORDS };
+        let (host, user_agent) = (&b"video.example"[..], &b"a \"Smart\" TV"[..]);
+        let words = Words { host, user_agent, route: b"films", ..WORDS };
         let mut page = Page::default();
         page.push(Facts { client, ..facts() }, words);
         filter.parse::<Filter>().unwrap().takes(&page.records().next().unwrap())
@@ -454,6 +458,8 @@ mod tests {
             ("path = /", false),
             ("host ~ example", true),
             (r#"user_agent ~ "\"Smart\" TV""#, true),
+            ("route = films", true),
+            ("route = film or route !~ film", false),
             ("protocol = h3", true),
             ("cache = stale", true),
             ("cache != stale", false),

@@ -7,6 +7,7 @@
 //! | `protocol` | `h1`, `h2`, `h3`; null where no listener told it |
 //! | `method`, `host`, `path` | of the request; the path without its query |
 //! | `query` | where queries are told and there is one: with the values of masked names as `***` |
+//! | `route` | where the request's [route](crate::RoutePolicy::name) has a name: that |
 //! | `status` | of the answer; 0 where the client left before there was one |
 //! | `bytes` | of the body, as handed to the connection |
 //! | `duration_us` | from the request's arrival to the body's end, in microseconds |
@@ -54,6 +55,9 @@ pub(super) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     string(out, "path", record.path);
     if !record.query.bytes.is_empty() {
         string(out, "query", record.query);
+    }
+    if !record.route.bytes.is_empty() {
+        string(out, "route", record.route);
     }
     for (key, number) in [
         (&b",\"status\":"[..], facts.status.into()),
@@ -140,7 +144,8 @@ mod tests {
         assert_eq!((&said["peer"], &said["protocol"]), (&"[::1]:80".into(), &"h3".into()));
         assert_eq!((said["status"].as_u64(), said["bytes"].as_u64()), (Some(206), Some(7)));
         assert_eq!((&said["cache"], &said["end"]), (&"stale".into(), &"failed".into()));
-        assert!(said.get("query").is_none());
+        assert!(said.get("query").is_none() && said.get("route").is_none());
+        assert_eq!(line(facts(), Words { route: b"films", ..WORDS })["route"], "films");
         let method = line(facts(), Words { method: b"AN-EXTENSION-METHOD", ..WORDS });
         assert_eq!(method["method"], "AN-EXTENSION-MET…");
     }

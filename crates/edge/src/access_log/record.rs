@@ -31,7 +31,7 @@ pub(super) struct Facts {
     pub(super) logged: Option<Format>,
 }
 
-/// What one line says in the client's words.
+/// What one line says in the client's words, and in one of the operator's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words<'a> {
     pub(super) method: &'a [u8],
@@ -43,9 +43,11 @@ pub(super) struct Words<'a> {
     pub(super) tokens: Option<[&'a str; 2]>,
     pub(super) referer: &'a [u8],
     pub(super) user_agent: &'a [u8],
+    /// The operator's name of its route; empty where it has none.
+    pub(super) route: &'a [u8],
 }
 
-const TEXTS: usize = 6;
+const TEXTS: usize = 7;
 
 /// How much of a text is in the page.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +68,8 @@ pub(super) struct Record<'a> {
     pub(super) query: Text<'a>,
     pub(super) referer: Text<'a>,
     pub(super) user_agent: Text<'a>,
+    /// Empty where it has no name.
+    pub(super) route: Text<'a>,
 }
 
 /// What a client said: any bytes.
@@ -96,6 +100,7 @@ impl Page {
             },
             self.copy(words.referer, 96),
             self.copy(words.user_agent, 144),
+            self.copy(words.route, 64),
         ];
         self.records.push((facts, lengths));
     }
@@ -144,12 +149,12 @@ impl Page {
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let mut rest = self.text.as_slice();
         self.records.iter().map(move |(facts, lengths)| {
-            let [method, host, path, query, referer, user_agent] = lengths.map(|length| {
+            let [method, host, path, query, referer, user_agent, route] = lengths.map(|length| {
                 let (bytes, left) = rest.split_at_checked(length.bytes.into()).unwrap_or_default();
                 rest = left;
                 Text { bytes, cut: length.cut }
             });
-            Record { facts, method, host, path, query, referer, user_agent }
+            Record { facts, method, host, path, query, referer, user_agent, route }
         })
     }
 }
@@ -182,6 +187,7 @@ pub(super) mod tests {
         tokens: None,
         referer: b"",
         user_agent: b"",
+        route: b"",
     };
 
     /// Limit: what one record may take of a page.
@@ -199,13 +205,15 @@ pub(super) mod tests {
             referer: &long,
             user_agent: &long,
             tokens: None,
+            route: &long,
         };
         let mut page = Page::default();
         page.push(facts(), words);
         page.push(facts(), WORDS);
-        assert!(page.text.len() < 700, "{}", page.text.len());
+        assert!(page.text.len() < 768, "{}", page.text.len());
         let record = page.records().next().unwrap();
-        for text in [record.method, record.host, record.path, record.referer, record.user_agent] {
+        let Record { method, host, path, referer, user_agent, route, .. } = record;
+        for text in [method, host, path, referer, user_agent, route] {
             assert!(text.cut);
             assert!(text.bytes.iter().all(|byte| *byte == b'x'));
         }

@@ -25,8 +25,8 @@ use super::text::{Field, FieldValue, List, Name, PathPattern, Statuses, Verb};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Route {
-    /// What the access log calls it, and of a policy, what routes call it. Default none. Bound: each
-    /// policy has one of its own. Danger: none.
+    /// What the access log calls it (`route` of its JSON lines, of which 64 bytes are told), and of a policy,
+    /// what routes call it. Default none. Bound: each policy has one of its own. Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
     /// The path: `*` stands for any bytes of one segment, `**` for any number of segments; one that
