@@ -80,7 +80,8 @@ pub struct Limit {
     pub hosts: Option<List<Host>>,
     /// Whom it counts together: each `address` (of IPv6 each network of 64 bits), each `network` of 24 bits
     /// of IPv4 or 48 of IPv6, each holder of a `token`, or by `route` all whom it is for. Default `address`.
-    /// Bound: one of these. Danger: many viewers may share one address.
+    /// Bound: one of these; `token` where a site that it is for has `[site.tokens]`. Danger: many viewers may
+    /// share one address.
     pub per: LimitPer,
     /// So many requests in each `window`. Default none. Bound: more than zero; it or `bytes_per_second` is
     /// there. Danger: a player asks for several segments a second when it starts.

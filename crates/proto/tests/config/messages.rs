@@ -690,6 +690,10 @@ fn what_media_layers_cannot_do_is_said() {
         ("[[limit]]\nname = 'a'\nrequests = 0", "15: key 'requests': 0 is less than 1"),
         ("[[limit]]\nname = 'a'\nrequests = 1\nhosts = []", "16: key 'hosts': it is for no host"),
         (
+            "[[limit]]\nname = 'a'\nper = 'token'\nrequests = 1",
+            "15: key 'per': it holds nobody: no site that it is for has [site.tokens]",
+        ),
+        (
             "[[site.route]]\npath = '/a/'\nlimit = ['searc']\n[[limit]]\nname = 'search'\nrequests = 1",
             "15: key 'limit': there is no [[limit]] 'searc'; did you mean 'search'?",
         ),
@@ -729,6 +733,36 @@ fn what_media_layers_cannot_do_is_said() {
         &more("[sessions]\non = true\nreports = '/cmcd'\nreports_from = 'https://a.example:81'"),
         &[],
     );
+}
+
+/// Of two sites the second has tokens: whose limit is for the first alone finds no holder of one.
+#[test]
+fn a_limit_by_token_is_for_a_site_that_asks_for_tokens() {
+    let refused = "key 'per': it holds nobody: no site that it is for has [site.tokens]";
+    for (host, first, second, limit, holds) in [
+        ("b.example", "", "", "", true),
+        ("b.example", "", "", "hosts = 'b.example'", true),
+        ("*.example", "", "", "hosts = 'b.example'", true),
+        ("b.example", "", "", "hosts = 'a.example'", false),
+        ("b.example", "", "[[site.route]]\npath = '/x/'\nlimit = 'held'", "", true),
+        ("b.example", "[[site.route]]\npath = '/x/'\nlimit = 'held'", "", "", false),
+        ("b.example", "policy = 'one'", "", "", false),
+        ("b.example", "", "[[site.route]]\npath = '/x/'\npolicy = 'one'", "", true),
+    ] {
+        let sites = SMALL.replace("\"*\"", "\"a.example\"");
+        let policy = if first.contains("policy") || second.contains("policy") {
+            "[[policy]]\nname = 'one'\nlimit = 'held'\n"
+        } else {
+            ""
+        };
+        let said = wrongs(&format!(
+            "{sites}{first}\n[[site]]\nhosts = '{host}'\nupstream = 'media'\n\
+             [site.tokens]\n[[site.tokens.key]]\nsecret_env = 'x'\n{second}\n{policy}\
+             [[limit]]\nname = 'held'\nper = 'token'\nrequests = 1\n{limit}\n"
+        ));
+        let as_expected = if holds { said.is_empty() } else { said.contains(refused) };
+        assert!(as_expected, "{host}, {first}, {second}, {limit}: {said}");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Found, near, path};
 use crate::config::Edge;
+use crate::config::media::{Limit, LimitPer};
 use crate::config::quantity::{Size, Time};
+use crate::config::route::Route;
 use crate::config::text::PathPattern;
 use crate::config::tree::Step;
 
@@ -93,9 +95,34 @@ fn limits(found: &mut Found, edge: &Edge) {
                 }
             }
         }
+        if limit.per == LimitPer::Token && !knows_holders(edge, limit) {
+            found.add(&at("per"), "it holds nobody: no site that it is for has [site.tokens]");
+        }
         found.within(&at("window"), limit.window, Time::millis(1), DAY);
         found.within(&at("clients"), limit.clients, 1, 10_000_000);
     }
+}
+
+/// Whether some site that a limit is for asks for tokens: where none is, nobody holds one.
+fn knows_holders(edge: &Edge, limit: &Limit) -> bool {
+    let names = |route: &Route| {
+        let limits = route.limits.as_deref().unwrap_or_default();
+        limits.iter().any(|name| limit.name.as_ref() == Some(name))
+    };
+    let is_named =
+        edge.sites.iter().flat_map(|site| &site.routes).chain(&edge.policies).any(&names);
+    let wanted: Option<BTreeSet<&str>> =
+        limit.hosts.as_ref().map(|hosts| hosts.iter().map(|host| &**host).collect());
+    edge.sites.iter().filter(|site| site.tokens.is_some()).any(|site| {
+        let hosts: BTreeSet<&str> = site.hosts.iter().map(|host| &**host).collect();
+        let is_for_it = wanted.as_ref().is_none_or(|wanted| {
+            wanted.iter().any(|host| is_served(host, &hosts))
+                || hosts.iter().any(|host| is_served(host, wanted))
+        });
+        let routes = || site.routes.iter().map(|route| edge.route(site, route));
+        let mut all = routes().chain([edge.otherwise(site)]);
+        is_for_it && (!is_named || all.any(|route| names(&route)))
+    })
 }
 
 /// Whether some site has a host, by its name or by a pattern.
