@@ -7,6 +7,7 @@ mod access;
 mod authority;
 mod check;
 mod collector;
+mod foreign_tokens;
 #[path = "../../crates/net/tests/support/h3_client.rs"]
 mod h3_client;
 mod leaving;
