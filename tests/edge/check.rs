@@ -107,10 +107,13 @@ fn a_log_that_this_program_cannot_write_is_said() {
         return;
     }
     let files = Files::new(&format!("{GOOD}[server.quic]\nqlog = '/nowhere'\n"));
-    let said = command(&files, &[]).output().unwrap();
-    assert_eq!(said.status.code(), Some(1));
-    let expected = "error: server.quic.qlog: this program was built without the feature qlog\n";
-    assert_eq!(text(&said.stderr), expected);
+    for arguments in [&["--check"][..], &[]] {
+        let said = command(&files, arguments).output().unwrap();
+        assert_eq!((said.status.code(), text(&said.stdout)), (Some(1), String::new()));
+        let expected =
+            "edge.toml:11: key 'qlog': this program was built without the feature qlog\n";
+        assert_eq!(text(&said.stderr), expected);
+    }
 }
 
 /// A configuration that names every kind of file, in a folder where each is missing or is no good.

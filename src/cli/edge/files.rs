@@ -1,4 +1,5 @@
-//! The files and variables that a configuration names, looked at before anything is done with them: at
+//! The files and variables that a configuration names, and what takes another build of this program, looked at
+//! before anything is done with them: at
 //! the start, at a reload, and by `--check`, which does nothing else. Each fault is told with the line and
 //! the key that name what is at fault.
 
@@ -21,6 +22,7 @@ pub(super) fn look(config: &Config, places: &Places) -> Result<(), Wrongs> {
         .chain(shield::look(&config.shield))
         .chain(tokens::look(&config.sites))
         .chain(settings::geo(&config.geo).err())
+        .chain(settings::qlog(&config.server).err().map(Into::into))
         .chain(route_policy::look(config))
         .chain(trace::look(&config.trace))
         .chain(settings::token(&config.operator).err());

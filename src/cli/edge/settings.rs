@@ -11,13 +11,13 @@ use headwater::edge::{
 use headwater::net::encoding::Coding;
 use headwater::net::server::{ConnLimits, QuicConfig, ServerBuilder, Tls};
 use headwater::net::{ForwardedField, Proxies, Secret};
-use headwater::proto::config::Edge as Config;
 use headwater::proto::config::cache::Downstream as Asked;
 use headwater::proto::config::clients::Geo;
 use headwater::proto::config::log::{Log, LogFormat};
 use headwater::proto::config::running::Operator;
 use headwater::proto::config::server::{self, Limits, Quic};
 use headwater::proto::config::text::{List, Network};
+use headwater::proto::config::{Edge as Config, Wrong};
 use http::{HeaderName, HeaderValue};
 
 use super::super::named::Named;
@@ -29,9 +29,7 @@ use super::sites::SitePolicy;
 use super::trace::Recorder;
 
 /// What is said of a log that this program cannot write.
-#[cfg(not(feature = "qlog"))]
-pub(super) const NO_QLOG: &str =
-    "server.quic.qlog: this program was built without the feature qlog";
+const NO_QLOG: &str = "this program was built without the feature qlog";
 
 /// The listeners of `[server]`.
 pub(super) fn listeners(
@@ -119,6 +117,14 @@ fn quic(config: &Quic, early_data: bool) -> Result<QuicConfig, Error> {
     Ok(quic)
 }
 
+/// Whether what QUIC does can be logged, where that is asked for.
+pub(super) fn qlog(config: &server::Server) -> Result<(), Wrong> {
+    if cfg!(feature = "qlog") || !config.http3 || config.quic.qlog.is_none() {
+        return Ok(());
+    }
+    Err(Wrong::with(["server", "quic", "qlog"].map(Into::into), NO_QLOG))
+}
+
 /// Has what QUIC does logged in a folder.
 #[cfg(feature = "qlog")]
 fn log_quic(quic: &mut QuicConfig, folder: &Path) -> Result<(), Error> {
@@ -130,7 +136,7 @@ fn log_quic(quic: &mut QuicConfig, folder: &Path) -> Result<(), Error> {
 
 #[cfg(not(feature = "qlog"))]
 fn log_quic(_: &mut QuicConfig, _: &Path) -> Result<(), Error> {
-    Err(NO_QLOG.into())
+    Err(format!("server.quic.qlog: {NO_QLOG}").into())
 }
 
 pub(super) fn size(bytes: u64) -> usize {
