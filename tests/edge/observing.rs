@@ -79,6 +79,37 @@ fn dashboard_and_rules_speak_of_what_an_edge_tells() {
     dashboard_is_in_order(&page);
 }
 
+/// Whether a line of a page names a family of metrics, whole or, after another of its beginning, as `…_end`.
+fn is_named_in(line: &str, family: &str) -> bool {
+    let words = || line.split('`').skip(1).step_by(2).map(|word| word.trim_end_matches("_total"));
+    let is_begun = |beginning: &str| words().any(|word| word.starts_with(&format!("{beginning}_")));
+    words().any(|word| match word.strip_prefix('…') {
+        Some(end) => family.strip_suffix(end).is_some_and(is_begun),
+        None => word == family,
+    })
+}
+
+#[test]
+fn each_family_of_an_edge_stands_on_the_page_about_observing() {
+    let origin = Origin::start("one");
+    let (_files, edge) = edge(&origin);
+    let metrics = get(edge.addr("operator"), "localhost", "/metrics").body;
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let told = types.map(|name| name.trim_end_matches("_total"));
+    // Those that are not there before something happened.
+    let told: BTreeSet<&str> =
+        told.chain(["headwater_edge_shed", "headwater_edge_steered"]).collect();
+    let own: Vec<_> = told.into_iter().filter(|name| name.starts_with("headwater_edge_")).collect();
+    assert!(own.contains(&"headwater_edge_sessions") && own.len() > 15, "{own:?}");
+    let page = include_str!("../../docs/observing.md");
+    let named = |family: &&str| page.lines().any(|line| is_named_in(line, family));
+    let missing: Vec<_> = own.into_iter().filter(|family| !named(family)).collect();
+    assert!(missing.is_empty(), "docs/observing.md does not name {missing:?}");
+    let line = "`headwater_a_b_total`, `…_c_total`";
+    let found = ["b", "c", "d"].map(|end| is_named_in(line, &format!("headwater_a_{end}")));
+    assert_eq!((found, is_named_in(line, "headwater_x_c")), ([true, true, false], false));
+}
+
 /// Panels stand beside one another, each with a title, a unit that fits what it shows, and legends of labels
 /// that are there.
 fn dashboard_is_in_order(page: &str) {
