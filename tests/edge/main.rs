@@ -21,6 +21,7 @@ mod over_quic;
 mod process;
 mod prometheus;
 mod recipes;
+mod refusals;
 #[path = "../../crates/net/tests/support/relay.rs"]
 mod relay;
 mod reload;

@@ -29,7 +29,8 @@ pub(crate) fn edge(origin: &Origin) -> (Files, Edge) {
          [[site]]\nhosts = '*'\nupstream = 'media'\n[[site.route]]\npath = '/**'\n\
          ignore_set_cookie = true\n[operator]\nlisten = '127.0.0.1:0'\n\
          [log]\naccess = 'access.log'\n[cache.disk]\nfolder = 'disk'\nsize = '256 MiB'\n\
-         [sessions]\non = true\nreports = '/cmcd'\n",
+         [sessions]\non = true\nreports = '/cmcd'\n\
+         [steering]\npath = '/steer'\npathways = ['a', 'b']\nhere = 'a'\n",
         origin.url
     ));
     let edge = Edge::start(&files);
@@ -41,6 +42,7 @@ pub(crate) fn load(edge: SocketAddr, n: usize) {
     get(edge, "a", "/film/1.m4s");
     get(edge, "a", "/missing");
     get(edge, "a", "/broken");
+    get(edge, "a", "/steer");
     let bitrate = 1000 * (1 + n % 4);
     let told = format!("CMCD=br%3D{bitrate}%2Cot%3Dv%2Csid%3D%22s{}%22%2Csf%3Dh", n / 4);
     get(edge, "a", &format!("/film/{n}.m4s?{told}"));
@@ -105,6 +107,14 @@ fn each_family_of_an_edge_stands_on_the_page_about_observing() {
     let named = |family: &&str| page.lines().any(|line| is_named_in(line, family));
     let missing: Vec<_> = own.into_iter().filter(|family| !named(family)).collect();
     assert!(missing.is_empty(), "docs/observing.md does not name {missing:?}");
+    let refusals = metrics.lines().filter_map(|line| {
+        line.strip_prefix("headwater_edge_refused_total{by=\"")?.split_once('"')
+    });
+    let refusals: Vec<&str> = refusals.map(|(by, _)| by).collect();
+    assert!(refusals.len() > 10, "{metrics}");
+    for by in refusals {
+        assert!(page.contains(&format!("`{by}`")), "docs/observing.md does not name {by}");
+    }
     let line = "`headwater_a_b_total`, `…_c_total`";
     let found = ["b", "c", "d"].map(|end| is_named_in(line, &format!("headwater_a_{end}")));
     assert_eq!((found, is_named_in(line, "headwater_x_c")), ([true, true, false], false));
@@ -165,7 +175,13 @@ fn unit<'p>(panel: &'p Value, target: &Value) -> &'p str {
 /// The unit of what an expression gives: shares, bits, seconds, bytes, requests or other events a second, or
 /// a number of something.
 fn fitting(expr: &str) -> &'static str {
-    let of_requests = ["_requests_total", "responses_cut", "headwater_origin_", "tickets_refused"];
+    let of_requests = [
+        "_requests_total",
+        "responses_cut",
+        "headwater_origin_",
+        "tickets_refused",
+        "edge_refused",
+    ];
     let is_rate = expr.contains("rate(");
     match expr {
         _ if expr.contains(") / ") => "percentunit",

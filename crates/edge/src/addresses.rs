@@ -33,6 +33,7 @@ use http::{Request, StatusCode};
 use ipnet::IpNet;
 
 use crate::guard::{GuardLayer, Rule};
+use crate::refusals::RefusedBy;
 use crate::route_policy::RoutePolicy;
 use ranges::{Ranges, Verdict};
 
@@ -276,6 +277,8 @@ impl AddressRules {
 }
 
 impl Rule for AddressRules {
+    const BY: RefusedBy = RefusedBy::Addresses;
+
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Problem> {
         let extensions = request.extensions();
         let address = || extensions.get::<ConnInfo>().map(|conn| conn.peer.ip());

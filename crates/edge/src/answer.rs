@@ -11,12 +11,14 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
+use crate::refusals::RefusedBy;
 use crate::watch::into_body;
 
 /// Refuses a method, and names those that are taken (RFC 9110 §15.5.6).
 pub(crate) fn wrong_method(allowed: HeaderValue) -> Response<Body> {
     let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED).into_response();
     response.headers_mut().insert(header::ALLOW, allowed);
+    RefusedBy::Methods.mark(&mut response);
     response
 }
 
@@ -46,6 +48,12 @@ impl<F> Answer<F> {
     /// Refusals are rare: boxed, they do not make the future of every other request larger.
     pub(crate) fn ready(response: Response<Body>) -> Self {
         Self { state: State::Ready { response: Some(Box::new(response)) } }
+    }
+
+    /// An answer that says who refuses.
+    pub(crate) fn refused(by: RefusedBy, mut response: Response<Body>) -> Self {
+        by.mark(&mut response);
+        Self::ready(response)
     }
 }
 

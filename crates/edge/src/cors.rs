@@ -36,6 +36,7 @@ use tower_service::Service;
 
 use crate::amend::{Amend, Amended};
 use crate::answer::Answer;
+use crate::refusals::RefusedBy;
 use crate::route_policy::RoutePolicy;
 
 /// Which pages may read, and what they may ask. Clones are of the same.
@@ -147,6 +148,7 @@ impl Cors {
             let mut response = problem.detail("pages of this origin may not ask").into_response();
             response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
             response.headers_mut().insert(header::VARY, ORIGIN);
+            RefusedBy::Cors.mark(&mut response);
             return response;
         };
         let mut response = Response::new(Body::Empty);

@@ -25,6 +25,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::refusals::RefusedBy;
+
 const EARLY_DATA: HeaderName = HeaderName::from_static("early-data");
 
 /// Has requests in early data answered from store, and others only after the handshake.
@@ -115,7 +117,9 @@ where
     }
     if !conn.established().await {
         // Nobody is there to read it; RFC 8470 §5.2 all the same.
-        return Ok(Problem::new(StatusCode::TOO_EARLY).into_response());
+        let mut response = Problem::new(StatusCode::TOO_EARLY).into_response();
+        RefusedBy::EarlyData.mark(&mut response);
+        return Ok(response);
     }
     conn.early_data = false;
     parts.extensions.insert(conn);

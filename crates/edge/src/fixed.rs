@@ -12,6 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::Answer;
+use crate::refusals::RefusedBy;
 use crate::route_policy::RoutePolicy;
 
 /// What is answered, whatever is asked.
@@ -21,12 +22,13 @@ pub struct FixedAnswer {
     location: Option<Box<str>>,
     body: Option<(Bytes, HeaderValue)>,
     detail: Option<&'static str>,
+    by: RefusedBy,
 }
 
 impl FixedAnswer {
     /// The status alone; of an error, with a problem document (RFC 9457).
     pub const fn new(status: StatusCode) -> Self {
-        Self { status, location: None, body: None, detail: None }
+        Self { status, location: None, body: None, detail: None, by: RefusedBy::Answer }
     }
 
     /// Where to go instead (RFC 9110 §10.2.2). `{host}` stands for the host of the request, without its
@@ -41,6 +43,13 @@ impl FixedAnswer {
     #[must_use]
     pub const fn detail(mut self, detail: &'static str) -> Self {
         self.detail = Some(detail);
+        self
+    }
+
+    /// Who refuses, where it is an error; by default its route's answer.
+    #[must_use]
+    pub const fn refused_by(mut self, by: RefusedBy) -> Self {
+        self.by = by;
         self
     }
 
@@ -66,6 +75,9 @@ impl FixedAnswer {
             None => Response::new(Body::Empty),
         };
         *response.status_mut() = self.status;
+        if self.status.as_u16() >= 400 {
+            self.by.mark(&mut response);
+        }
         if let Some(location) = &self.location {
             let target = uri.path_and_query().map_or("/", |target| target.as_str());
             let host = std::str::from_utf8(name_of(host_of(uri, headers))).unwrap_or_default();

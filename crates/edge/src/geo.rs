@@ -27,6 +27,7 @@ use http::{Request, StatusCode};
 use maxminddb::{LookupResult, PathElement, Reader};
 
 use crate::guard::{GuardLayer, Rule};
+use crate::refusals::RefusedBy;
 use crate::route_policy::RoutePolicy;
 use crate::whom::{Country, Subdivision};
 
@@ -176,6 +177,8 @@ impl GeoRules {
 }
 
 impl Rule for GeoRules {
+    const BY: RefusedBy = RefusedBy::Countries;
+
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Problem> {
         let extensions = request.extensions_mut();
         if let Some(database) = &self.database

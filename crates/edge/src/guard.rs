@@ -16,21 +16,37 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::answer::Answer;
+use crate::refusals::RefusedBy;
 
 /// Says of a request whether it is let in, by its head alone.
 pub trait Rule {
+    /// What its refusals are counted under.
+    const BY: RefusedBy = RefusedBy::Other;
+
     /// Lets a request in, perhaps with more among its extensions.
     ///
     /// # Errors
     /// What is answered instead.
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Problem>;
+
+    /// The same, with what a refusal is counted under: of several rules, that of the one that refuses.
+    ///
+    /// # Errors
+    /// As [`Rule::admit`].
+    fn decide<B>(&self, request: &mut Request<B>) -> Result<(), (RefusedBy, Problem)> {
+        self.admit(request).map_err(|problem| (Self::BY, problem))
+    }
 }
 
 impl<A: Rule, B: Rule, C: Rule> Rule for (A, B, C) {
     fn admit<T>(&self, request: &mut Request<T>) -> Result<(), Problem> {
-        self.0.admit(request)?;
-        self.1.admit(request)?;
-        self.2.admit(request)
+        self.decide(request).map_err(|(_, problem)| problem)
+    }
+
+    fn decide<T>(&self, request: &mut Request<T>) -> Result<(), (RefusedBy, Problem)> {
+        self.0.decide(request)?;
+        self.1.decide(request)?;
+        self.2.decide(request)
     }
 }
 
@@ -83,9 +99,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Answer<S::Future> {
-        match self.rule.admit(&mut request) {
+        match self.rule.decide(&mut request) {
             Ok(()) => Answer::of(self.inner.call(request)),
-            Err(problem) => Answer::ready(problem.into_response()),
+            Err((by, problem)) => Answer::refused(by, problem.into_response()),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `headwater_edge_response_bytes_total` | `protocol`, `cache` |
 //! | `headwater_edge_first_byte_seconds` | `protocol`, `cache` |
 //! | `headwater_edge_responses_cut_total` | `end` (`failed`, `aborted`) |
+//! | `headwater_edge_refused_total` | `by`, as [`RefusedBy`](crate::RefusedBy) names them |
 //! | `headwater_edge_requests_in_flight` | |
 //!
 //! What the listeners counted, requests or not, [`register_server`] adds, and how long certificates last,
@@ -33,6 +34,7 @@ use tower_layer::Layer;
 
 use crate::cache_result::CacheResult;
 use crate::observe::{Observed, Observer};
+use crate::refusals::RefusedBy;
 use crate::watch::End;
 use shard::{BOUNDS_MICROS, METHODS, PROTOCOLS, STATUSES, Shard};
 
@@ -93,6 +95,13 @@ impl Metrics {
     /// Bytes of bodies handed to connections so far.
     pub fn bytes(&self) -> u64 {
         self.all().iter().flat_map(|shard| shard.bytes()).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Requests that this one refused so far.
+    pub fn refused(&self, by: RefusedBy) -> u64 {
+        let all = self.all();
+        let counts = all.iter().flat_map(|shard| shard.refusals());
+        counts.filter(|(one, _)| *one == by).map(|(_, count)| count).sum()
     }
 
     /// Requests whose answer has not ended.
@@ -174,6 +183,15 @@ impl Collector for Metrics {
         for (end, count) in [(End::Failed, total.failed()), (End::Aborted, total.aborted())] {
             let set = [("end", end.as_str())];
             ConstCounter::new(count).encode(family.encode_family(&set)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "headwater_edge_refused",
+            "Requests that the edge refused by itself",
+            None,
+            MetricType::Counter,
+        )?;
+        for (by, count) in total.refusals() {
+            ConstCounter::new(count).encode(family.encode_family(&[("by", by.as_str())])?)?;
         }
         let mut metric = encoder.encode_descriptor(
             "headwater_edge_requests_in_flight",

@@ -50,6 +50,7 @@ use tower_service::Service;
 
 use crate::answer::Answer;
 use crate::cors::Decided;
+use crate::refusals::RefusedBy;
 use crate::unkeyed;
 use host::Host;
 use path::{Path, check_path};
@@ -309,7 +310,14 @@ where
                         unroot(&mut request);
                     }
                 }
-                Err(problem) => return Answer::ready(problem.into_response()),
+                Err(problem) => {
+                    // Of what is refused here, hosts that are not served alone are misdirected.
+                    let by = match problem.status() {
+                        StatusCode::MISDIRECTED_REQUEST => RefusedBy::Host,
+                        _ => RefusedBy::Target,
+                    };
+                    return Answer::refused(by, problem.into_response());
+                }
             }
         }
         if self.parts == Parts::Targets {

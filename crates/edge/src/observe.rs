@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use headwater_cache::BoxError;
 use headwater_net::{Body, ConnInfo};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use tower_service::Service;
 use crate::access_log::{Ended, Entry, Target};
 use crate::cache_result::CacheResult;
 use crate::metrics::shard::{self, Labels, Shard};
+use crate::refusals::RefusedBy;
 use crate::watch::{End, Witness, at_once, into_body, watch};
 
 /// Who looks: metrics, a log, or both. One for each layer, so that workers with layers of their
@@ -94,6 +95,7 @@ where
             let mut response = into_body(response);
             if let Some(seen) = this.seen {
                 let now = seen.answered(response.status(), response.headers());
+                seen.refused(response.extensions_mut());
                 if let Some(bytes) = at_once(response.body(), !seen.head) {
                     // In place: a hit's observation is moved nowhere.
                     seen.end(bytes, End::Complete, Some(now));
@@ -160,6 +162,15 @@ impl Observation {
             shard.answered(labels, self.micros(now));
         }
         now
+    }
+
+    /// Counts who refuses it, if somebody does: once, however many count around each other.
+    fn refused(&self, extensions: &mut Extensions) {
+        if let Some(shard) = &self.observer.shard
+            && let Some(by) = extensions.remove::<RefusedBy>()
+        {
+            shard.refused(by);
+        }
     }
 
     /// It is over, at `now` if the clock has been read.

@@ -38,6 +38,7 @@ use tower_service::Service;
 use crate::answer::Answer;
 use crate::hosts::Hosts;
 use crate::normalise::{self, DotSegments};
+use crate::refusals::RefusedBy;
 use crate::route_policy::RoutePolicy;
 use crate::table::Table;
 use crate::whom::{anonymous, network};
@@ -405,7 +406,8 @@ where
             if let Some(bucket) = &rule.requests {
                 let taken = rule.with(client, *now, |used| bucket.take(&mut used.requests, *now));
                 if let Err(verdict) = taken {
-                    let answer = Answer::ready(rule.refusal(verdict));
+                    let by = RefusedBy::Limit(rule.per);
+                    let answer = Answer::refused(by, rule.refusal(verdict));
                     return RateLimitedFuture { answer, paces: Vec::new() };
                 }
             }

@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, StatusCode, header};
 
 use crate::guard::{GuardLayer, Rule};
 use crate::hosts::Hosts;
+use crate::refusals::RefusedBy;
 use crate::route_policy::RoutePolicy;
 
 /// Hosts of pages, and whether a request has to name one. Clones are of the same.
@@ -72,6 +73,8 @@ fn host_of(page: &[u8]) -> Option<&[u8]> {
 pub struct ReferrerRules(pub Option<Referrers>);
 
 impl Rule for ReferrerRules {
+    const BY: RefusedBy = RefusedBy::Referrers;
+
     fn admit<B>(&self, request: &mut Request<B>) -> Result<(), Problem> {
         let here =
             RoutePolicy::of(request.extensions()).and_then(|policy| policy.referrers.as_ref());

@@ -40,6 +40,7 @@ use tower_service::Service;
 use crate::answer::Answer;
 use crate::cmcd;
 use crate::kind::Kind;
+use crate::refusals::RefusedBy;
 use crate::sessions::Sessions;
 
 /// How often the delay is measured, at most.
@@ -202,7 +203,7 @@ where
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE)
                 .detail("too much is asked for at once: try again in a moment")
                 .retry_after(u64::from(level) * 2);
-            return Answer::ready(problem.into_response());
+            return Answer::refused(RefusedBy::Shed, problem.into_response());
         }
         Answer::of(self.inner.call(request))
     }

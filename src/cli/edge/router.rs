@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use headwater::cache::{BoxError, Policy as _};
-use headwater::edge::CompressLayer;
 use headwater::edge::compress::Level;
+use headwater::edge::{CompressLayer, RefusedBy};
 use headwater::net::client::is_websocket;
 use headwater::net::{Body, Problem};
 use headwater::origin::learn::{AskedAs, LearnLayer};
@@ -77,13 +77,15 @@ impl Service<Request<Body>> for Router {
         let target = pinned.and_then(|pinned| pinned.target(&parts)).cloned();
         let is_served = pinned.is_some_and(Pinned::is_served);
         let Some(Target { origins, compress, shield }) = target else {
-            let problem = if is_served {
-                Problem::new(StatusCode::NOT_FOUND).detail("nothing is served at this path")
+            return Box::pin(ready(Ok(if is_served {
+                let problem = Problem::new(StatusCode::NOT_FOUND);
+                problem.detail("nothing is served at this path").into_response()
             } else {
                 let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST);
-                problem.detail("this host is not served here")
-            };
-            return Box::pin(ready(Ok(problem.into_response())));
+                let mut response = problem.detail("this host is not served here").into_response();
+                RefusedBy::Host.mark(&mut response);
+                response
+            })));
         };
         // Edges alone tell shields of sessions.
         if shield.is_some() && parts.uri.path() == hints::PATH {

@@ -10,7 +10,7 @@ use headwater::cache::{KeyBuf, Lifetime, Overrides, Policy, Route, Rules};
 use headwater::edge::compress::Level;
 use headwater::edge::normalise::{checked, other_reading};
 use headwater::edge::tokens::{TokenRules, TokensHere};
-use headwater::edge::{FixedAnswer, RoutePolicy};
+use headwater::edge::{FixedAnswer, RefusedBy, RoutePolicy};
 use headwater::net::ConnInfo;
 use headwater::origin::upstream::Origins;
 use headwater::proto::config::Edge as Config;
@@ -198,7 +198,8 @@ impl Odd {
             policy
         };
         let ambiguous = FixedAnswer::new(StatusCode::BAD_REQUEST)
-            .detail("the path may be read as that of another route");
+            .detail("the path may be read as that of another route")
+            .refused_by(RefusedBy::Target);
         let plain = FixedAnswer::new(StatusCode::PERMANENT_REDIRECT);
         // A token in the query goes along to where it is asked for.
         let plain = plain.location("https://{host}{target}");

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body::Body as HttpBody;
 
 use crate::answer::wrong_method;
+use crate::refusals::RefusedBy;
 use crate::sessions::{By, Sessions};
 
 /// The longest message of reports, in bytes.
@@ -50,7 +51,7 @@ impl Route {
             let mut response = match parts.method {
                 Method::POST => match read(&parts.headers, body).await {
                     Ok(reports) => hear(&sessions, &reports),
-                    Err(problem) => problem.into_response(),
+                    Err(problem) => refused(problem),
                 },
                 Method::OPTIONS => empty(),
                 _ => wrong_method(HeaderValue::from_static("POST, OPTIONS")),
@@ -119,9 +120,15 @@ fn hear(sessions: &Sessions, reports: &Reports) -> Response<Body> {
     }
     if reports.read.is_empty() {
         let detail = "no line of it is a report: a dictionary of structured fields with the key e";
-        return Problem::new(StatusCode::BAD_REQUEST).detail(detail).into_response();
+        return refused(Problem::new(StatusCode::BAD_REQUEST).detail(detail));
     }
     empty()
+}
+
+fn refused(problem: Problem) -> Response<Body> {
+    let mut response = problem.into_response();
+    RefusedBy::Reports.mark(&mut response);
+    response
 }
 
 fn empty() -> Response<Body> {

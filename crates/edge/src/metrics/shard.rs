@@ -7,6 +7,7 @@ use headwater_net::Protocol;
 use http::{Method, StatusCode};
 
 use crate::cache_result::CacheResult;
+use crate::refusals::RefusedBy;
 use crate::watch::End;
 
 pub(super) const PROTOCOLS: [&str; 4] = ["h1", "h2", "h3", "none"];
@@ -56,6 +57,7 @@ pub(crate) struct Shard {
     requests: [[[[AtomicU64; CACHES]; STATUSES.len()]; METHODS.len()]; PROTOCOLS.len()],
     bytes: [[AtomicU64; CACHES]; PROTOCOLS.len()],
     first_byte: [[Histogram; CACHES]; PROTOCOLS.len()],
+    refused: [AtomicU64; RefusedBy::ALL.len()],
     failed: AtomicU64,
     aborted: AtomicU64,
     in_flight: AtomicI64,
@@ -67,6 +69,7 @@ impl Default for Shard {
             requests: from_fn(|_| from_fn(|_| from_fn(|_| from_fn(|_| AtomicU64::new(0))))),
             bytes: from_fn(|_| from_fn(|_| AtomicU64::new(0))),
             first_byte: from_fn(|_| from_fn(|_| Histogram::default())),
+            refused: from_fn(|_| AtomicU64::new(0)),
             failed: AtomicU64::new(0),
             aborted: AtomicU64::new(0),
             in_flight: AtomicI64::new(0),
@@ -91,6 +94,10 @@ impl Shard {
 
     pub(crate) fn sent(&self, protocol: usize, cache: usize, bytes: u64) {
         self.bytes[protocol][cache].fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn refused(&self, by: RefusedBy) {
+        self.refused[by.index()].fetch_add(1, Relaxed);
     }
 
     pub(crate) fn cut(&self, end: End) {
@@ -132,6 +139,12 @@ impl Shard {
         })
     }
 
+    /// Every counter of refusals.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = (RefusedBy, u64)> {
+        let counts = self.refused.iter().map(|count| count.load(Relaxed));
+        RefusedBy::ALL.into_iter().zip(counts)
+    }
+
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Relaxed)
     }
@@ -155,6 +168,9 @@ impl Shard {
         }
         for ((_, mine), (_, theirs)) in self.histograms().zip(other.histograms()) {
             mine.add(theirs);
+        }
+        for (mine, (_, theirs)) in self.refused.iter().zip(other.refusals()) {
+            mine.fetch_add(theirs, Relaxed);
         }
         self.failed.fetch_add(other.failed(), Relaxed);
         self.aborted.fetch_add(other.aborted(), Relaxed);

@@ -20,6 +20,7 @@ use super::verifier::{Refused, Verifier};
 use crate::amend::{Amend, Amended};
 use crate::answer::Answer;
 use crate::normalise;
+use crate::refusals::RefusedBy;
 use crate::route_policy::RoutePolicy;
 
 /// Where tokens are looked for, and what is made of them.
@@ -252,7 +253,9 @@ where
         match rules.admit(&mut request, &self.layer.shared, self.layer.clock.now()) {
             Ok(Admitted::In(back)) => Amended::new(Answer::of(self.inner.call(request)), back),
             Ok(Admitted::Elsewhere(response)) => Amended::new(Answer::ready(response), None),
-            Err(refused) => Amended::new(Answer::ready(refused.into_response()), None),
+            Err(refused) => {
+                Amended::new(Answer::refused(RefusedBy::Tokens, refused.into_response()), None)
+            }
         }
     }
 }
