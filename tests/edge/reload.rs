@@ -2,7 +2,10 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use headwater::net::server::{Server, ServerHandle, Tls};
 use headwater::net::{Body, Clock};
@@ -474,6 +477,79 @@ fn certificates_come_from_elsewhere() {
     files.write(&format!("{of_files}reload_every = '1 min'\n"));
     edge.signal("HUP");
     edge.hears("server.tls.reload_every: \"10 s\" became \"1 min\"; that needs a restart\n");
+}
+
+/// The certificate is good when the files are looked at, and is none when it is put in force: the reload waits for
+/// a list between the two.
+#[test]
+fn a_certificate_that_fails_at_last_leaves_limits_steering_and_tokens_as_they_were() {
+    let one = Origin::start("one");
+    let files = Files::new("");
+    let authority = Authority::new();
+    authority.issue(&files, "a", &["a.example"]);
+    let denied = files.path("denied");
+    let text = format!(
+        "[server]\nlisten_http = '127.0.0.1:0'\nlisten = '127.0.0.1:0'\n[server.tls]\n\
+         certificate = 'a.pem'\nkey = 'a.key'\n\
+         [[upstream]]\nname = 'media'\norigins = '{}'\n\
+         [[limit]]\nname = 'few'\npath = '/few/'\nrequests = 1\nwindow = '1 h'\n\
+         [steering]\npath = '/steer'\npathways = ['a', 'b']\nttl = '5 s'\n\
+         [[site]]\nhosts = '*'\nupstream = 'media'\n\
+         [[site.route]]\npath = '/ours/'\naddresses = {{ deny_file = '{}' }}\n",
+        one.url,
+        denied.display()
+    );
+    files.write(&text);
+    fs::write(&denied, "10.0.0.0/8\n").unwrap();
+    let edge = Edge::start(&files);
+    let addr = edge.addr("http");
+    let steered = || get(addr, "a", "/steer").body.contains("\"TTL\":5,");
+    assert_eq!(get(addr, "a", "/few/a").status, 200);
+    assert_eq!(get(addr, "a", "/few/b").status, 429);
+    assert!(steered());
+
+    fs::remove_file(&denied).unwrap();
+    assert!(Command::new("mkfifo").arg(&denied).status().unwrap().success());
+    fs::write(files.path("secret"), "a secret of thirty-two bytes, or more").unwrap();
+    let other = text.replace("requests = 1", "requests = 2").replace("'5 s'", "'9 s'");
+    let other = other.replace(
+        "[[site.route]]",
+        "[site.tokens]\n[[site.tokens.key]]\nsecret_file = 'secret'\n[[site.route]]",
+    );
+    files.write(&other);
+    edge.signal("HUP");
+    // Until somebody reads.
+    let mut list = fs::OpenOptions::new().write(true).open(&denied).unwrap();
+    let good = fs::read(files.path("a.pem")).unwrap();
+    fs::write(files.path("a.pem"), "no certificate").unwrap();
+    list.write_all(b"10.0.0.0/8\n").unwrap();
+    drop(list);
+    let again = denied.clone();
+    // It is read more than once. Ends with the test's process.
+    std::thread::spawn(move || {
+        while let Ok(mut list) = fs::OpenOptions::new().write(true).open(&again) {
+            let _ = list.write_all(b"10.0.0.0/8\n");
+            drop(list);
+            // Who reads comes to an end in between.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    edge.hears("edge.toml: nothing was changed\n");
+    assert!(edge.said().contains("a.pem"), "{}", edge.said());
+    assert!(!edge.said().contains("key 'certificate'"), "looked at too late: {}", edge.said());
+    assert_eq!(get(addr, "a", "/few/c").status, 429);
+    assert!(steered());
+    assert_eq!(get(addr, "a", "/x").status, 200, "without a token");
+
+    // And what was counted goes on, too.
+    fs::remove_file(&denied).unwrap();
+    fs::write(&denied, "10.0.0.0/8\n").unwrap();
+    fs::write(files.path("a.pem"), good).unwrap();
+    files.write(&text);
+    edge.signal("HUP");
+    edge.hears("edge.toml was read again: nothing in it changed\n");
+    assert_eq!(get(addr, "a", "/few/d").status, 429);
+    assert!(steered());
 }
 
 #[test]

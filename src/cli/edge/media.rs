@@ -2,7 +2,7 @@
 //! shedding, and what players are told.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use headwater::edge::access_log::{LogFile, Reopened};
 use headwater::edge::rates::Per;
@@ -34,7 +34,8 @@ pub(super) struct Media {
 }
 
 /// Layers that remember, with what they were made of: they go on where a reload leaves that as it is.
-struct Kept {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
     limits: (Limits, RateLimitLayer),
     steering: (media::Steering, SteeringLayer),
 }
@@ -47,11 +48,10 @@ impl Media {
         let (pressure, steered) = (Pressure::default(), SteeringMetrics::default());
         pressure.register(registry);
         steered.register(registry);
-        let none = (media::Steering::default(), SteeringLayer::default());
-        let asked = Limits::of(config);
-        let made = asked.make()?;
-        let kept = Mutex::new(Kept { limits: (asked, made), steering: none });
-        let media = Self { sessions, events: LogFile::nowhere(), pressure, steered, kept };
+        let (events, kept) = (LogFile::nowhere(), Mutex::default());
+        let media = Self { sessions, events, pressure, steered, kept };
+        let kept = media.kept(config)?;
+        *media.lock() = kept;
         media.events.put(media.events_file(&config.sessions)?);
         Ok(media)
     }
@@ -68,8 +68,29 @@ impl Media {
         Ok(opened)
     }
 
-    /// Sessions are as a configuration has them from now on, and events of them are written there.
-    pub(super) fn put(&self, config: &media::Sessions, events: Reopened) {
+    /// The layers that remember, as a configuration has them: those of before where it leaves them as they are.
+    /// Nothing has changed before they are [put](Self::put).
+    pub(super) fn kept(&self, config: &Config) -> Result<Kept, Error> {
+        let mut kept = self.lock().clone();
+        let asked = Limits::of(config);
+        if kept.limits.0 != asked {
+            let made = asked.make()?;
+            kept.limits = (asked, made);
+        }
+        if kept.steering.0 != config.steering {
+            kept.steering = (config.steering.clone(), self.steering(&config.steering)?);
+        }
+        Ok(kept)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sessions are as a configuration has them from now on, and events of them are written there; these layers
+    /// are those of before at the next reload.
+    pub(super) fn put(&self, config: &media::Sessions, events: Reopened, kept: Kept) {
+        *self.lock() = kept;
         // What ends with them is told where it was told before.
         if config.on {
             self.events.put(events);
@@ -82,17 +103,13 @@ impl Media {
         config.sessions.on.then_some(&self.sessions)
     }
 
-    /// Adds the layers to an edge that is being described.
-    pub(super) fn add(&self, config: &Config, edge: EdgeBuilder) -> Result<EdgeBuilder, Error> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = Limits::of(config);
-        if kept.limits.0 != asked {
-            let made = asked.make()?;
-            kept.limits = (asked, made);
-        }
-        if kept.steering.0 != config.steering {
-            kept.steering = (config.steering.clone(), self.steering(&config.steering)?);
-        }
+    /// Adds the layers to an edge that is being described, those that remember among them.
+    pub(super) fn add(
+        &self,
+        config: &Config,
+        kept: &Kept,
+        edge: EdgeBuilder,
+    ) -> Result<EdgeBuilder, Error> {
         let priority = if config.server.priorities {
             PriorityLayer::by_kind()
         } else {
@@ -172,7 +189,7 @@ fn sessions(config: &media::Sessions) -> SessionsBuilder {
 }
 
 /// What limits are made of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Limits {
     all: Vec<media::Limit>,
     /// Those that routes or policies name.

@@ -120,7 +120,8 @@ impl Running {
         let events = self.lasting.media.events_file(&config.sessions)?;
         let collector = trace::collector(&config.trace)?;
         let token = settings::token(&config.operator)?;
-        let edge = settings::edge(&config, &self.lasting, &shields)?;
+        let kept = self.lasting.media.kept(&config)?;
+        let edge = settings::edge(&config, &self.lasting, &kept, &shields)?;
         // The last that can fail, and it changes all or nothing by itself.
         let certificates =
             self.tls.as_ref().map(|tls| self.certificates(tls, &config)).transpose()?;
@@ -128,7 +129,7 @@ impl Running {
         let sites = self.policy.put(sites);
         // Before there are requests to be written there.
         self.log_file.put(log);
-        self.lasting.media.put(&config.sessions, events);
+        self.lasting.media.put(&config.sessions, events, kept);
         self.lasting.recorder.put(collector, &config.trace);
         self.gate.put(edge, sites);
         self.server.set_limits(&settings::limits(&config.server.limits));

@@ -70,7 +70,7 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     let (recorder, telling) = Recorder::start(&config.trace, &mut registry);
     recorder.put(collector, &config.trace);
     let lasting = Lasting { cache: cache.clone(), log, metrics, media, recorder, tokens };
-    let edge = settings::edge(&config, &lasting, &shields)?;
+    let edge = settings::edge(&config, &lasting, &lasting.media.kept(&config)?, &shields)?;
     let router = Router::new(policy.clone(), map.clone().map(LearnLayer::new));
     let shield =
         map.map(|map| Shield::begin(&config.shield, &held, map, (&edge, &cache), &router, &hints));

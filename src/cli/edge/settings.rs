@@ -22,7 +22,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::named::Named;
 use super::super::{Error, named, secret};
-use super::media::Media;
+use super::media::{Kept, Media};
 use super::route_policy::methods;
 use super::shields::Shields;
 use super::sites::SitePolicy;
@@ -266,10 +266,11 @@ pub(super) struct Lasting {
     pub(super) tokens: TokenLayer,
 }
 
-/// The edge that a configuration describes, around what lasts.
+/// The edge that a configuration describes, around what lasts. Changes none of it.
 pub(super) fn edge(
     config: &Config,
     lasting: &Lasting,
+    kept: &Kept,
     shields: &Shields,
 ) -> Result<EdgeBuilder, Error> {
     let edge = Edge::builder()
@@ -284,7 +285,7 @@ pub(super) fn edge(
         .trace(lasting.recorder.layer(&config.trace))
         .early_data(EarlyDataLayer::new().forward(config.server.early_data_upstream))
         .websockets(config.server.websockets);
-    let edge = lasting.media.add(config, edge)?;
+    let edge = lasting.media.add(config, kept, edge)?;
     Ok(shields.values().fold(edge, |edge, (_, hints)| edge.hints(hints)))
 }
 
