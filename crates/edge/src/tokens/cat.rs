@@ -37,6 +37,7 @@ use base64::Engine as _;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::NO_PAD;
 use headwater_net::Timestamp;
+use http::{HeaderName, header};
 
 use super::claims::{Claims, holder};
 use super::jwt;
@@ -258,6 +259,15 @@ fn integer(value: &Value) -> Option<i64> {
 
 fn text(value: &Value) -> Result<&str, Refusal> {
     value.as_text().ok_or(Refusal::Malformed)
+}
+
+/// The name of a field that an answer is to have: none of those that say where its body ends (RFC 9112
+/// §6), nor what is for one connection (RFC 9110 §7.6.1).
+fn field(value: &Value) -> Result<HeaderName, Refusal> {
+    const OWN: [HeaderName; 3] =
+        [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    let name = text(value)?.parse().ok().filter(|name| !OWN.contains(name));
+    name.ok_or(Refusal::Malformed)
 }
 
 /// A text, or an array of texts.

@@ -6,7 +6,7 @@ use headwater_net::Timestamp;
 use http::{HeaderName, StatusCode};
 
 use super::super::refusal::Refusal;
-use super::{Signer, integer, text, texts};
+use super::{Signer, field, integer, text, texts};
 
 /// How long before its end a token is made anew where it does not say so, in seconds.
 const DEADLINE: u64 = 60;
@@ -58,9 +58,9 @@ impl Renewal {
                 }
                 Some(1) => lasts = Some(seconds(value)?),
                 Some(2) => deadline = seconds(value)?,
-                Some(3) => cookie = Some(text(value)?.to_owned()),
-                Some(4) => header = Some(text(value)?.parse().map_err(|_| Refusal::Malformed)?),
-                Some(5) => cookie_attributes = texts(value)?,
+                Some(3) => cookie = Some(cookie_name(value)?),
+                Some(4) => header = Some(field(value)?),
+                Some(5) => cookie_attributes = attributes(value)?,
                 Some(7) => status = redirect(value)?,
                 _ => return Err(Refusal::Unknown),
             }
@@ -108,6 +108,22 @@ fn redirect(value: &Value) -> Result<StatusCode, Refusal> {
     let status = integer(value).and_then(|status| u16::try_from(status).ok());
     let status = status.filter(|status| matches!(status, 301 | 302 | 303 | 307 | 308));
     status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or(Refusal::Malformed)
+}
+
+/// A cookie's name (RFC 6265 §4.1.1): a token (RFC 9110 §5.6.2).
+fn cookie_name(value: &Value) -> Result<String, Refusal> {
+    let name = text(value)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let holds = !name.is_empty() && name.bytes().all(is_token);
+    if holds { Ok(name.to_owned()) } else { Err(Refusal::Malformed) }
+}
+
+/// A cookie's attributes, each for itself (RFC 6265 §4.1.1).
+fn attributes(value: &Value) -> Result<Vec<String>, Refusal> {
+    let all = texts(value)?;
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
+    let hold = all.iter().all(|one| !one.is_empty() && one.bytes().all(plain));
+    if hold { Ok(all) } else { Err(Refusal::Malformed) }
 }
 
 /// A token that was made anew. Debugged, it says how it is handed over alone.

@@ -9,7 +9,7 @@ use super::super::asked::Asked;
 use super::super::refusal::Refusal;
 use super::matching::Match;
 use super::renewal::{Renewal, Renewed};
-use super::{Signer, integer, nets, text, texts, time};
+use super::{Signer, field, integer, nets, text, texts, time};
 use crate::Subdivision;
 
 /// The most entries of a claim that is a list or a map.
@@ -294,7 +294,7 @@ fn instead(value: &Value) -> Result<Vec<(i64, Instead)>, Refusal> {
         let status = status.ok_or(Refusal::Malformed)?;
         let mut headers = Vec::new();
         for (name, value) in fields {
-            let name: HeaderName = text(name)?.parse().map_err(|_| Refusal::Malformed)?;
+            let name = field(name)?;
             let value = value.as_text().ok_or(Refusal::Unknown)?;
             headers.push((name, value.parse().map_err(|_| Refusal::Malformed)?));
         }
