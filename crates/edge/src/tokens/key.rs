@@ -184,3 +184,59 @@ fn identifier(id: &str) -> Result<Option<Box<str>>, BadKey> {
         _ => Err(BadKey::Id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+    use super::*;
+
+    /// Whether a public key takes a signature by PS256.
+    fn takes(pem: &str, data: &[u8], signature: &str) -> bool {
+        let key = Key::cat_public("", pem.as_bytes()).unwrap();
+        let Material::Cat(CatKey::Public(iana::Algorithm::PS256, key)) = key.material else {
+            panic!("it is no key for PS256");
+        };
+        key.verify_sig(data, &URL_SAFE_NO_PAD.decode(signature).unwrap()).is_ok()
+    }
+
+    /// What jwt.io shows of PS256: a JSON Web Signature, which no token here is in that algorithm; so the
+    /// signature alone.
+    #[test]
+    fn ps256_takes_a_signature_of_others() {
+        let pem = "-----BEGIN PUBLIC KEY-----\n\
+            MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHCozMxH2Mo\n\
+            4lgOEePzNm0tRgeLezV6ffAt0gunVTLw7onLRnrq0/IzW7yWR7QkrmBL7jTKEn5u\n\
+            +qKhbwKfBstIs+bMY2Zkp18gnTxKLxoS2tFczGkPLPgizskuemMghRniWaoLcyeh\n\
+            kd3qqGElvW/VDL5AaWTg0nLVkjRo9z+40RQzuVaE8AkAFmxZzow3x+VJYKdjykkJ\n\
+            0iT9wCS0DRTXu269V264Vf/3jvredZiKRkgwlL9xNAwxXFg0x/XFw005UWVRIkdg\n\
+            cKWTjpBP2dPwVZ4WWC+9aGVd+Gyn1o0CLelf4rEjGoXbAAEgAqeGUxrcIlbjXfbc\n\
+            mwIDAQAB\n\
+            -----END PUBLIC KEY-----\n";
+        let signed = "eyJhbGciOiJQUzI1NiIsInR5cCI6IkpXVCJ9.\
+            eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiYWRtaW4iOnRydWUsImlhdCI6MTUxNjIzOTAyMn0";
+        let signature = "iOeNU4dAFFeBwNj6qdhdvm-IvDQrTa6R22lQVJVuWJxorJfeQww5Nwsra0PjaOYhAMj9jNMO5YLmud8U7iQ5gJK2zYyepeSuXhfSi8yjFZfRiSkelqSkU19I-Ja8aQBDbqXf2SAWA8mHF8VS3F08rgEaLCyv98fLLH4vSvsJGf6ueZSLKDVXz24rZRXGWtYYk_OYYTVgR1cg0BLCsuCvqZvHleImJKiWmtS0-CymMO4MMjCy_FIl6I56NqLE9C87tUVpo1mT-kbg5cHDD8I7MjCW5Iii5dethB4Vid3mZ6emKjVYgXrtkOQ-JyGMh6fnQxEFN1ft33GX2eRHluK9eg";
+        assert!(takes(pem, signed.as_bytes(), signature));
+        assert!(!takes(pem, signed.as_bytes(), &signature.replacen('i', "j", 1)));
+        assert!(!takes(pem, signed.replacen('e', "f", 1).as_bytes(), signature));
+    }
+
+    /// rsa-pss-01 of cose-wg/Examples: PS256 with a salt of 64 bytes, where RFC 8230 §2 has it as long as
+    /// the hash. Python's `cryptography` takes it for a salt of any length, and not for one of 32 bytes.
+    #[test]
+    fn ps256_has_a_salt_as_long_as_its_hash() {
+        let modulus = "vH4p0N9-IMydyNUJ4PaIlZIq8O9FIZDUAsYbVUM0p7-RyaVwJA-ZT64baQNbz61PfiSesmCHwmZefJWMlnsVF0E9w_l6QxaRpZmbJXzGzTVrrRaNkpuLrpAgdQ50z2D2_TXWuz_JP8KJAEeGlPUIsz58AOJPkO3zdFf8Po78_S9CMGMBqCBat0BRUzHVwY8MZNSkO-UvxEBAD2v8VYpuMohMKvVvKeXFJ4DOpyhfXAV_wN_aIy0K2mgbAUldnQ4yGWYzWI4onlkDX_Zk8FYYny8Q_gWCe3lsMm4-dI_6fFie0nPJxDQ2zdtKaiJSPvi8siIWFbeZlm8aulvIS3onzw";
+        let begins = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA";
+        let mut der = STANDARD.decode(begins).unwrap();
+        der.extend(URL_SAFE_NO_PAD.decode(modulus).unwrap());
+        der.extend([2, 3, 1, 0, 1]);
+        let pem = STANDARD.encode(der);
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{pem}\n-----END PUBLIC KEY-----\n");
+        let signed =
+            b"\x85\x69Signature\x43\xa1\x03\x00\x44\xa1\x01\x38\x24\x40\x54This is the content.";
+        let signature = "URq3wHpMnxY5_ZVc3xfbX8nXNg4H6N6Pg1puRD9WuBaoQvWHhwfp5EUfPq7Dm7yzDJLuB6ww8shWpkDVulhX8KlhNUR_Gj_SBykK_ECgM_ystsAxKF4B_kydTlKMpjwAxVEJ6k9uWCMrXZt8VEjMRjfI7q1wN8xx_aTR6D-x_6cpTHREVXhbm528c0GCam-QYiUzuapRmYvtu9bRVYaeGJxAl7bm67oqWmqn4Iq47atwIaVn82xxXeNMv5BIYJUDt_cNoF6mpsffEwH7V1q-b02oqqk7X6YmfKSQ8DvJC7VwW7M5hGbAr-hK-RwLdSxuHKwUmwfCN5iPR5gPEwFmnA";
+        assert!(!takes(&pem, signed, signature));
+    }
+}

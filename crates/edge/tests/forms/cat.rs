@@ -590,3 +590,21 @@ fn rfc_8392_examples() {
     let refused = verify(&verifier, &base64url(&a4), &at(1_443_944_944)).unwrap_err();
     assert!(matches!(refused, Refusal::Malformed | Refusal::Signature), "{refused:?}");
 }
+
+/// mac0-tests/HMac-01 of cose-wg/Examples: HS256 in a COSE_Mac0 (RFC 9052 §6.2), of what is no claim set
+/// and so no token. It is read after the tag holds, and not before.
+#[test]
+fn a_mac0_of_the_working_group_holds() {
+    let key = URL_SAFE_NO_PAD.decode("hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg").unwrap();
+    let verifier = Verifier::new([Key::cat_secret("", &key).unwrap()]).unwrap();
+    let mac = hex("d18443a10105a054546869732069732074686520636f6e74656e742e5820
+        a1a848d3471f9d61ee49018d244c824772f223ad4f935293f1789fc3a08d8c58");
+    assert_eq!(verify(&verifier, &base64url(&mac), &asked("/")), Err(Refusal::Malformed));
+    // Its content, and its tag.
+    for at in [8..28, 30..62].into_iter().flatten() {
+        let mut changed = mac.clone();
+        changed[at] ^= 1;
+        let refused = verify(&verifier, &base64url(&changed), &asked("/"));
+        assert_eq!(refused, Err(Refusal::Signature), "{at}");
+    }
+}

@@ -9,7 +9,7 @@ use headwater_edge::tokens::{BadKey, Key, Refusal, Verifier};
 use headwater_net::Timestamp;
 use serde_json::json;
 
-use super::{NOW, SECRET, asked, base64url, p256_pem, pem_of, verify};
+use super::{NOW, SECRET, asked, base64url, hex, p256_pem, pem, pem_of, verify};
 
 fn signed(
     header: &serde_json::Value,
@@ -153,4 +153,23 @@ fn rfc_7515_examples() {
         let changed = token.replace(".eyJpc3MiOiJqb2Ui", ".eyJpc3MiOiJqb2Ei");
         assert_eq!(verify(&verifier, &changed, &at(1)), Err(Refusal::Signature));
     }
+}
+
+/// RFC 8037, A.4 and A.5: a signature by Ed25519 of what is no claim set, and so no token. It is read
+/// after the signature holds, and not before.
+#[test]
+fn rfc_8037_example() {
+    let signed = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    let signature =
+        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    // A.2: the public key.
+    let point = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+    let pem = pem(&[&hex("302a300506032b6570032100")[..], &point].concat());
+    let verifier = Verifier::new([Key::jwt_public("", pem.as_bytes()).unwrap()]).unwrap();
+    let ask = |signed: &str, signature: &str| {
+        verify(&verifier, &format!("{signed}.{signature}"), &asked("/"))
+    };
+    assert_eq!(ask(signed, signature), Err(Refusal::Malformed), "the signature holds");
+    assert_eq!(ask(signed, &signature.replacen('h', "i", 1)), Err(Refusal::Signature));
+    assert_eq!(ask(&signed.replace("RXhh", "RXhi"), signature), Err(Refusal::Signature));
 }
