@@ -1,5 +1,5 @@
 //! docs/recipes.md: each recipe is started as it stands there, and asked for what it promises. Only
-//! addresses and the places of files are set otherwise, by variables.
+//! addresses and the places of files are set otherwise: of files by variables, and in commands by their text.
 
 mod caching;
 mod links;
@@ -8,6 +8,8 @@ mod viewers;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,11 +48,17 @@ fn slug(heading: &str) -> String {
 
 /// The files of one recipe, as they stand in the text.
 fn files(name: &str) -> Vec<&'static str> {
+    blocks(name, "toml")
+}
+
+/// The blocks of a language in one recipe.
+fn blocks(name: &str, language: &str) -> Vec<&'static str> {
+    let begins = format!("```{language}\n");
     let sections = PAGE.split("\n## ").skip(1);
     let mut named =
         sections.filter(|section| section.lines().next().map(slug).as_deref() == Some(name));
     let section = named.next().unwrap_or_else(|| panic!("there is no recipe {name}"));
-    let blocks = section.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks = section.split(&*begins).skip(1).filter_map(|rest| rest.split("```").next());
     blocks.collect()
 }
 
@@ -71,6 +79,17 @@ fn every_recipe_is_tested_and_there_are_ten() {
             assert!(wrongs.is_none(), "{name}: {}", wrongs.unwrap());
         }
     }
+}
+
+#[test]
+fn every_command_is_run() {
+    let with_commands = TESTED.iter().filter(|name| !blocks(name, "sh").is_empty());
+    // By the tests of these recipes.
+    let run = [caching::PURGING_BY_TAG, viewers::SIGNED_LINKS];
+    assert_eq!(with_commands.copied().collect::<Vec<_>>(), run);
+    let other = PAGE.lines().filter_map(|line| line.strip_prefix("```"));
+    let other = other.filter(|language| !matches!(*language, "" | "toml" | "sh"));
+    assert_eq!(other.collect::<Vec<_>>(), [""; 0]);
 }
 
 /// A recipe's edge, with its files, which are there as long as it.
@@ -112,6 +131,38 @@ impl Kitchen {
 
     fn get(&self, host: &str, target: &str) -> Answer {
         ask(self.http(), "GET", host, target, "")
+    }
+
+    /// Runs a recipe's commands as they stand in the text, in the folder of its files, with other words for
+    /// what lies elsewhere here; what they print. `None` where a program of theirs is not on this machine
+    /// (POSIX, Shell Command Language, 2.8.2).
+    fn run(&self, name: &str, elsewhere: &[(&str, &str)]) -> Option<String> {
+        let commands = blocks(name, "sh");
+        let [text] = &commands[..] else { panic!("{name}: {commands:?}") };
+        let mut script = (*text).to_owned();
+        for (there, here) in elsewhere {
+            assert!(script.contains(there), "{there} is not in {text}");
+            let file = files(name).iter().any(|file| file.contains(there));
+            assert!(file, "{there} is not in the file of {name}");
+            script = script.replace(there, here);
+        }
+        let command = Path::new(env!("CARGO_BIN_EXE_headwater"));
+        let programs = std::env::var_os("PATH").unwrap_or_default();
+        let programs = std::env::split_paths(&programs);
+        let programs = command.parent().map(Path::to_owned).into_iter().chain(programs);
+        let output = Command::new("sh")
+            .args(["-ec", &script])
+            .env("PATH", std::env::join_paths(programs).unwrap())
+            // What it asks is on this machine.
+            .env("no_proxy", "*")
+            .current_dir(self.files.folder())
+            .output()
+            .unwrap();
+        if output.status.code() == Some(127) {
+            return None;
+        }
+        assert!(output.status.success(), "{script}: {output:?}");
+        Some(String::from_utf8(output.stdout).unwrap())
     }
 
     /// What the operator answers.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Kitchen, is_hit, origin};
@@ -36,12 +35,12 @@ fn with_a_key(text: &str, origin: &Origin) -> Kitchen {
     Kitchen::start_in(files, &set)
 }
 
+pub(super) const SIGNED_LINKS: &str = "video_on_demand_with_signed_links";
+
 /// A link's token, made as the text says.
 fn signed(kitchen: &Kitchen) -> String {
-    let arguments = "sign --key-file key --key-id 2026 --path /films/7/ --valid";
-    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
-    command.current_dir(kitchen.files.folder()).args(arguments.split(' ')).arg("6 h");
-    String::from_utf8(command.output().unwrap().stdout).unwrap().trim().to_owned()
+    let said = kitchen.run(SIGNED_LINKS, &[("/etc/headwater/token-2026", "key")]);
+    said.unwrap().trim().to_owned()
 }
 
 pub(super) fn a_player_on_another_site(files: &[&str]) {
