@@ -79,7 +79,13 @@ pub const TARGETS: &[Target] = &[
     target("addresses", Input::Text(targets::addresses::SEEDS), targets::addresses::run, 256),
     target("steering", Input::Text(targets::steering::SEEDS), targets::steering::run, 64),
     target("orders", Input::Text(targets::orders::SEEDS), targets::orders::run, 256),
-    target("config", Input::Text(targets::config::SEEDS), targets::config::run, 1_024),
+    target("config", Input::Made(targets::config::seeds), targets::config::run, 1_024),
+    target(
+        "pushed",
+        Input::Made(targets::config::pushed_seeds),
+        targets::config::run_pushed,
+        4_096,
+    ),
 ];
 
 const fn target(name: &'static str, reads: Input, run: fn(&[u8]), bytes_per_byte: usize) -> Target {

@@ -9,6 +9,7 @@
     reason = "tests may fail loudly"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -103,6 +104,29 @@ fn bytes(text: &str) -> Vec<u8> {
 #[test]
 fn hexadecimal_has_comments() {
     assert_eq!(bytes("# a comment\n00ff\n 1 2\n"), [0, 0xff, 0x12]);
+}
+
+/// A key that has no seed is one that a fuzzer has to guess: where it has a default, it stands in what is
+/// written out, and else it belongs into `src/targets/config/options.toml`.
+#[test]
+fn every_key_of_a_configuration_is_in_a_seed() {
+    let target = named("config").unwrap();
+    let seeds = seeds::of(target.reads, &[]);
+    let text: Vec<String> =
+        seeds.into_iter().map(|(_, seed)| String::from_utf8(seed).unwrap()).collect();
+    let mut said = BTreeSet::new();
+    for line in text.iter().flat_map(|text| text.lines()) {
+        let before_equals = line.split('=').map(|part| part.trim_end().rsplit([' ', '{']).next());
+        said.extend(before_equals.flatten());
+    }
+    let page = include_str!("../../docs/configuration.md");
+    let keys = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let mut count = 0;
+    for (key, _) in keys {
+        assert!(said.contains(key), "no seed of config has the key {key}");
+        count += 1;
+    }
+    assert!(count > 200, "{count} keys");
 }
 
 #[test]

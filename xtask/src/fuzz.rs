@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 20] = [
+const TARGETS: [(&str, &str); 21] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -50,6 +50,7 @@ const TARGETS: [(&str, &str); 20] = [
     ("steering", "what players ask of content steering"),
     ("orders", "what an operator asks: purges, explanations"),
     ("config", "configuration files of edges"),
+    ("pushed", "configurations of edges as a control plane pushes them, in JSON"),
 ];
 
 /// What makes a build one that libFuzzer can guide.
