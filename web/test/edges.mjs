@@ -195,11 +195,11 @@ async function agree(viewer, edges, until, posts, plain) {
   await until("players and edges have counted the same", async (now) => {
     seen = { now, told: {}, posts: posts(), sizes };
     for (const pathway of PATHWAYS) seen.told[pathway] = await tell(edges[pathway]);
-    return PATHWAYS.every((pathway) => figures(seen, edges, pathway).every(([, counted, told]) => counted === told));
+    return PATHWAYS.every((pathway) => figures(seen, edges, pathway).every(([, counted, told]) => same(counted, told)));
   }).catch((error) => results.note(`${error.message.slice(0, 300)}`));
   for (const pathway of PATHWAYS) {
     for (const [what, counted, told] of figures(seen, edges, pathway)) {
-      results.check(counted === told && counted !== undefined, `edge ${pathway}: ${what}: ${counted}`, `the edge tells ${told}`);
+      results.check(same(counted, told), `edge ${pathway}: ${what}: ${spelt(counted)}`, `the edge tells ${told}`);
     }
     await livePage(viewer, edges[pathway], pathway, seen);
   }
@@ -231,9 +231,34 @@ async function tell(edge) {
 /** What `player` counted of what came from an edge. */
 const came = (seen, player, edge) => seen.now[player].log.filter(({ phase, origin }) => phase === "came" && origin === edge.facts.base);
 
+/** Whether an edge tells what a player counted or, of what it measured, something between two bounds. */
+const same = (counted, told) =>
+  counted?.least === undefined ? counted === told && counted !== undefined : told >= counted.least && told <= counted.most;
+
+const spelt = (counted) => (counted?.least === undefined ? counted : `${counted.least.toFixed(1)} to ${counted.most.toFixed(1)}`);
+
+/** Bounds that are so much wider on either side. */
+const widened = ({ least, most }, by) => ({ least: least - by, most: most + by });
+
+/** What a bit rate becomes that is told as a whole number of kbit/s, as CMCD has it. */
+const rounded = (kbps) => widened({ least: kbps, most: kbps }, 0.5);
+
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 const session = (seen, pathway, player) => seen.told[pathway].sessions.sessions.find(({ id }) => id === `session-${player}`);
+
+/**
+ * Between what a player measured from its viewer's wish to play to its playing, in milliseconds: at the edge where it began.
+ * Clocks are read in whole milliseconds, at both ends.
+ */
+const startup = (seen, pathway, player) => (pathway === "a" ? widened(seen.now[player].startup, 1) : null);
+
+/** The bit rates of pictures that a player asked an edge for, in kbit/s, each as often as it changed. */
+const changes = (seen, edge, player) =>
+  seen.now[player].log
+    .filter(({ phase, origin, kbps }) => phase === "asked" && origin === edge.facts.base && kbps !== undefined)
+    .map(({ kbps }) => kbps)
+    .filter((kbps, at, all) => kbps !== all[at - 1]);
 
 /** Of each figure what it is, what the players counted, and what the edge tells. */
 function figures(seen, edges, pathway) {
@@ -249,6 +274,8 @@ function figures(seen, edges, pathway) {
     list.push([`stalls of ${player}, by its session`, seen.now[player].stalls, session(seen, pathway, player)?.rebuffers]);
     const bytes = (each) => sum(each.map(({ kind, origin, path, bytes }) => (kind === "manifest" ? seen.sizes[origin + path] : bytes)));
     list.push([`bytes of ${player}, by its session`, bytes(told), session(seen, pathway, player)?.bytes]);
+    list.push([`kbit/s of ${player}, by its session`, rounded(seen.now[player].kbps), session(seen, pathway, player)?.bitrate_kbps]);
+    list.push([`milliseconds until ${player} played, by its session`, startup(seen, pathway, player), session(seen, pathway, player)?.startup_ms]);
     all += mine.length;
     allBytes += bytes(mine);
     media += told.length;
@@ -270,8 +297,24 @@ function figures(seen, edges, pathway) {
   list.push(["reports that it could not read", 0, reports("no")]);
   list.push(["whether it read reports", here > 0, reports("yes") > 0]);
   list.push(["sessions, by its view and its metrics", seen.told[pathway].sessions.known, metrics.sum("headwater_edge_sessions")]);
+  const began = PLAYERS.map((player) => startup(seen, pathway, player)).filter((each) => each !== null);
+  const playback = (name) => metrics.sum(`headwater_edge_playback_${name}`) ?? 0;
+  list.push(["how many began to play, by its metrics", began.length, playback("startup_seconds_count")]);
+  const allBegan = { least: sum(began.map(({ least }) => least)), most: sum(began.map(({ most }) => most)) };
+  list.push(["milliseconds until they played, by its metrics", allBegan, 1000 * playback("startup_seconds_sum")]);
+  const rates = PLAYERS.flatMap((player) => changes(seen, edges[pathway], player));
+  list.push(["changes of bit rate, by its metrics", rates.length, playback("rate_bytes_per_second_count")]);
+  const allRates = widened({ least: sum(rates), most: sum(rates) }, rates.length / 2);
+  list.push(["kbit/s of these together, by its metrics", allRates, playback("rate_bytes_per_second_sum") / 125]);
   list.push(["stalls, by its metrics", 0, metrics.sum("headwater_edge_playback_rebuffers_total")]);
   return list;
+}
+
+/** What the live page writes as a bit rate, in kbit/s, and the step that it is written in. */
+function kilobits(text) {
+  const [number, unit] = text?.split(" ") ?? [];
+  const scale = { "bit/s": 0.001, "kbit/s": 1, "Mbit/s": 1000 }[unit];
+  return [Number(number?.replaceAll(",", "")) * scale, scale / 10];
 }
 
 /** The page that an operator has open tells the same. */
@@ -287,6 +330,13 @@ async function livePage(viewer, edge, pathway, seen) {
       const shown = Number(row?.[heads.indexOf("requests")]?.replaceAll(",", ""));
       const counted = came(seen, player, edge).filter(({ kind }) => kind !== "steering").length;
       results.check(shown === counted, `edge ${pathway}: requests of ${player}, on its live page: ${shown}`, JSON.stringify(rows));
+      const cell = (head) => row?.[heads.indexOf(head)];
+      const [kbps, step] = kilobits(cell("bit rate"));
+      const measured = widened(rounded(seen.now[player].kbps), step / 2);
+      results.check(same(measured, kbps), `edge ${pathway}: bit rate of ${player}, on its live page: ${cell("bit rate")}`, spelt(measured));
+      const start = startup(seen, pathway, player);
+      const isStart = start === null ? cell("start") === "–" : same(start, Number(cell("start")?.replace(" ms", "").replaceAll(",", "")));
+      results.check(isStart, `edge ${pathway}: start of ${player}, on its live page: ${cell("start")}`, spelt(start));
     }
   } finally {
     await page.close();

@@ -198,11 +198,12 @@ async function figures(page, view, shots) {
     const { known, sessions } = view.sessions;
     await same("sessions", await text("known"), known === 1 ? "1 session" : `${known} sessions`);
     const shown = await table(page, "sessions");
-    const told = sessions.map((one) => [one.content ?? one.title, one.tier ?? "–", one.protocol ?? "–", String(one.rebuffers), String(one.requests)]);
+    const start = ({ startup_ms: millis }) => (millis === null ? "–" : `${millis.toLocaleString("en")} ms`);
+    const told = sessions.map((one) => [one.content ?? one.title, one.tier ?? "–", one.protocol ?? "–", start(one), String(one.rebuffers), String(one.requests)]);
     results.check(shown.length === sessions.length && shown.length === 5, `each session has a row: ${shown.length}`, known);
-    const cells = shown.map(([title, state, tier, protocol, delivered, bitrate, stalls, requests]) => {
+    const cells = shown.map(([title, state, tier, protocol, delivered, bitrate, began, stalls, requests]) => {
       results.check(state === "playing" && delivered.endsWith("bit/s") && bitrate.endsWith("bit/s"), `${title}: ${state} of ${bitrate} at ${delivered}`);
-      return [title, tier, protocol, stalls, requests];
+      return [title, tier, protocol, began, stalls, requests];
     });
     await same("their rows", JSON.stringify(cells), JSON.stringify(told));
     await page.screenshot({ path: join(shots, "live.png"), fullPage: true });

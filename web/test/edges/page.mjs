@@ -31,6 +31,17 @@ function face() {
   /** How far ahead the players load, in seconds: so little that they go on asking. */
   const AHEAD = 8;
   const watched = {};
+  /** What hls.js posts of itself, with when it left and when it was answered. Shaka Player has its own fetch by now. */
+  const posts = [];
+  const { fetch } = window;
+  window.fetch = async (url, init) => {
+    if (init?.method !== "POST") return fetch(url, init);
+    const post = { text: String(init.body), left: Date.now() };
+    posts.push(post);
+    const answer = await fetch(url, init);
+    post.answered = Date.now();
+    return answer;
+  };
 
   function watch(name) {
     const video = document.createElement("video");
@@ -38,7 +49,10 @@ function face() {
     document.body.append(video);
     const log = [];
     const one = { video, log, errors: [], stalls: 0, begun: false };
-    video.addEventListener("playing", () => (one.begun = true));
+    video.addEventListener("playing", () => {
+      one.begun = true;
+      one.playing ??= Date.now();
+    });
     video.addEventListener("waiting", () => {
       if (one.begun && !video.seeking && !video.ended && video.readyState < 3) one.stalls++;
     });
@@ -47,8 +61,11 @@ function face() {
     return one;
   }
 
-  /** What a URL is, by its path; where its token and what the player tells are left out. */
-  function note(one, phase, url, bytes, text) {
+  /**
+   * What a URL is, by its path; where its token and what the player tells are left out. `kbps` is the bit rate of the
+   * pictures that are asked for.
+   */
+  function note(one, phase, url, { bytes, text, kbps } = {}) {
     const { origin, pathname } = new URL(url, location);
     // What the test itself serves.
     if (pathname.startsWith("/site/")) return;
@@ -57,7 +74,7 @@ function face() {
     const order = kind === "steering" && text ? JSON.parse(text)["PATHWAY-PRIORITY"] : undefined;
     // A player that has read JSON does not tell how long it was; the edge writes it without spaces.
     const size = kind === "steering" ? text?.length : bytes;
-    one.log.push({ phase, kind, origin, path, bytes: size, order, told: url.includes("CMCD=") });
+    one.log.push({ at: Date.now(), phase, kind, origin, path, bytes: size, order, kbps, told: url.includes("CMCD=") });
   }
 
   window.site = {
@@ -65,13 +82,15 @@ function face() {
       const one = watch(name);
       class Telling extends Hls.DefaultConfig.loader {
         load(context, config, callbacks) {
-          note(one, "asked", context.url);
+          const { frag } = context;
+          const pictures = frag?.type === "main" && frag.sn !== "initSegment";
+          note(one, "asked", context.url, { kbps: pictures ? hls.levels[frag.level].bitrate / 1000 : undefined });
           super.load(context, config, {
             ...callbacks,
             onSuccess(response, stats, asked, details) {
               const { data } = response;
               const text = typeof data === "string" ? data : data instanceof ArrayBuffer ? "" : JSON.stringify(data);
-              note(one, "came", asked.url, stats.loaded, text);
+              note(one, "came", asked.url, { bytes: stats.loaded, text });
               callbacks.onSuccess(response, stats, asked, details);
             },
             onAbort(...told) {
@@ -85,6 +104,15 @@ function face() {
       hls.on(Hls.Events.ERROR, (_, { fatal, type, details, error }) => {
         if (fatal) one.errors.push(`${type} ${details} ${error?.message ?? ""}`);
       });
+      // It tells no startup time: an edge takes it from its first request here to the report that it plays.
+      one.startup = () => {
+        const { origin } = new URL(cmcd.eventTargets[0].url);
+        const media = one.log.filter((entry) => entry.origin === origin && entry.kind !== "steering");
+        const first = (phase) => media.find((entry) => entry.phase === phase)?.at;
+        const plays = posts.find(({ text }) => /\bsta=p\b/.test(text) && text.includes(`"${cmcd.sessionId}"`));
+        return { least: plays?.left - first("came"), most: plays?.answered - first("asked") };
+      };
+      one.kbps = () => hls.levels[hls.currentLevel]?.bitrate / 1000;
       hls.attachMedia(one.video);
       hls.loadSource(manifest);
       one.video.play().catch((error) => one.errors.push(String(error)));
@@ -97,24 +125,38 @@ function face() {
       const failed = (error) => one.errors.push(`shaka ${error.category}/${error.code} ${error.data ?? error}`);
       player.addEventListener("error", ({ detail }) => failed(detail));
       const net = player.getNetworkingEngine();
-      net.registerRequestFilter((_, request) => {
-        if (request.method !== "POST") note(one, "asked", request.uris[0]);
+      net.registerRequestFilter((_, request, context) => {
+        // What it posts of itself, it posts before it loads, too.
+        if (request.method === "POST") return;
+        one.asked ??= Date.now();
+        const pictures = context?.stream?.type === "video" && context.segment;
+        const kbps = pictures ? context.stream.bandwidth / 1000 : undefined;
+        note(one, "asked", request.uris[0], { kbps });
       });
       net.registerResponseFilter((_, response) => {
         if (response.originalRequest?.method === "POST") return;
         const steering = response.uri.includes("/steering");
-        note(one, "came", response.uri, response.data.byteLength, steering ? new TextDecoder().decode(response.data) : "");
+        const text = steering ? new TextDecoder().decode(response.data) : "";
+        note(one, "came", response.uri, { bytes: response.data.byteLength, text });
       });
       await player.attach(one.video);
+      // After what the player itself does then.
+      one.video.addEventListener("playing", () => (one.played ??= Date.now()));
+      const loading = Date.now();
+      // It tells `msd`: from within load() and before it asks for something, to its own listener of `playing`.
+      one.startup = () => ({ least: one.playing - one.asked, most: one.played - loading });
+      one.kbps = () => player.getVariantTracks().find(({ active }) => active)?.videoBandwidth / 1000;
       await player.load(manifest).catch(failed);
       one.video.play().catch((error) => one.errors.push(String(error)));
     },
     pause: () => Object.values(watched).forEach(({ video }) => video.pause()),
     state: () =>
       Object.fromEntries(
-        Object.entries(watched).map(([name, { video, log, errors, stalls }]) => {
+        Object.entries(watched).map(([name, { video, log, errors, stalls, startup, kbps }]) => {
           const buffered = video.buffered.length > 0 ? video.buffered.end(video.buffered.length - 1) - video.currentTime : 0;
-          return [name, { time: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames, buffered, errors, stalls, log }];
+          const { totalVideoFrames: frames } = video.getVideoPlaybackQuality();
+          const measured = { startup: startup?.(), kbps: kbps?.() };
+          return [name, { time: video.currentTime, frames, buffered, errors, stalls, log, ...measured }];
         }),
       ),
   };

@@ -60,6 +60,8 @@ pub(crate) struct Session {
     reports: bool,
     /// When its state began, by its own clock.
     since: Option<u64>,
+    /// When it was first heard that it starts.
+    starting_at: Option<Timestamp>,
     starved_at: Option<Timestamp>,
 }
 
@@ -105,6 +107,7 @@ impl Session {
             over: false,
             reports: false,
             since: None,
+            starting_at: None,
             starved_at: None,
         }
     }
@@ -166,7 +169,7 @@ impl Session {
             self.starved(cmcd, now, &mut happened);
         }
         if let Some(state) = cmcd.state.filter(|_| report || !self.reports) {
-            self.turned(state, cmcd, &mut happened);
+            self.turned(state, cmcd, report, now, &mut happened);
         }
         self.met_errors(cmcd, report, &mut happened);
     }
@@ -196,18 +199,32 @@ impl Session {
         }
     }
 
-    /// It is in a state, by its own clock since `ts`.
-    fn turned(&mut self, state: State, cmcd: &Cmcd, happened: &mut impl FnMut(What)) {
+    /// It is in a state, by its own clock since `ts`. Requests do not tell when: that it starts is heard by
+    /// one of them where its report came before this edge knew the session.
+    fn turned(
+        &mut self,
+        state: State,
+        cmcd: &Cmcd,
+        report: bool,
+        now: Timestamp,
+        happened: &mut impl FnMut(What),
+    ) {
         let before = self.state.replace(state);
         if before == Some(state) {
             return;
+        }
+        if state == State::Starting {
+            self.starting_at = Some(now);
         }
         let since = std::mem::replace(&mut self.since, cmcd.at);
         let lasted = since.zip(cmcd.at).and_then(|(from, to)| to.checked_sub(from));
         let lasted = lasted.filter(|millis| *millis <= LONGEST);
         match (before, state) {
             (Some(State::Starting), State::Playing) => {
-                if let Some(millis) = lasted {
+                // By a report alone: requests tell of it with the next segment.
+                let ours = self.starting_at.filter(|_| report && since.is_none());
+                let ours = ours.and_then(|at| u64::try_from(now.since(at).as_millis()).ok());
+                if let Some(millis) = lasted.or(ours) {
                     self.started(millis, happened);
                 }
             }
@@ -314,6 +331,22 @@ mod tests {
         assert_eq!(all, expected);
         assert!(session.over);
         assert_eq!((session.rebuffers, session.stalled, session.errors), (1, 700, 1));
+    }
+
+    /// As hls.js 1.7 does it: its report that it starts comes before it asks for anything here.
+    #[test]
+    fn a_start_is_timed_from_the_first_request_where_its_report_was_not_heard() {
+        let start = |said: &[(u64, bool, &str)]| play(said).0.startup;
+        let asks = (100, false, "v=2,sta=s,ot=m,su");
+        let plays = (950, true, "v=2,e=ps,sta=p,ts=70850");
+        assert_eq!(start(&[asks, (600, false, "v=2,sta=s,ot=v,br=(800)"), plays]), Some(850));
+        assert_eq!(start(&[asks, (500, true, "v=2,e=t,sta=s,ts=70400"), plays]), Some(850));
+        // Where both reports were heard, its own clock counts.
+        assert_eq!(start(&[(100, true, "v=2,e=ps,sta=s,ts=70100"), plays]), Some(750));
+        // That it plays, a request says late.
+        assert_eq!(start(&[asks, (4_000, false, "v=2,sta=p,ot=v,br=(800)")]), None);
+        assert_eq!(start(&[(100, false, "v=2,sta=d,ot=m"), plays]), None);
+        assert_eq!(start(&[asks, (700_000, true, "v=2,e=ps,sta=p,ts=5")]), None);
     }
 
     #[test]

@@ -41,6 +41,7 @@ function scaled(value, units, step) {
 }
 const bits = (bytes) => scaled(8 * bytes, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"], 1000);
 const kilobits = (value) => (value == null ? "–" : bits(125 * value));
+const millis = (value) => (value == null ? "–" : `${number(value, 0)} ms`);
 const bytes = (value) => scaled(value, ["B", "KiB", "MiB", "GiB", "TiB"], 1024);
 
 /** Puts rows into a table: texts, or a text and the class of its cell. */
@@ -118,7 +119,8 @@ function showSessions(view) {
   byId("known").textContent = view.known === 1 ? "1 session" : `${number(view.known, 0)} sessions`;
   rows("sessions", view.sessions.map((one) => [
     [one.content ?? one.title, "long"], one.state ?? "–", one.tier ?? "–", one.protocol ?? "–",
-    kilobits(one.delivered_kbps), kilobits(one.bitrate_kbps), number(one.rebuffers, 0), number(one.requests, 0),
+    kilobits(one.delivered_kbps), kilobits(one.bitrate_kbps), millis(one.startup_ms), number(one.rebuffers, 0),
+    number(one.requests, 0),
   ]));
 }
 
