@@ -46,6 +46,7 @@ async function main() {
     await results.group("figures after it", () => totals(edge, view, load));
     await results.group("a purge", () => purge(page, load));
     await results.group("looks", () => looks(page, shots));
+    await results.group("without origins", () => alone(page));
     results.check(view.complaints.length === 0, "no error in the console", view.complaints.join("\n"));
   } finally {
     await load.end();
@@ -194,6 +195,7 @@ async function figures(page, view, shots) {
       JSON.stringify(origins.map(({ labels, value }) => [labels.upstream, labels.origin, value ? "up" : "down"])),
     );
     results.check(origins.map(({ value }) => value).join() === "0,1", "one origin is down and one is up");
+    results.check(await page.isVisible("#origins"), "and they are to be seen");
 
     const { known, sessions } = view.sessions;
     await same("sessions", await text("known"), known === 1 ? "1 session" : `${known} sessions`);
@@ -246,6 +248,18 @@ async function looks(page, shots) {
   await page.setViewportSize({ width: 390, height: 844 });
   results.check(await fits(), "the page fits a telephone");
   await page.screenshot({ path: join(shots, "live-narrow.png"), fullPage: true });
+}
+
+/** As a stack tells whose packager is a part of it. */
+async function alone(page) {
+  await page.route("**/metrics", async (route) => {
+    const answer = await route.fetch();
+    const lines = (await answer.text()).split("\n").filter((line) => !line.startsWith("headwater_upstream_up{"));
+    await route.fulfill({ response: answer, body: lines.join("\n") });
+  });
+  await page.waitForSelector("#asked", { state: "hidden" });
+  results.check(!(await page.isVisible("text=Origins")), "where nobody is asked there is no table of origins");
+  results.check(await page.isVisible("#protocols"), "and the others are there");
 }
 
 /** Requests by result, since the edge started. */

@@ -50,6 +50,12 @@ impl Shield {
         self.sense.metrics()
     }
 
+    /// Its origins, and what is known of them.
+    #[must_use]
+    pub const fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
     /// Checks the origins until the shield is gone; for its owner to spawn, and to abort.
     pub fn watch(&self, checks: CheckConfig) -> impl Future<Output = ()> + Send + use<> {
         self.origins.watch(checks)

@@ -31,6 +31,7 @@ mod places;
 mod resume;
 mod standing;
 mod statuses;
+mod told;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -62,6 +63,7 @@ pub use peers::{PEER, Peers};
 pub use places::PlacesConfig;
 pub use standing::Standing;
 pub use statuses::{NoStatuses, Statuses};
+pub use told::register_standing;
 
 use crate::metrics::Metrics;
 use crate::prefetch::Prefetched;

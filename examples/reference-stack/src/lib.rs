@@ -23,6 +23,7 @@ pub mod ready;
 pub mod roles;
 pub mod router;
 pub mod run;
+mod standing;
 pub mod traces;
 mod upkeep;
 pub mod viewers;

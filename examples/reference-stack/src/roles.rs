@@ -19,7 +19,7 @@ use headwater_edge::{
 use headwater_net::client::Upstream;
 use headwater_net::server::{ServerBuilder, ServerHandle};
 use headwater_net::{Balance, Body};
-use headwater_origin::upstream::Peers;
+use headwater_origin::upstream::{OriginConfig, Peers, register_standing};
 use headwater_origin::{HintTrust, PrefetchConfig, Shield};
 use headwater_packager::Packager;
 use http::request::Parts;
@@ -33,7 +33,7 @@ use crate::pages::Pages;
 use crate::router::{BEHIND, MEDIA_HOST, Router, at_shield};
 use crate::traces::Traces;
 use crate::viewers::Attended;
-use crate::{Args, Error, Role};
+use crate::{Args, Error, Role, standing};
 
 /// A role that serves.
 pub struct Running {
@@ -109,8 +109,9 @@ pub fn serve(
         (Role::Shield, ..) => {
             // Whoever is not turned away is an edge: it is believed what it says of purges, too.
             let mut builder = Shield::builder().hints(HintTrust::Everyone);
-            for url in &args.upstream {
-                builder = builder.origin(upstream(url)?);
+            for (priority, url) in (0..).zip(&args.upstream) {
+                let config = OriginConfig::new(url.to_string(), priority);
+                builder = builder.origin_with(upstream(url)?, config);
             }
             if let Some(own) = &args.known_as {
                 builder = builder.peers(peers(own, &args.peer)?);
@@ -119,6 +120,8 @@ pub fn serve(
             let cache = shield_cache(args, registry)?;
             caches.add("shield", Site::BehindEdge, cache.clone());
             let shield = shield(args, builder, cache, registry);
+            let origins = shield.origins().clone();
+            register_standing(registry, move || vec![("origins".into(), origins.standing())]);
             let traced = traces.layer("shield", false, registry)?;
             let edges = GuardLayer::new(Edges::new(args.edges.clone().map(Arc::new)));
             let server = server.serve(move |_| edges.layer(traced.layer(shield.clone())))?;
@@ -126,6 +129,7 @@ pub fn serve(
         }
         (Role::Edge, _, Some(viewers)) => {
             let shields = shields(&args.upstream)?;
+            standing::register(&shields, registry);
             let hints = hints_by_share(&shields);
             // Hints have connections of their own: those of requests belong to workers.
             let told = self::shields(&args.upstream)?;

@@ -74,6 +74,8 @@ async fn a_purge_goes_through_both_tiers_and_an_explanation_tells_of_both() {
         metrics.contains("headwater_server_connections_open{protocol=\"h1\"} 1\n"),
         "{metrics}"
     );
+    // Its packager is a part of it: it asks nobody, and the live page has nobody to tell of.
+    assert!(!metrics.contains("headwater_upstream_up"), "{metrics}");
 
     for purge in ["url=/media/clip/main.m3u8", "prefix=/media/clip/", "host=localhost", "all"] {
         until_hit(&client, &playlist).await;

@@ -40,7 +40,23 @@ async fn a_title_is_asked_of_one_shield_and_of_the_other_when_that_is_gone() {
     let counts = [asked(&first).await, asked(&second).await];
     assert!(counts.contains(&0) && counts.iter().any(|count| *count >= 2), "{counts:?}");
 
+    // Each says of whom it asks how they stand.
+    let standing = async |stack: &Stack, upstream: &str, origin: &str| {
+        let page = client.get(stack.field("metrics")).send().await.unwrap().text().await.unwrap();
+        let series = format!("{{upstream=\"{upstream}\",origin=\"{origin}/\"}} ");
+        let told = |name: &str| {
+            let line = format!("headwater_upstream_{name}{series}");
+            page.lines().find_map(|said| said.strip_prefix(line.as_str())?.parse::<u64>().ok())
+        };
+        (told("up"), told("requests_total"))
+    };
+    for (url, count) in urls.iter().zip(counts) {
+        let (up, requests) = standing(&edge, "shields", url).await;
+        assert_eq!((up, requests.is_some_and(|asked| asked > 0)), (Some(1), count > 0), "{url}");
+    }
     let (home, other) = if counts[0] > 0 { (first, second) } else { (second, first) };
+    let (up, requests) = standing(&home, "origins", packager.field("http")).await;
+    assert!(up == Some(1) && requests.is_some_and(|asked| asked > 0), "{up:?} {requests:?}");
 
     // Of what the edge serves alone, the title's own shield hears, and nobody else does.
     let segment = playlist.lines().find(|line| !line.is_empty() && !line.starts_with('#'));
@@ -71,10 +87,21 @@ async fn a_title_is_asked_of_one_shield_and_of_the_other_when_that_is_gone() {
     assert!(count(&third, "peer_requests").await > 0);
     assert_eq!(count(&third, "requests").await, 0);
 
+    let gone = home.field("http").to_owned();
     assert_eq!(home.end("-KILL"), None);
     assert!(main.contains("a1.m3u8"));
     get("a1.m3u8").await;
     assert!(asked(&other).await > 0);
+    // What is in no cache, until it counts as down.
+    let begun = Instant::now();
+    for n in 0.. {
+        let url = format!("{}/media/clip/none-{n}.mp4", edge.field("http"));
+        client.get(url).send().await.unwrap().bytes().await.unwrap();
+        if standing(&edge, "shields", &gone).await.0 == Some(0) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "who is gone is told to be up");
+    }
     for stack in [edge, third, other, packager] {
         assert_eq!(stack.end("-TERM"), Some(0));
     }

@@ -87,7 +87,10 @@ function showFigures(page, seconds, last) {
     const now = rate("headwater_edge_requests_total", { cache });
     return [cache, number(now), percent(now / requests), number(sum(page, "headwater_edge_requests_total", { cache }), 0)];
   }));
-  rows("origins", all(page, "headwater_upstream_up").map(({ labels, value }) => [
+  const origins = all(page, "headwater_upstream_up");
+  // Whose origin is a part of the same process asks nobody.
+  byId("asked").hidden = origins.length === 0;
+  rows("origins", origins.map(({ labels, value }) => [
     labels.upstream, [labels.origin, "long"], value ? ["up", "up"] : ["down", "down"],
   ]));
 }
