@@ -285,6 +285,7 @@ impl Worker {
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         this.probed.store(now, Ordering::Relaxed);
+        this.with_delay(|delay, _| delay.waits(now));
         let worker = Arc::clone(this);
         runtime.spawn(async move {
             worker.with_delay(|delay, then| delay.measured(then.saturating_sub(now), then));
@@ -313,34 +314,62 @@ struct Delay {
     began: u64,
     least: Option<u64>,
     level: u8,
+    /// Since when a task waits for its turn.
+    waiting: Option<u64>,
 }
 
 impl Delay {
     fn new(target: u64, interval: u64) -> Self {
-        Self { target, interval: interval.max(1), began: 0, least: None, level: 0 }
+        Self { target, interval: interval.max(1), began: 0, least: None, level: 0, waiting: None }
     }
 
-    /// A turn came after so long.
+    /// A task waits for its turn from now on.
+    fn waits(&mut self, now: u64) -> u8 {
+        let level = self.pass(now);
+        self.waiting = Some(now);
+        level
+    }
+
+    /// A turn came after so long. Each interval that ended meanwhile was no better than that.
     fn measured(&mut self, delay: u64, now: u64) -> u8 {
-        self.pass(now);
+        self.waiting = None;
+        self.pass(now.saturating_sub(delay));
         self.least = Some(self.least.map_or(delay, |least| least.min(delay)));
+        let ended = now.saturating_sub(self.began) / self.interval;
+        if ended > 0 {
+            self.judge();
+            let more = u8::try_from(ended - 1).unwrap_or(u8::MAX);
+            self.level = if delay > self.target {
+                self.level.saturating_add(more).min(LEVELS)
+            } else {
+                self.level.saturating_sub(more)
+            };
+            self.began += ended * self.interval;
+            self.least = Some(delay);
+        }
         self.level
     }
 
-    /// Intervals that are over are judged; one without a measurement was idle.
+    /// Intervals that are over are judged, but for those that end while a task waits: of them nobody knows yet.
+    /// One without a measurement was idle.
     fn pass(&mut self, now: u64) -> u8 {
-        let passed = now.saturating_sub(self.began) / self.interval;
-        if passed == 0 {
-            return self.level;
+        let until = self.waiting.map_or(now, |since| since.min(now));
+        let passed = until.saturating_sub(self.began) / self.interval;
+        if passed > 0 {
+            self.judge();
+            let idle = u8::try_from(passed - 1).unwrap_or(u8::MAX);
+            self.level = self.level.saturating_sub(idle);
+            self.began += passed * self.interval;
         }
+        self.level
+    }
+
+    /// Judges an interval by the least delay in it.
+    fn judge(&mut self) {
         self.level = match self.least.take() {
             Some(least) if least > self.target => (self.level + 1).min(LEVELS),
             _ => self.level.saturating_sub(1),
         };
-        let idle = u8::try_from(passed - 1).unwrap_or(u8::MAX);
-        self.level = self.level.saturating_sub(idle);
-        self.began += passed * self.interval;
-        self.level
     }
 }
 
@@ -367,6 +396,22 @@ mod tests {
         ] {
             assert_eq!(delay.measured(measured, at), level, "at {at}");
         }
+    }
+
+    /// A queue that is longer than an interval is no idle one, however rarely a turn comes.
+    #[test]
+    fn a_delay_of_several_intervals_is_too_much_in_each() {
+        let mut delay = Delay::new(20, 100);
+        for at in [0, 350, 700] {
+            assert_eq!(delay.waits(at), if at == 0 { 0 } else { LEVELS }, "at {at}");
+            assert_eq!(delay.pass(at + 340), delay.level, "nobody knows yet");
+            assert_eq!(delay.measured(345, at + 345), LEVELS, "at {at}");
+        }
+        // One that is in time lowers it, and so does silence.
+        delay.waits(1_100);
+        delay.measured(1, 1_101);
+        assert_eq!(delay.pass(1_200), 2);
+        assert_eq!(delay.pass(2_000), 0);
     }
 
     #[test]
