@@ -5,8 +5,10 @@
 
 mod access;
 mod authority;
+mod busy;
 mod check;
 mod collector;
+mod crowd;
 mod foreign_tokens;
 #[path = "../../crates/net/tests/support/h3_client.rs"]
 mod h3_client;

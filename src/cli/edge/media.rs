@@ -252,7 +252,8 @@ mod tests {
         let mut config = Config::default();
         let media = Media::start(&config, &mut Registry::default()).unwrap();
         assert_eq!(format!("{:?}", media.shed(&config)), format!("{:?}", ShedLayer::default()));
-        (config.shed.on, config.shed.target) = (true, Time::millis(7));
-        assert!(format!("{:?}", media.shed(&config)).contains("target: 7ms, interval: 100ms"));
+        config.shed.on = true;
+        (config.shed.target, config.shed.interval) = (Time::millis(7), Time::millis(77));
+        assert!(format!("{:?}", media.shed(&config)).contains("target: 7ms, interval: 77ms"));
     }
 }

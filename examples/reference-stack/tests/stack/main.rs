@@ -10,6 +10,9 @@ mod clients;
 #[path = "../../../../tests/edge/collector.rs"]
 mod collector;
 mod composition;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/edge/crowd.rs"]
+mod crowd;
 #[path = "../../../../crates/net/tests/support/h3_client.rs"]
 mod h3_client;
 mod hand_over;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
+use crate::crowd::Crowd;
 use crate::manners::refusal;
 use crate::support::{Stack, video};
 
@@ -199,4 +200,51 @@ async fn players_are_sent_away_from_an_edge_that_has_too_many() {
         assert!(begun.elapsed() < Duration::from_secs(60), "nobody is sent away");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Whatever a client takes beyond two seconds' worth takes its time, but for the last piece.
+#[tokio::test]
+async fn a_client_gets_no_more_bits_than_it_may() {
+    const RATE: u64 = 400 * 125;
+    let playing = Playing::start(&["--max-rate", "400"]);
+    let playlist = playing.get("/media/clip/v1.m3u8").await.text().await.unwrap();
+    let is_uri = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let segment = format!("/media/clip/{}", playlist.lines().find(is_uri).unwrap());
+    let (begun, mut sum, mut largest) = (Instant::now(), 0, 0);
+    let least = loop {
+        let got = playing.get(&segment).await;
+        assert_eq!(got.status(), StatusCode::OK);
+        let length = got.bytes().await.unwrap().len() as u64;
+        (sum, largest) = (sum + length, length.max(largest));
+        let beyond = sum.saturating_sub(largest + 2 * RATE);
+        let least = Duration::from_millis(beyond * 1_000 / RATE);
+        if least >= Duration::from_secs(2) {
+            break least;
+        }
+    };
+    let took = begun.elapsed();
+    assert!(took >= least, "{sum} bytes in {took:?} and not {least:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_turned_away_while_workers_are_too_late() {
+    let playing = Playing::start(&["--shed-above", "1"]);
+    let addr = playing.stack.field("http").strip_prefix("http://").unwrap().parse().unwrap();
+    assert!(playing.told("/metrics").await.contains("headwater_edge_shed_level 0\n"));
+    let crowd = Crowd::begin(addr, "localhost", "/");
+    let begun = Instant::now();
+    let refusal = loop {
+        if let Some(refusal) = crowd.refusal() {
+            break refusal;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody is turned away");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(refusal.contains("retry-after: "), "{refusal}");
+    drop(crowd);
+    let metrics = playing.told("/metrics").await;
+    assert!(metrics.contains("headwater_edge_shed_total{level=\"1\"} "), "{metrics}");
+
+    let playing = Playing::start(&[]);
+    assert!(!playing.told("/metrics").await.contains("headwater_edge_shed_level"));
 }
