@@ -1,10 +1,12 @@
 //! What a scrape of an edge's metrics costs while its cache holds a million objects.
 //!
 //! A gauge counts what a cache holds as it comes and goes, so the page costs what it says and not what
-//! the cache holds. It says all it can: every title of playback that has series of its own. The bar is
-//! 10 ms, and what is over it fails.
+//! the cache holds. It says all it can: every title of playback that has series of its own, and each family
+//! that a `headwater edge` tells, which is asked. The bar is 10 ms, and what is over it fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "benches fail loudly")]
 
+#[path = "support/edge_page.rs"]
+mod edge_page;
 #[path = "support/origin.rs"]
 mod origin;
 
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
     metrics.register(&mut registry);
     let sessions = Sessions::builder().build();
     sessions.register(&mut registry);
+    let folder = tempfile::tempdir().unwrap();
+    let entered = runtime.enter();
+    let _writer = edge_page::register(&mut registry, folder.path());
+    drop(entered);
     let edge = Edge::builder().cache(cache.clone()).metrics(metrics);
     let mut watched = edge.cmcd(CmcdLayer::new(sessions)).build(Origin::new(64));
     let ask = async |edge: &mut EdgeService<Origin>, target: String| {
@@ -64,7 +70,12 @@ fn main() -> ExitCode {
     let asked =
         HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/openmetrics-text"))]);
     let page = runtime.block_on(scrape(&registry, &asked).into_body().collect(1 << 30)).unwrap();
-    let page = page.to_bytes().len();
+    let page = page.to_bytes();
+    let told = edge_page::families(std::str::from_utf8(&page).unwrap());
+    let an_edge = edge_page::of_an_edge(env!("CARGO_BIN_EXE_headwater"), folder.path());
+    let missing: Vec<_> = an_edge.difference(&told).collect();
+    assert!(an_edge.len() > 50 && missing.is_empty(), "an edge tells of {missing:?}, too");
+    let page = page.len();
     let mut times: Vec<Duration> = (0..SCRAPES)
         .map(|_| {
             let began = Instant::now();
