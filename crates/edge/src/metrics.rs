@@ -10,7 +10,7 @@
 //! | `headwater_edge_response_bytes_total` | `protocol`, `cache` |
 //! | `headwater_edge_first_byte_seconds` | `protocol`, `cache` |
 //! | `headwater_edge_responses_cut_total` | `end` (`failed`, `aborted`) |
-//! | `headwater_edge_refused_total` | `by`, as [`RefusedBy`](crate::RefusedBy) names them |
+//! | `headwater_edge_refused_total` | `by`, as [`RefusedBy`] names them |
 //! | `headwater_edge_requests_in_flight` | |
 //!
 //! What the listeners counted, requests or not, [`register_server`] adds, and how long certificates last,
