@@ -148,7 +148,7 @@ impl Cmcd {
     /// # Errors
     /// [`CmcdError`] where any of it does not fit.
     pub fn read(text: &str) -> Result<Self, CmcdError> {
-        Self::read_all([text])
+        Self::read_bytes([text.as_bytes()])
     }
 
     /// Reads the request fields `CMCD-Request`, `CMCD-Object`, `CMCD-Session` and `CMCD-Status`, in
@@ -157,6 +157,10 @@ impl Cmcd {
     /// # Errors
     /// [`CmcdError`] where any of it does not fit.
     pub fn read_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, CmcdError> {
+        Self::read_bytes(texts.into_iter().map(str::as_bytes))
+    }
+
+    fn read_bytes<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CmcdError> {
         let mut told = Self::default();
         let mut range = None;
         let mut left = MAX_BYTES;
@@ -178,7 +182,8 @@ impl Cmcd {
         if told.version.is_none_or(|version| version < 2) {
             // Version 1 has the reference encoded once more (CTA-5004 §3, `nor`).
             for next in &mut told.next {
-                next.reference = decoded(&next.reference).ok_or(CmcdError::Value)?;
+                let bytes = decoded(&next.reference).ok_or(CmcdError::Value)?;
+                next.reference = String::from_utf8(bytes).map_err(|_| CmcdError::Value)?;
             }
         }
         Ok(told)
@@ -196,7 +201,7 @@ impl Cmcd {
             return Err(CmcdError::TooLong);
         }
         let text = decoded(encoded).ok_or(CmcdError::Value)?;
-        Self::read(&text).map(Some)
+        Self::read_bytes([&text[..]]).map(Some)
     }
 
     /// In how many milliseconds it has nothing to play, as far as it told: now where it waits to start or
@@ -210,35 +215,35 @@ impl Cmcd {
 
     fn take(
         &mut self,
-        key: &str,
+        key: &[u8],
         value: &Value<'_>,
         range: &mut Option<NextRange>,
     ) -> Result<(), CmcdError> {
         match key {
-            "v" => self.version = Some(value.number()?),
-            "sid" => self.session = Some(value.id()?),
-            "cid" => self.content = Some(value.id()?),
-            "bl" => self.buffer = Some(value.number()?),
-            "dl" => self.deadline = Some(value.number()?),
-            "mtp" => self.throughput = Some(value.number()?),
-            "br" => self.bitrate = Some(value.number()?).filter(|kbps| *kbps <= MAX_BITRATE),
-            "tb" => self.top_bitrate = Some(value.number()?),
-            "d" => self.duration = Some(value.number()?),
-            "rtp" => self.max_rate = Some(value.number()?),
-            "su" => self.startup = value.flag()?,
-            "bs" => self.starved = value.flag()?,
-            "ot" => self.object = Object::of(value.token()?),
-            "sf" => self.format = value.token()?.chars().next(),
-            "st" => self.live = Some(matches!(value.token()?, "l" | "ll")),
-            "nrr" => *range = Some(NextRange::read(&value.string()?).ok_or(CmcdError::Value)?),
-            "nor" => self.next = value.next()?,
-            "sta" => self.state = State::of(value.token()?),
-            "e" => self.event = Some(Event::of(value.token()?)),
-            "ts" => self.at = Some(value.number()?),
-            "msd" => self.startup_delay = Some(value.number()?),
-            "bsd" => self.starved_for = Some(value.number()?),
-            "ltc" => self.latency = Some(value.number()?),
-            "ec" => self.errors = value.errors()?,
+            b"v" => self.version = Some(value.number()?),
+            b"sid" => self.session = Some(value.id()?),
+            b"cid" => self.content = Some(value.id()?),
+            b"bl" => self.buffer = Some(value.number()?),
+            b"dl" => self.deadline = Some(value.number()?),
+            b"mtp" => self.throughput = Some(value.number()?),
+            b"br" => self.bitrate = Some(value.number()?).filter(|kbps| *kbps <= MAX_BITRATE),
+            b"tb" => self.top_bitrate = Some(value.number()?),
+            b"d" => self.duration = Some(value.number()?),
+            b"rtp" => self.max_rate = Some(value.number()?),
+            b"su" => self.startup = value.flag()?,
+            b"bs" => self.starved = value.flag()?,
+            b"ot" => self.object = Object::of(value.token()?),
+            b"sf" => self.format = value.token()?.first().copied().map(char::from),
+            b"st" => self.live = Some(matches!(value.token()?, b"l" | b"ll")),
+            b"nrr" => *range = Some(NextRange::read(&value.string()?).ok_or(CmcdError::Value)?),
+            b"nor" => self.next = value.next()?,
+            b"sta" => self.state = State::of(value.token()?),
+            b"e" => self.event = Some(Event::of(value.token()?)),
+            b"ts" => self.at = Some(value.number()?),
+            b"msd" => self.startup_delay = Some(value.number()?),
+            b"bsd" => self.starved_for = Some(value.number()?),
+            b"ltc" => self.latency = Some(value.number()?),
+            b"ec" => self.errors = value.errors()?,
             _ => {}
         }
         Ok(())
@@ -268,7 +273,7 @@ impl Value<'_> {
         }
     }
 
-    fn token(&self) -> Result<&str, CmcdError> {
+    fn token(&self) -> Result<&[u8], CmcdError> {
         match self.single()? {
             Bare::Token(token) => Ok(token),
             _ => Err(CmcdError::Value),
@@ -305,7 +310,7 @@ impl Value<'_> {
         let mut all = Vec::new();
         for item in self.items() {
             let Bare::Text(text) = &item.bare else { return Err(CmcdError::Value) };
-            let range = match item.parameter("r") {
+            let range = match item.parameter(b"r") {
                 None => None,
                 Some(Bare::Text(range)) => {
                     Some(NextRange::read(&range.unescaped()).ok_or(CmcdError::Value)?)
@@ -349,17 +354,17 @@ impl std::fmt::Display for NextRange {
 }
 
 impl Object {
-    fn of(token: &str) -> Option<Self> {
+    fn of(token: &[u8]) -> Option<Self> {
         Some(match token {
-            "m" => Self::Manifest,
-            "a" => Self::Audio,
-            "v" => Self::Video,
-            "av" => Self::Muxed,
-            "i" => Self::Init,
-            "c" => Self::Caption,
-            "tt" => Self::TimedText,
-            "k" => Self::Key,
-            "o" => Self::Other,
+            b"m" => Self::Manifest,
+            b"a" => Self::Audio,
+            b"v" => Self::Video,
+            b"av" => Self::Muxed,
+            b"i" => Self::Init,
+            b"c" => Self::Caption,
+            b"tt" => Self::TimedText,
+            b"k" => Self::Key,
+            b"o" => Self::Other,
             _ => return None,
         })
     }
@@ -379,14 +384,13 @@ const HEX: [u8; 256] = {
 };
 const NO_DIGIT: u8 = 0xff;
 
-/// Percent-decodes (RFC 3986 §2.1); `None` for an escape that is none, and for what is not UTF-8.
-fn decoded(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(mut byte) = bytes.next() {
+/// Percent-decodes (RFC 3986 §2.1); `None` for an escape that is none.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    // A byte is written where there is room already: what grows looks for it each time.
+    let mut out = vec![0; text.len()];
+    let (mut length, mut bytes) = (0, text.bytes());
+    for place in &mut out {
+        let Some(mut byte) = bytes.next() else { break };
         if byte == b'%' {
             let high = HEX[usize::from(bytes.next()?)];
             let low = HEX[usize::from(bytes.next()?)];
@@ -395,9 +399,11 @@ fn decoded(text: &str) -> Option<String> {
             }
             byte = high << 4 | low;
         }
-        out.push(byte);
+        *place = byte;
+        length += 1;
     }
-    String::from_utf8(out).ok()
+    out.truncate(length);
+    Some(out)
 }
 
 #[cfg(test)]

@@ -43,12 +43,15 @@ pub(super) fn check_path(path: &str) -> Result<Path, &'static str> {
     // Whether the segment so far is nothing but dots, and how many.
     let mut dots = Some(0u8);
     let mut at = 1;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        if ORDINARY[usize::from(byte)] {
+    while let Some(rest @ [_, ..]) = bytes.get(at..) {
+        // Most of a path, a token in it above all, is passed in one go.
+        let run = rest.iter().position(|byte| !ORDINARY[usize::from(*byte)]);
+        let run = run.unwrap_or(rest.len());
+        if run > 0 {
             dots = None;
-            continue;
         }
+        let Some(&byte) = rest.get(run) else { break };
+        at += run + 1;
         let meant = if byte == b'%' {
             let pair =
                 (bytes.get(at).copied().and_then(hex), bytes.get(at + 1).copied().and_then(hex));

@@ -74,8 +74,8 @@ impl State {
         ("d", Self::Preloading),
     ];
 
-    pub(super) fn of(token: &str) -> Option<Self> {
-        Self::TOKENS.iter().find(|(known, _)| *known == token).map(|(_, state)| *state)
+    pub(super) fn of(token: &[u8]) -> Option<Self> {
+        Self::TOKENS.iter().find(|(known, _)| known.as_bytes() == token).map(|(_, state)| *state)
     }
 
     /// The word for it.
@@ -101,14 +101,14 @@ impl State {
 }
 
 impl Event {
-    pub(super) fn of(token: &str) -> Self {
+    pub(super) fn of(token: &[u8]) -> Self {
         match token {
-            "ps" => Self::State,
-            "e" => Self::Error,
-            "t" => Self::Interval,
-            "c" => Self::Content,
-            "bc" => Self::Bitrate,
-            "rr" => Self::Response,
+            b"ps" => Self::State,
+            b"e" => Self::Error,
+            b"t" => Self::Interval,
+            b"c" => Self::Content,
+            b"bc" => Self::Bitrate,
+            b"rr" => Self::Response,
             _ => Self::Other,
         }
     }

@@ -1,7 +1,8 @@
 //! Dictionaries of structured fields (RFC 9651 §4.2.2), read member by member where they lie.
 //!
 //! Nothing is copied and nothing allocated but the items of lists, so that a request with CMCD costs
-//! an edge no more than a look at its bytes.
+//! an edge no more than a look at its bytes. All that may stand in one is ASCII: what is read are bytes, and any
+//! that is not ends it.
 
 use super::CmcdError;
 
@@ -22,7 +23,7 @@ pub(super) enum Value<'a> {
 #[derive(Debug)]
 pub(super) struct Item<'a> {
     pub(super) bare: Bare<'a>,
-    parameters: Vec<(&'a str, Bare<'a>)>,
+    parameters: Vec<(&'a [u8], Bare<'a>)>,
 }
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(super) enum Bare<'a> {
     Number(i64),
     Decimal(f64),
     Text(Text<'a>),
-    Token(&'a str),
+    Token(&'a [u8]),
     Flag(bool),
     /// Bytes or a date: well formed, and of no use to any key that is known.
     Other,
@@ -38,22 +39,21 @@ pub(super) enum Bare<'a> {
 
 /// What stands between quotes, as it stands there.
 #[derive(Debug)]
-pub(super) struct Text<'a>(&'a str);
+pub(super) struct Text<'a>(&'a [u8]);
 
 impl Text<'_> {
     pub(super) fn unescaped(&self) -> String {
-        if !self.0.contains('\\') {
-            return self.0.to_owned();
+        let mut bytes = self.0.to_vec();
+        if bytes.contains(&b'\\') {
+            // An escape is a backslash before what it stands for.
+            let mut escaped = false;
+            bytes.retain(|byte| {
+                escaped = *byte == b'\\' && !escaped;
+                !escaped
+            });
         }
-        let mut out = String::with_capacity(self.0.len());
-        let mut chars = self.0.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '\\' => out.extend(chars.next()),
-                c => out.push(c),
-            }
-        }
-        out
+        // ASCII, as all that was read is.
+        String::from_utf8(bytes).unwrap_or_default()
     }
 }
 
@@ -74,27 +74,27 @@ impl<'a> Value<'a> {
 }
 
 impl<'a> Item<'a> {
-    pub(super) fn parameter(&self, name: &str) -> Option<&Bare<'a>> {
+    pub(super) fn parameter(&self, name: &[u8]) -> Option<&Bare<'a>> {
         self.parameters.iter().rev().find(|(key, _)| *key == name).map(|(_, bare)| bare)
     }
 }
 
 /// The members of a dictionary, in their order.
 pub(super) struct Members<'a> {
-    text: &'a str,
+    text: &'a [u8],
     at: usize,
     count: usize,
 }
 
 impl<'a> Members<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a [u8]) -> Self {
         let mut members = Self { text, at: 0, count: 0 };
         members.skip_spaces();
         members
     }
 
     /// The next member; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(&'a str, Value<'a>)>, CmcdError> {
+    pub(super) fn next(&mut self) -> Result<Option<(&'a [u8], Value<'a>)>, CmcdError> {
         if self.peek().is_none() {
             return Ok(None);
         }
@@ -124,7 +124,7 @@ impl<'a> Members<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.text.get(self.at).copied()
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -150,16 +150,15 @@ impl<'a> Members<'a> {
     }
 
     /// As many bytes as are of a kind, after `start`.
-    fn run(&mut self, start: usize, kind: &Kind) -> &'a str {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+    fn run(&mut self, start: usize, kind: &Kind) -> &'a [u8] {
+        let rest = self.text.get(self.at..).unwrap_or_default();
         let end = rest.iter().position(|byte| !kind[usize::from(*byte)]);
         self.at += end.unwrap_or(rest.len());
-        // All kinds are of ASCII, so that both ends lie between characters.
         self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// §4.2.3.3.
-    fn key(&mut self) -> Result<&'a str, CmcdError> {
+    fn key(&mut self) -> Result<&'a [u8], CmcdError> {
         let start = self.at;
         if !self.peek().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'*') {
             return Err(self.wrong());
@@ -195,7 +194,7 @@ impl<'a> Members<'a> {
     }
 
     /// §4.2.3.2.
-    fn parameters(&mut self) -> Result<Vec<(&'a str, Bare<'a>)>, CmcdError> {
+    fn parameters(&mut self) -> Result<Vec<(&'a [u8], Bare<'a>)>, CmcdError> {
         let mut all = Vec::new();
         while self.eat(b';') {
             self.skip_spaces();
@@ -257,10 +256,11 @@ impl<'a> Members<'a> {
                 return Err(self.wrong());
             }
             let text = self.text.get(start..self.at).unwrap_or_default();
-            return text.parse().map(Bare::Decimal).map_err(|_| self.wrong());
+            let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            return number.map(Bare::Decimal).ok_or_else(|| self.wrong());
         }
         // Fifteen digits fit.
-        let number = whole.bytes().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        let number = whole.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
         Ok(Bare::Number(if is_negative { -number } else { number }))
     }
 
