@@ -1,6 +1,8 @@
 //! How much clients may take, and what becomes of them while there is too much to do, as it is configured: bytes
 //! a second, load shedding, and players that are sent elsewhere.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::crowd::Crowd;
@@ -95,9 +97,10 @@ fn a_worker_that_is_late_by_more_than_is_configured_turns_clients_away() {
     }
 }
 
-/// The order of pathways that a player of a session is told, where it is answered.
+/// The order of pathways that a player is told, where it is answered.
 fn order(edge: &Edge) -> Option<String> {
-    let answer = get(edge.addr("http"), "a", "/steer?CMCD=sid%3D%22one%22");
+    // As hls.js asks: it says nothing of its session there.
+    let answer = get(edge.addr("http"), "a", "/steer?_HLS_pathway=a&_HLS_throughput=5000");
     let (_, order) = answer.body.split_once("PATHWAY-PRIORITY\":")?;
     Some(order.trim_end_matches('}').to_owned())
 }
@@ -106,7 +109,7 @@ fn steering(origin: &Origin, more: &str) -> Files {
     Files::new(&config(
         origin,
         &format!(
-            "[[site]]\nhosts = '*'\nupstream = 'media'\n[sessions]\non = true\n\
+            "[[site]]\nhosts = '*'\nupstream = 'media'\n[sessions]\non = true\nreports = '/cmcd'\n\
              [steering]\npath = '/steer'\npathways = ['a', 'b']\nhere = 'a'\nttl = '1 s'\n{more}"
         ),
     ))
@@ -140,7 +143,19 @@ fn players_are_sent_elsewhere_while_others_are_turned_away() {
     let edge = Edge::start(&files);
     watch(&edge, "one");
     assert_eq!(order(&edge).as_deref(), Some("[\"a\",\"b\"]"));
-    let _crowd = Crowd::begin(edge.addr("http"), "a", "/film/main.m3u8");
-    let is_away = || order(&edge).is_some_and(|order| order == "[\"b\",\"a\"]");
+    let crowd = Crowd::begin(edge.addr("http"), "a", "/film/main.m3u8");
+    wait_for("somebody to be turned away", || crowd.refusal());
+    // None of those that ask where to go is turned away.
+    let is_away = || order(&edge).expect("an order") == "[\"b\",\"a\"]";
     wait_for("the other pathway", || is_away().then_some(()));
+    // Nor is a report of what happened to a player.
+    for _ in 0..5 {
+        let report = "POST /cmcd HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                      content-type: application/cmcd\r\ncontent-length: 23\r\n\r\ne=ps,sid=\"one\",ts=1,v=2";
+        let mut stream = TcpStream::connect(edge.addr("http")).unwrap();
+        stream.write_all(report.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
 }

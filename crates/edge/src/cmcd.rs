@@ -80,6 +80,11 @@ impl CmcdLayer {
         }
         self
     }
+
+    /// Where it takes reports.
+    pub(crate) fn reports_path(&self) -> Option<&str> {
+        self.on.as_ref()?.reports.as_ref().map(|route| &*route.path)
+    }
 }
 
 pub use reports::MAX_MESSAGE;

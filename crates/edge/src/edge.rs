@@ -313,7 +313,9 @@ impl EdgeBuilder {
         let rules = (self.addresses.clone(), self.geo.clone(), self.referrers.clone());
         let guarded = Guarded(normalise.targets(GuardLayer::new(rules).layer(admitted)));
         let told = self.security.layer(self.headers.layer(guarded));
-        let answered = self.cors.layer(self.shed.layer(self.cmsd.layer(told)));
+        let spared = [self.steering.path(), self.cmcd.reports_path()];
+        let shed = self.shed.clone().spare(spared.into_iter().flatten());
+        let answered = self.cors.layer(shed.layer(self.cmsd.layer(told)));
         let log = self
             .access_log
             .as_ref()

@@ -15,6 +15,9 @@
 //! | 2 | all of clients without a session |
 //! | 3 | and of those that have one, every fourth request |
 //!
+//! At no level who asks for a path that is [spared](ShedLayer::spare): where else to go, which players ask
+//! without a word of their session, is what takes load away.
+//!
 //! A layer counts as one worker: make one of its services for each.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -126,13 +129,14 @@ struct On {
     interval: Duration,
     sessions: Option<Sessions>,
     pressure: Pressure,
+    spared: Arc<[Box<str>]>,
 }
 
 impl ShedLayer {
     /// Turns requests away while what is ready waits for longer than `target`, in each `interval`.
     pub fn new(target: Duration, interval: Duration) -> Self {
-        let pressure = Pressure::default();
-        Self { on: Some(On { target, interval, sessions: None, pressure }) }
+        let (pressure, spared) = (Pressure::default(), Arc::default());
+        Self { on: Some(On { target, interval, sessions: None, pressure, spared }) }
     }
 
     /// Knows by these which clients have a session. By default whoever asks for a segment has.
@@ -140,6 +144,18 @@ impl ShedLayer {
     pub fn sessions(mut self, sessions: Sessions) -> Self {
         if let Some(on) = &mut self.on {
             on.sessions = Some(sessions);
+        }
+        self
+    }
+
+    /// Turns nobody away who asks for one of these paths, too, as they stand in a request: where players are
+    /// told where to go, or report what happened to them. Those of its steering and reports
+    /// [`EdgeBuilder`](crate::EdgeBuilder) adds by itself.
+    #[must_use]
+    pub fn spare<'a>(mut self, paths: impl IntoIterator<Item = &'a str>) -> Self {
+        if let Some(on) = &mut self.on {
+            let before = on.spared.iter().cloned();
+            on.spared = before.chain(paths.into_iter().map(Box::from)).collect();
         }
         self
     }
@@ -196,7 +212,7 @@ where
         let (on, worker) = &**worker;
         Worker::probe(worker);
         let level = worker.level();
-        if level > 0 && worker.turns_away(level, || standing(on.sessions.as_ref(), &request)) {
+        if level > 0 && worker.turns_away(level, || on.standing(&request)) {
             if let Some(level) = LEVEL_NAMES.get(usize::from(level) - 1) {
                 on.pressure.inner.at(level).inc();
             }
@@ -218,18 +234,26 @@ enum Standing {
     Segment,
     /// The beginning of something.
     New,
+    /// For a path that is spared.
+    Spared,
 }
 
-fn standing<A>(sessions: Option<&Sessions>, request: &Request<A>) -> Standing {
-    let segment = Kind::of_path(request.uri().path()).is_segment();
-    let running = match sessions {
-        Some(sessions) => cmcd::has_session(sessions, request),
-        None => segment,
-    };
-    match (running, segment) {
-        (true, _) => Standing::Running,
-        (false, true) => Standing::Segment,
-        (false, false) => Standing::New,
+impl On {
+    fn standing<A>(&self, request: &Request<A>) -> Standing {
+        let path = request.uri().path();
+        if self.spared.iter().any(|spared| **spared == *path) {
+            return Standing::Spared;
+        }
+        let segment = Kind::of_path(path).is_segment();
+        let running = match &self.sessions {
+            Some(sessions) => cmcd::has_session(sessions, request),
+            None => segment,
+        };
+        match (running, segment) {
+            (true, _) => Standing::Running,
+            (false, true) => Standing::Segment,
+            (false, false) => Standing::New,
+        }
     }
 }
 
@@ -268,6 +292,7 @@ impl Worker {
 
     fn turns_away(&self, level: u8, standing: impl FnOnce() -> Standing) -> bool {
         match standing() {
+            Standing::Spared => false,
             Standing::New => true,
             Standing::Segment => level > 1,
             Standing::Running => {

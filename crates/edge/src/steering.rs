@@ -220,6 +220,11 @@ struct On {
 }
 
 impl SteeringLayer {
+    /// Where it answers.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.on.as_ref().map(|on| &*on.path)
+    }
+
     /// Adds its [`SteeringMetrics`] to `registry`, where it steers.
     pub fn register(&self, registry: &mut Registry) {
         if let Some(on) = &self.on {

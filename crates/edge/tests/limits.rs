@@ -258,7 +258,8 @@ async fn a_worker_that_is_late_turns_new_sessions_away_first() {
     let sessions = Sessions::builder().clock(Clock::manual(Timestamp::from_secs(9))).build();
     let pressure = Pressure::default();
     let shed = ShedLayer::new(Duration::from_millis(20), Duration::from_millis(100));
-    let shed = shed.sessions(sessions.clone()).pressure(pressure.clone());
+    let shed =
+        shed.sessions(sessions.clone()).pressure(pressure.clone()).spare(["/steer", "/cmcd"]);
     let service = shed.layer(CmcdLayer::new(sessions).layer(media()));
     let ask = async |path: &str, id: &str| {
         let path = format!("{path}?CMCD=sid%3D%22{id}%22");
@@ -283,6 +284,10 @@ async fn a_worker_that_is_late_turns_new_sessions_away_first() {
             let (refused, headers) = ask("/v/main.m3u8", &new).await;
             assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(headers["retry-after"], (2 * level).to_string());
+            for path in ["/steer", "/cmcd"] {
+                let (answered, _) = status(&service, from("192.0.2.7:1", path)).await;
+                assert_eq!(answered, StatusCode::OK, "{path} is spared");
+            }
             if level < 3 {
                 assert_eq!(ask("/v/main.m3u8", "runs").await.0, StatusCode::OK, "it runs");
                 let unknown = ask("/v/1.m4s", &new).await.0;

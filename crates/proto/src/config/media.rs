@@ -145,7 +145,8 @@ pub enum LimitPer {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Shed {
-    /// Whether anything is. Default false. Bound: none. Danger: without, all wait alike.
+    /// Whether anything is. Default false. Bound: none. Danger: without, all wait alike; where `on` of
+    /// `[sessions]` is false, players of live that load their playlist again are turned away as new ones are.
     pub on: bool,
     /// How long what is ready may wait for its turn. Default 20 ms. Bound: 1 ms to 10 s. Danger: too short
     /// turns away what could have been served.
