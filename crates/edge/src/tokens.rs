@@ -24,7 +24,9 @@
 //! | [Common Access Token](cat) (CTA-5007) | ES256, PS256, HS256 | the same, and where CTA-5007 puts it |
 //!
 //! A token is read where it is first found: in the path (`/t/TOKEN/…`, where the layer is told to),
-//! the query, the header, the cookie. Of several, the others are taken off unread.
+//! the query, the header, the cookie. Of several, the others are taken off unread; but where the first has
+//! expired, the next that is another counts in its place, and no third: one made anew ([cat]) may stand in a
+//! cookie beside a URL that has the old one.
 //!
 //! What holds: the algorithm is the key's, whatever a token says of it. Signatures are compared in
 //! constant time. No decision is kept: a token that has expired is refused by the next request. What is

@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::asked::Asked;
-use super::places::{Places, hand_over};
+use super::places::{Found, Places, hand_over};
 use super::refusal::Refusal;
 use super::replays::Replays;
 use super::verifier::{Refused, Verifier};
@@ -48,10 +48,21 @@ impl TokenRules {
         shared: &Shared,
         now: Timestamp,
     ) -> Result<Admitted, Refused> {
-        let found = self.places.take(request).ok_or(Refusal::Missing)?;
+        let [found, next] = self.places.take(request);
+        let mut found = found.ok_or(Refusal::Missing)?;
         let normal = normalise::checked(request.uri()).ok_or(Refusal::Ambiguous)?;
         let asked = Asked::new(request, normal.path(), now);
-        let allowed = self.verifier.verify(&found.text, &asked)?;
+        let verify = |found: &Found| self.verifier.verify(&found.text, &asked);
+        let allowed = match (verify(&found), next) {
+            // One made anew is handed over in a cookie, and the URL goes on having the old one. That is
+            // signed by us: who guesses has one guess a request, as ever.
+            (Err(refused), Some(next)) if refused.why == Refusal::Expired => {
+                let allowed = verify(&next).map_err(|_| refused)?;
+                found = next;
+                allowed
+            }
+            (judged, _) => judged?,
+        };
         // Who cannot be seen to come in the clear is not given a cookie that goes in the clear.
         let is_tls = request.extensions().get::<ConnInfo>().is_none_or(|conn| conn.tls);
         // Before anything is noted: what is refused by chance has not been used.

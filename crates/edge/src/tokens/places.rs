@@ -141,22 +141,31 @@ impl Places {
         [&self.parameter, CAT_PARAMETER]
     }
 
-    /// Takes every token off, and gives the one that counts.
-    pub(super) fn take<B>(&self, request: &mut Request<B>) -> Option<Found> {
+    /// Takes every token off, and gives the one that counts, and what is to be asked where that has
+    /// expired: the next that is another.
+    pub(super) fn take<B>(&self, request: &mut Request<B>) -> [Option<Found>; 2] {
         self.take_path(request);
-        let of = |place| move |text| Found { text, place };
         let path = request.extensions_mut().remove::<FromPath>().map(|FromPath(text)| text);
         let query = self.take_query(request);
         let headers = request.headers_mut();
         let field = headers.remove(CAT_FIELD);
         let field = field.map(|field| as_text(field.as_bytes()));
-        let header = take_bearer(headers).or(field);
+        let bearer = take_bearer(headers);
         let (ours, theirs) = (take_cookie(headers, &self.cookie), take_cookie(headers, CAT));
-        let cookie = ours.or(theirs);
-        path.map(of(Place::Path))
-            .or(query.map(of(Place::Query)))
-            .or(header.map(of(Place::Header)))
-            .or(cookie.map(of(Place::Cookie)))
+        let all = [
+            (path, Place::Path),
+            (query, Place::Query),
+            (bearer, Place::Header),
+            (field, Place::Header),
+            (ours, Place::Cookie),
+            (theirs, Place::Cookie),
+        ];
+        let found = |(text, place): (Option<String>, Place)| Some(Found { text: text?, place });
+        let mut all = all.into_iter().filter_map(found);
+        let first = all.next();
+        // The cookie that is given for a token in the query is that token.
+        let next = all.find(|one| first.as_ref().is_some_and(|first| first.text != one.text));
+        [first, next]
     }
 
     fn take_query<B>(&self, request: &mut Request<B>) -> Option<String> {
@@ -347,7 +356,7 @@ mod tests {
 
     fn take(uri: &str, headers: &[(&str, &str)]) -> (Option<Found>, Request<()>) {
         let mut request = request(uri, headers);
-        let found = Places::default().path("/t/").take(&mut request);
+        let [found, _] = Places::default().path("/t/").take(&mut request);
         (found, request)
     }
 
@@ -394,6 +403,27 @@ mod tests {
     }
 
     #[test]
+    fn the_next_is_another_token_in_the_order_of_places() {
+        let next = |uri: &str, headers: &[(&str, &str)]| {
+            let mut request = request(uri, headers);
+            let [_, next] = Places::default().path("/t/").take(&mut request);
+            next
+        };
+        let cookies = ("cookie", "CTA-Common-Access-Token=C; headwater-token=D");
+        let all = [("cta-common-access-token", "H"), ("authorization", "Bearer B"), cookies];
+        assert_eq!(next("/t/P/a?token=Q", &all), Some(found("Q", Place::Query)));
+        assert_eq!(next("/t/P/a?CAT=P", &all), Some(found("B", Place::Header)));
+        assert_eq!(next("/a", &all), Some(found("H", Place::Header)));
+        assert_eq!(next("/t/P/a", &[cookies]), Some(found("D", Place::Cookie)));
+        assert_eq!(next("/a", &[cookies]), Some(found("C", Place::Cookie)));
+        let given = [("cookie", "headwater-token=Q; CTA-Common-Access-Token=C")];
+        assert_eq!(next("/a?token=Q", &given), Some(found("C", Place::Cookie)));
+        assert_eq!(next("/a?token=Q&token=R", &[]), None);
+        assert_eq!(next("/a", &[("cookie", "headwater-token=D")]), None);
+        assert_eq!(next("/a", &[]), None);
+    }
+
+    #[test]
     fn bytes_that_are_no_text_hide_no_token() {
         let mut request = request("/", &[]);
         let headers = request.headers_mut();
@@ -402,13 +432,15 @@ mod tests {
         headers.append(header::COOKIE, "CTA-Common-Access-Token=C".parse().unwrap());
         headers.append(header::AUTHORIZATION, "Basic dTpw".parse().unwrap());
         headers.append(header::AUTHORIZATION, "Bearer B".parse().unwrap());
-        assert_eq!(Places::default().take(&mut request), Some(found("B", Place::Header)));
+        let both = [found("B", Place::Header), found("T", Place::Cookie)].map(Some);
+        assert_eq!(Places::default().take(&mut request), both);
         assert_eq!(request.headers()["cookie"].as_bytes(), b"a=\xff\xe9; b=\xe4");
         assert_eq!(request.headers()["authorization"], "Basic dTpw");
         let mut request = self::request("/", &[]);
         let line = HeaderValue::from_bytes(b"headwater-token=T\xff").unwrap();
         request.headers_mut().append(header::COOKIE, line);
-        assert_eq!(Places::default().take(&mut request).unwrap().text, "T\u{fffd}");
+        let [taken, next] = Places::default().take(&mut request);
+        assert_eq!((taken.unwrap().text.as_str(), next), ("T\u{fffd}", None));
         assert!(request.headers().is_empty());
     }
 
@@ -418,7 +450,8 @@ mod tests {
         let places = Places::default().path("/t/").give_cookie(true);
         places.take_path(&mut request);
         assert!(!format!("{:?}", request.extensions().get::<FromPath>()).contains("SECRET"));
-        let found = places.take(&mut request).unwrap();
+        let [found, _] = places.take(&mut request);
+        let found = found.unwrap();
         assert!(!format!("{found:?}").contains("SECRET"));
         let allowed = Allowed {
             expires: None,

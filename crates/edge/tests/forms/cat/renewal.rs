@@ -1,8 +1,12 @@
 //! Renewal (`catr`): each label of its map, by its effect and by what it refuses.
 
-use headwater_edge::TokenLayer;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use headwater_edge::rates::Per;
 use headwater_edge::tokens::{Asked, Places, Refusal, TokenRules};
-use headwater_net::{Body, Clock, Timestamp};
+use headwater_edge::{Edge, Limit, RateLimitLayer, TokenLayer};
+use headwater_net::{Body, Clock, ConnInfo, Protocol, Timestamp};
 use http::{Method, Request, Response, header};
 use tower::{Layer as _, ServiceExt as _};
 
@@ -187,4 +191,159 @@ fn other_labels_refuse() {
     }
     let renewal = map([(int(0), int(1)), (int(1), int(120)), (text("cookie-name"), text("pass"))]);
     assert_eq!(of(323, renewal, &asked("/")), Err(Refusal::Unknown));
+}
+
+/// What is asked for.
+const TARGET: &str = "/films/7/live.m3u8";
+
+fn below(path: &str) -> (i64, Value) {
+    (312, map([(int(3), map([(int(1), text(path))]))]))
+}
+
+/// Renewal that is due at once, for two minutes.
+fn renewal(way: i64) -> (i64, Value) {
+    (323, map([(int(0), int(way)), (int(1), int(120))]))
+}
+
+/// A layer that looks at paths, too.
+fn with_paths(clock: &Clock) -> TokenLayer {
+    let rules = TokenRules::new(verifier(), Places::default().path("/t/"));
+    TokenLayer::new(rules).clock(clock.clone())
+}
+
+/// The status, the cookie that is given without its attributes, and what a refusal says.
+async fn watch(layer: &TokenLayer, target: &str, cookie: &str) -> (u16, String, String) {
+    let inner = tower::service_fn(|request: Request<Body>| async move {
+        let seen = format!("{} {:?}", request.uri(), request.headers());
+        Ok::<_, std::convert::Infallible>(Response::new(Body::from(seen)))
+    });
+    let request = Request::builder().uri(target).header("cookie", cookie);
+    let answer = layer.layer(inner).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    let given = answer.headers().get(header::SET_COOKIE).map(|given| given.to_str().unwrap());
+    let given = given.and_then(|given| given.split(';').next()).unwrap_or_default().to_owned();
+    let body = answer.into_body().collect(10_000).await.unwrap().to_bytes();
+    (status, given, String::from_utf8(body.to_vec()).unwrap())
+}
+
+const EXPIRED: &str = "the token has expired";
+
+#[tokio::test]
+async fn an_old_token_in_the_url_gives_way_to_the_cookie_that_it_was_renewed_into() {
+    for (way, target) in [
+        (0, "/t/OLD/films/7/live.m3u8"),
+        (1, "/t/OLD/films/7/live.m3u8"),
+        (0, "/films/7/live.m3u8?CAT=OLD"),
+        (1, "/films/7/live.m3u8?token=OLD"),
+    ] {
+        let clock = Clock::manual(Timestamp::from_secs(NOW));
+        let layer = with_paths(&clock);
+        let target = target.replace("OLD", &token(vec![below("/films/7/"), renewal(way)]));
+        let (status, cookie, _) = watch(&layer, &target, "a=1").await;
+        assert!(status == 200 && cookie.starts_with("CTA-Common-Access-Token="), "{cookie}");
+        clock.advance(Duration::from_secs(15));
+        let (status, _, said) = watch(&layer, &target, "a=1").await;
+        assert!(status == 401 && said.contains(EXPIRED), "{target}: {said}");
+        let (status, again, seen) = watch(&layer, &target, &format!("a=1; {cookie}")).await;
+        assert_eq!((status, again.as_str()), (200, ""), "{target}: {seen}");
+        assert_eq!(seen, format!("{TARGET} {{\"cookie\": \"a=1\"}}"));
+        // It is renewed in its turn, and by itself.
+        clock.advance(Duration::from_secs(60));
+        let (status, later, _) = watch(&layer, &target, &cookie).await;
+        assert!(status == 200 && later != cookie, "{later}");
+        clock.advance(Duration::from_secs(60));
+        let (status, _, said) = watch(&layer, &target, &cookie).await;
+        assert!(status == 401 && said.contains(EXPIRED), "both have expired: {said}");
+        assert_eq!(watch(&layer, &target, &later).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_an_end_gives_way_and_to_one_other_alone() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let layer = with_paths(&clock);
+    let end = |secs: i64| (4, int(NOW as i64 + secs));
+    let old = token(vec![below("/films/7/")]);
+    let older = token(vec![end(-60)]);
+    let good = token(vec![below("/films/7/"), end(1_000)]);
+    let elsewhere = token(vec![below("/films/8/"), end(1_000)]);
+    let early = token(vec![(5, int(NOW as i64 + 500)), end(1_000)]);
+    let at = old.len() - 8;
+    let flipped = if &old[at..=at] == "A" { "B" } else { "A" };
+    let forged = format!("{}{flipped}{}", &old[..at], &old[at + 1..]);
+    let cookie = |token: &str| format!("CTA-Common-Access-Token={token}");
+    let ask = async |first: &str, query: &str, cookie: String| {
+        let (status, _, said) = watch(&layer, &format!("/t/{first}{TARGET}{query}"), &cookie).await;
+        (status, said)
+    };
+    clock.advance(Duration::from_secs(15));
+    for (first, status, why) in [
+        (&forged, 401, "signature"),
+        (&"x".to_owned(), 401, "cannot be read"),
+        (&elsewhere, 403, "something else"),
+        (&early, 401, "not valid yet"),
+    ] {
+        let (was, said) = ask(first, "", cookie(&good)).await;
+        assert!(was == status && said.contains(why), "{was}: {said}");
+    }
+    // What is told is why the first is refused: nobody learns of the other.
+    for second in [&older, &elsewhere, &forged, &early] {
+        let (status, said) = ask(&old, "", cookie(second)).await;
+        assert!(status == 401 && said.contains(EXPIRED), "{status}: {said}");
+    }
+    let (status, said) = ask(&old, &format!("?CAT={older}"), cookie(&good)).await;
+    assert!(status == 401 && said.contains(EXPIRED), "no third: {said}");
+    assert_eq!(ask(&old, &format!("?CAT={old}"), cookie(&good)).await.0, 200, "it is the same");
+    let both = format!("headwater-token={old}; {}", cookie(&good));
+    assert_eq!(watch(&layer, TARGET, &both).await.0, 200);
+}
+
+/// The whole edge: what is counted is the token that let in, and the origin sees neither.
+#[tokio::test]
+async fn what_lets_in_in_the_place_of_an_old_token_is_what_counts() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let upstream = {
+        let seen = Arc::clone(&seen);
+        tower::service_fn(move |request: Request<Body>| {
+            seen.lock().unwrap().push(format!("{} {:?}", request.uri(), request.headers()));
+            std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(Body::from("in"))))
+        })
+    };
+    let limit = Limit::new("each").per(Per::Token).requests(2, Duration::from_secs(3600));
+    let rates = RateLimitLayer::new([limit]).unwrap();
+    let edge = Edge::builder().tokens(with_paths(&clock)).rates(rates).clock(clock.clone());
+    let edge = edge.build(upstream);
+    let ask = async |target: &str, cookie: &str| {
+        let address = "192.0.2.7:4711".parse().unwrap();
+        let request = Request::builder().uri(target).header("host", "h").header("cookie", cookie);
+        let request = request.extension(ConnInfo::new(address, address, Protocol::H2));
+        let answer = edge.clone().oneshot(request.body(Body::Empty).unwrap()).await.unwrap();
+        let status = answer.status().as_u16();
+        let given = answer.headers().get(header::SET_COOKIE);
+        (status, given.map(|given| given.to_str().unwrap().to_owned()).unwrap_or_default())
+    };
+    let named = |name: &[u8], end: i64, more: (i64, Value)| {
+        token(vec![(7, bytes(name)), (4, int(NOW as i64 + end)), more])
+    };
+    let old = named(b"old", 10, renewal(1));
+    let target = format!("{TARGET}?CAT={old}");
+    let (status, given) = ask(&target, "a=1").await;
+    assert_eq!(status, 200);
+    let renewed = given.split(';').next().unwrap().to_owned();
+    clock.advance(Duration::from_secs(15));
+    assert_eq!(ask(&target, &renewed).await.0, 200);
+    assert_eq!(ask(&target, &renewed).await.0, 429, "the same holder goes on");
+    let other = named(b"other", 1_000, below("/films/7/"));
+    let other = format!("CTA-Common-Access-Token={other}");
+    assert_eq!(ask(&target, &other).await.0, 200);
+    assert_eq!(ask(TARGET, &other).await.0, 200);
+    assert_eq!(ask(&target, &other).await.0, 429);
+    let once = named(b"once", 1_000, (308, int(1)));
+    let once = format!("CTA-Common-Access-Token={once}");
+    assert_eq!(ask(&target, &once).await.0, 200);
+    assert_eq!(ask(&target, &once).await.0, 401);
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 5);
+    assert!(seen.iter().all(|line| !line.contains("CTA") && !line.contains("CAT")), "{seen:?}");
 }
