@@ -21,6 +21,12 @@ impl Addresses {
         *count += 1;
         Some(FromAddress { of, all: self.clone() })
     }
+
+    /// Whether `ip` has `max` connections: one more would be none.
+    pub(super) fn is_full(&self, ip: IpAddr, max: usize) -> bool {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&network(ip)).is_some_and(|count| *count >= max)
+    }
 }
 
 /// One connection of an address.
@@ -62,8 +68,11 @@ mod tests {
         let all = Addresses::default();
         let take = |ip: &str| all.take(ip.parse().unwrap(), 2);
         let first = take("192.0.2.1").unwrap();
+        let is_full = |ip: &str| all.is_full(ip.parse().unwrap(), 2);
+        assert!(!is_full("192.0.2.1"));
         let _second = take("::ffff:192.0.2.1").unwrap();
         assert!(take("192.0.2.1").is_none());
+        assert!(is_full("192.0.2.1") && is_full("::ffff:192.0.2.1") && !is_full("192.0.2.2"));
         let _other = take("192.0.2.2").unwrap();
         drop(first);
         let _third = take("192.0.2.1").unwrap();

@@ -28,8 +28,13 @@ impl Fronts {
         if info.peer != route.peer {
             return Some(info.peer.ip());
         }
+        self.counted_itself(route)
+    }
+
+    /// The same of a connection that nobody has told of, as over QUIC.
+    pub(super) fn counted_itself(&self, route: &Route) -> Option<IpAddr> {
         let is_front = trusts(&self.bytes, route) || trusts(&self.requests, route);
-        (!is_front && !route.is_unix).then_some(info.peer.ip())
+        (!is_front && !route.is_unix).then_some(route.peer.ip())
     }
 
     /// The proxies, where this connection is one of theirs: either its own address is, or the one

@@ -35,7 +35,9 @@ use super::control::{Drain as Ending, Phase, stopped};
 use super::metrics::Refused;
 use super::quic::Endpoint;
 use super::shared::Shared;
+use super::tcp::canonical;
 use super::unfinished::Unfinished;
+use super::wire::Route;
 use super::worker::{Worker, finish_within};
 use crate::Body;
 use connection::{Begins, connection};
@@ -144,8 +146,17 @@ where
         Worker::keep_up(&mut self.worker);
         let worker = &self.worker;
         let under_way = self.handshakes.count();
+        let peer = canonical(incoming.remote_address());
+        let route = Route { peer, local: self.addr, is_unix: false };
+        let counted = worker.fronts.counted_itself(&route);
         if worker.open.load(Ordering::Relaxed) >= worker.limits.max_connections {
             worker.counters.refused(Refused::Connections);
+            incoming.refuse();
+        } else if counted
+            .is_some_and(|ip| worker.addresses.is_full(ip, worker.limits.max_per_address))
+        {
+            // Whoever is really there. To who forged the address it is less than a Retry, and costs no more.
+            worker.counters.refused(Refused::Address);
             incoming.refuse();
         } else if under_way >= worker.quic.retry_above && !incoming.remote_address_validated() {
             // An address that nobody answers from gets no further.

@@ -77,8 +77,9 @@ pub struct ConnLimits {
     /// senders that stopped hold requests.
     pub body_timeout: Duration,
     /// Connections of all kinds, WebSockets among them, open at once from one address, or one IPv6 network of
-    /// 64 bits; one more is closed at once (TCP) or refused (QUIC). What a trusted balancer or proxy opens counts
-    /// for the client it names by the PROXY protocol, or not at all. Unit: connections. Default
+    /// 64 bits; one more is closed at once (TCP) or refused (QUIC; CONNECTION_REFUSED before its handshake, whether
+    /// or not its address has been shown, and H3_EXCESSIVE_LOAD where the last place went during it). What a
+    /// trusted balancer or proxy opens counts for the client it names by the PROXY protocol, or not at all. Unit: connections. Default
     /// 2,048. Bound: at least 1. Danger: too low locks out the many behind one address of a
     /// provider; too high lets one client take all of `max_connections`.
     pub max_per_address: usize,

@@ -10,7 +10,8 @@ use headwater_net::server::{ConnLimits, Ended, Refused};
 use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::client::Client;
+use crate::client::{Client, quic_config};
+use crate::h3_client::endpoint;
 use crate::http2_frames::{
     END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, RST_STREAM, SETTINGS, frame,
     request,
@@ -193,6 +194,32 @@ async fn one_address_has_so_many_connections_and_others_theirs() {
     held.clear();
     until("closed", || metrics.connections_open(Protocol::H2) == 1).await;
     assert_eq!(fourth.get("/bytes/1").await.unwrap().status, 200);
+}
+
+/// Limit: `ConnLimits::max_per_address`.
+#[tokio::test]
+async fn one_address_has_so_many_connections_over_quic_and_one_more_is_refused_unshaken() {
+    let server = start_with(|builder| builder.limits(limits(|limits| limits.max_per_address = 3)));
+    let metrics = server.handle.metrics();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let client = Client::new(&server, Protocol::H3).await;
+        assert_eq!(client.get("/bytes/1").await.unwrap().status, 200);
+        held.push(client);
+    }
+    let addr = server.handle.https_addrs()[0];
+    let config = quic_config(&server.tls, quinn::TransportConfig::default());
+    let socket = endpoint(addr);
+    let refused = socket.connect_with(config, addr, "localhost").unwrap().await.unwrap_err();
+    let quinn::ConnectionError::ConnectionClosed(close) = refused else { panic!("{refused}") };
+    assert_eq!(close.error_code, quinn::TransportErrorCode::CONNECTION_REFUSED);
+    assert_eq!(metrics.connections_refused_for(Refused::Address), 1);
+    let other = Client::at(&server, Protocol::H3, "::1".parse().unwrap()).await;
+    assert_eq!(other.get("/bytes/1").await.unwrap().status, 200);
+    held.clear();
+    until("closed", || metrics.connections_open(Protocol::H3) == 1).await;
+    let again = Client::new(&server, Protocol::H3).await;
+    assert_eq!(again.get("/bytes/1").await.unwrap().status, 200);
 }
 
 /// Limit: `ConnLimits::max_per_address`, `ConnLimits::max_connections`.
