@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use super::wire::Route;
 use crate::{ConnInfo, ForwardedField, Proxies};
 
@@ -47,6 +49,14 @@ impl Fronts {
         let trusted =
             if told { self.requests.trust(info.peer.ip()) } else { trusts(&self.requests, route) };
         trusted.then(|| Arc::clone(&self.requests))
+    }
+
+    /// Takes off what the request of such a connection says of its client, and notes that.
+    pub(super) fn heed(&self, proxies: &Proxies, fields: &mut HeaderMap, info: &mut ConnInfo) {
+        if let Some(said) = proxies.take(fields, self.field) {
+            info.peer = said.client;
+            info.tls = said.tls.unwrap_or(info.tls);
+        }
     }
 }
 

@@ -463,11 +463,8 @@ where
             let received = Received::new(incoming, Arc::clone(&self.conn.activity), expects);
             Body::Stream(Box::pin(Limited::new(received, limits)))
         });
-        if let Some(proxies) = &self.conn.about.forwarded
-            && let Some(said) = proxies.take(request.headers_mut(), self.conn.worker.fronts.field)
-        {
-            info.peer = said.client;
-            info.tls = said.tls.unwrap_or(info.tls);
+        if let Some(proxies) = &self.conn.about.forwarded {
+            self.conn.worker.fronts.heed(proxies, request.headers_mut(), &mut info);
         }
         // hyper has counted those of HTTP/1.1.
         let is_http2 = info.protocol == Protocol::H2;

@@ -77,6 +77,26 @@ async fn rfc_8470_safe_requests_are_answered_before_the_handshake_and_others_aft
     assert_eq!(metrics.handshakes_failed(headwater_net::Protocol::H3), 0);
 }
 
+/// Anybody may write a proxy's address on a first flight, and would be believed who it speaks for.
+#[tokio::test]
+async fn what_a_trusted_proxy_asks_waits_for_its_handshake() {
+    let trusting = |builder: ServerBuilder| builder.forwarded_by("127.0.0.1".parse().unwrap());
+    let server = start_with(|builder| trusting(with_early_data(builder)));
+    let metrics = server.handle.metrics();
+    let config = known_client(&server).await;
+    let relay = Relay::new(server.handle.https_addrs()[0]).await;
+    relay.only_first_flight(true);
+    let (client, accepted) = return_to(&relay, &config).await;
+    let asks = text(&client, Method::GET, "/early", b"");
+    let release = async {
+        until("it is held", || metrics.early_requests_held() == 1).await;
+        relay.only_first_flight(false);
+    };
+    let (asked, ()) = tokio::join!(asks, release);
+    assert_eq!(asked, "early=false");
+    assert!(accepted.await);
+}
+
 #[tokio::test]
 async fn rfc_8446_8_1_a_recorded_flight_is_good_for_nothing() {
     let server = start_with(with_early_data);

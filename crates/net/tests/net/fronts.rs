@@ -1,4 +1,4 @@
-//! Proxies in front: whose word is taken for whose address, by TCP and by Unix sockets.
+//! Proxies in front: whose word is taken for whose address, by TCP, by QUIC and by Unix sockets.
 
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
@@ -7,10 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_net::server::{ConnLimits, Server, ServerBuilder, ServerHandle};
-use headwater_net::{Body, ConnInfo, ForwardedField, Protocol};
-use http::{Request, Response};
+use bytes::Bytes;
+use headwater_net::server::{ConnLimits, Refused, Server, ServerBuilder, ServerHandle, Tls};
+use headwater_net::{Body, Clock, ConnInfo, ForwardedField, Protocol};
+use http::{Method, Request, Response};
 
+use crate::h3_client::{H3, endpoint, quic_config};
 use crate::service::until;
 use crate::tls::Authority;
 
@@ -83,6 +85,69 @@ async fn forwarded_is_believed_from_proxies_alone() {
             "{said}"
         );
     }
+}
+
+/// Serves over QUIC, with one connection for each address.
+fn quic(tune: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (ServerHandle, Tls) {
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let mut limits = ConnLimits::default();
+    limits.max_per_address = 1;
+    let builder = Server::builder().https("127.0.0.1:0").tls(tls.clone()).limits(limits);
+    (serve(tune(builder)), tls)
+}
+
+/// The body of the answer to a request over HTTP/3 with these fields.
+async fn ask_by_http3(client: &H3, fields: &[(&'static str, &'static str)]) -> String {
+    let mut request = client.request(Method::GET, "/");
+    for (name, value) in fields {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    let answer = client.ask(request, Bytes::new()).await.unwrap();
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+/// Each request of a connection is somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_speaks_http3_is_believed_as_over_tcp() {
+    let (trusting, tls) = quic(|server| server.forwarded_by("127.0.0.0/8".parse().unwrap()));
+    let addr = trusting.https_addrs()[0];
+    let proxy = H3::connect(addr, "localhost", &tls).await;
+    let fields = [("x-forwarded-for", "6.6.6.6, 192.0.2.9"), ("forwarded", "for=6.6.6.6")];
+    let said = ask_by_http3(&proxy, &fields).await;
+    assert!(said.starts_with("192.0.2.9:0 to 127.0.0.1:"), "{said}");
+    assert!(said.ends_with(", tls true, fields false"), "{said}");
+    let fields = [("x-forwarded-for", "192.0.2.8"), ("x-forwarded-proto", "http")];
+    let said = ask_by_http3(&proxy, &fields).await;
+    assert!(said.starts_with("192.0.2.8:0 to "), "{said}");
+    assert!(said.ends_with(", tls false, fields false"), "{said}");
+    let said = ask_by_http3(&proxy, &[]).await;
+    assert!(said.starts_with("127.0.0.1:") && said.ends_with("tls true, fields false"), "{said}");
+    // Its connections are not counted as one client's.
+    let another = H3::connect(addr, "localhost", &tls).await;
+    assert!(ask_by_http3(&another, &[]).await.starts_with("127.0.0.1:"));
+    assert_eq!(trusting.metrics().connections_refused_for(Refused::Address), 0);
+
+    let (rfc_7239, tls) = quic(|server| {
+        let server = server.forwarded_by("127.0.0.1".parse().unwrap());
+        server.forwarded_field(ForwardedField::Forwarded)
+    });
+    let proxy = H3::connect(rfc_7239.https_addrs()[0], "localhost", &tls).await;
+    let fields = [("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "6.6.6.6")];
+    let said = ask_by_http3(&proxy, &fields).await;
+    assert!(said.starts_with("192.0.2.7:0 to ") && said.ends_with("fields false"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_speaks_http3_is_not_believed_and_is_counted() {
+    let (strict, tls) = quic(|server| server.forwarded_by("10.0.0.0/8".parse().unwrap()));
+    let addr = strict.https_addrs()[0];
+    let stranger = H3::connect(addr, "localhost", &tls).await;
+    let said = ask_by_http3(&stranger, &[("x-forwarded-for", "192.0.2.9")]).await;
+    assert!(said.starts_with("127.0.0.1:") && said.ends_with("tls true, fields true"), "{said}");
+    let config = quic_config(&tls, quinn::TransportConfig::default());
+    let second = endpoint(addr).connect_with(config, addr, "localhost").unwrap().await;
+    assert!(second.is_err(), "there is one already");
+    assert_eq!(strict.metrics().connections_refused_for(Refused::Address), 1);
 }
 
 /// A proxy that knows one of the two leaves the other as its client wrote it.

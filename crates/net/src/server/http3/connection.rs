@@ -38,8 +38,9 @@ use crate::server::quic::Begun;
 use crate::server::shared::Shared;
 use crate::server::tcp::canonical;
 use crate::server::unfinished::Turn;
+use crate::server::wire::Route;
 use crate::server::worker::Worker;
-use crate::{Body, ConnInfo, Protocol};
+use crate::{Body, ConnInfo, Protocol, Proxies};
 
 /// Streams of one connection of HTTP/3 that may end without having brought a request; with one more,
 /// the connection is closed (H3_EXCESSIVE_LOAD). Unit: streams. Default 500. Bound: not to be set.
@@ -59,6 +60,8 @@ pub(super) struct Conn {
     pub(super) info: ConnInfo,
     pub(super) worker: Arc<Worker>,
     pub(super) date: Arc<DateCache>,
+    /// The proxies in front, where this connection is one's: its requests say whom they are for.
+    pub(super) forwarded: Option<Arc<Proxies>>,
     quic: Arc<quinn::Connection>,
     /// Of a connection whose first request came before the handshake was done.
     pub(super) handshake: Option<Handshake>,
@@ -132,10 +135,15 @@ pub(super) async fn connection<S>(
         return;
     };
     let peer = canonical(quic.remote_address());
-    let Some(_from) = worker.addresses.take(peer.ip(), limits.max_per_address) else {
-        worker.counters.refused(Refused::Address);
-        quic.close(var_int(Code::ExcessiveLoad), b"");
-        return;
+    let route = Route { peer, local: addr, is_unix: false };
+    let counted = worker.fronts.counted_itself(&route);
+    let _from = match counted.map(|ip| worker.addresses.take(ip, limits.max_per_address)) {
+        Some(None) => {
+            worker.counters.refused(Refused::Address);
+            quic.close(var_int(Code::ExcessiveLoad), b"");
+            return;
+        }
+        from => from,
     };
     let _open = worker.counters.open(Protocol::H3);
     // A client that allows no control stream makes this wait.
@@ -143,8 +151,10 @@ pub(super) async fn connection<S>(
     let Ok(Ok(mut control)) = within(limits.handshake_timeout, opening).await else { return };
 
     let known = Arc::new(quic.clone());
+    let info = info(&quic, peer, addr, &known);
     let conn = Arc::new(Conn {
-        info: info(&quic, peer, addr, &known),
+        forwarded: worker.fronts.forward(&info, &route),
+        info,
         worker: Arc::clone(&worker),
         date,
         quic: known,

@@ -118,7 +118,8 @@ pub(super) fn admit(
         return (info, None);
     };
     let safe = *method == Method::GET || *method == Method::HEAD;
-    let held = !safe || !matches!(body, Body::Empty);
+    // Until then, anybody may have written a proxy's address, which what it says is believed by.
+    let held = !safe || !matches!(body, Body::Empty) || conn.forwarded.is_some();
     conn.worker.counters.early(held);
     if held {
         return (info, Some(handshake.clone()));

@@ -70,13 +70,17 @@ where
     {
         return None;
     }
+    let mut headers = head.headers;
+    if let Some(proxies) = &conn.forwarded {
+        conn.worker.fronts.heed(proxies, &mut headers, &mut info);
+    }
     let mut unanswered = room.begin();
     info.interim = Some(unanswered.interim());
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = head.uri;
     *request.version_mut() = Version::HTTP_3;
-    *request.headers_mut() = head.headers;
+    *request.headers_mut() = headers;
     request.extensions_mut().insert(info);
 
     let response = {
