@@ -14,7 +14,7 @@
 //! | `cath` 315 | each field is there, and every line of it matches |
 //! | `catgeoiso3166` 316 | the country, or its subdivision, is one of these, where a [`Country`] is known |
 //! | `catif` 322 | a token that one of these claims refuses is answered so |
-//! | `catr` 323 | a token with a secret for key is made anew near its end |
+//! | `catr` 323 | a token with a secret for key is made anew near its end; a layer refuses one that would stand where it does not look |
 //!
 //! A match is `exact` 0, `prefix` 1, `suffix` 2, `contains` 3, `regex` 4, `sha256` -1 or `sha512-256` -2;
 //! where several are named, all have to hold. A token with any other claim, part or match is refused.

@@ -6,6 +6,7 @@ use headwater_net::Timestamp;
 use super::asked::Asked;
 use super::cat::{Replay, Rules};
 use super::grant::takes_in;
+use super::places::Places;
 use super::refusal::Refusal;
 use super::verifier::{Allowed, Refused, Verifier};
 use crate::rates::Holder;
@@ -25,18 +26,25 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Holds them against a request whose path an origin might read as `divided`.
+    /// Holds them against a request whose path an origin might read as `divided`, and whose tokens are looked
+    /// for in `places`, if somebody knows.
     pub(super) fn judge(
         &self,
         verifier: &Verifier,
         asked: &Asked<'_>,
         divided: Option<&str>,
+        places: Option<&Places>,
     ) -> Result<Allowed, Refused> {
         let rules = self.rules.as_deref();
         let refused = |label: i64, why: Refusal| Refused {
             why,
             instead: rules.and_then(|rules| rules.instead_of(label)),
         };
+        // Whatever else it says: who made it finds out at once, and not at the first one's end.
+        let is_found = |rules: &Rules| places.is_none_or(|places| rules.are_found_by(places));
+        if !rules.is_none_or(is_found) {
+            return Err(refused(323, Refusal::Renewal));
+        }
         match self.expires {
             Some(expires) => {
                 verifier.check_expiry(expires, asked.now).map_err(|why| refused(4, why))?;

@@ -52,7 +52,8 @@ impl TokenRules {
         let mut found = found.ok_or(Refusal::Missing)?;
         let normal = normalise::checked(request.uri()).ok_or(Refusal::Ambiguous)?;
         let asked = Asked::new(request, normal.path(), now);
-        let verify = |found: &Found| self.verifier.verify(&found.text, &asked);
+        let places = Some(&self.places);
+        let verify = |found: &Found| self.verifier.verify_in(&found.text, &asked, places);
         let allowed = match (verify(&found), next) {
             // One made anew is handed over in a cookie, and the URL goes on having the old one. That is
             // signed by us: who guesses has one guess a request, as ever.

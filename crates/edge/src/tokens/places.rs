@@ -141,6 +141,16 @@ impl Places {
         [&self.parameter, CAT_PARAMETER]
     }
 
+    /// Whether a cookie is one that holds tokens, by its name.
+    pub(super) fn is_cookie(&self, name: &str) -> bool {
+        name == &*self.cookie || name == CAT
+    }
+
+    /// Whether a field is one that holds a token and nothing else.
+    pub(super) fn is_field(name: &HeaderName) -> bool {
+        *name == CAT_FIELD
+    }
+
     /// Takes every token off, and gives the one that counts, and what is to be asked where that has
     /// expired: the next that is another.
     pub(super) fn take<B>(&self, request: &mut Request<B>) -> [Option<Found>; 2] {

@@ -41,6 +41,10 @@ pub enum Refusal {
     /// It makes a condition that is not known here, or in a way that is not.
     #[error("the token makes a condition that is not known here")]
     Unknown,
+    /// Renewed, it would stand in a cookie or a field that is not looked at here (`catr` of a Common Access
+    /// Token).
+    #[error("the token is to be renewed into a cookie or a field that is not read here")]
+    Renewal,
     /// It is for other methods.
     #[error("the token is not for this method")]
     Method,
@@ -94,6 +98,7 @@ impl Refusal {
             | Self::Issuer
             | Self::Audience
             | Self::Unknown
+            | Self::Renewal
             | Self::Replayed
             | Self::Shared => StatusCode::UNAUTHORIZED,
             Self::Path

@@ -11,6 +11,7 @@ use super::cat::{self, Instead, Renewed};
 use super::claims::Claims;
 use super::key::{BadKey, Key};
 use super::known::Known;
+use super::places::Places;
 use super::refusal::Refusal;
 use super::signed::Seen;
 use super::{MAX_KEYS, MAX_TOKEN, jwt, signed};
@@ -148,11 +149,22 @@ impl Verifier {
     }
 
     /// What a token lets in, if it lets in what is asked for. Where an origin might read the path as one
-    /// with other segments ([`normalise::other_reading`]), it lets in both.
+    /// with other segments ([`normalise::other_reading`]), it lets in both. Where a token that is renewed is
+    /// looked for is not known here: [`Refusal::Renewal`] is a [`TokenLayer`](super::TokenLayer)'s.
     ///
     /// # Errors
     /// Why not.
     pub fn verify(&self, token: &str, asked: &Asked<'_>) -> Result<Allowed, Refused> {
+        self.verify_in(token, asked, None)
+    }
+
+    /// The same, where tokens are looked for in `places`.
+    pub(super) fn verify_in(
+        &self,
+        token: &str,
+        asked: &Asked<'_>,
+        places: Option<&Places>,
+    ) -> Result<Allowed, Refused> {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TooLong.into());
         }
@@ -161,7 +173,7 @@ impl Verifier {
         if token.starts_with(signed::BEGINS) {
             return Ok(signed::verify(self, token, asked, divided)?);
         }
-        self.claims(token)?.judge(self, asked, divided)
+        self.claims(token)?.judge(self, asked, divided, places)
     }
 
     /// What a token says whose signature is good.

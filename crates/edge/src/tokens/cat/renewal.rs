@@ -5,6 +5,7 @@ use coset::cbor::value::Value;
 use headwater_net::Timestamp;
 use http::{HeaderName, StatusCode};
 
+use super::super::places::Places;
 use super::super::refusal::Refusal;
 use super::{Signer, field, integer, text, texts};
 
@@ -74,6 +75,18 @@ impl Renewal {
             }
         }
         Ok(Self { way, lasts, deadline, cookie, header, cookie_attributes })
+    }
+
+    /// Whether a new token would stand where these look for it.
+    pub(super) fn is_found_by(&self, places: &Places) -> bool {
+        let cookie = self.cookie.as_deref().is_none_or(|name| places.is_cookie(name));
+        let header = self.header.as_ref().is_none_or(Places::is_field);
+        match self.way {
+            Way::Automatic => cookie && header,
+            Way::Cookie => cookie,
+            Way::Header => header,
+            Way::Redirect(_) => true,
+        }
     }
 
     /// Whether a token that ends at `expires` is to be made anew by now.

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 
 use super::super::asked::Asked;
+use super::super::places::Places;
 use super::super::refusal::Refusal;
 use super::matching::Match;
 use super::renewal::{Renewal, Renewed};
@@ -141,6 +142,12 @@ impl Rules {
     pub(in super::super) fn instead_of(&self, label: i64) -> Option<Box<Instead>> {
         let found = self.instead.iter().find(|(one, _)| *one == label);
         found.map(|(_, instead)| Box::new(instead.clone()))
+    }
+
+    /// Whether the token, if it is made anew, would stand where these look for it.
+    pub(in super::super) fn are_found_by(&self, places: &Places) -> bool {
+        let renewal = self.renewal.as_ref().filter(|_| self.anew.is_some());
+        renewal.is_none_or(|renewal| renewal.is_found_by(places))
     }
 
     /// The token made anew, where it is near its end and we have the secret that it was signed by.

@@ -103,9 +103,15 @@ fn with(label: i64, value: Value) -> Result<(), Refusal> {
     verify(&verifier(), &due(1, label, value), &asked("/"))
 }
 
+/// A layer that looks for tokens in the cookie `pass`, too.
+fn passes(clock: &Clock) -> TokenLayer {
+    TokenLayer::new(TokenRules::new(verifier(), Places::default().cookie("pass")))
+        .clock(clock.clone())
+}
+
 /// The lines of a field of the answer to a token.
 async fn lines(token: &str, field: &str) -> Vec<String> {
-    let layer = layer(&Clock::manual(Timestamp::from_secs(NOW)));
+    let layer = passes(&Clock::manual(Timestamp::from_secs(NOW)));
     let answer = ask(&layer, token, false).await;
     assert_eq!(answer.status(), 200);
     let lines = answer.headers().get_all(field).iter();
@@ -145,11 +151,9 @@ async fn label_3_names_the_cookie() {
 
 #[tokio::test]
 async fn label_4_names_the_field() {
-    let token = due(2, 4, text("X-Pass"));
-    let fields = lines(&token, "x-pass").await;
+    let fields = lines(&due(2, 4, text("CTA-Common-Access-Token")), OURS).await;
     let [renewed] = &fields[..] else { panic!("{fields:?}") };
     is_renewed(renewed);
-    assert_eq!(lines(&token, OURS).await, [""; 0]);
     // It is no cookie's name.
     let cookies = lines(&due(1, 4, text("X-Pass")), "set-cookie").await;
     assert!(cookies[0].starts_with("CTA-Common-Access-Token="), "{cookies:?}");
@@ -346,4 +350,50 @@ async fn what_lets_in_in_the_place_of_an_old_token_is_what_counts() {
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 5);
     assert!(seen.iter().all(|line| !line.contains("CTA") && !line.contains("CAT")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_looks_for_refuses_and_one_that_is_looked_for_comes_back() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let refused = "renewed into a cookie or a field that is not read";
+    let ask = async |layer: &TokenLayer, token: &str| {
+        let answer = ask(layer, token, false).await;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect(10_000).await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    for (way, label, name, lets_in) in [
+        (0, 3, "pass", false),
+        (1, 3, "pass", false),
+        (2, 3, "pass", true),
+        (1, 3, "headwater-token", true),
+        (1, 3, "CTA-Common-Access-Token", true),
+        // Names of cookies have a case, those of fields have none.
+        (1, 3, "cta-common-access-token", false),
+        (0, 4, "X-Pass", false),
+        (1, 4, "X-Pass", true),
+        (2, 4, "X-Pass", false),
+        (0, 4, "cta-common-access-token", true),
+        // It holds `Bearer`, too, and the new token stands alone.
+        (2, 4, "Authorization", false),
+    ] {
+        let (status, said) = ask(&layer(&clock), &due(way, label, text(name))).await;
+        assert_eq!(status, if lets_in { 200 } else { 401 }, "{way} {label} {name}: {said}");
+        assert_eq!(said.contains(refused), !lets_in, "{said}");
+    }
+    let named = || map([(int(0), int(1)), (int(1), int(120)), (int(3), text("pass"))]);
+    // Also when it is not due, and when it has expired: `catif` answers for it.
+    let now = NOW as i64;
+    let status = async |claims: Vec<(i64, Value)>| ask(&layer(&clock), &token(claims)).await.0;
+    assert_eq!(status(vec![(4, int(now + 1_000)), (323, named())]).await, 401);
+    let instead = || map([(int(323), list([int(451), map([])]))]);
+    assert_eq!(status(vec![(4, int(now - 60)), (323, named()), (322, instead())]).await, 451);
+    // One that is never renewed is held to nothing that it says of that.
+    assert_eq!(status(vec![(308, int(1)), (323, named())]).await, 200);
+    let (_, cookie, _) =
+        watch(&passes(&clock), &format!("/a?CAT={}", due(1, 3, text("pass"))), "a=1").await;
+    assert!(cookie.starts_with("pass="), "{cookie}");
+    clock.advance(Duration::from_secs(15));
+    let (status, _, seen) = watch(&passes(&clock), "/a", &cookie).await;
+    assert_eq!((status, seen.as_str()), (200, "/a {}"), "and nobody behind sees it");
 }
