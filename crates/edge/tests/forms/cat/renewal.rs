@@ -302,6 +302,31 @@ async fn nothing_but_an_end_gives_way_and_to_one_other_alone() {
     assert_eq!(watch(&layer, TARGET, &both).await.0, 200);
 }
 
+/// Where it came from, and not the old one, says how the next is handed over.
+#[tokio::test]
+async fn what_lets_in_in_the_place_of_an_old_token_is_what_is_renewed() {
+    let clock = Clock::manual(Timestamp::from_secs(NOW));
+    let places = Places::default().path("/t/").give_cookie(true);
+    let layer = TokenLayer::new(TokenRules::new(verifier(), places)).clock(clock.clone());
+    let old = token(vec![below("/films/7/")]);
+    clock.advance(Duration::from_secs(15));
+    let ask = async |target: String, way: i64, end: i64| {
+        let good = token(vec![(4, int(NOW as i64 + end)), renewal(way)]);
+        let request = Request::builder().uri(target).header(OURS, good);
+        let inner = tower::service_fn(|_: Request<Body>| async {
+            Ok::<_, std::convert::Infallible>(Response::new(Body::Empty))
+        });
+        let request = request.body(Body::empty()).unwrap();
+        let answer = layer.layer(inner).oneshot(request).await.unwrap();
+        let has = |name: &str| answer.headers().contains_key(name);
+        (answer.status().as_u16(), has(OURS), has("set-cookie"))
+    };
+    let (path, query) = (format!("/t/{old}{TARGET}"), format!("{TARGET}?CAT={old}"));
+    assert_eq!(ask(path.clone(), 0, 60).await, (200, true, false));
+    assert_eq!(ask(path, 1, 60).await, (200, false, true));
+    assert_eq!(ask(query, 0, 1_000).await, (200, false, false), "the old one is no cookie");
+}
+
 /// The whole edge: what is counted is the token that let in, and the origin sees neither.
 #[tokio::test]
 async fn what_lets_in_in_the_place_of_an_old_token_is_what_counts() {
