@@ -116,6 +116,9 @@ pub async fn run(args: &Args) -> Result<()> {
     if !(0.1..=600.0).contains(&args.seconds) {
         return Err("--seconds must lie between 0.1 and 600".into());
     }
+    if args.check && args.command.is_none() {
+        return Err("--check needs --command: with every layer on there are bars, too".into());
+    }
     let dir = tempfile::tempdir()?;
     let pair = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()])?;
     std::fs::write(dir.path().join("certificate.pem"), pair.cert.pem())?;
@@ -161,7 +164,7 @@ pub async fn run(args: &Args) -> Result<()> {
         for server in servers.iter().filter(|server| server.asks_for_tokens()) {
             admits::check(server, &bench.tls).await?;
         }
-        report.layered = hits::measure(&bench, &servers, &hits::small_cases(args)).await?;
+        report.layered = hits::measure(&bench, &servers, &hits::ram_cases(args)).await?;
     }
     if bench.wants(Part::Logged) {
         let servers = bench.servers("logged", true, Tier::Ram)?;

@@ -68,7 +68,7 @@ pub(super) fn ram_cases(args: &Args) -> Vec<Case> {
         .collect()
 }
 
-/// Hits of 1 KiB alone: what a line of a log or a layer costs shows there.
+/// Hits of 1 KiB alone: what a line of a log costs shows there.
 pub(super) fn small_cases(args: &Args) -> Vec<Case> {
     cases(args, &SIZES[..1], |_| 1)
 }
