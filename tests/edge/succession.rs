@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use crate::process::{Edge, Files, Origin, command, get, wait_for};
 
@@ -117,6 +118,57 @@ fn sigusr2_puts_the_next_process_in_place_while_the_first_one_ends_what_it_began
     assert!(get(addr, "a", "/z").body.starts_with("next "));
     drop(next);
     wait_for("an end of listening", || refuses(addr));
+}
+
+/// Who asks for an end may have no time; who puts another process in place has, and its clients do not
+/// know of it.
+#[test]
+fn what_is_under_way_at_a_hand_over_outlasts_the_deadline_of_an_end() {
+    let (url, go) = halting();
+    let operator = "drain = '1 s'\n[operator]\nlisten = '127.0.0.1:0'";
+    let files = Files::new(&config(&url, operator));
+    let mut edge = Edge::start(&files);
+    let mut answer = begun(edge.addr("http"));
+    // As a scraper's, which asks again and again.
+    let mut scraper = TcpStream::connect(edge.addr("operator")).unwrap();
+    write!(scraper, "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut first = [0; 12];
+    scraper.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    edge.signal("USR2");
+    edge.hears("another process took over");
+    // It would be told of the wrong process. Before it would be idle for too long (60 s).
+    scraper.set_read_timeout(Some(Duration::from_secs(45))).unwrap();
+    scraper.read_to_end(&mut Vec::new()).expect("the operator's connection is closed");
+    std::thread::sleep(Duration::from_secs(3));
+    go.send(()).unwrap();
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "full");
+    assert!(edge.ended().success(), "{}", edge.said());
+    assert!(!edge.said().contains("cut"), "{}", edge.said());
+}
+
+#[test]
+fn what_outlasts_the_deadline_of_a_hand_over_is_cut_and_so_it_is_by_a_signal() {
+    let (url, _go) = halting();
+    let more = "drain = '1 h'\nhand_over_drain = '100 ms'";
+    let files = Files::new(&config(&url, more));
+    let mut edge = Edge::start(&files);
+    let _answer = begun(edge.addr("http"));
+    edge.signal("USR2");
+    assert!(edge.ended().success(), "{}", edge.said());
+    edge.hears("1 connections were cut at the deadline");
+
+    let (url, _go) = halting();
+    files.write(&config(&url, ""));
+    let mut edge = Edge::start(&files);
+    let _answer = begun(edge.addr("http"));
+    edge.signal("USR2");
+    edge.hears("draining … (SIGTERM ends it at once)");
+    edge.signal("TERM");
+    assert!(edge.ended().success(), "{}", edge.said());
+    edge.hears("connections were cut");
 }
 
 /// A process that another one started; ended with the test.

@@ -178,9 +178,13 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub workers: Option<u16>,
 
-    /// Seconds that running requests get to finish after SIGINT or SIGTERM, and after a hand-over
+    /// Seconds that running requests get to finish after SIGINT or SIGTERM
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub drain: u64,
+
+    /// Seconds that running requests get to finish in a process that another one took over from
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub hand_over_drain: u64,
 
     /// Have clients that come back wait for their handshake: by default the GET and HEAD requests
     /// that they send before it is done (0-RTT) are answered from the cache

@@ -96,12 +96,15 @@ async fn start(args: &Args) -> Result<(), Error> {
     let servers = [&running.server, &asked];
     let status = format!("serving at {}", facts.base);
     let end = process.run(&servers, &upkeep, &status).await;
-    let deadline = Duration::from_secs(args.drain);
-    // After a hand-over, the operator's port is another process's already, and the service goes on.
+    let drain = Duration::from_secs(args.drain);
     if end == End::Asked {
-        told.leave(deadline);
+        told.leave(drain);
+        process.drain(end, &servers[..1], drain, &upkeep).await;
+    } else {
+        // The operator's port is another process's already, and the service goes on.
+        let within = Duration::from_secs(args.hand_over_drain);
+        tokio::join!(process.drain(end, &servers[..1], within, &upkeep), asked.drain(drain));
     }
-    process.drain(end, &servers[..1], deadline, &upkeep).await;
     asked.drain(Duration::from_millis(200)).await;
     running.caches.close().await;
     if let Some(edge) = running.edge {

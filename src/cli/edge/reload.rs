@@ -23,7 +23,7 @@ use super::trace;
 use super::upstreams::{self, Parts, Upstreams};
 
 /// Keys that change under running requests; all others need a restart.
-const LIVE: [&str; 33] = [
+const LIVE: [&str; 34] = [
     "cmsd",
     "geo",
     "limit",
@@ -33,6 +33,7 @@ const LIVE: [&str; 33] = [
     "policy",
     "server.drain",
     "server.early_data_upstream",
+    "server.hand_over_drain",
     "server.headers",
     "server.limits",
     "server.max_target",

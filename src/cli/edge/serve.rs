@@ -115,12 +115,25 @@ pub(super) async fn serve(path: &Path, config: Config) -> Result<(), Error> {
     upkeep.say(&serving);
     let servers: Vec<&ServerHandle> = [&*server].into_iter().chain(operators.as_ref()).collect();
     let end = process.run(&servers, &upkeep, "serving").await;
-    let deadline = upkeep.running().config.server.drain.get();
-    // After a hand-over, the operator's port is another process's already, and the service goes on.
+    let viewers = [&*server];
+    let (drain, after_hand_over) = {
+        let running = upkeep.running();
+        let server = &running.config.server;
+        (server.drain.get(), server.hand_over_drain.get())
+    };
     if end == End::Asked {
-        upkeep.running().operator.leave(deadline);
+        upkeep.running().operator.leave(drain);
+        process.drain(end, &viewers, drain, &upkeep).await;
+    } else {
+        // The operator's port is another process's already, and the service goes on. Who asks here on a
+        // connection that is left over would be told of the wrong one.
+        let asked = async {
+            if let Some(operators) = &operators {
+                operators.drain(drain).await;
+            }
+        };
+        tokio::join!(process.drain(end, &viewers, after_hand_over, &upkeep), asked);
     }
-    process.drain(end, &[&server], deadline, &upkeep).await;
     if let Some(operators) = &operators {
         operators.drain(OPERATOR_DRAIN).await;
     }

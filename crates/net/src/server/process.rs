@@ -223,7 +223,8 @@ impl Process {
     }
 
     /// Drains servers as [`ServerHandle::drain`] does; what is not done `within` this time, or at the
-    /// next signal, is cut.
+    /// next signal that asks for the end, is cut. After a hand-over nobody waits for this process, and it
+    /// may have longer.
     pub async fn drain(
         &self,
         end: End,
@@ -236,7 +237,8 @@ impl Process {
         if watched {
             self.supervisor.stopping(within).await;
         }
-        duties.say("draining … (a second signal ends it at once)");
+        let signal = if watched { "a second signal" } else { "SIGTERM" };
+        duties.say(&format!("draining … ({signal} ends it at once)"));
         let drained = futures_util::future::join_all(servers.iter().map(|one| one.drain(within)));
         tokio::select! {
             drained = drained => {

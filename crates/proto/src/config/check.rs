@@ -199,6 +199,8 @@ fn server(found: &mut Found, server: &Server) {
     found.at_least(&at("max_target"), server.max_target, Size::bytes(256));
     headers(found, &at("headers"), &server.headers);
     found.within(&at("drain"), server.drain, Time::default(), Time::secs(3600));
+    let day = Time::secs(86_400);
+    found.within(&at("hand_over_drain"), server.hand_over_drain, Time::default(), day);
 
     let limits = &server.limits;
     let at = |key: &str| path(["server", "limits", key]);

@@ -75,6 +75,10 @@ pub struct Server {
     /// How long requests under way and WebSockets get to finish at the process's end. Default 30 s. Bound: at most
     /// 1 h. Danger: too short breaks downloads off; longer than a supervisor waits, it kills.
     pub drain: Time,
+    /// How long requests under way and WebSockets get to finish in a process that another one took over
+    /// from. Default 1 h. Bound: at most 1 d. Danger: too short breaks downloads off at each hand-over; each
+    /// process that has not ended yet keeps its cache's memory, the new one beside it.
+    pub hand_over_drain: Time,
     /// The certificates of `listen`.
     pub tls: Tls,
     /// Certificates that the server gets for itself.
@@ -105,6 +109,7 @@ impl Default for Server {
             forwarded_field: ForwardedField::default(),
             proxy_protocol_from: List::default(),
             drain: Time::secs(30),
+            hand_over_drain: Time::secs(3600),
             tls: Tls::default(),
             acme: Acme::default(),
             limits: Limits::default(),

@@ -274,6 +274,10 @@ fn numbers_are_within_bounds() {
         &server("drain = \"2 h\""),
         &["edge.toml:4: key 'drain': 2 h is not from 0 ms to 1 h"],
     );
+    assert_says(
+        &server("hand_over_drain = \"25 h\""),
+        &["edge.toml:4: key 'hand_over_drain': 25 h is not from 0 ms to 1 d"],
+    );
 }
 
 #[test]

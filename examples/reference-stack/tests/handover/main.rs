@@ -44,8 +44,7 @@ async fn a_binary_is_replaced_three_times_and_no_request_fails() {
     video(&videos, "clip.mp4", 14);
     let state = dir.path().join("state");
     let app = app::start().await;
-    // Longer than everything between a replacement and the end of what the old process has.
-    let args = ["--drain", "600", "--app", &app, "--input", videos.to_str().unwrap()];
+    let args = ["--app", &app, "--input", videos.to_str().unwrap()];
     let stack = Stack::start(&state, &args);
     let ready = state.join("ready.json");
     let site = Arc::new(Site::look(stack.field("base"), stack.field("http")).await);
