@@ -8,11 +8,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use bytes::Bytes;
 use headwater_edge::rates::{Holder, LimitError, Per};
 use headwater_edge::{
-    CmcdLayer, CmsdLayer, Edge, Limit, Pressure, PriorityLayer, RateLimitLayer, RoutePolicy,
-    Sessions, ShedLayer, Steering,
+    CmcdLayer, CmsdLayer, Edge, FixedAnswer, FixedLayer, Limit, Pressure, PriorityLayer,
+    RateLimitLayer, RoutePolicy, Sessions, ShedLayer, Steering,
 };
 use headwater_net::{Body, Chunks, Clock, ConnInfo, Protocol, Timestamp};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -65,6 +67,48 @@ async fn who_asks_too_often_is_told_when_to_ask_again() {
     tokio::time::advance(Duration::from_secs(5)).await;
     assert_eq!(status(&service, from("192.0.2.7:1", "/small")).await.0, StatusCode::OK);
     assert_eq!(status(&service, from("192.0.2.7:1", "/small")).await.0.as_u16(), 429);
+}
+
+/// All of them around a framework's router, in the order in which an edge has them.
+#[tokio::test(start_paused = true)]
+async fn each_layer_works_around_an_axum_router() {
+    let sessions = Sessions::builder().build();
+    let steering = Steering::at("/steer", ["a", "b"].map(str::to_owned)).build().unwrap();
+    let limit = Limit::new("clients").requests(2, Duration::from_secs(10)).on("/v/*");
+    let app = Router::new()
+        .route(
+            "/v/main.m3u8",
+            get(|| async { ([("content-type", "application/vnd.apple.mpegurl")], "#EXTM3U") }),
+        )
+        .layer(PriorityLayer::by_kind())
+        .layer(CmcdLayer::new(sessions.clone()))
+        .layer(steering)
+        .layer(FixedLayer)
+        .layer(RateLimitLayer::new([limit]).unwrap())
+        .layer(CmsdLayer::new("edge"))
+        .layer(ShedLayer::new(Duration::from_millis(20), Duration::from_millis(100)));
+    let ask = |request: Request<Body>| app.clone().oneshot(request);
+    let manifest = || {
+        let mut request = from("192.0.2.7:1", "/v/main.m3u8?CMCD=sid%3D%22one%22");
+        let conn = request.extensions_mut().get_mut::<ConnInfo>().unwrap();
+        conn.protocol = Protocol::H3;
+        request
+    };
+    let answer = ask(manifest()).await.unwrap();
+    assert_eq!(answer.headers()["priority"], "u=1");
+    assert!(answer.headers()["cmsd-dynamic"].to_str().unwrap().starts_with("\"edge\";"));
+    assert_eq!(axum::body::to_bytes(answer.into_body(), 100).await.unwrap(), "#EXTM3U");
+    assert_eq!(sessions.known(), 1);
+    assert_eq!(ask(manifest()).await.unwrap().status(), 200);
+    assert_eq!(ask(manifest()).await.unwrap().status(), 429);
+    let steered = ask(from("192.0.2.7:1", "/steer")).await.unwrap();
+    let told = axum::body::to_bytes(steered.into_body(), 1_000).await.unwrap();
+    assert!(told.ends_with(b"[\"a\",\"b\"]}"), "{told:?}");
+    let mut fixed = from("192.0.2.7:1", "/gone");
+    let mut policy = RoutePolicy::default();
+    policy.answer = Some(FixedAnswer::new(StatusCode::GONE));
+    fixed.extensions_mut().insert(Arc::new(policy));
+    assert_eq!(ask(fixed).await.unwrap().status(), 410);
 }
 
 #[tokio::test(start_paused = true)]
