@@ -11,14 +11,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use common_access_token::{Algorithm, KeyId, RegisteredClaims, TokenBuilder, cat_keys, catreplay};
 use headwater_edge::tokens::{Key, Places, TokenLayer, TokenRules, Verifier};
-use headwater_edge::{EarlyDataLayer, EdgeBuilder};
+use headwater_edge::{EarlyDataLayer, Edge, EdgeBuilder, Metrics, RefusedBy};
+use headwater_net::server::{ConnLimits, Tls};
 use headwater_net::{Body, Clock, Protocol, Timestamp};
 use http::{Method, Request, Response};
 use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
 
 use crate::h3_client::{Answer, H3, visited};
 use crate::unfinished::Unfinished;
-use crate::{Running, start, until};
+use crate::{Running, listening, start, until};
 
 /// Time in which what is wrongly sent upstream would be there.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -102,6 +104,40 @@ async fn rfc_8470_5_1_a_425_of_the_upstream_is_asked_again_after_the_handshake_a
     let once = whole(once).await;
     assert_eq!((once.status.as_u16(), &*once.body), (200, &b"/once"[..]));
     assert_eq!(asked.all().split_off(3), paths(&[("/once", false)]));
+}
+
+/// Answered in a task of its own, which is not given up with its connection: by whatever asks for it in the
+/// end, it is refused, and nothing was fetched for its sake.
+#[tokio::test]
+async fn rfc_8470_5_2_early_data_whose_handshake_never_ends_is_refused_and_counted() {
+    let (metrics, asked) = (Metrics::default(), Asked::default());
+    let origin = asked.clone();
+    let origin = tower::service_fn(move |request: Request<Body>| origin.answer(&request));
+    let edge = Edge::builder().metrics(metrics.clone());
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let serving = listening(&tls).serve(move |_| {
+        let edge = edge.build(origin.clone());
+        tower::service_fn(move |request: Request<Body>| {
+            let answer = tokio::spawn(edge.clone().oneshot(request));
+            async move { answer.await.unwrap() }
+        })
+    });
+    let server = serving.unwrap();
+    let addr = server.https_addrs()[0];
+    let known = visited(addr, &tls, "/stored").await;
+    let mut limits = ConnLimits::default();
+    limits.handshake_timeout = Duration::from_secs(2);
+    server.set_limits(&limits);
+    let client = Unfinished::return_to(addr, &known).await;
+    let missed = client.get("/missed");
+    until("its handshake failed", || server.metrics().handshakes_failed(Protocol::H3) == 1).await;
+    until("it is answered", || metrics.in_flight() == 0 && metrics.requests(None, None) == 2).await;
+    assert_eq!(server.metrics().early_requests(), 1);
+    for by in RefusedBy::ALL {
+        assert_eq!(metrics.refused(by), u64::from(by == RefusedBy::EarlyData), "{by:?}");
+    }
+    assert_eq!(asked.all(), paths(&[("/stored", false)]));
+    missed.abort();
 }
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use headwater_cache::Cache;
 use headwater_edge::{Edge, EdgeBuilder};
-use headwater_net::server::{ConnLimits, QuicConfig, Server, ServerHandle, Tls};
+use headwater_net::server::{ConnLimits, QuicConfig, Server, ServerBuilder, ServerHandle, Tls};
 use headwater_net::{Body, Clock};
 use http::{Request, Response};
 use tower_service::Service;
@@ -35,6 +35,13 @@ where
     S::Future: Send,
 {
     let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let edge = tune(Edge::builder().cache(Cache::builder().build()));
+    let server = listening(&tls).serve(move |_| edge.build(origin.clone())).unwrap();
+    Running { server, tls }
+}
+
+/// A server of two workers that takes early data.
+pub(crate) fn listening(tls: &Tls) -> ServerBuilder {
     let mut quic = QuicConfig::default();
     quic.early_data = true;
     // Handshakes and answers are held up.
@@ -43,11 +50,8 @@ where
     quic.send_window = 32 << 20;
     let mut limits = ConnLimits::default();
     limits.handshake_timeout = Duration::from_secs(60);
-    let edge = tune(Edge::builder().cache(Cache::builder().build()));
     let server = Server::builder().https("127.0.0.1:0").tls(tls.clone()).quic(quic).limits(limits);
-    let server = server.workers(2);
-    let server = server.serve(move |_| edge.build(origin.clone())).unwrap();
-    Running { server, tls }
+    server.workers(2)
 }
 
 impl Running {
