@@ -3,21 +3,28 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body as AxumBody;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
+use headwater_cache::StoredOnly;
 use headwater_edge::metrics::Scrape;
+use headwater_edge::witness::{Hears, WitnessLayer};
 use headwater_edge::{
-    AccessLog, AccessLogLayer, HeadersLayer, MethodsLayer, Metrics, NormaliseLayer,
+    AccessLog, AccessLogLayer, CompressLayer, EarlyDataLayer, HeadersLayer, HintLayer, Hints,
+    MethodsLayer, Metrics, NormaliseLayer, Witness,
 };
-use headwater_net::{Clock, Protocol};
-use http::{Method, Request};
+use headwater_net::{Body, Clock, ConnInfo, Protocol};
+use http::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 use support::{Lines, Origin, eventually};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 #[tokio::test]
 async fn every_layer_works_around_an_axum_router() {
@@ -53,6 +60,87 @@ async fn every_layer_works_around_an_axum_router() {
     assert_eq!((&lines[0]["path"], &lines[0]["peer"]), (&"/hello".into(), &().into()));
 }
 
+/// Notes what it sees, and what comes of it.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn add(&self, note: String) {
+        self.0.lock().unwrap().push(note);
+    }
+}
+
+impl Witness for Notes {
+    fn sees(&self, request: &Request<Body>) -> Option<Hears> {
+        let (notes, path) = (self.clone(), request.uri().path().to_owned());
+        Some(Box::new(move |status| notes.add(format!("{} {path}", status.as_u16()))))
+    }
+}
+
+/// A router with a manifest of 1,600 bytes, and a segment for which it says of each request that asks for what
+/// is stored that there is nothing, and notes of others whether they may be replays.
+fn live(asked: Notes) -> Router {
+    let manifest = || async {
+        let headers = [("content-type", "application/vnd.apple.mpegurl"), ("etag", "\"x\"")];
+        (headers, "#EXTM3U\n".repeat(200))
+    };
+    let segment = move |request: axum::extract::Request| async move {
+        let extensions = request.extensions();
+        if extensions.get::<StoredOnly>().is_some() {
+            return (StatusCode::GATEWAY_TIMEOUT, axum::Extension(StoredOnly)).into_response();
+        }
+        asked.add(format!("early: {}", extensions.get::<ConnInfo>().unwrap().early_data));
+        ([("content-type", "video/mp4")], "media").into_response()
+    };
+    Router::new().route("/v/main.m3u8", get(manifest)).route("/v/1.m4s", get(segment))
+}
+
+/// What an edge has right around its cache: a router takes Headwater's body, and what it answers becomes one.
+#[tokio::test]
+async fn what_stands_around_a_cache_works_around_an_axum_router() {
+    let (asked, seen) = (Notes::default(), Notes::default());
+    let (tell, mut told) = tokio::sync::mpsc::channel(16);
+    let shield = tower::service_fn(move |request: Request<Body>| {
+        let tell = tell.clone();
+        async move {
+            let text = request.into_body().collect(1 << 16).await.unwrap().to_bytes();
+            tell.send(String::from_utf8(text.to_vec()).unwrap()).await.unwrap();
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let (hints, sender) = Hints::builder().interval(Duration::from_millis(10)).build(shield);
+    tokio::spawn(sender.run());
+    let around = ServiceBuilder::new()
+        .map_request(|request: Request<AxumBody>| request.map(Body::stream))
+        .layer(HintLayer::new(&hints))
+        .layer(WitnessLayer::new(Arc::new(seen.clone())))
+        .layer(EarlyDataLayer::new())
+        .layer(CompressLayer::new())
+        .map_response(|response: Response<AxumBody>| response.map(Body::stream))
+        .service(live(asked.clone()));
+    let app = Router::new().fallback_service(around);
+    let ask = |path: &str, early_data: bool, (name, value): (&'static str, &'static str)| {
+        let mut request = support::get(path, Protocol::H3).map(AxumBody::new);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        request.extensions_mut().get_mut::<ConnInfo>().unwrap().early_data = early_data;
+        app.clone().oneshot(request)
+    };
+
+    let packed = ask("/v/main.m3u8", false, ("accept-encoding", "gzip")).await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert_eq!(packed.headers()["etag"], "W/\"x\"");
+    let packed = axum::body::to_bytes(packed.into_body(), 1_600).await.unwrap();
+    assert!(packed.starts_with(b"\x1f\x8b") && packed.len() < 200, "{} bytes", packed.len());
+
+    let media = ask("/v/1.m4s", true, ("cmcd-request", "nor=\"2.m4s\"")).await.unwrap();
+    assert_eq!(media.status(), 200);
+    assert_eq!(axum::body::to_bytes(media.into_body(), 100).await.unwrap(), "media");
+    assert_eq!(*asked.0.lock().unwrap(), ["early: false"], "not before the handshake is done");
+    assert_eq!(*seen.0.lock().unwrap(), ["200 /v/main.m3u8", "200 /v/1.m4s"]);
+    let told = tokio::time::timeout(Duration::from_secs(60), told.recv()).await.unwrap().unwrap();
+    assert!(told.contains("//video.example/v/1.m4s k=1 ") && told.contains("2.m4s"), "{told}");
+}
+
 #[tokio::test]
 async fn headers_of_the_answer_win() {
     let name = http::HeaderName::from_static("x-content-type-options");
@@ -65,7 +153,7 @@ async fn headers_of_the_answer_win() {
 #[tokio::test]
 async fn a_host_may_be_left_out_where_that_is_allowed() {
     let service = NormaliseLayer::new().host_required(false).layer(Origin::default());
-    let request = Request::get("/small").body(headwater_net::Body::empty()).unwrap();
+    let request = Request::get("/small").body(Body::empty()).unwrap();
     assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
 }
 
@@ -73,7 +161,7 @@ async fn a_host_may_be_left_out_where_that_is_allowed() {
 async fn a_layer_that_is_off_does_nothing() {
     let service = AccessLogLayer::off().layer(Origin::default());
     let response = service.oneshot(support::get("/large", Protocol::H1)).await.unwrap();
-    assert!(matches!(response.body(), headwater_net::Body::Full(_)));
+    assert!(matches!(response.body(), Body::Full(_)));
 }
 
 /// A sink that says when it is written to and then waits to be let go.
@@ -144,8 +232,8 @@ async fn a_sink_that_fails_costs_lines_and_nothing_else() {
 async fn a_request_given_up_before_its_answer_leaves_a_line() {
     let lines = Lines::default();
     let (log, writer) = AccessLog::start(lines.clone(), 4).unwrap();
-    let never = tower::service_fn(|_: Request<headwater_net::Body>| {
-        std::future::pending::<Result<http::Response<headwater_net::Body>, std::io::Error>>()
+    let never = tower::service_fn(|_: Request<Body>| {
+        std::future::pending::<Result<Response<Body>, std::io::Error>>()
     });
     let metrics = Metrics::default();
     let service = log.layer(Clock::system()).layer(metrics.layer().layer(never));

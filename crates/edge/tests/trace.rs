@@ -125,6 +125,30 @@ async fn what_is_said_goes_on_where_it_is_believed_or_nobody_looks() {
     assert_ne!(child.span, said.span);
 }
 
+#[tokio::test]
+async fn the_layer_works_around_an_axum_router() {
+    let collector = Collector::default();
+    let (tracer, exporter) = Tracer::new("app", 1, true, 16, Clock::system());
+    let said = |headers: http::HeaderMap| async move {
+        TraceContext::of(&headers).map(|said| format!("{:032x}", said.trace)).unwrap_or_default()
+    };
+    let app = axum::Router::new().route("/trace", axum::routing::get(said));
+    let app = app.layer(TraceLayer::new(tracer));
+    let request = Request::get("/trace").header(TRACEPARENT, SAID);
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    let answer = app.oneshot(request).await.unwrap();
+    let trace = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+    assert_eq!(trace, "4bf92f3577b34da6a3ce929d0e0e4736");
+    let listening = collector.listen();
+    let client = Upstream::builder(format!("http://{}", listening.http_addrs()[0]));
+    exporter.run_until(client.build().unwrap(), std::future::ready(())).await;
+    let span = collector.span("app").unwrap();
+    assert_eq!(
+        (&span["traceId"], &span["parentSpanId"]),
+        (&"4bf92f3577b34da6a3ce929d0e0e4736".into(), &"00f067aa0ba902b7".into())
+    );
+}
+
 /// As the layer's page says to put them together.
 #[tokio::test]
 async fn a_span_shows_no_token_of_a_path() {
