@@ -78,6 +78,7 @@ pub const TARGETS: &[Target] = &[
     target("traceparent", Input::Text(targets::traceparent::SEEDS), targets::traceparent::run, 64),
     target("addresses", Input::Text(targets::addresses::SEEDS), targets::addresses::run, 256),
     target("steering", Input::Text(targets::steering::SEEDS), targets::steering::run, 64),
+    target("origins", Input::Text(targets::origins::SEEDS), targets::origins::run, 64),
     target("orders", Input::Text(targets::orders::SEEDS), targets::orders::run, 256),
     target("config", Input::Made(targets::config::seeds), targets::config::run, 1_024),
     target(

@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 21] = [
+const TARGETS: [(&str, &str); 22] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -48,6 +48,7 @@ const TARGETS: [(&str, &str); 21] = [
     ("traceparent", "which trace a request says it is a part of"),
     ("addresses", "lists of addresses"),
     ("steering", "what players ask of content steering"),
+    ("origins", "which pages may read, by their origins"),
     ("orders", "what an operator asks: purges, explanations"),
     ("config", "configuration files of edges"),
     ("pushed", "configurations of edges as a control plane pushes them, in JSON"),

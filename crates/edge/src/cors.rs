@@ -67,7 +67,8 @@ impl Cors {
     }
 
     /// Pages of these origins may read, as browsers name them: a scheme, a host in lower case and a port
-    /// where that is not the scheme's own. `https://*.video.example` is all below that host.
+    /// where that is not the scheme's own. `https://*.video.example` is all below that host; a `*` elsewhere
+    /// stands for nothing else. `null`, which any page can have itself called, is none.
     #[must_use]
     pub fn of<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
         Self::with(Some(origins.into_iter().map(|origin| origin.as_ref().into()).collect()))
@@ -186,18 +187,20 @@ fn list<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Option<HeaderValue
     HeaderValue::from_str(&names.join(", ")).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether an origin is the one that is known, or below it.
+/// Whether an origin is the one that is known, or below it: then its host has labels of letters, digits, `-`
+/// and `_` before that one's, and nothing else differs.
 fn takes(known: &str, origin: &[u8]) -> bool {
-    let Some((scheme, below)) = known.split_once("://*") else {
-        return known.as_bytes() == origin;
+    let Some((scheme, below)) = known.split_once("://*.").filter(|(_, below)| !below.is_empty())
+    else {
+        return known.as_bytes() == origin && origin != b"null";
     };
     let rest = origin.strip_prefix(scheme.as_bytes());
     let host = rest.and_then(|rest| rest.strip_prefix(b"://"));
     let name = host.and_then(|host| host.strip_suffix(below.as_bytes()));
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    name.is_some_and(|name| {
-        name.first().is_some_and(u8::is_ascii_alphanumeric) && name.iter().all(plain)
-    })
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &[u8]| !label.is_empty() && label.iter().all(plain);
+    let labels = name.and_then(|name| name.strip_suffix(b"."));
+    labels.is_some_and(|labels| labels.split(|byte| *byte == b'.').all(is_label))
 }
 
 /// In a request's extensions: it is decided here who may read, and nobody further in needs to know which
@@ -335,6 +338,8 @@ mod tests {
             ("https://a.b.tv.example:8443", true),
             ("https://tv.example:8443", false),
             ("https://.tv.example:8443", false),
+            ("https://a..tv.example:8443", false),
+            ("https://.a.tv.example:8443", false),
             ("https://a.tv.example", false),
             ("http://a.tv.example:8443", false),
             ("https://evil.example/.tv.example:8443", false),
@@ -357,8 +362,53 @@ mod tests {
         assert_eq!(nobody.grant(Some(&HeaderValue::from_static("null"))), None);
     }
 
+    #[test]
+    fn a_pattern_that_is_none_takes_nothing_more() {
+        for (known, origin) in [
+            ("null", "null"),
+            ("https://*", "https://video.example"),
+            ("https://*.", "https://video.example"),
+            ("https://*.", "https://video.example."),
+            ("https://*video.example", "https://a.video.example"),
+            ("https://*video.example", "https://thiefvideo.example"),
+            ("https://a.*.example", "https://a.video.example"),
+            ("*", "https://video.example"),
+        ] {
+            assert!(!takes(known, origin.as_bytes()), "{known} {origin}");
+        }
+    }
+
+    /// One of these, the first as often as all others together.
+    fn mostly(
+        first: &'static str,
+        others: &'static [&'static str],
+    ) -> impl Strategy<Value = &'static str> {
+        prop_oneof![Just(first), proptest::sample::select(others)]
+    }
+
     proptest! {
-        /// Of an origin that a pattern takes, everything but one label or more before it is the pattern's.
+        /// Put together of pieces, an origin is below a name exactly where each is what the pattern wants.
+        #[test]
+        fn an_origin_is_below_a_name_where_scheme_port_and_the_rest_of_its_host_are_the_same(
+            scheme in mostly("https", &["http", "HTTPS", "ftp", "", "xhttps"]),
+            user in mostly("", &["a@", "a:b@", "a.video.example@", ":@", "%40"]),
+            labels in proptest::collection::vec("[a-zA-Z0-9_-]{1,5}", 0..4),
+            odd in mostly("", &["*.", ".", "a/b.", "a?b.", "a#b.", "a:1.", "a\\b.", "a b.", "[::1].", "\u{e9}."]),
+            host in mostly("video.example", &["video.example.", "thiefvideo.example", "thief.example", "video.exampl", "Video.example", ""]),
+            port in mostly("", &[":8443", ":443", ":0", ":"]),
+            rest in mostly("", &["/", "/a.video.example", "?a", "#a", "@thief.example", ".thief.example", " "]),
+            own_port in mostly("", &[":8443"]),
+        ) {
+            let known = format!("https://*.video.example{own_port}");
+            let before: String = labels.iter().flat_map(|label| [label.as_str(), "."]).collect();
+            let origin = format!("{scheme}://{user}{before}{odd}{host}{port}{rest}");
+            let wanted = (scheme, user, odd, host, port, rest);
+            let is_below = !labels.is_empty()
+                && wanted == ("https", "", "", "video.example", own_port, "");
+            prop_assert_eq!(takes(&known, origin.as_bytes()), is_below, "{}", origin);
+        }
+
+        /// Whatever the bytes, an origin that a pattern takes reads as one, and is below the pattern's host.
         #[test]
         fn an_origin_below_a_name_is_that_and_no_more(
             origin in "(https?://|)?([a-z.:@/#?_-]{0,4}|tv.example|:8443|https://){0,6}"
@@ -371,6 +421,19 @@ mod tests {
                 prop_assert!(uri.host().unwrap().ends_with(".tv.example"), "{}", origin);
                 prop_assert_eq!(uri.path_and_query().map_or("/", |path| path.as_str()), "/");
             }
+        }
+
+        /// An origin that is named is taken to the letter, and `null` by nothing.
+        #[test]
+        fn an_origin_that_is_named_is_taken_to_the_letter(
+            known in "https?://(\\*\\.)?[a-z]{1,3}(\\.[a-z]{1,3}){0,2}(:[1-9]{1,3})?",
+            origin in "https?://[a-z]{1,3}(\\.[a-z]{1,3}){0,2}(:[1-9]{1,3})?",
+        ) {
+            prop_assert!(!takes(&known, b"null"));
+            let is_named = known == origin;
+            let is_below = known.contains('*') && takes(&known, origin.as_bytes());
+            prop_assert_eq!(takes(&known, origin.as_bytes()), is_named || is_below);
+            prop_assert_eq!(takes(&known, known.as_bytes()), !known.contains('*'));
         }
     }
 }

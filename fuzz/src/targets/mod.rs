@@ -13,6 +13,7 @@ pub(crate) mod http3;
 pub(crate) mod index;
 pub(crate) mod map;
 pub(crate) mod orders;
+pub(crate) mod origins;
 pub(crate) mod paths;
 pub(crate) mod plan;
 pub(crate) mod query;
