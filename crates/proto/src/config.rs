@@ -23,6 +23,7 @@
 
 pub mod acme;
 pub mod answer;
+mod bounded;
 pub mod cache;
 mod changes;
 mod check;
@@ -77,20 +78,23 @@ pub struct Edge {
     pub server: Server,
     /// What is kept, and how much.
     pub cache: Cache,
-    /// Groups of origins.
+    /// Groups of origins: at most 4,096.
     #[serde(rename = "upstream", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "bounded::upstreams")]
     pub upstreams: Vec<Upstream>,
     /// What is fetched before it is asked for.
     pub shield: Shield,
-    /// Virtual hosts.
+    /// Virtual hosts: at most 10,000.
     #[serde(rename = "site", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "bounded::sites")]
     pub sites: Vec<Site>,
     /// Where clients are.
     pub geo: Geo,
     /// What is being watched.
     pub sessions: Sessions,
-    /// How much clients may ask for.
+    /// How much clients may ask for, by at most 64 limits.
     #[serde(rename = "limit", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "bounded::limits")]
     pub limits: Vec<Limit>,
     /// What is turned away when there is too much to do.
     pub shed: Shed,
@@ -98,8 +102,9 @@ pub struct Edge {
     pub cmsd: Cmsd,
     /// Where players are told to fetch from.
     pub steering: Steering,
-    /// What several routes share, in the words of a route: each names those that hold for it.
+    /// What several routes share, in the words of a route: each names those that hold for it. At most 64.
     #[serde(rename = "policy", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "bounded::policies")]
     pub policies: Vec<Route>,
     /// What is written down.
     pub log: Log,
@@ -147,6 +152,10 @@ impl Edge {
             wrongs.extend(tree.set(&name, value).err());
         }
         let (read, tree, faults) = read::read::<Self>(tree);
+        let Some(read) = read else {
+            wrongs.extend(faults);
+            return Err(Wrongs::new(file, wrongs));
+        };
         // What could not be read is told of once: not by its absence as well.
         let known = |wrong: &Wrong| faults.iter().any(|fault| fault.of_key() == wrong.of_key());
         let found = read.check().into_iter().filter(|wrong| !known(wrong));

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
+use super::bounded::Bound;
 use super::cache::Cache;
 use super::near;
 use super::quantity::{Size, Time};
@@ -89,6 +90,14 @@ impl Found {
             self.add(path, format!("{} are more than {MAX_FEW}", list.len()));
         }
         list.get(..MAX_FEW).unwrap_or(list)
+    }
+
+    /// The beginning of a list of sections; more is wrong.
+    fn bounded<'l, T>(&mut self, path: &[Step], list: &'l [T], bound: Bound) -> &'l [T] {
+        if let Some(says) = bound.wrong(list.len()) {
+            self.add(path, says);
+        }
+        list.get(..bound.most).unwrap_or(list)
     }
 
     fn within<T: Copy + PartialOrd + Display>(

@@ -19,10 +19,11 @@ use super::text::LIST;
 use super::tree::{Node, Step, Tree, Value};
 use super::wrong::Wrong;
 
-/// What was read, the tree without what could not be, and what was wrong with that.
+/// What was read, the tree without what could not be, and what was wrong with that. Nothing is read where a
+/// list of sections is too long: others refer to what is in it.
 pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(
     mut tree: Tree,
-) -> (T, Tree, Vec<Wrong>) {
+) -> (Option<T>, Tree, Vec<Wrong>) {
     let mut wrongs = Vec::new();
     while wrongs.len() < super::MAX_WRONGS {
         let unknown = RefCell::default();
@@ -36,6 +37,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(
                 None
             }
         };
+        let too_long = found.iter().any(|fault| fault.too_long);
         // From the last: what is taken out of a list moves those after it.
         let mut moved = false;
         for fault in found.into_iter().rev() {
@@ -45,12 +47,13 @@ pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(
             wrongs.push(wrong);
         }
         match done {
-            Some(done) => return (done, tree, wrongs),
+            _ if too_long => return (None, tree, wrongs),
+            Some(done) => return (Some(done), tree, wrongs),
             None if !moved => break,
             None => {}
         }
     }
-    (T::default(), tree, wrongs)
+    (Some(T::default()), tree, wrongs)
 }
 
 /// What serde stopped at.
@@ -58,6 +61,8 @@ pub(super) fn read<T: for<'de> Deserialize<'de> + Default>(
 struct Fault {
     path: Option<Vec<Step>>,
     says: String,
+    /// It is a list of more sections than are read.
+    too_long: bool,
 }
 
 impl Fault {
@@ -77,7 +82,11 @@ impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
     fn custom<T: fmt::Display>(says: T) -> Self {
-        Self { path: None, says: says.to_string() }
+        Self { path: None, says: says.to_string(), too_long: false }
+    }
+
+    fn invalid_length(_: usize, expected: &dyn de::Expected) -> Self {
+        Self { too_long: true, ..Self::custom(format_args!("it takes {expected}")) }
     }
 
     fn invalid_type(given: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -383,7 +392,8 @@ impl<'de> MapAccess<'de> for Entries<'_> {
                 }
                 let hint = near::hint(key, known.iter().copied());
                 let says = format!("key '{key}' is unknown{hint}");
-                self.of.unknown.borrow_mut().push(Fault { path: Some(path(Some(&trail))), says });
+                let fault = Fault { path: Some(path(Some(&trail))), says, too_long: false };
+                self.of.unknown.borrow_mut().push(fault);
                 continue;
             }
             self.value = Some((key, node));

@@ -36,11 +36,14 @@ pub struct Site {
     /// Tokens that requests need; without, none is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
-    /// Classes of devices, by what `User-Agent` holds; the first that does counts.
+    /// Classes of devices, by what `User-Agent` holds; the first that does counts. At most 64 of a site.
     #[serde(rename = "device", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "super::bounded::devices")]
     pub devices: Vec<Device>,
-    /// What holds for some paths; the first route that takes a request counts.
+    /// What holds for some paths; the first route that takes a request counts. At most 255 of a site, and
+    /// 16,384 of all sites.
     #[serde(rename = "route", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "super::bounded::routes")]
     pub routes: Vec<Route>,
 }
 

@@ -38,8 +38,9 @@ pub struct Tokens {
     /// Whether tokens without an end are taken. Default false. Bound: none. Danger: they are good until
     /// their key is taken away.
     pub endless: bool,
-    /// Keys that sign tokens.
+    /// Keys that sign tokens: at most 32 of a site.
     #[serde(rename = "key", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "super::bounded::keys")]
     pub keys: Vec<TokenKey>,
 }
 

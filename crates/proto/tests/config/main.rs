@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail loudly")]
 
 mod access;
+mod bounds;
 mod documents;
 mod from_others;
 mod messages;

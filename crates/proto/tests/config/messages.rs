@@ -650,7 +650,10 @@ fn lists_whose_entries_are_compared_are_short() {
     let route = "[[site.route]]\npath = '/'\n";
     let routes = (0..256).map(|number| route.replace('/', &format!("/{number}")));
     let routes = routes.collect::<String>();
-    assert_says(&more(&routes), &["edge.toml:13: key 'route': 256 routes are more than 255"]);
+    assert_says(
+        &more(&routes),
+        &["edge.toml:13: key 'route': it takes at most 255 [[site.route]]"],
+    );
 }
 
 #[test]

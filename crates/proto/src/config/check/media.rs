@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Found, near, path};
 use crate::config::Edge;
+use crate::config::bounded::LIMITS;
 use crate::config::media::{Limit, LimitPer};
 use crate::config::quantity::{Size, Time};
 use crate::config::route::Route;
@@ -54,7 +55,8 @@ fn limits(found: &mut Found, edge: &Edge) {
     let mut names = BTreeSet::new();
     let sites: BTreeSet<&str> =
         edge.sites.iter().flat_map(|site| site.hosts.iter()).map(|host| &**host).collect();
-    for (number, limit) in found.few(&["limit".into()], &edge.limits).iter().enumerate() {
+    for (number, limit) in found.bounded(&["limit".into()], &edge.limits, LIMITS).iter().enumerate()
+    {
         let at = |key: &str| -> Vec<Step> { vec!["limit".into(), number.into(), key.into()] };
         match limit.name.as_deref() {
             None => found.section(&at("name"), "[[limit]] has no name"),

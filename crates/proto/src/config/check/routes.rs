@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Found, Looked, known};
 use crate::config::Edge;
+use crate::config::bounded;
 use crate::config::route::Route;
 use crate::config::site::Site;
 use crate::config::text::{Name, PathPattern};
@@ -24,7 +25,9 @@ impl<'a> Names<'a> {
     pub(super) fn of(found: &mut Found, edge: &'a Edge, upstreams: BTreeSet<&'a str>) -> Self {
         let limits = edge.limits.iter().filter_map(|limit| limit.name.as_deref()).collect();
         let mut names = Self { upstreams, policies: BTreeSet::new(), limits };
-        for (number, policy) in found.few(&["policy".into()], &edge.policies).iter().enumerate() {
+        for (number, policy) in
+            found.bounded(&["policy".into()], &edge.policies, bounded::POLICIES).iter().enumerate()
+        {
             let mut at = Looked::new(found, vec!["policy".into(), number.into()]);
             match &policy.name {
                 None => at.section("name", "[[policy]] needs a name"),

@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::routes::{self, Names};
 use super::{Found, known};
 use crate::config::Edge;
+use crate::config::bounded::{ALL_ROUTES, DEVICES, ROUTES, SITES};
 use crate::config::site::Device;
 use crate::config::tree::Step;
 
-/// The most routes of one site: a request is compared with one after the other.
-const MAX_ROUTES: usize = 255;
-
 pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>) {
-    let sites = &edge.sites;
+    let sites = found.bounded(&["site".into()], &edge.sites, SITES);
+    let routes = sites.iter().map(|site| site.routes.len()).fold(0, usize::saturating_add);
+    if let Some(says) = ALL_ROUTES.wrong(routes) {
+        found.add(&["site".into()], says);
+        return;
+    }
     if sites.is_empty() {
         found.section(&[], "there is no [[site]]: nothing would be served");
     }
@@ -36,11 +39,7 @@ pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>) {
         routes::parameters(found, &at("personal_parameters"), &site.personal_parameters);
         super::tokens::check(found, site, number);
         devices(found, number, &site.devices);
-        if site.routes.len() > MAX_ROUTES {
-            let says = format!("{} routes are more than {MAX_ROUTES}", site.routes.len());
-            found.add(&at("route"), says);
-        }
-        for route in 0..site.routes.len().min(MAX_ROUTES) {
+        for route in 0..found.bounded(&at("route"), &site.routes, ROUTES).len() {
             routes::check(found, edge, names, number, route);
         }
     }
@@ -48,7 +47,8 @@ pub(super) fn check(found: &mut Found, edge: &Edge, names: &Names<'_>) {
 
 fn devices(found: &mut Found, site: usize, devices: &[Device]) {
     let mut classes = BTreeSet::new();
-    for (number, device) in devices.iter().enumerate() {
+    let at: [Step; 3] = ["site".into(), site.into(), "device".into()];
+    for (number, device) in found.bounded(&at, devices, DEVICES).iter().enumerate() {
         let section = vec!["site".into(), site.into(), "device".into(), number.into()];
         match &device.class {
             None => found.section(&section, "[[site.device]] needs a class"),

@@ -1,13 +1,11 @@
 //! Tokens: each key has one source, and there is one.
 
 use super::Found;
+use crate::config::bounded::KEYS;
 use crate::config::quantity::Time;
 use crate::config::site::Site;
 use crate::config::tokens::{TokenForm, Tokens};
 use crate::config::tree::Step;
-
-/// The most keys of one site.
-const MAX_KEYS: usize = 32;
 
 pub(super) fn check(found: &mut Found, site: &Site, number: usize) {
     let of_site = |key: &str| -> Vec<Step> { vec!["site".into(), number.into(), key.into()] };
@@ -20,9 +18,7 @@ pub(super) fn check(found: &mut Found, site: &Site, number: usize) {
     if tokens.keys.is_empty() {
         found.section(&of_site("tokens"), "[site.tokens] needs a [[site.tokens.key]]");
     }
-    if tokens.keys.len() > MAX_KEYS {
-        found.add(&at("key"), format!("{} keys are more than {MAX_KEYS}", tokens.keys.len()));
-    }
+    found.bounded(&at("key"), &tokens.keys, KEYS);
     if tokens.path.as_ref().is_some_and(|path| !path.starts_with('/') || !path.ends_with('/')) {
         found.add(&at("path"), "it begins and ends with '/', such as '/t/'");
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Found;
+use crate::config::bounded::UPSTREAMS;
 use crate::config::quantity::Time;
 use crate::config::tree::Step;
 use crate::config::upstream::{Choose, HostOf, Redirects, Upstream};
@@ -10,6 +11,7 @@ use crate::config::upstream::{Choose, HostOf, Redirects, Upstream};
 /// Checks them; returns their names.
 pub(super) fn check<'a>(found: &mut Found, upstreams: &'a [Upstream]) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
+    let upstreams = found.bounded(&["upstream".into()], upstreams, UPSTREAMS);
     for (number, upstream) in upstreams.iter().enumerate() {
         let at = |key: &str| -> [Step; 3] { ["upstream".into(), number.into(), key.into()] };
         match &upstream.name {
