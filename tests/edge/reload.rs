@@ -552,6 +552,28 @@ fn a_certificate_that_fails_at_last_leaves_limits_steering_and_tokens_as_they_we
     assert!(steered());
 }
 
+/// As the page says of `[[limit]]`.
+#[test]
+fn limits_count_on_until_one_of_them_changes() {
+    let one = Origin::start("one");
+    let limits = "[[limit]]\nname = 'few'\npath = '/few/'\nrequests = 1\nwindow = '1 h'\n\
+                  [[limit]]\nname = 'other'\npath = '/other/'\nrequests = 1\nwindow = '1 h'\n";
+    let text = config(&format!("'{}'", one.url), limits);
+    let files = Files::new(&text);
+    let edge = Edge::start(&files);
+    let status = |path: &str| get(edge.addr("http"), "a", path).status;
+    assert_eq!((status("/few/a"), status("/few/b")), (200, 429));
+    let text = format!("{text}[cmsd]\non = true\n");
+    files.write(&text);
+    edge.signal("HUP");
+    edge.hears("  cmsd.on: false became true\n");
+    assert_eq!(status("/few/c"), 429);
+    files.write(&text.replace("path = '/other/'", "path = '/others/'"));
+    edge.signal("HUP");
+    edge.hears("  limit[1].path: \"/other/\" became \"/others/\"\n");
+    assert_eq!((status("/few/d"), status("/few/e")), (200, 429));
+}
+
 #[test]
 fn the_operators_token_is_read_again() {
     let one = Origin::start("one");

@@ -84,7 +84,8 @@ pub struct Limit {
     /// share one address.
     pub per: LimitPer,
     /// So many requests in each `window`. Default none. Bound: more than zero; it or `bytes_per_second` is
-    /// there. Danger: a player asks for several segments a second when it starts.
+    /// there. Danger: a player asks for several segments a second when it starts; a reload that changes any
+    /// limit, or which of them routes name, forgets what all of them have counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
     /// The time in which `requests` are given back. Default 1 s. Bound: 1 ms to 1 d. Danger: none.
@@ -94,7 +95,7 @@ pub struct Limit {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
     /// So many bytes of bodies a second. Default none. Bound: more than zero. Danger: less than the lowest
-    /// bit rate, and nobody can watch.
+    /// bit rate, and nobody can watch; as for `requests`, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<Size>,
     /// So many of them go out at once. Default none: those of two seconds. Bound: more than zero. Danger:
