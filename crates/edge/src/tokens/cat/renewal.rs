@@ -131,7 +131,8 @@ fn cookie_name(value: &Value) -> Result<String, Refusal> {
     if holds { Ok(name.to_owned()) } else { Err(Refusal::Malformed) }
 }
 
-/// A cookie's attributes, each for itself (RFC 6265 §4.1.1).
+/// A cookie's attributes, each for itself (RFC 6265 §4.1.1). Whether a `Path` or `Domain` among them takes in what
+/// the token is for is their issuer's to know: `catu` may match by more than what a path begins with.
 fn attributes(value: &Value) -> Result<Vec<String>, Refusal> {
     let all = texts(value)?;
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
