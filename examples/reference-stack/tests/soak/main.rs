@@ -18,7 +18,9 @@
 //! so that what grows by some hundred bytes a request is seen on a busy machine, too.
 //!
 //! What counts is read at rest: after the warm-up and at the end all clients leave, all is purged, and the least is
-//! taken that is read within [`REST`]. And the stack gives large blocks back as soon as they are free
+//! taken that is read within [`REST`]. How many buffers are kept for the next request is another number each time, by
+//! 2 % of the whole; so from [`LONG`] on it is read [`READINGS`] times at each end, with [`BETWEEN`] of load before
+//! each further one, and their median counts. And the stack gives large blocks back as soon as they are free
 //! (`MALLOC_MMAP_THRESHOLD_`). Under load, what is read swings by some percent with what is compressed at the moment,
 //! and glibc's arenas grow by a step whenever more of it comes together than before, for half an hour and more
 //! on a busy machine (`docs/results/soak.md`): neither is kept by anything.
@@ -78,6 +80,9 @@ const SHORT_BAR: i64 = 40;
 const LONG: Duration = Duration::from_secs(300);
 /// For how long memory is read at rest.
 const REST: Duration = Duration::from_secs(10);
+/// How often it is read at rest at each end, from [`LONG`] on; and how long the load lasts between.
+const READINGS: usize = 7;
+const BETWEEN: Duration = Duration::from_secs(15);
 /// How many requests count at least; and for how long they are waited for at most.
 const COUNTED_REQUESTS: u64 = 20_000;
 const LONGEST_COUNT: Duration = Duration::from_secs(180);
@@ -196,7 +201,8 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         purge: stack.field("metrics").replace("/metrics", "/purge?all"),
         done: Arc::clone(&done),
     };
-    let (warm_up, bar) = if is_long { (LONG_WARM_UP, BAR) } else { (WARM_UP, SHORT_BAR) };
+    let (warm_up, bar, times) =
+        if is_long { (LONG_WARM_UP, BAR, READINGS) } else { (WARM_UP, SHORT_BAR, 1) };
     let mut asking = load.start();
     let (begun, mut readings) = (Instant::now(), Vec::new());
     let mut warm: Option<Warm> = None;
@@ -209,8 +215,7 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         };
         if warm.is_none() && (is_warm() || at >= warm_up + LONGEST_WAIT) {
             eprintln!("warm after {} s; {}", at.as_secs(), done.line());
-            asking.end().await;
-            let rested = rest(pid, &operator).await;
+            let rested = at_rest(times, asking, &load, pid, &operator).await;
             asking = load.start();
             warm = Some(Warm { at: begun.elapsed(), requests: done.all(), rested });
         }
@@ -236,16 +241,18 @@ async fn memory_does_not_grow_under_a_mixed_load() {
         }
         tokio::time::sleep(STEP).await;
     }
-    asking.end().await;
     let warm = warm.unwrap();
+    let ended = at_rest(times, asking, &load, pid, &operator).await;
     let counted = readings.iter().filter(|(at, _)| *at >= warm.at).map(|(_, resident)| *resident);
-    let (first, last) = (warm.rested, rest(pid, &operator).await);
+    let (first, last) = (median(&warm.rested), median(&ended));
     let growth = permille(first, last);
     let report = serde_json::json!({
         "seconds": time.as_secs(),
         "warm_up_seconds": warm.at.as_secs(),
         "first_kib": first,
         "last_kib": last,
+        "first_readings_kib": warm.rested,
+        "last_readings_kib": ended,
         "most_kib": counted.max(),
         "growth_permille": growth,
         "bar_permille": bar,
@@ -280,8 +287,8 @@ async fn memory_does_not_grow_under_a_mixed_load() {
 struct Warm {
     at: Duration,
     requests: u64,
-    /// KiB at rest.
-    rested: u64,
+    /// KiB at rest, as often as it was read.
+    rested: Vec<u64>,
 }
 
 /// All clients, which can be started more than once.
@@ -349,6 +356,33 @@ impl Operator {
         let purged = purged.and_then(|it| right(it.status() == 200, "purge", it.status()));
         self.done.count(&self.done.purges, purged);
     }
+}
+
+/// KiB at rest, so many times, with load before each. It begins with what is asking, and ends with nobody.
+async fn at_rest(
+    times: usize,
+    asking: Asking,
+    load: &Load,
+    pid: u64,
+    operator: &Operator,
+) -> Vec<u64> {
+    asking.end().await;
+    let mut readings = vec![rest(pid, operator).await];
+    while readings.len() < times {
+        let asking = load.start();
+        tokio::time::sleep(BETWEEN).await;
+        asking.end().await;
+        readings.push(rest(pid, operator).await);
+    }
+    eprintln!("at rest: {readings:?} KiB");
+    readings
+}
+
+/// The one in the middle of an odd number of readings.
+fn median(readings: &[u64]) -> u64 {
+    let mut sorted = readings.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
 }
 
 /// KiB of a stack that nobody asks and whose caches hold nothing: the least within [`REST`].
