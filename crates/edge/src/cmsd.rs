@@ -19,7 +19,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::BufMut as _;
 use headwater_net::{ConnInfo, Path};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::Instant;
@@ -83,11 +83,13 @@ impl CmsdLayer {
 impl On {
     /// Our member.
     fn member(&self, path: Option<Path>, delay: u64) -> Option<HeaderValue> {
-        let mut text = Vec::with_capacity(self.name.len() + 80);
-        text.extend_from_slice(self.name.as_bytes());
+        // The name, and 81 bytes where all is said.
+        let mut room = [0; MAX_NAME + 96];
+        let mut left = &mut room[..];
+        left.put_slice(self.name.as_bytes());
         let mut say = |key: &[u8], number: u64| {
-            text.extend_from_slice(key);
-            decimal(&mut text, number.min(LARGEST), 1);
+            left.put_slice(key);
+            decimal(&mut left, number.min(LARGEST), 1);
         };
         if let Some(path) = path {
             let micros = path.rtt.as_micros().max(1);
@@ -100,9 +102,10 @@ impl On {
             say(b";mb=", most);
         }
         if self.pressure.as_ref().is_some_and(|pressure| pressure.level() > 0) {
-            text.extend_from_slice(b";du");
+            left.put_slice(b";du");
         }
-        HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+        let length = MAX_NAME + 96 - left.len();
+        HeaderValue::from_bytes(&room[..length]).ok()
     }
 }
 

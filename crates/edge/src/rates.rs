@@ -394,12 +394,12 @@ where
     fn call(&mut self, request: Request<A>) -> RateLimitedFuture<S::Future> {
         let Some(on) = &self.on else {
             let answer = Answer::of(self.inner.call(request));
-            return RateLimitedFuture { answer, paces: Vec::new() };
+            return RateLimitedFuture { answer, paces: None };
         };
         let (parts, body) = request.into_parts();
         // Read once, and only where a limit is for the request.
         let now = std::cell::LazyCell::new(|| on.now());
-        let mut paces = Vec::new();
+        let mut paces = None;
         let read = Readings::new(parts.uri.path());
         for rule in &on.rules {
             let Some(client) = rule.client(&parts, &read) else { continue };
@@ -408,11 +408,15 @@ where
                 if let Err(verdict) = taken {
                     let by = RefusedBy::Limit(rule.per);
                     let answer = Answer::refused(by, rule.refusal(verdict));
-                    return RateLimitedFuture { answer, paces: Vec::new() };
+                    return RateLimitedFuture { answer, paces: None };
                 }
             }
             if rule.bytes.is_some() && parts.method != Method::HEAD {
-                paces.push(Pace { on: Arc::clone(on), rule: Arc::clone(rule), client });
+                let counted = Counted { rule: Arc::clone(rule), client };
+                match &mut paces {
+                    None => paces = Some(Paces::new(on, counted)),
+                    Some(Paces { others, .. }) => others.push(counted),
+                }
             }
         }
         let answer = Answer::of(self.inner.call(Request::from_parts(parts, body)));
@@ -420,12 +424,32 @@ where
     }
 }
 
-/// Whose bytes are counted by which limit.
+/// Whose bytes are counted by which limits. Most bodies meet one of these, which takes no room of its own.
 #[derive(Debug)]
-struct Pace {
+struct Paces {
     on: Arc<On>,
+    first: Counted,
+    others: Vec<Counted>,
+}
+
+/// Who is counted by a limit.
+#[derive(Debug)]
+struct Counted {
     rule: Arc<Rule>,
     client: u64,
+}
+
+impl Paces {
+    fn new(on: &Arc<On>, first: Counted) -> Self {
+        Self { on: Arc::clone(on), first, others: Vec::new() }
+    }
+
+    /// A body as fast as all of them allow.
+    fn hold(self, body: Body) -> Body {
+        let Self { on, first, others } = self;
+        let body = paced::paced(body, &on, first);
+        others.into_iter().fold(body, |body, counted| paced::paced(body, &on, counted))
+    }
 }
 
 pin_project! {
@@ -434,7 +458,7 @@ pin_project! {
     pub struct RateLimitedFuture<F> {
         #[pin]
         answer: Answer<F>,
-        paces: Vec<Pace>,
+        paces: Option<Paces>,
     }
 }
 
@@ -449,9 +473,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = std::task::ready!(this.answer.poll(cx));
-        let paces = std::mem::take(this.paces);
-        Poll::Ready(
-            answer.map(|response| response.map(|body| paces.into_iter().fold(body, paced::paced))),
-        )
+        Poll::Ready(answer.map(|response| match this.paces.take() {
+            Some(paces) => response.map(|body| paces.hold(body)),
+            None => response,
+        }))
     }
 }

@@ -1,13 +1,14 @@
 //! Numbers and dates as text, without the machinery of `format!`: a line has a dozen of them.
 
+use bytes::BufMut;
 use headwater_net::Timestamp;
 
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
 
-/// A number in decimal, with zeros before it up to `width` digits.
-pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64, width: usize) {
+/// A number in decimal, with zeros before it up to `width` digits. There has to be room for it.
+pub(crate) fn decimal(out: &mut impl BufMut, mut number: u64, width: usize) {
     // The longest has twenty digits.
     let mut digits = [b'0'; 20];
     let mut count = 0;
@@ -19,7 +20,7 @@ pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64, width: usize) {
         number /= 10;
         count += 1;
     }
-    out.extend_from_slice(digits.get(digits.len() - count..).unwrap_or_default());
+    out.put_slice(digits.get(digits.len() - count..).unwrap_or_default());
 }
 
 /// RFC 3339 §5.6 in UTC with milliseconds: `2026-11-23T15:03:04.007Z`.

@@ -8,7 +8,8 @@ use std::time::Duration;
 pub(super) struct Bucket {
     number: u64,
     window: u64,
-    /// In microseconds.
+    /// How long it takes to be given back one, in microseconds; so is what follows.
+    one: u64,
     ahead: u64,
 }
 
@@ -27,8 +28,8 @@ impl Bucket {
         if number == 0 || burst == 0 {
             return None;
         }
-        let bucket = Self { number, window, ahead: 0 };
-        Some(Self { ahead: bucket.time_of(burst), ..bucket })
+        let bucket = Self { number, window, one: 0, ahead: 0 };
+        Some(Self { one: bucket.time_of(1), ahead: bucket.time_of(burst), ..bucket })
     }
 
     /// How long it takes to be given back so many, one microsecond at least.
@@ -39,7 +40,7 @@ impl Bucket {
 
     /// Takes one, or says when there is one again.
     pub(super) fn take(&self, until: &mut u64, now: u64) -> Result<(), Verdict> {
-        let one = self.time_of(1);
+        let one = self.one;
         let from = (*until).max(now);
         let after = from.saturating_add(one);
         let over = (after - now).saturating_sub(self.ahead.max(one));

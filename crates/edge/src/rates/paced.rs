@@ -2,6 +2,7 @@
 //! timer, only when its client is ahead of its rate.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,27 +11,30 @@ use headwater_net::{Body, BodyError};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use super::Pace;
+use super::{Counted, On};
 
 /// The shortest wait: a body that is held back wakes no more often than this.
 const SHORTEST: Duration = Duration::from_millis(10);
 
 /// `body` at the rate of a limit; as it is, where all of it may go at once.
-pub(super) fn paced(body: Body, pace: Pace) -> Body {
-    let Some(bucket) = &pace.rule.bytes else { return body };
+pub(super) fn paced(body: Body, on: &Arc<On>, counted: Counted) -> Body {
+    let Counted { rule, client } = &counted;
+    let Some(bucket) = &rule.bytes else { return body };
     if let Some(length) = body.exact_len() {
-        let now = pace.on.now();
+        let now = on.now();
         let take = |used: &mut super::Used| bucket.take_all(&mut used.bytes, length, now);
-        if pace.rule.with(pace.client, now, take) {
+        if rule.with(*client, now, take) {
             return body;
         }
     }
-    Body::Stream(Box::pin(Paced { inner: body, pace, sleep: None, waits: false }))
+    let on = Arc::clone(on);
+    Body::Stream(Box::pin(Paced { inner: body, on, counted, sleep: None, waits: false }))
 }
 
 struct Paced {
     inner: Body,
-    pace: Pace,
+    on: Arc<On>,
+    counted: Counted,
     /// Made when it is first needed, and kept.
     sleep: Option<Pin<Box<Sleep>>>,
     waits: bool,
@@ -39,7 +43,7 @@ struct Paced {
 impl Paced {
     /// Waits until something may be sent.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Pace { on, rule, client } = &self.pace;
+        let Counted { rule, client } = &self.counted;
         let Some(bucket) = &rule.bytes else { return Poll::Ready(()) };
         loop {
             if self.waits
@@ -48,7 +52,7 @@ impl Paced {
                 ready!(sleep.as_mut().poll(cx));
                 self.waits = false;
             }
-            let now = on.now();
+            let now = self.on.now();
             let wait = rule.with(*client, now, |used| bucket.wait(used.bytes, now));
             if wait == 0 {
                 return Poll::Ready(());
@@ -79,8 +83,8 @@ impl HttpBody for Paced {
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref().filter(|data| !data.is_empty())
         {
-            let Pace { on, rule, client } = &self.pace;
-            let (now, length) = (on.now(), data.len() as u64);
+            let Counted { rule, client } = &self.counted;
+            let (now, length) = (self.on.now(), data.len() as u64);
             if let Some(bucket) = &rule.bytes {
                 rule.with(*client, now, |used| bucket.charge(&mut used.bytes, length, now));
             }
