@@ -1,5 +1,6 @@
 //! Programs built twice: the second time by what the first did under the load of `bench edge` (profile-guided
-//! optimisation). What a request meets then lies together, and what it never meets out of its way.
+//! optimisation), and then as one whole (`lto = "fat"`). What a request meets then lies together, and what it never
+//! meets out of its way.
 //!
 //! The profile is made anew from the sources as they are; none is kept, since it is of these sources alone.
 
@@ -39,18 +40,25 @@ pub(crate) fn build(places: &Places) -> Outcome<Built> {
     }
     fs::create_dir_all(&counts).map_err(|error| Failure::file("make", &counts, &error))?;
     ui::line("the programs are built to count what they do");
-    let counting = programs(places, &home.join("counting"), "-Cprofile-generate", &counts)?;
+    let counting = home.join("counting");
+    let counting = programs(places, &counting, Profile::Release, "-Cprofile-generate", &counts)?;
     ui::line("they are put under load");
     load(places, &counting)?;
     let profile = home.join("profile");
     let mut merge = Command::new(merges);
     process::run(merge.arg("merge").arg("-o").arg(&profile).arg(&counts))?;
     ui::line("they are built by their profile");
-    programs(places, &home.join("built"), "-Cprofile-use", &profile)
+    programs(places, &home.join("built"), Profile::Whole, "-Cprofile-use", &profile)
 }
 
 /// Both programs, built into a folder of their own: everything is compiled anew with the flag.
-fn programs(places: &Places, target: &Path, flag: &str, value: &Path) -> Outcome<Built> {
+fn programs(
+    places: &Places,
+    target: &Path,
+    profile: Profile,
+    flag: &str,
+    value: &Path,
+) -> Outcome<Built> {
     let host = host()?;
     let mut flags = env::var("RUSTFLAGS")
         .unwrap_or_default()
@@ -72,8 +80,8 @@ fn programs(places: &Places, target: &Path, flag: &str, value: &Path) -> Outcome
         cargo
     };
     Ok(Built {
-        command: stack::command_by(cargo(), Profile::Release)?,
-        stack: stack::build_by(cargo(), Profile::Release, "reference-stack")?,
+        command: stack::command_by(cargo(), profile)?,
+        stack: stack::build_by(cargo(), profile, "reference-stack")?,
     })
 }
 

@@ -14,6 +14,8 @@ use crate::process;
 pub(crate) enum Profile {
     /// As people run it.
     Release,
+    /// The same, optimised as one whole with all that it is made of: for who has minutes more.
+    Whole,
     /// As `cargo test --workspace` has built it already, with the same features.
     Tests,
 }
@@ -26,9 +28,9 @@ pub(crate) fn build(places: &Places, profile: Profile, name: &str) -> Outcome<Pa
 
 /// The same by a cargo that was told more.
 pub(crate) fn build_by(mut cargo: Command, profile: Profile, name: &str) -> Outcome<PathBuf> {
-    cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
+    begin(&mut cargo, profile);
     match profile {
-        Profile::Release => {
+        Profile::Release | Profile::Whole => {
             cargo.args(["--release", "-p", "headwater-reference-stack"]);
             cargo.args(["--example", name]);
         }
@@ -36,6 +38,7 @@ pub(crate) fn build_by(mut cargo: Command, profile: Profile, name: &str) -> Outc
             cargo.args(["--workspace", "--examples"]);
         }
     }
+    end(&mut cargo, profile);
     let messages = process::capture(&mut cargo)?;
     executable(&messages, "example", name)
         .ok_or_else(|| Failure::new(format!("cargo built no example `{name}`")))
@@ -48,15 +51,31 @@ pub(crate) fn command(places: &Places, profile: Profile) -> Outcome<PathBuf> {
 
 /// The same by a cargo that was told more.
 pub(crate) fn command_by(mut cargo: Command, profile: Profile) -> Outcome<PathBuf> {
-    cargo.args(["build", "--locked", "--message-format=json-render-diagnostics"]);
+    begin(&mut cargo, profile);
     match profile {
-        Profile::Release => cargo.args(["--release", "-p", "headwater", "--bin", "headwater"]),
+        Profile::Release | Profile::Whole => {
+            cargo.args(["--release", "-p", "headwater", "--bin", "headwater"])
+        }
         // What examples need of features is a part of what the tests were built with.
         Profile::Tests => cargo.args(["--workspace", "--examples", "--bin", "headwater"]),
     };
+    end(&mut cargo, profile);
     let messages = process::capture(&mut cargo)?;
     executable(&messages, "bin", "headwater")
         .ok_or_else(|| Failure::new("cargo built no command `headwater`"))
+}
+
+fn begin(cargo: &mut Command, profile: Profile) {
+    cargo.arg(if profile == Profile::Whole { "rustc" } else { "build" });
+    cargo.args(["--locked", "--message-format=json-render-diagnostics"]);
+}
+
+/// What the compiler is told for the program alone. (Told for all by the profile of the manifest, crates would
+/// get other symbols, and no counts of a profile would be theirs.)
+fn end(cargo: &mut Command, profile: Profile) {
+    if profile == Profile::Whole {
+        cargo.args(["--", "-Clto=fat"]);
+    }
 }
 
 /// The path of a target of this kind in cargo's messages, one JSON object a line.

@@ -286,7 +286,7 @@ impl Asked {
 /// A folder as the layers further in call it.
 fn as_handed_on(folder: &str) -> String {
     let uri = folder.parse::<Uri>().ok();
-    match uri.and_then(|uri| normalise::checked(&uri)) {
+    match uri.as_ref().and_then(normalise::checked) {
         Some(uri) if !folder.is_empty() => uri.path().to_owned(),
         _ => folder.to_owned(),
     }

@@ -236,7 +236,8 @@ impl Inner {
     /// The authority and the target of a request as the shield knows them, without what tells of who
     /// asks.
     fn found(&self, uri: &Uri, host: &str) -> Option<(String, String)> {
-        let (authority, uri) = (self.locate)(&normalise::checked(uri)?, host)?;
+        let uri = normalise::checked(uri)?;
+        let (authority, uri) = (self.locate)(&uri, host)?;
         let mut target = uri.path().to_owned();
         let mut separator = '?';
         for parameter in shared(uri.query().unwrap_or("")) {

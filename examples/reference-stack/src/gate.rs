@@ -131,10 +131,11 @@ where
         tokens.rules.places().take_path(&mut request);
         // What cannot be read is refused further in; it is nobody's page.
         let uri = normalise::checked(request.uri());
-        let is_public = uri.as_ref().is_some_and(|uri| at_shield(uri).is_none());
+        let is_public = uri.as_deref().is_some_and(|uri| at_shield(uri).is_none());
+        let plays = uri.as_deref().is_some_and(is_page);
         let here = if is_public { &tokens.public } else { &tokens.media };
         request.extensions_mut().insert(Arc::clone(here));
-        if !uri.as_ref().is_some_and(is_page) {
+        if !plays {
             return Either::Left(self.inner.call(request));
         }
         let is_tls = request.extensions().get::<ConnInfo>().is_some_and(|conn| conn.tls);

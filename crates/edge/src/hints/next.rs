@@ -1,6 +1,8 @@
 //! What players name, as they could ask this edge for it: a reference is believed to mean what a
 //! request for it would, and what such a request would be refused is not told.
 
+use std::borrow::Cow;
+
 use http::Uri;
 use http::uri::PathAndQuery;
 
@@ -34,7 +36,7 @@ pub(super) fn resolved(base: &Uri, reference: &str) -> Option<Uri> {
     let mut parts = base.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
     let uri = Uri::from_parts(parts).ok()?;
-    normalise::checked(&uri)
+    normalise::checked(&uri).map(Cow::into_owned)
 }
 
 /// RFC 3986 §5.2.4, of a path that begins with `/`.

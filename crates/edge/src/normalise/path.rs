@@ -1,5 +1,7 @@
 //! Paths in one form (RFC 3986 §6.2.2), and in how many ways one may be read.
 
+use std::borrow::Cow;
+
 use http::Uri;
 use http::uri::PathAndQuery;
 
@@ -90,10 +92,11 @@ pub(super) fn check_path(path: &str) -> Result<Path, &'static str> {
 }
 
 /// The URI of a request as [`NormaliseLayer`](super::NormaliseLayer) hands it on; `None` where its path is refused.
-pub fn checked(uri: &Uri) -> Option<Uri> {
+/// Mostly that is the one that came.
+pub fn checked(uri: &Uri) -> Option<Cow<'_, Uri>> {
     match check_path(uri.path()).ok()? {
-        Path::Normal => Some(uri.clone()),
-        Path::Other => rewritten(uri),
+        Path::Normal => Some(Cow::Borrowed(uri)),
+        Path::Other => rewritten(uri).map(Cow::Owned),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use headwater_net::Timestamp;
+use http::Uri;
 
 use super::key::{BadKey, Key};
 use super::signed;
@@ -23,7 +24,8 @@ impl Grant {
     /// Where the path does not begin with `/`, or is one that [`normalise`] refuses.
     pub fn below(path: &str, expires: Timestamp) -> Result<Self, BadKey> {
         let uri = path.parse().ok().filter(|_| path.starts_with('/') && !path.contains('?'));
-        let normal = uri.and_then(|uri| normalise::checked(&uri)).ok_or(BadKey::Path)?;
+        let uri: Uri = uri.ok_or(BadKey::Path)?;
+        let normal = normalise::checked(&uri).ok_or(BadKey::Path)?;
         Ok(Self { path: normal.path().into(), expires, address: None })
     }
 

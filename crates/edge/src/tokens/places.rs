@@ -119,7 +119,7 @@ impl Places {
         }
         // What is refused later has no other form, and loses its token all the same.
         let normal = normalise::checked(request.uri());
-        let uri = normal.as_ref().unwrap_or(request.uri());
+        let uri = normal.as_deref().unwrap_or(request.uri());
         let path = uri.path();
         let Some((token, _)) = path.strip_prefix(&**begins).and_then(|rest| rest.split_once('/'))
         else {
