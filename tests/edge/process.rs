@@ -1,5 +1,6 @@
 //! An edge in a process of its own, an origin in a thread, and as much of a client as the tests need.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -268,6 +269,11 @@ impl Edge {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
+    /// It and those that it has started, as far as they run.
+    pub(crate) fn processes(&self) -> Vec<OsString> {
+        self.folder.as_deref().map(processes_in).unwrap_or_default()
+    }
+
     /// Waits until it has ended.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
@@ -285,14 +291,21 @@ impl Drop for Edge {
     }
 }
 
-/// Ends the processes that work in a test's folder, which may be gone by now.
+/// Ends the processes that work in a test's folder.
 fn end_all_in(folder: &Path) {
-    let gone = PathBuf::from(format!("{} (deleted)", folder.display()));
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let works_in = fs::read_link(process.path().join("cwd"));
-        if works_in.is_ok_and(|at| at == folder || at == gone) {
-            let mut kill = Command::new("kill");
-            let _ = kill.arg("-KILL").arg(process.file_name()).stderr(Stdio::null()).status();
-        }
+    for process in processes_in(folder) {
+        let mut kill = Command::new("kill");
+        let _ = kill.arg("-KILL").arg(process).stderr(Stdio::null()).status();
     }
+}
+
+/// The processes that work in a folder, which may be gone by now.
+fn processes_in(folder: &Path) -> Vec<OsString> {
+    let gone = PathBuf::from(format!("{} (deleted)", folder.display()));
+    let works_in = |process: &fs::DirEntry| {
+        let works_in = fs::read_link(process.path().join("cwd"));
+        works_in.is_ok_and(|at| at == folder || at == gone)
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter(works_in).map(|process| process.file_name()).collect()
 }

@@ -171,6 +171,23 @@ fn what_outlasts_the_deadline_of_a_hand_over_is_cut_and_so_it_is_by_a_signal() {
     edge.hears("connections were cut");
 }
 
+/// Nobody would know of the one that was to take over, and it would wait for a process that is gone.
+#[test]
+fn sigterm_ends_the_next_process_too_where_that_does_not_serve_yet() {
+    let origin = Origin::start("one");
+    let files = Files::new(&config(&origin.url, ""));
+    let mut edge = Edge::start(&files);
+    // What the next one reads first never comes.
+    let path = files.path("edge.toml");
+    std::fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    edge.signal("USR2");
+    wait_for("the next process", || (edge.processes().len() == 2).then_some(()));
+    edge.signal("TERM");
+    assert!(edge.ended().success(), "{}", edge.said());
+    wait_for("its end", || edge.processes().is_empty().then_some(()));
+}
+
 /// A process that another one started; ended with the test.
 struct Next(u32);
 

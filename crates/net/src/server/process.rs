@@ -4,7 +4,7 @@
 //!
 //! | what comes | what is done |
 //! |---|---|
-//! | SIGTERM, SIGINT | accepts nothing more, and ends when all requests are answered, or at a deadline; at a second signal at once |
+//! | SIGTERM, SIGINT | accepts nothing more, and ends when all requests are answered, or at a deadline; at a second signal at once. A process that it has started and that does not serve yet ends, too |
 //! | SIGHUP | reads files again ([`Duties::reload`]) |
 //! | SIGUSR1 | opens its logs again ([`Duties::reopen`]) |
 //! | SIGUSR2 | starts its own program anew, with the same arguments, and hands over to it |

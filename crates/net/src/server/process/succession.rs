@@ -2,11 +2,11 @@
 //! same arguments, and hands over to it; at its hand-over socket, to whoever comes in there.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal as Kind, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
 
 use super::{Duties, ProcessError};
 use crate::server::{Door, HandOverError, Inherited, ServerHandle, Successor};
@@ -15,6 +15,8 @@ use crate::server::{Door, HandOverError, Inherited, ServerHandle, Successor};
 pub(super) const WITHIN: Duration = Duration::from_secs(60);
 /// How long to wait after a hand-over that failed: out of descriptors, the next does so at once.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often one that has been started is looked at until it comes.
+const LOOK: Duration = Duration::from_millis(50);
 /// Tells a process that this one starts whom it takes over from.
 const TAKE_OVER: &str = "HEADWATER_TAKE_OVER";
 /// What tells of a supervisor's sockets and watchdog, and holds for one process only.
@@ -54,7 +56,8 @@ impl Succession {
     }
 
     /// Returns when another process serves in place of this one, with its number where the system
-    /// says; hand-overs that fail are told of. Not cancel safe while one is under way.
+    /// says; hand-overs that fail are told of. Not cancel safe while one is under way: one that this process
+    /// has started is asked to end then, as this one is.
     pub(super) async fn succeeded(
         &mut self,
         servers: &[&ServerHandle],
@@ -63,7 +66,7 @@ impl Succession {
         loop {
             let at_door = async {
                 match &self.door {
-                    Some(door) => door.successor().await,
+                    Some(door) => door.successor().await.map(|successor| (successor, None)),
                     None => std::future::pending().await,
                 }
             };
@@ -72,11 +75,16 @@ impl Succession {
                 Some(()) = self.usr2.recv() => self.start_next().await,
             };
             let done = match came {
-                Ok(successor) => hand_over(successor, servers, duties).await,
+                Ok((successor, started)) => {
+                    hand_over(successor, servers, duties).await.map(|pid| (pid, started))
+                }
                 Err(error) => Err(error),
             };
             match done {
-                Ok(pid) => {
+                Ok((pid, started)) => {
+                    if let Some(started) = started {
+                        started.stay();
+                    }
                     if let Some(door) = &self.door {
                         door.leave();
                     }
@@ -91,7 +99,7 @@ impl Succession {
     }
 
     /// Starts this program again, and waits until it comes.
-    async fn start_next(&self) -> Result<Successor, HandOverError> {
+    async fn start_next(&self) -> Result<(Successor, Option<Started>), HandOverError> {
         let path = self.dir.join(format!("hand-over-{}.sock", std::process::id()));
         let door = Door::open(&path)?;
         let mut command = Command::new(&self.binary);
@@ -99,20 +107,59 @@ impl Succession {
         for name in OF_ONE_PROCESS {
             command.env_remove(name);
         }
-        let mut child = command
+        let child = command
             .spawn()
             .map_err(|source| HandOverError::Program { path: self.binary.clone(), source })?;
-        let (tell, ended) = oneshot::channel();
-        // Ends with the child or with this process.
-        std::thread::spawn(move || {
-            let _ = tell.send(child.wait());
-        });
-        tokio::select! {
+        let mut started = Started(Some(child));
+        let came = tokio::select! {
             successor = door.successor() => successor,
-            _ = ended => Err(HandOverError::Lost),
+            () = started.ended() => Err(HandOverError::Lost),
             () = tokio::time::sleep(WITHIN) => Err(HandOverError::TooLate),
+        };
+        came.map(|successor| (successor, Some(started)))
+    }
+}
+
+/// A process that this one has started to take its place. Dropped before it has, it is asked to end: nobody
+/// else would know of it.
+#[derive(Debug)]
+struct Started(Option<Child>);
+
+impl Started {
+    /// Returns when it has ended.
+    async fn ended(&mut self) {
+        while self.0.as_mut().is_some_and(runs) {
+            tokio::time::sleep(LOOK).await;
         }
     }
+
+    /// It serves.
+    fn stay(mut self) {
+        if let Some(child) = self.0.take() {
+            reap(child);
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // As long as nobody has waited for it, its number is no other's.
+        if let Some(mut child) = self.0.take()
+            && runs(&mut child)
+        {
+            let _ = kill_process(Pid::from_child(&child), Kind::TERM);
+            reap(child);
+        }
+    }
+}
+
+/// Has the system forget a process when it ends, unless this one ends before.
+fn reap(mut child: Child) {
+    std::thread::spawn(move || child.wait());
+}
+
+fn runs(child: &mut Child) -> bool {
+    matches!(child.try_wait(), Ok(None))
 }
 
 async fn hand_over(
