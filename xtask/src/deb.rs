@@ -30,7 +30,7 @@ pub(crate) static SPEC: Spec = Spec {
     flags: &[Flag {
         name: "--profiled",
         value: None,
-        help: "Build it by a profile of itself under the load of `bench edge`: it takes three times \
+        help: "Build it by a profile of itself under the load of `bench edge`: it takes four times \
                as long, and answers with less CPU time (docs/results/edge.md)",
     }],
 };
