@@ -74,7 +74,7 @@ pub enum Per {
 pub struct Holder(pub u64);
 
 /// How much is too much. See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[must_use = "a limit does nothing until a layer has it"]
 pub struct Limit {
     name: String,
@@ -183,6 +183,8 @@ pub enum LimitError {
 
 #[derive(Debug)]
 struct Rule {
+    /// What it was made of.
+    limit: Limit,
     /// `None` where it is for all.
     on: Option<Rules>,
     hosts: Option<Hosts>,
@@ -228,7 +230,7 @@ struct Used {
 
 impl Rule {
     fn new(limit: Limit) -> Result<Self, LimitError> {
-        let name = limit.name;
+        let name = limit.name.clone();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if name.is_empty() || !name.bytes().all(plain) {
             return Err(LimitError::Name(name));
@@ -257,8 +259,8 @@ impl Rule {
         let policy = HeaderValue::try_from(policy).map_err(|_| nothing())?;
         let detail = format!("more was asked for than the limit '{name}' allows");
         let used = Table::new(if limit.per == Per::Route { 1 } else { limit.clients });
-        let Limit { hosts, where_named, per, .. } = limit;
-        Ok(Self { on, hosts, where_named, per, requests, bytes, used, detail, name, policy })
+        let Limit { hosts, where_named, per, .. } = limit.clone();
+        Ok(Self { limit, on, hosts, where_named, per, requests, bytes, used, detail, name, policy })
     }
 
     /// Whether the limit is for a request.
@@ -338,12 +340,30 @@ impl RateLimitLayer {
     /// # Errors
     /// [`LimitError`] where one of them cannot be.
     pub fn new(limits: impl IntoIterator<Item = Limit>) -> Result<Self, LimitError> {
-        let rules = limits.into_iter().map(|limit| Rule::new(limit).map(Arc::new));
+        Self::default().changed(limits)
+    }
+
+    /// One that holds to these limits instead. Those that this layer has just so, in whatever order, count on; all
+    /// others begin anew.
+    ///
+    /// # Errors
+    /// As [`RateLimitLayer::new`].
+    pub fn changed(&self, limits: impl IntoIterator<Item = Limit>) -> Result<Self, LimitError> {
+        let (mut known, from) = match &self.on {
+            Some(on) => (on.rules.clone(), on.from),
+            None => (Vec::new(), Instant::now()),
+        };
+        let rules = limits.into_iter().map(|limit| {
+            match known.iter().position(|rule| rule.limit == limit) {
+                Some(at) => Ok(known.swap_remove(at)),
+                None => Rule::new(limit).map(Arc::new),
+            }
+        });
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         if rules.len() > MAX_LIMITS {
             return Err(LimitError::TooMany);
         }
-        Ok(Self::of(rules, Instant::now()))
+        Ok(Self::of(rules, from))
     }
 
     fn of(rules: Vec<Arc<Rule>>, from: Instant) -> Self {

@@ -50,6 +50,31 @@ where
 }
 
 #[tokio::test(start_paused = true)]
+async fn limits_that_are_as_they_were_count_on() {
+    let limit = |name: &str, requests| {
+        Limit::new(name).requests(requests, Duration::from_secs(60)).on(format!("/{name}*"))
+    };
+    let layer = RateLimitLayer::new([limit("small", 1), limit("large", 1)]).unwrap();
+    let ok = async |layer: &RateLimitLayer, path| {
+        let service = layer.layer(Origin::default());
+        status(&service, from("192.0.2.7:1", path)).await.0 == StatusCode::OK
+    };
+    assert!(ok(&layer, "/small").await && ok(&layer, "/large").await);
+    // Moved, beside one that has changed; and what came later counts from where the first began.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let other = layer.changed([limit("large", 2), limit("small", 1)]).unwrap();
+    assert!(!ok(&other, "/small").await && !ok(&layer, "/small").await);
+    assert!(
+        ok(&other, "/large").await && ok(&other, "/large").await && !ok(&other, "/large").await
+    );
+    let twice = other.changed([limit("small", 1), limit("small", 1)]).unwrap();
+    assert!(!ok(&twice, "/small").await);
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert!(ok(&twice, "/small").await, "it is held by both");
+    assert!(matches!(layer.changed([limit("small", 0)]), Err(LimitError::Nothing(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_too_often_is_told_when_to_ask_again() {
     let limit = Limit::new("clients").requests(2, Duration::from_secs(10)).on("/s*");
     let service = RateLimitLayer::new([limit]).unwrap().layer(Origin::default());

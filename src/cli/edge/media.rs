@@ -74,7 +74,7 @@ impl Media {
         let mut kept = self.lock().clone();
         let asked = Limits::of(config);
         if kept.limits.0 != asked {
-            let made = asked.make()?;
+            let made = asked.make(&kept.limits.1)?;
             kept.limits = (asked, made);
         }
         if kept.steering.0 != config.steering {
@@ -203,12 +203,13 @@ impl Limits {
         Self { all: config.limits.clone(), named: named.collect() }
     }
 
-    fn make(&self) -> Result<RateLimitLayer, Error> {
+    /// Those of before that are as they were count on.
+    fn make(&self, before: &RateLimitLayer) -> Result<RateLimitLayer, Error> {
         let limits = self.all.iter().map(|config| {
             let is_named = config.name.as_ref().is_some_and(|name| self.named.contains(name));
             limit(config).where_named(is_named)
         });
-        Ok(RateLimitLayer::new(limits)?)
+        Ok(before.changed(limits)?)
     }
 }
 

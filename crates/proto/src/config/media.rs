@@ -84,8 +84,8 @@ pub struct Limit {
     /// share one address.
     pub per: LimitPer,
     /// So many requests in each `window`. Default none. Bound: more than zero; it or `bytes_per_second` is
-    /// there. Danger: a player asks for several segments a second when it starts; a reload that changes any
-    /// limit, or which of them routes name, forgets what all of them have counted.
+    /// there. Danger: a player asks for several segments a second when it starts; a reload that changes the
+    /// limit, or whether a route names it, forgets what it has counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
     /// The time in which `requests` are given back. Default 1 s. Bound: 1 ms to 1 d. Danger: none.
