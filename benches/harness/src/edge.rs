@@ -141,6 +141,7 @@ pub async fn run(args: &Args) -> Result<()> {
         if bench.wants(Part::Connects) {
             report.connects = connects::measure(&bench, &servers).await?;
         }
+        bench.end(servers).await?;
     }
     if let Some(command) = args.command.as_deref().filter(|_| bench.wants(Part::Layered)) {
         let setting = bench.setting("layered", args.log, Tier::Ram)?;
@@ -165,14 +166,17 @@ pub async fn run(args: &Args) -> Result<()> {
             admits::check(server, &bench.tls).await?;
         }
         report.layered = hits::measure(&bench, &servers, &hits::ram_cases(args)).await?;
+        bench.end(servers).await?;
     }
     if bench.wants(Part::Logged) {
         let servers = bench.servers("logged", true, Tier::Ram)?;
         report.logged = hits::measure(&bench, &servers, &hits::small_cases(args)).await?;
+        bench.end(servers).await?;
     }
     if bench.wants(Part::Disk) {
         let servers = bench.servers("disk", args.log, Tier::Disk)?;
         report.disk = hits::measure(&bench, &servers, &hits::disk_cases(args)).await?;
+        bench.end(servers).await?;
     }
     if bench.wants(Part::Idle) {
         report.idle = idle::measure(&bench).await?;
@@ -239,6 +243,17 @@ impl Bench<'_> {
             }
         }
         Ok(servers)
+    }
+
+    /// Ends the servers of a part. Where ours are alone they count for a profile, which they write at their end, and
+    /// have to end in order.
+    async fn end(&self, servers: Vec<Server>) -> Result<()> {
+        if self.args.alone {
+            for server in servers {
+                server.end().await?;
+            }
+        }
+        Ok(())
     }
 
     /// The client's side of TLS where each handshake is a whole one.

@@ -160,6 +160,7 @@ impl Load {
     pub async fn run(self, time: Duration) -> Result<Outcome> {
         let tally = Rc::new(Tally::new(self.objects.size, time));
         let mut tasks = tokio::task::JoinSet::new();
+        let mut by_quic = Vec::new();
         match self.protocol {
             Protocol::H1 | Protocol::H1Tls => {
                 for _ in 0..self.connections * self.streams {
@@ -181,6 +182,7 @@ impl Load {
                     for _ in 0..self.streams {
                         tasks.spawn_local(connection.clone().drive(Rc::clone(&tally)));
                     }
+                    by_quic.push(connection);
                 }
             }
         }
@@ -188,6 +190,7 @@ impl Load {
         while let Some(task) = tasks.join_next().await {
             task??;
         }
+        by_quic.iter().for_each(h3::Connection::close);
         tally.outcome()
     }
 }

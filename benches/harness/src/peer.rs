@@ -146,15 +146,42 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Ends the server in order: what it writes at its end is written then. Its clients go on meanwhile, since it
+    /// waits for what they have yet to acknowledge.
+    ///
+    /// # Errors
+    /// When it does not end within [`END`]; it is killed then.
+    pub async fn end(mut self) -> Result<()> {
+        self.ask_to_end();
+        let begun = Instant::now();
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if begun.elapsed() >= END {
+                return Err(format!("{} did not end within {} s", self.name, END.as_secs()).into());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// So that it ends its own workers, too.
+    fn ask_to_end(&self) {
+        let pid = self.process.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+    }
+}
+
 impl Drop for Server {
-    /// Asks the server to end, so that it ends its own workers too; one that does not is killed.
+    /// Asks the server to end; one that does not is killed.
     fn drop(&mut self) {
         if let Some(helper) = &mut self.helper {
             let _ = helper.kill();
             let _ = helper.wait();
         }
-        let pid = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        // One that has ended has no number any more.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            self.ask_to_end();
+        }
         let begun = Instant::now();
         while begun.elapsed() < END && matches!(self.process.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(10));

@@ -37,7 +37,8 @@ impl Connection {
         Ok((connection, status, length))
     }
 
-    fn close(self) {
+    /// Ends it; one over TCP ends when it is dropped.
+    fn close(&self) {
         if let Self::H3(connection) = self {
             connection.close();
         }
@@ -102,11 +103,17 @@ impl Load {
         for _ in 0..self.connections {
             kept.push(Connection::open(self).await?);
         }
-        Ok(Idle { _kept: kept })
+        Ok(Idle { kept })
     }
 }
 
 /// Connections on which nothing happens; dropped, they close.
 pub struct Idle {
-    _kept: Vec<Connection>,
+    kept: Vec<Connection>,
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.kept.iter().for_each(Connection::close);
+    }
 }
