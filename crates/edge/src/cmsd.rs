@@ -104,8 +104,8 @@ impl On {
         if self.pressure.as_ref().is_some_and(|pressure| pressure.level() > 0) {
             left.put_slice(b";du");
         }
-        let length = MAX_NAME + 96 - left.len();
-        HeaderValue::from_bytes(&room[..length]).ok()
+        let unused = left.len();
+        HeaderValue::from_bytes(&room[..room.len() - unused]).ok()
     }
 }
 

@@ -187,14 +187,10 @@ struct Rule {
     limit: Limit,
     /// `None` where it is for all.
     on: Option<Rules>,
-    hosts: Option<Hosts>,
-    where_named: bool,
-    per: Per,
     requests: Option<Bucket>,
     bytes: Option<Bucket>,
     used: Table<Used>,
     detail: String,
-    name: String,
     policy: HeaderValue,
 }
 
@@ -230,10 +226,10 @@ struct Used {
 
 impl Rule {
     fn new(limit: Limit) -> Result<Self, LimitError> {
-        let name = limit.name.clone();
+        let name = &limit.name;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if name.is_empty() || !name.bytes().all(plain) {
-            return Err(LimitError::Name(name));
+            return Err(LimitError::Name(name.clone()));
         }
         let nothing = || LimitError::Nothing(name.clone());
         let mut requests = None;
@@ -259,22 +255,21 @@ impl Rule {
         let policy = HeaderValue::try_from(policy).map_err(|_| nothing())?;
         let detail = format!("more was asked for than the limit '{name}' allows");
         let used = Table::new(if limit.per == Per::Route { 1 } else { limit.clients });
-        let Limit { hosts, where_named, per, .. } = limit.clone();
-        Ok(Self { limit, on, hosts, where_named, per, requests, bytes, used, detail, name, policy })
+        Ok(Self { limit, on, requests, bytes, used, detail, policy })
     }
 
     /// Whether the limit is for a request.
     fn takes(&self, parts: &Parts, read: &Readings<'_>) -> bool {
         let is_named = || {
             let policy = RoutePolicy::of(&parts.extensions).map(|policy| &policy.limits);
-            policy.is_some_and(|limits| limits.iter().any(|one| **one == *self.name))
+            policy.is_some_and(|limits| limits.iter().any(|one| **one == *self.limit.name))
         };
         let is_host = |hosts: &Hosts| {
             let host = name_of(host(parts));
             hosts.has(host.strip_suffix(b".").unwrap_or(host))
         };
-        (!self.where_named || is_named())
-            && self.hosts.as_ref().is_none_or(is_host)
+        (!self.limit.where_named || is_named())
+            && self.limit.hosts.as_ref().is_none_or(is_host)
             && self.on.as_ref().is_none_or(|rules| read.any_is_of(rules, parts))
     }
 
@@ -284,7 +279,7 @@ impl Rule {
             return None;
         }
         let extensions = &parts.extensions;
-        match self.per {
+        match self.limit.per {
             Per::Address => {
                 let address = extensions.get::<ConnInfo>()?.peer.ip();
                 Some(self.used.key(network(address)))
@@ -307,7 +302,7 @@ impl Rule {
         let mut response = problem.retry_after(verdict.wait).into_response();
         let headers = response.headers_mut();
         headers.insert(RATE_LIMIT_POLICY, self.policy.clone());
-        let left = format!("\"{}\";r={};t={}", self.name, verdict.left, verdict.full_in);
+        let left = format!("\"{}\";r={};t={}", self.limit.name, verdict.left, verdict.full_in);
         if let Ok(left) = HeaderValue::try_from(left) {
             headers.insert(RATE_LIMIT, left);
         }
@@ -377,7 +372,7 @@ impl RateLimitLayer {
     pub fn split(&self) -> (Self, Self) {
         let Some(on) = &self.on else { return Default::default() };
         let (inner, outer) =
-            on.rules.iter().cloned().partition(|rule: &Arc<Rule>| rule.per == Per::Token);
+            on.rules.iter().cloned().partition(|rule: &Arc<Rule>| rule.limit.per == Per::Token);
         (Self::of(outer, on.from), Self::of(inner, on.from))
     }
 }
@@ -426,7 +421,7 @@ where
             if let Some(bucket) = &rule.requests {
                 let taken = rule.with(client, *now, |used| bucket.take(&mut used.requests, *now));
                 if let Err(verdict) = taken {
-                    let by = RefusedBy::Limit(rule.per);
+                    let by = RefusedBy::Limit(rule.limit.per);
                     let answer = Answer::refused(by, rule.refusal(verdict));
                     return RateLimitedFuture { answer, paces: None };
                 }
