@@ -9,6 +9,12 @@ mod cli;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+/// It gives back what nobody uses any more, where the C library's keeps it between blocks in use
+/// (`docs/results/soak.md`).
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));

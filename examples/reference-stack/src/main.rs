@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use headwater_reference_stack::{Args, Error, run, say};
 
+/// As that of the command `headwater`.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
