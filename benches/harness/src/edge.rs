@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::load::{Protocol, Result, Tickets};
 use crate::origin::Origin;
 use crate::peer::{self, Server, Setting, Tier};
+use bars::With;
 use report::Report;
 
 /// What to measure.
@@ -185,8 +186,10 @@ pub async fn run(args: &Args) -> Result<()> {
     report.print();
     report.save()?;
     if args.check {
-        let cleared =
-            [bars::check("", &report.ram), bars::check(" with every layer on", &report.layered)];
+        let cleared = [
+            bars::check(With::NoFlag, &report.ram),
+            bars::check(With::EveryLayer, &report.layered),
+        ];
         if cleared.contains(&false) {
             return Err("a bar was missed".into());
         }

@@ -7,7 +7,7 @@ use crate::load::Protocol;
 /// nginx sends files by `sendfile` there.
 pub(super) fn bar(protocol: Protocol, size: u64) -> Option<f64> {
     match (protocol, size) {
-        (_, 0x400)
+        (_, SMALL)
         | (Protocol::H1Tls | Protocol::H2 | Protocol::H3, 0x1_0000)
         | (Protocol::H1Tls | Protocol::H2, 0x10_0000) => Some(1.0),
         (Protocol::H3, 0x10_0000) => Some(0.85),
@@ -15,22 +15,58 @@ pub(super) fn bar(protocol: Protocol, size: u64) -> Option<f64> {
     }
 }
 
-/// Prints one line a bar, and tells whether all are cleared; `how` tells the cases from others.
-pub(super) fn check(how: &str, rows: &[Row]) -> bool {
+/// Where a hit is what its request costs.
+const SMALL: u64 = 0x400;
+
+/// What ours is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum With {
+    /// What the stack has without a flag.
+    NoFlag,
+    /// Every layer on.
+    EveryLayer,
+}
+
+impl With {
+    /// The peer whose CPU time counts. With every layer on, a small hit is held against an nginx that does what it has
+    /// of the same: there it is what the layers cost, and nginx's cost 2 to 4 µs of CPU time, too, where all of its
+    /// hit takes 8 (`docs/results/edge.md`).
+    const fn peer(self, size: u64) -> &'static str {
+        match (self, size) {
+            (Self::EveryLayer, SMALL) => "nginx, layered",
+            _ => "nginx",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NoFlag => "",
+            Self::EveryLayer => " with every layer on",
+        }
+    }
+}
+
+/// Prints one line a bar, and tells whether all are cleared.
+pub(super) fn check(with: With, rows: &[Row]) -> bool {
     let mut cleared = true;
     for row in rows {
         let Some(bar) = bar(row.protocol, row.size) else { continue };
-        let case = format!("{} {} bytes{how}", row.protocol.name(), row.size);
-        let Some(nginx) = row.servers.iter().find(|server| server.name == "nginx") else {
+        let case = format!("{} {} bytes{}", row.protocol.name(), row.size, with.name());
+        let peer = with.peer(row.size);
+        let measured = |name| row.servers.iter().find(|server| server.name == name);
+        let Some(held) = measured(peer) else {
             cleared = false;
-            println!("{case}: nginx was not measured");
+            println!("{case}: {peer} was not measured");
             continue;
         };
-        let measured = nginx.ratio.median;
-        let ok = measured <= bar;
+        let ratio = held.ratio.median;
+        let ok = ratio <= bar;
         cleared &= ok;
         let word = if ok { "ok" } else { "missed" };
-        println!("{case}, CPU over nginx: {measured:.2}, at most {bar}: {word}");
+        println!("{case}, CPU over {peer}: {ratio:.2}, at most {bar}: {word}");
+        if let Some(nginx) = measured("nginx").filter(|nginx| nginx.name != peer) {
+            println!("{case}, CPU over nginx: {:.2}, no bar", nginx.ratio.median);
+        }
     }
     cleared
 }
@@ -42,9 +78,13 @@ mod tests {
     use crate::stats::Spread;
 
     fn row(protocol: Protocol, size: u64, ratio: f64) -> Row {
+        row_beside("nginx", protocol, size, ratio)
+    }
+
+    fn row_beside(name: &'static str, protocol: Protocol, size: u64, ratio: f64) -> Row {
         let spread = Spread { median: ratio, low: ratio, high: ratio };
         let figures = Figures {
-            name: "nginx",
+            name,
             cpu_us: spread,
             ratio: spread,
             requests_per_s: 1.0,
@@ -60,9 +100,24 @@ mod tests {
         let cases = Protocol::ALL.map(|protocol| SIZES.map(|size| (protocol, size)));
         let with_bar = cases.into_iter().flatten().filter(|&(p, size)| bar(p, size).is_some());
         assert_eq!(with_bar.count(), 10);
-        assert!(check("", &[row(Protocol::H3, 1 << 20, 0.85), row(Protocol::H1, 1 << 20, 9.0)]));
-        assert!(!check("", &[row(Protocol::H3, 1 << 20, 0.86)]));
+        assert!(check(
+            With::NoFlag,
+            &[row(Protocol::H3, 1 << 20, 0.85), row(Protocol::H1, 1 << 20, 9.0)]
+        ));
+        assert!(!check(With::NoFlag, &[row(Protocol::H3, 1 << 20, 0.86)]));
         let alone = Row { servers: Vec::new(), ..row(Protocol::H3, 1 << 20, 0.1) };
-        assert!(!check("", &[alone]), "there is nothing that it is held against");
+        assert!(!check(With::NoFlag, &[alone]), "there is nothing that it is held against");
+    }
+
+    #[test]
+    fn with_every_layer_on_small_hits_are_held_against_an_nginx_that_does_some_of_the_same() {
+        let every = With::EveryLayer;
+        let layered = row_beside("nginx, layered", Protocol::H1, SMALL, 1.0);
+        assert!(check(every, &[layered]));
+        let layered = row_beside("nginx, layered", Protocol::H1, SMALL, 1.01);
+        assert!(!check(every, &[layered]));
+        assert!(!check(every, &[row(Protocol::H1, SMALL, 0.5)]), "that one was not measured");
+        assert!(check(every, &[row(Protocol::H2, 0x1_0000, 1.0)]));
+        assert!(!check(every, &[row(Protocol::H2, 0x1_0000, 1.01)]));
     }
 }
