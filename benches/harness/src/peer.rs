@@ -144,9 +144,7 @@ impl Server {
         crate::cpu::memory(*worker, line)
             .map_err(|error| format!("{} has ended: {error}", self.name).into())
     }
-}
 
-impl Server {
     /// Ends the server in order: what it writes at its end is written then. Its clients go on meanwhile, since it
     /// waits for what they have yet to acknowledge.
     ///

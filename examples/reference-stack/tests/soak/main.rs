@@ -19,12 +19,11 @@
 //!
 //! What counts is read at rest: after the warm-up and at the end all clients leave, all is purged, and the least is
 //! taken that is read within [`REST`], in which the allocator gives back what nobody uses. How many buffers are kept
-//! for the next request is another number each time; so a long one is read seven times at each end and a short one three times, with [`BETWEEN`]
-//! of load before each further one, and their median counts. Under load, what is read swings by some percent with what
-//! is compressed at the moment.
+//! for the next request is another number each time, by 4 % of the whole; so a long one is read seven times at each end
+//! and a short one three times, with [`BETWEEN`] of load before each further one, and their median counts. Under load,
+//! what is read swings by some percent with what is compressed at the moment.
 //!
-//! It may be at most 1 % more at the end. A short one is read three times, and may be 8 %, since such readings differ by
-//! 4 % where nothing leaks, and its warm-up is short: 400 bytes a request.
+//! It may be at most 1 % more at the end; in a short one, whose warm-up is short, 8 %: 400 bytes a request.
 //!
 //! The store of QUIC sessions fills up, too: two for each connection, 4,096 at most (`headwater_net`).
 //! So the warm-up lasts until [`FULL`] connections have been opened, by a client that does nothing else.
