@@ -37,7 +37,12 @@ pub(crate) static SPEC: Spec = Spec {
             name: "--profiled",
             value: None,
             help: "Of edge: measure what is built by a profile of itself, as the package of \
-                   `cargo xtask deb --profiled` is",
+                   `cargo xtask deb --profiled` is; --check does so by itself",
+        },
+        Flag {
+            name: "--usual",
+            value: None,
+            help: "Of edge: check what `cargo build --release` makes",
         },
         Flag {
             name: "--peer",
@@ -191,7 +196,8 @@ pub(crate) fn main(places: &Places, given: &Given) -> Outcome {
 fn edge(places: &Places, json: Option<&Path>, given: &Given, check: bool) -> Outcome {
     setup::ensure(places, &[Group::Build, Group::Bench])?;
     setup::peers(places);
-    let (stack, command) = if given.has("--profiled") {
+    // The bars are of what is built by a profile.
+    let (stack, command) = if given.has("--profiled") || check && !given.has("--usual") {
         let built = profiled::build(places)?;
         (built.stack, built.command)
     } else {

@@ -91,7 +91,7 @@ fn load(places: &Places, programs: &Built) -> Outcome {
     let mut harness = setup::harness(places);
     harness.args(["edge", "--alone", "--rounds", "1", "--cache"]).arg(&places.cache);
     harness.arg("--stack").arg(&programs.stack).arg("--command").arg(&programs.command);
-    for part in ["layered", "ram", "connects", "disk"] {
+    for part in ["layered", "ram", "logged", "connects", "disk"] {
         harness.args(["--part", part]);
     }
     for size in SIZES {

@@ -149,17 +149,23 @@ impl Server {
     /// waits for what they have yet to acknowledge.
     ///
     /// # Errors
-    /// When it does not end within [`END`]; it is killed then.
+    /// When it does not end within [`END`] (it is killed then), or ends otherwise than well.
     pub async fn end(mut self) -> Result<()> {
         self.ask_to_end();
         let begun = Instant::now();
-        while matches!(self.process.try_wait(), Ok(None)) {
-            if begun.elapsed() >= END {
-                return Err(format!("{} did not end within {} s", self.name, END.as_secs()).into());
+        loop {
+            match self.process.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("{} ended with {status}", self.name).into()),
+                None if begun.elapsed() < END => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                None => {
+                    let waited = END.as_secs();
+                    return Err(format!("{} did not end within {waited} s", self.name).into());
+                }
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Ok(())
     }
 
     /// So that it ends its own workers, too.
