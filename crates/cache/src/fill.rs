@@ -12,7 +12,7 @@
 
 pub(crate) mod budget;
 pub(crate) mod buffer;
-pub(crate) mod meter;
+pub(crate) mod length;
 mod pump;
 pub(crate) mod reader;
 pub(crate) mod table;

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use headwater_cache::PERSONAL;
 use headwater_net::ConnInfo;
-use headwater_net::range::{self, RangeSpec};
+use headwater_net::range;
 use headwater_proto::cmcd::Cmcd;
 use headwater_proto::hints::{Batch, Hint, MAX_PATH, Seen};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
@@ -441,10 +441,7 @@ impl Asked {
             Some(authority) => authority.as_str(),
             None => self.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(""),
         };
-        let first_byte = match self.range.as_ref().and_then(range::parse).as_deref() {
-            Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
-            _ => None,
-        };
+        let first_byte = self.range.as_ref().and_then(range::first_byte);
         let key = self.key(host);
         let cmcd = self.cmcd.as_deref();
         let path = self.path(response);

@@ -46,6 +46,15 @@ pub enum Selection {
     Unsatisfiable,
 }
 
+/// Where the first range of a `Range` header begins. `None` where that takes the length to say (a suffix), or the
+/// header is to be ignored.
+pub fn first_byte(value: &HeaderValue) -> Option<u64> {
+    match parse(value)?.first()? {
+        RangeSpec::FromTo(first, _) | RangeSpec::From(first) => Some(*first),
+        RangeSpec::Suffix(_) => None,
+    }
+}
+
 /// Reads a `Range` header. `None` means that the header is to be ignored: another unit, bad
 /// syntax, or more than [`MAX_RANGES`] ranges.
 pub fn parse(value: &HeaderValue) -> Option<Vec<RangeSpec>> {
@@ -199,6 +208,16 @@ mod tests {
         assert_eq!(sel("bytes=9500-", 10_000), Selection::Part(9500..10_000));
         assert_eq!(sel("bytes=0-0,-1", 10_000), Selection::Whole);
         assert_eq!(sel("bytes=-20000", 10_000), Selection::Part(0..10_000));
+    }
+
+    #[test]
+    fn the_first_byte_is_the_first_ranges_where_it_says_one() {
+        let first = |text: &str| first_byte(&HeaderValue::from_str(text).unwrap());
+        assert_eq!(first("bytes=500-999, 0-9"), Some(500));
+        assert_eq!(first("bytes=7-"), Some(7));
+        for unknown in ["bytes=-500", "bytes=-5,0-9", "items=0-1", "bytes=5-2"] {
+            assert_eq!(first(unknown), None, "{unknown}");
+        }
     }
 
     #[test]

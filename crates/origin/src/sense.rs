@@ -9,7 +9,6 @@
 use std::sync::{Arc, Weak};
 
 use headwater_cache::{BoxError, PurgeSeq};
-use headwater_net::range::RangeSpec;
 use headwater_net::{Body, Clock, range};
 use http::{Method, Request, Response, StatusCode, header};
 use tower_service::Service;
@@ -130,10 +129,7 @@ where
 
 /// The first byte that a request asks for, where it asks for a range (RFC 9110 §14.2).
 pub(crate) fn first_byte(request: &Request<Body>) -> Option<u64> {
-    match request.headers().get(header::RANGE).and_then(range::parse).as_deref() {
-        Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => Some(*first),
-        _ => None,
-    }
+    request.headers().get(header::RANGE).and_then(range::first_byte)
 }
 
 /// A request that was noted, for when its answer is there.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use headwater_net::range::{self, RangeSpec};
+use headwater_net::range;
 use headwater_net::{Body, Problem};
 use http::header::{AUTHORIZATION, COOKIE, RANGE, RETRY_AFTER};
 use http::request::Parts;
@@ -380,9 +380,5 @@ fn shared_request(
 
 /// Where a request's first range begins, as far as that can be known.
 fn first_byte(request: &HeaderMap) -> u64 {
-    let specs = request.get(RANGE).and_then(range::parse);
-    match specs.as_deref() {
-        Some([RangeSpec::FromTo(first, _) | RangeSpec::From(first), ..]) => *first,
-        _ => 0,
-    }
+    request.get(RANGE).and_then(range::first_byte).unwrap_or(0)
 }

@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::{Forward, Miss, make_ready, signed};
 use crate::cache::{Downstream, Inner};
-use crate::fill::meter;
+use crate::fill::length;
 use crate::headers;
 use crate::loops::Looped;
 use crate::object::{Exchange, Head};
@@ -69,7 +69,7 @@ where
         member.fwd_status = Some(response.status());
         let (mut parts, mut body) = response.into_parts();
         if self.parts.method != Method::HEAD && self.parts.method != Method::CONNECT {
-            let len = meter::promised(parts.status, &parts.headers, &body);
+            let len = length::promised(parts.status, &parts.headers, &body);
             body = body.metered(len);
         }
         headers::strip_hop_by_hop(&mut parts.headers);

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use tower_service::Service;
 
-use super::meter;
+use super::length;
 use super::{End, Fill, Interest, Outcome};
 use crate::cache::{Downstream, Inner};
 use crate::confirming::Confirming;
@@ -278,7 +278,7 @@ impl Work {
             // RFC 8586 and RFC 8470 §5.2: that is about `CDN-Loop` or `Early-Data`, which are the
             // leader's own, and nobody else's.
             let (parts, body) = response.into_parts();
-            let len = meter::promised(parts.status, &parts.headers, &body);
+            let len = length::promised(parts.status, &parts.headers, &body);
             let response = Response::from_parts(parts, body.metered(len));
             return Answer::Alone(response, Outcome::Alone);
         }
@@ -295,7 +295,7 @@ impl Work {
         }
         let (mut parts, body) = response.into_parts();
         self.inner.policy.receive(&order.request, status, &mut parts.headers);
-        let len = meter::promised(parts.status, &parts.headers, &body);
+        let len = length::promised(parts.status, &parts.headers, &body);
         match Head::receive(&parts, len, self.exchange(order, requested)) {
             Ok(head) if self.anonymous.is_some() && !head.vary.matches(&self.fill.request) => {
                 Answer::Settled(Outcome::Alone)

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{Answer, Order, Work, request};
 use crate::cache::Inner;
 use crate::fill::Outcome;
-use crate::fill::meter;
+use crate::fill::length;
 use crate::fill::table::{Joined, Joining};
 use crate::key::Key;
 use crate::object::{Content, Head, Object};
@@ -293,7 +293,7 @@ impl Work {
             began: self.began,
             ended: false,
         };
-        inner.spawn(async move { work.stream(head, meter::cut(body, len)).await });
+        inner.spawn(async move { work.stream(head, length::cut(body, len)).await });
     }
 
     /// Keeps what came of a body that broke off or was given up, where the rest of it can be asked
