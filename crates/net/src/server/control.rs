@@ -302,10 +302,10 @@ impl Activity {
         self.cut.load(Ordering::Relaxed)
     }
 
-    /// Whether bytes arrived that no request has been made of, or nothing was ever asked.
-    fn owes_a_request(&self) -> bool {
-        self.ever.load(Ordering::Relaxed) == 0
-            || self.reads.load(Ordering::Relaxed) != self.reads_at_end.load(Ordering::Relaxed)
+    /// Whether bytes arrived that no request has been made of yet.
+    fn has_begun_a_request(&self) -> bool {
+        self.now.load(Ordering::Relaxed) == 0
+            && self.reads.load(Ordering::Relaxed) != self.reads_at_end.load(Ordering::Relaxed)
     }
 
     /// Whether there is something to write that the client has no room for.
@@ -385,6 +385,8 @@ pub(super) struct IdleCheck {
     /// Whether the last period ended with something to write, and at what pace that goes.
     waited: bool,
     pace: Pace,
+    /// Whether the last period ended in the middle of a request's headers.
+    begun: bool,
 }
 
 impl IdleCheck {
@@ -408,7 +410,13 @@ impl IdleCheck {
             written: 0,
             waited: false,
             pace: Pace::new(limits.min_rate, write),
+            begun: false,
         }
+    }
+
+    /// Whether a request is on its way, of which there is less than its headers.
+    pub(super) fn has_begun_a_request(&self) -> bool {
+        self.activity.has_begun_a_request()
     }
 
     /// See [`Activity::flushed`].
@@ -436,6 +444,9 @@ impl IdleCheck {
         let sent = written - self.written;
         let moves = sent > received - self.received;
         (self.ever, self.received, self.written) = (ever, received, written);
+        // Headers that began in this period have the next one, too.
+        let begins = activity.has_begun_a_request();
+        let is_slow = std::mem::replace(&mut self.begun, begins) && begins;
 
         // A period counts that began with something to write, too.
         let drips = if std::mem::replace(&mut self.waited, waits) && waits {
@@ -455,7 +466,9 @@ impl IdleCheck {
             return None;
         }
         self.quiet = self.quiet.saturating_add(1);
-        (self.quiet >= self.idle_after || activity.owes_a_request()).then_some(Over::Idle)
+        let is_idle = self.quiet >= self.idle_after && !begins;
+        // Who never asked for anything had this period from its beginning.
+        (is_idle || is_slow || ever == 0).then_some(Over::Idle)
     }
 }
 
@@ -500,6 +513,28 @@ mod tests {
         activity.read();
         // The first period saw a request.
         assert_eq!(noticed(&activity).await, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_begins_at_a_quiet_period_s_end_has_another() {
+        for (quiet, over) in [(9, 20), (29, 40), (59, 70)] {
+            let activity = Arc::<Activity>::default();
+            drop(activity.begin());
+            let sends = tokio::spawn({
+                let activity = Arc::clone(&activity);
+                async move {
+                    tokio::time::sleep(Duration::from_secs(quiet)).await;
+                    // One byte of its headers a second.
+                    loop {
+                        activity.read();
+                        activity.received(1);
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                    }
+                }
+            });
+            assert_eq!(noticed(&activity).await, over, "after {quiet} s");
+            sends.abort();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -296,7 +296,8 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
 ///
 /// One that `lingers` is asked some time after a drain began, where that has time for it: HTTP/1.1
 /// closes an idle connection without a word, and a request may be on its way. What is answered
-/// meanwhile says `Connection: close`.
+/// meanwhile says `Connection: close`. Headers that have begun to come by then are waited for, as
+/// long as they may take.
 async fn drive<C>(
     mut conn: Pin<Box<C>>,
     mut send: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
@@ -308,6 +309,7 @@ async fn drive<C>(
     C: Future<Output = hyper::Result<()>> + Graceful,
 {
     let mut ending = false;
+    let mut due = false;
     let mut linger: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         let polled = conn.as_mut().poll(cx);
@@ -325,16 +327,16 @@ async fn drive<C>(
         if broken {
             return Poll::Ready(());
         }
-        let mut ask = false;
         if let Poll::Ready(drain) = drain.poll(cx) {
             let time = if lingers { drain.linger() } else { Duration::ZERO };
-            ask = time.is_zero();
-            linger = (!ask).then(|| Box::pin(tokio::time::sleep(time)));
+            due = time.is_zero();
+            linger = (!due).then(|| Box::pin(tokio::time::sleep(time)));
         }
         if linger.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
             linger = None;
-            ask = true;
+            due = true;
         }
+        let mut ask = due && !idle.has_begun_a_request();
         match idle.poll(cx) {
             Poll::Ready(Over::Stalled) => {
                 tracing::debug!("connection cut: its client does not read");

@@ -18,7 +18,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::client::Client;
-use crate::service::{start, start_with, until};
+use crate::http2_frames::{
+    END_HEADERS, END_STREAM, HEADERS, Heard, NO_ERROR, WINDOW_UPDATE, frame, open, request,
+};
+use crate::service::{pattern, start, start_with, until};
 use crate::websockets::{PROTOCOLS, Socket, echo};
 
 #[tokio::test]
@@ -123,6 +126,75 @@ async fn an_answer_on_its_way_survives_the_drain() {
         assert_eq!(drained.cut, 0);
         assert_eq!(fetch.await.unwrap().unwrap().body.len(), 6_000_000);
     }
+}
+
+/// What GOAWAY says first (RFC 9113 §6.8), for a client's requests may be on their way: none is refused.
+const ANY_STREAM: u32 = 0x7fff_ffff;
+
+#[tokio::test]
+async fn a_drain_tells_an_idle_http2_connection_before_it_ends_it() {
+    let server = start();
+    let mut stream = open(server.plain_port(), &[]).await;
+    let asks = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("/bytes/5"));
+    stream.write_all(&asks).await.unwrap();
+    let mut heard = Heard::default();
+    assert!(heard.listen(&mut stream, |heard| heard.whole == [1]).await);
+    assert_eq!(heard.goaways, []);
+    let (drained, ()) = tokio::join!(
+        server.handle.drain(Duration::from_secs(60)),
+        heard.listen_to_the_end(&mut stream)
+    );
+    assert_eq!(heard.goaways, [(ANY_STREAM, NO_ERROR), (1, NO_ERROR)]);
+    assert_eq!((drained.finished, drained.cut), (1, 0));
+}
+
+#[tokio::test]
+async fn a_drain_tells_an_http2_connection_whose_answer_has_begun_and_finishes_that() {
+    /// As much as a stream and a connection take before they are told more (RFC 9113 §6.9.2).
+    const WINDOW: usize = 65_535;
+    let server = start();
+    let mut stream = open(server.plain_port(), &[]).await;
+    let asks = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("/bytes/300000"));
+    stream.write_all(&asks).await.unwrap();
+    let mut heard = Heard::default();
+    assert!(heard.listen(&mut stream, |heard| heard.body.len() == WINDOW).await);
+    assert_eq!(heard.goaways, []);
+    let (drained, ()) = tokio::join!(server.handle.drain(Duration::from_secs(60)), async {
+        assert!(heard.listen(&mut stream, |heard| heard.goaways.len() == 2).await, "not told");
+        assert_eq!(heard.goaways, [(ANY_STREAM, NO_ERROR), (1, NO_ERROR)]);
+        assert_eq!((heard.body.len(), heard.whole.len()), (WINDOW, 0));
+        let more = 300_000u32.to_be_bytes();
+        let more = [0, 1].map(|on| frame(WINDOW_UPDATE, 0, on, &more)).concat();
+        stream.write_all(&more).await.unwrap();
+        heard.listen_to_the_end(&mut stream).await;
+    });
+    assert_eq!((heard.body, heard.whole), (pattern(300_000).to_vec(), vec![1]));
+    assert_eq!(heard.goaways.len(), 2);
+    assert_eq!((drained.finished, drained.cut), (1, 0));
+}
+
+/// HTTP/1.1 says nothing when it closes: headers of which a part has come are not lost.
+#[tokio::test]
+async fn a_drain_waits_for_headers_that_have_begun() {
+    let server = start();
+    let addr = ("127.0.0.1", server.plain_port());
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    stream.write_all(b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n").await.unwrap();
+    until("it came", || server.handle.metrics().connections_open(Protocol::H1) == 1).await;
+    // Nothing tells when they were read.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (drained, ()) = tokio::join!(server.handle.drain(Duration::from_secs(60)), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stream.write_all(b"\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"),
+            "{answer}"
+        );
+    });
+    assert_eq!(drained.cut, 0);
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{Client, H3};
 use crate::early_data::{known_client, return_to, with_early_data};
+use crate::http2_frames::{
+    END_HEADERS, END_STREAM, HEADERS, Heard, NO_ERROR, frame, open, request,
+};
 use crate::http3_frames::{REQUEST_REJECTED, addr, connect, goaway, headers, server_control};
 use crate::relay::Relay;
 use crate::service::{Running, pattern, start_with, start_with_tls, until};
@@ -309,6 +312,30 @@ async fn an_idle_connection_gets_one_more_request() {
         String::from_utf8_lossy(&answer).into_owned()
     });
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    drop(second);
+}
+
+/// RFC 9113 §6.8.
+#[tokio::test]
+async fn a_request_that_crosses_the_first_goaway_of_http2_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = start_with(|builder| builder);
+    let mut stream = open(first.plain_port(), &[]).await;
+    let asks = |on| frame(HEADERS, END_HEADERS | END_STREAM, on, &request("/bytes/3"));
+    stream.write_all(&asks(1)).await.unwrap();
+    let mut heard = Heard::default();
+    assert!(heard.listen(&mut stream, |heard| heard.whole == [1]).await);
+    let second = succeed(&first, &door(&dir)).await;
+    assert_eq!(heard.goaways, []);
+    let (drained, ()) = tokio::join!(first.handle.drain(WITHIN), async {
+        assert!(heard.listen(&mut stream, |heard| heard.goaways.len() == 1).await, "not told");
+        // A server knows that its client has read that by the answer to a PING, which comes after this.
+        stream.write_all(&asks(3)).await.unwrap();
+        heard.listen_to_the_end(&mut stream).await;
+    });
+    assert_eq!(heard.goaways, [(0x7fff_ffff, NO_ERROR), (3, NO_ERROR)]);
+    assert_eq!((heard.body, heard.whole), (pattern(3).repeat(2), vec![1, 3]));
+    assert_eq!(drained.cut, 0);
     drop(second);
 }
 

@@ -19,6 +19,7 @@ pub(crate) const WINDOW_UPDATE: u8 = 0x8;
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
 pub(crate) const ACK: u8 = 0x1;
+pub(crate) const NO_ERROR: u32 = 0x0;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -78,6 +79,56 @@ pub(crate) async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> ([u8; 9], 
     let mut payload = vec![0; length as usize];
     stream.read_exact(&mut payload).await.unwrap();
     (head, payload)
+}
+
+/// What a server has said on a connection.
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// The last stream and the error code of each GOAWAY (RFC 9113 §6.8).
+    pub(crate) goaways: Vec<(u32, u32)>,
+    /// What came in DATA frames.
+    pub(crate) body: Vec<u8>,
+    /// Streams whose answers are whole.
+    pub(crate) whole: Vec<u32>,
+}
+
+impl Heard {
+    /// Listens until this is `enough`, and answers PINGs meanwhile, as clients do. False if the server ended
+    /// the connection before.
+    pub(crate) async fn listen(
+        &mut self,
+        stream: &mut TcpStream,
+        enough: impl Fn(&Self) -> bool,
+    ) -> bool {
+        while !enough(self) {
+            let mut ahead = [0];
+            let peek = tokio::time::timeout(Duration::from_secs(60), stream.peek(&mut ahead));
+            if peek.await.unwrap().unwrap() == 0 {
+                return false;
+            }
+            let (head, payload) = read(stream).await;
+            let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+            match (head[3], head[4]) {
+                (PING, 0) => stream.write_all(&frame(PING, ACK, 0, &payload)).await.unwrap(),
+                (GOAWAY, _) => self.goaways.push((number(0), number(4))),
+                (RST_STREAM, _) => panic!("a stream is reset: {}", number(0)),
+                (kind, flags) => {
+                    if kind == DATA {
+                        self.body.extend(payload);
+                    }
+                    if (kind == DATA || kind == HEADERS) && flags & END_STREAM != 0 {
+                        self.whole.push(u32::from_be_bytes(head[5..].try_into().unwrap()));
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Listens until the server ends the connection, which it does not reset.
+    pub(crate) async fn listen_to_the_end(&mut self, stream: &mut TcpStream) {
+        self.listen(stream, |_| false).await;
+    }
 }
 
 /// Limit: `ConnLimits::h2_receive_window`.

@@ -35,6 +35,72 @@ async fn slow_headers_close_the_connection() {
     until("counted", || metrics.connections_ended(Ended::Idle) >= 2).await;
 }
 
+/// Sends `start` and then `byte` by itself, again and again, until the connection ends; gives what came in
+/// answer.
+async fn drips(port: u16, start: &[u8], byte: u8) -> Vec<u8> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(start).await.unwrap();
+    let (mut from, mut to) = stream.split();
+    let mut all = Vec::new();
+    tokio::select! {
+        _ = from.read_to_end(&mut all) => {}
+        () = async {
+            for _ in 0..300 {
+                if to.write_all(&[byte]).await.is_err() {
+                    return std::future::pending().await;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        } => panic!("still open after half a minute"),
+    }
+    all
+}
+
+/// Limit: `ConnLimits::header_timeout`.
+#[tokio::test]
+async fn headers_that_drip_close_the_connection() {
+    let mut limits = short_limits();
+    limits.idle_timeout = Duration::from_secs(60);
+    let server = start_with(|builder| builder.limits(limits));
+    let port = server.plain_port();
+    let head = b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\nX-Slow: ";
+    assert!(drips(port, head, b'x').await.is_empty());
+    let second = [b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n", &head[..]].concat();
+    let answer = drips(port, &second, b'x').await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    // HTTP/2: empty SETTINGS, and a frame of 16,000 bytes of a field section that came this far.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let frame = [&preface[..], &[0, 0x3e, 0x80, 1, 4, 0, 0, 0, 1, 0x82]].concat();
+    drips(port, &frame, 0x82).await;
+    let metrics = server.handle.metrics();
+    until("counted", || metrics.connections_ended(Ended::Idle) >= 3).await;
+}
+
+#[tokio::test]
+async fn headers_that_begin_after_a_pause_have_their_time() {
+    let mut limits = short_limits();
+    limits.idle_timeout = Duration::from_secs(60);
+    let server = start_with(|builder| builder.limits(limits));
+    let port = server.plain_port();
+    // The server looks once a second; some of these have come in part when it does.
+    let asks = (0..8u64).map(|eighth| {
+        tokio::spawn(async move {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            stream.write_all(b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1500 + 125 * eighth)).await;
+            stream.write_all(b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            stream.write_all(b"Connection: close\r\n\r\n").await.unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).await.unwrap();
+            String::from_utf8_lossy(&all).matches("HTTP/1.1 200 ").count()
+        })
+    });
+    for ask in asks.collect::<Vec<_>>() {
+        assert_eq!(ask.await.unwrap(), 2);
+    }
+}
+
 /// Limit: `ConnLimits::handshake_timeout`.
 #[tokio::test]
 async fn a_silent_handshake_closes_the_connection() {
