@@ -244,6 +244,45 @@ async fn rfc_9114_4_1_2_a_body_longer_than_it_was_said_to_be_is_stopped() {
     assert!(ask(&quic, &literals(&REQUEST)).await.is_ok(), "the connection goes on");
 }
 
+/// The length is known to be another one with the request, behind it, and where an answer has begun.
+#[tokio::test]
+async fn rfc_9114_4_1_2_a_body_of_another_length_than_it_was_said_to_have_is_reset() {
+    let server = start();
+    let (_endpoint, quic, _control) = connect(&server).await;
+    for (path, length, parts) in [
+        ("/count", "5", &[&b""[..]][..]),
+        ("/count", "5", &[b"\0\x02xy"]),
+        ("/count", "5", &[b"\0\x02xy", b""]),
+        ("/count", "5", &[b"\0\x02xy", b"\0\x01z"]),
+        ("/count", "0", &[b"\0\x01x"]),
+        ("/count", "1", &[b"\0\x01x", b"\0\x01y"]),
+        ("/echo", "5", &[b"\0\x02xy", b""]),
+        ("/echo", "1", &[b"\0\x01x", b"\0\x01y"]),
+    ] {
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":authority", "localhost"),
+            (":path", path),
+            ("content-length", length),
+        ];
+        let (mut send, mut recv) = quic.open_bi().await.unwrap();
+        send.write_all(&[&literals(&fields)[..], parts[0]].concat()).await.unwrap();
+        for part in &parts[1..] {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let _ = send.write_all(part).await;
+        }
+        let _ = send.finish();
+        let answer = recv.read_to_end(1000).await;
+        assert_eq!(
+            reset_with(&answer),
+            Some(MESSAGE_ERROR),
+            "{path} {length} {parts:?}: {answer:?}"
+        );
+    }
+    assert!(ask(&quic, &literals(&REQUEST)).await.is_ok(), "the connection goes on");
+}
+
 /// Limit: `ConnLimits::header_timeout`.
 #[tokio::test]
 async fn rfc_9114_4_1_what_is_no_whole_request_is_reset() {

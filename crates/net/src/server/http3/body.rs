@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body as HttpBody;
 
-use super::framing::code::Code;
 use super::sender::Sender;
 use crate::server::respond::Length;
 use crate::{Body, BodyError};
@@ -142,7 +141,7 @@ pub(super) async fn send(
     }
     .await;
     if result.is_err() {
-        sender.reset(Code::InternalError);
+        sender.fail();
     }
     result
 }

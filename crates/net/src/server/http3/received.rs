@@ -2,7 +2,7 @@
 //! its trailers.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -20,40 +20,54 @@ use crate::{Body, BodyError};
 
 type Polled = Option<Result<Frame<Bytes>, BodyError>>;
 
-/// See the module.
-pub(super) struct Received {
+/// The error of its stream that a request's body turns out to be (RFC 9114 §4.1.2), if it does.
+pub(super) type Broken = Arc<OnceLock<Code>>;
+
+/// The body of the request on a stream, [`Body::Empty`] where that has ended already; and else what is wrong with
+/// it, as soon as that is known. Closes the connection for what breaks its rules.
+///
+/// # Errors
+/// What is wrong with what came so far.
+pub(super) fn body(
+    incoming: Incoming,
+    conn: &Arc<Conn>,
+    promised: Option<u64>,
+) -> Result<(Body, Option<Broken>), Code> {
+    let mut reader = Reader {
+        incoming,
+        conn: Arc::clone(conn),
+        length: Length::new(promised),
+        trailers: None,
+        wrong: None,
+        ended: false,
+    };
+    // Look once, without waiting: the end mostly comes in the packet of the headers. Whoever
+    // reads the body polls again.
+    let first = match reader.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(None) => return Ok((Body::Empty, None)),
+        Poll::Ready(first) => Some(first),
+        Poll::Pending => None,
+    };
+    if let Some(code) = reader.wrong {
+        return Err(code);
+    }
+    let broken = Broken::default();
+    let received = Received { reader, first, broken: Arc::clone(&broken) };
+    let body = Body::Stream(Box::pin(Limited::new(received, &conn.worker.limits)));
+    Ok((body, Some(broken)))
+}
+
+/// Reads a body from its stream.
+struct Reader {
     incoming: Incoming,
     conn: Arc<Conn>,
     length: Length,
     trailers: Option<HeaderMap>,
-    /// What was seen beforehand.
-    first: Option<Polled>,
+    wrong: Option<Code>,
     ended: bool,
 }
 
-impl Received {
-    /// The body of the request on the stream, [`Body::Empty`] where that has ended already. Closes
-    /// the connection for what is wrong with what came so far.
-    pub(super) fn body(incoming: Incoming, conn: &Arc<Conn>, promised: Option<u64>) -> Body {
-        let mut body = Self {
-            incoming,
-            conn: Arc::clone(conn),
-            length: Length::new(promised),
-            trailers: None,
-            first: None,
-            ended: false,
-        };
-        // Look once, without waiting: the end mostly comes in the packet of the headers. Whoever
-        // reads the body polls again.
-        match body.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(None) => return Body::Empty,
-            Poll::Ready(seen) => body.first = Some(seen),
-            Poll::Pending => {}
-        }
-        let limits = &conn.worker.limits;
-        Body::Stream(Box::pin(Limited::new(body, limits)))
-    }
-
+impl Reader {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         if self.ended {
             return Poll::Ready(None);
@@ -72,7 +86,10 @@ impl Received {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         loop {
             let wrong = match ready!(self.incoming.poll_next(cx)) {
-                Ok(Some(Event::Data(data))) => return Poll::Ready(Ok(Some(data))),
+                Ok(Some(Event::Data(data))) => {
+                    let counted = self.length.add(data.len());
+                    return Poll::Ready(self.unless_malformed(counted).map(|()| Some(data)));
+                }
                 Ok(Some(Event::Section(section))) => {
                     let largest = self.conn.worker.limits.max_header_bytes as usize;
                     match head::trailers(&section, largest) {
@@ -85,17 +102,38 @@ impl Received {
                         Err(Refused::TooLarge) => Wrong::Stream(Code::ExcessiveLoad),
                     }
                 }
-                Ok(None) => return Poll::Ready(self.length.end().map(|()| None)),
+                Ok(None) => {
+                    let whole = self.length.end();
+                    return Poll::Ready(self.unless_malformed(whole).map(|()| None));
+                }
                 Err(Trouble::Wrong(wrong)) => wrong,
                 Err(Trouble::Lost(error)) => return Poll::Ready(Err(BodyError::source(error))),
             };
             match wrong {
                 Wrong::Connection(code) => self.conn.close(code),
-                Wrong::Stream(code) => self.incoming.stop(code),
+                Wrong::Stream(code) => self.stop(code),
             }
             return Poll::Ready(Err(BodyError::source("the client broke a rule of HTTP/3")));
         }
     }
+
+    /// A body that is not as long as it was said to be makes its request malformed.
+    fn unless_malformed(&mut self, as_promised: Result<(), BodyError>) -> Result<(), BodyError> {
+        as_promised.inspect_err(|_| self.stop(Code::Message))
+    }
+
+    fn stop(&mut self, code: Code) {
+        self.wrong = Some(code);
+        self.incoming.stop(code);
+    }
+}
+
+/// A body that has more to come than was there with its request.
+struct Received {
+    reader: Reader,
+    /// What was seen beforehand.
+    first: Option<Polled>,
+    broken: Broken,
 }
 
 impl HttpBody for Received {
@@ -103,22 +141,21 @@ impl HttpBody for Received {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
-        let polled = match self.first.take() {
-            Some(first) => first,
-            None => ready!(self.poll(cx)),
-        };
-        if let Some(Ok(frame)) = &polled
-            && let Some(data) = frame.data_ref()
-            && let Err(error) = self.length.add(data.len())
-        {
-            self.ended = true;
-            self.incoming.stop(Code::Message);
-            return Poll::Ready(Some(Err(error)));
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(first);
+        }
+        let polled = ready!(self.reader.poll(cx));
+        if let Some(code) = self.reader.wrong {
+            let _ = self.broken.set(code);
         }
         Poll::Ready(polled)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+        let Some(left) = self.reader.length.left() else { return SizeHint::default() };
+        // What was counted, but not given yet.
+        let seen =
+            self.first.iter().flatten().flatten().filter_map(Frame::data_ref).map(Bytes::len);
+        SizeHint::with_exact(left + seen.sum::<usize>() as u64)
     }
 }

@@ -15,7 +15,7 @@ use super::framing::code::{Code, Wrong};
 use super::framing::head::{self, Head, Refused};
 use super::framing::priority::Urgency;
 use super::headers;
-use super::received::Received;
+use super::received;
 use super::sender::Sender;
 use super::stream::{Incoming, Trouble};
 use crate::interim::{Room, Said};
@@ -62,7 +62,17 @@ where
         return answer(refused, Asked { to_head, urgency }, sender, &conn).await.ok();
     }
     let is_early = incoming.is_early();
-    let body = Received::body(incoming, &conn, length);
+    let body = match received::body(incoming, &conn, length) {
+        Ok((body, broken)) => {
+            sender.heed(broken);
+            body
+        }
+        Err(code) => {
+            conn.wasted();
+            sender.reset(code);
+            return None;
+        }
+    };
     let (mut info, held) = early::admit(&conn, is_early, &head.method, &body);
     // Boxed: rare.
     if let Some(handshake) = held

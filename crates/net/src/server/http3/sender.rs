@@ -1,7 +1,8 @@
 //! The sending side of a request's stream.
 //!
 //! One that is dropped before it was finished resets its stream: quinn alone would end it cleanly,
-//! and an answer that was given up would look complete.
+//! and an answer that was given up would look complete. So does one whose request turned out to be
+//! malformed (RFC 9114 §4.1.2).
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use super::framing::code::Code;
 use super::framing::control::Said;
 use super::framing::priority::Urgency;
+use super::received::Broken;
 use super::turns::Turns;
 use super::var_int;
 use crate::server::pace::Pace;
@@ -32,6 +34,7 @@ pub(super) struct Sender {
     turns: Arc<Turns>,
     pace: Pace,
     is_too_slow: bool,
+    broken: Option<Broken>,
 }
 
 impl Sender {
@@ -42,7 +45,27 @@ impl Sender {
         pace: Pace,
     ) -> Self {
         let (urgency, is_too_slow) = (Urgency::DEFAULT, false);
-        Self { stream, ended: false, said, seen: 0, told: false, urgency, turns, pace, is_too_slow }
+        Self {
+            stream,
+            ended: false,
+            said,
+            seen: 0,
+            told: false,
+            urgency,
+            turns,
+            pace,
+            is_too_slow,
+            broken: None,
+        }
+    }
+
+    /// Ends the stream by what is found wrong with its request meanwhile.
+    pub(super) fn heed(&mut self, broken: Option<Broken>) {
+        self.broken = broken;
+    }
+
+    fn found(&self) -> Option<Code> {
+        self.broken.as_ref().and_then(|broken| broken.get()).copied()
     }
 
     /// The largest section of fields that the client takes, in bytes by the measure of RFC 9114
@@ -156,8 +179,16 @@ impl Sender {
 
     /// Ends the stream: what was written is all.
     pub(super) fn finish(&mut self) {
+        if let Some(code) = self.found() {
+            return self.reset(code);
+        }
         self.ended = true;
         let _ = self.stream.finish();
+    }
+
+    /// Cuts the stream off for what is wrong with its request, else for a failure of ours.
+    pub(super) fn fail(&mut self) {
+        self.reset(self.found().unwrap_or(Code::InternalError));
     }
 
     /// Cuts the stream off.
@@ -170,7 +201,7 @@ impl Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         if !self.ended {
-            self.reset(Code::InternalError);
+            self.fail();
         }
         self.said.updates.forget(self.id());
     }
