@@ -60,8 +60,8 @@ use support::{Stack, video};
 /// Between two readings of memory.
 const STEP: Duration = Duration::from_millis(500);
 /// What is counted for this long and longer is [`LONG`].
-const FROM: Duration = Duration::from_secs(300);
-/// One in a debug build, with the other tests.
+const FROM: Duration = Duration::from_secs(60);
+/// One in a debug build, with the other tests: it sees what is gross.
 const SHORT: Plan = Plan {
     warm_up: Duration::from_secs(40),
     requests: 8_000,
