@@ -37,7 +37,7 @@ mod hot;
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -311,7 +311,7 @@ impl<S> Shared<S> {
         known.under_way.fetch_add(1, Ordering::Relaxed);
         known.asked.fetch_add(1, Ordering::Relaxed);
         let trial = lock(&known.health).sent(now);
-        Some((at, Taken { known, trial, is_told: false }))
+        Some((at, Taken { known, trial, is_told: false, broke: None }))
     }
 }
 
@@ -320,10 +320,26 @@ struct Taken {
     known: Arc<Known>,
     trial: Option<Trial>,
     is_told: bool,
+    /// Whether the request's body broke off, where it has one that may.
+    broke: Option<Arc<AtomicBool>>,
 }
 
 impl Taken {
+    /// The request, whose body is watched: where it breaks off, its client failed, and not the member.
+    fn watch(&mut self, request: Request<Body>) -> Request<Body> {
+        if matches!(request.body(), Body::Empty | Body::Full(_)) {
+            return request;
+        }
+        let broke = Arc::clone(self.broke.insert(Arc::default()));
+        request.map(|body| {
+            body.on_end(move |end| broke.store(matches!(end, End::Failed(_)), Ordering::Relaxed))
+        })
+    }
+
     fn failed(&mut self, now: Timestamp, config: &HealthConfig) {
+        if self.broke.as_ref().is_some_and(|broke| broke.load(Ordering::Relaxed)) {
+            return;
+        }
         self.is_told = true;
         lock(&self.known.health).failed(now, self.trial, config);
     }
@@ -388,6 +404,7 @@ where
     ) -> Result<Response<Body>, BalanceError> {
         let Some(member) = members.get(at) else { return Err(BalanceError::NoMember) };
         let mut service = member.service.clone();
+        let request = taken.watch(request);
         let answer = async {
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
             service.call(request).await

@@ -1,6 +1,7 @@
 //! Plays about several members behind one balance: who is asked, and what moves when.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -236,26 +237,59 @@ async fn what_has_effects_is_asked_once_and_an_answer_is_an_answer() {
     assert!(matches!(error, BalanceError::NoMember));
 }
 
+/// A body that breaks off.
+struct Broken;
+impl http_body::Body for Broken {
+    type Data = bytes::Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, BodyError>>> {
+        std::task::Poll::Ready(Some(Err(BodyError::source("reset"))))
+    }
+}
+
 #[tokio::test]
 async fn bodies_that_break_off_take_a_member_down_too() {
-    struct Broken;
-    impl http_body::Body for Broken {
-        type Data = bytes::Bytes;
-        type Error = BodyError;
-
-        fn poll_frame(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, BodyError>>> {
-            std::task::Poll::Ready(Some(Err(BodyError::source("reset"))))
-        }
-    }
     let asked = Asked::default();
     let broken = || Ok(Response::new(Body::stream(Broken)));
     let balance = Balance::builder().member("a", 1, asked.member("a", broken)).build();
     for _ in 0..3 {
         assert!(!balance.members()[0].is_down);
         assert!(ask(&balance, "/film/1.m4s").await.into_body().collect(100).await.is_err());
+    }
+    assert!(balance.members()[0].is_down);
+}
+
+/// A client whose own body breaks off takes nobody down: neither where the member fails for it, nor where its
+/// answer does.
+#[tokio::test]
+async fn a_request_whose_body_breaks_off_is_no_member_s_failure() {
+    let reads = service_fn(|request: Request<Body>| async move {
+        let answers = request.uri().path() == "/answers";
+        let mut body = request.into_body();
+        let read = std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut body), cx));
+        let failed = read.await.is_some_and(|frame| frame.is_err());
+        match answers {
+            true => Ok(Response::new(Body::stream(Broken))),
+            false if failed => Err(std::io::Error::other("the request broke off")),
+            false => refused(),
+        }
+    });
+    let member: Member = BoxCloneSyncService::new(reads);
+    let balance = Balance::builder().member("a", 1, member).build();
+    let broken = |path: &str| Request::post(path).body(Body::stream(Broken)).unwrap();
+    for _ in 0..20 {
+        assert!(balance.clone().oneshot(broken("/fails")).await.is_err());
+        let answer = balance.clone().oneshot(broken("/answers")).await.unwrap();
+        assert!(answer.into_body().collect(100).await.is_err());
+    }
+    assert!(!balance.members()[0].is_down);
+    // One that fails by itself is down.
+    for _ in 0..3 {
+        assert!(balance.clone().oneshot(get("/fails")).await.is_err());
     }
     assert!(balance.members()[0].is_down);
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{FOR, ForwardedField, Proxies};
 
@@ -39,8 +39,7 @@ impl Proxies {
     fn forwarded(&self, headers: &HeaderMap) -> Option<Forwarded> {
         let mut found = None;
         let lines = headers.get_all(header::FORWARDED).iter().rev();
-        let elements = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-        for element in elements.take(MAX_HOPS) {
+        for element in lines.flat_map(elements).take(MAX_HOPS) {
             let mut hop = Hop::default();
             for pair in element.split(';') {
                 let Some((name, value)) = pair.split_once('=') else { continue };
@@ -63,11 +62,10 @@ impl Proxies {
 
     fn x_forwarded(&self, headers: &HeaderMap) -> Option<Forwarded> {
         let lines = headers.get_all(FOR).iter().rev();
-        let nodes = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-        let tls = headers.get_all(PROTO).iter().next_back().and_then(|line| line.to_str().ok());
-        let tls = tls.and_then(|line| line.rsplit(',').next()).and_then(|last| scheme(last.trim()));
+        let tls = headers.get_all(PROTO).iter().next_back();
+        let tls = tls.and_then(|line| elements(line).next()).and_then(|last| scheme(last.trim()));
         let mut found = None;
-        for text in nodes.take(MAX_HOPS) {
+        for text in lines.flat_map(elements).take(MAX_HOPS) {
             let Some(client) = node(text.trim()) else { break };
             found = Some(Forwarded { client, tls });
             if !self.trust(client.ip()) {
@@ -91,6 +89,13 @@ pub(crate) struct Forwarded {
 struct Hop {
     client: Option<SocketAddr>,
     tls: Option<bool>,
+}
+
+/// The elements of a line, the last first; an empty text for one that is no text. Each is read for itself:
+/// bytes that a client wrote hide nothing of what a proxy appended to them.
+fn elements(line: &HeaderValue) -> impl Iterator<Item = &str> {
+    let elements = line.as_bytes().rsplit(|byte| *byte == b',');
+    elements.map(|element| std::str::from_utf8(element).unwrap_or_default())
 }
 
 /// `192.0.2.1`, `192.0.2.1:80`, `[2001:db8::1]`, `[2001:db8::1]:80`, and a bare IPv6 address.
@@ -119,7 +124,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
     use super::super::ForwardedField::{Forwarded, XForwardedFor};
     use super::*;
-    use http::HeaderValue;
+    use proptest::prelude::*;
 
     fn take(field: ForwardedField, lines: &[(&str, &str)]) -> Option<(String, Option<bool>)> {
         let proxies: Proxies = "10.0.0.0/8 ::1".parse().unwrap();
@@ -189,5 +194,100 @@ mod tests {
             Some(said("192.0.2.1:0", None))
         );
         assert_eq!(take(Forwarded, &client), None);
+    }
+
+    /// Who writes bytes that are no text is not taken for the proxy, whose address is let in anywhere.
+    #[test]
+    fn bytes_that_are_no_text_hide_no_client() {
+        for (field, name, line) in [
+            (XForwardedFor, FOR, &b"\xff, 192.0.2.1"[..]),
+            (XForwardedFor, FOR, b"6.6.6.6, \xe4, 192.0.2.1, 10.0.0.9"),
+            (Forwarded, header::FORWARDED, b"for=\xff, for=192.0.2.1"),
+            (Forwarded, header::FORWARDED, b"for=6.6.6.6;by=\"\xff, for=192.0.2.1, for=10.0.0.9"),
+        ] {
+            let lines = [line.to_vec()];
+            let said = take_bytes(field, &name, &lines).unwrap();
+            assert_eq!(said.map(|said| said.client), "192.0.2.1:0".parse().ok(), "{line:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(FOR, HeaderValue::from_static("192.0.2.1"));
+        headers.insert(PROTO, HeaderValue::from_bytes(b"\xff, https").unwrap());
+        let said = Proxies::default().take(&mut headers, XForwardedFor);
+        assert_eq!(said.unwrap().tls, Some(true));
+    }
+
+    /// What comes of lines of one field, where each is one.
+    fn take_bytes(
+        field: ForwardedField,
+        name: &HeaderName,
+        lines: &[Vec<u8>],
+    ) -> Result<Option<super::Forwarded>, http::header::InvalidHeaderValue> {
+        let proxies: Proxies = "10.0.0.0/8 ::1".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name, HeaderValue::from_bytes(line)?);
+        }
+        let said = proxies.take(&mut headers, field);
+        assert!(headers.is_empty());
+        Ok(said)
+    }
+
+    /// A line of either field, as proxies and others write it.
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let words = "(for=|proto=|by=|https|unknown|_x|6\\.6\\.6\\.[0-9]|10\\.0\\.0\\.[0-9]|::1|:80|\
+            \\[2001:db8::[0-9a-f]\\]|::ffff:10\\.0\\.0\\.1|[,;=\" ]|, |[ -~])";
+        let word = prop_oneof![
+            9 => words.prop_map(String::into_bytes),
+            1 => any::<u8>().prop_map(|byte| vec![byte]),
+        ];
+        prop::collection::vec(word, 0..16).prop_map(|words| words.concat())
+    }
+
+    /// The address that a word is, read without regard to where it stands.
+    fn address(word: &str) -> Option<IpAddr> {
+        let with_port = word.parse().ok().map(|node: SocketAddr| node.ip());
+        let bare = || word.trim_matches(['[', ']']).parse().ok();
+        with_port.or_else(bare).map(|address| address.to_canonical())
+    }
+
+    proptest! {
+        /// Nobody is made up.
+        #[test]
+        fn who_is_named_stands_there(lines in prop::collection::vec(line(), 0..4)) {
+            for (field, name) in [(XForwardedFor, FOR), (Forwarded, header::FORWARDED)] {
+                let Ok(Some(said)) = take_bytes(field, &name, &lines) else { continue };
+                let named = lines.iter().any(|line| {
+                    let line = String::from_utf8_lossy(line).into_owned();
+                    let mut words = line.split(|c: char| c.is_whitespace() || ",;=\"".contains(c));
+                    words.any(|word| address(word) == Some(said.client.ip()))
+                });
+                prop_assert!(named, "{said:?}");
+            }
+        }
+
+        /// RFC 7239 §5.2 and §8.1: whatever a client wrote before, whom the nearest proxies name is the
+        /// client, in the same line or in one of its own.
+        #[test]
+        fn nobody_writes_what_a_trusted_proxy_is_believed(
+            written in prop::collection::vec(line(), 1..4),
+            own_line: bool,
+            hops in 0usize..3,
+        ) {
+            for (field, name, names) in
+                [(XForwardedFor, FOR, ""), (Forwarded, header::FORWARDED, "for=")]
+            {
+                let hops = (0..hops).map(|hop| format!(", {names}10.0.0.{hop}"));
+                let appended = format!("{names}192.0.2.7{}", hops.collect::<String>());
+                let mut lines = written.clone();
+                if own_line {
+                    lines.push(appended.into_bytes());
+                } else if let Some(last) = lines.last_mut() {
+                    last.extend(format!(", {appended}").into_bytes());
+                }
+                let Ok(said) = take_bytes(field, &name, &lines) else { continue };
+                let expected = super::Forwarded { client: "192.0.2.7:0".parse().unwrap(), tls: None };
+                prop_assert_eq!(said, Some(expected), "{:?}", lines);
+            }
+        }
     }
 }

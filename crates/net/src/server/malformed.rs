@@ -44,6 +44,33 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
     }
 }
 
+/// The same, where several that are equal are made one: upstreams may give them (RFC 9110 §8.6), and h2 lets
+/// clients.
+///
+/// # Errors
+/// When they are not equal, or are no lengths.
+pub(super) fn one_length(headers: &mut HeaderMap) -> Result<Option<u64>, ()> {
+    content_length(headers).or_else(|()| {
+        let mut all = headers
+            .get_all(header::CONTENT_LENGTH)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+        let first = all.next().ok_or(())?;
+        if all.any(|length| length != first) {
+            return Err(());
+        }
+        let first = HeaderValue::from_bytes(first).map_err(drop)?;
+        headers.insert(header::CONTENT_LENGTH, first);
+        content_length(headers)
+    })
+}
+
+/// The answer to a request whose lengths are not one.
+pub(super) fn odd_length() -> Response<Body> {
+    let problem = Problem::new(StatusCode::BAD_REQUEST);
+    problem.detail("Content-Length is one number, in digits").into_response()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
@@ -84,6 +111,12 @@ mod tests {
             &[("content-length", "99999999999999999999")],
         ] {
             assert_eq!(content_length(&headers(bad)), Err(()), "{bad:?}");
+        }
+        let mut equal = headers(&[("content-length", "5, 5"), ("content-length", "5")]);
+        assert_eq!(one_length(&mut equal), Ok(Some(5)));
+        assert_eq!(equal, headers(&[("content-length", "5")]));
+        for bad in [&[("content-length", "5, 6")][..], &[("content-length", "+5")]] {
+            assert_eq!(one_length(&mut headers(bad)), Err(()), "{bad:?}");
         }
     }
 }

@@ -57,7 +57,11 @@ impl HttpBody for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         let polled = Pin::new(incoming).poll_frame(cx).map_err(BodyError::source);
-        if !matches!(polled, Poll::Pending | Poll::Ready(Some(Ok(_)))) {
+        // Nothing comes behind trailers.
+        let goes_on = |polled: &Option<Result<Frame<Bytes>, _>>| {
+            polled.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(Frame::is_data))
+        };
+        if matches!(&polled, Poll::Ready(polled) if !goes_on(polled)) {
             self.incoming = None;
         }
         polled

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::control::Busy;
-use super::malformed::content_length;
+use super::malformed::one_length;
 use crate::{Body, BodyError, Problem};
 
 /// Takes the body from an answer that must not have one, and tells the length of every other
@@ -28,8 +28,7 @@ pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64
         *response.body_mut() = Body::Empty;
         return None;
     }
-    let said = content_length(response.headers()).or_else(|()| one_of_equals(response));
-    let Ok(said) = said else {
+    let Ok(said) = one_length(response.headers_mut()) else {
         tracing::error!("a service gave an answer with a Content-Length that is none");
         *response = Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response();
         return settle(response, to_head);
@@ -52,25 +51,6 @@ pub(super) fn settle(response: &mut Response<Body>, to_head: bool) -> Option<u64
         return None;
     }
     promised
-}
-
-/// Makes one length of several that are equal (RFC 9110 §8.6), as upstreams may give them.
-///
-/// # Errors
-/// When they are not, or are no lengths.
-fn one_of_equals(response: &mut Response<Body>) -> Result<Option<u64>, ()> {
-    let headers = response.headers_mut();
-    let mut all = headers
-        .get_all(header::CONTENT_LENGTH)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
-    let first = all.next().ok_or(())?;
-    if all.any(|length| length != first) {
-        return Err(());
-    }
-    let first = HeaderValue::from_bytes(first).map_err(drop)?;
-    headers.insert(header::CONTENT_LENGTH, first);
-    content_length(headers)
 }
 
 /// Whether the method is HEAD.

@@ -28,7 +28,7 @@ use tower_service::Service;
 use super::control::{Activity, Busy, DrainSignal, IdleCheck, Over, Phase};
 use super::gather::Gather;
 use super::limited::{Limited, has_too_many, too_large, too_many};
-use super::malformed::{has_odd_coding, odd_coding};
+use super::malformed::{has_odd_coding, odd_coding, odd_length, one_length};
 use super::metrics::{Counters, Ended, Refused};
 use super::proxy_protocol;
 use super::received::Received;
@@ -482,6 +482,8 @@ where
                 Either::Left(ready(Ok(shown)))
             } else if is_http2 && has_too_many(request.headers(), limits) {
                 Either::Left(ready(Ok(too_many(limits).into_response())))
+            } else if is_http2 && one_length(request.headers_mut()).is_err() {
+                Either::Left(ready(Ok(odd_length())))
             } else if has_odd_coding(request.headers()) {
                 Either::Left(ready(Ok(odd_coding())))
             } else {

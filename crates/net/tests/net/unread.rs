@@ -47,6 +47,24 @@ fn post(more: &str) -> Vec<u8> {
     format!("POST /bytes/9 HTTP/1.1\r\nhost: x\r\n{more}\r\n").into_bytes()
 }
 
+/// RFC 9112 §7.1.2.
+#[tokio::test]
+async fn a_body_that_is_read_to_its_trailers_is_read() {
+    let server = start();
+    let port = server.plain_port();
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut wire = Wire::open(port);
+        for _ in 0..3 {
+            let head = "POST /count HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+            wire.send(format!("{head}5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n").as_bytes());
+            let (head, _) = wire.answer();
+            assert!(head.starts_with("http/1.1 200"), "{head}");
+            assert!(!head.contains("connection: close"), "{head}");
+        }
+    });
+    asking.await.unwrap();
+}
+
 /// RFC 9112 §9.3.
 #[tokio::test]
 async fn a_short_body_is_read_away_and_the_connection_goes_on() {
