@@ -73,6 +73,8 @@ pub const TARGETS: &[Target] = &[
     target("map", Input::Text(targets::map::SEEDS), targets::map::run, 1_024),
     target("query", Input::Text(targets::query::SEEDS), targets::query::run, 64),
     target("http3", Input::Made(targets::http3::seeds), targets::http3::run, 64),
+    target("proxy", Input::Made(targets::proxy::seeds), targets::proxy::run, 64),
+    target("requests", Input::Text(targets::requests::SEEDS), targets::requests::run, 64),
     target("tokens", Input::Made(targets::tokens::seeds), targets::tokens::run, 256),
     target("filter", Input::Text(targets::filter::SEEDS), targets::filter::run, 256),
     target("traceparent", Input::Text(targets::traceparent::SEEDS), targets::traceparent::run, 64),

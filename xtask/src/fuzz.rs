@@ -29,7 +29,7 @@ pub(crate) static SPEC: Spec = Spec {
     }],
 };
 
-const TARGETS: [(&str, &str); 22] = [
+const TARGETS: [(&str, &str); 24] = [
     ("boxes", "the box reader: anything in a movie box"),
     ("fragments", "the walk over fragments, whole and in a file that grows"),
     ("index", "the index of a whole file, and each sample of it"),
@@ -43,7 +43,9 @@ const TARGETS: [(&str, &str); 22] = [
     ("map", "manifests and indexes that pass through a shield"),
     ("query", "queries of manifests, and the manifests they select"),
     ("http3", "streams of HTTP/3 and their field sections"),
-    ("tokens", "tokens of every form, signed and not, and where they stand"),
+    ("proxy", "whom proxies speak for: the PROXY protocol, Forwarded, X-Forwarded-For"),
+    ("requests", "targets and hosts in one form, and pages that ask"),
+    ("tokens", "tokens of every form, signed and not, where they stand, and what is handed over"),
     ("filter", "filters of the live log"),
     ("traceparent", "which trace a request says it is a part of"),
     ("addresses", "lists of addresses"),

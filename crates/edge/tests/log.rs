@@ -132,3 +132,23 @@ fn a_file_that_was_moved_away_is_opened_again() {
     assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\nthree\n");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "four\n");
 }
+
+#[test]
+fn a_file_that_was_made_and_never_written_to_goes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    drop(LogFile::reopen_at(&path).unwrap());
+    assert!(!path.exists());
+    let reopened = LogFile::reopen_at(&path).unwrap();
+    std::fs::write(&path, "another's\n").unwrap();
+    drop(reopened);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "another's\n");
+    std::fs::write(&path, "").unwrap();
+    drop(LogFile::reopen_at(&path).unwrap());
+    assert!(path.exists(), "it was there before");
+    let file = LogFile::nowhere();
+    std::fs::remove_file(&path).unwrap();
+    file.put(LogFile::reopen_at(&path).unwrap());
+    drop(file);
+    assert!(path.exists(), "it was put in its place");
+}

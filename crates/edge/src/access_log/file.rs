@@ -1,8 +1,9 @@
 //! The file of a log, which can be opened again while it is written to: a rotation moves it away and
 //! sends a signal.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,10 +20,15 @@ enum Sink {
     File(PathBuf, File),
 }
 
-/// A file that was opened and is not written to yet.
+/// A file that was opened and is not written to yet. One that was not there before goes again with this,
+/// where it is never [put](LogFile::put).
 #[derive(Debug)]
 #[must_use = "the log goes on in the old file until this is put in its place"]
-pub struct Reopened(Sink);
+pub struct Reopened {
+    sink: Sink,
+    /// The file was made for this.
+    made: bool,
+}
 
 impl LogFile {
     /// Opens `path` to write at its end, and makes it where it is not there; `-` is standard output.
@@ -30,7 +36,9 @@ impl LogFile {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { sink: Arc::new(Mutex::new(Sink::open(path)?)) })
+        let log = Self::nowhere();
+        log.put(Self::reopen_at(path)?);
+        Ok(log)
     }
 
     /// For a log that is not written, and may be later: see [`Reopened::nowhere`].
@@ -57,12 +65,14 @@ impl LogFile {
     /// # Errors
     /// When it cannot be opened.
     pub fn reopen_at(path: &Path) -> io::Result<Reopened> {
-        Sink::open(path).map(Reopened)
+        let (sink, made) = Sink::open(path)?;
+        Ok(Reopened { sink, made })
     }
 
     /// Lines go to what was opened again from now on, each to one file as a whole.
-    pub fn put(&self, reopened: Reopened) {
-        *self.sink() = reopened.0;
+    pub fn put(&self, mut reopened: Reopened) {
+        reopened.made = false;
+        mem::swap(&mut *self.sink(), &mut reopened.sink);
     }
 
     fn sink(&self) -> MutexGuard<'_, Sink> {
@@ -73,17 +83,34 @@ impl LogFile {
 impl Reopened {
     /// What is no file: lines are lost from then on.
     pub fn nowhere() -> Self {
-        Self(Sink::Nowhere)
+        Self { sink: Sink::Nowhere, made: false }
+    }
+}
+
+impl Drop for Reopened {
+    fn drop(&mut self) {
+        let Sink::File(path, file) = &self.sink else { return };
+        // Somebody else may write there by now.
+        if self.made && file.metadata().is_ok_and(|file| file.len() == 0) {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
 impl Sink {
-    fn open(path: &Path) -> io::Result<Self> {
+    /// Opens it, and says whether it was made for that.
+    fn open(path: &Path) -> io::Result<(Self, bool)> {
         if path == Path::new("-") {
-            return Ok(Self::Standard(io::stdout()));
+            return Ok((Self::Standard(io::stdout()), false));
         }
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self::File(path.to_owned(), file))
+        let mut options = OpenOptions::new();
+        let (file, made) = match options.append(true).create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (options.create_new(false).create(true).open(path)?, false)
+            }
+            opened => (opened?, true),
+        };
+        Ok((Self::File(path.to_owned(), file), made))
     }
 }
 

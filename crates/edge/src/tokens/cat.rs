@@ -39,6 +39,7 @@ use base64::engine::general_purpose::NO_PAD;
 use headwater_net::Timestamp;
 use http::{HeaderName, header};
 
+use super::MAX_TOKEN;
 use super::claims::{Claims, holder};
 use super::jwt;
 use super::key::{CatKey, Key, Material};
@@ -231,7 +232,7 @@ fn of(set: Vec<(Value, Value)>, signer: Option<Signer>) -> Result<Claims, Refusa
 }
 
 impl Signer {
-    /// Signs a claim set anew (RFC 9052 §6.2).
+    /// Signs a claim set anew (RFC 9052 §6.2); `None` where that would be longer than what is read.
     fn sign(&self, claims: Vec<(Value, Value)>) -> Option<String> {
         let mut payload = Vec::new();
         coset::cbor::ser::into_writer(&Value::Map(claims), &mut payload).ok()?;
@@ -249,7 +250,7 @@ impl Signer {
         let mac = Value::Tag(MAC0, Box::new(mac.to_cbor_value().ok()?));
         let mut bytes = Vec::new();
         coset::cbor::ser::into_writer(&Value::Tag(CWT, Box::new(mac)), &mut bytes).ok()?;
-        Some(BASE64.encode(bytes))
+        Some(BASE64.encode(bytes)).filter(|token| token.len() <= MAX_TOKEN)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Common Access Tokens (CTA-5007).
 
+mod headers;
+mod properties;
 mod renewal;
 
 use std::time::Duration;
@@ -123,10 +125,12 @@ fn catu_matches_each_part_it_names() {
         (0, 0, text("http"), false),
         (1, 0, text("video.example"), true),
         (1, 2, text(".example"), true),
+        (1, 3, text("o.exa"), true),
         (1, 3, text("evil"), false),
         (1, -1, bytes(digest.as_ref()), true),
         (1, -1, bytes(&[0; 32]), false),
         (1, -2, bytes(truncated.as_ref()), true),
+        (1, -2, bytes(digest.as_ref()), false),
         (2, 0, text("8443"), true),
         (2, 0, text("443"), false),
         (3, 1, text("/films/7/"), true),
@@ -215,6 +219,7 @@ fn catm_catalpn_and_cath_name_what_is_let_in() {
     let by = |protocol| Asked { protocol: Some(protocol), ..asked("/") };
     let protocols = list([bytes(b"h3"), bytes(b"h2")]);
     assert_eq!(of(314, protocols.clone(), &by(Protocol::H3)), Ok(()));
+    assert_eq!(of(314, protocols.clone(), &by(Protocol::H2)), Ok(()));
     assert_eq!(of(314, protocols.clone(), &by(Protocol::H1)), Err(Refusal::Protocol));
     assert_eq!(of(314, protocols, &asked("/")), Err(Refusal::Protocol), "nobody knows");
     assert_eq!(of(314, list([bytes(b"http/1.1")]), &by(Protocol::H1)), Ok(()));

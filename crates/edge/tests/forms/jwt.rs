@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use headwater_edge::tokens::{BadKey, Key, Refusal, Verifier};
 use headwater_net::Timestamp;
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::{NOW, SECRET, asked, base64url, hex, p256_pem, pem, pem_of, verify};
 
@@ -172,4 +173,114 @@ fn rfc_8037_example() {
     assert_eq!(ask(signed, signature), Err(Refusal::Malformed), "the signature holds");
     assert_eq!(ask(signed, &signature.replacen('h', "i", 1)), Err(Refusal::Signature));
     assert_eq!(ask(&signed.replace("RXhh", "RXhi"), signature), Err(Refusal::Signature));
+}
+
+/// Any value of JSON, in a few levels.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[ -~é]{0,6}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map("[a-z]{0,3}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// Claims as issuers write them, of which each may be missing or be anything.
+fn claims() -> impl Strategy<Value = Value> {
+    let claim = |name: &'static str, values: Vec<Value>| {
+        let plausible = prop::sample::select(values);
+        let value = prop_oneof![12 => plausible, 1 => any_value()];
+        prop::option::weighted(0.8, value).prop_map(move |value| Some((name.to_owned(), value?)))
+    };
+    let at = |secs: i64| json!(NOW as i64 + secs);
+    let claims = (
+        claim("exp", vec![at(10), at(-4), at(-5), json!(NOW as f64 - 4.5), json!(null)]),
+        claim("nbf", vec![at(-10), at(5), at(6), json!(null)]),
+        claim("iss", vec![json!("us"), json!("us"), json!("us"), json!("them")]),
+        claim("aud", vec![json!("edge"), json!(["x", "edge"]), json!("x")]),
+        claim("path", vec![json!("/a/"), json!(["/b", "/a/b"]), json!("/b"), json!(null)]),
+        claim("sub", vec![json!("viewer")]),
+        claim("jti", vec![json!("1")]),
+        claim("whatever", vec![json!({ "path": "/" })]),
+    );
+    claims.prop_map(|(a, b, c, d, e, f, g, h)| {
+        Value::Object([a, b, c, d, e, f, g, h].into_iter().flatten().collect())
+    })
+}
+
+/// What is to come of claims (RFC 7519 §4.1) for `/a/b`: by us, for the edge, with an end.
+fn expected(claims: &Value) -> Result<(), Refusal> {
+    let said = |name: &str| claims.get(name).filter(|value| !value.is_null());
+    let are_texts = |value: &Value| {
+        let items = value.as_array();
+        value.is_string() || items.is_some_and(|items| items.iter().all(Value::is_string))
+    };
+    let texts = ["iss", "sub", "jti"].map(|name| said(name).is_none_or(Value::is_string));
+    let dates = ["exp", "nbf"].map(|name| said(name).is_none_or(Value::is_number));
+    // Unlike the others, an audience that is null is not left out.
+    let lists = [said("path"), claims.get("aud")].map(|value| value.is_none_or(are_texts));
+    if [&texts[..], &dates, &lists].concat().contains(&false) {
+        return Err(Refusal::Malformed);
+    }
+    let date = |name: &str| said(name).and_then(Value::as_f64);
+    let now = NOW as f64;
+    // Fractions of a second are left out.
+    match date("exp") {
+        None => return Err(Refusal::Endless),
+        Some(end) if end < now - 4.0 => return Err(Refusal::Expired),
+        Some(_) => {}
+    }
+    if date("nbf").is_some_and(|since| since >= now + 6.0) {
+        return Err(Refusal::NotYet);
+    }
+    if said("iss") != Some(&json!("us")) {
+        return Err(Refusal::Issuer);
+    }
+    let names = |name: &str, wanted: &str| {
+        let one = |value: &Value| value.as_str() == Some(wanted);
+        said(name).is_some_and(|value| {
+            one(value) || value.as_array().is_some_and(|items| items.iter().any(one))
+        })
+    };
+    if !names("aud", "edge") {
+        return Err(Refusal::Audience);
+    }
+    let takes_in =
+        said("path").is_none() || ["/a/b", "/a/", "/"].iter().any(|path| names("path", path));
+    if takes_in { Ok(()) } else { Err(Refusal::Path) }
+}
+
+proptest! {
+    #[test]
+    fn claims_are_read_as_the_standard_says_or_refused(claims in claims()) {
+        let strict = verifier().issuers(["us"]).audiences(["edge"]);
+        let judged = verify(&strict, &token(&claims), &asked("/a/b"));
+        prop_assert_eq!(judged, expected(&claims), "{}", claims);
+    }
+
+    /// RFC 7519 §7.2: a claim set is an object, and an array of what it would hold is none.
+    #[test]
+    fn what_is_no_claim_set_is_refused(value in any_value()) {
+        let value = if value.is_object() { Value::Array(vec![value]) } else { value };
+        let judged = verify(&verifier().endless(true), &token(&value), &asked("/"));
+        prop_assert_eq!(judged, Err(Refusal::Malformed));
+    }
+}
+
+/// RFC 7519 §7.2: one that a reader of records by their order would take for claims that let in.
+#[test]
+fn a_list_is_no_claim_set() {
+    for list in [json!([]), json!([null, null, null, [], NOW + 10, null, null])] {
+        let judged = verify(&verifier(), &token(&list), &asked("/"));
+        assert_eq!(judged, Err(Refusal::Malformed), "{list}");
+    }
 }

@@ -239,6 +239,10 @@ fn bodies_are_as_long_as_they_say() {
         let ended = exchange(&rig, &fields("POST", others), Some(b"hello"), &[]);
         check(&rig, &name(others), ended, HELLO);
     }
+    // RFC 9110 §8.6: two that are equal are one.
+    let twice = fields("POST", &[(b"content-length", b"5"), (b"content-length", b"5")]);
+    assert_eq!(exchange(&rig, &twice, Some(b"hello"), &[]), [Ended::Ok; 2]);
+    assert_eq!(rig.upstream.take()[0].values("content-length"), [b"5"]);
     let trailers: &[Field<'_>] = &[(b"content-length", b"0"), (b"x-evil", b"evil")];
     let ended = exchange(&rig, &fields("POST", &[]), Some(b"hello"), trailers);
     check(&rig, "trailers", ended, HELLO);

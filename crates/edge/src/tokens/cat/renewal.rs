@@ -12,6 +12,9 @@ use super::{Signer, field, integer, text, texts};
 /// How long before its end a token is made anew where it does not say so, in seconds.
 const DEADLINE: u64 = 60;
 
+/// The most seconds of any length, 136 years: an end that far off is a number that is read again.
+const LONGEST: u64 = 1 << 32;
+
 /// How a new token is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Way {
@@ -44,7 +47,7 @@ impl Renewal {
         let (mut cookie, mut header, mut cookie_attributes) = (None, None, Vec::new());
         let seconds = |value: &Value| {
             let seconds = integer(value).and_then(|seconds| u64::try_from(seconds).ok());
-            seconds.ok_or(Refusal::Malformed)
+            seconds.map(|seconds| seconds.min(LONGEST)).ok_or(Refusal::Malformed)
         };
         for (label, value) in map {
             match integer(label) {

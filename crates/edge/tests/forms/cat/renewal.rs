@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater_edge::rates::Per;
-use headwater_edge::tokens::{Asked, Places, Refusal, TokenRules};
+use headwater_edge::tokens::{Asked, MAX_TOKEN, Places, Refusal, TokenRules};
 use headwater_edge::{Edge, Limit, RateLimitLayer, TokenLayer};
 use headwater_net::{Body, Clock, ConnInfo, Protocol, Timestamp};
 use http::{Method, Request, Response, header};
@@ -421,4 +421,26 @@ async fn a_name_that_nobody_looks_for_refuses_and_one_that_is_looked_for_comes_b
     clock.advance(Duration::from_secs(15));
     let (status, _, seen) = watch(&passes(&clock), "/a", &cookie).await;
     assert_eq!((status, seen.as_str()), (200, "/a {}"), "and nobody behind sees it");
+}
+
+/// What is handed over is a token that lets in: it has an end that is a number, and is no longer than those that
+/// are read.
+#[tokio::test]
+async fn what_is_made_anew_is_a_token_that_is_read() {
+    let lasting = |way: i64, lasts: i64, deadline: i64| {
+        map([(int(0), int(way)), (int(1), int(lasts)), (int(2), int(deadline))])
+    };
+    for lasts in [i64::MAX, i64::MAX - NOW as i64, 1 << 60] {
+        let fields = lines(&token(vec![(323, lasting(2, lasts, 60))]), OURS).await;
+        let [renewed] = &fields[..] else { panic!("{fields:?}") };
+        is_renewed(renewed);
+    }
+    // It would be due at once, whatever comes after.
+    let endless = lasting(3, i64::MAX, i64::MAX - 1);
+    assert_eq!(of(323, endless, &asked("/")), Err(Refusal::Malformed));
+
+    let named = |len: usize| token(vec![(2, text(&"v".repeat(len))), (323, lasting(2, 120, 60))]);
+    let long = (2_900..3_100).map(named).take_while(|token| token.len() <= MAX_TOKEN).last();
+    assert_eq!(lines(&long.unwrap(), OURS).await, [""; 0], "it is good until its end");
+    assert_eq!(lines(&named(2_900), OURS).await.len(), 1);
 }
