@@ -25,19 +25,19 @@ async fn hello(request: Request) -> String {
 }
 
 /// An application of axum's, behind Headwater's listeners.
-pub fn serve(at: &str) -> Result<ServerHandle, Box<dyn std::error::Error>> {
+pub fn serve(at: &str, tls: Tls) -> Result<ServerHandle, Box<dyn std::error::Error>> {
     let app = Router::new().route("/", get(hello));
     // axum takes any body in; what it answers with becomes Headwater's.
     let app = ServiceBuilder::new()
         .map_response(|response: Response<axum::body::Body>| response.map(Body::stream))
         .service(app);
-    let tls = Tls::self_signed(["localhost"], None, &Clock::system())?;
     Ok(Server::builder().https(at).tls(tls).serve(move |_worker| app.clone())?)
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let server = serve("localhost:8443")?;
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system())?;
+    let server = serve("localhost:8443", tls)?;
     for addr in server.https_addrs() {
         println!("https://{addr}/");
     }

@@ -164,16 +164,29 @@ pub(crate) fn get(addr: SocketAddr, host: &str, target: &str) -> Answer {
     ask(addr, "GET", host, target, "")
 }
 
-/// Status and body of what is asked for over HTTPS by a client that takes any certificate, for a name
-/// that is no host's.
+/// Status and body of what is asked for over HTTPS.
 pub(crate) fn get_https(addr: SocketAddr, host: &str, target: &str) -> (u16, String) {
+    let answer = ask_https(addr, host, target, "identity");
+    (answer.status().as_u16(), String::from_utf8(answer.into_body()).unwrap())
+}
+
+/// The answer to what is asked for over HTTPS by a client that takes any certificate, and a coding of the body as it
+/// came, for a name that is no host's.
+pub(crate) fn ask_https(
+    addr: SocketAddr,
+    host: &str,
+    target: &str,
+    coding: &str,
+) -> http::Response<Vec<u8>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
         let client = client.resolve(host, addr).build().unwrap();
         let url = format!("https://{host}:{}{target}", addr.port());
-        let answer = client.get(url).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        let asked = client.get(url).header("accept-encoding", coding).send().await.unwrap();
+        let mut answer = http::Response::builder().status(asked.status());
+        *answer.headers_mut().unwrap() = asked.headers().clone();
+        answer.body(asked.bytes().await.unwrap().to_vec()).unwrap()
     })
 }
 

@@ -1,5 +1,6 @@
 //! docs/recipes.md: each recipe is started as it stands there, and asked for what it promises. Only
-//! addresses and the places of files are set otherwise: of files by variables, and in commands by their text.
+//! addresses and the places of files are set otherwise: of files by variables, and in commands by their text;
+//! and once more with lower bounds and shorter times, where what is promised takes thousands of viewers.
 
 mod caching;
 mod links;

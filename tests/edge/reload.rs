@@ -1,6 +1,8 @@
 //! SIGHUP: all of a new configuration or nothing, and what it says.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -182,6 +184,76 @@ fn the_access_log_begins_and_ends_and_tells_something_else() {
     let again = || fs::read_to_string(files.path("again.log")).unwrap_or_default();
     wait_for("a line", || again().contains("/last").then_some(()));
     assert!(!(lines() + &again()).contains("/silent"), "{}{}", lines(), again());
+}
+
+/// What is said of a file that is refused.
+fn refused(edge: &Edge, files: &Files, text: &str) -> String {
+    files.write(text);
+    let before = edge.said().len();
+    edge.signal("HUP");
+    wait_for("a refusal", || {
+        let said = edge.said().split_off(before);
+        said.contains("edge.toml: nothing was changed\n").then_some(said)
+    })
+}
+
+#[test]
+fn an_access_log_that_cannot_be_written_changes_nothing() {
+    let one = Origin::start("one");
+    let text = config(&format!("'{}'", one.url), "[log]\naccess = 'one.log'\n");
+    let files = Files::new(&text);
+    let edge = Edge::start(&files);
+    let lines = || fs::read_to_string(files.path("one.log")).unwrap_or_default();
+    let asks = |path: &str| {
+        assert_eq!(get(edge.addr("http"), "a", path).status, 200);
+        wait_for("a line", || lines().contains(path).then_some(()));
+    };
+    asks("/before");
+    // Nobody can write there, root neither.
+    for log in ["/nowhere/two.log", "one.log/two.log"] {
+        let other = text.replace("one.log", log).replace("hosts = '*'", "hosts = 'b'");
+        let said = refused(&edge, &files, &other);
+        assert!(said.contains(&format!("the access log cannot be written to {log}: ")), "{said}");
+        asks(&format!("/after/{log}"));
+    }
+    files.write(&text);
+    edge.signal("HUP");
+    edge.hears("edge.toml was read again: nothing in it changed\n");
+    asks("/last");
+}
+
+#[test]
+fn a_reload_that_is_refused_leaves_no_new_file() {
+    let one = Origin::start("one");
+    let text = config(
+        &format!("'{}'", one.url),
+        "[operator]\nlisten = '127.0.0.1:0'\n[sessions]\non = true\nevents = 'one.jsonl'\n\
+         [log]\naccess = 'one.log'\n",
+    );
+    let files = Files::new(&text);
+    let edge = Edge::start(&files);
+    let there = || {
+        let names = fs::read_dir(files.folder()).unwrap().map(|file| file.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    let changes = |text: &str, why: &str| {
+        let before = there();
+        let said = refused(&edge, &files, text);
+        assert!(said.contains(why), "{why} is not in\n{said}");
+        assert_eq!(there(), before, "{why}");
+    };
+    let log = text.replace("one.log", "two.log");
+    let both = log.replace("one.jsonl", "two.jsonl");
+    changes(&format!("{both}[cache]\nram = '1 GiB'\n"), "that needs a restart");
+    changes(&both.replace("[operator]\n", "[operator]\ntoken_file = 'none'\n"), "none");
+    changes(&log.replace("one.jsonl", "/nowhere/two.jsonl"), "/nowhere/two.jsonl: ");
+    // One that was there before stays.
+    fs::write(files.path("two.log"), "").unwrap();
+    changes(&log.replace("one.jsonl", "/nowhere/two.jsonl"), "/nowhere/two.jsonl: ");
+    files.write(&both);
+    edge.signal("HUP");
+    edge.hears("  log.access: \"one.log\" became \"two.log\"\n");
+    assert!(there().contains(OsStr::new("two.jsonl")));
 }
 
 #[test]
@@ -516,6 +588,7 @@ fn a_certificate_that_fails_at_last_leaves_limits_steering_and_tokens_as_they_we
         "[[site.route]]",
         "[site.tokens]\n[[site.tokens.key]]\nsecret_file = 'secret'\n[[site.route]]",
     );
+    let other = format!("{other}[log]\naccess = 'new.log'\n");
     files.write(&other);
     edge.signal("HUP");
     // Until somebody reads.
@@ -540,6 +613,7 @@ fn a_certificate_that_fails_at_last_leaves_limits_steering_and_tokens_as_they_we
     assert_eq!(get(addr, "a", "/few/c").status, 429);
     assert!(steered());
     assert_eq!(get(addr, "a", "/x").status, 200, "without a token");
+    assert!(!files.path("new.log").exists(), "it was made for nothing");
 
     // And what was counted goes on, too.
     fs::remove_file(&denied).unwrap();

@@ -9,9 +9,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use headwater::net::Body;
-use headwater::net::server::{Server, ServerHandle};
-use http::{Request, Response};
+use bytes::Bytes;
+use h3_client::H3;
+use headwater::net::server::{Server, ServerHandle, Tls};
+use headwater::net::{Body, Clock};
+use http::{Method, Request, Response};
 use reqwest::{Client, Version};
 use tower::service_fn;
 
@@ -21,6 +23,8 @@ mod cache_with_reqwest;
 #[path = "../../examples/custom_edge.rs"]
 #[expect(dead_code, reason = "its `main` is for people")]
 mod custom_edge;
+#[path = "../../crates/net/tests/support/h3_client.rs"]
+mod h3_client;
 #[path = "../../examples/packager_with_axum.rs"]
 #[expect(dead_code, reason = "its `main` is for people")]
 mod packager_with_axum;
@@ -79,7 +83,8 @@ async fn a_whole_edge_takes_fewer_than_sixty_lines() {
 
 #[tokio::test]
 async fn our_server_serves_a_service_of_somebody_elses() {
-    let server = server_with_axum::serve("127.0.0.1:0").unwrap();
+    let tls = Tls::self_signed(["localhost"], None, &Clock::system()).unwrap();
+    let server = server_with_axum::serve("127.0.0.1:0", tls.clone()).unwrap();
     let addr = server.https_addrs()[0];
     let h1 = Client::builder().http1_only().tls_danger_accept_invalid_certs(true).build().unwrap();
     for (client, says) in [(client(), "You came by h2.\n"), (h1, "You came by h1.\n")] {
@@ -87,6 +92,9 @@ async fn our_server_serves_a_service_of_somebody_elses() {
         assert!(answer.headers().contains_key("alt-svc"), "HTTP/3 is offered");
         assert_eq!(answer.text().await.unwrap(), says);
     }
+    let h3 = H3::connect(addr, "localhost", &tls).await;
+    let answer = h3.send(Method::GET, "/", Bytes::new()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"You came by h3.\n"[..]));
 }
 
 #[tokio::test]

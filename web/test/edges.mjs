@@ -104,8 +104,12 @@ async function twoEdges(edges, made) {
   const viewer = await Viewer.open({ facts: { spki_sha256: spki }, port: edges.a.port }, "h2", [OTHER_ORIGINS]);
   try {
     const { page } = viewer;
-    let posts = 0;
-    page.on("request", (request) => (posts += request.method() === "POST" ? 1 : 0));
+    const posts = { messages: 0, reports: 0 };
+    page.on("request", (request) => {
+      if (request.method() !== "POST" || request.url() !== String(new URL("/cmcd", edges.a.facts.base))) return;
+      posts.messages++;
+      posts.reports += (request.postData() ?? "").split("\n").filter((line) => line.trim()).length;
+    });
     await open(page, edges.a.facts.base, manifests);
     await page.evaluate(play);
     const state = () => page.evaluate(() => window.site.state());
@@ -152,7 +156,7 @@ async function twoEdges(edges, made) {
       results.check(more[player].log.every(({ kind, phase, told }) => told || phase !== "came" || kind === "steering"), `${player} tells of itself with every request`);
     }
     await page.evaluate(() => window.site.pause());
-    await agree(viewer, edges, until, () => posts, plain);
+    await agree(viewer, edges, until, () => ({ ...posts }), plain);
   } finally {
     await viewer.close();
   }
@@ -282,10 +286,10 @@ function figures(seen, edges, pathway) {
   }
   // The third viewer came by HTTP/1.1.
   const third = pathway === "a" ? 1 : 0;
-  const here = pathway === "a" ? seen.posts : 0;
+  const here = pathway === "a" ? seen.posts : { messages: 0, reports: 0 };
   const steered = sum(PLAYERS.map((player) => came(seen, player, edges[pathway]).filter(({ kind }) => kind === "steering").length));
   const browser = ({ protocol }) => protocol === "h2";
-  list.push(["requests, reports among them, by its metrics", all + here, metrics.sum("headwater_edge_requests_total", browser)]);
+  list.push(["requests, reports among them, by its metrics", all + here.messages, metrics.sum("headwater_edge_requests_total", browser)]);
   // Reports are answered without a body.
   list.push(["bytes, by its metrics", allBytes, metrics.sum("headwater_edge_response_bytes_total", browser)]);
   list.push(["answers of steering, by its metrics", steered, metrics.sum("headwater_edge_steered_total") ?? 0]);
@@ -294,8 +298,9 @@ function figures(seen, edges, pathway) {
   list.push(["requests with CMCD that it could not read", 0, query("no")]);
   const reports = (read) => metrics.sum("headwater_edge_cmcd_total", (labels) => labels.by === "report" && labels.read === read);
   // Those before the first request for media are of a session that is not known yet.
+  list.push(["reports, lines of what was posted, by its metrics", here.reports, reports("yes") + reports("unknown")]);
   list.push(["reports that it could not read", 0, reports("no")]);
-  list.push(["whether it read reports", here > 0, reports("yes") > 0]);
+  list.push(["whether it read reports", here.reports > 0, reports("yes") > 0]);
   list.push(["sessions, by its view and its metrics", seen.told[pathway].sessions.known, metrics.sum("headwater_edge_sessions")]);
   const began = PLAYERS.map((player) => startup(seen, pathway, player)).filter((each) => each !== null);
   const playback = (name) => metrics.sum(`headwater_edge_playback_${name}`) ?? 0;
@@ -331,6 +336,8 @@ async function livePage(viewer, edge, pathway, seen) {
       const counted = came(seen, player, edge).filter(({ kind }) => kind !== "steering").length;
       results.check(shown === counted, `edge ${pathway}: requests of ${player}, on its live page: ${shown}`, JSON.stringify(rows));
       const cell = (head) => row?.[heads.indexOf(head)];
+      const { stalls } = seen.now[player];
+      results.check(cell("stalls") === String(stalls), `edge ${pathway}: stalls of ${player}, on its live page: ${cell("stalls")}`, stalls);
       const [kbps, step] = kilobits(cell("bit rate"));
       const measured = widened(rounded(seen.now[player].kbps), step / 2);
       results.check(same(measured, kbps), `edge ${pathway}: bit rate of ${player}, on its live page: ${cell("bit rate")}`, spelt(measured));

@@ -34,8 +34,8 @@ pub struct Clients {
     #[arg(long, value_name = "FILE")]
     pub deny: Option<PathBuf>,
 
-    /// A database of where addresses are (MaxMind DB), such as GeoLite2-Country.mmdb: sessions, metrics and
-    /// tokens know countries by it
+    /// A database of where addresses are (MaxMind DB), such as GeoLite2-Country.mmdb: sessions and metrics
+    /// know countries by it
     #[arg(long, value_name = "FILE")]
     pub geo: Option<PathBuf>,
 

@@ -117,12 +117,13 @@ impl Running {
         let upstreams = upstreams::make(&config.upstreams, &self.upstreams, &parts)?;
         let sites = Sites::new(&config, &upstreams)?;
         let shields = shields::make(&upstreams, &self.shields, &self.policy, &self.hints)?;
-        let log = settings::log_file(&config.log)?;
-        let events = self.lasting.media.events_file(&config.sessions)?;
         let collector = trace::collector(&config.trace)?;
         let token = settings::token(&config.operator)?;
         let kept = self.lasting.media.kept(&config)?;
         let edge = settings::edge(&config, &self.lasting, &kept, &shields)?;
+        // Files that are made here go again where what follows fails.
+        let log = settings::log_file(&config.log)?;
+        let events = self.lasting.media.events_file(&config.sessions)?;
         // The last that can fail, and it changes all or nothing by itself.
         let certificates =
             self.tls.as_ref().map(|tls| self.certificates(tls, &config)).transpose()?;

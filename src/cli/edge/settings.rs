@@ -251,8 +251,10 @@ pub(super) fn access_log(config: &Log) -> AccessLogBuilder {
 /// Where it goes. Opens the file.
 pub(super) fn log_file(config: &Log) -> Result<Reopened, Error> {
     let Some(path) = &config.access else { return Ok(Reopened::nowhere()) };
-    let opened = LogFile::reopen_at(path);
-    Ok(opened.map_err(|error| format!("the access log cannot be opened: {error}"))?)
+    let opened = LogFile::reopen_at(path).map_err(|error| {
+        format!("the access log cannot be written to {}: {error}", path.display())
+    })?;
+    Ok(opened)
 }
 
 /// What outlives a reload.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Kitchen, is_hit, origin};
 use crate::authority::Authority;
-use crate::process::{Files, Origin, ask, get_https, wait_for};
+use crate::process::{Files, Origin, ask, ask_https, get_https, wait_for};
 
 pub(super) fn a_cache_before_a_web_site(files: &[&str]) {
     let text = files[0];
@@ -32,10 +32,36 @@ pub(super) fn a_cache_before_a_web_site(files: &[&str]) {
         assert_eq!(get("example", "/account/me").0, 200);
     }
     assert_eq!(origin.asked(), 3, "an account is asked for each time");
+
+    assert_eq!(get("www.example", "/missing").0, 404);
+    // On a slow machine it has aged between two requests, or gone; then it is asked for again.
+    let kept = wait_for("a 404 that is kept", || {
+        let answer = ask_https(https, "example", "/missing", "identity");
+        assert_eq!(answer.status(), 404);
+        let status = answer.headers().get("cache-status").unwrap().to_str().unwrap();
+        status.contains("; hit").then(|| ttl(status)).filter(|kept| *kept > 5)
+    });
+    assert!(kept <= 10, "{kept} s");
+    let text = format!("/{}", "words/".repeat(200));
+    for (coding, is_coded) in [("gzip", true), ("br", true), ("identity", false)] {
+        let answer = ask_https(https, "example", &text, coding);
+        let coded = answer.headers().get("content-encoding").map(|coding| coding.to_str().unwrap());
+        assert_eq!(coded, is_coded.then_some(coding));
+        let length = answer.body().len();
+        assert_eq!(length < text.len() / 4, is_coded, "{length} bytes as {coding}");
+    }
+
     assert_eq!(get("example", "/page").0, 200);
     broken.store(true, Ordering::SeqCst);
     assert_eq!(get("example", "/page"), (200, "/page".to_owned()), "stale rather than nothing");
     assert_eq!(get("example", "/account/me").0, 503);
+}
+
+/// For how many seconds more a hit is fresh, as `Cache-Status` tells (RFC 9211 §2.4).
+fn ttl(status: &str) -> i64 {
+    let (_, ttl) = status.rsplit_once("ttl=").unwrap();
+    let end = ttl.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(ttl.len());
+    ttl[..end].parse().unwrap()
 }
 
 pub(super) fn live(files: &[&str]) {
@@ -46,12 +72,7 @@ pub(super) fn live(files: &[&str]) {
         // On a slow machine it has gone stale between two requests; that is asked for again.
         wait_for("a hit", || {
             let answer = get(target);
-            let status = answer.field("cache-status").to_owned();
-            is_hit(&answer).then(|| {
-                let (_, ttl) = status.split_once("ttl=").unwrap();
-                let end = ttl.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(ttl.len());
-                ttl[..end].parse::<i64>().unwrap()
-            })
+            is_hit(&answer).then(|| ttl(answer.field("cache-status")))
         })
     };
     assert!(ttl("/show/main.m3u8?session=1") <= 1, "whatever the origin says");

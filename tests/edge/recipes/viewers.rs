@@ -3,9 +3,11 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::{Kitchen, is_hit, origin};
 use crate::access::mmdb;
+use crate::crowd::Crowd;
 use crate::process::{Files, Origin, ask, wait_for};
 
 pub(super) fn video_on_demand_with_signed_links(files: &[&str]) {
@@ -122,18 +124,32 @@ pub(super) fn who_is_let_in_and_from_where(files: &[&str]) {
         assert_eq!(from(address, method, target, page), status, "{address} {method} {target}");
     }
     fs::write(&denied, "198.51.100.0/24\n").unwrap();
+    let places = [("192.0.2.0/24", "FR"), ("198.51.100.0/24", "AT"), ("203.0.113.0/24", "CH")];
+    fs::write(&database, mmdb::database(&places)).unwrap();
     kitchen.edge.signal("HUP");
     kitchen.edge.hears("was read again");
-    assert_eq!(from("198.51.100.1", "GET", "/films/1", ""), 403);
+    assert_eq!(from("198.51.100.1", "GET", "/films/1", ""), 403, "by the list");
+    assert_eq!(from("192.0.2.1", "GET", "/films/1", ""), 403, "by the database");
+    assert_eq!(from("203.0.113.1", "GET", "/films/1", ""), 200, "by the database");
 }
 
 pub(super) fn limits_for_strangers(files: &[&str]) {
-    let origin = Origin::start("one");
+    const MIB: usize = 1 << 20;
+    let origin = Origin::answering(|asked| {
+        let length = if asked.target == "/large" { 64 * MIB } else { 1 };
+        (200, "cache-control: max-age=600\r\n".to_owned(), "x".repeat(length))
+    });
     let kitchen = Kitchen::start(
         files[0],
         &[("UPSTREAM__MEDIA__ORIGINS", &origin.url), ("SERVER__LISTEN_HTTP", "0.0.0.0:0")],
     );
     let addr = SocketAddr::from(([127, 0, 0, 1], kitchen.http().port()));
+    // What two seconds bring comes at once, and of the rest 16 MiB in each second.
+    let begun = Instant::now();
+    assert_eq!(ask(addr, "GET", "h", "/large", "").body.len(), 64 * MIB);
+    let took = begun.elapsed();
+    // But for what was on its way when the rate was looked at.
+    assert!(took >= Duration::from_secs(2) * 31 / 32, "{took:?}");
     // As many as are refused at once on any machine, until one is.
     let refused = |from: [u8; 4], target: &'static str| {
         let found = AtomicBool::default();
@@ -158,6 +174,29 @@ pub(super) fn limits_for_strangers(files: &[&str]) {
     assert_eq!(ask_from([127, 0, 0, 4].into(), addr, "/x", 1)[0].0, 200, "who asked little");
     let large = ask(addr, "GET", "h", "/x", "content-length: 65537\r\n");
     assert_eq!(large.status, 413);
+    watchers_come_first(files[0], &origin);
+}
+
+/// Of the same file: one worker, late by more than the least time that can be told.
+fn watchers_come_first(text: &str, origin: &Origin) {
+    let kitchen = Kitchen::start(
+        text,
+        &[
+            ("UPSTREAM__MEDIA__ORIGINS", &origin.url),
+            ("SERVER__WORKERS", "1"),
+            ("SHED__TARGET", "1 ms"),
+            ("SHED__INTERVAL", "10 ms"),
+            ("LIMIT__REQUESTS__REQUESTS", "1000000"),
+        ],
+    );
+    let watch = || kitchen.get("h", "/film/1.m4s?CMCD=sid%3D%22one%22").status;
+    assert_eq!(watch(), 200);
+    let crowd = Crowd::begin(kitchen.http(), "h", "/page");
+    wait_for("somebody to be turned away", || crowd.refusal());
+    // Whoever watches is, at the most, with every fourth request.
+    let statuses: Vec<u16> = (0..8).map(|_| watch()).collect();
+    let served = statuses.iter().filter(|status| **status == 200).count();
+    assert!(served >= 6, "{statuses:?}");
 }
 
 /// Asks so many times from an address of this machine; statuses, and when to come again.
@@ -199,6 +238,29 @@ pub(super) fn what_viewers_see(files: &[&str]) {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&steered).unwrap(), expected);
     let page = kitchen.operator("GET", "/metrics", "").body;
     assert!(page.contains("headwater_edge_cmcd_total{by=\"report\",read=\"yes\"} 1"), "{page}");
+
+    // Too many are two here, and who is told is told again in a second.
+    let kitchen = Kitchen::start(
+        files[0],
+        &[
+            ("UPSTREAM__MEDIA__ORIGINS", &origin.url),
+            ("STEERING__MOST_SESSIONS", "1"),
+            ("STEERING__TTL", "1 s"),
+        ],
+    );
+    let watch = |id: &str| {
+        let asked = format!("/film/1.m4s?CMCD=sid%3D%22{id}%22");
+        assert_eq!(kitchen.get("h", &asked).status, 200);
+    };
+    let first = || {
+        let told = kitchen.get("h", "/steering?_HLS_pathway=edge-1").body;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        told["PATHWAY-PRIORITY"][0].as_str().unwrap().to_owned()
+    };
+    watch("one");
+    assert_eq!(first(), "edge-1");
+    watch("two");
+    wait_for("the other edge", || (first() == "edge-2").then_some(()));
 }
 
 pub(super) fn an_application_beside_the_video(files: &[&str]) {

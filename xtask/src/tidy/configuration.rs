@@ -2,9 +2,9 @@
 //! danger.
 //!
 //! Made from the structures in `crates/proto/src/config`: a field's documentation says what the key
-//! means, then `Default …`, `Bound: …` and `Danger: …`; or ``As `ConnLimits::max_body`.`` where the code
-//! that heeds it says it already. A key without these is an error. `cargo xtask tidy --write` writes the
-//! page, and `cargo xtask tidy` finds it stale.
+//! means, where it takes a number `Unit: …`, then `Default …`, `Bound: …` and `Danger: …`; or
+//! ``As `ConnLimits::max_body`.`` where the code that heeds it says it already. A key without these is an
+//! error. `cargo xtask tidy --write` writes the page, and `cargo xtask tidy` finds it stale.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +20,9 @@ const CODE: &str = "crates/proto/src/config";
 
 /// The structure of the whole document.
 const ROOT: &str = "Edge";
+
+/// What a key takes that has a unit, or says that it has none.
+const NUMBER: &str = "a number";
 
 /// What stands before the keys.
 const INTRODUCTION: &str = include_str!("configuration.md");
@@ -137,13 +140,16 @@ impl Page {
             return Err("has no documentation".to_owned());
         }
         let takes = takes(kind).ok_or_else(|| format!("is of a type unknown here, {kind}"))?;
-        let (what, default, bound, danger) = match words.strip_prefix("As `") {
+        let (what, unit, default, bound, danger) = match words.strip_prefix("As `") {
             Some(rest) if rest.ends_with("`.") => {
                 let limit = rest.trim_end_matches("`.");
                 let limit = self.limits.get(limit);
                 let limit = limit.ok_or_else(|| format!("is as a limit that is none: {words}"))?;
-                let Limit { what, default, bound, danger, .. } = limit;
-                (what.clone(), default.clone(), bound.clone(), danger.clone())
+                let Limit { what, unit, default, bound, danger, .. } = limit;
+                // The type tells the unit of what is no number; a limit that says none is a time.
+                let counts = takes.contains(NUMBER) && unit != "time";
+                let unit = counts.then(|| unit.clone());
+                (what.clone(), unit, default.clone(), bound.clone(), danger.clone())
             }
             _ => {
                 let parts = || {
@@ -154,10 +160,25 @@ impl Page {
                 };
                 let parts = parts().ok_or("does not say Default, Bound: and Danger:")?;
                 let [what, default, bound, danger] = parts;
-                (what, default, bound, danger)
+                match what.split_once(" Unit: ") {
+                    Some((what, unit)) => (cell(what), Some(cell(unit)), default, bound, danger),
+                    None => (what, None, default, bound, danger),
+                }
             }
         };
+        let takes = measured(&takes, unit.as_deref())?;
         Ok(format!("| `{name}` | {takes} | {default} | {what} | {bound} | {danger} |\n"))
+    }
+}
+
+/// What a key takes, with the unit of its numbers.
+fn measured(takes: &str, unit: Option<&str>) -> Result<String, String> {
+    match (takes.contains(NUMBER), unit) {
+        (false, None) | (true, Some("none")) => Ok(takes.to_owned()),
+        (true, Some("percent")) => Ok(takes.replace(NUMBER, &format!("{NUMBER}, in percent"))),
+        (true, Some(unit)) => Ok(takes.replace(NUMBER, &format!("{NUMBER} of {unit}"))),
+        (true, None) => Err("takes a number and does not say its Unit:".to_owned()),
+        (false, Some(unit)) => Err(format!("takes {takes}, which has no Unit: {unit}")),
     }
 }
 
@@ -185,7 +206,7 @@ fn takes(kind: &str) -> Option<String> {
     }
     let word = match kind {
         "bool" => "true or false",
-        "u8" | "u16" | "u32" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" | "f64" => NUMBER,
         "Size" => "a size",
         "Time" => "a time",
         "Address" => "`ADDR:PORT`",
@@ -266,7 +287,7 @@ pub struct Edge {
 
 /// A site.
 pub struct Site {
-    /// How many. Default 3. Bound: at
+    /// How many. Unit: things. Default 3. Bound: at
     /// least 1. Danger: a lot.
     pub count: u32,
     /// As `Limits::max_size`.
@@ -287,9 +308,30 @@ pub struct Site {
         let rows = "\n## `[[site]]`\n\nSites.\n\n\
                     | key | takes | default | what it is | bound | danger |\n\
                     |---|---|---|---|---|---|\n\
-                    | `count` | a number | 3 | How many | at least 1 | a lot |\n\
+                    | `count` | a number of things | 3 | How many | at least 1 | a lot |\n\
                     | `max` | a size | 1 KiB | Size of it | none | memory |\n";
         assert!(page.ends_with(rows), "{page}");
+    }
+
+    #[test]
+    fn what_a_number_counts_is_said() {
+        let takes = |kind: &str, unit: &str| {
+            let code = CODE.replace("count: u32", &format!("count: {kind}"));
+            let page = page(&files(&code.replace("things", unit)));
+            let row = page.lines().find_map(|line| line.strip_prefix("| `count` | "));
+            row.and_then(|row| row.split(" |").next()).unwrap_or_default().to_owned()
+        };
+        for (kind, unit, said) in [
+            ("Option<u64>", "things", "a number of things"),
+            ("List<u32>", "shares", "a number of shares, or a list"),
+            ("u8", "percent", "a number, in percent"),
+            ("u16", "none", "a number"),
+        ] {
+            assert_eq!(takes(kind, unit), said);
+        }
+        // The limit that it is as says it.
+        let code = CODE.replace("max: Size", "max: u32");
+        assert!(page(&files(&code)).contains("| `max` | a number of bytes | 1 KiB |"));
     }
 
     #[test]
@@ -315,6 +357,12 @@ pub struct Site {
             ("Danger: a lot", "", "the key `count` does not say Default, Bound: and Danger:"),
             ("max_size`", "gone`", "is as a limit that is none"),
             ("max: Size", "max: f32", "the key `max` is of a type unknown here, f32"),
+            (" Unit: things.", "", "the key `count` takes a number and does not say its Unit:"),
+            (
+                "count: u32",
+                "count: Time",
+                "the key `count` takes a time, which has no Unit: things",
+            ),
         ] {
             let said = said(&CODE.replace(was, is));
             assert!(said.contains(says), "{said}");

@@ -23,7 +23,7 @@ pub(super) struct Limit {
     file: String,
     line: usize,
     pub(super) what: String,
-    unit: String,
+    pub(super) unit: String,
     pub(super) default: String,
     pub(super) bound: String,
     pub(super) danger: String,

@@ -14,8 +14,8 @@ const MAX_BODY: usize = 64 << 10;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The status. Default none. Bound: it must be there, 200 to 599. Danger: browsers remember a 301
-    /// and a 308 for long.
+    /// The status. Unit: none. Default none. Bound: it must be there, 200 to 599. Danger: browsers remember a
+    /// 301 and a 308 for long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Where to go instead, with `{host}` for the host that was asked for, without its port, and

@@ -32,18 +32,18 @@ pub struct Cache {
     /// Memory of all fetches together. Default 256 MiB. Bound: none. Danger: past it, what is fetched
     /// is not stored.
     pub fill_memory: Size,
-    /// Fetches at a time; a request that would begin another is answered 503. Default 4096. Bound: at
-    /// least 1. Danger: each may hold 128 KiB beside `fill_memory`.
+    /// Fetches at a time; a request that would begin another is answered 503. Unit: fetches. Default 4096.
+    /// Bound: at least 1. Danger: each may hold 128 KiB beside `fill_memory`.
     pub max_fills: u32,
-    /// Requests at a time that wait for an upstream by themselves, since their answers are nobody
-    /// else's; the others wait in line. Default 1024. Bound: at least 1. Danger: an upstream gets as
-    /// many at once.
+    /// Requests at a time that wait for an upstream by themselves, since their answers are nobody else's; the
+    /// others wait in line. Unit: requests. Default 1024. Bound: at least 1. Danger: an upstream gets as many
+    /// at once.
     pub max_passes: u32,
     /// How long a request waits in that line before it is answered 503. Default 10 s. Bound: none.
     /// Danger: none.
     pub pass_wait: Time,
-    /// The share of a body, in percent, from which on a fetch is finished though nobody waits for it
-    /// any more. Default 50. Bound: 0 to 100. Danger: low ones fetch what nobody asks for again.
+    /// The share of a body, in percent, from which on a fetch is finished though nobody waits for it any more.
+    /// Unit: percent. Default 50. Bound: 0 to 100. Danger: low ones fetch what nobody asks for again.
     pub finish_percent: u8,
     /// How long requests for a key do not wait for one another after its answer turned out to be its
     /// asker's alone. Default 10 s. Bound: none. Danger: meanwhile each goes upstream.
@@ -67,8 +67,8 @@ pub struct Cache {
     /// The longest body of a 4xx or 5xx that is stored. Default 64 KiB. Bound: none. Danger: whoever
     /// asks for what is not there fills this much.
     pub max_error_body: Size,
-    /// How many nodes a request may have passed; one more is answered 508. Default 20. Bound: at least
-    /// 1. Danger: none.
+    /// How many nodes a request may have passed; one more is answered 508. Unit: nodes. Default 20. Bound: at
+    /// least 1. Danger: none.
     pub max_hops: u16,
     /// Whether `Cache-Status` tells the key. Default false. Bound: none. Danger: what a route rewrites
     /// is told to everybody.
@@ -138,8 +138,8 @@ pub struct Disk {
     /// Memory to read into before an answer begins. Default 64 MiB. Bound: at least `promote`. Danger:
     /// past it, requests wait for one another.
     pub read_memory: Size,
-    /// Threads that read. Default 4. Bound: 1 to 256. Danger: fewer than the disk serves at a time
-    /// leave it idle.
+    /// Threads that read. Unit: threads. Default 4. Bound: 1 to 256. Danger: fewer than the disk serves at a
+    /// time leave it idle.
     pub read_threads: u16,
     /// Whether a full disk takes only what is asked for more often than what it would replace. Default
     /// true. Bound: none. Danger: without, everything is written, and the disk wears.

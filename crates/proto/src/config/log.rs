@@ -18,8 +18,8 @@ pub struct Log {
     /// How lines are written: `json`, or in the `combined` format, which knows neither host nor cache.
     /// Default `json`. Bound: `json` or `combined`. Danger: none.
     pub format: LogFormat,
-    /// Of how many answers one has a line, 1 being all; which, hangs on client, host and path. Default 1.
-    /// Bound: 1 to 1,000,000. Danger: what has no line, nobody can look up.
+    /// Of how many answers one has a line, 1 being all; which, hangs on client, host and path. Unit: answers.
+    /// Default 1. Bound: 1 to 1,000,000. Danger: what has no line, nobody can look up.
     pub sample: u32,
     /// Whether errors all have a line, whatever `sample`: answers of 400 and above, and bodies that an
     /// upstream broke off. Default true. Bound: none. Danger: who asks for what is not there has lines
@@ -37,8 +37,8 @@ pub struct Log {
     /// these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked: Option<List<String>>,
-    /// Lines of each worker that may wait for the disk; more are dropped and counted. Default 8192.
-    /// Bound: 1 to 1,000,000. Danger: each takes up to three quarters of a kilobyte.
+    /// Lines of each worker that may wait for the disk; more are dropped and counted. Unit: lines. Default
+    /// 8192. Bound: 1 to 1,000,000. Danger: each takes up to three quarters of a kilobyte.
     pub queue: u32,
 }
 

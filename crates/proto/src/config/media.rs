@@ -18,8 +18,8 @@ pub struct Sessions {
     /// watches what.
     pub on: bool,
     /// The most sessions that are known at once; what makes room is the one of eight that was silent for
-    /// longest. Default 10,000. Bound: 1 to 1,000,000. Danger: each takes up to 1.5 KiB; where a reload says
-    /// fewer than are known, those that were silent for longest are forgotten.
+    /// longest. Unit: sessions. Default 10,000. Bound: 1 to 1,000,000. Danger: each takes up to 1.5 KiB; where
+    /// a reload says fewer than are known, those that were silent for longest are forgotten.
     pub capacity: u32,
     /// For how long a session may be silent before it counts as over. Default 60 s. Bound: 1 s to 1 h.
     /// Danger: shorter than players' buffers are long, one that is paused counts twice.
@@ -83,15 +83,15 @@ pub struct Limit {
     /// Bound: one of these; `token` where a site that it is for has `[site.tokens]`. Danger: many viewers may
     /// share one address.
     pub per: LimitPer,
-    /// So many requests in each `window`. Default none. Bound: more than zero; it or `bytes_per_second` is
-    /// there. Danger: a player asks for several segments a second when it starts; a reload that changes the
-    /// limit, or whether a route names it, forgets what it has counted.
+    /// So many requests in each `window`. Unit: requests. Default none. Bound: more than zero; it or
+    /// `bytes_per_second` is there. Danger: a player asks for several segments a second when it starts; a
+    /// reload that changes the limit, or whether a route names it, forgets what it has counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
     /// The time in which `requests` are given back. Default 1 s. Bound: 1 ms to 1 d. Danger: none.
     pub window: Time,
-    /// How many of them may come at once. Default as `requests`. Bound: more than zero. Danger: as for
-    /// `requests`.
+    /// How many of them may come at once. Unit: requests. Default as `requests`. Bound: more than zero. Danger:
+    /// as for `requests`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
     /// So many bytes of bodies a second. Default none. Bound: more than zero. Danger: less than the lowest
@@ -103,8 +103,8 @@ pub struct Limit {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub byte_burst: Option<Size>,
     /// The most clients that are counted at once; what makes room is the one of eight that was not seen for
-    /// longest. Default 65,536. Bound: 1 to 10,000,000. Danger: each takes up to 40 B; too few, and who has
-    /// many addresses is forgotten in time.
+    /// longest. Unit: clients. Default 65,536. Bound: 1 to 10,000,000. Danger: each takes up to 40 B; too few,
+    /// and who has many addresses is forgotten in time.
     pub clients: u32,
 }
 
@@ -172,8 +172,8 @@ pub struct Cmsd {
     pub on: bool,
     /// The name this edge has there. Default `edge`. Bound: none. Danger: strangers see it.
     pub name: Name,
-    /// The highest bit rate that players are to ask for, in kbit/s. Default none. Bound: more than zero.
-    /// Danger: players that heed it show less than they could.
+    /// The highest bit rate that players are to ask for, in kbit/s. Unit: kbit/s. Default none. Bound: more
+    /// than zero. Danger: players that heed it show less than they could.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bitrate: Option<u32>,
 }
@@ -201,8 +201,8 @@ pub struct Steering {
     pub here: Option<Name>,
     /// When players ask again. Default 30 s. Bound: 1 s to 1 d. Danger: long, and they leave late.
     pub ttl: Time,
-    /// Sends players elsewhere while more sessions are known than this. Default none. Bound: `here` is there,
-    /// and `on` of `[sessions]`. Danger: the other edges get them.
+    /// Sends players elsewhere while more sessions are known than this. Unit: sessions. Default none. Bound:
+    /// `here` is there, and `on` of `[sessions]`. Danger: the other edges get them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most_sessions: Option<u32>,
     /// Sends players elsewhere while requests are turned away. Default false. Bound: `here` is there, and

@@ -26,8 +26,8 @@ pub struct Server {
     /// Bound: an absolute path. Danger: who may write to its folder may put another in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen_unix: Option<PathBuf>,
-    /// Threads that serve, each with its own listeners. Default one for each core. Bound: 1 to 512.
-    /// Danger: more than cores only adds switches; fewer leave cores idle.
+    /// Threads that serve, each with its own listeners. Unit: threads. Default one for each core. Bound: 1 to
+    /// 512. Danger: more than cores only adds switches; fewer leave cores idle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<u16>,
     /// Whether HTTP/3 is served beside HTTP/2. Default true. Bound: none. Danger: without, players

@@ -18,26 +18,28 @@ pub struct Shield {
     /// was fetched for nobody.
     pub on: bool,
     /// Segments fetched ahead of the one that a session has asked for, at the most; it begins with one. 0
-    /// fetches nothing ahead. Default 4. Bound: at most 64. Danger: what a player that leaves had before
-    /// it is wasted.
+    /// fetches nothing ahead. Unit: segments. Default 4. Bound: at most 64. Danger: what a player that leaves
+    /// had before it is wasted.
     pub ahead: u16,
     /// Renditions whose playlists and beginnings are fetched when a manifest is first asked for; 0 for none.
-    /// Default 16. Bound: at most 256. Danger: each title that is only looked at costs as many requests.
+    /// Unit: renditions. Default 16. Bound: at most 256. Danger: each title that is only looked at costs as
+    /// many requests.
     pub heads: u16,
     /// Whether the next segment of a neighbouring rendition is fetched where a switch is near. Default true.
     /// Bound: none. Danger: a switch that does not come wastes a segment.
     pub neighbours: bool,
-    /// Fetches ahead at a time. Default 256. Bound: 1 to 10,000. Danger: with fewer than there are sessions
-    /// that nobody else is with, most come too late.
+    /// Fetches ahead at a time. Unit: fetches. Default 256. Bound: 1 to 10,000. Danger: with fewer than there
+    /// are sessions that nobody else is with, most come too late.
     pub concurrency: u32,
-    /// Fetches ahead that may wait; the least urgent of more are dropped. Default 256. Bound: 1 to 100,000.
-    /// Danger: each holds up to 8 KiB.
+    /// Fetches ahead that may wait; the least urgent of more are dropped. Unit: fetches. Default 256. Bound: 1
+    /// to 100,000. Danger: each holds up to 8 KiB.
     pub queue: u32,
     /// Requests that may wait at origins for the next part or playlist of what is live (LL-HLS); 0 for none.
-    /// Default 64. Bound: at most 10,000. Danger: each takes one of an origin's `max_requests`.
+    /// Unit: requests. Default 64. Bound: at most 10,000. Danger: each takes one of an origin's `max_requests`.
     pub waiting_live: u32,
     /// The share of `max_requests` of an origin, in percent, up to which it is asked ahead, real requests
-    /// counted. Default 50. Bound: 1 to 100. Danger: high ones have real requests find a full origin.
+    /// counted. Unit: percent. Default 50. Bound: 1 to 100. Danger: high ones have real requests find a full
+    /// origin.
     pub share: u8,
     /// Bytes a second that may be fetched ahead, those of ten seconds at once; `0 B` for no such bound.
     /// Default 64 MiB. Bound: none. Danger: without, a crowd of new sessions fills the link to the origin.
@@ -56,7 +58,8 @@ pub struct Shield {
     /// Memory for what manifests say. Default 64 MiB. Bound: at least 1 MiB. Danger: titles beyond it are
     /// forgotten, and nothing is fetched ahead of them.
     pub map: Size,
-    /// Presentations that are known at once. Default 4096. Bound: 1 to 1,000,000. Danger: as for `map`.
+    /// Presentations that are known at once. Unit: presentations. Default 4096. Bound: 1 to 1,000,000. Danger:
+    /// as for `map`.
     pub presentations: u32,
     /// Whether the cache makes room in memory by who watches what: heads of titles, what a session comes to
     /// next, the newest live window and popular renditions stay, tails of abandoned titles go. Default false.
@@ -80,9 +83,9 @@ pub struct Shield {
     /// without paths; `downstream` of `[cache]` is `caches`, its `name` no peer's; no route rewrites. Danger:
     /// those that do not know the same ones wait for one another.
     pub peers: List<Url>,
-    /// The shares of `peers`, in their order, that of `known_as` among them; without them all are alike. Default
-    /// none. Bound: as many as there are peers, `known_as` being one, each from 0 to 1000; 0 is asked when all
-    /// others are down. Danger: shields and edges that are given other ones choose otherwise.
+    /// The shares of `peers`, in their order, that of `known_as` among them; without them all are alike. Unit:
+    /// shares. Default none. Bound: as many as there are peers, `known_as` being one, each from 0 to 1000; 0 is
+    /// asked when all others are down. Danger: shields and edges that are given other ones choose otherwise.
     pub weights: List<u32>,
     /// The file of authorities in PEM that peers' certificates are signed by, in the place of the system's.
     /// Default none. Bound: some peer is `https`. Danger: none.

@@ -23,8 +23,8 @@ pub struct Trace {
     /// What the collector knows this edge as (`service.name`). Default `headwater-edge`. Bound: none.
     /// Danger: none.
     pub service: Name,
-    /// Of how many requests that belong to no trace one begins a trace; 1 records all, 0 none. Default
-    /// 1000. Bound: at most 1,000,000,000. Danger: with 1, each request costs two allocations and a
+    /// Of how many requests that belong to no trace one begins a trace; 1 records all, 0 none. Unit: requests.
+    /// Default 1000. Bound: at most 1,000,000,000. Danger: with 1, each request costs two allocations and a
     /// kilobyte of JSON.
     pub sample: u32,
     /// Whether a request's own `traceparent` is believed: its trace goes on here, and is recorded
@@ -44,8 +44,8 @@ pub struct Trace {
     /// system's. Default none. Bound: `endpoint` is `https`. Danger: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// Spans that may wait for the collector; more are dropped and counted. Default 4096. Bound: 1 to
-    /// 1,000,000. Danger: each takes up to a third of a kilobyte.
+    /// Spans that may wait for the collector; more are dropped and counted. Unit: spans. Default 4096. Bound: 1
+    /// to 1,000,000. Danger: each takes up to a third of a kilobyte.
     pub queue: u32,
     /// How long the collector may take for a message; then it is lost and counted. Default 10 s. Bound:
     /// 1 ms to 1 min. Danger: spans wait meanwhile, and fill the queue.

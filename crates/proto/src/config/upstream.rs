@@ -28,30 +28,31 @@ pub struct Upstream {
     pub choose: Choose,
     /// How many segments of a path name a title: what one origin is asked for the whole of where `choose` is
     /// `by_title`, and one of the `peers` of `[shield]`. With 2, `/vod/film/1.m4s` belongs to `/vod/film`.
-    /// Default 1. Bound: 1 to 16. Danger: with fewer than there are folders before titles, one origin gets
-    /// all of them.
+    /// Unit: path segments. Default 1. Bound: 1 to 16. Danger: with fewer than there are folders before titles,
+    /// one origin gets all of them.
     pub title_depth: u16,
     /// How much more than its share of what this edge has under way an origin may have, in percent of that,
     /// where `choose` is `by_title`; beyond it, and beyond `load_slack`, the next of the title's order is
-    /// asked. Default 125. Bound: 100 to 1000. Danger: near 100, titles move from where they are known.
+    /// asked. Unit: percent. Default 125. Bound: 100 to 1000. Danger: near 100, titles move from where they are
+    /// known.
     pub load_percent: u32,
-    /// Requests that an origin may have under way whatever its share. Default 32. Bound: none. Danger: with
-    /// few, titles move while there is hardly any load.
+    /// Requests that an origin may have under way whatever its share. Unit: requests. Default 32. Bound: none.
+    /// Danger: with few, titles move while there is hardly any load.
     pub load_slack: u32,
-    /// Requests for a title within ten seconds that make it hot: then `hot_members` share it, the least
-    /// loaded of them being asked. Default 2000. Bound: at least 1. Danger: low ones have each title fetched
-    /// by several.
+    /// Requests for a title within ten seconds that make it hot: then `hot_members` share it, the least loaded
+    /// of them being asked. Unit: requests. Default 2000. Bound: at least 1. Danger: low ones have each title
+    /// fetched by several.
     pub hot_requests: u32,
-    /// Origins that share a hot title. Default 2. Bound: 1 to 64; with 1, none is. Danger: each fetches it
-    /// for itself.
+    /// Origins that share a hot title. Unit: origins. Default 2. Bound: 1 to 64; with 1, none is. Danger: each
+    /// fetches it for itself.
     pub hot_members: u16,
-    /// The shares of the origins, in the order of `origins`, where `choose` is `by_title`; without them all
-    /// are alike. Default none. Bound: as many as there are origins, each from 0 to 1000; 0 is asked when
-    /// all others are down. Danger: edges that are given other ones choose otherwise.
+    /// The shares of the origins, in the order of `origins`, where `choose` is `by_title`; without them all are
+    /// alike. Unit: shares. Default none. Bound: as many as there are origins, each from 0 to 1000; 0 is asked
+    /// when all others are down. Danger: edges that are given other ones choose otherwise.
     pub weights: List<u32>,
     /// Which origins are asked before others, in the order of `origins`, where `choose` is `by_title`: those
-    /// with the least number, and the next only when all of those are down. Default none. Bound: as many
-    /// as there are origins, each from 0 to 1000. Danger: none.
+    /// with the least number, and the next only when all of those are down. Unit: none. Default none. Bound: as
+    /// many as there are origins, each from 0 to 1000. Danger: none.
     pub priorities: List<u32>,
     /// The statuses by which an origin says that it cannot answer: another is asked, and they count
     /// against it. Default `502-504`. Bound: statuses from 400 to 599, at most 64. Danger: what is there,
@@ -158,30 +159,30 @@ pub struct Upstream {
     /// How long an unused connection is kept. Default 60 s. Bound: none. Danger: longer than the
     /// origin keeps it makes requests meet dead connections.
     pub keep_alive: Time,
-    /// Unused connections of HTTP/1.1 kept for each origin. Default 64. Bound: none. Danger: few make
-    /// requests wait for handshakes.
+    /// Unused connections of HTTP/1.1 kept for each origin. Unit: connections. Default 64. Bound: none. Danger:
+    /// few make requests wait for handshakes.
     pub max_idle: u32,
-    /// Requests that one origin answers at a time. Default 1024. Bound: at least 1. Danger: more than it
-    /// can take fails it.
+    /// Requests that one origin answers at a time. Unit: requests. Default 1024. Bound: at least 1. Danger:
+    /// more than it can take fails it.
     pub max_requests: u32,
-    /// Requests that may wait for that; one more is answered 503. Default 1024. Bound: none. Danger:
-    /// none.
+    /// Requests that may wait for that; one more is answered 503. Unit: requests. Default 1024. Bound: none.
+    /// Danger: none.
     pub max_waiting: u32,
     /// How long one may wait. Default 5 s. Bound: none. Danger: none.
     pub max_wait: Time,
-    /// WebSockets that are open to each origin at a time, where `websockets` of `[server]` lets them pass;
-    /// one more is answered 503. Default 1024. Bound: none; 0 allows none. Danger: each is a connection to
-    /// the origin, which nobody shares, and holds 32 KiB here.
+    /// WebSockets that are open to each origin at a time, where `websockets` of `[server]` lets them pass; one
+    /// more is answered 503. Unit: WebSockets. Default 1024. Bound: none; 0 allows none. Danger: each is a
+    /// connection to the origin, which nobody shares, and holds 32 KiB here.
     pub max_websockets: u32,
     /// Silence of both sides after which a WebSocket is ended, at most twice as late. Default 120 s. Bound:
     /// more than zero. Danger: shorter than the pings of clients and origin (often 20 to 60 s) it ends what
     /// is only quiet; too long keeps places for clients that left.
     pub websocket_idle_timeout: Time,
-    /// Failures in a row that take an origin down. Default 3. Bound: at least 1. Danger: with 1, one
-    /// lost packet does.
+    /// Failures in a row that take an origin down. Unit: failures. Default 3. Bound: at least 1. Danger: with
+    /// 1, one lost packet does.
     pub failures: u32,
-    /// Requests in a row that try an origin which is down, and must come back well to bring it up. Default
-    /// 1. Bound: at least 1. Danger: many keep away from one that is well again.
+    /// Requests in a row that try an origin which is down, and must come back well to bring it up. Unit:
+    /// requests. Default 1. Bound: at least 1. Danger: many keep away from one that is well again.
     pub successes: u32,
     /// How long an origin that is down is left alone at first; twice as long each time. Default 2 s.
     /// Bound: more than zero. Danger: long ones keep away from one that is well again.
@@ -189,11 +190,11 @@ pub struct Upstream {
     /// The longest it is left alone. Default 30 s. Bound: at least `cool_off`. Danger: as for
     /// `cool_off`.
     pub longest_cool_off: Time,
-    /// Requests that may be asked again of another origin, in percent of all. Default 20. Bound: 0 to
-    /// 100. Danger: high ones double the load of those that are left.
+    /// Requests that may be asked again of another origin, in percent of all. Unit: percent. Default 20. Bound:
+    /// 0 to 100. Danger: high ones double the load of those that are left.
     pub retry_percent: u8,
-    /// Requests that are asked of another origin at the same time since the first is unusually slow, in
-    /// percent of all; 0 for none. Default 5. Bound: 0 to 100. Danger: as for `retry_percent`.
+    /// Requests that are asked of another origin at the same time since the first is unusually slow, in percent
+    /// of all; 0 for none. Unit: percent. Default 5. Bound: 0 to 100. Danger: as for `retry_percent`.
     pub hedge_percent: u8,
     /// How long one that is slow is waited for alone at least, whatever its last answers took. Default
     /// 50 ms. Bound: none. Danger: short ones ask twice for what was about to come.
@@ -317,11 +318,11 @@ pub struct Check {
     /// The statuses of an origin that is not well. Default `400-599`. Bound: statuses from 400 to 599, at
     /// most 64. Danger: without some that an ill origin answers, checks bring it up.
     pub failed_by: List<Statuses>,
-    /// Checks in a row that fail and take it down. Default 2. Bound: at least 1. Danger: with 1, one lost
-    /// packet does.
+    /// Checks in a row that fail and take it down. Unit: checks. Default 2. Bound: at least 1. Danger: with 1,
+    /// one lost packet does.
     pub failures: u32,
-    /// Checks in a row that succeed and bring it up. Default 3. Bound: at least 1. Danger: many keep away
-    /// from one that is well again.
+    /// Checks in a row that succeed and bring it up. Unit: checks. Default 3. Bound: at least 1. Danger: many
+    /// keep away from one that is well again.
     pub successes: u32,
 }
 

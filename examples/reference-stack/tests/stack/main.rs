@@ -13,6 +13,7 @@ mod composition;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../../../../tests/edge/crowd.rs"]
 mod crowd;
+mod fronts;
 #[path = "../../../../crates/net/tests/support/h3_client.rs"]
 mod h3_client;
 mod hand_over;
