@@ -2,7 +2,9 @@
 //! connection of its own that it keeps as long as it may, and what becomes of their requests.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt::Display;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,6 +21,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -90,7 +93,7 @@ pub struct Tally {
     /// Connections that ended because the server said so, in an answer or by GOAWAY; a request
     /// that was refused unprocessed is among them, and was sent again.
     told: AtomicU64,
-    /// Connections that were closed between two requests, without a word.
+    /// Connections that were closed, or broke off, between two requests without a word.
     idle: AtomicU64,
     failures: Mutex<Vec<String>>,
 }
@@ -99,6 +102,16 @@ impl Tally {
     /// Answers that arrived whole and right.
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Connections that ended because the server said so.
+    pub fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// Those that ended without a word.
+    pub fn idle(&self) -> u64 {
+        self.idle.load(Ordering::Relaxed)
     }
 
     /// What went wrong.
@@ -140,10 +153,11 @@ pub struct Asked {
 }
 
 /// How a request ended that brought no answer.
+#[derive(Debug)]
 pub enum Ended {
     /// The server had said that the connection ends, or refused the request unprocessed.
     Told,
-    /// The connection was closed before the request was sent.
+    /// The connection was closed, or broke off, before the request was sent, and the server had not said so.
     Idle,
     /// It failed.
     Failed(String),
@@ -160,10 +174,20 @@ pub struct Answer {
 /// A body that is sent.
 type Sent = UnsyncBoxBody<Bytes, Infallible>;
 
-enum Connection {
+/// A connection that is kept as long as it may.
+pub enum Connection {
+    /// Of HTTP/1.1.
     H1(http1::SendRequest<Sent>),
-    H2(http2::SendRequest<Sent>),
+    /// Of HTTP/2.
+    H2(Http2),
+    /// Of HTTP/3.
     H3(h3::Connection),
+}
+
+/// A connection of HTTP/2, and what drives it.
+pub struct Http2 {
+    send: http2::SendRequest<Sent>,
+    driven: JoinHandle<hyper::Result<()>>,
 }
 
 /// Downloads until told to stop.
@@ -312,7 +336,7 @@ pub async fn secure(
     protocol: Protocol,
     addr: SocketAddr,
 ) -> Result<TokioIo<TlsStream<TcpStream>>, String> {
-    let text = |error: std::io::Error| format!("{error:?}");
+    let text = |error: io::Error| format!("{error:?}");
     let mut tls = h3::trusting_anything();
     let alpn: &[u8] = if protocol == Protocol::H1 { b"http/1.1" } else { b"h2" };
     tls.alpn_protocols = vec![alpn.to_vec()];
@@ -333,16 +357,39 @@ async fn open(protocol: Protocol, addr: SocketAddr) -> Result<Connection, String
         tokio::spawn(connection);
         return Ok(Connection::H1(send));
     }
-    let (send, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(text)?;
-    tokio::spawn(connection);
-    Ok(Connection::H2(send))
+    Http2::over(io).await.map(Connection::H2).map_err(text)
+}
+
+impl Http2 {
+    /// Begins on a connection that is there.
+    pub async fn over<I>(io: I) -> hyper::Result<Self>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    {
+        let (send, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+        Ok(Self { send, driven: tokio::spawn(connection) })
+    }
+
+    /// Why a request could not be sent any more. What drives the connection ends well only after a GOAWAY
+    /// without an error (RFC 9113 §6.8); whatever breaks off or is closed without one is an error of I/O.
+    pub async fn ended(&mut self) -> Ended {
+        match (&mut self.driven).await {
+            Ok(Ok(())) => Ended::Told,
+            Ok(Err(error)) if error.source().is_some_and(<dyn Error>::is::<io::Error>) => {
+                Ended::Idle
+            }
+            Ok(Err(error)) => Ended::Failed(format!("{error:?}")),
+            Err(error) => Ended::Failed(error.to_string()),
+        }
+    }
 }
 
 /// Pieces of a body.
 pub type Pieces = std::pin::Pin<Box<dyn stream::Stream<Item = Bytes> + Send>>;
 
 impl Connection {
-    async fn get(&mut self, addr: SocketAddr, path: &str) -> Result<Answer, Ended> {
+    /// Downloads `path`.
+    pub async fn get(&mut self, addr: SocketAddr, path: &str) -> Result<Answer, Ended> {
         match self {
             Self::H3(connection) => connection.get(path).await,
             _ => self.ask(addr, Method::GET, path, Empty::new().boxed_unsync()).await,
@@ -378,17 +425,22 @@ impl Connection {
                 if send.ready().await.is_err() {
                     return Err(Ended::Idle);
                 }
-                let sent = send.send_request(request.uri(path).body(body).unwrap()).await;
-                sent.map_err(|error| ended(&error, Ended::Idle))?
+                match send.send_request(request.uri(path).body(body).unwrap()).await {
+                    Ok(answer) => answer,
+                    Err(error) if error.is_canceled() => return Err(Ended::Idle),
+                    Err(error) => return Err(failed(&error)),
+                }
             }
-            Self::H2(send) => {
-                if send.ready().await.is_err() {
-                    // hyper ends a connection so when it has read a GOAWAY.
-                    return Err(Ended::Told);
+            Self::H2(http2) => {
+                if http2.send.ready().await.is_err() {
+                    return Err(http2.ended().await);
                 }
                 let uri = format!("https://{host}{path}");
-                let sent = send.send_request(request.uri(uri).body(body).unwrap()).await;
-                sent.map_err(|error| ended(&error, Ended::Told))?
+                match http2.send.send_request(request.uri(uri).body(body).unwrap()).await {
+                    Ok(answer) => answer,
+                    Err(error) if error.is_canceled() => return Err(http2.ended().await),
+                    Err(error) => return Err(failed(&error)),
+                }
             }
             Self::H3(_) => return Err(Ended::Failed("it is not of TCP".to_owned())),
         };
@@ -402,11 +454,8 @@ impl Connection {
     }
 }
 
-/// Sorts why a request brought no answer.
-fn ended(error: &hyper::Error, never_sent: Ended) -> Ended {
-    if error.is_canceled() {
-        return never_sent;
-    }
+/// Sorts why a request that was sent brought no answer.
+fn failed(error: &hyper::Error) -> Ended {
     let text = format!("{error:?}");
     // RFC 9113 §8.7: refused streams, and those above a GOAWAY's, were not processed.
     if text.contains("REFUSED_STREAM") || (text.contains("GoAway") && text.contains("NO_ERROR")) {

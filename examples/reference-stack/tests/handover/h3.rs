@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -12,6 +11,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::clients::{Answer, Ended, Pieces};
 
@@ -30,8 +31,9 @@ const REJECTED: u32 = 0x10b;
 pub struct Connection {
     quic: quinn::Connection,
     authority: String,
-    /// The lowest stream that the server said it would not process; at first there is none.
-    goaway: Arc<AtomicU64>,
+    /// The lowest stream that the server said it would not process; at first there is none. Who tells it is
+    /// gone when the connection is closed and all that came before is read.
+    goaway: watch::Receiver<u64>,
     /// Drives the socket.
     _endpoint: quinn::Endpoint,
 }
@@ -79,15 +81,17 @@ impl Connection {
     }
 
     fn over(endpoint: quinn::Endpoint, quic: quinn::Connection, addr: SocketAddr) -> Self {
-        let goaway = Arc::new(AtomicU64::new(u64::MAX));
-        let (seen, accepts) = (Arc::clone(&goaway), quic.clone());
+        let (seen, goaway) = watch::channel(u64::MAX);
+        let accepts = quic.clone();
         tokio::spawn(async move {
             // The control stream: its type, then an empty SETTINGS frame (RFC 9114 §6.2.1).
             let Ok(mut control) = accepts.open_uni().await else { return };
             let _ = control.write_all(&[0x00, 0x04, 0x00]).await;
+            let mut streams = JoinSet::new();
             while let Ok(stream) = accepts.accept_uni().await {
-                tokio::spawn(watch(stream, Arc::clone(&seen)));
+                streams.spawn(look_for_goaway(stream, seen.clone()));
             }
+            streams.join_all().await;
         });
         let authority = format!("localhost:{}", addr.port());
         Self { quic, authority, goaway, _endpoint: endpoint }
@@ -114,7 +118,7 @@ impl Connection {
             Err(quinn::ConnectionError::ApplicationClosed(close))
                 if close.error_code == NO_ERROR.into() =>
             {
-                return Err(Ended::Told);
+                return Err(if self.went().await { Ended::Told } else { Ended::Idle });
             }
             Err(error) => return Err(failed(&error)),
         };
@@ -159,7 +163,7 @@ impl Connection {
                 }
                 // RFC 9114 §5.2: a request that a GOAWAY is at or below was not processed.
                 Err(quinn::ReadError::ConnectionLost(_))
-                    if body.is_empty() && self.goaway.load(Ordering::Acquire) <= id =>
+                    if body.is_empty() && *self.goaway.borrow() <= id =>
                 {
                     return Err(Ended::Told);
                 }
@@ -170,7 +174,14 @@ impl Connection {
     }
 
     fn is_going(&self) -> bool {
-        self.goaway.load(Ordering::Acquire) != u64::MAX
+        *self.goaway.borrow() != u64::MAX
+    }
+
+    /// Whether the server said that the connection ends, now that it has: the last words may not be read yet.
+    async fn went(&self) -> bool {
+        let mut goaway = self.goaway.clone();
+        while goaway.changed().await.is_ok() {}
+        self.is_going()
     }
 }
 
@@ -182,7 +193,7 @@ impl Drop for Connection {
 }
 
 /// Reads a stream of the server's away, and looks for a GOAWAY on its control stream.
-async fn watch(mut stream: quinn::RecvStream, goaway: Arc<AtomicU64>) {
+async fn look_for_goaway(mut stream: quinn::RecvStream, goaway: watch::Sender<u64>) {
     let mut kind = [0];
     if stream.read_exact(&mut kind).await.is_err() {
         return;
@@ -193,7 +204,7 @@ async fn watch(mut stream: quinn::RecvStream, goaway: Arc<AtomicU64>) {
             frames.take(&chunk.bytes, |kind, payload| {
                 if kind == GOAWAY {
                     let id = varint(payload).map_or(0, |(id, _)| id);
-                    goaway.fetch_min(id, Ordering::AcqRel);
+                    goaway.send_modify(|lowest| *lowest = id.min(*lowest));
                 }
             });
         }

@@ -19,13 +19,20 @@ mod sockets;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clients::{Asked, Protocol, Site, Tally, Uploads};
+use bytes::Bytes;
+use clients::{Asked, Connection, Ended, Http2, Protocol, Site, Tally, Uploads};
+use http::Response;
+use http_body_util::Empty;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sockets::Socket;
 use support::{Stack, video};
 
@@ -106,10 +113,44 @@ async fn a_binary_is_replaced_three_times_and_no_request_fails() {
     for (protocol, tally) in tallies.iter().chain(&uploaded) {
         assert_eq!(tally.failures(), Vec::<String>::new(), "{}", protocol.name());
     }
+    // What HTTP/1.1 may do without a word, the others say.
+    for (protocol, tally) in &tallies {
+        let says = *protocol != Protocol::H1;
+        assert!(!says || (tally.told() > 0 && tally.idle() == 0), "{}", protocol.name());
+    }
     // Each upload that was under way came to its end.
     let whole: u64 = uploaded.iter().map(|(_, tally)| tally.answers()).sum();
     assert!(whole >= (ROUNDS * uploaders) as u64, "{whole} uploads came to their end");
     drop(stack);
+}
+
+/// What the table says of HTTP/2 depends on it.
+#[tokio::test]
+async fn who_was_told_to_leave_is_told_from_who_was_not() {
+    for says_so in [true, false] {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let answers =
+            service_fn(async |_| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())));
+        let server = http2::Builder::new(TokioExecutor::new());
+        let mut server = Box::pin(server.serve_connection(TokioIo::new(far), answers));
+        let mut client = Connection::H2(Http2::over(TokioIo::new(near)).await.unwrap());
+        let answer = tokio::select! {
+            answer = client.get(([127, 0, 0, 1], 443).into(), "/") => answer,
+            ended = &mut server => panic!("the server has ended: {ended:?}"),
+        };
+        assert!(answer.is_ok());
+        if says_so {
+            server.as_mut().graceful_shutdown();
+            // The client may have left before all was said.
+            let _ = server.await;
+        } else {
+            drop(server);
+        }
+        let Connection::H2(mut client) = client else { unreachable!() };
+        let ended = client.ended().await;
+        assert_eq!(matches!(ended, Ended::Told), says_so, "{ended:?}");
+        assert_eq!(matches!(ended, Ended::Idle), !says_so, "{ended:?}");
+    }
 }
 
 fn pid(ready: &Path) -> u64 {
