@@ -71,11 +71,12 @@ impl ProxyError {
         }
     }
 
-    /// The status to answer with where upstream gave no answer: 504 where it took too long, else
-    /// 502 (RFC 9110 §15.6.3 and §15.6.5).
+    /// The status to answer with where upstream gave no answer: 504 where it took too long, 400 where the request
+    /// could not be sent to its end (RFC 9209 §2.3.16), else 502 (RFC 9110 §15.6.3 and §15.6.5).
     pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::HttpResponseTimeout | Self::ConnectionTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::HttpRequestError => StatusCode::BAD_REQUEST,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -183,6 +184,8 @@ mod tests {
             }
             let error = ProxyError::of(&UpstreamError::TooLarge { limit: 1 }.into());
             assert_eq!(error.as_str(), "http_response_body_size");
+            let error = ProxyError::of(&UpstreamError::RequestBody(BodyError::TimedOut).into());
+            assert_eq!((error.as_str(), error.status().as_u16()), ("http_request_error", 400));
         }
         let member = member("\"edge 1\"", ProxyError::ProxyLoopDetected);
         assert_eq!(member, "\"edge 1\"; error=proxy_loop_detected");

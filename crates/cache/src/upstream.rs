@@ -27,6 +27,7 @@ where
 pub(crate) fn problem(status: StatusCode) -> Problem {
     Problem::new(status).detail(match status {
         StatusCode::GATEWAY_TIMEOUT => "the upstream did not answer in time",
+        StatusCode::BAD_REQUEST => "the request is malformed, or its body broke off",
         StatusCode::BAD_GATEWAY => "the upstream could not be reached or broke off",
         _ => "the upstream refused the request",
     })

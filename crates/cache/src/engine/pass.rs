@@ -55,8 +55,14 @@ where
         let mut response = match answer {
             Ok(response) => response,
             Err(error) => {
-                tracing::warn!(error = %error, "upstream gave no answer");
-                let error = ProxyError::of(&error);
+                let why = error;
+                let error = ProxyError::of(&why);
+                // A client's fault is no operator's concern.
+                if error == ProxyError::HttpRequestError {
+                    tracing::debug!(error = %why, "the request could not be sent on");
+                } else {
+                    tracing::warn!(error = %why, "upstream gave no answer");
+                }
                 let problem = upstream::problem(error.status());
                 return self.sign_error(problem.into_response(), Some(error), &member);
             }
