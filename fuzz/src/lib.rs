@@ -5,6 +5,7 @@
 //! of all: no panic, no read outside the source, an end after a bounded number of steps, and never
 //! more memory than [`Target::allowance`] says.
 
+mod at_once;
 mod kit;
 pub mod memory;
 pub mod seeds;

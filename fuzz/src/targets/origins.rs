@@ -3,8 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use headwater_edge::{Cors, CorsLayer};
 use headwater_net::Body;
@@ -12,6 +11,8 @@ use headwater_proto::config::cors::PageOrigin;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use tower_layer::Layer as _;
 use tower_service::Service;
+
+use crate::at_once::at_once;
 
 /// A pattern, and on the line after it what a page says that it is of.
 pub(crate) const SEEDS: &[&str] = &[
@@ -52,10 +53,7 @@ fn ask(layer: &CorsLayer, method: Method, origin: &HeaderValue) -> Response<Body
     }
     *request.method_mut() = method;
     request.headers_mut().insert(header::ORIGIN, origin.clone());
-    let answer = pin!(layer.layer(Pages).call(request));
-    let Poll::Ready(Ok(answer)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
-        unreachable!("nobody waits");
-    };
+    let Ok(answer) = at_once(layer.layer(Pages).call(request));
     answer
 }
 

@@ -2,14 +2,13 @@
 //! `X-Forwarded-For` with a request. Whatever a client wrote, whom the nearest proxy names is the client.
 
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::str::FromStr;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
 
 use headwater_net::proxies::BadNetwork;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::at_once::at_once;
 use crate::seeds::Seed;
 
 #[path = "../../../crates/net/src/proxies/forwarded.rs"]
@@ -86,13 +85,7 @@ pub(crate) fn run(input: &[u8]) {
 
 /// Whom a connection is for, and what is left of it to be read; `None` where it begins with no header.
 fn read(mut bytes: &[u8]) -> Option<(Option<Ends>, &[u8])> {
-    let ends = {
-        let read = pin!(proxy_protocol::read(&mut bytes));
-        let Poll::Ready(ends) = read.poll(&mut Context::from_waker(Waker::noop())) else {
-            unreachable!("bytes that are there are waited for");
-        };
-        ends.ok()?
-    };
+    let ends = at_once(proxy_protocol::read(&mut bytes)).ok()?;
     Some((ends, bytes))
 }
 

@@ -3,9 +3,8 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use headwater_edge::normalise::{checked, other_reading};
 use headwater_edge::{NormaliseLayer, ReferrerLayer, ReferrerRules, Referrers};
@@ -13,6 +12,8 @@ use headwater_net::Body;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use tower_layer::Layer;
 use tower_service::Service;
+
+use crate::at_once::at_once;
 
 /// Requests: a method with a target, and fields.
 pub(crate) const SEEDS: &[&str] = &[
@@ -93,10 +94,7 @@ where
     L: Layer<Mirror, Service: Service<Request<()>, Response = Response<Body>, Error = Infallible>>,
 {
     let mut service = layer.layer(Mirror);
-    let answer = pin!(service.call(asked.request()));
-    let Poll::Ready(Ok(mut answer)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
-        unreachable!("a head waits for nothing");
-    };
+    let Ok(mut answer) = at_once(service.call(asked.request()));
     answer.extensions_mut().remove().ok_or_else(|| answer.status())
 }
 

@@ -3,15 +3,16 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use headwater_edge::steering::{Steering, SteeringLayer};
 use headwater_net::Body;
 use http::{Method, Request, Response, StatusCode, Uri};
 use tower_layer::Layer as _;
 use tower_service::Service;
+
+use crate::at_once::at_once;
 
 /// Targets that players ask for, of HLS and of DASH, and others.
 pub(crate) const SEEDS: &[&str] = &[
@@ -66,10 +67,7 @@ pub(crate) fn run(input: &[u8]) {
     };
     let mut request = Request::new(Body::Empty);
     (*request.method_mut(), *request.uri_mut()) = (method.clone(), target.clone());
-    let answer = pin!(LAYER.layer(Pages).call(request));
-    let Poll::Ready(Ok(answer)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
-        unreachable!("a player waits for nothing");
-    };
+    let Ok(answer) = at_once(LAYER.layer(Pages).call(request));
     let (head, body) = answer.into_parts();
     if target.path() != "/steer" {
         assert_eq!(head.status, StatusCode::NOT_FOUND, "it is not asked there");

@@ -4,9 +4,8 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -21,6 +20,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
+use crate::at_once::at_once;
 use crate::seeds::Seed;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -210,10 +210,7 @@ impl Service<Request<()>> for Inner {
 
 /// The answer of a service that waits for nothing.
 fn ask(service: &mut Tokens<Inner>, request: Request<()>) -> Response<Body> {
-    let answer = pin!(service.call(request));
-    let Poll::Ready(Ok(answer)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
-        unreachable!("a token waits for nothing");
-    };
+    let Ok(answer) = at_once(service.call(request));
     answer
 }
 
