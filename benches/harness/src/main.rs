@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its results")]
 
 mod collapse;
+mod cores;
 mod cpu;
 mod disk;
 mod edge;
@@ -16,7 +17,7 @@ mod peer;
 mod stats;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -71,12 +72,12 @@ fn run(cli: &Cli) -> load::Result<()> {
             Ok(())
         }
         Task::Edge(args) => {
-            keep_to_the_last_core();
+            cores::keep_to_the_last()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             tokio::task::LocalSet::new().block_on(&runtime, edge::run(args))
         }
         Task::Collapse(args) => {
-            keep_to_the_last_core();
+            cores::keep_to_the_last()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             tokio::task::LocalSet::new().block_on(&runtime, collapse::run(args))
         }
@@ -86,21 +87,9 @@ fn run(cli: &Cli) -> load::Result<()> {
         }
         Task::ServeCollapse(args) => collapse::serve(args),
         Task::Packager(args) => {
-            keep_to_the_last_core();
+            cores::keep_to_the_last()?;
             packager::run(args)
         }
         Task::Serve(args) => packager::serve(args),
-    }
-}
-
-/// Leaves the first core to the servers. Where that fails the bench still runs, with more noise.
-fn keep_to_the_last_core() {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if cores > 1 {
-        let _ = Command::new("taskset")
-            .args(["-p", "-c", &(cores - 1).to_string(), &std::process::id().to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
     }
 }

@@ -202,18 +202,6 @@ pub fn installed(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(daemons).map(|dir| dir.join(name)).find(|one| one.is_file())
 }
 
-/// A command that runs on the first core, where there is more than one: the load client keeps to
-/// the last.
-fn on_the_servers_core(program: &Path) -> Command {
-    let several = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-    if !several {
-        return Command::new(program);
-    }
-    let mut command = Command::new("taskset");
-    command.args(["-c", "0"]).arg(program);
-    command
-}
-
 /// Starts a server with its output in a file of the run's folder.
 fn spawn(mut command: Command, dir: &Path, name: &str) -> Result<Child> {
     let output = std::fs::File::create(dir.join(format!("{name}.out")))?;
@@ -221,7 +209,8 @@ fn spawn(mut command: Command, dir: &Path, name: &str) -> Result<Child> {
     command.spawn().map_err(|error| format!("{name} could not be started: {error}").into())
 }
 
-/// Calls `ready` until it gives something, the process ends, or [`START`] has passed.
+/// Calls `ready` until it gives something, the process ends, or [`START`] has passed; fails where the process is on
+/// the core of the load client.
 fn wait_for<T>(
     process: &mut Child,
     dir: &Path,
@@ -231,6 +220,7 @@ fn wait_for<T>(
     let begun = Instant::now();
     loop {
         if let Some(found) = ready() {
+            crate::cores::are_apart(name, process.id())?;
             return Ok(found);
         }
         let ended = process.try_wait()?;

@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use super::nginx::free_port;
-use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
+use super::{Server, Setting, spawn, wait_for};
+use crate::cores::on_the_first;
 use crate::load::{Player, Protocol, Result};
 
 /// Starts HAProxy with one thread.
@@ -15,7 +16,7 @@ pub fn haproxy(binary: &Path, setting: &Setting) -> Result<Server> {
     let plain = free_port()?;
     let config = setting.dir.join("haproxy.cfg");
     std::fs::write(&config, configuration(setting, plain))?;
-    let mut command = on_the_servers_core(binary);
+    let mut command = on_the_first(binary);
     command.arg("-db").arg("-f").arg(&config);
     let mut process = spawn(command, &setting.dir, "haproxy")?;
     // `taskset` becomes the program that it starts.

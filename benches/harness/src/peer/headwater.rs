@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Server, Setting, Tier, on_the_servers_core, spawn, wait_for};
+use super::{Server, Setting, Tier, spawn, wait_for};
+use crate::cores::on_the_first;
 use crate::load::{Player, Protocol, Result};
 
 /// Starts the reference stack's edge with one worker.
@@ -14,7 +15,7 @@ pub fn headwater(binary: &Path, setting: &Setting) -> Result<Server> {
     let home = setting.dir.join("headwater");
     std::fs::create_dir_all(&home)?;
     let ready = home.join("ready.json");
-    let mut command = on_the_servers_core(binary);
+    let mut command = on_the_first(binary);
     command
         .args(["--role", "edge", "--port", "0", "--workers", "1", "--bind", "127.0.0.1"])
         .arg("--upstream")

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
+use super::{Server, Setting, spawn, wait_for};
+use crate::cores::on_the_first;
 use crate::load::{Player, Protocol, Result};
 
 #[path = "../../../../crates/edge/tests/support/mmdb.rs"]
@@ -31,7 +32,7 @@ pub fn layered(binary: &Path, setting: &Setting) -> Result<Server> {
     let config = home.join("edge.toml");
     std::fs::write(&config, configuration(setting, &home))?;
     let token = signed(binary, &secret)?;
-    let mut command = on_the_servers_core(binary);
+    let mut command = on_the_first(binary);
     command.arg("edge").arg("--config").arg(&config);
     let mut process = spawn(command, &setting.dir, "layered")?;
     let said = setting.dir.join("layered.out");

@@ -7,7 +7,8 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 
-use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
+use super::{Server, Setting, spawn, wait_for};
+use crate::cores::on_the_first;
 use crate::load::{Player, Protocol, Result};
 
 /// Starts nginx with one worker.
@@ -52,7 +53,7 @@ pub(super) fn start(
     std::fs::create_dir_all(home.join("logs"))?;
     let config = home.join("nginx.conf");
     std::fs::write(&config, configuration(&home))?;
-    let mut command = on_the_servers_core(binary);
+    let mut command = on_the_first(binary);
     command.arg("-e").arg(home.join("error.log")).arg("-p").arg(&home).arg("-c").arg(&config);
     let mut process = spawn(command, dir, "nginx")?;
     let master = process.id();

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Server, on_the_servers_core, spawn, wait_for};
+use super::{Server, spawn, wait_for};
+use crate::cores::on_the_first;
 use crate::load::{Player, Protocol, Result};
 
 /// Starts this program with a command that serves, and more arguments; it [tells](tell) its address
@@ -14,7 +15,7 @@ use crate::load::{Player, Protocol, Result};
 /// When it does not start; the message holds its last words.
 pub fn own(serve: &str, name: &'static str, dir: &Path, arguments: &[&OsStr]) -> Result<Server> {
     let ready = dir.join(format!("{name}.ready"));
-    let mut command = on_the_servers_core(&std::env::current_exe()?);
+    let mut command = on_the_first(&std::env::current_exe()?);
     command.arg(serve).arg("--ready").arg(&ready).args(arguments);
     let mut process = spawn(command, dir, name)?;
     let plain = wait_for(&mut process, dir, name, || {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::nginx::free_port;
-use super::{Server, Setting, on_the_servers_core, spawn, wait_for};
+use super::{Server, Setting, spawn, wait_for};
+use crate::cores::on_the_first;
 use crate::load::{Player, Protocol, Result};
 
 /// Starts Varnish. Where requests are logged, `varnishncsa` writes the file, and what that takes
@@ -25,7 +26,7 @@ pub fn varnish(binary: &Path, setting: &Setting) -> Result<Server> {
         origin.port()
     );
     std::fs::write(&vcl, text)?;
-    let mut command = on_the_servers_core(binary);
+    let mut command = on_the_first(binary);
     command
         .args(["-F", "-j", "none", "-s", "malloc,512m", "-p", "thread_pools=1"])
         .args(["-p", "timeout_idle=300"])
@@ -52,7 +53,7 @@ pub fn varnish(binary: &Path, setting: &Setting) -> Result<Server> {
         secure: plain,
     };
     if setting.log {
-        let mut log = on_the_servers_core(&binary.with_file_name("varnishncsa"));
+        let mut log = on_the_first(&binary.with_file_name("varnishncsa"));
         if !binary.with_file_name("varnishncsa").is_file() {
             log = Command::new("varnishncsa");
         }
