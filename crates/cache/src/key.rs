@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use headwater_net::ConnInfo;
+use headwater_net::query::parameters;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri, header};
 use smallvec::SmallVec;
@@ -161,7 +162,7 @@ pub fn write_target(request: &Parts, key: &mut KeyBuf) {
         return;
     }
     let mut separator: &[u8] = b"?";
-    for parameter in query.split('&').filter(|parameter| !is_cmcd(parameter)) {
+    for parameter in parameters(query).filter(|parameter| !is_cmcd(parameter)) {
         key.push(separator);
         key.push(parameter.as_bytes());
         separator = b"&";
@@ -180,12 +181,12 @@ pub(crate) fn write_path(request: &Parts, key: &mut KeyBuf) {
 /// The URI without its CMCD parameter; `None` where it has none.
 pub(crate) fn without_cmcd(uri: &Uri) -> Option<Uri> {
     let query = uri.query()?;
-    if !query.split('&').any(is_cmcd) {
+    if !parameters(query).any(is_cmcd) {
         return None;
     }
     let mut target = String::with_capacity(uri.path().len() + query.len() + 1);
     target.push_str(uri.path());
-    for (index, parameter) in query.split('&').filter(|one| !is_cmcd(one)).enumerate() {
+    for (index, parameter) in parameters(query).filter(|one| !is_cmcd(one)).enumerate() {
         target.push(if index == 0 { '?' } else { '&' });
         target.push_str(parameter);
     }

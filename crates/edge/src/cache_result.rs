@@ -92,9 +92,9 @@ impl CacheResult {
     }
 }
 
-/// Whether a line ends as that of a fresh hit does and of hardly anything else: a hit is to be told
+/// Whether a line ends as that of a fresh hit from memory does and of hardly anything else: a hit is to be told
 /// without taking the line apart.
-fn is_plain_hit(line: &[u8]) -> bool {
+pub(crate) fn is_plain_hit(line: &[u8]) -> bool {
     let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     digits > 0 && line[..line.len() - digits].ends_with(b"; hit; ttl=")
 }

@@ -46,13 +46,23 @@ pub struct Cors(Arc<Rules>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rules {
     /// `None` for any.
-    origins: Option<Box<[Box<str>]>>,
+    origins: Option<Box<[Known]>>,
     credentials: bool,
     methods: HeaderValue,
     /// `None` for whichever are asked for.
     headers: Option<HeaderValue>,
     expose: Option<HeaderValue>,
     max_age: HeaderValue,
+}
+
+/// An origin whose pages may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Known {
+    /// This one.
+    One(Box<str>),
+    /// All whose host is below this one, of this scheme; with what stands around the host's labels: `https://` and
+    /// `.video.example`.
+    Below { scheme: Box<str>, host: Box<str> },
 }
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
@@ -71,10 +81,10 @@ impl Cors {
     /// stands for nothing else. `null`, which any page can have itself called, is none.
     #[must_use]
     pub fn of<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
-        Self::with(Some(origins.into_iter().map(|origin| origin.as_ref().into()).collect()))
+        Self::with(Some(origins.into_iter().map(|origin| Known::read(origin.as_ref())).collect()))
     }
 
-    fn with(origins: Option<Box<[Box<str>]>>) -> Self {
+    fn with(origins: Option<Box<[Known]>>) -> Self {
         Self(Arc::new(Rules {
             origins,
             credentials: false,
@@ -132,7 +142,7 @@ impl Cors {
         match (&self.0.origins, origin) {
             (None, _) => Some(ANY),
             (Some(origins), Some(origin)) => {
-                origins.iter().any(|known| takes(known, origin.as_bytes())).then(|| origin.clone())
+                origins.iter().any(|known| known.takes(origin.as_bytes())).then(|| origin.clone())
             }
             (Some(_), None) => None,
         }
@@ -187,20 +197,29 @@ fn list<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Option<HeaderValue
     HeaderValue::from_str(&names.join(", ")).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether an origin is the one that is known, or below it: then its host has labels of letters, digits, `-`
-/// and `_` before that one's, and nothing else differs.
-fn takes(known: &str, origin: &[u8]) -> bool {
-    let Some((scheme, below)) = known.split_once("://*.").filter(|(_, below)| !below.is_empty())
-    else {
-        return known.as_bytes() == origin && origin != b"null";
-    };
-    let rest = origin.strip_prefix(scheme.as_bytes());
-    let host = rest.and_then(|rest| rest.strip_prefix(b"://"));
-    let name = host.and_then(|host| host.strip_suffix(below.as_bytes()));
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let is_label = |label: &[u8]| !label.is_empty() && label.iter().all(plain);
-    let labels = name.and_then(|name| name.strip_suffix(b"."));
-    labels.is_some_and(|labels| labels.split(|byte| *byte == b'.').all(is_label))
+impl Known {
+    fn read(text: &str) -> Self {
+        match text.split_once("://*.") {
+            Some((scheme, host)) if !host.is_empty() => Self::Below {
+                scheme: format!("{scheme}://").into(),
+                host: format!(".{host}").into(),
+            },
+            _ => Self::One(text.into()),
+        }
+    }
+
+    /// Whether an origin is this one, or below it: then its host has labels of letters, digits, `-` and `_` before
+    /// that one's, and nothing else differs.
+    fn takes(&self, origin: &[u8]) -> bool {
+        let (scheme, below) = match self {
+            Self::One(known) => return known.as_bytes() == origin && origin != b"null",
+            Self::Below { scheme, host } => (scheme.as_bytes(), host.as_bytes()),
+        };
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_label = |label: &[u8]| !label.is_empty() && label.iter().all(plain);
+        let labels = origin.strip_prefix(scheme).and_then(|host| host.strip_suffix(below));
+        labels.is_some_and(|labels| labels.split(|byte| *byte == b'.').all(is_label))
+    }
 }
 
 /// In a request's extensions: it is decided here who may read, and nobody further in needs to know which
@@ -328,6 +347,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn takes(known: &str, origin: &[u8]) -> bool {
+        Known::read(known).takes(origin)
+    }
 
     #[test]
     fn an_origin_is_one_that_is_named_or_below_it() {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use headwater_cache::PERSONAL;
 use headwater_net::ConnInfo;
+use headwater_net::query::parameters;
 use headwater_net::range;
 use headwater_proto::cmcd::Cmcd;
 use headwater_proto::hints::{Batch, Hint, MAX_PATH, Seen};
@@ -276,7 +277,7 @@ impl Inner {
 
 /// The parameters of a query that do not tell of who asks. One whose name is escaped might.
 fn shared(query: &str) -> impl Iterator<Item = &str> {
-    query.split('&').filter(|parameter| {
+    parameters(query).filter(|parameter| {
         let name = parameter.split('=').next().unwrap_or("");
         !parameter.is_empty()
             && !name.contains('%')

@@ -51,9 +51,16 @@ const ENDINGS: [(&str, Kind); 17] = [
 impl Kind {
     /// What a path's last segment looks like.
     pub fn of_path(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let Some((stem, ending)) = name.rsplit_once('.') else { return Self::Other };
-        let known = ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending));
+        // The end of a path is short: it is looked at from there, byte by byte.
+        let mut back = path.bytes().rev();
+        let Some(length) = back.position(|byte| matches!(byte, b'.' | b'/')) else {
+            return Self::Other;
+        };
+        let (rest, ending) = path.split_at(path.len() - length);
+        let Some(rest) = rest.strip_suffix('.') else { return Self::Other };
+        let stem = rest.rsplit('/').next().unwrap_or_default();
+        let is = |known: &str| known.len() == ending.len() && known.eq_ignore_ascii_case(ending);
+        let known = ENDINGS.iter().find(|(known, _)| is(known));
         match known.map(|(_, kind)| *kind) {
             Some(Self::Video | Self::Audio) if is_init(stem) => Self::Init,
             Some(kind) => kind,

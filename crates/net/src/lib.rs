@@ -37,6 +37,7 @@ mod interim;
 pub mod path;
 pub mod problem;
 pub mod proxies;
+pub mod query;
 pub mod range;
 #[cfg(feature = "client")]
 pub mod rendezvous;

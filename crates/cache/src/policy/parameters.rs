@@ -5,6 +5,7 @@
 //! once percent-decoded; `;` parts no parameters (WHATWG URL §5.1), so that one hidden behind it is
 //! a piece of a value, in the key like the rest.
 
+use headwater_net::query::parameters;
 use smallvec::SmallVec;
 
 /// Parameters that no key and no upstream URL holds, unless rules say otherwise: CMCD (CTA-5004),
@@ -51,7 +52,7 @@ pub(super) struct Form<'a> {
 impl Form<'_> {
     /// Whether the query may be written as it is.
     pub(super) fn is_same(self, query: &str) -> bool {
-        !self.sorted && query.split('&').all(|parameter| self.keeps(parameter))
+        !self.sorted && parameters(query).all(|parameter| self.keeps(parameter))
     }
 
     /// Writes `?` and what is left of the query; nothing where nothing is.
@@ -62,7 +63,7 @@ impl Form<'_> {
             out(parameter);
             separator = "&";
         };
-        let kept = query.split('&').filter(|parameter| self.keeps(parameter));
+        let kept = parameters(query).filter(|parameter| self.keeps(parameter));
         if self.sorted {
             let mut all: SmallVec<[&str; 32]> = kept.filter(|one| !one.is_empty()).collect();
             all.sort_by_key(|parameter| name(parameter));

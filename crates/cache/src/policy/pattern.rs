@@ -77,7 +77,7 @@ impl Pattern {
 
     /// Whether it takes a request, if its path were `path`.
     pub(super) fn matches(&self, request: &Parts, path: &str) -> bool {
-        self.matches_path(path) && self.host.matches(key::normal_host(request))
+        self.matches_path(path) && self.host.matches(|| key::normal_host(request))
     }
 
     fn matches_path(&self, path: &str) -> bool {
@@ -97,15 +97,18 @@ impl Pattern {
 }
 
 impl Host {
-    fn matches(&self, host: &[u8]) -> bool {
+    /// Most take any, and then nobody has to be asked for it.
+    fn matches<'r>(&self, host: impl FnOnce() -> &'r [u8]) -> bool {
         match self {
             Self::Any => true,
-            Self::Is(name) => host.eq_ignore_ascii_case(name.as_bytes()),
-            Self::Below(name) => host
-                .len()
-                .checked_sub(name.len())
-                .and_then(|at| host.get(at..).filter(|_| at > 0))
-                .is_some_and(|end| end.eq_ignore_ascii_case(name.as_bytes())),
+            Self::Is(name) => host().eq_ignore_ascii_case(name.as_bytes()),
+            Self::Below(name) => {
+                let host = host();
+                host.len()
+                    .checked_sub(name.len())
+                    .and_then(|at| host.get(at..).filter(|_| at > 0))
+                    .is_some_and(|end| end.eq_ignore_ascii_case(name.as_bytes()))
+            }
         }
     }
 }

@@ -47,7 +47,11 @@ pub(super) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
         None => out.extend_from_slice(b"null"),
     }
     match facts.protocol {
-        Some(protocol) => drop(write!(out, ",\"protocol\":\"{protocol}\"")),
+        Some(protocol) => {
+            out.extend_from_slice(b",\"protocol\":\"");
+            out.extend_from_slice(protocol.as_str().as_bytes());
+            out.push(b'"');
+        }
         None => out.extend_from_slice(b",\"protocol\":null"),
     }
     string(out, "method", record.method);
@@ -83,7 +87,9 @@ fn string(out: &mut Vec<u8>, key: &str, Text { bytes, cut }: Text<'_>) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\":");
-    if !cut && bytes.iter().all(|b| matches!(b, b' '..=b'~') && !matches!(b, b'"' | b'\\')) {
+    // To the end, whatever is found: a compiler makes several bytes at once of that.
+    let is_odd = |b: u8| !(b' '..=b'~').contains(&b) || b == b'"' || b == b'\\';
+    if !cut && !bytes.iter().fold(false, |odd, byte| odd | is_odd(*byte)) {
         out.push(b'"');
         out.extend_from_slice(bytes);
         out.push(b'"');

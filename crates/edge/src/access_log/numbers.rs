@@ -26,18 +26,24 @@ pub(crate) fn decimal(out: &mut impl BufMut, mut number: u64, width: usize) {
 /// RFC 3339 §5.6 in UTC with milliseconds: `2026-11-23T15:03:04.007Z`.
 pub(super) fn rfc_3339(out: &mut Vec<u8>, time: Timestamp) {
     let Civil { year, month, day, hour, minute, second } = Civil::of(time);
-    for (number, width, after) in [
-        (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b'T'),
-        (hour, 2, b':'),
-        (minute, 2, b':'),
-        (second, 2, b'.'),
-        (time.as_millis() % 1000, 3, b'Z'),
-    ] {
-        decimal(out, number, width);
-        out.push(after);
+    if year > 9999 {
+        // The clock is wrong, and its year has more digits than the format has room for.
+        return out.extend_from_slice(b"9999-12-31T23:59:59.999Z");
     }
+    let [century, year] = [year / 100, year % 100].map(two);
+    let [month, day, hour, minute, second] = [month, day, hour, minute, second].map(two);
+    let millis = time.as_millis() % 1000;
+    let [tenths, last] = [two(millis / 10), two(millis % 10)];
+    out.extend_from_slice(&[
+        century[0], century[1], year[0], year[1], b'-', month[0], month[1], b'-', day[0], day[1],
+        b'T', hour[0], hour[1], b':', minute[0], minute[1], b':', second[0], second[1], b'.',
+        tenths[0], tenths[1], last[1], b'Z',
+    ]);
+}
+
+/// A number below a hundred in two digits.
+const fn two(number: u64) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// The date of the common log format, in UTC: `23/Nov/2026:15:03:04 +0000`.

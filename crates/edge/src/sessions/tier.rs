@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use crate::cache_result::CacheResult;
+use crate::cache_result::{CacheResult, is_plain_hit};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -37,9 +37,12 @@ impl Tier {
 
     /// What answered with these fields.
     pub fn of(headers: &HeaderMap) -> Self {
+        let last = headers.get_all(CACHE_STATUS).iter().next_back();
+        if last.is_some_and(|line| is_plain_hit(line.as_bytes())) {
+            return Self::Memory;
+        }
         match CacheResult::of(headers) {
             CacheResult::Hit | CacheResult::Stale | CacheResult::Revalidated => {
-                let last = headers.get_all(CACHE_STATUS).iter().next_back();
                 let member = last.map(|line| line.as_bytes().rsplit(|byte| *byte == b',').next());
                 let is_disk = |member: &[u8]| {
                     member.split(|byte| *byte == b';').any(|one| one.trim_ascii() == b"detail=disk")

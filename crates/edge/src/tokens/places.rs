@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use headwater_net::query::parameters;
 use headwater_net::{Body, Timestamp};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
@@ -117,8 +118,10 @@ impl Places {
         if request.extensions().get::<FromPath>().is_some() {
             return;
         }
-        // What is refused later has no other form, and loses its token all the same.
-        let normal = normalise::checked(request.uri());
+        // Without an escape it is in that form or is refused later; what is refused later has no other form, and
+        // loses its token all the same.
+        let escaped = request.uri().path().as_bytes().contains(&b'%');
+        let normal = escaped.then(|| normalise::checked(request.uri())).flatten();
         let uri = normal.as_deref().unwrap_or(request.uri());
         let path = uri.path();
         let Some((token, _)) = path.strip_prefix(&**begins).and_then(|rest| rest.split_once('/'))
@@ -181,12 +184,12 @@ impl Places {
     fn take_query<B>(&self, request: &mut Request<B>) -> Option<String> {
         let query = request.uri().query()?;
         // Most have none, and their other parameters may be long.
-        if !query.split('&').any(|parameter| self.is_token(parameter)) {
+        if !parameters(query).any(|parameter| self.is_token(parameter)) {
             return None;
         }
         let mut found = None;
         let mut kept = String::new();
-        for parameter in query.split('&') {
+        for parameter in parameters(query) {
             if let Some(token) = self.token_in(parameter) {
                 found = found.or_else(|| Some(token.into_owned()));
             } else {
