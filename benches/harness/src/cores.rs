@@ -17,28 +17,23 @@ use crate::load::Result;
 static LEFT: OnceLock<usize> = OnceLock::new();
 
 /// Keeps this process and what it starts to the last of the cores that it may use, where there are several. To be
-/// called before it has threads.
+/// called once, before it has threads.
 ///
 /// # Errors
 /// When the system does not let it.
 pub fn keep_to_the_last() -> io::Result<()> {
-    let all = of(None)?;
-    if let [first, .., last] = all.as_slice() {
-        let mut only = CpuSet::new();
-        only.set(*last);
-        sched_setaffinity(None, &only)?;
-        // This is called once.
-        let _ = LEFT.set(*first);
+    if let Some(first) = leave_the_first()? {
+        let _ = LEFT.set(first);
     }
     Ok(())
 }
 
 /// A command that runs on the core that is left to what is measured; anywhere where none is left.
 pub fn on_the_first(program: &Path) -> Command {
-    let Some(first) = LEFT.get() else { return Command::new(program) };
-    let mut command = Command::new("taskset");
-    command.args(["-c", &first.to_string()]).arg(program);
-    command
+    match LEFT.get() {
+        Some(first) => on(*first, program),
+        None => Command::new(program),
+    }
 }
 
 /// Fails where a process that is measured may run on the core that this process keeps to.
@@ -46,9 +41,27 @@ pub fn on_the_first(program: &Path) -> Command {
 /// # Errors
 /// That it may, or that it is gone.
 pub fn are_apart(name: &str, process: u32) -> Result<()> {
-    if LEFT.get().is_none() {
-        return Ok(());
-    }
+    if LEFT.get().is_some() { apart(name, process) } else { Ok(()) }
+}
+
+/// Keeps this thread, and those that it will start, to the last core; says which the first is.
+fn leave_the_first() -> io::Result<Option<usize>> {
+    let all = of(None)?;
+    let [first, .., last] = all.as_slice() else { return Ok(None) };
+    let mut only = CpuSet::new();
+    only.set(*last);
+    sched_setaffinity(None, &only)?;
+    Ok(Some(*first))
+}
+
+fn on(core: usize, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string()]).arg(program);
+    command
+}
+
+/// Fails where a process may run on a core that this thread may use.
+fn apart(name: &str, process: u32) -> Result<()> {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
     let (theirs, ours) = (of(Some(pid.ok_or("no process has the number 0")?))?, of(None)?);
     match theirs.iter().find(|core| ours.contains(core)) {
@@ -89,22 +102,21 @@ mod tests {
     fn what_is_measured_has_another_core_than_who_measures() {
         // A thread's own cores, and those of what it starts: other tests keep theirs.
         std::thread::spawn(|| {
-            if of(None).unwrap().len() < 2 {
+            let Some(first) = leave_the_first().unwrap() else {
                 return println!("skipped: there is one core");
-            }
-            keep_to_the_last().unwrap();
+            };
             assert_eq!(of(None).unwrap().len(), 1);
-            let mut measured = started(on_the_first(Path::new("sleep")));
+            let mut measured = started(on(first, Path::new("sleep")));
             settled(&measured);
-            let apart = are_apart("sleep", measured.id());
+            let parted = apart("sleep", measured.id());
             let mut beside = started(Command::new("sleep"));
             settled(&beside);
-            let together = are_apart("sleep", beside.id());
+            let together = apart("sleep", beside.id());
             for child in [&mut measured, &mut beside] {
                 child.kill().unwrap();
                 child.wait().unwrap();
             }
-            apart.unwrap();
+            parted.unwrap();
             assert!(together.unwrap_err().to_string().contains("are both on core"));
         })
         .join()
