@@ -151,7 +151,7 @@ impl Server {
     /// # Errors
     /// When it does not end within [`END`] (it is killed then), or ends otherwise than well.
     pub async fn end(mut self) -> Result<()> {
-        self.ask_to_end();
+        ask_to_end(&self.process);
         let begun = Instant::now();
         loop {
             match self.process.try_wait()? {
@@ -167,12 +167,6 @@ impl Server {
             }
         }
     }
-
-    /// So that it ends its own workers, too.
-    fn ask_to_end(&self) {
-        let pid = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
-    }
 }
 
 impl Drop for Server {
@@ -182,17 +176,27 @@ impl Drop for Server {
             let _ = helper.kill();
             let _ = helper.wait();
         }
-        // One that has ended has no number any more.
-        if matches!(self.process.try_wait(), Ok(None)) {
-            self.ask_to_end();
-        }
-        let begun = Instant::now();
-        while begun.elapsed() < END && matches!(self.process.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        stop(&mut self.process);
     }
+}
+
+/// So that it ends its own workers, too.
+fn ask_to_end(process: &Child) {
+    let _ = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+}
+
+/// Ends a process: asks it to, and kills it where it does not.
+fn stop(process: &mut Child) {
+    // One that has ended has no number any more.
+    if matches!(process.try_wait(), Ok(None)) {
+        ask_to_end(process);
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < END && matches!(process.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = process.kill();
+    let _ = process.wait();
 }
 
 /// A program of the system: one of `PATH`, or where daemons are.
@@ -209,8 +213,8 @@ fn spawn(mut command: Command, dir: &Path, name: &str) -> Result<Child> {
     command.spawn().map_err(|error| format!("{name} could not be started: {error}").into())
 }
 
-/// Calls `ready` until it gives something, the process ends, or [`START`] has passed; fails where the process is on
-/// the core of the load client.
+/// Calls `ready` until it gives something, the process ends, or [`START`] has passed. It fails, and the process is ended,
+/// where that is on the core of the load client, too.
 fn wait_for<T>(
     process: &mut Child,
     dir: &Path,
@@ -220,13 +224,17 @@ fn wait_for<T>(
     let begun = Instant::now();
     loop {
         if let Some(found) = ready() {
-            crate::cores::are_apart(name, process.id())?;
-            return Ok(found);
+            return match crate::cores::are_apart(name, process.id()) {
+                Ok(()) => Ok(found),
+                Err(error) => {
+                    stop(process);
+                    Err(error)
+                }
+            };
         }
         let ended = process.try_wait()?;
         if ended.is_some() || begun.elapsed() > START {
-            let _ = process.kill();
-            let _ = process.wait();
+            stop(process);
             let output =
                 std::fs::read_to_string(dir.join(format!("{name}.out"))).unwrap_or_default();
             let last: Vec<&str> = output.lines().rev().take(5).collect();

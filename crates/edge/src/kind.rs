@@ -59,8 +59,7 @@ impl Kind {
         let (rest, ending) = path.split_at(path.len() - length);
         let Some(rest) = rest.strip_suffix('.') else { return Self::Other };
         let stem = rest.rsplit('/').next().unwrap_or_default();
-        let is = |known: &str| known.len() == ending.len() && known.eq_ignore_ascii_case(ending);
-        let known = ENDINGS.iter().find(|(known, _)| is(known));
+        let known = ENDINGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending));
         match known.map(|(_, kind)| *kind) {
             Some(Self::Video | Self::Audio) if is_init(stem) => Self::Init,
             Some(kind) => kind,
