@@ -89,6 +89,12 @@ impl Server {
         self
     }
 
+    /// The same, asked by another player.
+    pub fn asked_by(mut self, player: Player) -> Self {
+        self.player = player;
+        self
+    }
+
     /// What it is asked with beside the names of objects.
     pub fn player(&self) -> &Player {
         &self.player

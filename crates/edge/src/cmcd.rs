@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
+use headwater_net::clock::moment;
 use headwater_net::{Body, ConnInfo, Protocol};
 use headwater_proto::cmcd::{Cmcd, CmcdError};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
@@ -225,7 +226,7 @@ impl Asked {
             protocol: conn.map(|conn| conn.protocol),
             country: extensions.get::<Country>().copied(),
             cmcd,
-            at: Instant::now(),
+            at: moment(),
         })
     }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BufMut as _;
+use headwater_net::clock::moment;
 use headwater_net::{ConnInfo, Path};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::time::Instant;
@@ -160,7 +161,7 @@ where
             on: Arc::clone(on),
             guess: Kind::of_path(request.uri().path()),
             path: request.extensions().get::<ConnInfo>().and_then(ConnInfo::path),
-            at: Instant::now(),
+            at: moment(),
         });
         Amended::new(self.inner.call(request), asked)
     }
@@ -178,7 +179,7 @@ pub struct Asked {
 impl Amend for Asked {
     fn amend(self, headers: &mut HeaderMap) {
         let kind = Kind::of_answer(headers, self.guess);
-        let delay = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let delay = u64::try_from((moment() - self.at).as_millis()).unwrap_or(u64::MAX);
         if (kind.is_segment() || kind == Kind::Manifest)
             && let Some(member) = self.on.member(self.path, delay)
         {

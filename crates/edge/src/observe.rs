@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use headwater_cache::BoxError;
+use headwater_net::clock::moment;
 use headwater_net::{Body, ConnInfo};
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
@@ -132,7 +133,7 @@ impl Observation {
         let protocol = request.extensions().get::<ConnInfo>().map(|conn| conn.protocol);
         Self {
             observer: Arc::clone(observer),
-            started: Instant::now(),
+            started: moment(),
             protocol: shard::protocol_index(protocol),
             method: shard::method_index(request.method()),
             head: request.method() == Method::HEAD,

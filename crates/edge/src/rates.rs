@@ -26,6 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_cache::key::{host, name_of};
 use headwater_cache::{BoxError, Route, RuleError, Rules};
+use headwater_net::clock::moment;
 use headwater_net::{Body, ConnInfo, Problem};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -325,7 +326,7 @@ struct On {
 impl On {
     /// Microseconds since the layer was made.
     fn now(&self) -> u64 {
-        u64::try_from(self.from.elapsed().as_micros()).unwrap_or(u64::MAX)
+        u64::try_from((moment() - self.from).as_micros()).unwrap_or(u64::MAX)
     }
 }
 

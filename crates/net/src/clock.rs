@@ -1,7 +1,12 @@
 //! Time as a parameter: nothing else in Headwater reads the wall clock.
 //!
 //! A [`Clock`] is handed to whatever needs the time; tests hand in one they drive by hand.
+//!
+//! A dozen layers ask for the time of a request, and most of them within a few microseconds. So it [stands
+//! still](stand_still) while a listener of this crate has a service look at one: who asks first has the clock read,
+//! and all others hear the same. What expires then expires for all of them at once.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,7 +37,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System => Timestamp::from(SystemTime::now()),
+            Source::System => stood(|still| &mut still.wall, || Timestamp::from(SystemTime::now())),
             Source::Manual(hand) => Timestamp(hand.load(Ordering::Acquire)),
         }
     }
@@ -44,6 +49,51 @@ impl Clock {
             hand.fetch_add(by, Ordering::AcqRel);
         }
     }
+}
+
+/// What was read while time stands still.
+#[derive(Clone, Copy, Debug, Default)]
+struct Still {
+    wall: Option<Timestamp>,
+    #[cfg(any(feature = "server", feature = "client"))]
+    moment: Option<tokio::time::Instant>,
+}
+
+thread_local! {
+    static STILL: Cell<Option<Still>> = const { Cell::new(None) };
+}
+
+/// Does something for which time stands still on this thread: the system's [`Clock`] and [`moment`] say what they
+/// first said in it. To be of microseconds, such as one poll of a service. Within another it is a part of that.
+pub fn stand_still<R>(look: impl FnOnce() -> R) -> R {
+    /// Time goes on, even where somebody panicked.
+    struct Goes;
+    impl Drop for Goes {
+        fn drop(&mut self) {
+            STILL.set(None);
+        }
+    }
+    if STILL.get().is_some() {
+        return look();
+    }
+    STILL.set(Some(Still::default()));
+    let _goes = Goes;
+    look()
+}
+
+/// What was read first while time stands still; read now where it does not.
+fn stood<T: Copy>(of: fn(&mut Still) -> &mut Option<T>, read: impl FnOnce() -> T) -> T {
+    let Some(mut still) = STILL.get() else { return read() };
+    let read = *of(&mut still).get_or_insert_with(read);
+    STILL.set(Some(still));
+    read
+}
+
+/// The moment now, of the clock that durations are measured by; that at which somebody first asked, where time
+/// [stands still](stand_still). Who measures how long something took that may be done in one poll reads the clock.
+#[cfg(any(feature = "server", feature = "client"))]
+pub fn moment() -> tokio::time::Instant {
+    stood(|still| &mut still.moment, tokio::time::Instant::now)
 }
 
 /// An instant of wall-clock time: whole milliseconds since 1970-01-01T00:00:00Z, never negative.
@@ -145,6 +195,47 @@ mod tests {
         let twin = clock.clone();
         clock.advance(Duration::from_millis(1500));
         assert_eq!(twin.now().as_millis(), 11_500);
+    }
+
+    #[test]
+    fn time_stands_still_for_one_look_and_goes_on_after_it() {
+        let clock = Clock::system();
+        let wait = || std::thread::sleep(Duration::from_millis(3));
+        let look = || {
+            let first = clock.now();
+            wait();
+            let within = stand_still(|| clock.now());
+            wait();
+            (first, within, clock.now())
+        };
+        let (first, within, last) = stand_still(look);
+        assert_eq!((first, first), (within, last));
+        assert!(clock.now() > first);
+        let (first, _, last) = look();
+        assert!(last > first, "it stands for nobody else");
+        let hand = Clock::manual(first);
+        stand_still(|| {
+            hand.advance(Duration::from_secs(1));
+            assert!(hand.now() > first, "what is moved by hand moves");
+        });
+    }
+
+    #[test]
+    fn time_goes_on_after_a_panic() {
+        let panicked = std::panic::catch_unwind(|| stand_still(|| panic!("as asked for")));
+        assert!(panicked.is_err() && STILL.get().is_none());
+    }
+
+    #[cfg(any(feature = "server", feature = "client"))]
+    #[test]
+    fn a_moment_is_one_for_one_look() {
+        let (one, other) = stand_still(|| {
+            let one = moment();
+            std::thread::sleep(Duration::from_millis(1));
+            (one, moment())
+        });
+        assert_eq!(one, other);
+        assert!(moment() > one);
     }
 
     #[test]

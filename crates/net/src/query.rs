@@ -21,6 +21,18 @@ pub fn parameters(query: &str) -> impl Iterator<Item = &str> + Clone {
     })
 }
 
+/// The name of a parameter: all before its first `=`. Names are short, and are looked for byte by byte.
+///
+/// ```
+/// assert_eq!(headwater_net::query::name("a=1=2"), "a");
+/// assert_eq!(headwater_net::query::name("a"), "a");
+/// ```
+pub fn name(parameter: &str) -> &str {
+    let end = parameter.bytes().position(|byte| byte == b'=').unwrap_or(parameter.len());
+    // It ends before a byte of ASCII.
+    parameter.get(..end).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -32,6 +44,7 @@ mod tests {
         fn they_are_those_that_a_split_finds(query in "[a&=%é]{0,40}") {
             let all: Vec<&str> = parameters(&query).collect();
             prop_assert_eq!(all, query.split('&').collect::<Vec<_>>());
+            prop_assert_eq!(Some(name(&query)), query.split('=').next());
         }
     }
 }

@@ -5,7 +5,7 @@
 //! once percent-decoded; `;` parts no parameters (WHATWG URL §5.1), so that one hidden behind it is
 //! a piece of a value, in the key like the rest.
 
-use headwater_net::query::parameters;
+use headwater_net::query::{name, parameters};
 use smallvec::SmallVec;
 
 /// Parameters that no key and no upstream URL holds, unless rules say otherwise: CMCD (CTA-5004),
@@ -86,10 +86,6 @@ impl Form<'_> {
                 Parameters::Without(list) => !is_in(list),
             }
     }
-}
-
-fn name(parameter: &str) -> &str {
-    parameter.split('=').next().unwrap_or_default()
 }
 
 /// Whether a name reads so once percent-decoded.

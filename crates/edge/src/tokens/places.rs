@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use headwater_net::query::parameters;
+use headwater_net::query::{self, parameters};
 use headwater_net::{Body, Timestamp};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
@@ -205,7 +205,7 @@ impl Places {
 
     /// Whether a parameter is one that holds tokens, by its name.
     fn is_token(&self, parameter: &str) -> bool {
-        let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+        let name = query::name(parameter);
         let names = |name: &str| *name == *self.parameter || name == CAT_PARAMETER;
         if name.contains(['%', '+']) {
             let read = form_urlencoded::parse(name.as_bytes()).next();
@@ -307,8 +307,12 @@ const fn attributes(is_tls: bool) -> &'static str {
 }
 
 fn with_target(uri: &Uri, target: String) -> Option<Uri> {
+    let target = PathAndQuery::try_from(target).ok()?;
+    if uri.authority().is_none() {
+        return Some(target.into());
+    }
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    parts.path_and_query = Some(target);
     Uri::from_parts(parts).ok()
 }
 

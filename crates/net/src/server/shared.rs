@@ -2,7 +2,8 @@
 //!
 //! A service may be large: an edge is a tower of layers, each with its rules. So one that is ready is
 //! called where it is, and not cloned for the request. One that is not is what its request waits with,
-//! and another takes its place. All calls are made by one thread: nobody waits for the lock.
+//! and another takes its place. All calls are made by one thread: nobody waits for the lock. While a service is called
+//! or polled, time [stands still](crate::clock::stand_still) for it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,6 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use tower_service::Service;
+
+use crate::clock::stand_still;
 
 /// A service that is called by many.
 pub(super) struct Shared<S>(Arc<Mutex<Both<S>>>);
@@ -80,7 +83,13 @@ pin_project! {
 impl<S: Service<R> + Clone, R> Future for Called<S, R> {
     type Output = Result<S::Response, S::Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        stand_still(|| self.look(cx))
+    }
+}
+
+impl<S: Service<R> + Clone, R> Called<S, R> {
+    fn look(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
         loop {
             let next = match self.as_mut().project() {
                 Projected::Begins { shared, request } => {
@@ -128,8 +137,11 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
     use std::future::{Ready, ready};
+    use std::pin::pin;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::Waker;
+
+    use crate::clock::{Clock, Timestamp};
 
     /// Counts its clones; is ready once it is told so, and panics when asked to.
     struct Odd {
@@ -198,6 +210,39 @@ mod tests {
         ready.store(true, Ordering::Relaxed);
         assert_eq!(poll(&mut Box::pin(shared.call(false))), Poll::Ready(Ok(true)));
         assert_eq!(poll(&mut waits), Poll::Ready(Ok(true)));
+    }
+
+    /// Asks for the time twice, with a wait between.
+    #[derive(Clone)]
+    struct Asks;
+
+    impl Service<()> for Asks {
+        type Response = [Timestamp; 2];
+        type Error = Infallible;
+        type Future = Ready<Result<[Timestamp; 2], Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            let first = Clock::system().now();
+            std::thread::sleep(std::time::Duration::from_millis(3));
+            ready(Ok([first, Clock::system().now()]))
+        }
+    }
+
+    #[test]
+    fn a_service_hears_one_time_for_one_look_at_a_request() {
+        let shared = Shared::new(Asks);
+        let ask = || match pin!(shared.call(())).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok([first, second])) => {
+                assert_eq!(first, second);
+                first
+            }
+            Poll::Pending => panic!("it is ready"),
+        };
+        assert!(ask() < ask(), "and another for the next");
     }
 
     #[test]

@@ -12,10 +12,12 @@
 
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
+use crate::clock::moment;
 use crate::path::{KnowsPath, Path};
 
 /// For how long it holds what the kernel said.
@@ -54,7 +56,7 @@ impl KnowsPath for TcpPath {
         // Held until the system has answered: the socket stays open.
         let mut open = self.lock();
         let open = open.as_mut()?;
-        let now = Instant::now();
+        let now = moment();
         if let Some((_, path)) = open.said.filter(|(at, _)| now.duration_since(*at) < FRESH) {
             return Some(path);
         }
