@@ -9,7 +9,7 @@ use std::sync::Arc;
 use headwater_net::ConnInfo;
 use headwater_net::query::parameters;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header};
 use smallvec::SmallVec;
 
 /// A key as stored: compared and hashed by its bytes.
@@ -65,6 +65,31 @@ pub(crate) fn url_of(key: &[u8]) -> &[u8] {
     key.split(|&byte| byte == BESIDE).next().unwrap_or_default()
 }
 
+/// What is looked at of a request's head, whether the request has been taken apart or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'r> {
+    /// What it asks for.
+    pub uri: &'r Uri,
+    /// Its fields.
+    pub headers: &'r HeaderMap,
+    /// What is known of it beside.
+    pub extensions: &'r Extensions,
+}
+
+impl<'r> From<&'r Parts> for Seen<'r> {
+    fn from(request: &'r Parts) -> Self {
+        let Parts { uri, headers, extensions, .. } = request;
+        Self { uri, headers, extensions }
+    }
+}
+
+impl<'r, B> From<&'r Request<B>> for Seen<'r> {
+    fn from(request: &'r Request<B>) -> Self {
+        let (uri, headers) = (request.uri(), request.headers());
+        Self { uri, headers, extensions: request.extensions() }
+    }
+}
+
 /// The host a request is for: the authority of an absolute or HTTP/2 request target, else the
 /// `Host` field (RFC 9110 §7.2); empty when there is neither.
 pub fn host(request: &Parts) -> &[u8] {
@@ -82,8 +107,9 @@ pub fn host_of<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> &'r [u8] {
 /// The [host](self::host) without the port that its scheme has anyway, or an empty one (RFC 9110
 /// §4.2.3); a request that names no scheme is taken for `https` where its connection is encrypted
 /// (RFC 9110 §7.1), else for `http`.
-pub(crate) fn normal_host(request: &Parts) -> &[u8] {
-    let host = host(request);
+pub(crate) fn normal_host<'r>(request: impl Into<Seen<'r>>) -> &'r [u8] {
+    let request = request.into();
+    let host = host_of(request.uri, request.headers);
     if !host.contains(&b':') {
         return host;
     }
@@ -105,7 +131,7 @@ pub fn name_of(host: &[u8]) -> &[u8] {
 /// Has a request name its [`normal_host`] to upstream, too: what is stored under that name is the
 /// answer to it. A link that an origin makes of another port than its own would be everybody's.
 pub(crate) fn name_normal_host(request: &mut Parts) {
-    name_to_upstream(request, normal_host);
+    name_to_upstream(request, |request| normal_host(request));
 }
 
 /// As [`name_normal_host`], of the host without any port.

@@ -205,7 +205,7 @@ impl Asked {
         let cmcd = match read(request.uri(), request.headers()) {
             Some((by, Ok(cmcd))) => {
                 counts.read(by);
-                Some(Arc::new(cmcd))
+                Some(cmcd)
             }
             Some((by, Err(_))) => {
                 counts.refused(by, 1);
@@ -311,8 +311,8 @@ impl Witness for Delivery {
 pub(crate) fn has_session<A>(sessions: &Sessions, request: &Request<A>) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
     let told = read(uri, headers).and_then(|(_, told)| told.ok());
-    if let Some(id) = told.and_then(|told| told.session) {
-        return sessions.is_known(sessions.key_of_id(&id));
+    if let Some(id) = told.as_ref().and_then(|told| told.session.as_deref()) {
+        return sessions.is_known(sessions.key_of_id(id));
     }
     let host = uri.authority().map_or_else(
         || headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
@@ -325,7 +325,7 @@ pub(crate) fn has_session<A>(sessions: &Sessions, request: &Request<A>) -> bool 
 }
 
 /// What a player said, by its fields or its query (CTA-5004 §2), and by which.
-pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Option<(By, Result<Cmcd, CmcdError>)> {
+pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Option<(By, Result<Arc<Cmcd>, CmcdError>)> {
     const FIELDS: [&str; 4] = ["cmcd-request", "cmcd-object", "cmcd-session", "cmcd-status"];
     if let Some(told) = uri.query().and_then(|query| Cmcd::read_query(query).transpose()) {
         return Some((By::Query, told));

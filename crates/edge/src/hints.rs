@@ -347,7 +347,7 @@ where
 
     fn call(&mut self, request: Request<A>) -> HintFuture<S::Future> {
         let noted = !self.shards.is_empty() && request.method() == Method::GET;
-        let seen = noted.then(|| Asked::of(&self.shards, &request));
+        let seen = noted.then(|| Box::new(Asked::of(&self.shards, &request)));
         HintFuture { inner: self.inner.call(request), seen }
     }
 }
@@ -358,7 +358,8 @@ pin_project! {
     pub struct HintFuture<F> {
         #[pin]
         inner: F,
-        seen: Option<Asked>,
+        // Boxed, it makes the future of those who tell nobody no larger.
+        seen: Option<Box<Asked>>,
     }
 }
 
@@ -400,9 +401,7 @@ impl Asked {
             range: headers.get(header::RANGE).cloned(),
             cmcd: match request.extensions().get::<Told>() {
                 Some(Told(told)) => Some(Arc::clone(told)),
-                None => {
-                    cmcd::read(request.uri(), headers).and_then(|(_, told)| told.ok()).map(Arc::new)
-                }
+                None => cmcd::read(request.uri(), headers).and_then(|(_, told)| told.ok()),
             },
             conn: None,
         };

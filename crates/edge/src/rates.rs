@@ -24,11 +24,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_cache::key::{host, name_of};
+use headwater_cache::key::{Seen, host_of, name_of};
 use headwater_cache::{BoxError, Route, RuleError, Rules};
 use headwater_net::clock::moment;
 use headwater_net::{Body, ConnInfo, Problem};
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
@@ -207,11 +206,11 @@ impl<'p> Readings<'p> {
     }
 
     /// Whether one of them is for these rules; one that leads out of where it seems to be is for all.
-    fn any_is_of(&self, rules: &Rules, parts: &Parts) -> bool {
-        rules.position_of(parts, self.path).is_some()
+    fn any_is_of(&self, rules: &Rules, request: Seen<'_>) -> bool {
+        rules.position_of(request, self.path).is_some()
             || match self.other.get_or_init(|| normalise::other_reading(self.path)) {
                 Ok(other) => {
-                    other.as_ref().is_some_and(|path| rules.position_of(parts, path).is_some())
+                    other.as_ref().is_some_and(|path| rules.position_of(request, path).is_some())
                 }
                 Err(DotSegments) => true,
             }
@@ -260,26 +259,26 @@ impl Rule {
     }
 
     /// Whether the limit is for a request.
-    fn takes(&self, parts: &Parts, read: &Readings<'_>) -> bool {
+    fn takes(&self, request: Seen<'_>, read: &Readings<'_>) -> bool {
         let is_named = || {
-            let policy = RoutePolicy::of(&parts.extensions).map(|policy| &policy.limits);
+            let policy = RoutePolicy::of(request.extensions).map(|policy| &policy.limits);
             policy.is_some_and(|limits| limits.iter().any(|one| **one == *self.limit.name))
         };
         let is_host = |hosts: &Hosts| {
-            let host = name_of(host(parts));
+            let host = name_of(host_of(request.uri, request.headers));
             hosts.has(host.strip_suffix(b".").unwrap_or(host))
         };
         (!self.limit.where_named || is_named())
             && self.limit.hosts.as_ref().is_none_or(is_host)
-            && self.on.as_ref().is_none_or(|rules| read.any_is_of(rules, parts))
+            && self.on.as_ref().is_none_or(|rules| read.any_is_of(rules, request))
     }
 
     /// Whose request it is; `None` where the limit is not for it.
-    fn client(&self, parts: &Parts, read: &Readings<'_>) -> Option<u64> {
-        if !self.takes(parts, read) {
+    fn client(&self, request: Seen<'_>, read: &Readings<'_>) -> Option<u64> {
+        if !self.takes(request, read) {
             return None;
         }
-        let extensions = &parts.extensions;
+        let extensions = request.extensions;
         match self.limit.per {
             Per::Address => {
                 let address = extensions.get::<ConnInfo>()?.peer.ip();
@@ -412,13 +411,13 @@ where
             let answer = Answer::of(self.inner.call(request));
             return RateLimitedFuture { answer, paces: None };
         };
-        let (parts, body) = request.into_parts();
+        let seen = Seen::from(&request);
         // Read once, and only where a limit is for the request.
         let now = std::cell::LazyCell::new(|| on.now());
         let mut paces = None;
-        let read = Readings::new(parts.uri.path());
+        let read = Readings::new(seen.uri.path());
         for rule in &on.rules {
-            let Some(client) = rule.client(&parts, &read) else { continue };
+            let Some(client) = rule.client(seen, &read) else { continue };
             if let Some(bucket) = &rule.requests {
                 let taken = rule.with(client, *now, |used| bucket.take(&mut used.requests, *now));
                 if let Err(verdict) = taken {
@@ -427,7 +426,7 @@ where
                     return RateLimitedFuture { answer, paces: None };
                 }
             }
-            if rule.bytes.is_some() && parts.method != Method::HEAD {
+            if rule.bytes.is_some() && request.method() != Method::HEAD {
                 let counted = Counted { rule: Arc::clone(rule), client };
                 match &mut paces {
                     None => paces = Some(Paces::new(on, counted)),
@@ -435,7 +434,7 @@ where
                 }
             }
         }
-        let answer = Answer::of(self.inner.call(Request::from_parts(parts, body)));
+        let answer = Answer::of(self.inner.call(request));
         RateLimitedFuture { answer, paces }
     }
 }

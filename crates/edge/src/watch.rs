@@ -42,19 +42,21 @@ pub(crate) trait Witness: Send + Unpin + 'static {
     fn ended(self, bytes: u64, end: End);
 }
 
-/// A response of any body as one of [`Body`]; what is one already stays as it is, and is not taken
-/// apart.
+/// A response of any body as one of [`Body`]; what is one already stays as it is.
 pub(crate) fn into_body<B>(response: Response<B>) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut response = Some(response);
-    let same = (&mut response as &mut dyn Any).downcast_mut::<Option<Response<Body>>>();
-    if let Some(same) = same.and_then(Option::take) {
-        return same;
-    }
-    response.map(|response| response.map(Body::stream)).unwrap_or_default()
+    // The body alone is looked at: a whole response would be moved there and back.
+    response.map(|body| {
+        let mut body = Some(body);
+        let same = (&mut body as &mut dyn Any).downcast_mut::<Option<Body>>();
+        match same.and_then(Option::take) {
+            Some(same) => same,
+            None => body.map(Body::stream).unwrap_or_default(),
+        }
+    })
 }
 
 /// How many bytes of `body` count as handed over at once; `None` where its end is to be watched.

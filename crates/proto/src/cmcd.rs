@@ -16,6 +16,8 @@
 mod playback;
 mod reader;
 
+use std::sync::Arc;
+
 pub use playback::{Event, MAX_ERROR, MAX_ERRORS, MAX_REPORTS, MEDIA_TYPE, Reports, State};
 use reader::{Bare, Members, Value};
 
@@ -148,7 +150,9 @@ impl Cmcd {
     /// # Errors
     /// [`CmcdError`] where any of it does not fit.
     pub fn read(text: &str) -> Result<Self, CmcdError> {
-        Self::read_bytes([text.as_bytes()])
+        let mut told = Self::default();
+        told.hear([text.as_bytes()])?;
+        Ok(told)
     }
 
     /// Reads the request fields `CMCD-Request`, `CMCD-Object`, `CMCD-Session` and `CMCD-Status`, in
@@ -156,12 +160,21 @@ impl Cmcd {
     ///
     /// # Errors
     /// [`CmcdError`] where any of it does not fit.
-    pub fn read_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, CmcdError> {
-        Self::read_bytes(texts.into_iter().map(str::as_bytes))
+    pub fn read_all<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Arc<Self>, CmcdError> {
+        Self::shared(texts.into_iter().map(str::as_bytes))
     }
 
-    fn read_bytes<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, CmcdError> {
-        let mut told = Self::default();
+    /// What a request tells is of 300 bytes, and several hold on to it: it is read to where it stays.
+    fn shared<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Result<Arc<Self>, CmcdError> {
+        let mut told = Arc::<Self>::default();
+        // Nobody else holds it yet.
+        Arc::make_mut(&mut told).hear(texts)?;
+        Ok(told)
+    }
+
+    /// Takes what texts tell, where nothing was told yet.
+    fn hear<'a>(&mut self, texts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), CmcdError> {
+        let told = self;
         let mut range = None;
         let mut left = MAX_BYTES;
         for text in texts {
@@ -186,14 +199,14 @@ impl Cmcd {
                 next.reference = String::from_utf8(bytes).map_err(|_| CmcdError::Value)?;
             }
         }
-        Ok(told)
+        Ok(())
     }
 
     /// Reads the parameter `CMCD` of a query, as it stands in a URL. `None` where there is none.
     ///
     /// # Errors
     /// [`CmcdError`] where there is one that does not fit.
-    pub fn read_query(query: &str) -> Result<Option<Self>, CmcdError> {
+    pub fn read_query(query: &str) -> Result<Option<Arc<Self>>, CmcdError> {
         let mut parameters = query.split('&').filter_map(|one| one.strip_prefix("CMCD="));
         let Some(encoded) = parameters.next() else { return Ok(None) };
         // Encoded, a byte takes three.
@@ -201,7 +214,7 @@ impl Cmcd {
             return Err(CmcdError::TooLong);
         }
         let text = decoded(encoded).ok_or(CmcdError::Value)?;
-        Self::read_bytes([&text[..]]).map(Some)
+        Self::shared([&text[..]]).map(Some)
     }
 
     /// In how many milliseconds it has nothing to play, as far as it told: now where it waits to start or

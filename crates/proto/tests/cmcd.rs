@@ -10,6 +10,7 @@
 )]
 
 use std::process::Command;
+use std::sync::Arc;
 
 use headwater_proto::cmcd::{Cmcd, Reports};
 use serde_json::{Value, json};
@@ -69,7 +70,8 @@ fn what_another_library_writes_is_read_as_it_reads_it() {
         let (dictionary, expected) = (text("text"), &vector["told"]);
         let by_query = Cmcd::read_query(&format!("a=1&{}&b", text("query"))).unwrap().unwrap();
         let by_fields = Cmcd::read_all(fields.iter().map(|field| field.as_str().unwrap())).unwrap();
-        let mut read = vec![Cmcd::read(dictionary).unwrap(), by_query, by_fields];
+        let mut read = vec![Cmcd::read(dictionary).unwrap()];
+        read.extend([by_query, by_fields].map(Arc::unwrap_or_clone));
         if vector["report"] == true {
             let body = Reports::read(&format!("{dictionary}\n"));
             assert_eq!((body.read.len(), body.refused), (1, 0), "{dictionary}");

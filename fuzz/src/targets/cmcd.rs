@@ -1,5 +1,7 @@
 //! What players tell of themselves: read whole or not at all, and never more kept than is allowed.
 
+use std::sync::Arc;
+
 use headwater_proto::cmcd::{
     Cmcd, MAX_BYTES, MAX_ERROR, MAX_ERRORS, MAX_ID, MAX_NEXT, MAX_REPORTS, Reports,
 };
@@ -19,10 +21,11 @@ pub(crate) fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let reports = Reports::read(text).read;
     assert!(reports.len() <= MAX_REPORTS);
-    assert_eq!(Cmcd::read_all([text]), Cmcd::read(text), "one field is a dictionary");
+    let read = Cmcd::read(text).map(Arc::new);
+    assert_eq!(Cmcd::read_all([text]), read, "one field is a dictionary");
     let fields = Cmcd::read_all(text.lines());
-    let told = [Cmcd::read(text).ok(), fields.ok(), Cmcd::read_query(text).ok().flatten()];
-    for told in told.into_iter().flatten().chain(reports) {
+    let told = [read.ok(), fields.ok(), Cmcd::read_query(text).ok().flatten()];
+    for told in told.into_iter().flatten().map(Arc::unwrap_or_clone).chain(reports) {
         assert!(told.errors.len() <= MAX_ERRORS);
         assert!(told.errors.iter().all(|code| code.len() <= MAX_ERROR));
         assert!(told.next.len() <= MAX_NEXT);

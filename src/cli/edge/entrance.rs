@@ -114,11 +114,10 @@ impl Service<Request<Body>> for Entrance {
         let current = self.current.load();
         let pinned = Pinned::new(&current.sites, host_of(request.uri(), request.headers()));
         pinned.take_path(&mut request);
-        let (mut parts, body) = request.into_parts();
-        pinned.enter(&mut parts);
+        pinned.enter(&mut request);
         // A call that panicked has left no layer half changed: they count by atomics and locks.
         let mut edge = current.edge.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = edge.call(Request::from_parts(parts, body));
+        let answer = edge.call(request);
         EntranceFuture::Edge { answer }
     }
 }

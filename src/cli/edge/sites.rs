@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use headwater::cache::key::{host, name_of};
+use headwater::cache::key::{Seen, host, name_of};
 use headwater::cache::{KeyBuf, Lifetime, Overrides, Policy, Route, Rules};
 use headwater::edge::compress::Level;
 use headwater::edge::normalise::{checked, other_reading};
@@ -177,8 +177,8 @@ impl Site {
     /// The route of a request that comes in, by its path as the layers make it (RFC 3986 §6.2.2); `None`
     /// where they refuse it. `Err` where an origin might read the path as one for which another route
     /// holds.
-    fn came(&self, request: &Parts) -> Result<Option<&OfRoute>, ()> {
-        let Some(uri) = checked(&request.uri) else { return Ok(None) };
+    fn came(&self, request: Seen<'_>) -> Result<Option<&OfRoute>, ()> {
+        let Some(uri) = checked(request.uri) else { return Ok(None) };
         let route = self.rules.position_of(request, uri.path());
         match other_reading(uri.path()) {
             Ok(None) => {}
@@ -311,20 +311,20 @@ impl Pinned {
 
     /// Has a request that comes in, whose path has no token any more, belong to the site of its host, and
     /// find there what its route wants of the layers.
-    pub(super) fn enter(self, request: &mut Parts) {
+    pub(super) fn enter<B>(self, request: &mut Request<B>) {
         if let Some(site) = self.site() {
-            let is_plain = || request.extensions.get::<ConnInfo>().is_some_and(|conn| !conn.tls);
-            let policy = match site.came(request) {
+            let is_plain = || request.extensions().get::<ConnInfo>().is_some_and(|conn| !conn.tls);
+            let policy = match site.came((&*request).into()) {
                 _ if site.only_https && is_plain() => Some(&site.odd.plain),
                 Ok(Some(route)) => route.policy.as_ref(),
                 Ok(None) => site.odd.refused.as_ref(),
                 Err(()) => Some(&site.odd.ambiguous),
             };
             if let Some(policy) = policy {
-                request.extensions.insert(Arc::clone(policy));
+                request.extensions_mut().insert(Arc::clone(policy));
             }
         }
-        request.extensions.insert(self);
+        request.extensions_mut().insert(self);
     }
 
     fn site(&self) -> Option<&Site> {

@@ -4,10 +4,8 @@
 //! and a name for all hosts below it; without one, any host. In a path `*` stands for any bytes
 //! within a segment, once in each, and `**` for any number of segments, once.
 
-use http::request::Parts;
-
 use super::route::RuleError;
-use crate::key;
+use crate::key::{self, Seen};
 
 /// The most segments of a pattern.
 const MAX_SEGMENTS: usize = 32;
@@ -76,7 +74,7 @@ impl Pattern {
     }
 
     /// Whether it takes a request, if its path were `path`.
-    pub(super) fn matches(&self, request: &Parts, path: &str) -> bool {
+    pub(super) fn matches(&self, request: Seen<'_>, path: &str) -> bool {
         self.matches_path(path) && self.host.matches(|| key::normal_host(request))
     }
 
@@ -142,7 +140,7 @@ mod tests {
 
     fn matches(pattern: &str, url: &str) -> bool {
         let (parts, ()) = http::Request::get(url).body(()).unwrap().into_parts();
-        Pattern::read(pattern).unwrap().matches(&parts, parts.uri.path())
+        Pattern::read(pattern).unwrap().matches((&parts).into(), parts.uri.path())
     }
 
     #[test]

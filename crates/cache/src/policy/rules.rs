@@ -42,7 +42,7 @@ use super::parameters::{Form, PERSONAL};
 use super::pattern::Pattern;
 use super::route::{Route, RuleError};
 use super::{DEBUG, Overrides, Policy};
-use crate::key::{self, KeyBuf};
+use crate::key::{self, KeyBuf, Seen};
 
 /// What tells upstream the class of a device.
 const DEVICE: HeaderName = HeaderName::from_static("headwater-device");
@@ -91,15 +91,15 @@ impl Rules {
     }
 
     /// As [`position`](Self::position), if the request's path were this one.
-    pub fn position_of(&self, request: &Parts, path: &str) -> Option<usize> {
-        Some(self.find_by(request, path)).filter(|index| *index < self.routes.len())
+    pub fn position_of<'r>(&self, request: impl Into<Seen<'r>>, path: &str) -> Option<usize> {
+        Some(self.find_by(request.into(), path)).filter(|index| *index < self.routes.len())
     }
 
     fn find(&self, request: &Parts) -> usize {
-        self.find_by(request, request.uri.path())
+        self.find_by(request.into(), request.uri.path())
     }
 
-    fn find_by(&self, request: &Parts, path: &str) -> usize {
+    fn find_by(&self, request: Seen<'_>, path: &str) -> usize {
         let found = self.routes.iter().position(|(pattern, _)| pattern.matches(request, path));
         found.unwrap_or(self.routes.len())
     }

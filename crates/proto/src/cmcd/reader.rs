@@ -193,8 +193,13 @@ impl<'a> Members<'a> {
         Ok(Item { bare, parameters: self.parameters()? })
     }
 
-    /// §4.2.3.2.
+    /// §4.2.3.2. Hardly anything has any.
+    #[inline]
     fn parameters(&mut self) -> Result<Vec<(&'a [u8], Bare<'a>)>, CmcdError> {
+        if self.peek() == Some(b';') { self.some_parameters() } else { Ok(Vec::new()) }
+    }
+
+    fn some_parameters(&mut self) -> Result<Vec<(&'a [u8], Bare<'a>)>, CmcdError> {
         let mut all = Vec::new();
         while self.eat(b';') {
             self.skip_spaces();
@@ -244,23 +249,29 @@ impl<'a> Members<'a> {
     fn number(&mut self) -> Result<Bare<'a>, CmcdError> {
         let start = self.at;
         let is_negative = self.eat(b'-');
-        let from = self.at;
-        let whole = self.run(from, &DIGITS);
-        if whole.is_empty() || whole.len() > 15 {
+        let (from, mut number) = (self.at, 0);
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            if self.at - from == 15 {
+                return Err(self.wrong());
+            }
+            // Fifteen digits fit.
+            number = number * 10 + i64::from(digit - b'0');
+            self.at += 1;
+        }
+        let whole = self.at - from;
+        if whole == 0 {
             return Err(self.wrong());
         }
         if self.eat(b'.') {
             let from = self.at;
             let part = self.run(from, &DIGITS);
-            if whole.len() > 12 || part.is_empty() || part.len() > 3 {
+            if whole > 12 || part.is_empty() || part.len() > 3 {
                 return Err(self.wrong());
             }
             let text = self.text.get(start..self.at).unwrap_or_default();
             let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
             return number.map(Bare::Decimal).ok_or_else(|| self.wrong());
         }
-        // Fifteen digits fit.
-        let number = whole.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
         Ok(Bare::Number(if is_negative { -number } else { number }))
     }
 
