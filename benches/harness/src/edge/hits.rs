@@ -26,6 +26,13 @@ pub(super) struct Case {
     objects: u32,
 }
 
+impl Case {
+    /// What of which server is measured.
+    fn of(&self, server: &Server) -> String {
+        format!("{} {} B {}", self.protocol.name(), self.size, server.name())
+    }
+}
+
 /// One case's figures.
 #[derive(Serialize)]
 pub(super) struct Row {
@@ -108,14 +115,16 @@ pub(super) async fn measure(
             servers.iter().filter(|server| server.speaks(case.protocol)).collect();
         let mut measured: Vec<Vec<Measured>> = servers.iter().map(|_| Vec::new()).collect();
         for server in &servers {
-            warm(bench, server, case).await?;
+            let warmed = warm(bench, server, case).await;
+            warmed.map_err(|error| format!("{}, at first: {error}", case.of(server)))?;
         }
         for round in 0..rounds {
             for which in turns(servers.len(), round) {
                 let server = servers[which];
-                let name = format!("{} {} B {}", case.protocol.name(), case.size, server.name());
-                bench.bar.set_message(name);
-                measured[which].push(once(bench, server, load(bench, server, case)).await?);
+                bench.bar.set_message(case.of(server));
+                let once = once(bench, server, load(bench, server, case)).await;
+                let once = once.map_err(|error| format!("{}: {error}", case.of(server)))?;
+                measured[which].push(once);
             }
             bench.bar.inc(1);
         }
@@ -159,15 +168,11 @@ async fn warm(bench: &Bench<'_>, server: &Server, case: &Case) -> Result<()> {
 }
 
 async fn once(bench: &Bench<'_>, server: &Server, load: Load) -> Result<Measured> {
-    let protocol = load.protocol;
     let (before, asked) = (server.cpu_time()?, bench.origin.asked());
-    let outcome = load
-        .run(bench.time())
-        .await
-        .map_err(|error| format!("{} over {}: {error}", server.name(), protocol.name()))?;
+    let outcome = load.run(bench.time()).await?;
     let spent = server.cpu_time()?.saturating_sub(before);
     if outcome.requests == 0 {
-        return Err(format!("{} answered nothing over {}", server.name(), protocol.name()).into());
+        return Err("nothing was answered".into());
     }
     Ok(Measured {
         cpu_us: spent.as_secs_f64() * 1e6 / outcome.requests as f64,
