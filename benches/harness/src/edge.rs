@@ -149,7 +149,7 @@ pub async fn run(args: &Args) -> Result<()> {
         let setting = bench.setting("layered", true, Tier::Ram)?;
         let ours = peer::layered(command, &setting)?;
         admits::check_answer(&ours).await?;
-        // It verifies nothing, and has as much to read.
+        // The very same is asked of it, token in the path and all, though it asks for none.
         let same = Player { token: String::new(), ..ours.player().clone() };
         let mut servers = vec![ours];
         if !args.alone {
