@@ -174,27 +174,26 @@ impl Cmcd {
 
     /// Takes what texts tell, where nothing was told yet.
     fn hear<'a>(&mut self, texts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), CmcdError> {
-        let told = self;
         let mut range = None;
         let mut left = MAX_BYTES;
         for text in texts {
             left = left.checked_sub(text.len()).ok_or(CmcdError::TooLong)?;
             let mut members = Members::new(text);
             while let Some((key, value)) = members.next()? {
-                told.take(key, &value, &mut range)?;
+                self.take(key, &value, &mut range)?;
             }
         }
         if let Some(range) = range {
             // Version 1: the range of the next object, or of this one where there is no other.
-            match told.next.first_mut() {
+            match self.next.first_mut() {
                 Some(next) if next.range.is_none() => next.range = Some(range),
                 Some(_) => {}
-                None => told.next.push(Next { reference: String::new(), range: Some(range) }),
+                None => self.next.push(Next { reference: String::new(), range: Some(range) }),
             }
         }
-        if told.version.is_none_or(|version| version < 2) {
+        if self.version.is_none_or(|version| version < 2) {
             // Version 1 has the reference encoded once more (CTA-5004 §3, `nor`).
-            for next in &mut told.next {
+            for next in &mut self.next {
                 let bytes = decoded(&next.reference).ok_or(CmcdError::Value)?;
                 next.reference = String::from_utf8(bytes).map_err(|_| CmcdError::Value)?;
             }
